@@ -1,0 +1,57 @@
+# `make help` lists the targets. Each does its own set-up, and repeats nothing that is already there.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# HAProxy comes with ray[serve] on Linux; elsewhere the same service runs on Serve's own proxy.
+CONFIG ?= $(if $(filter Linux,$(shell uname -s)),serve_config.yaml,configs/portable.yaml)
+PIP    := $(BIN)/pip --disable-pip-version-check install --progress-bar on -c configs/constraints.txt
+
+.PHONY: help serve stop test check weights setup setup-dev clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+serve: setup weights  ## set everything up, then run the service on 127.0.0.1:8000 (Ctrl-C stops it)
+	@$(BIN)/neverblank stop --orphans
+	@trap : INT TERM; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/serve run $(CONFIG); status=$$?; \
+	  $(BIN)/neverblank stop --orphans; exit $$status
+
+stop: setup  ## stop the service that was started here, and whatever it has left behind
+	@$(BIN)/neverblank stop
+
+test: setup-dev weights check  ## set everything up, then run every check and test
+	$(BIN)/pytest
+
+check: setup-dev  ## ruff, ruff format, mypy, the layer rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q --no-cov tests/unit/test_layers.py
+
+weights: setup  ## fetch the offline weights and build their snapshots
+	@$(BIN)/neverblank pull $(CONFIG)
+
+setup: $(VENV)/.installed  ## the virtual environment with what the service needs
+
+setup-dev: $(VENV)/.installed-dev  ## the same with what the tests need
+
+clean:  ## remove the virtual environment and everything in cache/
+	rm -rf $(VENV) cache/snapshots cache/wheels cache/quarantine
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Neverblank needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	@# Ray 2.60 asks for a token. This makes every program of this environment use the one Ray keeps for the user.
+	@echo 'import os; os.environ.setdefault("RAY_AUTH_MODE", "token")' \
+	  > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/neverblank_ray_auth.pth"
+
+$(VENV)/.installed: pyproject.toml configs/constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e '.[dev]'
+	@touch $@

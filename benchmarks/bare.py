@@ -1,0 +1,52 @@
+"""The yardstick: the least a Serve composition can be. An ingress that parses JSON and asks one deployment."""
+
+from typing import Any
+
+import orjson
+from ray import serve
+from ray.serve import Application
+from ray.serve.handle import DeploymentHandle
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+
+class Echo:
+    """Says what it was told."""
+
+    async def infer(self, inputs: dict[str, Any]) -> Any:
+        """Return the request's text."""
+        return inputs["text"]
+
+
+class Ingress:
+    """No policy at all: no deadline, no fallback, no trace."""
+
+    def __init__(self, echo: DeploymentHandle) -> None:
+        """Ask `echo`."""
+        self._infer = echo.infer
+
+    def __serve_build_asgi_app__(self) -> Starlette:
+        """One route."""
+
+        async def infer(request: Request) -> Response:
+            result = await self._infer.remote(orjson.loads(await request.body()))
+            return Response(orjson.dumps({"result": result}), media_type="application/json")
+
+        return Starlette(routes=[Route("/infer", infer, methods=["POST"])])
+
+
+def build(args: dict[str, Any]) -> Application:
+    """As many ingress replicas as the service has routers, and one model replica, with the service's options."""
+    own_thread = {"env_vars": {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "1"}}
+    echo = serve.deployment(
+        Echo, max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1, "runtime_env": own_thread}
+    )
+    ingress = serve.deployment(
+        serve.ingress()(Ingress),
+        num_replicas=args.get("routers", 2),
+        max_ongoing_requests=4096,
+        ray_actor_options={"num_cpus": 0.1},
+    )
+    return ingress.bind(echo.bind())

@@ -1,0 +1,150 @@
+"""Calls through Ray Serve's deployment handles, every way they can go wrong as an outcome.
+
+    BackPressureError                          Refused     its queue is full
+    DeploymentUnavailableError                 Refused     it keeps failing to start
+    RayActorError (died, unavailable), gRPC    Failed      transient: another replica may do it
+    the call cancelled, though not by us       Failed      transient
+    anything else                              Failed      and logged: it is not expected
+
+Our own cancellation is passed on with `response.cancel()`: an awaited response that is merely dropped leaves
+the replica working. Ray is imported here, in `telemetry` and in the top layer, nowhere else.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from ray import serve
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus
+
+from deployments import telemetry
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut
+from deployments.request import InferenceRequest
+
+MODEL_DEPLOYMENT = "Model"
+BACKUP_DEPLOYMENT = "Backup"
+ROUTER_DEPLOYMENT = "Router"
+
+_OUTCOMES = (Answered, Blank, Failed, TimedOut, Refused, Cancelled)
+
+
+class ServeCaller:
+    """Reaches the replicas of one deployment."""
+
+    def __init__(self, handle: DeploymentHandle, name: str) -> None:
+        self._name = name
+        # `handle.method` builds a new handle at each access: keep it.
+        self._infer = handle.infer
+        self._describe = handle.describe
+
+    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
+        """Have one replica answer `request`; see the module's table for what can come back."""
+        response = self._infer.remote(request, budget_s)
+        try:
+            outcome = await response
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                return Failed("the replica cancelled the call", transient=True)
+            self._cancel(response)
+            raise
+        except BackPressureError:
+            return Refused("its queue is full")
+        except DeploymentUnavailableError:
+            return Refused("it keeps failing to start")
+        except (RayActorError, grpc.RpcError) as error:
+            return Failed(f"its replica died ({type(error).__name__})", transient=True)
+        except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
+            telemetry.internal_error("call", self._name, error)
+            return Failed(f"{type(error).__name__}: {error}")
+        if not isinstance(outcome, _OUTCOMES):
+            return Failed(f"its replica returned a {type(outcome).__name__}")
+        return outcome
+
+    async def describe(self) -> dict[str, Any]:
+        """Ask one replica about itself; whatever Serve raises is raised."""
+        described: dict[str, Any] = await self._describe.remote()
+        return described
+
+    def _cancel(self, response: Any) -> None:
+        try:
+            response.cancel()
+        except (BackPressureError, DeploymentUnavailableError):
+            # A cancelled response may raise what it had been refused with: then nothing is running.
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What Serve says of one deployment.
+
+    Attributes:
+        name: the application's.
+        status: such as `RUNNING`, `DEPLOYING`, `DEPLOY_FAILED`.
+        message: Serve's own explanation; empty where all is well.
+        running: replicas that take requests.
+        starting: replicas that do not yet.
+        deployed_at: changes with every deployment.
+    """
+
+    name: str
+    status: str
+    message: str
+    running: int
+    starting: int
+    deployed_at: float
+
+
+class ServeCluster:
+    """The running Serve instance: which models there are, and how each is reached."""
+
+    def __init__(self, own_application: str) -> None:
+        self._own = own_application
+
+    async def applications(self) -> dict[str, Application]:
+        """Every model's application by its name, with the router's own under the name of its own.
+
+        Raises whatever Serve raises when it cannot be asked.
+        """
+        status = await asyncio.to_thread(serve.status)
+        found = {}
+        for name, overview in status.applications.items():
+            deployment = BACKUP_DEPLOYMENT if name == self._own else MODEL_DEPLOYMENT
+            # An application that failed to build has no deployments: it was meant to be a model.
+            if deployment in overview.deployments or not overview.deployments:
+                found[name] = _application(name, overview, overview.deployments.get(deployment))
+        return found
+
+    def caller(self, name: str) -> ServeCaller:
+        """How the model `name` is reached."""
+        return ServeCaller(serve.get_deployment_handle(MODEL_DEPLOYMENT, app_name=name), name)
+
+    @property
+    def own_application(self) -> str:
+        """The name of the router's own application."""
+        return self._own
+
+
+def _application(name: str, overview: Any, deployment: Any) -> Application:
+    # Serve gives these as enumerations or as their plain values, depending on the path they took.
+    replicas: Mapping[str, int] = {} if deployment is None else deployment.replica_states
+    message = overview.message or ("" if deployment is None else deployment.message)
+    return Application(
+        name=name,
+        status=ApplicationStatus(overview.status).value,
+        message=_last_line(message),
+        running=replicas.get("RUNNING", 0),
+        starting=replicas.get("STARTING", 0),
+        deployed_at=overview.last_deployed_time_s,
+    )
+
+
+def _last_line(message: str) -> str:
+    """Serve reports whole tracebacks; their last line names the error."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

@@ -1,0 +1,148 @@
+"""Which models there are, as the router knows it: found by asking Serve, kept while Serve cannot be asked."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from deployments import telemetry
+from deployments.calls import Application, ServeCaller
+from deployments.policy.outcome import Outcome, Refused
+from deployments.request import InferenceRequest
+
+_DESCRIBE_TIMEOUT_S = 1.0
+
+
+class Cluster(Protocol):
+    """What the directory needs of Serve; `calls.ServeCluster` is the real one."""
+
+    @property
+    def own_application(self) -> str:
+        """The router's own application."""
+        ...
+
+    async def applications(self) -> dict[str, Application]:
+        """Every model's application, and the router's own."""
+        ...
+
+    def caller(self, name: str) -> ServeCaller:
+        """How a model is reached."""
+        ...
+
+
+@dataclass(slots=True)
+class Entry:
+    """One model, or the backup.
+
+    Attributes:
+        application: what Serve says of it.
+        caller: how it is reached.
+        described: what a replica last said of itself; empty while none has.
+    """
+
+    application: Application
+    caller: ServeCaller
+    described: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """`ready`, `loading`, `failed` (its replica could not load it, or Serve could not start it)."""
+        if self.application.running:
+            return str(self.described.get("state", "loading"))
+        return "failed" if self.application.status == "DEPLOY_FAILED" else "loading"
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready."""
+        return str(self.described.get("reason", "")) or self.application.message
+
+    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
+        """Make one attempt, unless no replica could take it: Serve would let it wait for one."""
+        if self.application.running:
+            return await self.caller.call(request, budget_s)
+        if self.state == "failed":
+            return Refused(f"it failed to start: {self.reason}")
+        return Refused("not ready: no replica has started yet")
+
+    def to_json(self) -> dict[str, Any]:
+        """For `/status`."""
+        return {
+            "state": self.state,
+            "reason": self.reason if self.state == "failed" else "",
+            "replicas": {"running": self.application.running, "starting": self.application.starting},
+            **{key: value for key, value in self.described.items() if key not in {"state", "reason"}},
+        }
+
+
+class Unknown:
+    """The caller of a model that does not exist."""
+
+    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - Caller
+        """Refuse."""
+        return Refused("unknown model")
+
+
+class Directory:
+    """All models and the backup. Refreshed by `watch`; readers see the last state that Serve gave."""
+
+    def __init__(self, cluster: Cluster, backup: ServeCaller) -> None:
+        self._cluster = cluster
+        self._backup = backup
+        self.models: dict[str, Entry] = {}
+        # Taken for running until Serve has been asked: a router that cannot ask must still try it.
+        self.backup = Entry(Application(cluster.own_application, "", "", 1, 0, 0.0), backup)
+        self._trouble = ""
+
+    def find(self, model: str) -> Entry | Unknown:
+        """How `model` is reached."""
+        return self.models.get(model) or Unknown()
+
+    async def watch(self, interval_s: Callable[[], float]) -> None:
+        """Refresh for ever; `interval_s` says after how many seconds each time, as it may be changed."""
+        while True:
+            await asyncio.sleep(interval_s())
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Ask Serve once."""
+        try:
+            applications = await self._cluster.applications()
+        except Exception as error:  # noqa: BLE001 - Serve's controller may be restarting: what is known holds
+            self._report(f"{type(error).__name__}: {error}")
+            return
+        self._report("")
+        own = applications.pop(self._cluster.own_application, None)
+        if own is not None:
+            self.backup = self._renewed(self.backup, own, self._backup)
+        for name in self.models.keys() - applications.keys():
+            del self.models[name]
+            telemetry.model_gone(name)
+        for name, application in applications.items():
+            known = self.models.get(name)
+            if known is None:
+                telemetry.model_found(name)
+            caller = known.caller if known else self._cluster.caller(name)
+            self.models[name] = self._renewed(known, application, caller)
+        await asyncio.gather(*(self._describe(entry) for entry in (self.backup, *self.models.values())))
+
+    def _report(self, trouble: str) -> None:
+        """One line when Serve cannot be asked, not one for each time it is tried."""
+        if trouble and trouble != self._trouble:
+            telemetry.discovery_failed(trouble)
+        self._trouble = trouble
+
+    @staticmethod
+    def _renewed(known: Entry | None, application: Application, caller: ServeCaller) -> Entry:
+        same = known is not None and known.application.deployed_at in {application.deployed_at, 0.0}
+        described = known.described if known is not None and same and application.running else {}
+        return Entry(application, caller, described)
+
+    @staticmethod
+    async def _describe(entry: Entry) -> None:
+        """Ask a replica how it is, until it has said that it is ready."""
+        if not entry.application.running or entry.state == "ready":
+            return
+        try:
+            entry.described = await asyncio.wait_for(entry.caller.describe(), _DESCRIBE_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001 - a replica that cannot say how it is, is not ready
+            entry.described = {"state": "loading", "reason": f"does not answer ({type(error).__name__})"}

@@ -1,0 +1,48 @@
+"""How a model is loaded and called inside a replica: one module a format, one class each with `infer`.
+
+Modules are imported when a model of their format is loaded: a `python` model's replica never loads torch.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from deployments.policy.outcome import Outcome
+from deployments.request import InferenceRequest
+from deployments.settings import HuggingFaceSpec, ModelSpec, PythonSpec
+
+
+class ServedModel(Protocol):
+    """A loaded model."""
+
+    async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
+        """Answer `request` within `budget_s` seconds.
+
+        Whatever the model's own code raises may be raised. Cancelling this stops the work.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for `/status`, such as the device."""
+        ...
+
+    def close(self) -> None:
+        """Stop what is under way; the replica is going down."""
+        ...
+
+
+def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
+    """Load the model of `spec`; blocks, and raises whatever its loading raises.
+
+    Args:
+        spec: what to load.
+        cache: the project's cache folder on this node.
+    """
+    match spec:
+        case PythonSpec():
+            from deployments.formats.python import PythonModel
+
+            return PythonModel.load(spec)
+        case HuggingFaceSpec():
+            from deployments.formats.huggingface import HuggingFaceModel
+
+            return HuggingFaceModel.load(spec, cache, name=spec.id)

@@ -1,0 +1,35 @@
+"""What a model returned, as JSON."""
+
+from typing import Any
+
+import orjson
+
+from deployments.policy.outcome import Failed, Outcome, judge
+
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+
+def judge_output(result: Any) -> Outcome:
+    """Judge what a model returned, in the form in which the caller will get it.
+
+    Arrays, tensors and sets become lists, dataclasses objects, NaN and infinity null (JSON has neither).
+    What has no JSON form at all is a failure of the model.
+    """
+    judged = judge(result)  # before NaN becomes null: the reason names what the model really returned
+    if isinstance(result, str) or judged.name == "blank":
+        return judged
+    try:
+        written = orjson.dumps(result, default=_default, option=_OPTIONS)
+    except (TypeError, orjson.JSONEncodeError) as error:
+        return Failed(f"the model returned what cannot be written as JSON: {error}")
+    return judge(orjson.loads(written))
+
+
+def _default(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode("utf-8", errors="replace")
+    raise TypeError(f"a {type(value).__name__} has no JSON form")

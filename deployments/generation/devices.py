@@ -1,0 +1,41 @@
+"""Where a model runs and in which precision: decisions without side effects."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What torch reports of the process it runs in.
+
+    Attributes:
+        cuda: a GPU is visible to this process.
+        fast_bfloat16: the CPU multiplies bfloat16 in hardware (AVX512-BF16, AMX).
+    """
+
+    cuda: bool
+    fast_bfloat16: bool
+
+    @classmethod
+    def here(cls) -> "Machine":
+        """This process's."""
+        import torch
+
+        return cls(torch.cuda.is_available(), torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+
+
+def choose_device(wanted: str, machine: Machine) -> str:
+    """`cuda` or `cpu` for a spec's `device`.
+
+    Raises:
+        RuntimeError: a GPU is demanded and none is visible.
+    """
+    if wanted == "cuda" and not machine.cuda:
+        raise RuntimeError("device: cuda is demanded, but this replica sees no GPU")
+    return "cuda" if wanted != "cpu" and machine.cuda else "cpu"
+
+
+def choose_dtype(wanted: str, device: str, machine: Machine) -> str:
+    """The precision for a spec's `dtype`; `auto` is bfloat16 wherever the hardware is fast at it."""
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if device == "cuda" or machine.fast_bfloat16 else "float32"

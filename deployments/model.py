@@ -1,0 +1,57 @@
+"""The replica of a model, and what all replicas have in common."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deployments import telemetry
+from deployments.formats import ServedModel, load_model
+from deployments.loading import BackgroundLoad
+from deployments.policy.outcome import Failed, Outcome, Refused
+from deployments.request import InferenceRequest
+from deployments.settings import ModelSpec
+
+
+class Replica:
+    """Loads one model in the background and answers with it: a plain class, bound to Serve in `app`."""
+
+    def __init__(self, name: str, load: Callable[[], ServedModel], timeout_s: float) -> None:
+        """Start to load; this cannot fail, as Serve would only start it again.
+
+        Args:
+            name: what log lines call it.
+            load: gives the model; see `BackgroundLoad`.
+            timeout_s: how long that may take.
+        """
+        self._name = name
+        self._load = BackgroundLoad(name, load, timeout_s)
+
+    async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
+        """Answer `request` within `budget_s` seconds; everything but cancellation is an outcome."""
+        model = self._load.model
+        if isinstance(model, Refused):
+            return model
+        try:
+            return await model.infer(request, budget_s)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the attempt's outcome
+            telemetry.model_raised(self._name, error)
+            return Failed(f"{type(error).__name__}: {error}")
+
+    async def describe(self) -> dict[str, Any]:
+        """How it is, for the router."""
+        return self._load.describe()
+
+    async def check_health(self) -> None:
+        """Healthy once the load has ended, well or badly: see `loading`."""
+        await self._load.ended()
+
+
+class ModelReplica(Replica):
+    """Serves the model of one spec."""
+
+    def __init__(self, spec: ModelSpec, cache: str) -> None:
+        """Start to load the model of `spec`; `cache` is the cache folder's absolute path on this node."""
+        super().__init__(spec.id, lambda: load_model(spec, Path(cache)), spec.load_timeout_seconds)

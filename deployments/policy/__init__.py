@@ -1,0 +1,1 @@
+"""Pure decisions: standard library only, no I/O, no clock. `now` is always an argument, in seconds."""

@@ -1,0 +1,79 @@
+"""What counts as no answer at all.
+
+The one rule every tier is held to. Blank is:
+
+- `None`;
+- text or bytes with nothing visible in it (white space, control and zero-width characters);
+- an empty collection, array or tensor;
+- a collection whose leaves are all blank;
+- a number that is NaN (so an array of nothing but NaN is blank, too).
+
+`0`, `False` and infinity are answers.
+"""
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+# Format (zero-width joiners, direction marks), control, and the three kinds of separator.
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+
+_LAST_INVISIBLE_BYTE, _DELETE = 0x20, 0x7F
+
+
+def is_blank(value: Any) -> bool:
+    """Say whether `value` is no answer.
+
+    Arrays and tensors of any library are recognised by their `tolist` method. The walk keeps its own stack,
+    so neither deep nesting nor a collection that contains itself can break it.
+    """
+    if isinstance(value, str):  # by far the most frequent output, answered without the walk
+        return _is_blank_text(value)
+    pending = [value]
+    seen: dict[int, Any] = {}  # held, not only their ids: a list made by `tolist` would leave its id to the next
+    while pending:
+        leaf = pending.pop()
+        children = _children(leaf)
+        if children is None:
+            if not _is_blank_leaf(leaf):
+                return False
+        elif id(leaf) not in seen:
+            seen[id(leaf)] = leaf
+            pending.extend(children)
+    return True
+
+
+def _children(value: Any) -> Sequence[Any] | None:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if isinstance(value, (str, bytes, bytearray)):
+        return None
+    if isinstance(value, (Sequence, AbstractSet)):
+        return list(value)
+    if hasattr(value, "tolist"):
+        # One list whatever the rank; a 0-d array gives the bare number.
+        return [value.tolist()]
+    return None
+
+
+def _is_blank_leaf(value: Any) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return _is_blank_text(value)
+    if isinstance(value, (bytes, bytearray)):
+        return all(byte <= _LAST_INVISIBLE_BYTE or byte == _DELETE for byte in value)
+    return isinstance(value, (float, complex)) and value != value and not _is_infinite(value)  # noqa: PLR0124 - NaN
+
+
+def _is_infinite(value: complex) -> bool:
+    return math.isinf(value.real) or math.isinf(value.imag)
+
+
+def _is_blank_text(text: str) -> bool:
+    # Nearly every answer is settled by its first character.
+    if text and text[0].isalnum():
+        return False
+    return all(ch.isspace() or unicodedata.category(ch) in _INVISIBLE_CATEGORIES for ch in text)

@@ -1,0 +1,66 @@
+"""One deadline a request, shared by all tiers; nobody gets a fresh timeout of their own.
+
+    start                    cut over                         answer by   end
+      |---- requested model ----|------- the backup's reserve -----|--------|
+                                 (the model may still win here)      last resort's reserve
+
+Remaining seconds travel between processes, never clock readings: clocks of two machines do not compare.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reserves:
+    """How much of a deadline is kept for the tiers that answer when the others do not.
+
+    Attributes:
+        backup_s: seconds kept for the backup, while they are at most `backup_share` of the deadline.
+        backup_share: the largest share of a deadline that the backup's reserve may take, 0 to 1.
+        last_resort_s: seconds kept for sending the last-resort message.
+        last_resort_share: the largest share of a deadline that this may take, 0 to 1.
+    """
+
+    backup_s: float = 10.0
+    backup_share: float = 0.5
+    last_resort_s: float = 0.1
+    last_resort_share: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a request was taken on and when its answer is due, on the clock of the process that holds it.
+
+    Raises:
+        ValueError: it would end before it starts.
+    """
+
+    start: float
+    end: float
+    reserves: Reserves = Reserves()
+
+    def __post_init__(self) -> None:
+        if not self.end > self.start:
+            raise ValueError(f"a deadline ends after it starts, not at {self.end} for a start at {self.start}")
+
+    @classmethod
+    def after(cls, now: float, seconds: float, reserves: Reserves = Reserves()) -> "Deadline":
+        """The deadline of a request taken on at `now` that may take `seconds`."""
+        return cls(now, now + seconds, reserves)
+
+    @property
+    def seconds(self) -> float:
+        """The whole of it."""
+        return self.end - self.start
+
+    @property
+    def answer_by(self) -> float:
+        """The moment at which the last-resort message is sent if nobody else has answered."""
+        reserve = min(self.reserves.last_resort_s, self.reserves.last_resort_share * self.seconds)
+        return self.end - reserve
+
+    @property
+    def cut_over(self) -> float:
+        """The moment at which the backup is started at the latest."""
+        reserve = min(self.reserves.backup_s, self.reserves.backup_share * self.seconds)
+        return max(self.start, self.answer_by - reserve)

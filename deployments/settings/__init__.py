@@ -1,0 +1,46 @@
+"""Everything that can be configured: frozen pydantic models that refuse unknown keys.
+
+`policy` is what people tune while the service runs, `specs` what a model or the backup is, `sources` where
+weights come from, `files` reads them from YAML and turns every error into one that names file and key.
+"""
+
+from deployments.settings.files import SettingsError, load, parse, resolve, root
+from deployments.settings.policy import PolicySettings
+from deployments.settings.sources import HubSource, PathSource, Source, WheelSource
+from deployments.settings.specs import (
+    BackupSpec,
+    GenerationDefaults,
+    HuggingFaceSpec,
+    ModelSpec,
+    PythonSpec,
+    Replicas,
+    ServingSpec,
+    TextModelSpec,
+    WeightLimit,
+    load_backup,
+    load_model,
+)
+
+__all__ = [
+    "BackupSpec",
+    "GenerationDefaults",
+    "HubSource",
+    "HuggingFaceSpec",
+    "ModelSpec",
+    "PathSource",
+    "PolicySettings",
+    "PythonSpec",
+    "Replicas",
+    "ServingSpec",
+    "SettingsError",
+    "Source",
+    "TextModelSpec",
+    "WeightLimit",
+    "WheelSource",
+    "load",
+    "load_backup",
+    "load_model",
+    "parse",
+    "resolve",
+    "root",
+]

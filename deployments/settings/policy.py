@@ -1,0 +1,133 @@
+"""The router's policy: what people tune while the service runs (the Router's `user_config`)."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from deployments.policy.blank import is_blank
+from deployments.policy.breaker import BreakerPolicy
+from deployments.policy.deadline import Reserves
+from deployments.settings.base import ModelId, Seconds, Settings, Share
+from deployments.settings.files import SettingsError, parse
+
+TIMEOUT_VARIABLE = "INFERENCE_TIMEOUT_SECONDS"
+
+DEFAULT_MESSAGE = (
+    "I am sorry: none of our models can answer just now. Your request was understood and nothing is wrong with "
+    "it. Please try again in a moment."
+)
+
+
+class ReserveSettings(Settings):
+    """How much of a request's deadline is kept for the tiers behind the first."""
+
+    backup_seconds: Seconds = Field(10.0, description="Kept for the backup, so that it starts in time.")
+    backup_share: Share = Field(0.5, description="The largest share of a deadline this reserve may take.")
+    last_resort_seconds: Seconds = Field(0.1, description="Kept for sending the last-resort message.")
+    last_resort_share: Share = Field(0.2, description="The largest share of a deadline this reserve may take.")
+
+
+class BreakerSettings(Settings):
+    """When a model is left alone, and for how long."""
+
+    failures: int = Field(5, ge=1, description="Failures in a row that open a model's breaker.")
+    open_seconds: Seconds = Field(10.0, description="Seconds until an open breaker lets a probe through.")
+    probes: int = Field(1, ge=1, description="Attempts let through at a time while half-open.")
+
+
+class LastResortSettings(Settings):
+    """The answer that needs nothing but the router's memory."""
+
+    message: str = Field(DEFAULT_MESSAGE, description="The text given when no model can answer.")
+    status: Literal[200, 503] = Field(200, description="The HTTP status it is given with, same body.")
+
+    @model_validator(mode="after")
+    def _not_blank(self) -> Self:
+        if is_blank(self.message):
+            raise ValueError("message: must not be blank: it is what is said when nothing else can be")
+        return self
+
+
+class PolicySettings(Settings):
+    """The policy of all routers."""
+
+    default_model: ModelId | None = Field(
+        None, description="Serves requests that name no model. Without it the backup does."
+    )
+    timeout_seconds: Seconds = Field(
+        30.0, description=f"The deadline of requests that set none. `{TIMEOUT_VARIABLE}` overrides it."
+    )
+    max_timeout_seconds: Seconds = Field(300.0, description="The longest deadline a request may ask for.")
+    max_request_bytes: int = Field(1 << 20, ge=1024, le=1 << 28, description="The largest request body that is read.")
+    reserves: ReserveSettings = ReserveSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    last_resort: LastResortSettings = LastResortSettings()
+    discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
+    log_content: bool = Field(False, description="Write the text of requests into the fallback log lines.")
+
+    @model_validator(mode="after")
+    def _timeout_below_its_cap(self) -> Self:
+        if self.timeout_seconds > self.max_timeout_seconds:
+            raise ValueError(
+                f"timeout_seconds: {self.timeout_seconds:g} is above max_timeout_seconds "
+                f"({self.max_timeout_seconds:g}); accepted: at most that"
+            )
+        return self
+
+    def to_reserves(self) -> Reserves:
+        """The reserves as the deadline wants them."""
+        return Reserves(
+            self.reserves.backup_seconds,
+            self.reserves.backup_share,
+            self.reserves.last_resort_seconds,
+            self.reserves.last_resort_share,
+        )
+
+    def to_breaker(self) -> BreakerPolicy:
+        """The breaker's part as the breaker wants it."""
+        return BreakerPolicy(self.breaker.failures, self.breaker.open_seconds, self.breaker.probes)
+
+    def with_overrides(self, overrides: Mapping[str, Any], environment: Mapping[str, str]) -> "PolicySettings":
+        """This policy with the keys of `overrides` in place of its own, then the environment's.
+
+        Args:
+            overrides: the Router's `user_config`; nested objects are merged key by key.
+            environment: usually `os.environ`.
+
+        Raises:
+            SettingsError: the merged policy is not valid.
+        """
+        merged = _merge(self.model_dump(exclude_unset=True), overrides)
+        policy = parse(PolicySettings, merged, "user_config")
+        if TIMEOUT_VARIABLE not in environment:
+            return policy
+        return policy.model_copy(
+            update={"timeout_seconds": _seconds(environment[TIMEOUT_VARIABLE], policy.max_timeout_seconds)}
+        )
+
+    @classmethod
+    def from_environment(cls) -> "PolicySettings":
+        """The defaults, as the environment changes them."""
+        return cls().with_overrides({}, os.environ)
+
+
+def _merge(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in overrides.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _seconds(text: str, cap: float) -> float:
+    accepted = f"seconds, above 0 and at most {cap:g}"
+    try:
+        value = float(text)
+    except ValueError as error:
+        wrong = f"is {text!r}, which is not a number"
+        raise SettingsError("environment", TIMEOUT_VARIABLE, wrong, accepted) from error
+    if not 0 < value <= cap:  # NaN is not either
+        raise SettingsError("environment", TIMEOUT_VARIABLE, f"is {text!r}", accepted)
+    return value

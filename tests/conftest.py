@@ -1,0 +1,34 @@
+"""What all tests share; nothing here imports Ray."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from deployments import telemetry
+
+# Two slow cores are no reason for a property to fail, and a failure is the same one on every run.
+settings.register_profile("neverblank", deadline=None, derandomize=True, max_examples=200)
+settings.load_profile("neverblank")
+
+
+class _Events(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(json.loads(record.getMessage()))
+
+
+@pytest.fixture
+def events() -> Iterator[list[dict[str, Any]]]:
+    """The events the service has logged so far, as the JSON objects they are."""
+    telemetry._log()  # sets the logger up once, before it has a handler of ours
+    logger, handler = logging.getLogger("neverblank"), _Events()
+    logger.addHandler(handler)
+    yield handler.lines
+    logger.removeHandler(handler)

@@ -1,0 +1,120 @@
+"""The fakes of the tests, maintained like code: one scripted caller, and the loop on virtual time.
+
+Every time in here is the running event loop's: on a looptime loop (`run_virtually`, or `pytest.mark.looptime`
+on an async test) a script of minutes takes no time at all.
+"""
+
+import asyncio
+import math
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import looptime
+
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused
+from deployments.request import InferenceRequest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """What one call does: `then` comes `after` seconds; an exception is raised, an outcome returned."""
+
+    then: Outcome | BaseException
+    after: float = 0.0
+
+
+def answers(result: Any = "fine", after: float = 0.0) -> Play:
+    return Play(Answered(result), after)
+
+
+def returns_blank(after: float = 0.0) -> Play:
+    return Play(Blank(), after)
+
+
+def fails(after: float = 0.0) -> Play:
+    return Play(Failed("it broke"), after)
+
+
+def refuses(after: float = 0.0) -> Play:
+    return Play(Refused("queue full"), after)
+
+
+def raises(error: BaseException, after: float = 0.0) -> Play:
+    return Play(error, after)
+
+
+def hangs() -> Play:
+    return Play(Cancelled("never reached"), math.inf)
+
+
+@dataclass(slots=True)
+class Call:
+    """A call a `ScriptedCaller` has had; `ended` and `cancelled` are times on the loop's clock."""
+
+    request: InferenceRequest
+    budget_s: float
+    started: float
+    ended: float | None = None
+    cancelled: float | None = None
+
+
+@dataclass(slots=True)
+class ScriptedCaller:
+    """A `Caller` that plays one `Play` a call, the last one again and again.
+
+    Attributes:
+        script: what the calls do, in order.
+        lingers_s: seconds it takes to stop after it has been cancelled.
+        dies_with: raised when it is cancelled, instead of the cancellation.
+        calls: the calls so far.
+    """
+
+    script: list[Play]
+    lingers_s: float = 0.0
+    dies_with: BaseException | None = None
+    calls: list[Call] = field(default_factory=list)
+
+    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
+        """Play the next part of the script."""
+        clock = asyncio.get_running_loop().time
+        play = self.script[min(len(self.calls), len(self.script) - 1)]
+        call = Call(request, budget_s, started=clock())
+        self.calls.append(call)
+        try:
+            await _pause(play.after)
+        except asyncio.CancelledError:
+            call.cancelled = clock()
+            if self.lingers_s:
+                await asyncio.sleep(self.lingers_s)
+            if self.dies_with is not None:
+                raise self.dies_with from None
+            raise
+        finally:
+            call.ended = clock()
+        if isinstance(play.then, BaseException):
+            raise play.then
+        return play.then
+
+
+def scripted(*script: Play, lingers_s: float = 0.0, dies_with: BaseException | None = None) -> ScriptedCaller:
+    return ScriptedCaller(list(script), lingers_s, dies_with)
+
+
+async def _pause(seconds: float) -> None:
+    if math.isinf(seconds):
+        await asyncio.Event().wait()
+    elif seconds:
+        await asyncio.sleep(seconds)
+
+
+def a_request(text: str = "hello", timeout_s: float = 30.0) -> InferenceRequest:
+    return InferenceRequest(inputs={"text": text}, text=text, messages=(), model="", timeout_s=timeout_s)
+
+
+def run_virtually(scenario: Coroutine[Any, Any, T]) -> T:
+    """Run `scenario` on a loop of its own whose time starts at 0 and passes only by being waited for."""
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        return runner.run(scenario)

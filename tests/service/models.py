@@ -1,0 +1,63 @@
+"""Models that fail on demand. They run in replicas of a real Serve instance."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Faulty:
+    """Does what the request's `fault` says; without one it answers."""
+
+    async def infer(self, inputs: Mapping[str, Any]) -> Any:
+        match inputs.get("fault"):
+            case None:
+                return f"faulty says: {inputs.get('text')}"
+            case "raise":
+                raise ValueError("this model is broken")
+            case "hang":
+                await asyncio.sleep(3600)
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+                await asyncio.sleep(3600)
+            case "watch":
+                return await _watch(Path(inputs["file"]))
+            case "return":
+                return inputs.get("value")
+        raise AssertionError("no such fault")
+
+
+async def _watch(file: Path) -> str:
+    """Hang until cancelled, and say when that was."""
+    file.with_suffix(".started").touch()
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        file.write_text(repr(time.time()))
+        raise
+    return "never"
+
+
+class Blocking:
+    """Blocks its thread, as a plain function that hangs would."""
+
+    def infer(self, inputs: Mapping[str, Any]) -> Any:
+        time.sleep(float(inputs.get("seconds", 0)))
+        return "blocking says hello"
+
+
+class SlowToLoad:
+    """Takes as long to load as no test waits for."""
+
+    def __init__(self) -> None:
+        time.sleep(3600)
+
+
+class FailsToLoad:
+    """Raises in its constructor."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("no weights here")

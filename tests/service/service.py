@@ -1,0 +1,146 @@
+"""A real service, started as a user would: `serve run` on a config, in a process and a Ray session of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+import yaml
+
+from deployments.stop import stop_orphaned_haproxies
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.prefix) / "bin"
+START_S = 120.0
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def eventually(what: Callable[[], T], timeout_s: float = 60.0, every_s: float = 0.05) -> T:
+    """Wait for `what` to be true and give its value; the one place where tests of real processes poll."""
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            value = what()
+            if value:
+                return value
+            trouble = f"still {value!r}"
+        except (httpx.HTTPError, KeyError, OSError) as error:
+            trouble = repr(error)
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {timeout_s} s: {trouble}")
+        time.sleep(every_s)
+
+
+class Service:
+    """A running service and ways to hurt it."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """Start it: `config` is a Serve config, whose ports are replaced by free ones."""
+        self.port, self.dashboard = free_port(), free_port()
+        # Short: Ray puts socket files below it, whose paths may not exceed 107 characters.
+        self.session = Path(tempfile.mkdtemp(prefix="nb-", dir="/tmp"))  # noqa: S108
+        self._log = (self.session / "serve.log").open("w+")
+        path = self.session / "serve.yaml"
+        path.write_text(yaml.safe_dump(self._with_ports(config)))
+        environment = os.environ | {
+            "RAY_TMPDIR": str(self.session),
+            "RAY_DEDUP_LOGS": "0",
+            "NEVERBLANK_ROOT": str(ROOT),
+            "PYTHONPATH": str(ROOT),
+        }
+        self.process = subprocess.Popen(  # noqa: S603 - our own program
+            [BIN / "serve", "run", path], cwd=ROOT, env=environment, stdout=self._log, stderr=self._log
+        )
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60.0)
+
+    def _with_ports(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        text = yaml.safe_dump(dict(config))
+        ports = {
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+            "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        }
+        changed: dict[str, Any] = yaml.safe_load(text)
+        changed["http_options"]["port"] = self.port
+        for holder in (changed.get("controller_options", {}), *changed["applications"]):
+            if environment := holder.get("runtime_env", {}).get("env_vars"):
+                environment |= ports
+        return changed
+
+    @property
+    def address(self) -> str:
+        """Ray's address of this service's cluster."""
+        return eventually(lambda: (self.session / "ray" / "ray_current_cluster").read_text().strip())
+
+    @property
+    def log(self) -> str:
+        """All that `serve run` has printed so far."""
+        return (self.session / "serve.log").read_text()
+
+    def ask(self, body: Any, model: str = "", **headers: str) -> tuple[dict[str, Any], float]:
+        """POST `body`; the answer and the seconds it took."""
+        started = time.monotonic()
+        response = self.http.post(f"/v1/infer/{model}".rstrip("/"), json=body, headers=headers)
+        seconds = time.monotonic() - started
+        assert response.status_code == 200, response.text
+        return response.json(), seconds
+
+    def status(self) -> dict[str, Any]:
+        """`GET /status`."""
+        described: dict[str, Any] = self.http.get("/status").raise_for_status().json()
+        return described
+
+    def wait_ready(self, *models: str, backup: bool = True) -> None:
+        """Wait until every router sees all of these as ready. Routers answer in turn, hence the repetition."""
+
+        def all_ready() -> bool:
+            for _ in range(6):
+                status = self.status()
+                states = [status["models"].get(model, {}).get("state") for model in models]
+                if backup:
+                    states.append(status["backup"]["state"])
+                if any(state != "ready" for state in states):
+                    return False
+            return True
+
+        try:
+            eventually(all_ready, START_S, every_s=0.2)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; the log ends with: {self.log[-3000:]}") from error
+
+    def replica(self, name: str) -> psutil.Process:
+        """The process of a replica, such as `neverblank:Backup`."""
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        found = [p for p in family if p.is_running() and " ".join(p.cmdline()).startswith(f"ray::ServeReplica:{name}")]
+        assert found, f"no replica {name}"
+        return found[0]
+
+    def stop(self) -> None:
+        """Ctrl-C, and no process left behind."""
+        self.http.close()
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(60)
+        finally:
+            _, alive = psutil.wait_procs(family, timeout=10)
+            for process in alive:
+                process.kill()
+            stop_orphaned_haproxies()
+            self._log.close()
+            shutil.rmtree(self.session, ignore_errors=True)

@@ -1,0 +1,83 @@
+"""`InferenceEngine` on the running service, and with nothing running before it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from deployments import InferenceEngine
+from deployments.policy.problem import InvalidRequestError
+from tests.service.service import ROOT
+
+
+@pytest.fixture
+def engine(cluster: None) -> InferenceEngine:
+    """An engine in a process that is connected to the service's cluster."""
+    return InferenceEngine()
+
+
+async def test_an_unknown_model_is_answered_by_the_backup(engine: InferenceEngine) -> None:
+    result = await engine.run_inference("my_model", {"text": "Hello", "max_tokens": 8})
+
+    assert len(result["result"]) > 0
+    assert (result["served_by"], result["attempts"][0]["reason"]) == ("backup", "unknown model")
+
+
+async def test_without_a_model_the_default_answers(engine: InferenceEngine) -> None:
+    result = await engine.execute_inference({"query": "Hello", "max_tokens": 8})
+
+    assert (result["served_by"], result["model"]) == ("primary", "smollm2")
+
+
+async def test_the_backup_can_be_asked_alone(engine: InferenceEngine) -> None:
+    assert (await engine._load_backup_model())["state"] == "ready"
+
+    result = await engine._run_backup_inference({"message": "Hello", "max_tokens": 8})
+
+    assert (result["served_by"], result["degraded"]) == ("backup", False)
+
+
+async def test_bad_content_is_explained_and_never_raised(engine: InferenceEngine) -> None:
+    for bad in ({"text": 5}, {"text": ""}, {}, {"text": "Hello", "timeout": float("nan")}, {"text": object()}):
+        result = await engine.execute_inference(bad)
+
+        assert result["error"]["accepted"]
+        assert result["result"].strip()
+
+
+async def test_the_engine_answers_when_the_router_cannot_be_reached() -> None:
+    engine = InferenceEngine(config="no/such/serve_config.yaml")
+    engine._handle = object()  # a connection that is no good any more
+
+    result = await engine.execute_inference({"text": "Hello"})
+
+    assert (result["served_by"], result["degraded"]) == ("last_resort", True)
+    assert result["result"].strip()
+
+
+def test_the_text_is_the_first_key_that_is_not_blank() -> None:
+    assert InferenceEngine._extract_text_input({"message": "last", "text": " ", "query": "third"}) == "third"
+    with pytest.raises(InvalidRequestError):
+        InferenceEngine._extract_text_input({"other": "Hello"})
+
+
+def test_a_plain_script_gets_its_answers_with_nothing_started_before_it() -> None:
+    with tempfile.TemporaryDirectory(prefix="nb-", dir="/tmp") as session:  # noqa: S108 - Ray's paths must be short
+        environment = os.environ | {"RAY_TMPDIR": session}
+        script = subprocess.run(  # noqa: S603 - our own example
+            [sys.executable, ROOT / "examples" / "engine.py"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    assert script.returncode == 0, script.stderr[-3000:]
+    first, second = [line for line in script.stdout.splitlines() if " - " in line]
+    assert first.startswith("backup - ")
+    assert second.startswith("primary - ")
+
+

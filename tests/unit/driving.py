@@ -1,0 +1,42 @@
+"""Runs the driver over scripted callers: what its tests share."""
+
+import asyncio
+
+from deployments.driver import run_chain
+from deployments.policy.answer import Answer, Candidate, Tier
+from deployments.policy.breaker import BreakerPolicy, Breakers
+from deployments.policy.chain import FallbackChain
+from deployments.policy.deadline import Deadline, Reserves
+from tests.fakes import ScriptedCaller, a_request
+
+A, B = Candidate(Tier.PRIMARY, "a"), Candidate(Tier.PRIMARY, "b")
+BACKUP = Candidate(Tier.BACKUP, "backup")
+# The model has until 20 s, then the backup is started, and at 29 s the last resort speaks.
+RESERVES = Reserves(backup_s=9.0, backup_share=0.5, last_resort_s=1.0, last_resort_share=0.2)
+CUT_OVER, ANSWER_BY = 20.0, 29.0
+
+REQUEST = a_request("What is due, and when?")
+
+
+def new_breakers(failures: int = 5, probes: int = 1) -> Breakers:
+    return Breakers(BreakerPolicy(failures, open_s=10.0, probes=probes), lambda *_: None)
+
+
+async def run(callers: dict[Candidate, ScriptedCaller], breakers: Breakers | None = None) -> Answer:
+    """Ask `callers` in this order, with 30 seconds from now."""
+    chain = FallbackChain(tuple(callers), Deadline.after(clock(), 30.0, RESERVES), "Sorry, nobody can answer.")
+    return await run_chain(chain, REQUEST, callers.__getitem__, breakers or new_breakers())
+
+
+def clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def trace(answer: Answer) -> list[tuple[str, str]]:
+    """Model and outcome of each attempt."""
+    return [(attempt.candidate.model, attempt.outcome.name) for attempt in answer.attempts]
+
+
+async def let_losers_go() -> None:
+    """One turn of the loop: what was cancelled hears of it."""
+    await asyncio.sleep(0)
