@@ -90,6 +90,7 @@ class Application:
         running: replicas that take requests.
         starting: replicas that do not yet.
         deployed_at: changes with every deployment.
+        built: it has a deployment that can be called; one that failed to build has none.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Application:
     running: int
     starting: int
     deployed_at: float
+    built: bool = True
 
 
 class ServeCluster:
@@ -141,6 +143,7 @@ def _application(name: str, overview: Any, deployment: Any) -> Application:
         running=replicas.get("RUNNING", 0),
         starting=replicas.get("STARTING", 0),
         deployed_at=overview.last_deployed_time_s,
+        built=deployment is not None,
     )
 
 

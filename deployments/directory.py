@@ -30,6 +30,21 @@ class Cluster(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The caller of a model that does not exist, or whose application could not be built."""
+
+    why: str
+
+    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - Caller
+        """Refuse."""
+        return Refused(self.why)
+
+    async def describe(self) -> dict[str, Any]:
+        """It has failed."""
+        return {"state": "failed", "reason": self.why}
+
+
 @dataclass(slots=True)
 class Entry:
     """One model, or the backup.
@@ -41,7 +56,7 @@ class Entry:
     """
 
     application: Application
-    caller: ServeCaller
+    caller: ServeCaller | Unreachable
     described: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -74,28 +89,19 @@ class Entry:
         }
 
 
-class Unknown:
-    """The caller of a model that does not exist."""
-
-    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - Caller
-        """Refuse."""
-        return Refused("unknown model")
-
-
 class Directory:
     """All models and the backup. Refreshed by `watch`; readers see the last state that Serve gave."""
 
     def __init__(self, cluster: Cluster, backup: ServeCaller) -> None:
         self._cluster = cluster
-        self._backup = backup
         self.models: dict[str, Entry] = {}
         # Taken for running until Serve has been asked: a router that cannot ask must still try it.
         self.backup = Entry(Application(cluster.own_application, "", "", 1, 0, 0.0), backup)
         self._trouble = ""
 
-    def find(self, model: str) -> Entry | Unknown:
+    def find(self, model: str) -> Entry | Unreachable:
         """How `model` is reached."""
-        return self.models.get(model) or Unknown()
+        return self.models.get(model) or Unreachable("unknown model")
 
     async def watch(self, interval_s: Callable[[], float]) -> None:
         """Refresh for ever; `interval_s` says after how many seconds each time, as it may be changed."""
@@ -104,26 +110,31 @@ class Directory:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Ask Serve once."""
+        """Ask Serve once; when that fails, what was known before holds."""
         try:
             applications = await self._cluster.applications()
-        except Exception as error:  # noqa: BLE001 - Serve's controller may be restarting: what is known holds
+            self._take_over(applications)
+        except Exception as error:  # noqa: BLE001 - the controller may be restarting: the next refresh asks again
             self._report(f"{type(error).__name__}: {error}")
             return
         self._report("")
+        await asyncio.gather(*(self._describe(entry) for entry in (self.backup, *self.models.values())))
+
+    def _take_over(self, applications: dict[str, Application]) -> None:
         own = applications.pop(self._cluster.own_application, None)
         if own is not None:
-            self.backup = self._renewed(self.backup, own, self._backup)
+            self.backup = self._renewed(self.backup, own)
         for name in self.models.keys() - applications.keys():
             del self.models[name]
             telemetry.model_gone(name)
         for name, application in applications.items():
             known = self.models.get(name)
-            if known is None:
+            if known is None or known.application.built != application.built:
+                caller = self._cluster.caller(name) if application.built else Unreachable(application.message)
+                self.models[name] = Entry(application, caller)
                 telemetry.model_found(name)
-            caller = known.caller if known else self._cluster.caller(name)
-            self.models[name] = self._renewed(known, application, caller)
-        await asyncio.gather(*(self._describe(entry) for entry in (self.backup, *self.models.values())))
+            else:
+                self.models[name] = self._renewed(known, application)
 
     def _report(self, trouble: str) -> None:
         """One line when Serve cannot be asked, not one for each time it is tried."""
@@ -132,10 +143,10 @@ class Directory:
         self._trouble = trouble
 
     @staticmethod
-    def _renewed(known: Entry | None, application: Application, caller: ServeCaller) -> Entry:
-        same = known is not None and known.application.deployed_at in {application.deployed_at, 0.0}
-        described = known.described if known is not None and same and application.running else {}
-        return Entry(application, caller, described)
+    def _renewed(known: Entry, application: Application) -> Entry:
+        same = known.application.deployed_at in {application.deployed_at, 0.0}
+        described = known.described if same and application.running else {}
+        return Entry(application, known.caller, described)
 
     @staticmethod
     async def _describe(entry: Entry) -> None:

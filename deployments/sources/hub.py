@@ -1,6 +1,6 @@
 """Weights from the Hugging Face hub, or a mirror of it.
 
-    look up    one call: the commit, and the size of every file; given up after `timeout` seconds in total, whatever
+    look up    one call: the size of every file; given up after `timeout` seconds in total, whatever
                hangs (names, connections, the library's own retries)
     refuse     weights over the limit, before anything is downloaded
     download   the library's own, into its own cache, with its progress bars; given up when it stands still
@@ -33,12 +33,10 @@ class Listing:
     """What the hub, or the library's cache, has of a source.
 
     Attributes:
-        commit: the exact revision.
         license: the SPDX name, as the repository's card tells it.
         cached: the folder where it already is; `None` where it must be downloaded.
     """
 
-    commit: str
     license: str
     cached: Path | None
 
@@ -75,7 +73,7 @@ def look_up(source: HubSource, limit: int, timeout: float) -> Listing:
     if None in weights:
         raise SourceError("the hub does not say how large the weights are")
     refuse_over(limit, sum(weights))
-    return Listing(commit=info.sha, license=_license(info), cached=None)
+    return Listing(license=_license(info), cached=None)
 
 
 def download(source: HubSource, listing: Listing, limit: int) -> Checkpoint:
@@ -90,19 +88,19 @@ def download(source: HubSource, listing: Listing, limit: int) -> Checkpoint:
         ModelTooLargeError: more has come than had been announced.
         SourceError: the download failed, or stood still for `STALL_SECONDS`.
     """
-    folder = _download(source, listing) if listing.cached is None else listing.cached
+    folder = _download(source) if listing.cached is None else listing.cached
     refuse_over(limit, _size_of(folder))
     return Checkpoint(
         folder=folder,
         gguf=None,
         name=source.repo,
         origin=label(source),
-        revision=listing.commit,
+        revision=folder.name,  # the commit: it may have moved since the look-up
         license=listing.license,
     )
 
 
-def _download(source: HubSource, listing: Listing) -> Path:
+def _download(source: HubSource) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import tqdm
 
@@ -118,7 +116,8 @@ def _download(source: HubSource, listing: Listing) -> Path:
     task = _start(
         lambda: snapshot_download(
             source.repo,
-            revision=listing.commit,
+            # Not the commit: the library would not note which one the branch is, and find nothing when offline.
+            revision=source.revision,
             allow_patterns=list(_FILES),
             ignore_patterns=[_NESTED],
             tqdm_class=Watched,
@@ -151,7 +150,7 @@ def _cached(source: HubSource, limit: int, why: str) -> Listing:
     except Exception as error:
         raise SourceError(f"{why}, and the library's cache has no complete copy") from error
     refuse_over(limit, _size_of(folder))
-    return Listing(commit=folder.name, license="", cached=folder)
+    return Listing(license="", cached=folder)
 
 
 def _size_of(folder: Path) -> int:

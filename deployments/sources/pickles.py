@@ -55,7 +55,11 @@ def open_pickle(pkl: Path, manifest: Manifest, dtype: str, name: str) -> LoadedM
 def _load(name: str, expected: int) -> dict[str, Any]:
     import torch
 
-    contents = check(torch.load(name, "cpu", weights_only=True, mmap=True))
+    try:
+        contents = check(torch.load(name, "cpu", weights_only=True, mmap=True))
+    except OSError as error:
+        # All of it has just been read: the disk is fine, what torch looked for is not there.
+        raise ContentsError(f"no model can be made of it: {said_by(error)}") from error
     if (weights := weight_bytes(contents)) != expected:
         raise ContentsError(f"it has {weights:,} bytes of weights instead of {expected:,}")
     return contents

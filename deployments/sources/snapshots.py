@@ -142,7 +142,7 @@ class SnapshotStore:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         files = (self._manifest(source), self._pkl(source))
         try:
-            for earlier in self._quarantine.glob(f"{stem}-2*Z"):
+            for earlier in self._quarantine.glob(f"{stem}-????????T*Z"):
                 shutil.rmtree(earlier)
             aside = self._quarantine / f"{stem}-{now}"
             aside.mkdir(parents=True)

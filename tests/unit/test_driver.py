@@ -26,7 +26,7 @@ from tests.unit.driving import (
     trace,
 )
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(idle_timeout=1)  # a driver that waits for ever fails instead of hanging
 
 
 async def test_a_caller_that_answers_is_the_only_one_asked() -> None:

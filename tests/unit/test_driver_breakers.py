@@ -8,7 +8,7 @@ from deployments.policy.breaker import Closed, HalfOpen, Open
 from tests.fakes import answers, fails, hangs, scripted
 from tests.unit.driving import BACKUP, A, B, clock, new_breakers, run, trace
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(idle_timeout=1)  # a driver that waits for ever fails instead of hanging
 
 
 async def test_a_breaker_that_refuses_is_in_the_trace_and_costs_no_time() -> None:
