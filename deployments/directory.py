@@ -1,6 +1,7 @@
 """Which models there are, as the router knows it: found by asking Serve, kept while Serve cannot be asked."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from deployments.policy.outcome import Outcome, Refused
 from deployments.request import InferenceRequest
 
 _DESCRIBE_TIMEOUT_S = 1.0
+_STATUS_TIMEOUT_S = 10.0
 
 
 class Cluster(Protocol):
@@ -98,6 +100,7 @@ class Directory:
         # Taken for running until Serve has been asked: a router that cannot ask must still try it.
         self.backup = Entry(Application(cluster.own_application, "", "", 1, 0, 0.0), backup)
         self._trouble = ""
+        self._refreshed = -math.inf
 
     def find(self, model: str) -> Entry | Unreachable:
         """How `model` is reached."""
@@ -112,12 +115,14 @@ class Directory:
     async def refresh(self) -> None:
         """Ask Serve once; when that fails, what was known before holds."""
         try:
-            applications = await self._cluster.applications()
+            async with asyncio.timeout(_STATUS_TIMEOUT_S):
+                applications = await self._cluster.applications()
             self._take_over(applications)
         except Exception as error:  # noqa: BLE001 - the controller may be restarting: the next refresh asks again
             self._report(f"{type(error).__name__}: {error}")
             return
         self._report("")
+        self._refreshed = asyncio.get_running_loop().time()
         await asyncio.gather(*(self._describe(entry) for entry in (self.backup, *self.models.values())))
 
     def _take_over(self, applications: dict[str, Application]) -> None:
@@ -136,6 +141,10 @@ class Directory:
             else:
                 self.models[name] = self._renewed(known, application)
 
+    def age_s(self) -> float:
+        """Seconds since Serve last told; infinite before the first time."""
+        return asyncio.get_running_loop().time() - self._refreshed
+
     def _report(self, trouble: str) -> None:
         """One line when Serve cannot be asked, not one for each time it is tried."""
         if trouble and trouble != self._trouble:
@@ -153,7 +162,11 @@ class Directory:
         """Ask a replica how it is, until it has said that it is ready."""
         if not entry.application.running or entry.state == "ready":
             return
-        try:
-            entry.described = await asyncio.wait_for(entry.caller.describe(), _DESCRIBE_TIMEOUT_S)
-        except Exception as error:  # noqa: BLE001 - a replica that cannot say how it is, is not ready
-            entry.described = {"state": "loading", "reason": f"does not answer ({type(error).__name__})"}
+        # In a task of its own: a replica that goes down cancels the call, which must not cancel its caller.
+        asking = asyncio.ensure_future(entry.caller.describe())
+        await asyncio.wait({asking}, timeout=_DESCRIBE_TIMEOUT_S)
+        if asking.done() and not asking.cancelled() and asking.exception() is None:
+            entry.described = asking.result()
+            return
+        asking.cancel()
+        entry.described = {"state": "loading", "reason": "its replica does not say how it is"}

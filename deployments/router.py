@@ -138,6 +138,7 @@ class Router:
         return {
             "router": os.getpid(),
             "default_model": self._policy.default_model,
+            "discovery_age_s": round(min(self._directory.age_s(), 1e9), 2),
             "models": {
                 name: {**entry.to_json(), "breaker": type(self._breakers.state(name)).__name__.lower()}
                 for name, entry in sorted(self._directory.models.items())

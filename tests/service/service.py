@@ -85,7 +85,9 @@ class Service:
     @property
     def address(self) -> str:
         """Ray's address of this service's cluster."""
-        return eventually(lambda: (self.session / "ray" / "ray_current_cluster").read_text().strip())
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        words = next(words for p in family if (words := p.cmdline()) and Path(words[0]).name == "raylet")
+        return next(word.partition("=")[2] for word in words if word.startswith("--gcs-address="))
 
     @property
     def log(self) -> str:
