@@ -47,6 +47,13 @@ def eventually(what: Callable[[], T], timeout_s: float = 60.0, every_s: float = 
         time.sleep(every_s)
 
 
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 class Service:
     """A running service and ways to hurt it."""
 
@@ -54,7 +61,7 @@ class Service:
         """Start it: `config` is a Serve config, whose ports are replaced by free ones."""
         self.port, self.dashboard = free_port(), free_port()
         # Short: Ray puts socket files below it, whose paths may not exceed 107 characters.
-        self.session = Path(tempfile.mkdtemp(prefix="nb-", dir="/tmp"))  # noqa: S108
+        self.session = Path(tempfile.mkdtemp(prefix="nb-", dir="/tmp"))
         self._log = (self.session / "serve.log").open("w+")
         path = self.session / "serve.yaml"
         path.write_text(yaml.safe_dump(self._with_ports(config)))
@@ -126,11 +133,12 @@ class Service:
             raise TimeoutError(f"{error}; the log ends with: {self.log[-3000:]}") from error
 
     def replica(self, name: str) -> psutil.Process:
-        """The process of a replica, such as `neverblank:Backup`."""
+        """The process of a replica, such as `neverblank:Backup`; waits for one to be there."""
+        return eventually(lambda: self._find_replica(name))
+
+    def _find_replica(self, name: str) -> psutil.Process | None:
         family = psutil.Process(self.process.pid).children(recursive=True)
-        found = [p for p in family if p.is_running() and " ".join(p.cmdline()).startswith(f"ray::ServeReplica:{name}")]
-        assert found, f"no replica {name}"
-        return found[0]
+        return next((p for p in family if _title(p).startswith(f"ray::ServeReplica:{name}")), None)
 
     def stop(self) -> None:
         """Ctrl-C, and no process left behind."""

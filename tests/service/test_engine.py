@@ -64,7 +64,7 @@ def test_the_text_is_the_first_key_that_is_not_blank() -> None:
 
 
 def test_a_plain_script_gets_its_answers_with_nothing_started_before_it() -> None:
-    with tempfile.TemporaryDirectory(prefix="nb-", dir="/tmp") as session:  # noqa: S108 - Ray's paths must be short
+    with tempfile.TemporaryDirectory(prefix="nb-", dir="/tmp") as session:
         environment = os.environ | {"RAY_TMPDIR": session}
         script = subprocess.run(  # noqa: S603 - our own example
             [sys.executable, ROOT / "examples" / "engine.py"],
@@ -79,5 +79,3 @@ def test_a_plain_script_gets_its_answers_with_nothing_started_before_it() -> Non
     first, second = [line for line in script.stdout.splitlines() if " - " in line]
     assert first.startswith("backup - ")
     assert second.startswith("primary - ")
-
-

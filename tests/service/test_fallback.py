@@ -104,7 +104,7 @@ def test_the_last_resort_answers_when_the_backup_is_killed_under_the_request(ser
 
     thread = threading.Thread(target=ask)
     thread.start()
-    time.sleep(0.7)  # noqa: TID251 - the backup has begun to write by then; there is no event to wait for
+    time.sleep(0.7)
     service.replica("neverblank:Backup").send_signal(signal.SIGKILL)
     thread.join()
 

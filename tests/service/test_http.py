@@ -44,9 +44,7 @@ def test_a_bad_body_is_explained(service: Service, case: str) -> None:
 
 @pytest.mark.parametrize("value", ["0", "-1", "x", "nan", "100000"])
 def test_a_bad_timeout_header_is_explained(service: Service, value: str) -> None:
-    response = service.http.post(
-        "/v1/infer", json={"text": "Hello"}, headers={"x-request-timeout-seconds": value}
-    )
+    response = service.http.post("/v1/infer", json={"text": "Hello"}, headers={"x-request-timeout-seconds": value})
 
     explained(response, 400, "x-request-timeout-seconds")
 
