@@ -25,10 +25,6 @@ class ServedModel(Protocol):
         """Facts for `/status`, such as the device."""
         ...
 
-    def close(self) -> None:
-        """Stop what is under way; the replica is going down."""
-        ...
-
 
 def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
     """Load the model of `spec`; blocks, and raises whatever its loading raises.

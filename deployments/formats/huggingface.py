@@ -63,10 +63,6 @@ class HuggingFaceModel:
         """The weights' name and the generator's facts."""
         return {**self._facts, **self._generator.describe()}
 
-    def close(self) -> None:
-        """Stop everything under way."""
-        self._generator.close()
-
     def _sampling(self, request: InferenceRequest, budget_s: float) -> Sampling:
         wanted = request.max_tokens or self._defaults.max_tokens
         return Sampling(

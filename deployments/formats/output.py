@@ -16,13 +16,14 @@ def judge_output(result: Any) -> Outcome:
     What has no JSON form at all is a failure of the model.
     """
     judged = judge(result)  # before NaN becomes null: the reason names what the model really returned
-    if isinstance(result, str) or judged.name == "blank":
+    if judged.name == "blank" or (isinstance(result, str) and result.isascii()):
         return judged
     try:
-        written = orjson.dumps(result, default=_default, option=_OPTIONS)
+        written = orjson.dumps({"result": {"result": result}}, default=_default, option=_OPTIONS)
     except (TypeError, orjson.JSONEncodeError) as error:
         return Failed(f"the model returned what cannot be written as JSON: {error}")
-    return judge(orjson.loads(written))
+    # Written two levels deeper than it is: the answer that carries it must be writable, too.
+    return judge(orjson.loads(written)["result"]["result"])
 
 
 def _default(value: Any) -> Any:

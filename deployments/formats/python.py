@@ -57,7 +57,3 @@ class PythonModel:
     def describe(self) -> dict[str, Any]:
         """Its class, for `/status`."""
         return {"format": "python", "target": self._target}
-
-    def close(self) -> None:
-        """Take no more work."""
-        self._threads.shutdown(wait=False, cancel_futures=True)

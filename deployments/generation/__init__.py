@@ -63,7 +63,3 @@ class TextGenerator(Protocol):
     def describe(self) -> dict[str, Any]:
         """Facts for `/status`: engine, device, dtype."""
         ...
-
-    def close(self) -> None:
-        """Stop everything under way."""
-        ...

@@ -114,10 +114,6 @@ class TransformersGenerator:
             "active": self._active,
         }
 
-    def close(self) -> None:
-        """Take no more work."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
     def _generate(
         self, prompt: Prompt, sampling: Sampling, wards: list[_Ward], given_up: threading.Event
     ) -> Generation:

@@ -13,6 +13,7 @@ The one rule every tier is held to. Blank is:
 
 import math
 import unicodedata
+from collections import UserString
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -48,7 +49,7 @@ def is_blank(value: Any) -> bool:
 def _children(value: Any) -> Sequence[Any] | None:
     if isinstance(value, Mapping):
         return list(value.values())
-    if isinstance(value, (str, bytes, bytearray)):
+    if isinstance(value, (str, bytes, bytearray, UserString)):
         return None
     if isinstance(value, (Sequence, AbstractSet)):
         return list(value)
@@ -61,8 +62,8 @@ def _children(value: Any) -> Sequence[Any] | None:
 def _is_blank_leaf(value: Any) -> bool:
     if value is None:
         return True
-    if isinstance(value, str):
-        return _is_blank_text(value)
+    if isinstance(value, (str, UserString)):  # the latter's characters are UserStrings again: no end to that walk
+        return _is_blank_text(str(value))
     if isinstance(value, (bytes, bytearray)):
         return all(byte <= _LAST_INVISIBLE_BYTE or byte == _DELETE for byte in value)
     return isinstance(value, (float, complex)) and value != value and not _is_infinite(value)  # noqa: PLR0124 - NaN

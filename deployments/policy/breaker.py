@@ -162,10 +162,6 @@ class Breakers:
         """The present state of the breaker of `model`."""
         return self._states.get(model, Closed())
 
-    def forget(self, model: str) -> None:
-        """Drop what is known of `model`, which is served no more."""
-        self._states.pop(model, None)
-
     def _move(self, model: str, before: BreakerState, after: BreakerState, reason: str) -> None:
         if after is before:
             return

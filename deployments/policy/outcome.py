@@ -118,10 +118,8 @@ def _describe(blank: Any) -> str:
     match blank:
         case None:
             return "None"
-        case "":
-            return "an empty string"
-        case str():
-            return "only white space"
+        case str():  # told apart by length: an array compared with "" is no truth value
+            return "only white space" if len(blank) else "an empty string"
         case Mapping():
             return "an empty object" if not blank else "an object with nothing but blank values"
         case list() | tuple():

@@ -28,6 +28,14 @@ class ReserveSettings(Settings):
     last_resort_seconds: Seconds = Field(0.1, description="Kept for sending the last-resort message.")
     last_resort_share: Share = Field(0.2, description="The largest share of a deadline this reserve may take.")
 
+    @model_validator(mode="after")
+    def _leave_time_for_the_model(self) -> Self:
+        if self.backup_share + self.last_resort_share >= 1:
+            raise ValueError(
+                "backup_share and last_resort_share leave no time for the model; accepted: below 1 together"
+            )
+        return self
+
 
 class BreakerSettings(Settings):
     """When a model is left alone, and for how long."""

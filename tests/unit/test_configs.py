@@ -1,0 +1,56 @@
+"""The three Serve configs describe one service, with one set of files behind it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+from deployments.settings import load, load_backup, load_model
+from deployments.settings.policy import PolicySettings
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ("serve_config.yaml", "configs/portable.yaml", "configs/gpu.yaml")
+
+
+def read(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
+    return data
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_serve_accepts_the_config(name: str) -> None:
+    ServeDeploySchema.model_validate(read(name))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_config_names_the_shared_files(name: str) -> None:
+    service, *models = read(name)["applications"]
+
+    assert load(PolicySettings, service["args"]["policy"]).default_model == "smollm2"
+    assert load_backup(service["args"]["backup"]).replicas.min == 1
+    assert service["args"]["policy"] == "configs/policy.yaml"
+    for model in models:
+        assert load_model(model["args"]["spec"]).id == model["name"]
+        assert model["route_prefix"] is None
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_application_runs_with_the_controllers_switches(name: str) -> None:
+    config = read(name)
+    switches = config["controller_options"]["runtime_env"]["env_vars"]
+
+    assert all(app["runtime_env"]["env_vars"] == switches for app in config["applications"])
+    assert all(isinstance(value, str) for value in switches.values())
+
+
+def test_the_default_is_reachable_from_this_machine_only() -> None:
+    assert read("serve_config.yaml")["http_options"]["host"] == "127.0.0.1"
+    assert read("configs/portable.yaml")["http_options"]["host"] == "127.0.0.1"
+
+
+def test_serve_cuts_no_request_before_its_longest_deadline() -> None:
+    longest = load(PolicySettings, "configs/policy.yaml").max_timeout_seconds
+
+    assert all(read(name)["http_options"]["request_timeout_s"] > longest for name in CONFIGS)

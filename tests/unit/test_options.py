@@ -1,0 +1,76 @@
+"""Where a model runs: the decisions, for machines that are not here."""
+
+from typing import Any
+
+import pytest
+
+from deployments.app import autoscaling, replica_options
+from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.settings import BackupSpec, ServingSpec, load_backup
+
+CPU = Machine(cuda=False, fast_bfloat16=False)
+AMX = Machine(cuda=False, fast_bfloat16=True)
+GPU = Machine(cuda=True, fast_bfloat16=False)
+
+
+def gpus(cluster: float, **spec: Any) -> float:
+    return float(replica_options(ServingSpec(**spec), cluster)["ray_actor_options"].get("num_gpus", 0))
+
+
+def test_a_model_takes_a_gpu_when_the_cluster_has_one() -> None:
+    assert gpus(1) == 1.0
+
+
+def test_a_model_takes_none_when_the_cluster_has_none() -> None:
+    assert gpus(0) == 0
+
+
+def test_a_model_can_take_a_part_of_a_gpu() -> None:
+    assert gpus(1, num_gpus=0.25) == 0.25
+
+
+def test_a_model_bound_to_the_cpu_takes_no_gpu() -> None:
+    assert gpus(8, device="cpu") == 0
+
+
+def test_a_model_that_demands_a_gpu_asks_for_it_before_the_cluster_has_one() -> None:
+    assert gpus(0, device="cuda") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "machine", "device"),
+    [("auto", CPU, "cpu"), ("auto", GPU, "cuda"), ("cpu", GPU, "cpu"), ("cuda", GPU, "cuda")],
+)
+def test_the_replica_runs_on_the_device_it_has(wanted: str, machine: Machine, device: str) -> None:
+    assert choose_device(wanted, machine) == device
+
+
+def test_a_demanded_gpu_that_is_missing_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="sees no GPU"):
+        choose_device("cuda", CPU)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "machine", "dtype"),
+    [
+        ("auto", "cuda", GPU, "bfloat16"),
+        ("auto", "cpu", AMX, "bfloat16"),
+        ("auto", "cpu", CPU, "float32"),
+        ("float16", "cpu", CPU, "float16"),
+    ],
+)
+def test_the_precision_is_one_the_hardware_is_fast_at(wanted: str, device: str, machine: Machine, dtype: str) -> None:
+    assert choose_dtype(wanted, device, machine) == dtype
+
+
+def test_a_replica_that_computes_keeps_its_own_thread() -> None:
+    environment = replica_options(ServingSpec(), 0)["ray_actor_options"]["runtime_env"]["env_vars"]
+
+    assert environment["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] == "1"
+
+
+def test_the_backup_never_scales_to_zero() -> None:
+    spec: BackupSpec = load_backup("configs/backup.yaml")
+
+    assert autoscaling(spec)["min_replicas"] >= 1
+    assert autoscaling(spec)["max_replicas"] == spec.replicas.max
