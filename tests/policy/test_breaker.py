@@ -144,21 +144,3 @@ def test_the_backup_is_never_refused() -> None:
         attempt(breakers, Failed("boom"), float(now), BACKUP)
 
     assert told == []
-
-
-def test_a_model_that_was_forgotten_starts_afresh() -> None:
-    breakers = Breakers(BreakerPolicy(failures=1), Told())
-    attempt(breakers, Failed("boom"), 0.0)
-
-    breakers.forget("a")
-
-    assert breakers.state("a") == Closed()
-    assert isinstance(breakers.admit(A, 0.0), Permit)
-
-
-def test_a_model_nobody_knows_can_be_forgotten() -> None:
-    breakers = Breakers(BreakerPolicy(), Told())
-
-    breakers.forget("never seen")
-
-    assert breakers.state("never seen") == Closed()
