@@ -16,7 +16,11 @@ help:  ## list the targets
 
 serve: setup weights  ## set everything up, then run the service on 127.0.0.1:8000 (Ctrl-C stops it)
 	@$(BIN)/neverblank stop --orphans
-	@trap : INT TERM; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/serve run $(CONFIG); status=$$?; \
+	@# A process group of its own (set -m): Ctrl-C would else reach Ray's processes as well, and Serve, which takes
+	@# them down in order, would wait half a minute for those that have died on it.
+	@set -m; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/serve run $(CONFIG) & pid=$$!; \
+	  trap "kill -INT $$pid" INT TERM; \
+	  while kill -0 $$pid 2>/dev/null; do wait $$pid; status=$$?; done; \
 	  $(BIN)/neverblank stop --orphans; exit $$status
 
 stop: setup  ## stop the service that was started here, and whatever it has left behind

@@ -57,8 +57,8 @@ def _title(process: psutil.Process) -> str:
 class Service:
     """A running service and ways to hurt it."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        """Start it: `config` is a Serve config, whose ports are replaced by free ones."""
+    def __init__(self, config: Mapping[str, Any], folder: Path = ROOT) -> None:
+        """Start it in `folder`: `config` is a Serve config, whose ports are replaced by free ones."""
         self.port, self.dashboard = free_port(), free_port()
         # Short: Ray puts socket files below it, whose paths may not exceed 107 characters.
         self.session = Path(tempfile.mkdtemp(prefix="nb-", dir="/tmp"))
@@ -72,7 +72,7 @@ class Service:
             "PYTHONPATH": str(ROOT),
         }
         self.process = subprocess.Popen(  # noqa: S603 - our own program
-            [BIN / "serve", "run", path], cwd=ROOT, env=environment, stdout=self._log, stderr=self._log
+            [BIN / "serve", "run", path], cwd=folder, env=environment, stdout=self._log, stderr=self._log
         )
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60.0)
 
@@ -92,8 +92,7 @@ class Service:
     @property
     def address(self) -> str:
         """Ray's address of this service's cluster."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        words = next(words for p in family if (words := p.cmdline()) and Path(words[0]).name == "raylet")
+        words = next(words for p in self.family() if (words := p.cmdline()) and Path(words[0]).name == "raylet")
         return next(word.partition("=")[2] for word in words if word.startswith("--gcs-address="))
 
     @property
@@ -132,18 +131,24 @@ class Service:
         except TimeoutError as error:
             raise TimeoutError(f"{error}; the log ends with: {self.log[-3000:]}") from error
 
+    def family(self) -> list[psutil.Process]:
+        """All processes it has started; none once it has gone."""
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
     def replica(self, name: str) -> psutil.Process:
         """The process of a replica, such as `neverblank:Backup`; waits for one to be there."""
         return eventually(lambda: self._find_replica(name))
 
     def _find_replica(self, name: str) -> psutil.Process | None:
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        return next((p for p in family if _title(p).startswith(f"ray::ServeReplica:{name}")), None)
+        return next((p for p in self.family() if _title(p).startswith(f"ray::ServeReplica:{name}")), None)
 
     def stop(self) -> None:
         """Ctrl-C, and no process left behind."""
         self.http.close()
-        family = psutil.Process(self.process.pid).children(recursive=True)
+        family = self.family()
         self.process.send_signal(signal.SIGINT)
         try:
             self.process.wait(60)
