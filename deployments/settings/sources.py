@@ -21,7 +21,7 @@ class HubSource(Settings):
     @property
     def snapshot(self) -> str:
         """The name of the snapshot made from it."""
-        return f"{self.repo.replace('/', '--')}@{self.revision.replace('/', '-')}"
+        return f"{self.repo.rpartition('/')[2]}@{self.revision.replace('/', '-')}"
 
 
 class WheelSource(Settings):

@@ -44,10 +44,12 @@ def test_stop_ends_the_service_of_a_folder_and_no_other(service: Service, second
 
 def test_stop_ends_an_haproxy_whose_service_was_killed(service: Service, second: Service, tmp_path: Path) -> None:
     family = second.family()
-    for process in [psutil.Process(second.process.pid), *family]:
-        if process.is_running() and process.name() != "haproxy":
-            process.send_signal(signal.SIGKILL)
+    killed = [p for p in family if p.is_running() and p.name() != "haproxy"]
+    for process in killed:
+        process.send_signal(signal.SIGKILL)
+    second.process.kill()
     second.process.wait(10)
+    psutil.wait_procs(killed, timeout=10)
     left = [p for p in still_running(family) if p.name() == "haproxy"]
     assert left
 
