@@ -89,3 +89,7 @@ def main() -> None:
     except (SettingsError, NoSourceError, OSError) as error:
         _errors.print(f"neverblank: {error}", style="red", markup=False)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

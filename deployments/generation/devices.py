@@ -20,7 +20,9 @@ class Machine:
         """This process's."""
         import torch
 
-        return cls(torch.cuda.is_available(), torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+        # The operator exists only in builds with oneDNN; there is no public way to ask.
+        onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        return cls(torch.cuda.is_available(), onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
 def choose_device(wanted: str, machine: Machine) -> str:
