@@ -39,6 +39,7 @@ class InferenceEngine:
         self._config = config
         self._handle: Any = None
         self._connecting = asyncio.Lock()
+        self._connected_by_us = False
         self._policy = PolicySettings.from_environment()
 
     async def run_inference(self, model_id: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,12 +61,12 @@ class InferenceEngine:
         return described
 
     def close(self) -> None:
-        """Disconnect; a service that this process started ends."""
+        """Disconnect; a service that this engine started ends. A connection that was there before it stays."""
         import ray
 
-        if self._handle is not None:
-            self._handle = None
+        if self._handle is not None and self._connected_by_us:
             ray.shutdown()
+        self._handle = None
 
     async def __aenter__(self) -> Self:
         """Connect at once, so that the first question does not pay for it."""
@@ -126,8 +127,11 @@ class InferenceEngine:
     async def _connected(self) -> Any:
         async with self._connecting:
             if self._handle is None:
+                import ray
+
                 from deployments.local import attach_or_start
 
+                self._connected_by_us = not ray.is_initialized()
                 # On the main thread, as Ray installs signal handlers when it starts.
                 self._handle = attach_or_start(self._config)
         return self._handle

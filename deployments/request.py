@@ -70,7 +70,7 @@ class InferenceRequest:
         return cls.from_mapping(data, limits, model=model, timeout_header=timeout_header)
 
     @classmethod
-    def from_python(cls, data: Any, limits: Limits, *, model: str = "") -> "InferenceRequest":
+    def from_python(cls, data: Any, limits: Limits, *, model: Any = "") -> "InferenceRequest":
         """Read what a Python caller passed: held to the same rules as its JSON would be over HTTP.
 
         Raises:
@@ -147,12 +147,14 @@ def _read_messages(data: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
     return tuple({"role": message["role"], "content": message["content"]} for message in value)
 
 
-def _read_model(data: Mapping[str, Any], path_model: str) -> str:
+def _read_model(data: Mapping[str, Any], path_model: Any) -> str:
     value = data.get("model")
     accepted = f"a model's name of at most {MAX_MODEL_NAME} characters; GET /v1/models lists them"
+    if value is None and not path_model:
+        return ""
     if value is None:
         value = path_model
-    elif not isinstance(value, str) or is_blank(value):
+    if not isinstance(value, str) or is_blank(value):
         raise InvalidRequestError(Problem("model", f"is {_kind(value)}", accepted))
     if path_model and value != path_model:
         raise InvalidRequestError(Problem("model", "differs from the model in the path", "the same, or only one"))

@@ -58,12 +58,12 @@ class Router:
         """
         self._take_over(self._base.with_overrides(user_config or {}, os.environ))
 
-    async def infer(self, data: Any, model: str = "") -> dict[str, Any]:
+    async def infer(self, data: Any, model: Any = "") -> dict[str, Any]:
         """Answer through a deployment handle: the body that HTTP would give, for content of any kind.
 
         Args:
             data: a mapping as the native API's JSON body.
-            model: the model asked for; the same as `data["model"]`.
+            model: the model asked for, a text; the same as `data["model"]`.
         """
         started = asyncio.get_running_loop().time()
         request_id = uuid4().hex

@@ -6,6 +6,7 @@ import sys
 import tempfile
 
 import pytest
+import ray
 
 from deployments import InferenceEngine
 from deployments.policy.problem import InvalidRequestError
@@ -55,6 +56,13 @@ async def test_the_engine_answers_when_the_router_cannot_be_reached() -> None:
 
     assert (result["served_by"], result["degraded"]) == ("last_resort", True)
     assert result["result"].strip()
+
+
+async def test_closing_an_engine_leaves_a_connection_that_was_there_before_it(engine: InferenceEngine) -> None:
+    await engine.status()
+    engine.close()
+
+    assert ray.is_initialized()
 
 
 def test_the_text_is_the_first_key_that_is_not_blank() -> None:

@@ -215,3 +215,12 @@ def test_json_of_any_depth_is_a_request_with_content_or_refused(key: str, depth:
 @given(OBJECTS | st.dictionaries(st.text(max_size=3), st.floats() | st.binary(max_size=3) | st.integers()))
 def test_any_python_mapping_is_a_request_with_content_or_refused(data: dict[str, Any]) -> None:
     is_request_or_refused(data, InferenceRequest.from_python)
+
+
+def test_a_model_given_beside_the_body_by_a_python_caller_must_be_a_name() -> None:
+    for model in (5, ["a"], " "):
+        with pytest.raises(InvalidRequestError) as raised:
+            InferenceRequest.from_python({"text": "Hello"}, LIMITS, model=model)
+
+        assert raised.value.problem.field == "model"
+    assert InferenceRequest.from_python({"text": "Hello"}, LIMITS, model=None).model == ""
