@@ -43,6 +43,7 @@ class BackgroundLoad(Generic[D]):
         self._name = name
         self._timeout_s = timeout_s
         self._future: Future[D] = Future()
+        self._settling = threading.Lock()  # a load that ends as its time runs out ends once
         threading.Thread(target=self._run, args=(load,), name=f"load-{name}", daemon=True).start()
 
     @property
@@ -77,15 +78,19 @@ class BackgroundLoad(Generic[D]):
         except BaseException as error:  # noqa: BLE001 - a model's own code may raise anything, SystemExit too
             self._fail(error)
             return
-        if not self._future.done():
-            self._future.set_result(model)
+        with self._settling:
+            late = self._future.done()
+            if not late:
+                self._future.set_result(model)
+        if not late:
             telemetry.model_ready(self._name, time.monotonic() - started, **model.describe())
 
     def _fail(self, error: BaseException) -> bool:
-        if self._future.done():
-            return False
+        with self._settling:
+            if self._future.done():
+                return False
+            self._future.set_exception(error)
         telemetry.model_failed(self._name, _reason(error), error)
-        self._future.set_exception(error)
         return True
 
 
