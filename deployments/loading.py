@@ -58,6 +58,8 @@ class BackgroundLoad(Generic[D]):
     async def ended(self) -> None:
         """Wait until the load has ended, well or badly."""
         waiting = asyncio.wrap_future(self._future)
+        # The error is told by `model` and `describe`; asyncio would report it once more, as one nobody looked at.
+        waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         await asyncio.wait([waiting], timeout=self._timeout_s)
         if not self._future.done() and self._fail(TimeoutError(f"no model after {self._timeout_s:g} s")):
             await asyncio.wait([waiting])
@@ -79,18 +81,16 @@ class BackgroundLoad(Generic[D]):
             self._fail(error)
             return
         with self._settling:
-            late = self._future.done()
-            if not late:
+            if not self._future.done():
+                telemetry.model_ready(self._name, time.monotonic() - started, **model.describe())
                 self._future.set_result(model)
-        if not late:
-            telemetry.model_ready(self._name, time.monotonic() - started, **model.describe())
 
     def _fail(self, error: BaseException) -> bool:
         with self._settling:
             if self._future.done():
                 return False
+            telemetry.model_failed(self._name, _reason(error), error)
             self._future.set_exception(error)
-        telemetry.model_failed(self._name, _reason(error), error)
         return True
 
 
