@@ -16,8 +16,8 @@ help:  ## list the targets
 
 serve: setup weights  ## set everything up, then run the service on 127.0.0.1:8000 (Ctrl-C stops it)
 	@$(BIN)/neverblank stop --orphans
-	@# A process group of its own (set -m): Ctrl-C would else reach Ray's processes as well, and Serve, which takes
-	@# them down in order, would wait half a minute for those that have died on it.
+	@# In a process group of its own (set -m), so that Ctrl-C goes to `serve run` alone, which takes the rest down in
+	@# order, and this shell is still there to clear up what it leaves.
 	@set -m; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/serve run $(CONFIG) & pid=$$!; \
 	  trap "kill -INT $$pid" INT TERM; \
 	  while kill -0 $$pid 2>/dev/null; do wait $$pid; status=$$?; done; \

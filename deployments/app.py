@@ -24,7 +24,6 @@ from deployments.calls import (
 from deployments.model import ModelReplica
 from deployments.router import Router
 from deployments.settings import (
-    BackupSpec,
     PolicySettings,
     ServingSpec,
     load,
@@ -79,10 +78,11 @@ def build(args: Mapping[str, Any]) -> Application:
     arguments = parse(AppArguments, args, "serve_config: neverblank: args")
     policy: PolicySettings = load(PolicySettings, arguments.policy)
     backup = load_backup(arguments.backup)
+    # Autoscaled on its own and never below one replica: the backup must be there before it is needed.
     bound = serve.deployment(
         BackupReplica,
         name=BACKUP_DEPLOYMENT,
-        autoscaling_config=backup_autoscaling(backup),
+        autoscaling_config=autoscaling(backup),
         **replica_options(backup, _cluster_gpus()),
     ).bind(backup, cache_folder())
     router = serve.deployment(
@@ -150,11 +150,6 @@ def autoscaling(spec: ServingSpec) -> dict[str, Any]:
         "metrics_interval_s": 1,
         "look_back_period_s": 5,
     }
-
-
-def backup_autoscaling(spec: BackupSpec) -> dict[str, Any]:
-    """The backup is always autoscaled, on its own, and never below one: it must be there before it is needed."""
-    return autoscaling(spec)
 
 
 def cache_folder() -> str:

@@ -39,7 +39,7 @@ class ServeCaller:
     def __init__(self, handle: DeploymentHandle, name: str) -> None:
         self._name = name
         # `handle.method` builds a new handle at each access: keep it. Requests and outcomes are importable classes,
-        # so the C pickler will do; cloudpickle, the default, costs several times as much for the same bytes.
+        # so the plain pickler will do; cloudpickle, the default, has to look for what is not.
         plain = handle.options(request_serialization="pickle", response_serialization="pickle")
         self._infer = plain.infer
         self._describe = plain.describe
