@@ -23,14 +23,14 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from deployments import telemetry
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 from deployments.request import InferenceRequest
 
 MODEL_DEPLOYMENT = "Model"
 BACKUP_DEPLOYMENT = "Backup"
 ROUTER_DEPLOYMENT = "Router"
 
-_OUTCOMES = (Answered, Blank, Failed, TimedOut, Refused, Cancelled)
+_OUTCOMES = (Answered, Blank, Failed, TimedOut, Refused, Rejected, Cancelled)
 
 
 class ServeCaller:

@@ -9,7 +9,7 @@ The clock is the event loop's (`loop.time()`), so tests put the loop on virtual 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from deployments import telemetry
 from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running
 from deployments.policy.breaker import Breakers, Permit
 from deployments.policy.chain import FallbackChain, Finish, Start, WaitUntil, next_step
-from deployments.policy.outcome import Cancelled, Failed, Outcome, Refused
+from deployments.policy.outcome import Cancelled, Failed, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 
 
@@ -29,6 +29,16 @@ class Caller(Protocol):
 
         Whatever goes wrong is an outcome; only cancellation raises, after it has been passed on to whoever
         does the work.
+        """
+        ...
+
+    def stream(self, request: InferenceRequest, budget_s: float) -> AsyncIterator[StreamItem]:
+        """Make one attempt and give its text as it comes, with one `StreamEnd` behind it.
+
+        Where `request.prefix` is not empty, what is given carries on right behind it, with no character repeated;
+        a model that cannot do that, or starts over, is `Refused`. Closing the iterator (`aclose`) stops the work;
+        whatever goes wrong is the last item. No time is kept here but `budget_s`, the seconds for all of it: how
+        long a silence may last is the driver's to judge.
         """
         ...
 

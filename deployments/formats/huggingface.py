@@ -64,10 +64,11 @@ class HuggingFaceModel:
         return {**self._facts, **self._generator.describe()}
 
     def _sampling(self, request: InferenceRequest, budget_s: float) -> Sampling:
-        wanted = request.max_tokens or self._defaults.max_tokens
+        parameters = request.parameters
+        wanted = parameters.max_tokens or self._defaults.max_tokens
         return Sampling(
             max_tokens=min(wanted, self._defaults.max_tokens_limit),
-            temperature=request.temperature if request.temperature >= 0 else self._defaults.temperature,
+            temperature=self._defaults.temperature if parameters.temperature is None else parameters.temperature,
             budget_s=budget_s,
         )
 

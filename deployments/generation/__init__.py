@@ -1,16 +1,24 @@
 """Text generation engines, behind one protocol."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is generated from: a plain text, or chat turns of `role` and `content` where there are any."""
+    """What is generated from.
+
+    Attributes:
+        text: a plain text, where there are no `messages`.
+        messages: chat turns of `role` and `content`.
+        prefix: the beginning of the answer, which is there already: generation carries on behind it, character
+            for character.
+    """
 
     text: str
     messages: Sequence[Mapping[str, str]] = ()
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +29,23 @@ class Sampling:
         max_tokens: at most so many, 1 or more.
         temperature: 0 always takes the likeliest token.
         budget_s: seconds after which generation ends with what there is.
+        top_p: the smallest set of likeliest tokens with this much probability is sampled from.
+        stop: texts that end the generation and are not part of it.
+        seed: the same seed, prompt and sampling give the same text; `None` draws one.
+        presence_penalty: off the logits of every token written so far.
+        frequency_penalty: off the logits of every token for each time it was written.
+        logit_bias: token id to what is added to its logit.
     """
 
     max_tokens: int
     temperature: float
     budget_s: float
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +77,15 @@ class TextGenerator(Protocol):
 
         Raises:
             PromptTooLongError: it does not fit the context, and is not to be truncated.
+        """
+        ...
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str | Generation]:
+        """Continue `prompt` piece by piece.
+
+        The pieces are texts, some perhaps empty, and together the `text` of the `Generation` that comes last.
+        Closing the iterator stops the work as cancelling `generate` does; a reader that does not read stops it
+        for as long. Raises as `generate` does.
         """
         ...
 

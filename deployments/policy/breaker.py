@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from deployments.policy.answer import Candidate, Tier
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def evidence(outcome: Outcome) -> Evidence:
             return Evidence.WELL
         case Blank() | Failed() | TimedOut():
             return Evidence.ILL
-        case Refused() | Cancelled():
+        case Refused() | Rejected() | Cancelled():
             return Evidence.NOTHING
 
 

@@ -5,7 +5,11 @@
     Failed      it raised, or its process died; `transient` says a repetition could succeed
     TimedOut    its slice of the deadline passed without an answer
     Refused     it never took the request (queue full, not ready, breaker open, unknown)
+    Rejected    it took the request and calls it invalid: the caller's fault
     Cancelled   stopped because another tier had answered, or the caller had gone away
+
+A stream is a sequence of texts with one `StreamEnd` behind them: `Finished`, or how it failed. A stream that
+just stops has been cut.
 
 Outcomes travel between processes: they hold JSON-like data and nothing else.
 """
@@ -40,7 +44,10 @@ class Answered:
     Attributes:
         result: what the model said; any JSON value, never blank.
         usage: token counts, where the model counts tokens.
-        finish_reason: `stop`; `length` where `max_tokens` ended it; `deadline` where time did.
+        finish_reason: `stop`; `length` where `max_tokens` ended it; `deadline` where time did; `tool_calls`;
+            `content_filter` where a filter of the model's refused the content and `result` says so.
+        tool_calls: the functions the model wants called, in OpenAI's form. Where it says nothing besides,
+            `result` is `{"tool_calls": [...]}`.
 
     Raises:
         ValueError: `result` is blank.
@@ -50,6 +57,7 @@ class Answered:
     result: Any
     usage: Usage | None = None
     finish_reason: str = "stop"
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if is_blank(self.result):
@@ -71,11 +79,18 @@ class Blank:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The attempt raised, or the process behind it died."""
+    """The attempt raised, or the process behind it died.
+
+    Attributes:
+        reason: what went wrong.
+        transient: the same model could do it if it was asked again.
+        retry_after_s: seconds after which it wants to be asked again; 0 where it has not said.
+    """
 
     name: ClassVar[str] = "failed"
     reason: str
     transient: bool = False
+    retry_after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +103,26 @@ class TimedOut:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The request was not taken on."""
+    """The request was not taken on. The attributes are those of `Failed`."""
 
     name: ClassVar[str] = "refused"
     reason: str
+    transient: bool = False
+    retry_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The model calls the request invalid. It is never sent to it again unchanged.
+
+    Attributes:
+        reason: the model's explanation, bounded in length and free of secrets.
+        field: the field of the request it names; `body` where it names none.
+    """
+
+    name: ClassVar[str] = "rejected"
+    reason: str
+    field: str = "body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +133,27 @@ class Cancelled:
     reason: str
 
 
-Outcome = Answered | Blank | Failed | TimedOut | Refused | Cancelled
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The proper end of a stream.
+
+    Attributes:
+        finish_reason: as in `Answered`.
+        usage: token counts of the whole stream, where the model counts tokens.
+        tool_calls: as in `Answered`; a stream gives them whole, at its end.
+    """
+
+    finish_reason: str = "stop"
+    usage: Usage | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+
+
+Outcome = Answered | Blank | Failed | TimedOut | Refused | Rejected | Cancelled
+
+StreamEnd = Finished | Blank | Failed | TimedOut | Refused | Rejected
+
+StreamItem = str | StreamEnd
+"""One item of a stream. An empty text says that the model is at work (it reasons, or writes a tool call)."""
 
 
 def judge(

@@ -9,8 +9,18 @@ from pydantic import Field, model_validator
 from deployments.policy.blank import is_blank
 from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.deadline import Reserves
-from deployments.settings.base import ModelId, Seconds, Settings, Share
+from deployments.settings.base import ModelId, Seconds, Settings
 from deployments.settings.files import SettingsError, parse
+from deployments.settings.resilience import (
+    AdmissionSettings,
+    BreakerSettings,
+    HedgeSettings,
+    ModelSettings,
+    RescueSettings,
+    ReserveSettings,
+    RetrySettings,
+    StreamSettings,
+)
 
 TIMEOUT_VARIABLE = "INFERENCE_TIMEOUT_SECONDS"
 
@@ -18,31 +28,6 @@ DEFAULT_MESSAGE = (
     "I am sorry: none of our models can answer just now. Your request was understood and nothing is wrong with "
     "it. Please try again in a moment."
 )
-
-
-class ReserveSettings(Settings):
-    """How much of a request's deadline is kept for the tiers behind the first."""
-
-    backup_seconds: Seconds = Field(10.0, description="Kept for the backup, so that it starts in time.")
-    backup_share: Share = Field(0.5, description="The largest share of a deadline this reserve may take.")
-    last_resort_seconds: Seconds = Field(0.1, description="Kept for sending the last-resort message.")
-    last_resort_share: Share = Field(0.2, description="The largest share of a deadline this reserve may take.")
-
-    @model_validator(mode="after")
-    def _leave_time_for_the_model(self) -> Self:
-        if self.backup_share + self.last_resort_share >= 1:
-            raise ValueError(
-                "backup_share and last_resort_share leave no time for the model; accepted: below 1 together"
-            )
-        return self
-
-
-class BreakerSettings(Settings):
-    """When a model is left alone, and for how long."""
-
-    failures: int = Field(5, ge=1, description="Failures in a row that open a model's breaker.")
-    open_seconds: Seconds = Field(10.0, description="Seconds until an open breaker lets a probe through.")
-    probes: int = Field(1, ge=1, description="Attempts let through at a time while half-open.")
 
 
 class LastResortSettings(Settings):
@@ -70,7 +55,15 @@ class PolicySettings(Settings):
     max_timeout_seconds: Seconds = Field(300.0, description="The longest deadline a request may ask for.")
     max_request_bytes: int = Field(1 << 20, ge=1024, le=1 << 28, description="The largest request body that is read.")
     reserves: ReserveSettings = ReserveSettings()
+    retries: RetrySettings = RetrySettings()
+    hedging: HedgeSettings = HedgeSettings()
     breaker: BreakerSettings = BreakerSettings()
+    admission: AdmissionSettings = AdmissionSettings()
+    streams: StreamSettings = StreamSettings()
+    rescue: RescueSettings = RescueSettings()
+    models: dict[ModelId, ModelSettings] = Field(
+        default_factory=dict, description="What the routers are to know of single models, by their names."
+    )
     last_resort: LastResortSettings = LastResortSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
     log_content: bool = Field(False, description="Write the text of requests into the fallback log lines.")
@@ -87,7 +80,7 @@ class PolicySettings(Settings):
     def to_reserves(self) -> Reserves:
         """The reserves as the deadline wants them."""
         return Reserves(
-            self.reserves.backup_seconds,
+            self.reserves.backup_max_seconds,
             self.reserves.backup_share,
             self.reserves.last_resort_seconds,
             self.reserves.last_resort_share,

@@ -127,6 +127,7 @@ def test_an_attempt_is_told_with_tier_model_outcome_reason_and_milliseconds(
     assert Ended(A, 1.0, 1.25, outcome).to_json() == {
         "tier": "primary",
         "model": "a",
+        "why": "next",
         "outcome": name,
         "reason": reason,
         "ms": 250.0,

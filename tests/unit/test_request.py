@@ -14,7 +14,7 @@ from deployments.body import Limits
 from deployments.policy.answer import Tier
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError
-from deployments.request import TEXT_KEYS, InferenceRequest, extract_text
+from deployments.request import TEXT_KEYS, InferenceRequest, Parameters, extract_text
 
 LIMITS = Limits(max_bytes=1 << 20, timeout_s=30.0, max_timeout_s=300.0)
 
@@ -27,7 +27,7 @@ def test_a_text_is_read_with_the_defaults() -> None:
     request = read({"text": "hello"})
 
     assert (request.text, request.messages, request.model, request.timeout_s) == ("hello", (), "", 30.0)
-    assert (request.max_tokens, request.temperature) == (0, -1.0)
+    assert request.parameters == Parameters()
     assert request.tiers == {Tier.PRIMARY, Tier.BACKUP}
 
 
@@ -116,7 +116,7 @@ def test_the_timeout_of_the_body_goes_before_the_headers_and_that_before_the_def
 def test_sampling_is_read() -> None:
     request = read({"text": "x", "max_tokens": 1, "temperature": 0})
 
-    assert (request.max_tokens, request.temperature) == (1, 0.0)
+    assert (request.parameters.max_tokens, request.parameters.temperature) == (1, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def is_request_or_refused(data: Any, read_it: Callable[..., InferenceRequest], *
     else:
         assert not is_blank(request.text) or not is_blank([message["content"] for message in request.messages])
         assert 0 < request.timeout_s <= LIMITS.max_timeout_s
-        assert request.max_tokens >= 0
-        assert request.temperature == -1.0 or 0 <= request.temperature <= 2
+        assert request.parameters.max_tokens is None or request.parameters.max_tokens >= 1
+        assert request.parameters.temperature is None or 0 <= request.parameters.temperature <= 2
         assert request.tiers
         return
     assert 400 <= refused.status < 500

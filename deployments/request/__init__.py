@@ -6,7 +6,7 @@ The rules for what a request may look like are here and nowhere else; HTTP, hand
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -29,6 +29,64 @@ _TIERS = {"primary": Tier.PRIMARY, "backup": Tier.BACKUP}
 
 
 @dataclass(frozen=True, slots=True)
+class Parameters:
+    """How an answer is to be sampled, in OpenAI's terms. `None` leaves it to the model.
+
+    Attributes:
+        max_tokens: the longest answer in tokens, 1 or more.
+        temperature: 0 to 2; 0 always takes the likeliest token.
+        top_p: 0 (excluded) to 1.
+        stop: texts that end the answer and are not part of it; at most 4.
+        seed: the same seed and request sample the same answer, where the model can.
+        presence_penalty: -2 to 2, off the logits of tokens that have been written.
+        frequency_penalty: -2 to 2, off the logits of tokens for each time they have been written.
+        logit_bias: token id (as a text) to what is added to its logit, -100 to 100.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What form the answer must have, in OpenAI's terms and as it was sent.
+
+    Attributes:
+        response_format: empty for free text; `{"type": "json_object"}`; `{"type": "json_schema", ...}`.
+        tools: functions the model may call.
+        tool_choice: `""` where it was not sent, `none`, `auto`, `required`, or an object naming a function.
+        parallel_tool_calls: whether it may call several at once.
+    """
+
+    response_format: Mapping[str, Any] = field(default_factory=dict)
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: str | Mapping[str, Any] = ""
+    parallel_tool_calls: bool | None = None
+
+    @property
+    def is_json(self) -> bool:
+        """The answer has to be JSON."""
+        return bool(self.response_format)
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema the answer has to fit; empty where any JSON object does."""
+        schema: Mapping[str, Any] = self.response_format.get("json_schema", {}).get("schema", {})
+        return schema
+
+    @property
+    def demands_tool_call(self) -> bool:
+        """Plain text is no answer."""
+        return self.tool_choice == "required" or isinstance(self.tool_choice, Mapping)
+
+
+@dataclass(frozen=True, slots=True)
 class InferenceRequest:
     """A well-formed request.
 
@@ -39,9 +97,15 @@ class InferenceRequest:
         messages: chat turns of `role` and `content`; empty where the request is a text.
         model: the model asked for; empty where none is.
         timeout_s: the deadline in seconds.
-        max_tokens: the longest answer in tokens; 0 leaves it to the model.
-        temperature: for sampling; negative leaves it to the model.
+        parameters: how to sample.
+        shape: what form the answer must have.
+        turns: `messages` as they were sent, with tool calls and their results, for those who understand them.
+        user: the caller's own user, passed on to upstreams.
         tiers: who may be asked; the last resort always may.
+        fallback: other models than the one asked for may answer.
+        hedge: the backup may be started beside a slow model.
+        stream: the answer is wanted piece by piece.
+        prefix: the beginning of the answer, which is there already: the model carries on behind it.
     """
 
     inputs: Mapping[str, Any]
@@ -49,9 +113,15 @@ class InferenceRequest:
     messages: tuple[Mapping[str, str], ...]
     model: str
     timeout_s: float
-    max_tokens: int = 0
-    temperature: float = -1.0
+    parameters: Parameters = Parameters()
+    shape: Shape = Shape()
+    turns: tuple[Mapping[str, Any], ...] = ()
+    user: str = ""
     tiers: frozenset[Tier] = frozenset(_TIERS.values())
+    fallback: bool = True
+    hedge: bool = True
+    stream: bool = False
+    prefix: str = ""
 
     @classmethod
     def from_body(cls, body: bytes, limits: Limits, *, model: str = "", timeout_header: str = "") -> "InferenceRequest":
@@ -94,8 +164,7 @@ class InferenceRequest:
             messages=messages,
             model=_read_model(data, model),
             timeout_s=_read_timeout(data, timeout_header, limits),
-            max_tokens=_read_max_tokens(data),
-            temperature=_read_temperature(data),
+            parameters=Parameters(max_tokens=_read_max_tokens(data), temperature=_read_temperature(data)),
             tiers=_read_tiers(data),
         )
 
@@ -180,19 +249,19 @@ def _read_timeout(data: Mapping[str, Any], header: str, limits: Limits) -> float
     return float(value)
 
 
-def _read_max_tokens(data: Mapping[str, Any]) -> int:
+def _read_max_tokens(data: Mapping[str, Any]) -> int | None:
     value = data.get("max_tokens")
     if value is None:
-        return 0
+        return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidRequestError(Problem("max_tokens", f"is {_kind(value)}", "a whole number, 1 or more"))
     return value
 
 
-def _read_temperature(data: Mapping[str, Any]) -> float:
+def _read_temperature(data: Mapping[str, Any]) -> float | None:
     value = data.get("temperature")
     if value is None:
-        return -1.0
+        return None
     accepted = "a number from 0 to 2"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidRequestError(Problem("temperature", f"is {_kind(value)}", accepted))

@@ -1,0 +1,70 @@
+"""A streamed answer on its way to the caller: its head, its texts, its end.
+
+Nothing is sent before the first content is there, so what the head says is true. What happens afterwards is told
+in the answer that comes last.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from deployments.policy.answer import Answer, Ended, Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is known at the first content.
+
+    Attributes:
+        model: who begins the answer.
+        served_by: its tier.
+        degraded: somebody else than the one first asked begins it.
+        attempts: the attempts that had ended by then, in the order of their starts.
+        retry_after_s: as in `Answer`.
+    """
+
+    model: str
+    served_by: Tier
+    degraded: bool
+    attempts: tuple[Ended, ...]
+    retry_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer, never empty, and who wrote it."""
+
+    text: str
+    model: str
+    served_by: Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of the answer, which it holds as a whole with its trace.
+
+    `answer.result` is all the text that was given. `answer.finish_reason` is true of the whole: `stop` only where
+    the answer is complete.
+    """
+
+    answer: Answer
+
+
+class AnswerStream(Protocol):
+    """A streamed answer: iterated once, it gives texts and one `Done` behind them, and never raises.
+
+    Closing it (`aclose`) cancels whoever is writing.
+    """
+
+    @property
+    def head(self) -> Head:
+        """What is known at the first content."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[Text | Done]:
+        """Texts, then one `Done`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop."""
+        ...
