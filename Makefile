@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 CONFIG ?= $(if $(filter Linux,$(shell uname -s)),serve_config.yaml,configs/portable.yaml)
 PIP    := $(BIN)/pip --disable-pip-version-check install --progress-bar on -c configs/constraints.txt
 
-.PHONY: help serve stop test check weights setup setup-dev clean
+.PHONY: help serve stop test soak check weights setup setup-dev clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ stop: setup  ## stop the service that was started here, and whatever it has left
 
 test: setup-dev weights check  ## set everything up, then run every check and test
 	$(BIN)/pytest
+
+soak: setup-dev weights  ## minutes of overload, hanging and killing on real services; prints what it counted
+	$(BIN)/pytest tests/soak -m soak -s
 
 check: setup-dev  ## ruff, ruff format, mypy, the layer rule
 	$(BIN)/ruff check .

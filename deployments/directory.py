@@ -2,17 +2,20 @@
 
 import asyncio
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 from deployments import telemetry
 from deployments.calls import Application, ServeCaller
-from deployments.policy.outcome import Outcome, Refused
+from deployments.policy.outcome import UNKNOWN_MODEL, Failed, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 
 _DESCRIBE_TIMEOUT_S = 1.0
 _STATUS_TIMEOUT_S = 10.0
+
+T = TypeVar("T", bound=StreamItem | Outcome)
 
 
 class Cluster(Protocol):
@@ -41,6 +44,10 @@ class Unreachable:
     async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - Caller
         """Refuse."""
         return Refused(self.why)
+
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncIterator[StreamItem]:  # noqa: ARG002
+        """Refuse."""
+        yield Refused(self.why)
 
     async def describe(self) -> dict[str, Any]:
         """It has failed."""
@@ -75,11 +82,29 @@ class Entry:
 
     async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Make one attempt, unless no replica could take it: Serve would let it wait for one."""
-        if self.application.running:
-            return await self.caller.call(request, budget_s)
+        if not self.application.running:
+            return self._unready()
+        return self._honest(await self.caller.call(request, budget_s))
+
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncIterator[StreamItem]:
+        """The same for a streamed attempt."""
+        if not self.application.running:
+            yield self._unready()
+            return
+        async with aclosing(self.caller.stream(request, budget_s)) as items:
+            async for item in items:
+                yield item if isinstance(item, str) else self._honest(item)
+
+    def _unready(self) -> Refused:
         if self.state == "failed":
             return Refused(f"it failed to start: {self.reason}")
         return Refused("not ready: no replica has started yet")
+
+    def _honest(self, outcome: T) -> T:
+        """A replica's death is transient where there is another one: a single one takes seconds to be replaced."""
+        if isinstance(outcome, Failed) and outcome.transient and self.application.running == 1:
+            return replace(outcome, transient=False)
+        return outcome
 
     def to_json(self) -> dict[str, Any]:
         """For `/status`."""
@@ -104,7 +129,7 @@ class Directory:
 
     def find(self, model: str) -> Entry | Unreachable:
         """How `model` is reached."""
-        return self.models.get(model) or Unreachable("unknown model")
+        return self.models.get(model) or Unreachable(UNKNOWN_MODEL)
 
     async def watch(self, interval_s: Callable[[], float]) -> None:
         """Refresh for ever; `interval_s` says after how many seconds each time, as it may be changed."""

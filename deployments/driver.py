@@ -1,23 +1,26 @@
 """Runs a chain: starts, races and cancels attempts. All decisions are `policy.chain.next_step`'s.
 
-How a request can end here:
+How a race can end:
 
     next_step says Finish      its answer; attempts still running are cancelled, down to the replica
+    next_step says Reject      InvalidRequestError: the caller's fault, as the model asked for has it
     the caller goes away       CancelledError, after every attempt has been cancelled
 
+A probe that loses is not cancelled: only its own end tells whether the model it tries is well again.
 The clock is the event loop's (`loop.time()`), so tests put the loop on virtual time and wait for nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from deployments import telemetry
-from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running
-from deployments.policy.breaker import Breakers, Permit
-from deployments.policy.chain import FallbackChain, Finish, Start, WaitUntil, next_step
-from deployments.policy.outcome import Cancelled, Failed, Outcome, Refused, StreamItem
+from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Why
+from deployments.policy.chain import FallbackChain, Finish, Reject, Start, WaitUntil, next_step
+from deployments.policy.guard import Guard, Permit
+from deployments.policy.outcome import Answered, Cancelled, Failed, Outcome, StreamItem, TimedOut
+from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request import InferenceRequest
 
 
@@ -32,15 +35,49 @@ class Caller(Protocol):
         """
         ...
 
-    def stream(self, request: InferenceRequest, budget_s: float) -> AsyncIterator[StreamItem]:
+    def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
         """Make one attempt and give its text as it comes, with one `StreamEnd` behind it.
 
         Where `request.prefix` is not empty, what is given carries on right behind it, with no character repeated;
-        a model that cannot do that, or starts over, is `Refused`. Closing the iterator (`aclose`) stops the work;
-        whatever goes wrong is the last item. No time is kept here but `budget_s`, the seconds for all of it: how
-        long a silence may last is the driver's to judge.
+        a model that cannot do that, or starts over, is `Refused`. Closing the generator stops the work; whatever goes
+        wrong is the last item. No time is kept here but `budget_s`, the seconds for all of it: how long a silence may
+        last is the driver's to judge.
         """
         ...
+
+
+Judge = Callable[[Outcome], Outcome]
+"""Holds an answer to what its caller wants of it; any other outcome is left as it is."""
+
+Launch = Callable[[Candidate, float, int], Awaitable[Outcome]]
+"""Makes an attempt on a candidate within seconds; the last argument is its place in the trace."""
+
+
+async def run_chain(
+    chain: FallbackChain,
+    request: InferenceRequest,
+    caller_of: Callable[[Candidate], Caller],
+    guard: Guard,
+    judge: Judge = lambda outcome: outcome,
+) -> Answer:
+    """Answer `request` by `chain.deadline.answer_by`.
+
+    Args:
+        chain: who is asked, its deadline on the running event loop's clock.
+        request: what they are asked.
+        caller_of: how each candidate is reached.
+        guard: asked before every attempt, and told how it ended.
+        judge: applied to every answer.
+
+    Raises:
+        InvalidRequestError: the model asked for rejects the request.
+    """
+
+    async def launch(candidate: Candidate, budget_s: float, _: int) -> Outcome:
+        # Found within the task, so that a candidate that cannot be found is a failed attempt, too.
+        return judge(await caller_of(candidate).call(request, budget_s))
+
+    return await Race(chain, guard, launch, streamed=False).run()
 
 
 @dataclass(slots=True)
@@ -52,68 +89,96 @@ class _Flight:
     task: asyncio.Task[Outcome]
 
 
-async def run_chain(
-    chain: FallbackChain,
-    request: InferenceRequest,
-    caller_of: Callable[[Candidate], Caller],
-    breakers: Breakers,
-) -> Answer:
-    """Answer `request` by `chain.deadline.answer_by`.
+class Race:
+    """One run of one chain.
 
-    Args:
-        chain: who is asked, its deadline on the running event loop's clock.
-        request: what they are asked.
-        caller_of: how each candidate is reached.
-        breakers: asked before every attempt, and told how it ended.
+    Attributes:
+        begun: of streams, the permits of the attempts whose first content has come, by their places in the trace.
+            Their streams go on, so these are the runner's to hand back; all others are the race's.
     """
-    clock = asyncio.get_running_loop().time
-    attempts: list[Attempt] = []
-    flights: list[_Flight] = []
-    try:
-        while True:
-            now = clock()
-            match next_step(chain, attempts, now):
-                case Finish(answer):
-                    for flight in flights:  # cut off: their end is in the answer's trace
-                        ended = answer.attempts[flight.place]
-                        breakers.record(ended.candidate, flight.permit, ended.outcome, now)
-                    return answer
-                case Start(candidate):
-                    permit = breakers.admit(candidate, now)
-                    if isinstance(permit, Refused):
-                        attempts.append(Ended(candidate, now, now, permit))
-                        continue
-                    budget_s = chain.deadline.answer_by - now
-                    task = asyncio.create_task(_attempt(caller_of, candidate, request, budget_s))
-                    flights.append(_Flight(len(attempts), permit, task))
-                    attempts.append(Running(candidate, now))
-                case WaitUntil(until):
-                    await asyncio.wait(
-                        [flight.task for flight in flights],
-                        timeout=until - now,
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                    now = clock()
-                    for flight in [flight for flight in flights if flight.task.done()]:
-                        flights.remove(flight)
-                        running = attempts[flight.place]
-                        outcome = _outcome(flight.task, running.candidate)
-                        breakers.record(running.candidate, flight.permit, outcome, now)
-                        attempts[flight.place] = Ended(running.candidate, running.started, now, outcome)
-    except asyncio.CancelledError:
-        for flight in flights:  # a probe that was given up must not hold its place for ever
-            breakers.record(attempts[flight.place].candidate, flight.permit, _GIVEN_UP, clock())
-        raise
-    finally:
-        for flight in flights:
-            _abandon(flight.task)
 
+    def __init__(self, chain: FallbackChain, guard: Guard, launch: Launch, *, streamed: bool) -> None:
+        """Get ready to run `chain`, whose attempts `launch` makes; of streams it waits for the first content only."""
+        self.begun: dict[int, Permit] = {}
+        self._chain, self._guard, self._launch, self._streamed = chain, guard, launch, streamed
+        self._clock = asyncio.get_running_loop().time
+        self._attempts: list[Attempt] = []
+        self._flights: list[_Flight] = []
+        self._hedges = True
 
-async def _attempt(
-    caller_of: Callable[[Candidate], Caller], candidate: Candidate, request: InferenceRequest, budget_s: float
-) -> Outcome:
-    """Find the caller within the task, so that a candidate that cannot be found is a failed attempt, too."""
-    return await caller_of(candidate).call(request, budget_s)
+    async def run(self) -> Answer:
+        """Run it to its end; see the module for the ends there are."""
+        try:
+            while True:
+                now = self._clock()
+                allowance = self._guard.allowance(now)
+                match next_step(
+                    self._chain, self._attempts, now, replace(allowance, hedge=allowance.hedge and self._hedges)
+                ):
+                    case Finish(answer):
+                        self._land(answer.attempts, now)
+                        return answer
+                    case Reject(rejected, attempts):
+                        self._land(attempts, now)
+                        problem = Problem(
+                            rejected.field, f"was refused by the model: {rejected.reason}", "what it takes"
+                        )
+                        raise InvalidRequestError(problem)
+                    case Start(candidate, why):
+                        self._start(candidate, why, now)
+                    case WaitUntil(until):
+                        await self._wait(until - now)
+        except asyncio.CancelledError:
+            for flight in self._flights:  # a probe that was given up must not hold its place for ever
+                self._guard.record(flight.permit, _GIVEN_UP, self._clock())
+            for permit in self.begun.values():
+                self._guard.record(permit, _GIVEN_UP, self._clock())
+            raise
+        finally:
+            for flight in self._flights:
+                _abandon(flight.task)
+
+    def _start(self, candidate: Candidate, why: Why, now: float) -> None:
+        direct = candidate == self._chain.candidates[0] and why is Why.NEXT
+        permit = self._guard.admit(candidate, why, now, direct=direct, streamed=self._streamed)
+        if isinstance(permit, Permit):
+            task = asyncio.ensure_future(
+                self._launch(candidate, self._chain.deadline.answer_by - now, len(self._attempts))
+            )
+            self._flights.append(_Flight(len(self._attempts), permit, task))
+            self._attempts.append(Running(candidate, now, why, permit.probe))
+        elif why is Why.HEDGE:  # it was an extra: the backup's own turn is still to come
+            self._hedges = False
+        elif why is Why.BESIDE_PROBE:
+            self._attempts = [replace(a, probe=False) if isinstance(a, Running) else a for a in self._attempts]
+        else:
+            self._attempts.append(Ended(candidate, now, now, permit, why))
+
+    async def _wait(self, seconds: float) -> None:
+        if not self._flights:  # everybody has ended, and one of them is asked again after a pause
+            await asyncio.sleep(seconds)
+            return
+        tasks = [flight.task for flight in self._flights]
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        now = self._clock()
+        for flight in [flight for flight in self._flights if flight.task.done()]:
+            self._flights.remove(flight)
+            running = self._attempts[flight.place]
+            outcome = _outcome(flight.task, running.candidate)
+            if self._streamed and isinstance(outcome, Answered):
+                self._guard.began(flight.permit, now)
+                self.begun[flight.place] = flight.permit
+            else:
+                self._guard.record(flight.permit, outcome, now)
+            self._attempts[flight.place] = Ended(running.candidate, running.started, now, outcome, running.why)
+
+    def _land(self, trace: Sequence[Ended], now: float) -> None:
+        """The race is over: hand back the permits of those who were cut off, but let probes come to their end."""
+        for flight in [flight for flight in self._flights if flight.permit.probe]:
+            self._flights.remove(flight)
+            _let_probe(flight, self._guard, self._chain.deadline.answer_by - now)
+        for flight in self._flights:
+            self._guard.record(flight.permit, trace[flight.place].outcome, now)
 
 
 def _outcome(task: asyncio.Task[Outcome], candidate: Candidate) -> Outcome:
@@ -143,3 +208,19 @@ def _buried(task: asyncio.Task[Any]) -> None:
     _abandoned.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         telemetry.internal_error("cancelled caller", "", error)
+
+
+def _let_probe(flight: _Flight, guard: Guard, seconds: float) -> None:
+    """Let a probe that has lost run on for `seconds`, and tell the guard how it ended."""
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(max(0.0, seconds), flight.task.cancel)
+    _abandoned.add(flight.task)
+
+    def ended(task: asyncio.Task[Outcome]) -> None:
+        timer.cancel()
+        _abandoned.discard(task)
+        late = TimedOut("the probe had no answer in time")
+        outcome = late if task.cancelled() else _outcome(task, flight.permit.candidate)
+        guard.record(flight.permit, outcome, loop.time())
+
+    flight.task.add_done_callback(ended)

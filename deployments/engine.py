@@ -2,14 +2,16 @@
 
     run_inference(model_id, inputs)            ask a model
     execute_inference(inputs, model_id=None)   ask whoever is the default
+    stream_inference(inputs, model_id=None)    the same, piece by piece
 
-Both return the native API's JSON body as a `dict`, whose `result` is never empty. Content of any kind, a
-service that cannot be started and one that dies under a call are answered, not raised.
+The first two return the native API's JSON body as a `dict`, whose `result` is never empty; it is the last thing
+the third one gives. Content of any kind, a service that cannot be started and one that dies under a call are
+answered, not raised.
 """
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -54,6 +56,40 @@ class InferenceEngine:
     async def execute_inference(self, inputs: Mapping[str, Any], model_id: str | None = None) -> dict[str, Any]:
         """Ask `model_id`, or the default model where none is given."""
         return await self._ask(inputs, model_id or "")
+
+    async def stream_inference(
+        self, inputs: Mapping[str, Any], model_id: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Ask `model_id`, or the default model, and give the answer as it is written.
+
+        Yields `{"text", "model", "served_by"}` for each piece, and at the end the body that `run_inference` returns,
+        with the whole text as its `result`. Closing the iterator stops whoever is writing.
+        """
+        given: list[str] = []
+        try:
+            response = (await self._connected()).options(stream=True).infer_stream.remote(inputs, model_id or "")
+        except Exception as error:  # noqa: BLE001 - not even the router can be reached: the promise holds here, too
+            for item in self._ending(error, given):
+                yield item
+            return
+        pieces = Pieces(response)
+        patience_s = self._timeout_s(inputs) + _GRACE_S
+        try:
+            while (piece := await pieces.next(patience_s)) is not None:
+                given.append(piece.get("text", ""))
+                # From now on a silence is the router's to end, by its own policy.
+                patience_s = self._policy.streams.stall_seconds + self._policy.streams.continue_seconds + _GRACE_S
+                yield piece
+                if "result" in piece:
+                    return
+        except Exception as error:  # noqa: BLE001 - the router has died under the stream
+            for item in self._ending(error, given):
+                yield item
+            return
+        finally:
+            await pieces.aclose()
+        for item in self._ending(ConnectionError("the router's stream was cut"), given):
+            yield item
 
     async def status(self) -> dict[str, Any]:
         """What `GET /status` tells. Raises where the service cannot be reached."""
@@ -142,10 +178,48 @@ class InferenceEngine:
         longest = self._policy.max_timeout_seconds
         return min(max(0.0, float(wanted or 0)), longest) if valid else self._policy.timeout_seconds
 
+    def _ending(self, error: BaseException, given: list[str]) -> list[dict[str, Any]]:
+        """What ends a stream that has broken after `given`: the last-resort message, and the answer as a whole."""
+        body = self._apology(error)
+        text = ("\n\n" if given else "") + body["result"]
+        return [
+            {"text": text, "model": LAST_RESORT, "served_by": Tier.LAST_RESORT.value},
+            body | {"result": "".join(given) + text},
+        ]
+
     def _apology(self, error: BaseException) -> dict[str, Any]:
         telemetry.internal_error("engine", "", error)
         answer = Answer(self._policy.last_resort.message, LAST_RESORT, Tier.LAST_RESORT, degraded=True, attempts=())
         return {**answer.to_json(uuid4().hex), "reason": f"{type(error).__name__}: {error}"}
+
+
+class Pieces:
+    """The items of a handle's stream, waited for with patience that ends."""
+
+    def __init__(self, response: Any) -> None:
+        """Read `response`, a `DeploymentResponseGenerator`."""
+        self._response = response
+        self._waiting: asyncio.Task[Any] | None = None
+
+    async def next(self, patience_s: float) -> dict[str, Any] | None:
+        """The next item, or `None` behind the last one.
+
+        Raises:
+            TimeoutError: none came within `patience_s` seconds.
+        """
+        # A task that `wait` does not cancel: cancelling the pull would end the call.
+        self._waiting = asyncio.ensure_future(anext(self._response, None))
+        done, _ = await asyncio.wait({self._waiting}, timeout=patience_s)
+        if not done:
+            raise TimeoutError("the router did not go on")
+        item: dict[str, Any] | None = self._waiting.result()
+        return item
+
+    async def aclose(self) -> None:
+        """Stop the stream."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.cancel()
+        self._response.cancel()
 
 
 async def _resolve(response: Any) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """The router: reads a request, runs its chain, tells what happened. A plain class, bound to Serve in `app`.
 
-HTTP ──► http.native ──┐
-handle ──► infer ──────┴─► answer ──► driver.run_chain ──► Directory ──► model and backup replicas
+HTTP ──► http ───────────────────┐
+handle ──► infer, infer_stream ──┴─► answer, stream ──► Routes ──► driver, streaming ──► replicas and upstreams
 │
-└─ whatever breaks in here: the last-resort message
+└─ whatever breaks in here, and whatever is too much: the last-resort message
 """
 
 import asyncio
 import os
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -17,20 +18,26 @@ from deployments import telemetry
 from deployments.body import Limits
 from deployments.calls import ServeCaller
 from deployments.directory import Cluster, Directory
-from deployments.driver import Caller, run_chain
-from deployments.http.native import build_asgi
+from deployments.driver import run_chain
+from deployments.http.app import build_asgi
 from deployments.http.problems import problem_body
-from deployments.policy.answer import Answer, Candidate, Tier
-from deployments.policy.breaker import Breakers
-from deployments.policy.chain import LAST_RESORT, FallbackChain
-from deployments.policy.deadline import Deadline
+from deployments.ledger import EnteredStream, Entry, Ledger
+from deployments.policy.answer import Answer, Tier
+from deployments.policy.chain import LAST_RESORT
+from deployments.policy.delivery import AnswerStream, Done, Text
+from deployments.policy.guard import Guard
+from deployments.policy.outcome import Answered, Outcome
 from deployments.policy.problem import InvalidRequestError
-from deployments.request import InferenceRequest
+from deployments.request import InferenceRequest, Shape
+from deployments.routes import Routes
 from deployments.settings import PolicySettings
+from deployments.shaping import canned, fit
+from deployments.streaming import open_stream
+from deployments.upstream import UpstreamPool
 
 
 class Router:
-    """One router process. Its breakers and counts are its own; nothing is shared between routers."""
+    """One router process. Its breakers, limits and counts are its own; nothing is shared between routers."""
 
     def __init__(self, cluster: Cluster, backup: ServeCaller, backup_name: str, policy: PolicySettings) -> None:
         """Route with `policy` until `reconfigure` says otherwise.
@@ -42,11 +49,13 @@ class Router:
             policy: the base that the `user_config` is laid over.
         """
         self._base = policy
+        self._policy = policy.with_overrides({}, os.environ)
         self._backup_name = backup_name
         self._directory = Directory(cluster, backup)
-        self._counts: Counter[Tier] = Counter()
-        self._policy = policy.with_overrides({}, os.environ)
-        self._breakers = Breakers(self._policy.to_breaker(), telemetry.breaker_changed)
+        self._upstreams = UpstreamPool(self._policy.remotes)
+        self._guard = Guard(self._policy.to_guard(), telemetry.breaker_changed, backup_name)
+        self._routes = Routes(self._directory, self._upstreams, self._guard, backup_name)
+        self._ledger = Ledger()
         self._take_over(self._policy)
         self.asgi = build_asgi(self)
 
@@ -67,11 +76,37 @@ class Router:
         """
         started = asyncio.get_running_loop().time()
         request_id = uuid4().hex
+        if self.overloaded():
+            return self.turn_away().to_json(request_id)
         try:
             request = InferenceRequest.from_python(data, self.limits, model=model)
+            return (await self.answer(request, request_id, started)).to_json(request_id)
         except InvalidRequestError as error:
             return problem_body(error.problem, request_id)
-        return (await self.answer(request, request_id, started)).to_json(request_id)
+
+    async def infer_stream(self, data: Any, model: Any = "") -> AsyncIterator[dict[str, Any]]:
+        """Answer through a deployment handle (`options(stream=True)`), piece by piece.
+
+        Gives `{"text", "model", "served_by"}` for each piece, and at the end the body that `infer` would give.
+        """
+        started = asyncio.get_running_loop().time()
+        request_id = uuid4().hex
+        if self.overloaded():
+            yield self.turn_away().to_json(request_id)
+            return
+        try:
+            request = replace(InferenceRequest.from_python(data, self.limits, model=model), stream=True)
+            stream = await self.stream(request, request_id, started)
+        except InvalidRequestError as error:
+            yield problem_body(error.problem, request_id)
+            return
+        async with aclosing(stream):
+            async for item in stream:
+                match item:
+                    case Text(text, writer, tier):
+                        yield {"text": text, "model": writer, "served_by": tier.value}
+                    case Done(answer):
+                        yield answer.to_json(request_id)
 
     async def models(self) -> dict[str, Any]:
         """`GET /v1/models` for deployment handles."""
@@ -92,20 +127,50 @@ class Router:
             request: what is asked.
             request_id: for the log.
             started: when it arrived, on the event loop's clock.
+
+        Raises:
+            InvalidRequestError: the model asked for calls the request invalid, and that is not to be rescued.
         """
-        asked = request.model or self._policy.default_model or self._backup_name
+        entry = self._entry(request, request_id, started)
+        entry.enter()
         try:
-            chain = self._chain(request, asked, started)
-            answer = await run_chain(chain, request, self._caller_of, self._breakers)
+            chain = self._routes.chain(request, self._policy, started)
+            self._guard.begin(asyncio.get_running_loop().time())
+            judge = _judge_of(request.shape)
+            answer = await run_chain(chain, request, self._routes.caller_of, self._guard, judge)
+        except InvalidRequestError:
+            raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
-            telemetry.internal_error("router", asked, error)
-            answer = self._apology()
-        self._counts[answer.served_by] += 1
-        if answer.degraded:
-            seconds = asyncio.get_running_loop().time() - started
-            content = request.text if self._policy.log_content else ""
-            telemetry.fallback(request_id, asked, answer, seconds, content)
+            telemetry.internal_error("router", entry.asked, error)
+            answer = self._apology(request.shape)
+        finally:
+            entry.leave()
+        entry.answered(answer)
         return answer
+
+    async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
+        """Begin to answer; gives the stream once its first content is there. See `answer`."""
+        entry = self._entry(request, request_id, started)
+        entry.enter()
+        try:
+            chain = self._routes.chain(request, self._policy, started)
+            self._guard.begin(asyncio.get_running_loop().time())
+            judge = _judge_of(request.shape)
+            rules = self._policy.to_stream_rules()
+            stream = await open_stream(chain, request, self._routes.caller_of, self._guard, rules, judge)
+        except BaseException:
+            entry.leave()
+            raise
+        return EnteredStream(stream, entry)
+
+    def overloaded(self) -> bool:
+        """Whether a request that comes now is turned away unread."""
+        return self._ledger.in_flight >= self._policy.admission.max_in_flight
+
+    def turn_away(self) -> Answer:
+        """The answer to a request that is turned away."""
+        self._ledger.turned_away()
+        return replace(self._apology(Shape()), retry_after_s=_RETRY_AFTER_S)
 
     @property
     def limits(self) -> Limits:
@@ -119,59 +184,69 @@ class Router:
 
     def describe_models(self) -> dict[str, Any]:
         """All models and the backup, in the form of OpenAI's list."""
-        entries = [*sorted(self._directory.models.items()), (self._backup_name, self._directory.backup)]
+        states = {name: entry.state for name, entry in self._directory.models.items()}
+        states |= dict.fromkeys(self._policy.remotes, "ready") | {self._backup_name: self._directory.backup.state}
         data = [
-            {"id": name, "object": "model", "owned_by": "neverblank", "state": entry.state} for name, entry in entries
+            {"id": name, "object": "model", "created": 0, "owned_by": "neverblank", "state": state}
+            for name, state in sorted(states.items())
         ]
         return {"object": "list", "data": data}
 
     def readiness(self) -> dict[str, bool]:
-        """Primary: some model is ready. The last resort needs nothing."""
+        """Primary: some model is ready, or a remote one is declared. The last resort needs nothing."""
+        ready = any(entry.state == "ready" for entry in self._directory.models.values())
         return {
-            Tier.PRIMARY.value: any(entry.state == "ready" for entry in self._directory.models.values()),
+            Tier.PRIMARY.value: ready or bool(self._policy.remotes),
             Tier.BACKUP.value: self._directory.backup.state == "ready",
             Tier.LAST_RESORT.value: True,
         }
 
     def describe(self) -> dict[str, Any]:
         """What this router knows and has done."""
+        models = {name: entry.to_json() for name, entry in self._directory.models.items()} | self._upstreams.describe()
         return {
             "router": os.getpid(),
             "default_model": self._policy.default_model,
             "discovery_age_s": round(min(self._directory.age_s(), 1e9), 2),
-            "models": {
-                name: {**entry.to_json(), "breaker": type(self._breakers.state(name)).__name__.lower()}
-                for name, entry in sorted(self._directory.models.items())
-            },
-            "backup": self._directory.backup.to_json(),
-            "answers": {tier.value: self._counts[tier] for tier in Tier},
+            "models": {name: {**facts, **self._guard.describe(name)} for name, facts in sorted(models.items())},
+            "backup": {**self._directory.backup.to_json(), **self._guard.describe(self._backup_name)},
+            **self._ledger.describe(),
         }
 
     async def run(self) -> None:
         """Find models, for as long as the router lives."""
-        await self._directory.refresh()
-        await self._directory.watch(lambda: self._policy.discovery_seconds)
+        try:
+            await self._directory.refresh()
+            await self._directory.watch(lambda: self._policy.discovery_seconds)
+        finally:
+            await self._upstreams.aclose()
 
     def _take_over(self, policy: PolicySettings) -> None:
         self._policy = policy
-        self._reserves = policy.to_reserves()
-        self._breakers.policy = policy.to_breaker()
+        self._guard.policy = policy.to_guard()
+        self._upstreams.update(policy.remotes)
         self._limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
         telemetry.policy_changed(policy.model_dump(exclude_unset=True))
 
-    def _chain(self, request: InferenceRequest, asked: str, started: float) -> FallbackChain:
-        candidates = []
-        if asked != self._backup_name and Tier.PRIMARY in request.tiers:
-            candidates.append(Candidate(Tier.PRIMARY, asked))
-        if Tier.BACKUP in request.tiers:
-            candidates.append(Candidate(Tier.BACKUP, self._backup_name))
-        deadline = Deadline.after(started, request.timeout_s, self._reserves)
-        return FallbackChain(tuple(candidates), deadline, self._policy.last_resort.message)
+    def _entry(self, request: InferenceRequest, request_id: str, started: float) -> Entry:
+        content = request.text if self._policy.log_content else ""
+        return Entry(self._ledger, request_id, self._routes.asked(request, self._policy), started, content)
 
-    def _caller_of(self, candidate: Candidate) -> Caller:
-        if candidate.tier is Tier.BACKUP:
-            return self._directory.backup
-        return self._directory.find(candidate.model)
+    def _apology(self, shape: Shape) -> Answer:
+        message = canned(self._policy.last_resort.message, shape).text
+        return Answer(message, LAST_RESORT, Tier.LAST_RESORT, degraded=True, attempts=(), finish_reason=LAST_RESORT)
 
-    def _apology(self) -> Answer:
-        return Answer(self._policy.last_resort.message, LAST_RESORT, Tier.LAST_RESORT, degraded=True, attempts=())
+
+def _judge_of(shape: Shape) -> Callable[[Outcome], Outcome]:
+    """What holds an answer to the shape its caller wants."""
+    if not shape.is_json and not shape.demands_tool_call:
+        return _unchanged
+    return lambda outcome: fit(outcome, shape) if isinstance(outcome, Answered) else outcome
+
+
+def _unchanged(outcome: Outcome) -> Outcome:
+    return outcome
+
+
+_RETRY_AFTER_S = 1.0
+"""What a request is told that was turned away; the first ones that may come again find most others gone by then."""

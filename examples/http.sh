@@ -17,3 +17,10 @@ curl -sS -D - "$url/v1/infer/no-such-model" -d '{"text": "Hello", "max_tokens": 
 
 echo "# a mistake is explained"
 curl -sS "$url/v1/infer" -d '{"text": "Hello", "timeout": -1}'; echo
+
+echo "# piece by piece; the last event holds the whole answer and its trace"
+curl -sSN "$url/v1/infer/smollm2" -d '{"text": "Name three colours.", "max_tokens": 16, "stream": true}'
+
+echo "# in OpenAI's format"
+curl -sS "$url/v1/chat/completions" -d '{"model": "smollm2", "max_tokens": 16,
+  "messages": [{"role": "user", "content": "Say hello in one word."}]}'; echo

@@ -1,25 +1,31 @@
 """A circuit breaker per model, so that callers do not wait for a model that is known to fail.
 
-    Closed ──(`failures` in a row)──► Open ──(its time is over)──► HalfOpen ──(a probe succeeds)──► Closed
-                                        ▲                             │
-                                        └──────(a probe fails)────────┘
+    Closed ──(`failures` in a row, or too many of the window's)──► Open ──(its time is over)──► HalfOpen
+      ▲                                                              ▲                             │ │
+      └───────────────────────(a probe succeeds)─────────────────────┼─────────────────────────────┘ │
+                                                                     └──────(a probe fails)──────────┘
 
-The pattern is Nygard's (Release It!, 2007). Rules kept here:
+The pattern is Nygard's (Release It!, 2007); the window and its minimum are Hystrix's. Rules kept here:
 
-1. Only what a model did itself counts: exceptions, blanks and time-outs against it, answers for it. Refusals
+1. Only what a model did itself counts: exceptions, blanks, time-outs and stalls against it, answers for it. Refusals
    by back-pressure, mistakes of the caller and cancelled attempts count for nothing.
 2. Half-open lets `probes` attempts through at a time and refuses the others.
 3. An attempt speaks for the state that admitted it: one that was started before the breaker opened says
    nothing about a probe (the `epoch` of its permit is over).
-4. An open breaker costs nobody an answer: the next candidate of the chain is asked at once.
+4. Each opening that follows a failed probe lasts twice as long, up to `open_max_s`, and 20 % more or less, so that
+   many routers do not probe at once. An answer ends that.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from deployments.policy.answer import Candidate, Tier
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
+
+BUCKETS = 10
+"""The sliding window moves in so many steps."""
+
+JITTER = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +34,81 @@ class BreakerPolicy:
 
     Attributes:
         failures: that many in a row open it.
-        open_s: seconds until it lets a probe through.
+        failure_rate: this share of the attempts in the window opens it, too.
+        window_s: seconds the window looks back.
+        window_min_attempts: attempts in the window before the share is believed.
+        open_s: seconds until it first lets a probe through.
+        open_max_s: the longest it stays open.
         probes: attempts let through at a time while half-open.
+
+    Raises:
+        ValueError: a number that makes no sense, by its name.
     """
 
     failures: int = 5
-    open_s: float = 10.0
+    failure_rate: float = 0.5
+    window_s: float = 30.0
+    window_min_attempts: int = 20
+    open_s: float = 1.0
+    open_max_s: float = 10.0
     probes: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("failures", "window_min_attempts", "probes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1")
+        for name in ("window_s", "open_s", "failure_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is above 0")
+        if self.open_max_s < self.open_s:
+            raise ValueError("open_max_s is at least open_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Attempts of late: for each step of the clock (its number) how many there were, and how many failed."""
+
+    steps: tuple[tuple[int, int, int], ...] = ()
+
+    def add(self, now: float, step_s: float, *, failed: bool) -> "Window":
+        """The window with one attempt more at `now`."""
+        step = int(now / step_s)
+        kept = tuple(entry for entry in self.steps if step - BUCKETS < entry[0] <= step)
+        if kept and kept[-1][0] == step:
+            number, attempts, failures = kept[-1]
+            return Window((*kept[:-1], (number, attempts + 1, failures + failed)))
+        return Window((*kept, (step, 1, int(failed))))
+
+    @property
+    def attempts(self) -> int:
+        """How many there were."""
+        return sum(attempts for _, attempts, _ in self.steps)
+
+    @property
+    def failure_rate(self) -> float:
+        """The share that failed; 0 where there were none."""
+        return sum(failures for _, _, failures in self.steps) / max(1, self.attempts)
+
+
+EMPTY = Window()
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """All attempts pass."""
+    """All attempts pass. `failures` is how many in a row have failed."""
 
     epoch: int = 0
     failures: int = 0
+    window: Window = EMPTY
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """No attempt passes before `until`."""
+    """No attempt passes before `until`. `openings` is how many there were in a row."""
 
     epoch: int
     until: float
+    openings: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +117,21 @@ class HalfOpen:
 
     epoch: int
     probing: int
+    openings: int = 1
 
 
 BreakerState = Closed | Open | HalfOpen
 
+BreakerListener = Callable[[str, BreakerState, BreakerState, str], None]
+"""Told of every transition: model, state before, state after, and the reason of the attempt that caused it."""
+
 
 @dataclass(frozen=True, slots=True)
-class Permit:
-    """Leave to make one attempt, to be handed back with its outcome."""
+class Admission:
+    """Leave to make one attempt; `probe` says that it finds out whether the model is well."""
 
     epoch: int
+    probe: bool
 
 
 class Evidence(Enum):
@@ -90,33 +153,32 @@ def evidence(outcome: Outcome) -> Evidence:
             return Evidence.NOTHING
 
 
-def admit(state: BreakerState, policy: BreakerPolicy, now: float) -> tuple[BreakerState, Permit | Refused]:
+def admit(state: BreakerState, policy: BreakerPolicy, now: float) -> tuple[BreakerState, Admission | Refused]:
     """Ask for leave to make an attempt at `now`."""
     match state:
         case Closed():
-            return state, Permit(state.epoch)
-        case Open(epoch, until) if now >= until:
-            return HalfOpen(epoch + 1, probing=1), Permit(epoch + 1)
+            return state, Admission(state.epoch, probe=False)
+        case Open(epoch, until, openings) if now >= until:
+            return HalfOpen(epoch + 1, 1, openings), Admission(epoch + 1, probe=True)
         case Open():
             return state, Refused("breaker open")
         case HalfOpen(epoch, probing) if probing < policy.probes:
-            return HalfOpen(epoch, probing + 1), Permit(epoch)
+            return replace(state, probing=probing + 1), Admission(epoch, probe=True)
         case HalfOpen():
             return state, Refused("breaker half-open, its probes are under way")
 
 
-def record(state: BreakerState, policy: BreakerPolicy, permit: Permit, outcome: Outcome, now: float) -> BreakerState:
-    """The state after an attempt made with `permit` has ended."""
-    if permit.epoch != state.epoch:
+def record(
+    state: BreakerState, policy: BreakerPolicy, admission: Admission, outcome: Outcome, now: float, draw: float
+) -> BreakerState:
+    """The state after an attempt made with `admission` has ended; `draw` in [0, 1) spreads the openings."""
+    if admission.epoch != state.epoch:
         return state
     match state, evidence(outcome):
-        case Closed(epoch, failures), Evidence.ILL:
-            opens = failures + 1 >= policy.failures
-            return Open(epoch + 1, now + policy.open_s) if opens else Closed(epoch, failures + 1)
-        case Closed(epoch), Evidence.WELL:
-            return state if state.failures == 0 else Closed(epoch)
-        case HalfOpen(epoch), Evidence.ILL:
-            return Open(epoch + 1, now + policy.open_s)
+        case Closed(), (Evidence.ILL | Evidence.WELL) as said:
+            return _counted(state, policy, now, draw, failed=said is Evidence.ILL)
+        case HalfOpen(epoch, _, openings), Evidence.ILL:
+            return _opened(policy, epoch, openings + 1, now, draw)
         case HalfOpen(epoch), Evidence.WELL:
             return Closed(epoch + 1)
         case HalfOpen(_, probing), Evidence.NOTHING:
@@ -125,49 +187,16 @@ def record(state: BreakerState, policy: BreakerPolicy, permit: Permit, outcome: 
             return state
 
 
-BreakerListener = Callable[[str, BreakerState, BreakerState, str], None]
-"""Told of every transition: model, state before, state after, and the reason of the attempt that caused it."""
+def _counted(state: Closed, policy: BreakerPolicy, now: float, draw: float, *, failed: bool) -> BreakerState:
+    window = state.window.add(now, policy.window_s / BUCKETS, failed=failed)
+    failures = state.failures + 1 if failed else 0
+    too_many = window.attempts >= policy.window_min_attempts and window.failure_rate >= policy.failure_rate
+    if failed and (failures >= policy.failures or too_many):
+        return _opened(policy, state.epoch, 1, now, draw)
+    return Closed(state.epoch, failures, window)
 
 
-@dataclass(slots=True)
-class Breakers:
-    """The breakers of all models, in one router.
-
-    Only models of the primary tier have one. The backup is the last model there is: to refuse it would
-    turn answers into last-resort messages and protect nobody.
-    """
-
-    policy: BreakerPolicy
-    listener: BreakerListener
-    _states: dict[str, BreakerState] = field(default_factory=dict)
-
-    def admit(self, candidate: Candidate, now: float) -> Permit | Refused:
-        """Ask for leave to make an attempt on `candidate`."""
-        if candidate.tier is not Tier.PRIMARY:
-            return _UNGUARDED
-        before = self.state(candidate.model)
-        after, permit = admit(before, self.policy, now)
-        self._move(candidate.model, before, after, "probing")
-        return permit
-
-    def record(self, candidate: Candidate, permit: Permit, outcome: Outcome, now: float) -> None:
-        """Hand `permit` back with what came of the attempt."""
-        if permit is _UNGUARDED:
-            return
-        before = self.state(candidate.model)
-        after = record(before, self.policy, permit, outcome, now)
-        self._move(candidate.model, before, after, outcome.reason)
-
-    def state(self, model: str) -> BreakerState:
-        """The present state of the breaker of `model`."""
-        return self._states.get(model, Closed())
-
-    def _move(self, model: str, before: BreakerState, after: BreakerState, reason: str) -> None:
-        if after is before:
-            return
-        self._states[model] = after
-        if type(after) is not type(before):
-            self.listener(model, before, after, reason)
-
-
-_UNGUARDED = Permit(epoch=-1)
+def _opened(policy: BreakerPolicy, epoch: int, openings: int, now: float, draw: float) -> Open:
+    # The exponent is bounded, as 2.0 ** 2000 overflows; the cap is reached long before.
+    wanted = policy.open_s * 2.0 ** min(openings - 1, 60) * (1 - JITTER + 2 * JITTER * draw)
+    return Open(epoch + 1, now + min(policy.open_max_s, wanted), openings)

@@ -2,29 +2,59 @@
 
 Rules kept here:
 
-1. The answer is never blank: it is an acceptable one, or the last-resort message (which cannot be blank).
-2. Nothing is waited for beyond `deadline.answer_by`.
-3. A failure starts the next candidate at once; slowness starts it when the slice of the running one is over,
-   and the slow one goes on: the first acceptable answer wins.
-4. Every candidate is asked at most once.
-5. At `deadline.cut_over` the backup is started, however many candidates have not been asked yet.
+1. The answer is never blank: it is an acceptable one, or the last-resort message (which cannot be blank). The first
+   acceptable one wins. Nothing is waited for beyond `deadline.answer_by`.
+2. A transient failure has the same model asked again, within its slice: see `retry`.
+3. Any other failure starts the next candidate at once; slowness starts it when the slice of the running one is
+   over, and the slow one goes on.
+4. At `deadline.cut_over` the backup tier begins, whatever else is going on.
+5. It begins earlier beside a model that takes longer than it usually does (hedge), and beside one that is only being
+   tried again (probe). The primary tier goes on by its own rules meanwhile.
+6. A request that the model asked for calls invalid is handed back to its caller, and asked of nobody else.
+7. What a budget refuses (`Allowance`) is an extra, never an answer.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Tier
+from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Tier, Why
 from deployments.policy.blank import is_blank
 from deployments.policy.deadline import Deadline
-from deployments.policy.outcome import Answered, Cancelled, TimedOut
+from deployments.policy.outcome import Answered, Outcome, Rejected
+from deployments.policy.retry import RetryPolicy, retry_at
+from deployments.policy.verdict import FAIR_SHARE, LAST_RESORT, accept, give_up, settle
 
-LAST_RESORT = "last_resort"
-"""The model name and the finish reason of a last-resort answer."""
+__all__ = ["LAST_RESORT", "Allowance", "FallbackChain", "Finish", "Reject", "Start", "Step", "WaitUntil", "next_step"]
+
+DEFAULT_RETRY = RetryPolicy()
+
+FIRST_CONTENT_SHARE = 1 / 3
+"""No candidate's first content is waited for longer than this share of a deadline before the next is started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the budgets leave for extras at this moment."""
+
+    retry: bool = True
+    hedge: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class FallbackChain:
     """The candidates of one request, best first, with the last resort behind them.
+
+    Attributes:
+        candidates: the primary tier's, then the backup tier's.
+        deadline: shared by all.
+        last_resort: what is said when nobody answers.
+        retry: how often a model is asked again.
+        hedge_after_s: seconds after which the first candidate counts as slow; infinite for no hedge.
+        first_content_s: seconds any candidate of a stream has for its first content before the next is started.
+        rescue_rejected: the next candidate is asked when a model calls the request invalid.
+        rescue_withheld: the same when a content filter withheld the answer.
+        jitter: a draw in [0, 1) that spreads retries.
 
     Raises:
         ValueError: a blank last-resort message, the same model twice in one tier, or a candidate out of the
@@ -34,15 +64,25 @@ class FallbackChain:
     candidates: tuple[Candidate, ...]
     deadline: Deadline
     last_resort: str
+    retry: RetryPolicy = DEFAULT_RETRY
+    hedge_after_s: float = math.inf
+    first_content_s: float = math.inf
+    rescue_rejected: bool = False
+    rescue_withheld: bool = False
+    jitter: float = 0.5
 
     def __post_init__(self) -> None:
         if is_blank(self.last_resort):
             raise ValueError("a chain ends with a last-resort message that is not blank")
         if len(set(self.candidates)) != len(self.candidates):
-            raise ValueError("a chain asks every candidate once")
+            raise ValueError("a chain holds every candidate once")
         tiers = [candidate.tier for candidate in self.candidates]
         if Tier.LAST_RESORT in tiers or tiers != sorted(tiers, key=list(Tier).index):
             raise ValueError("a chain asks the primary tier first, then the backup")
+
+    def of(self, tier: Tier) -> tuple[Candidate, ...]:
+        """The candidates of `tier`."""
+        return tuple(candidate for candidate in self.candidates if candidate.tier is tier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +90,7 @@ class Start:
     """Ask `candidate` now."""
 
     candidate: Candidate
+    why: Why = Why.NEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,77 +107,148 @@ class Finish:
     answer: Answer
 
 
-Step = Start | WaitUntil | Finish
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Hand the request back: the model asked for calls it invalid. `attempts` is the trace."""
+
+    rejected: Rejected
+    attempts: tuple[Ended, ...]
 
 
-def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> Step:
+Step = Start | WaitUntil | Finish | Reject
+
+
+@dataclass(frozen=True, slots=True)
+class _Exhausted:
+    """Nobody of a tier is left to be asked, or will be before the time of its last one is over."""
+
+
+def next_step(
+    chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance = Allowance()
+) -> Step:
     """Decide what to do at `now`, given all attempts made so far in the order of their starts."""
-    acceptable = [a for a in attempts if isinstance(a, Ended) and isinstance(a.outcome, Answered)]
+    ended = [attempt for attempt in attempts if isinstance(attempt, Ended)]
+    acceptable = [attempt for attempt in ended if _is_acceptable(chain, attempt.outcome)]
     if acceptable:
-        return Finish(_accept(chain, min(acceptable, key=lambda a: a.ended), attempts, now))
+        winner = min(acceptable, key=lambda attempt: attempt.ended)
+        return Finish(accept(chain.candidates[0], winner, _settle(chain, attempts, now)))
+    for attempt in ended:
+        if isinstance(attempt.outcome, Rejected) and _hands_back(chain, attempt.candidate):
+            return Reject(attempt.outcome, _settle(chain, attempts, now))
     if now >= chain.deadline.answer_by:
-        return Finish(_give_up(chain, attempts, now))
-
-    asked = {attempt.candidate for attempt in attempts}
-    unasked = [candidate for candidate in chain.candidates if candidate not in asked]
-    running = [attempt for attempt in attempts if isinstance(attempt, Running)]
-    if not unasked:
-        return WaitUntil(chain.deadline.answer_by) if running else Finish(_give_up(chain, attempts, now))
-    if now >= chain.deadline.cut_over and unasked[-1].tier is Tier.BACKUP:
-        return Start(unasked[-1])
-    if not running:
-        return Start(unasked[0])
-    slice_end = _slice_end(chain, running[-1])
-    return Start(unasked[0]) if now >= slice_end else WaitUntil(slice_end)
+        return Finish(give_up(chain.last_resort, _settle(chain, attempts, now)))
+    return _go_on(chain, attempts, now, allowance)
 
 
-def _slice_end(chain: FallbackChain, attempt: Attempt) -> float:
-    """When `attempt` has had its share of the deadline.
+def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
+    primary = _advance(chain, Tier.PRIMARY, attempts, now, allowance)
+    if isinstance(primary, Start):
+        return primary
+    backup = _backup_tier(chain, attempts, now, allowance, exhausted=isinstance(primary, _Exhausted))
+    if isinstance(backup, Start):
+        return backup
+    waits = [step.time for step in (primary, backup) if isinstance(step, WaitUntil)]
+    if not waits and not any(isinstance(attempt, Running) for attempt in attempts):
+        return Finish(give_up(chain.last_resort, _settle(chain, attempts, now)))
+    return WaitUntil(min([*waits, chain.deadline.answer_by]))
+
+
+def _backup_tier(
+    chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance, *, exhausted: bool
+) -> Start | WaitUntil | _Exhausted:
+    """What the backup tier does: it waits for its turn, then goes on like any tier."""
+    candidates = chain.of(Tier.BACKUP)
+    if not candidates:
+        return _Exhausted()
+    if any(attempt.candidate.tier is Tier.BACKUP for attempt in attempts):
+        return _advance(chain, Tier.BACKUP, attempts, now, allowance)
+    if now >= chain.deadline.cut_over:
+        return Start(candidates[0], Why.CUT_OVER)
+    if exhausted:
+        return Start(candidates[0])
+    if any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
+        return Start(candidates[0], Why.BESIDE_PROBE)
+    hedge_at = _hedge_at(chain, attempts) if allowance.hedge else math.inf
+    if now >= hedge_at:
+        return Start(candidates[0], Why.HEDGE)
+    return WaitUntil(min(hedge_at, chain.deadline.cut_over))
+
+
+def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
+    """When the first candidate, if it is running, has taken longer than it usually does."""
+    first = chain.candidates[0]
+    tries = [attempt for attempt in attempts if attempt.candidate == first]
+    if first.tier is not Tier.PRIMARY or not tries or isinstance(tries[-1], Ended):
+        return math.inf
+    return tries[0].started + chain.hedge_after_s
+
+
+def _advance(
+    chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt], now: float, allowance: Allowance
+) -> Start | WaitUntil | _Exhausted:
+    """What the models of `tier` do by themselves: retry, give way to the next one, or wait."""
+    asked = [attempt.candidate for attempt in attempts]
+    unasked = [candidate for candidate in chain.of(tier) if candidate not in asked]
+    following: Start | _Exhausted = Start(unasked[0]) if unasked else _Exhausted()
+    mine = [attempt for attempt in attempts if attempt.candidate.tier is tier]
+    if not mine:
+        return following
+    front = mine[-1].candidate
+    tries = [attempt for attempt in mine if attempt.candidate == front]
+    slice_end = _slice_end(chain, front, tries[0].started)
+    done = [attempt for attempt in tries if isinstance(attempt, Ended)]
+    if len(done) < len(tries):  # the last one is running
+        return WaitUntil(slice_end) if now < slice_end else following
+    due = retry_at(chain.retry, done, slice_end, chain.jitter) if allowance.retry else math.inf
+    if math.isinf(due):
+        return following
+    return Start(front, Why.RETRY) if now >= due else WaitUntil(due)
+
+
+def _slice_end(chain: FallbackChain, candidate: Candidate, started: float) -> float:
+    """When `candidate`, first asked at `started`, has had its share of the deadline; its retries share it.
 
     The models of a tier share what is left for that tier evenly with those of it still to come: the primary
     tier has until the cut-over where a backup follows, whoever comes last in the chain until `answer_by`.
     """
-    later = chain.candidates[chain.candidates.index(attempt.candidate) + 1 :]
-    peers = sum(candidate.tier is attempt.candidate.tier for candidate in later)
-    tier_end = chain.deadline.cut_over if len(later) > peers else chain.deadline.answer_by
-    left = max(0.0, tier_end - attempt.started)
+    peers = chain.of(candidate.tier)
+    later = len(peers) - 1 - peers.index(candidate)
+    tier_end = _tier_end(chain, candidate.tier)
+    left = max(0.0, tier_end - started)
     # Never beyond the tier's own end, by which others are judged: floating point would let it by an ulp.
-    return min(max(tier_end, attempt.started), attempt.started + left / (peers + 1))
+    share = min(max(tier_end, started), started + left / (later + 1))
+    if math.isinf(chain.first_content_s):
+        return share
+    return min(share, started + min(chain.first_content_s, FIRST_CONTENT_SHARE * chain.deadline.seconds))
 
 
-def _accept(chain: FallbackChain, winner: Ended, attempts: Sequence[Attempt], now: float) -> Answer:
-    assert isinstance(winner.outcome, Answered)  # noqa: S101 - narrowed by the caller
-    return Answer(
-        result=winner.outcome.result,
-        model=winner.candidate.model,
-        served_by=winner.candidate.tier,
-        degraded=winner.candidate != chain.candidates[0],
-        attempts=_settled(chain, attempts, now),
-        usage=winner.outcome.usage,
-        finish_reason=winner.outcome.finish_reason,
-    )
+def _tier_end(chain: FallbackChain, tier: Tier) -> float:
+    followed = tier is Tier.PRIMARY and bool(chain.of(Tier.BACKUP))
+    return chain.deadline.cut_over if followed else chain.deadline.answer_by
 
 
-def _give_up(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> Answer:
-    return Answer(
-        result=chain.last_resort,
-        model=LAST_RESORT,
-        served_by=Tier.LAST_RESORT,
-        degraded=True,
-        attempts=_settled(chain, attempts, now),
-        finish_reason=LAST_RESORT,
-    )
+def _fair(chain: FallbackChain, candidate: Candidate) -> float:
+    """Seconds a candidate has to have had to be charged with a time-out: see `verdict.FAIR_SHARE`."""
+    begins = chain.deadline.start if candidate.tier is Tier.PRIMARY else chain.deadline.cut_over
+    first = _slice_end(chain, candidate, begins)
+    return FAIR_SHARE * (first - begins) / len(chain.of(candidate.tier))
 
 
-def _settled(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tuple[Ended, ...]:
-    """Every attempt as ended: one cut off after its slice timed out, one cut off within it was just beaten."""
-    return tuple(attempt if isinstance(attempt, Ended) else _cut_off(chain, attempt, now) for attempt in attempts)
+def _settle(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tuple[Ended, ...]:
+    if all(isinstance(attempt, Ended) for attempt in attempts):  # the usual case
+        return tuple(attempt for attempt in attempts if isinstance(attempt, Ended))
+    first_start: dict[Candidate, float] = {}
+    for attempt in attempts:
+        first_start.setdefault(attempt.candidate, attempt.started)
+    ends = [_slice_end(chain, attempt.candidate, first_start[attempt.candidate]) for attempt in attempts]
+    return settle(attempts, ends, [_fair(chain, attempt.candidate) for attempt in attempts], now)
 
 
-def _cut_off(chain: FallbackChain, attempt: Running, now: float) -> Ended:
-    slice_end = _slice_end(chain, attempt)
-    if now >= slice_end:
-        outcome: TimedOut | Cancelled = TimedOut(f"no answer within {slice_end - attempt.started:.2f} s")
-    else:
-        outcome = Cancelled("another tier answered first")
-    return Ended(attempt.candidate, attempt.started, now, outcome)
+def _is_acceptable(chain: FallbackChain, outcome: Outcome) -> bool:
+    if not isinstance(outcome, Answered):
+        return False
+    return not (chain.rescue_withheld and outcome.finish_reason == "content_filter")
+
+
+def _hands_back(chain: FallbackChain, candidate: Candidate) -> bool:
+    return candidate == chain.candidates[0] and not chain.rescue_rejected

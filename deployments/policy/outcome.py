@@ -20,6 +20,9 @@ from typing import Any, ClassVar
 
 from deployments.policy.blank import is_blank
 
+UNKNOWN_MODEL = "unknown model"
+"""The reason with which a name that no model goes by is refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

@@ -7,10 +7,15 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from deployments.policy.blank import is_blank
+from deployments.policy.admission import AdmissionPolicy
 from deployments.policy.breaker import BreakerPolicy
+from deployments.policy.continuation import StreamRules
 from deployments.policy.deadline import Reserves
+from deployments.policy.guard import GuardPolicy
+from deployments.policy.retry import RetryPolicy
 from deployments.settings.base import ModelId, Seconds, Settings
 from deployments.settings.files import SettingsError, parse
+from deployments.settings.remotes import RemoteSpec
 from deployments.settings.resilience import (
     AdmissionSettings,
     BreakerSettings,
@@ -53,6 +58,9 @@ class PolicySettings(Settings):
         30.0, description=f"The deadline of requests that set none. `{TIMEOUT_VARIABLE}` overrides it."
     )
     max_timeout_seconds: Seconds = Field(300.0, description="The longest deadline a request may ask for.")
+    backup_model: ModelId | None = Field(
+        None, description="A remote model that is asked before the local backup whenever another model fails."
+    )
     max_request_bytes: int = Field(1 << 20, ge=1024, le=1 << 28, description="The largest request body that is read.")
     reserves: ReserveSettings = ReserveSettings()
     retries: RetrySettings = RetrySettings()
@@ -63,6 +71,9 @@ class PolicySettings(Settings):
     rescue: RescueSettings = RescueSettings()
     models: dict[ModelId, ModelSettings] = Field(
         default_factory=dict, description="What the routers are to know of single models, by their names."
+    )
+    remotes: dict[ModelId, RemoteSpec] = Field(
+        default_factory=dict, description="Models behind OpenAI-compatible upstreams, by the names they get here."
     )
     last_resort: LastResortSettings = LastResortSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
@@ -77,18 +88,76 @@ class PolicySettings(Settings):
             )
         return self
 
-    def to_reserves(self) -> Reserves:
-        """The reserves as the deadline wants them."""
+    @model_validator(mode="after")
+    def _names_that_fit_together(self) -> Self:
+        if self.backup_model is not None and self.backup_model not in self.remotes:
+            known = ", ".join(self.remotes) or "none is declared"
+            raise ValueError(f"backup_model: {self.backup_model!r} is not a remote model; accepted: {known}")
+        for name in self.models.keys() & self.remotes.keys():
+            raise ValueError(f"models.{name}: is a remote model; accepted: its `fallbacks` in remotes.{name}")
+        for name in (*self.models, *self.remotes):
+            if name in self.fallbacks_of(name):
+                raise ValueError(f"{name}: is among its own fallbacks; accepted: other models")
+        return self
+
+    def fallbacks_of(self, model: str) -> tuple[str, ...]:
+        """The models that are asked in the place of `model`, before the backup."""
+        if remote := self.remotes.get(model):
+            return remote.fallbacks
+        return self.models[model].fallbacks if model in self.models else ()
+
+    def to_reserves(self, backup_s: float) -> Reserves:
+        """The reserves as the deadline wants them, where the backup needs `backup_s` seconds."""
         return Reserves(
-            self.reserves.backup_max_seconds,
+            backup_s,
             self.reserves.backup_share,
             self.reserves.last_resort_seconds,
             self.reserves.last_resort_share,
         )
 
-    def to_breaker(self) -> BreakerPolicy:
-        """The breaker's part as the breaker wants it."""
-        return BreakerPolicy(self.breaker.failures, self.breaker.open_seconds, self.breaker.probes)
+    def to_retry(self) -> RetryPolicy:
+        """The retries as the chain wants them."""
+        return RetryPolicy(
+            self.retries.max, self.retries.base_seconds, self.retries.cap_seconds, self.retries.patience_seconds
+        )
+
+    def to_guard(self) -> GuardPolicy:
+        """What the guard goes by."""
+        breaker, admission, reserves = self.breaker, self.admission, self.reserves
+        return GuardPolicy(
+            BreakerPolicy(
+                failures=breaker.failures,
+                failure_rate=breaker.failure_rate,
+                window_s=breaker.window_seconds,
+                window_min_attempts=breaker.window_min_attempts,
+                open_s=breaker.open_seconds,
+                open_max_s=breaker.open_max_seconds,
+                probes=breaker.probes,
+            ),
+            AdmissionPolicy(
+                min_limit=admission.min_limit,
+                max_limit=admission.max_limit,
+                tolerance=admission.tolerance,
+                reserved_share=admission.backup_reserved_share,
+            ),
+            retry_share=self.retries.budget_share,
+            hedge_share=self.hedging.budget_share,
+            hedging=self.hedging.enabled,
+            hedge_quantile=self.hedging.quantile,
+            hedge_min_samples=self.hedging.min_samples,
+            reserve_min_s=reserves.backup_min_seconds,
+            reserve_max_s=reserves.backup_max_seconds,
+            reserve_quantile=reserves.backup_quantile,
+        )
+
+    def to_stream_rules(self) -> StreamRules:
+        """What streams are held to."""
+        return StreamRules(
+            stall_s=self.streams.stall_seconds,
+            continue_s=self.streams.continue_seconds,
+            max_s=self.streams.max_seconds,
+            max_characters=self.streams.max_characters,
+        )
 
     def with_overrides(self, overrides: Mapping[str, Any], environment: Mapping[str, str]) -> "PolicySettings":
         """This policy with the keys of `overrides` in place of its own, then the environment's.

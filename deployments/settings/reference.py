@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from deployments.settings.policy import PolicySettings
+from deployments.settings.remotes import RemoteSpec
 from deployments.settings.sources import HubSource, PathSource, WheelSource
 from deployments.settings.specs import BackupSpec, HuggingFaceSpec, PythonSpec
 
@@ -21,6 +22,7 @@ END = "<!-- /configuration -->"
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Policy (`configs/policy.yaml`, and the Router's `user_config`)", PolicySettings),
+    ("A remote model (`remotes.<name>` of the policy)", RemoteSpec),
     ("Backup (`configs/backup.yaml`)", BackupSpec),
     ("Model of `format: huggingface` (`configs/models/<id>.yaml`)", HuggingFaceSpec),
     ("Model of `format: python` (`configs/models/<id>.yaml`)", PythonSpec),

@@ -7,20 +7,44 @@ import pytest
 import ray
 import yaml
 
-from tests.service.service import ROOT, Service
+from tests.service.service import ROOT, Service, Upstream
+from tests.upstream.faulty import SCENARIOS
 
 SPECS = "tests/service/configs"
-FAULTY = ("faulty", "blocking", "slow", "broken", "missing", "invalid")
+FAULTY = ("faulty", "narrator", "firehose", "blocking", "slow", "broken", "missing", "invalid")
+AGAIN = "-again"
+"""Behind the name of a remote model: the same upstream once more, as the fallback of the first."""
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
-    """The service of `serve_config.yaml`, with the models of tests/service/models.py beside smollm2."""
+def upstream() -> Iterator[Upstream]:
+    """The fault-injecting upstream, as a process."""
+    running = Upstream()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def service(upstream: Upstream) -> Iterator[Service]:
+    """The service of `serve_config.yaml`, with the models of tests/service/models.py beside smollm2.
+
+    Each scenario of the upstream is a remote model; `<scenario>-again` is a second one, for chains in which both fail.
+    """
     config: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     model = config["applications"][1]
     for name in FAULTY:
         config["applications"].append(model | {"name": name, "args": {"spec": f"{SPECS}/{name}.yaml"}})
-    config["applications"][0]["deployments"][0]["user_config"] = {"breaker": {"failures": 1000}}
+    remotes = {
+        name: {"base_url": upstream.url, "model": scenario, "max_answer_bytes": 1 << 20, "fallbacks": fallbacks}
+        for scenario in SCENARIOS
+        for name, fallbacks in ((scenario, []), (scenario + AGAIN, [scenario]))
+    }
+    config["applications"][0]["deployments"][0]["user_config"] = {
+        "breaker": {"failures": 100_000, "window_min_attempts": 100_000},  # one test's failures are not another's
+        "streams": {"stall_seconds": 1.5},
+        "hedging": {"enabled": False},  # what one test asks must not depend on how fast another was answered
+        "remotes": remotes,
+    }
     running = Service(config)
     try:
         running.wait_ready("smollm2", "faulty", "blocking")

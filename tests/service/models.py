@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +61,50 @@ class FailsToLoad:
 
     def __init__(self) -> None:
         raise RuntimeError("no weights here")
+
+
+WORDS = tuple(f"word{n} " for n in range(1, 61))
+"""What `Narrator` says."""
+
+
+class Narrator:
+    """Streams `WORDS`, and does what the request's `fault` says after `after` of them."""
+
+    async def infer(self, inputs: Mapping[str, Any]) -> str:
+        return "".join(WORDS)
+
+    async def stream(self, inputs: Mapping[str, Any]) -> AsyncIterator[str]:
+        after = int(inputs.get("after", 5))
+        for place, word in enumerate(WORDS[: inputs.get("words", len(WORDS))]):
+            if place == after:
+                await _fault_in_stream(inputs)
+            yield word
+            await asyncio.sleep(float(inputs.get("pause", 0.02)))
+
+
+async def _fault_in_stream(inputs: Mapping[str, Any]) -> None:
+    match inputs.get("fault"):
+        case None:
+            return
+        case "raise":
+            raise ValueError("this model broke off")
+        case "hang":
+            await asyncio.sleep(3600)
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+            await asyncio.sleep(3600)
+        case "watch":
+            await _watch(Path(inputs["file"]))
+
+
+class Firehose:
+    """Streams a megabyte at a time for as long as somebody reads, and writes down how much that was."""
+
+    async def infer(self, inputs: Mapping[str, Any]) -> str:
+        return "a firehose only streams"
+
+    async def stream(self, inputs: Mapping[str, Any]) -> AsyncIterator[str]:
+        written = Path(inputs["file"])
+        for megabytes in range(int(inputs["megabytes"])):
+            yield "x" * (1 << 20)
+            written.write_text(str(megabytes + 1))  # noqa: ASYNC240 - a few bytes

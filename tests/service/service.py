@@ -1,5 +1,7 @@
 """A real service, started as a user would: `serve run` on a config, in a process and a Ray session of its own."""
 
+import json
+import math
 import os
 import shutil
 import signal
@@ -9,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +55,73 @@ def _title(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
+
+
+class Upstream:
+    """The fault-injecting upstream of tests/upstream, in a process of its own."""
+
+    def __init__(self) -> None:
+        """Start it and wait until it listens."""
+        command = [sys.executable, "-m", "tests.upstream.faulty", "--port", "0"]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(10)
+
+
+@dataclass(slots=True)
+class Streamed:
+    """A native stream as its reader got it.
+
+    Attributes:
+        headers: of the response.
+        first_s: seconds until the first text.
+        last_s: seconds until the last line.
+        texts: the data of each `token` event.
+        done: the data of each `done` event; there has to be one.
+    """
+
+    headers: dict[str, str]
+    first_s: float
+    last_s: float = 0.0
+    texts: list[dict[str, Any]] = field(default_factory=list)
+    done: list[dict[str, Any]] = field(default_factory=list)
+    _event: str = ""
+
+    def read(self, line: str, now: float) -> None:
+        """Take in one line of the stream."""
+        self.last_s = now
+        name, _, value = line.partition(": ")
+        match name, self._event:
+            case "event", _:
+                self._event = value
+            case "data", "token":
+                assert not self.done, "a text behind the end"
+                self.first_s = min(self.first_s, now)
+                self.texts.append(json.loads(value))
+            case "data", "done":
+                self.done.append(json.loads(value))
+
+    @property
+    def text(self) -> str:
+        """All texts."""
+        return "".join(text["text"] for text in self.texts)
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The one answer at the end, whose result is what was streamed."""
+        (answer,) = self.done
+        assert answer["result"] == self.text
+        return answer
 
 
 class Service:
@@ -107,6 +177,17 @@ class Service:
         seconds = time.monotonic() - started
         assert response.status_code == 200, response.text
         return response.json(), seconds
+
+    def stream(self, body: Mapping[str, Any], model: str = "") -> "Streamed":
+        """POST `body` for a stream and read it to its end."""
+        started = time.monotonic()
+        path = f"/v1/infer/{model}".rstrip("/")
+        with self.http.stream("POST", path, json={**body, "stream": True}) as response:
+            assert response.status_code == 200, response.read()
+            streamed = Streamed(dict(response.headers), first_s=math.inf)
+            for line in response.iter_lines():
+                streamed.read(line, time.monotonic() - started)
+        return streamed
 
     def status(self) -> dict[str, Any]:
         """`GET /status`."""

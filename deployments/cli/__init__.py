@@ -11,6 +11,11 @@ import typer
 import yaml
 from rich.console import Console
 
+from deployments.cli.ask import ask
+from deployments.cli.check import check
+from deployments.cli.deploy import DeployError, deploy
+from deployments.cli.service import UnreachableError
+from deployments.cli.status import status
 from deployments.settings import SettingsError, TextModelSpec, load_backup, load_model, resolve, root
 from deployments.sources.errors import NoSourceError
 
@@ -56,6 +61,12 @@ def stop(*, orphans: Annotated[bool, typer.Option(help="Only what a dead service
         _errors.print(f"ended {stopped.haproxies} HAProxy left behind by a service that has gone")
 
 
+app.command()(check)
+app.command()(deploy)
+app.command()(ask)
+app.command()(status)
+
+
 def _text_models(config: Path) -> list[tuple[str, TextModelSpec]]:
     """The backup and the language models that `config` names, each file once."""
     serve_config = yaml.safe_load(resolve(str(config)).read_text(encoding="utf-8"))
@@ -86,7 +97,7 @@ def main() -> None:
     """Run the command; errors of the user's are one line."""
     try:
         app()
-    except (SettingsError, NoSourceError, OSError) as error:
+    except (SettingsError, NoSourceError, UnreachableError, DeployError, OSError) as error:
         _errors.print(f"neverblank: {error}", style="red", markup=False)
         sys.exit(1)
 

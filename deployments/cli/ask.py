@@ -1,0 +1,71 @@
+"""`neverblank ask`: an answer in the terminal."""
+
+import asyncio
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deployments.cli.service import ask as ask_service
+from deployments.cli.service import default_url, stream
+
+Text = Annotated[str, typer.Argument(help="What is asked.")]
+Model = Annotated[str, typer.Option(help="The model; without it the service's default.")]
+Url = Annotated[str, typer.Option(help="The service's address; also NEVERBLANK_URL.", default_factory=default_url)]
+Timeout = Annotated[float, typer.Option(help="The deadline in seconds; 0 leaves it to the service.")]
+Stream = Annotated[bool, typer.Option("--stream", help="Print the answer as it is written.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
+
+_errors = Console(stderr=True, highlight=False)
+
+
+def ask(
+    text: Text,
+    url: Url,
+    model: Model = "",
+    timeout: Timeout = 0.0,
+    *,
+    streamed: Stream = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the running service; the answer goes to standard output, who gave it to standard error.
+
+    Exit code 1: no service could be reached, or it calls the request malformed.
+    """
+    body: dict[str, Any] = {"text": text}
+    if model:
+        body["model"] = model
+    if timeout:
+        body["timeout"] = timeout
+    answer = asyncio.run(_streamed(url, body, quiet=as_json) if streamed else ask_service(url, body))
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+    elif not streamed or "error" in answer:
+        typer.echo(answer["result"] if isinstance(answer["result"], str) else json.dumps(answer["result"]))
+    if "error" in answer:
+        raise typer.Exit(1)
+    if not as_json:
+        _errors.print(_trace(answer))
+
+
+async def _streamed(url: str, body: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {}
+    async for item in stream(url, body):
+        if "result" in item:
+            answer = item
+        elif not quiet:
+            typer.echo(item["text"], nl=False)
+    if not quiet and "error" not in answer:
+        typer.echo()
+    return answer
+
+
+def _trace(answer: dict[str, Any]) -> Table:
+    table = Table(title=f"{answer['served_by']}: {answer['model']}", title_justify="left", box=None, pad_edge=False)
+    for column in ("tier", "model", "why", "outcome", "ms", "reason"):
+        table.add_column(column, justify="right" if column == "ms" else "left", style="dim")
+    for attempt in answer["attempts"]:
+        table.add_row(*(str(attempt[key]) for key in ("tier", "model", "why", "outcome", "ms", "reason")))
+    return table

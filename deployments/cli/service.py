@@ -1,0 +1,72 @@
+"""Talking to the running service over HTTP, for the commands that do."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+URL_VARIABLE = "NEVERBLANK_URL"
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class UnreachableError(Exception):
+    """No service answers at the address."""
+
+    def __init__(self, url: str, error: BaseException) -> None:
+        super().__init__(f"no service answers at {url} ({error}); start one with `make serve`, or name it with --url")
+
+
+def default_url() -> str:
+    """The address of the service: `NEVERBLANK_URL`, else port 8000 of this machine."""
+    return os.environ.get(URL_VARIABLE, DEFAULT_URL)
+
+
+async def get(url: str, path: str) -> dict[str, Any]:
+    """The JSON at `path`.
+
+    Raises:
+        UnreachableError: nobody answers.
+    """
+    async with _session(url) as session, session.get(path) as response:
+        body: dict[str, Any] = await response.json()
+        return body
+
+
+async def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a request, whatever its status.
+
+    Raises:
+        UnreachableError: nobody answers.
+    """
+    async with _session(url) as session, session.post("/v1/infer", json=body) as response:
+        answer: dict[str, Any] = await response.json()
+        return answer
+
+
+async def stream(url: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """The pieces of an answer, then the whole of it (the item with `result`).
+
+    Raises:
+        UnreachableError: nobody answers.
+    """
+    async with _session(url) as session, session.post("/v1/infer", json=body | {"stream": True}) as response:
+        if response.content_type == "application/json":  # a request that was refused
+            yield await response.json()
+            return
+        async for line in response.content:
+            if line.startswith(b"data: "):
+                yield json.loads(line[len(b"data: ") :])
+
+
+@asynccontextmanager
+async def _session(url: str) -> AsyncIterator[aiohttp.ClientSession]:
+    # No time limit of our own: the service keeps the deadline.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+    try:
+        async with aiohttp.ClientSession(url, timeout=timeout, read_bufsize=1 << 20) as session:
+            yield session
+    except (aiohttp.ClientError, OSError) as error:
+        raise UnreachableError(url, error) from error

@@ -1,0 +1,107 @@
+"""What one router keeps book of: requests in flight, answers given, and what is told of each of them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+from deployments import metrics, telemetry
+from deployments.policy.answer import Answer, Tier
+from deployments.policy.delivery import AnswerStream, Done, Head, Text
+
+
+class Ledger:
+    """The book of one router."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.in_flight = 0
+        self._answers: Counter[Tier] = Counter()
+        self._turned_away = 0
+
+    def turned_away(self) -> None:
+        """A request was answered without being read: there were too many."""
+        self._turned_away += 1
+        metrics.turned_away()
+
+    def answered(self, entry: "Entry", answer: Answer) -> None:
+        """A request has been answered: count it, and say so where somebody else has answered."""
+        seconds = asyncio.get_running_loop().time() - entry.started
+        self._answers[answer.served_by] += 1
+        metrics.answered(answer, seconds)
+        if answer.degraded:
+            telemetry.fallback(entry.request_id, entry.asked, answer, seconds, entry.content)
+
+    def describe(self) -> dict[str, Any]:
+        """For `/status`."""
+        return {
+            "in_flight": self.in_flight,
+            "answers": {tier.value: self._answers[tier] for tier in Tier},
+            "turned_away": self._turned_away,
+        }
+
+
+class Entry:
+    """One request in the book; a context manager for as long as it is in flight."""
+
+    def __init__(self, ledger: Ledger, request_id: str, asked: str, started: float, content: str) -> None:
+        """Open an entry.
+
+        Args:
+            ledger: the book.
+            request_id: for the log.
+            asked: the model asked for.
+            started: when the request arrived, on the event loop's clock.
+            content: its text where content may be logged, else empty.
+        """
+        self._ledger = ledger
+        self.request_id = request_id
+        self.asked = asked
+        self.started = started
+        self.content = content
+        self._open = False
+
+    def enter(self) -> None:
+        """It is in flight."""
+        self._open = True
+        self._ledger.in_flight += 1
+
+    def leave(self) -> None:
+        """It is not any more; leaving twice is leaving once."""
+        if self._open:
+            self._open = False
+            self._ledger.in_flight -= 1
+
+    def answered(self, answer: Answer) -> None:
+        """Its answer is complete."""
+        self._ledger.answered(self, answer)
+
+
+class EnteredStream:
+    """An answer's stream whose end goes into the book."""
+
+    def __init__(self, stream: AnswerStream, entry: Entry) -> None:
+        """Pass on `stream`; `entry` is in flight until it is over or closed."""
+        self._stream = stream
+        self._entry = entry
+
+    @property
+    def head(self) -> Head:
+        """What is known at the first content."""
+        return self._stream.head
+
+    async def __aiter__(self) -> AsyncIterator[Text | Done]:
+        """Texts, then one `Done`."""
+        try:
+            async for item in self._stream:
+                if isinstance(item, Done):
+                    self._entry.answered(item.answer)
+                    self._entry.leave()
+                yield item
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop, and leave the book."""
+        self._entry.leave()
+        await self._stream.aclose()

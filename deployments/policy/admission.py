@@ -1,0 +1,121 @@
+"""How many attempts a model is given at a time: an adaptive limit on concurrency.
+
+Additive increase, multiplicative decrease (Chiu and Jain, 1989; Netflix' concurrency-limits, `AIMDLimit`) on latency
+as TCP Vegas reads it: a model that takes `tolerance` times what it takes unloaded has a queue, and what is beyond the
+limit is better asked of somebody else.
+
+The unloaded latency is the median of attempts that began when hardly any other was under way. Under lasting load there
+are none, so it does not drift up with the queue; a model that has really become slower brings its limit down to
+`min_limit`, where all attempts are of that kind, and is measured afresh.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+
+SAMPLES = 8
+"""Attempts a verdict needs, all begun since the last one: a queue is not to be punished twice."""
+
+UNLOADED_SAMPLES = 32
+LARGEST_CUT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionPolicy:
+    """The bounds of all limits.
+
+    Attributes:
+        min_limit: no limit falls below it, 1 or more.
+        max_limit: nor grows above it.
+        initial_limit: where a limit starts, within these.
+        tolerance: how many times its unloaded latency a model may take.
+        reserved_share: of the backup's limit, kept for requests whose own model has failed; 0 to 1.
+        backup_patience_s: the backup is not full before it takes this many seconds, whatever it takes unloaded: those
+            who are sent to it have nobody else, and would rather wait a little.
+
+    Raises:
+        ValueError: a number that makes no sense, by its name.
+    """
+
+    min_limit: int = 2
+    max_limit: int = 512
+    initial_limit: int = 16
+    tolerance: float = 2.0
+    reserved_share: float = 0.5
+    backup_patience_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_limit <= self.max_limit:
+            raise ValueError("min_limit is at least 1, max_limit at least min_limit")
+        if self.tolerance < 1 or not 0 <= self.reserved_share <= 1 or self.backup_patience_s < 0:
+            raise ValueError("tolerance is at least 1, reserved_share from 0 to 1, backup_patience_s not negative")
+
+
+@dataclass(slots=True)
+class Limit:
+    """The limit of one model.
+
+    Attributes:
+        policy: its bounds.
+        patience_s: seconds below which the model is never called slow.
+        in_flight: attempts under way.
+    """
+
+    policy: AdmissionPolicy
+    patience_s: float = 0.0
+    in_flight: int = 0
+    _limit: float = 0.0
+    _unloaded: deque[float] = field(default_factory=lambda: deque(maxlen=UNLOADED_SAMPLES))
+    _window: list[float] = field(default_factory=list)
+    _binding: bool = False
+    _verdict_at: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._limit = float(self.policy.initial_limit)
+
+    @property
+    def value(self) -> int:
+        """Attempts at a time, as things are."""
+        return int(min(self.policy.max_limit, max(self.policy.min_limit, self._limit)))
+
+    @property
+    def untouched(self) -> bool:
+        """Nothing has been learnt, and nothing is under way."""
+        return not self.in_flight and not self._window and not self._unloaded
+
+    def admit(self, share: float = 1.0) -> bool:
+        """Take a place, if fewer than `share` of all are taken (one always counts as there)."""
+        if self.in_flight >= max(1.0, share * self.value):
+            self._binding = True
+            return False
+        self.in_flight += 1
+        return True
+
+    @property
+    def lonely(self) -> bool:
+        """Whether an attempt that has just been admitted runs as good as unloaded."""
+        return self.in_flight <= self.policy.min_limit
+
+    def release(self) -> None:
+        """Give a place back."""
+        self.in_flight -= 1
+
+    def learn(self, seconds: float, started: float, now: float, *, lonely: bool) -> None:
+        """An attempt of `seconds` (infinite for one that timed out) has ended, which had `started` `lonely` or not."""
+        if lonely and seconds != float("inf"):
+            self._unloaded.append(seconds)
+        if started < self._verdict_at:
+            return
+        self._window.append(seconds)
+        if len(self._window) >= SAMPLES:
+            self._judge(median(self._window), now)
+
+    def _judge(self, seconds: float, now: float) -> None:
+        bound = max(self.patience_s, self.policy.tolerance * median(self._unloaded)) if self._unloaded else seconds
+        if seconds > bound:
+            self._limit = max(float(self.policy.min_limit), self.value * max(LARGEST_CUT, bound / seconds))
+        elif self._binding:
+            self._limit = min(float(self.policy.max_limit), self.value + 1.0)
+        self._window.clear()
+        self._binding = False
+        self._verdict_at = now

@@ -1,0 +1,61 @@
+"""When the same model is asked once more: only after what is transient, and only while there is time for it.
+
+The pause is "equal jitter" (M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015): half of the
+exponential backoff is fixed, half is drawn, so that callers who failed together do not come back together.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deployments.policy.answer import Ended
+from deployments.policy.outcome import Failed, Outcome, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how soon.
+
+    Attributes:
+        max_retries: times a model is asked again, 0 or more.
+        base_s: seconds of the first backoff; each later one is twice as long.
+        cap_s: the longest backoff.
+        patience_s: the longest `retry-after` that is waited for.
+
+    Raises:
+        ValueError: a negative number, or a cap below the base.
+    """
+
+    max_retries: int = 2
+    base_s: float = 0.05
+    cap_s: float = 1.0
+    patience_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        if min(self.max_retries, self.base_s, self.patience_s) < 0 or self.cap_s < self.base_s:
+            raise ValueError("a retry policy has no negative numbers, and cap_s is at least base_s")
+
+
+def is_transient(outcome: Outcome) -> bool:
+    """The same model could do it if it was asked again."""
+    return isinstance(outcome, (Failed, Refused)) and outcome.transient
+
+
+def retry_at(policy: RetryPolicy, tries: Sequence[Ended], slice_end: float, jitter: float) -> float:
+    """When a model is asked again whose attempts so far are `tries`; infinite for never.
+
+    Args:
+        policy: how often and how soon.
+        tries: at least one, in the order of their starts.
+        slice_end: a retry has to start before it.
+        jitter: a draw in [0, 1).
+    """
+    last = tries[-1]
+    outcome = last.outcome
+    if not isinstance(outcome, (Failed, Refused)) or not outcome.transient or len(tries) > policy.max_retries:
+        return math.inf
+    if outcome.retry_after_s > policy.patience_s:
+        return math.inf
+    backoff = min(policy.cap_s, policy.base_s * 2.0 ** (len(tries) - 1)) * (0.5 + jitter / 2)
+    due = last.ended + max(backoff, outcome.retry_after_s)
+    return due if due < slice_end else math.inf

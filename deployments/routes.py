@@ -1,0 +1,77 @@
+"""Who is asked for a request, in which order, and how each of them is reached.
+
+    the model asked for ─► its `fallbacks` ─► the remote backup, if there is one ─► the local backup
+    └──────────── primary tier ───────────┘  └───────────────── backup tier ──────────────────────┘
+
+A model is a Serve application of its own, which the directory finds, or a remote one, which the policy declares.
+"""
+
+import random
+
+from deployments.directory import Directory
+from deployments.driver import Caller
+from deployments.policy.answer import Candidate, Tier
+from deployments.policy.chain import FallbackChain
+from deployments.policy.deadline import Deadline
+from deployments.policy.guard import Guard
+from deployments.request import InferenceRequest
+from deployments.settings import PolicySettings
+from deployments.shaping import canned
+from deployments.upstream import UpstreamPool
+
+
+class Routes:
+    """The routes of one router."""
+
+    def __init__(self, directory: Directory, upstreams: UpstreamPool, guard: Guard, backup_name: str) -> None:
+        """Route to what `directory` and `upstreams` know; `backup_name` is the local backup's."""
+        self._directory = directory
+        self._upstreams = upstreams
+        self._guard = guard
+        self._backup_name = backup_name
+
+    def asked(self, request: InferenceRequest, policy: PolicySettings) -> str:
+        """The model that `request` is meant for."""
+        return request.model or policy.default_model or self._backup_name
+
+    def chain(self, request: InferenceRequest, policy: PolicySettings, started: float) -> FallbackChain:
+        """The chain of `request`, which arrived at `started`."""
+        candidates = self.candidates(request, policy)
+        backup = next((c.model for c in candidates if c.tier is Tier.BACKUP), self._backup_name)
+        first = candidates[0].model if candidates else self._backup_name
+        reserves = policy.to_reserves(self._guard.reserve_s(backup, streamed=request.stream))
+        hedges = request.hedge and len(candidates) > 1
+        return FallbackChain(
+            candidates,
+            Deadline.after(started, request.timeout_s, reserves),
+            canned(policy.last_resort.message, request.shape).text,
+            policy.to_retry(),
+            hedge_after_s=self._guard.hedge_after_s(first, streamed=request.stream) if hedges else float("inf"),
+            first_content_s=policy.streams.first_content_seconds if request.stream else float("inf"),
+            rescue_rejected=policy.rescue.invalid,
+            rescue_withheld=policy.rescue.content_filter,
+            jitter=random.random(),  # noqa: S311 - spreads retries, keeps no secret
+        )
+
+    def candidates(self, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
+        """Who may be asked for `request`, best first; empty where its own wishes leave nobody."""
+        asked = self.asked(request, policy)
+        backups = list(dict.fromkeys(name for name in (policy.backup_model, self._backup_name) if name))
+        if asked in backups:  # asked for by its own name: it and those behind it
+            primaries, backups = [], backups[backups.index(asked) :]
+        else:
+            primaries = list(dict.fromkeys((asked, *policy.fallbacks_of(asked))))
+        order = [Candidate(Tier.PRIMARY, name) for name in primaries if name not in backups]
+        order += [Candidate(Tier.BACKUP, name) for name in backups]
+        allowed = [candidate for candidate in order if candidate.tier in request.tiers]
+        if not request.fallback:
+            allowed = [candidate for candidate in allowed if candidate.model == asked]
+        return tuple(allowed)
+
+    def caller_of(self, candidate: Candidate) -> Caller:
+        """How `candidate` is reached. A remote model goes before a Serve application of the same name."""
+        if (remote := self._upstreams.find(candidate.model)) is not None:
+            return remote
+        if candidate.tier is Tier.BACKUP:
+            return self._directory.backup
+        return self._directory.find(candidate.model)
