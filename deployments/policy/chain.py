@@ -57,8 +57,8 @@ class FallbackChain:
         jitter: a draw in [0, 1) that spreads retries.
 
     Raises:
-        ValueError: a blank last-resort message, the same model twice in one tier, or a candidate out of the
-            order primary, backup.
+        ValueError: a blank last-resort message, the same model twice in one tier, a candidate out of the
+            order primary, backup, or a jitter that is none.
     """
 
     candidates: tuple[Candidate, ...]
@@ -79,6 +79,8 @@ class FallbackChain:
         tiers = [candidate.tier for candidate in self.candidates]
         if Tier.LAST_RESORT in tiers or tiers != sorted(tiers, key=list(Tier).index):
             raise ValueError("a chain asks the primary tier first, then the backup")
+        if not 0 <= self.jitter < 1:
+            raise ValueError("jitter is at least 0 and below 1")
 
     def of(self, tier: Tier) -> tuple[Candidate, ...]:
         """The candidates of `tier`."""
@@ -141,10 +143,19 @@ def next_step(
 
 
 def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
-    primary = _advance(chain, Tier.PRIMARY, attempts, now, allowance)
+    backups = chain.of(Tier.BACKUP)
+    begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
+    if backups and not begun and now >= chain.deadline.cut_over:
+        return Start(backups[0], Why.CUT_OVER)
+    # A primary tier that gave way for want of budget does not come back when there is some.
+    gave_way = bool(begun) and begun[0].why is Why.NEXT
+    primary = _Exhausted() if gave_way else _advance(chain, Tier.PRIMARY, attempts, now, allowance)
     if isinstance(primary, Start):
         return primary
-    backup = _backup_tier(chain, attempts, now, allowance, exhausted=isinstance(primary, _Exhausted))
+    if begun or isinstance(primary, _Exhausted):
+        backup = _advance(chain, Tier.BACKUP, attempts, now, allowance)
+    else:
+        backup = _early(chain, attempts, now, allowance) if backups else _Exhausted()
     if isinstance(backup, Start):
         return backup
     waits = [step.time for step in (primary, backup) if isinstance(step, WaitUntil)]
@@ -153,25 +164,13 @@ def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowa
     return WaitUntil(min([*waits, chain.deadline.answer_by]))
 
 
-def _backup_tier(
-    chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance, *, exhausted: bool
-) -> Start | WaitUntil | _Exhausted:
-    """What the backup tier does: it waits for its turn, then goes on like any tier."""
-    candidates = chain.of(Tier.BACKUP)
-    if not candidates:
-        return _Exhausted()
-    if any(attempt.candidate.tier is Tier.BACKUP for attempt in attempts):
-        return _advance(chain, Tier.BACKUP, attempts, now, allowance)
-    if now >= chain.deadline.cut_over:
-        return Start(candidates[0], Why.CUT_OVER)
-    if exhausted:
-        return Start(candidates[0])
+def _early(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Start | WaitUntil:
+    """Whether the backup is started before its turn, beside the primary tier."""
+    backup = chain.of(Tier.BACKUP)[0]
     if any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
-        return Start(candidates[0], Why.BESIDE_PROBE)
+        return Start(backup, Why.BESIDE_PROBE)
     hedge_at = _hedge_at(chain, attempts) if allowance.hedge else math.inf
-    if now >= hedge_at:
-        return Start(candidates[0], Why.HEDGE)
-    return WaitUntil(min(hedge_at, chain.deadline.cut_over))
+    return Start(backup, Why.HEDGE) if now >= hedge_at else WaitUntil(min(hedge_at, chain.deadline.cut_over))
 
 
 def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
@@ -200,7 +199,7 @@ def _advance(
     if len(done) < len(tries):  # the last one is running
         return WaitUntil(slice_end) if now < slice_end else following
     due = retry_at(chain.retry, done, slice_end, chain.jitter) if allowance.retry else math.inf
-    if math.isinf(due):
+    if math.isinf(due) or now >= slice_end:
         return following
     return Start(front, Why.RETRY) if now >= due else WaitUntil(due)
 
@@ -208,30 +207,40 @@ def _advance(
 def _slice_end(chain: FallbackChain, candidate: Candidate, started: float) -> float:
     """When `candidate`, first asked at `started`, has had its share of the deadline; its retries share it.
 
-    The models of a tier share what is left for that tier evenly with those of it still to come: the primary
-    tier has until the cut-over where a backup follows, whoever comes last in the chain until `answer_by`.
+    The models of a tier share what is left for that tier evenly with those of it still to come.
     """
     peers = chain.of(candidate.tier)
-    later = len(peers) - 1 - peers.index(candidate)
-    tier_end = _tier_end(chain, candidate.tier)
-    left = max(0.0, tier_end - started)
-    # Never beyond the tier's own end, by which others are judged: floating point would let it by an ulp.
-    share = min(max(tier_end, started), started + left / (later + 1))
-    if math.isinf(chain.first_content_s):
-        return share
-    return min(share, started + min(chain.first_content_s, FIRST_CONTENT_SHARE * chain.deadline.seconds))
+    left = len(peers) - peers.index(candidate)
+    tier_end = _tier_end(chain, candidate.tier, started)
+    # The last one's is the tier's end itself: `started + (tier_end - started)` can come out an ulp beside it.
+    end = tier_end if left == 1 else min(tier_end, started + (tier_end - started) / left)
+    return min(end, started + _patience_s(chain))
 
 
-def _tier_end(chain: FallbackChain, tier: Tier) -> float:
-    followed = tier is Tier.PRIMARY and bool(chain.of(Tier.BACKUP))
+def _tier_end(chain: FallbackChain, tier: Tier, started: float) -> float:
+    """Until when an attempt of `tier` may go on before somebody else is asked.
+
+    Primaries have until the cut-over where a backup follows. One that is only asked after that (the driver was held
+    up) has until `answer_by`, like the backups.
+    """
+    followed = tier is Tier.PRIMARY and started < chain.deadline.cut_over and bool(chain.of(Tier.BACKUP))
     return chain.deadline.cut_over if followed else chain.deadline.answer_by
 
 
-def _fair(chain: FallbackChain, candidate: Candidate) -> float:
-    """Seconds a candidate has to have had to be charged with a time-out: see `verdict.FAIR_SHARE`."""
-    begins = chain.deadline.start if candidate.tier is Tier.PRIMARY else chain.deadline.cut_over
-    first = _slice_end(chain, candidate, begins)
-    return FAIR_SHARE * (first - begins) / len(chain.of(candidate.tier))
+def _patience_s(chain: FallbackChain) -> float:
+    """The longest slice any candidate gets: of a stream, seconds for its first content."""
+    if math.isinf(chain.first_content_s):
+        return math.inf
+    return min(chain.first_content_s, FIRST_CONTENT_SHARE * chain.deadline.seconds)
+
+
+def _fair_s(chain: FallbackChain, tier: Tier) -> float:
+    """Seconds that an attempt has to have had to be charged with a time-out: see `verdict.FAIR_SHARE`."""
+    begins = chain.deadline.start
+    if tier is Tier.BACKUP and chain.of(Tier.PRIMARY):
+        begins = chain.deadline.cut_over
+    even = (_tier_end(chain, tier, begins) - begins) / len(chain.of(tier))
+    return FAIR_SHARE * min(even, _patience_s(chain))
 
 
 def _settle(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tuple[Ended, ...]:
@@ -241,7 +250,7 @@ def _settle(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tu
     for attempt in attempts:
         first_start.setdefault(attempt.candidate, attempt.started)
     ends = [_slice_end(chain, attempt.candidate, first_start[attempt.candidate]) for attempt in attempts]
-    return settle(attempts, ends, [_fair(chain, attempt.candidate) for attempt in attempts], now)
+    return settle(attempts, ends, [_fair_s(chain, attempt.candidate.tier) for attempt in attempts], now)
 
 
 def _is_acceptable(chain: FallbackChain, outcome: Outcome) -> bool:

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deployments.policy.answer import Ended
-from deployments.policy.outcome import Failed, Outcome, Refused
+from deployments.policy.outcome import Failed, Refused
+
+
+MOST_RETRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +20,13 @@ class RetryPolicy:
     """How often and how soon.
 
     Attributes:
-        max_retries: times a model is asked again, 0 or more.
+        max_retries: times a model is asked again, 0 to `MOST_RETRIES`.
         base_s: seconds of the first backoff; each later one is twice as long.
         cap_s: the longest backoff.
         patience_s: the longest `retry-after` that is waited for.
 
     Raises:
-        ValueError: a negative number, or a cap below the base.
+        ValueError: a negative number, more than `MOST_RETRIES`, or a cap below the base.
     """
 
     max_retries: int = 2
@@ -32,13 +35,10 @@ class RetryPolicy:
     patience_s: float = 3.0
 
     def __post_init__(self) -> None:
-        if min(self.max_retries, self.base_s, self.patience_s) < 0 or self.cap_s < self.base_s:
-            raise ValueError("a retry policy has no negative numbers, and cap_s is at least base_s")
-
-
-def is_transient(outcome: Outcome) -> bool:
-    """The same model could do it if it was asked again."""
-    return isinstance(outcome, (Failed, Refused)) and outcome.transient
+        if not 0 <= self.max_retries <= MOST_RETRIES:
+            raise ValueError(f"max_retries is from 0 to {MOST_RETRIES}")
+        if not 0 <= self.base_s <= self.cap_s or not self.patience_s >= 0:
+            raise ValueError("base_s and patience_s are not negative, and cap_s is at least base_s")
 
 
 def retry_at(policy: RetryPolicy, tries: Sequence[Ended], slice_end: float, jitter: float) -> float:

@@ -9,9 +9,9 @@ LAST_RESORT = "last_resort"
 """The model name and the finish reason of a last-resort answer."""
 
 FAIR_SHARE = 0.5
-"""An attempt that was cut off after its slice counts as timed out only if it has had at least this share of the time
-that an attempt started at the beginning of its tier would have had. Otherwise somebody else's late failure, or a late
-retry, would be charged to a model that had hardly begun."""
+"""An attempt that is cut off after its slice counts as timed out only if it has had at least this share of what each
+model of its tier has when they share the tier's time evenly. Otherwise a retry that was started late, or a model that
+was asked late because another one failed late, would be charged with the time of others."""
 
 
 def accept(first: Candidate, winner: Ended, settled: tuple[Ended, ...]) -> Answer:
@@ -53,7 +53,7 @@ def settle(attempts: Sequence[Attempt], ends: Sequence[float], fair: Sequence[fl
     Args:
         attempts: in the order of their starts.
         ends: when the slice of each is over.
-        fair: seconds each has to have had to be charged with a time-out.
+        fair: seconds each has to have had to be charged with a time-out; with less it was cancelled.
         now: the time.
     """
     return tuple(_settled(attempts, ends, fair, now))
@@ -69,8 +69,11 @@ def _settled(attempts: Sequence[Attempt], ends: Sequence[float], fair: Sequence[
 
 def _cut_off(attempt: Running, slice_end: float, fair: float, now: float) -> Ended:
     taken = now - attempt.started
-    if now >= slice_end and taken >= fair:
-        outcome: TimedOut | Cancelled = TimedOut(f"no answer within {taken:.2f} s")
+    outcome: TimedOut | Cancelled
+    if now < slice_end:
+        outcome = Cancelled("another tier answered first")
+    elif taken < fair:
+        outcome = Cancelled(f"its time was over after {taken:.2f} s, which is no fair share")
     else:
-        outcome = Cancelled("another tier answered first" if now < slice_end else "its time was over as it began")
+        outcome = TimedOut(f"no answer within {taken:.2f} s")
     return Ended(attempt.candidate, attempt.started, now, outcome, attempt.why)

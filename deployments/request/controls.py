@@ -1,0 +1,105 @@
+"""What a caller may say about how its request is served: in the body, or in headers where the body does not.
+
+    timeout     x-neverblank-timeout, x-request-timeout-seconds     the deadline in seconds
+    fallback    x-neverblank-fallback       false: nobody but the model asked for, then the last resort
+    tiers       x-neverblank-tiers          who may be asked; separated by commas in the header
+    hedge       x-neverblank-hedge          false: the backup is not started beside a slow model
+
+An error names the one of them that was read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.body import Limits
+from deployments.policy.answer import Tier
+from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.fields import refuse, to_number
+
+TIMEOUT_HEADER = "x-request-timeout-seconds"
+HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge")}
+CONTROL_KEYS = frozenset(HEADERS)
+NO_HEADERS: Mapping[str, str] = {}
+
+_TIERS = {"primary": Tier.PRIMARY, "backup": Tier.BACKUP}
+_FLAGS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """The attributes of the same names in `InferenceRequest`."""
+
+    timeout_s: float
+    tiers: frozenset[Tier]
+    fallback: bool
+    hedge: bool
+
+
+def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> Controls:
+    """Read them; `headers` by their names in lower case.
+
+    Raises:
+        InvalidRequestError: one of them is not what it has to be, or two contradict each other.
+    """
+    fallback_field, fallback = _read_flag(data, headers, "fallback")
+    tiers = _read_tiers(data, headers)
+    if not fallback and Tier.PRIMARY not in tiers:
+        message = "is false, while tiers leaves out the model asked for"
+        raise InvalidRequestError(Problem(fallback_field, message, "only one of the two, or primary among the tiers"))
+    return Controls(_read_timeout(data, headers, limits), tiers, fallback, _read_flag(data, headers, "hedge")[1])
+
+
+def _read_timeout(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> float:
+    accepted = f"seconds, above 0 and at most {limits.max_timeout_s:g}"
+    if data.get("timeout") is not None:
+        return _in_range("timeout", to_number("timeout", data["timeout"], accepted), limits, accepted)
+    found = {
+        name: _in_range(name, _parse(name, headers[name], accepted), limits, accepted)
+        for name in (TIMEOUT_HEADER, HEADERS["timeout"])
+        if headers.get(name, "") != ""
+    }
+    if len(set(found.values())) > 1:
+        names = " and ".join(found)
+        raise InvalidRequestError(Problem(names, "differ", "the same number of seconds in both, or only one of them"))
+    return next(iter(found.values()), limits.timeout_s)
+
+
+def _parse(name: str, value: str, accepted: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise InvalidRequestError(Problem(name, "is not a number", accepted)) from error
+
+
+def _in_range(field: str, seconds: float, limits: Limits, accepted: str) -> float:
+    if not 0 < seconds <= limits.max_timeout_s:  # false for NaN, too
+        raise InvalidRequestError(Problem(field, "is out of range", accepted))
+    return seconds
+
+
+def _read_flag(data: Mapping[str, Any], headers: Mapping[str, str], key: str) -> tuple[str, bool]:
+    """Where the flag was read, and what it is; true where it was not sent."""
+    if (value := data.get(key)) is not None:
+        if not isinstance(value, bool):
+            raise refuse(key, value, "true or false")
+        return key, value
+    name = HEADERS[key]
+    if (text := headers.get(name, "")) == "":
+        return key, True
+    if text.strip().lower() not in _FLAGS:
+        raise InvalidRequestError(Problem(name, "is neither", "true or false"))
+    return name, _FLAGS[text.strip().lower()]
+
+
+def _read_tiers(data: Mapping[str, Any], headers: Mapping[str, str]) -> frozenset[Tier]:
+    field, value = "tiers", data.get("tiers")
+    if value is None and headers.get(HEADERS["tiers"], "") != "":
+        field = HEADERS["tiers"]
+        value = [tier.strip().lower() for tier in headers[field].split(",")]
+    if value is None:
+        return frozenset(_TIERS.values())
+    if not isinstance(value, list) or not value or not all(isinstance(tier, str) and tier in _TIERS for tier in value):
+        accepted = f"a list with at least one of: {', '.join(_TIERS)}"
+        raise InvalidRequestError(Problem(field, "is not a list of tiers", accepted))
+    return frozenset(_TIERS[tier] for tier in value)

@@ -1,0 +1,116 @@
+"""The native format: a text under one of several names, or chat turns; any other key is for `python` models.
+
+HTTP, handle and engine all read through `from_body`, so that the same mistake gets the same explanation everywhere.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from deployments.body import Limits, decode, encode
+from deployments.policy.blank import is_blank
+from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
+from deployments.request.fields import kind, read_flag, read_model, refuse
+from deployments.request.inference import InferenceRequest
+from deployments.request.sampling import read_parameters
+from deployments.request.turns import split_prefix
+
+TEXT_KEYS = ("text", "prompt", "query", "input", "message")
+"""Where a request's text may be: the first of these that is present and not blank counts."""
+
+ROLES = ("system", "user", "assistant")
+
+_TEXT_FIELDS = ", ".join(TEXT_KEYS)
+_NOT_INPUTS = CONTROL_KEYS | {"model", "stream"}
+
+
+def from_body(
+    body: bytes, limits: Limits, *, model: str = "", headers: Mapping[str, str] = NO_HEADERS
+) -> InferenceRequest:
+    """Read an HTTP body.
+
+    Args:
+        body: UTF-8 JSON.
+        limits: the bounds it is held to.
+        model: the model in the path, if any.
+        headers: the request's, by their names in lower case; the body goes before them. See `controls`.
+
+    Raises:
+        InvalidRequestError: it is not a request, and why.
+    """
+    return from_mapping(decode(body, limits), limits, model=model, headers=headers)
+
+
+def from_python(data: Any, limits: Limits, *, model: Any = "") -> InferenceRequest:
+    """Read what a Python caller passed: held to the same rules as its JSON would be over HTTP.
+
+    Raises:
+        InvalidRequestError: it is not a request, and why.
+    """
+    return from_body(encode(data), limits, model=model)
+
+
+def from_mapping(
+    data: Any, limits: Limits, *, model: str = "", headers: Mapping[str, str] = NO_HEADERS
+) -> InferenceRequest:
+    """Read decoded JSON; see `from_body`."""
+    if not isinstance(data, Mapping):
+        raise refuse("body", data, f"a JSON object with one of: {_TEXT_FIELDS}, messages")
+    messages, prefix = split_prefix(_read_messages(data))
+    controls = read_controls(data, headers, limits)
+    return InferenceRequest(
+        inputs={key: value for key, value in data.items() if key not in _NOT_INPUTS},
+        text="" if messages else extract_text(data),
+        messages=messages,
+        model=read_model(data, model),
+        timeout_s=controls.timeout_s,
+        parameters=read_parameters(data),
+        tiers=controls.tiers,
+        fallback=controls.fallback,
+        hedge=controls.hedge,
+        stream=read_flag(data, "stream") or False,
+        prefix=prefix,
+    )
+
+
+def extract_text(data: Mapping[str, Any]) -> str:
+    """The text of a request, by the rule of `TEXT_KEYS`.
+
+    Raises:
+        InvalidRequestError: there is none.
+    """
+    present = [key for key in TEXT_KEYS if key in data]
+    for key in present:
+        value = data[key]
+        if is_blank(value):
+            continue
+        if isinstance(value, str):
+            return value
+        if key == "input":
+            return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+        raise refuse(key, value, "text that is not blank")
+    if present:
+        raise InvalidRequestError(Problem(present[0], "is empty", "text that is not blank"))
+    raise InvalidRequestError(Problem("text", "is missing", f"one of: {_TEXT_FIELDS}, messages"))
+
+
+def _read_messages(data: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
+    value = data.get("messages")
+    if value is None:
+        return ()
+    accepted = f"a list of objects with `role` ({', '.join(ROLES)}) and `content` (text)"
+    if clash := next((key for key in TEXT_KEYS if key in data), ""):
+        raise InvalidRequestError(Problem("messages", f"and {clash} are both given", "one of them"))
+    if not isinstance(value, list) or not value:
+        raise refuse("messages", value, accepted)
+    for place, message in enumerate(value):
+        field = f"messages[{place}]"
+        if not isinstance(message, Mapping):
+            raise refuse(field, message, accepted)
+        if message.get("role") not in ROLES:
+            raise InvalidRequestError(Problem(f"{field}.role", "is not a role", ", ".join(ROLES)))
+        if not isinstance(message.get("content"), str):
+            raise InvalidRequestError(Problem(f"{field}.content", f"is {kind(message.get('content'))}", "text"))
+    return tuple({"role": message["role"], "content": message["content"]} for message in value)

@@ -1,0 +1,198 @@
+"""OpenAI's chat completions and completions: what is read, what is refused by name, what is accepted and ignored.
+
+Nothing is dropped silently: a key in none of these tables is refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from deployments.body import Limits, decode
+from deployments.policy.blank import is_blank
+from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.chat import read_chat
+from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
+from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
+from deployments.request.inference import InferenceRequest, Parameters
+from deployments.request.sampling import read_logit_bias, read_parameters
+from deployments.request.shape import SHAPE_KEYS, read_shape
+
+MAX_PROMPTS = 16
+
+IGNORED = frozenset(
+    {
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "verbosity",
+    }
+)
+"""Accepted and without effect: they concern how a provider stores, bills or routes, or are mere hints."""
+
+_SAMPLING = frozenset(
+    {
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "stop",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+    }
+)
+_COMMON = _SAMPLING | CONTROL_KEYS | IGNORED | {"model", "user", "stream", "stream_options"}
+
+CHAT_PARAMETERS = _COMMON | SHAPE_KEYS | {"messages", "max_completion_tokens"}
+CHAT_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "logprobs": (False, 0),
+    "top_logprobs": (0,),
+    "functions": (),
+    "function_call": (),
+    "audio": (),
+    "modalities": (["text"],),
+    "prediction": (),
+    "web_search_options": (),
+}
+"""Parameters of OpenAI's that are not supported, with the values (and `null`) that ask for nothing."""
+
+COMPLETION_PARAMETERS = _COMMON | {"prompt"}
+COMPLETION_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "best_of": (1,),
+    "echo": (False,),
+    "suffix": ("",),
+    "logprobs": (False, 0),
+}
+
+_STREAM_OPTIONS = frozenset({"include_usage", "include_obfuscation"})
+_PROMPT = f"a text, or a list of 1 to {MAX_PROMPTS} texts; token ids are not supported"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIRequest:
+    """What one call asks for.
+
+    Attributes:
+        requests: one for each choice of the answer, in order; at least one.
+        include_usage: a stream ends with a chunk of token counts.
+    """
+
+    requests: tuple[InferenceRequest, ...]
+    include_usage: bool = False
+
+    @property
+    def stream(self) -> bool:
+        """The answer is wanted piece by piece."""
+        return self.requests[0].stream
+
+
+def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:
+    """Read the body of `POST /v1/chat/completions`.
+
+    Args:
+        body: UTF-8 JSON.
+        limits: the bounds it is held to.
+        headers: the request's, by their names in lower case; see `controls`.
+
+    Raises:
+        InvalidRequestError: it is not a request, and why.
+    """
+    data = _read_object(body, limits, CHAT_PARAMETERS, CHAT_UNSUPPORTED)
+    chat = read_chat(data.get("messages"))
+    request = replace(
+        _read_common(data, headers, limits),
+        inputs={"messages": data["messages"]},
+        messages=chat.messages,
+        turns=chat.turns,
+        prefix=chat.prefix,
+        parameters=replace(_read_sampling(data), max_tokens=_read_max_tokens(data)),
+        shape=read_shape(data),
+    )
+    return OpenAIRequest((request,), _read_include_usage(data))
+
+
+def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:
+    """Read the body of `POST /v1/completions`; see `chat_request`."""
+    data = _read_object(body, limits, COMPLETION_PARAMETERS, COMPLETION_UNSUPPORTED)
+    request = replace(_read_common(data, headers, limits), parameters=_read_sampling(data))
+    texts = _read_prompts(data.get("prompt"))
+    return OpenAIRequest(
+        tuple(replace(request, inputs={"text": text}, text=text) for text in texts), _read_include_usage(data)
+    )
+
+
+def _read_object(
+    body: bytes, limits: Limits, known: frozenset[str], unsupported: Mapping[str, tuple[Any, ...]]
+) -> Mapping[str, Any]:
+    data = decode(body, limits)
+    if not isinstance(data, Mapping):
+        raise refuse("body", data, "a JSON object")
+    for key, value in data.items():
+        if key in known:
+            continue
+        if key not in unsupported:
+            raise InvalidRequestError(Problem(key[:64], "is not a parameter", ", ".join(sorted(known))))
+        # False equals 0 in Python, and true 1: only one of each pair asks for nothing.
+        if value is not None and not any(value == idle and type(value) is type(idle) for idle in unsupported[key]):
+            accepted = " or ".join(["null", *(str(idle).lower() or "an empty text" for idle in unsupported[key])])
+            raise InvalidRequestError(Problem(key, "is not supported", accepted))
+    return data
+
+
+def _read_common(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> InferenceRequest:
+    controls = read_controls(data, headers, limits)
+    return InferenceRequest(
+        inputs={},
+        text="",
+        messages=(),
+        model=read_model(data),
+        timeout_s=controls.timeout_s,
+        user=read_name(data, "user"),
+        tiers=controls.tiers,
+        fallback=controls.fallback,
+        hedge=controls.hedge,
+        stream=read_flag(data, "stream") or False,
+    )
+
+
+def _read_sampling(data: Mapping[str, Any]) -> Parameters:
+    return replace(read_parameters(data), logit_bias=read_logit_bias(data))
+
+
+def _read_max_tokens(data: Mapping[str, Any]) -> int | None:
+    old, new = read_count(data, "max_tokens"), read_count(data, "max_completion_tokens")
+    if old is not None and new is not None and old != new:
+        accepted = "the same number in both, or only one of them"
+        raise InvalidRequestError(Problem("max_completion_tokens", "differs from max_tokens", accepted))
+    return old if new is None else new
+
+
+def _read_include_usage(data: Mapping[str, Any]) -> bool:
+    options = read_object(data, "stream_options", "an object with include_usage (true or false)")
+    if options and not data.get("stream"):
+        raise InvalidRequestError(Problem("stream_options", "is given without stream", "stream: true beside it"))
+    for key in options:
+        if key not in _STREAM_OPTIONS:
+            raise InvalidRequestError(Problem(f"stream_options.{key[:64]}", "is not a parameter", "include_usage"))
+    return read_flag(options, "include_usage") or False
+
+
+def _read_prompts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        if is_blank(value):
+            raise InvalidRequestError(Problem("prompt", "is empty", "text that is not blank"))
+        return (value,)
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_PROMPTS:
+        raise refuse("prompt", value, _PROMPT)
+    for place, text in enumerate(value):
+        if not isinstance(text, str):
+            raise refuse(f"prompt[{place}]", text, _PROMPT)
+        if is_blank(text):
+            raise InvalidRequestError(Problem(f"prompt[{place}]", "is empty", "text that is not blank"))
+    return tuple(value)

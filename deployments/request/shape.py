@@ -1,0 +1,153 @@
+"""What form an answer must have: `response_format`, `tools` and what goes with them, in OpenAI's terms."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.fields import read_flag, read_object, refuse
+from deployments.request.inference import Shape
+
+MAX_TOOLS = 128
+MAX_SCHEMA_BYTES = 64 << 10
+"""Checking a schema of this size takes the router about 0.2 s, in which it does nothing else."""
+
+SHAPE_KEYS = frozenset({"response_format", "tools", "tool_choice", "parallel_tool_calls"})
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_ACCEPTED_NAME = "1 to 64 letters, digits, _ or -"
+_FORMATS = "an object whose `type` is text, json_object or json_schema"
+_SCHEMA = f"a JSON schema (draft 2020-12) of at most {MAX_SCHEMA_BYTES} bytes, with no reference to anywhere else"
+_TOOL = '{"type": "function", "function": {"name": ..., "description": ..., "parameters": <JSON schema>}}'
+_CHOICES = 'none, auto, required, or {"type": "function", "function": {"name": <one of tools>}}'
+
+
+def read_shape(data: Mapping[str, Any]) -> Shape:
+    """Read the keys in `SHAPE_KEYS`.
+
+    Raises:
+        InvalidRequestError: one of them is not what it has to be.
+    """
+    tools = _read_tools(data)
+    return Shape(
+        response_format=_read_format(data),
+        tools=tools,
+        tool_choice=_read_choice(data, [tool["function"]["name"] for tool in tools]),
+        parallel_tool_calls=read_flag(data, "parallel_tool_calls"),
+    )
+
+
+def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    wanted = read_object(data, "response_format", _FORMATS)
+    match wanted.get("type"):
+        case None if not wanted and data.get("response_format") is None:
+            return {}
+        case "text":
+            return {}
+        case "json_object":
+            return wanted
+        case "json_schema":
+            _check_json_schema(wanted.get("json_schema"))
+            return wanted
+        case _:
+            raise InvalidRequestError(Problem("response_format.type", "is not supported", _FORMATS))
+
+
+def _check_json_schema(value: Any) -> None:
+    place = "response_format.json_schema"
+    if not isinstance(value, Mapping):
+        raise refuse(place, value, '{"name": ..., "schema": <JSON schema>}')
+    _check_name(value.get("name"), f"{place}.name")
+    schema = value.get("schema")
+    if not isinstance(schema, Mapping):
+        raise refuse(f"{place}.schema", schema, _SCHEMA)
+    _check_schema(schema, f"{place}.schema")
+
+
+def _check_name(value: Any, place: str) -> None:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise InvalidRequestError(Problem(place, "is no name", _ACCEPTED_NAME))
+
+
+def _check_schema(schema: Mapping[str, Any], place: str) -> None:
+    written = orjson.dumps(schema)
+    if len(written) > MAX_SCHEMA_BYTES:
+        raise InvalidRequestError(Problem(place, "is too large", _SCHEMA))
+    # Whoever validates with it would fetch what it refers to: a caller is not to make the router do that.
+    if any(not reference.startswith("#") for reference in _references(schema)):
+        raise InvalidRequestError(Problem(place, "refers to another document", _SCHEMA))
+    if fault := _fault_of_schema(written):
+        raise InvalidRequestError(Problem(place, fault, _SCHEMA))
+
+
+@lru_cache(maxsize=128)
+def _fault_of_schema(written: bytes) -> str:
+    """What is wrong with a schema; empty where nothing is. Callers send the same one again and again."""
+    try:
+        Draft202012Validator.check_schema(orjson.loads(written))
+    except SchemaError as error:
+        return f"is no JSON schema: see {error.json_path[:100]}"
+    except RecursionError:
+        return "is nested too deeply"
+    return ""
+
+
+def _references(schema: Mapping[str, Any]) -> Iterator[str]:
+    pending: list[Any] = [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            yield from (node[key] for key in ("$ref", "$dynamicRef") if isinstance(node.get(key), str))
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def _read_tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    value = data.get("tools")
+    if value is None:
+        return ()
+    accepted = f"a list of at most {MAX_TOOLS} tools: {_TOOL}"
+    if not isinstance(value, list) or len(value) > MAX_TOOLS:
+        raise refuse("tools", value, accepted)
+    for place, tool in enumerate(value):
+        _check_tool(tool, f"tools[{place}]")
+    return tuple(value)
+
+
+def _check_tool(tool: Any, place: str) -> None:
+    if not isinstance(tool, Mapping):
+        raise refuse(place, tool, _TOOL)
+    if tool.get("type") != "function":
+        raise InvalidRequestError(Problem(f"{place}.type", "is not supported", "function"))
+    function = tool.get("function")
+    if not isinstance(function, Mapping):
+        raise refuse(f"{place}.function", function, _TOOL)
+    _check_name(function.get("name"), f"{place}.function.name")
+    parameters = function.get("parameters")
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise refuse(f"{place}.function.parameters", parameters, "a JSON schema")
+
+
+def _read_choice(data: Mapping[str, Any], names: list[str]) -> str | Mapping[str, Any]:
+    value = data.get("tool_choice")
+    match value:
+        case None:
+            return ""
+        case "none" | "auto":
+            return str(value)
+        case "required" if names:
+            return "required"
+        case {"type": "function", "function": {"name": str(name)}} if name in names:
+            return dict(value)
+        case "required":
+            raise InvalidRequestError(Problem("tool_choice", "is given without tools", _CHOICES))
+        case Mapping():
+            raise InvalidRequestError(Problem("tool_choice", "names none of the tools", _CHOICES))
+        case _:
+            raise refuse("tool_choice", value, _CHOICES)
