@@ -155,3 +155,13 @@ class SourceEvents:
     def waiting_for_builder(self, name: str) -> None:
         """Another process of this node is building the snapshot."""
         _log().info("waiting_for_builder", snapshot=name)
+
+
+def upstream_misconfigured(model: str, reason: str) -> None:
+    """A remote model refuses us, or cannot be reached at all, for a reason that only its operator can remove."""
+    _log().error("upstream_misconfigured", model=model, reason=reason)
+
+
+def upstream_event_skipped(model: str, reason: str) -> None:
+    """One event of a remote model's stream could not be read; the stream goes on without it."""
+    _log().warning("upstream_event_skipped", model=model, reason=reason)

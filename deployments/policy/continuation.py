@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from deployments.policy.answer import Candidate
-from deployments.policy.outcome import Failed, StreamEnd
+from deployments.policy.outcome import Failed, Outcome, StreamEnd
 
 MAX_RESUMES = 2
 """Times one model carries on with what it left unfinished itself, in one stream: a transport that keeps breaking under
@@ -35,12 +35,12 @@ class StreamRules:
 
 
 def successors(
-    candidates: tuple[Candidate, ...], broken: Candidate, end: StreamEnd, resumes: int
+    candidates: tuple[Candidate, ...], broken: Candidate, end: StreamEnd | Outcome, resumes: int
 ) -> tuple[Candidate, ...]:
     """Who may carry on with a text that `broken`, one of `candidates`, left unfinished, best first.
 
-    The same model first where only the transport broke, unless it has had its `MAX_RESUMES`; then those behind it. Those
-    before it have failed with this request already.
+    The same model first where only the transport broke, unless it has had its `MAX_RESUMES`; then those behind it.
+    Those before it have failed with this request already.
     """
     behind = candidates[candidates.index(broken) + 1 :]
     again = isinstance(end, Failed) and end.transient and resumes < MAX_RESUMES

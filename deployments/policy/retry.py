@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from deployments.policy.answer import Ended
 from deployments.policy.outcome import Failed, Refused
 
-
 MOST_RETRIES = 100
 
 

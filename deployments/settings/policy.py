@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from deployments.policy.blank import is_blank
 from deployments.policy.admission import AdmissionPolicy
+from deployments.policy.blank import is_blank
 from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.continuation import StreamRules
 from deployments.policy.deadline import Reserves

@@ -1,0 +1,297 @@
+"""One remote model, called over pooled connections. No time is kept here but the connect timeout: the driver does.
+
+call, stream ──► POST chat/completions ──► 200 ──► wire, stream
+                     │                      └─ anything else, or an error object ──► faults.judge_complaint
+                     └─ no response ──► faults.judge_transport
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import aiohttp
+import orjson
+
+from deployments import telemetry
+from deployments.policy.blank import is_blank
+from deployments.policy.joint import Joint, StartsOverError
+from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
+from deployments.request import InferenceRequest
+from deployments.settings.remotes import RemoteSpec
+from deployments.upstream import faults
+from deployments.upstream.events import EventReader, EventTooLargeError
+from deployments.upstream.redaction import Redactor
+from deployments.upstream.stream import ChunkReader, as_end
+from deployments.upstream.wire import read_completion, to_body
+
+_OK = 200
+_MAX_ERROR_BYTES = 64 << 10
+_USAGE_WAIT_S = 1.0
+"""How long a stream that has told its finish reason is waited for to tell its token counts, too."""
+
+
+class _TooLargeError(Exception):
+    """A response is larger than is read."""
+
+
+class Upstream:
+    """A `driver.Caller` for one remote model."""
+
+    def __init__(self, name: str, spec: RemoteSpec) -> None:
+        """Be ready to call `spec`, whose name here is `name`; nothing is connected before the first call."""
+        self.name = name
+        self.spec = spec
+        self._url = f"{spec.base_url.rstrip('/')}/chat/completions"
+        self._session: aiohttp.ClientSession | None = None
+        self._in_flight = 0
+        self._retired = False
+
+    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - the driver keeps it
+        """Make one attempt; see `driver.Caller`."""
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        try:
+            async with self._post(request, stream=False) as response:
+                if response.status != _OK:
+                    return await self._complaint(response, request)
+                data = _decode(await self._read(response, self.spec.max_answer_bytes))
+                if isinstance(data, Mapping) and data.get("error"):
+                    return self._judge(faults.read_complaint(data, _OK, {}), request)
+                if not isinstance(data, Mapping):
+                    return _no_answer(data, response)
+                return _joined(read_completion(data), request.prefix)
+        except (_TooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:
+            return self._fault(error)
+
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:  # noqa: ARG002
+        """Make one streamed attempt; see `driver.Caller`."""
+        if (refusal := self._refusal(request)) is not None:
+            yield refusal
+            return
+        try:
+            async with self._post(request, stream=True) as response:
+                if response.status != _OK:
+                    for item in _told(await self._complaint(response, request)):
+                        yield item
+                elif "json" in response.content_type:
+                    data = _decode(await self._read(response, self.spec.max_answer_bytes))
+                    for item in self._told_whole(data, response, request):
+                        yield item
+                elif response.content_type == "text/html":
+                    yield _no_answer(None, response)
+                else:
+                    async for item in self._events(response, request):
+                        yield item
+        except (_TooLargeError, EventTooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:
+            yield self._fault(error)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def retire(self) -> None:
+        """Take no more requests; connections are closed once those under way have ended."""
+        self._retired = True
+        if not self._in_flight:
+            await self.aclose()
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for `/status`; no secret is among them."""
+        return {
+            "state": "ready" if self._lacking is None else "failed",
+            "reason": "" if self._lacking is None else self._lacking.reason,
+            "format": "remote",
+            "upstream": self.spec.base_url,
+            "model": self.spec.model,
+            "requests": self._in_flight,
+        }
+
+    async def _events(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> AsyncIterator[StreamItem]:
+        chunks, events, joint = ChunkReader(), EventReader(self.spec.max_event_bytes), Joint(request.prefix)
+        size, data = 0, b" "
+        while data and not chunks.done and not chunks.broken:
+            data = await _next_chunk(response, chunks)
+            size += len(data)
+            if size > self.spec.max_answer_bytes:
+                raise _TooLargeError(f"a stream of more than {self.spec.max_answer_bytes} bytes")
+            for event in events.feed(data) if data else events.finish():
+                for text in chunks.feed(event):
+                    yield joint.feed(text)
+                if chunks.skipped:
+                    telemetry.upstream_event_skipped(self.name, chunks.skipped)
+        if rest := joint.finish():
+            yield rest
+        if chunks.error:
+            for item in _told(self._judge(faults.read_complaint(chunks.error, _OK, {}), request)):
+                yield item
+        else:
+            yield chunks.end()
+
+    def _told_whole(self, data: Any, response: aiohttp.ClientResponse, request: InferenceRequest) -> list[StreamItem]:
+        """What an upstream said that was to stream, and has answered as a whole."""
+        if isinstance(data, Mapping) and data.get("error"):
+            return _told(self._judge(faults.read_complaint(data, _OK, {}), request))
+        if not isinstance(data, Mapping):
+            return [_no_answer(data, response)]
+        return _told(_joined(read_completion(data), request.prefix))
+
+    def _refusal(self, request: InferenceRequest) -> Failed | Refused | None:
+        """Why `request` is not sent at all; `None` where it is."""
+        if self._lacking is not None:
+            telemetry.upstream_misconfigured(self.name, self._lacking.reason)
+            return self._lacking
+        if request.prefix and self.spec.prefill == "never":
+            return Refused("it does not take the beginning of an answer")
+        return None
+
+    @asynccontextmanager
+    async def _post(self, request: InferenceRequest, *, stream: bool) -> AsyncIterator[aiohttp.ClientResponse]:
+        body = orjson.dumps(to_body(request, self.spec, stream=stream))
+        self._in_flight += 1
+        try:
+            # Redirects are not followed: they would carry the key to wherever they lead.
+            response = await self._connected().post(self._url, data=body, allow_redirects=False)
+            try:
+                yield response
+            finally:
+                # A response that was read to its end has given its connection back; any other's is closed.
+                response.close()
+        finally:
+            self._in_flight -= 1
+            if self._retired and not self._in_flight:
+                await self.aclose()
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            spec = self.spec
+            tls: ssl.SSLContext | bool = True
+            if spec.tls_ca_file is not None:
+                tls = ssl.create_default_context(cafile=spec.tls_ca_file)
+            key = self._environment.get(spec.api_key_env or "", "")
+            headers = {
+                "content-type": "application/json",
+                "accept": "application/json, text/event-stream",
+                # Nothing compressed: a small response could unfold to any size.
+                "accept-encoding": "identity",
+                "user-agent": "neverblank",
+                **({"authorization": f"Bearer {key}"} if key else {}),
+                **spec.headers,
+                **{name: self._environment[variable] for name, variable in spec.header_env.items()},
+            }
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=spec.max_connections, ssl=tls),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=spec.connect_timeout_seconds),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=headers,
+                auto_decompress=False,
+                max_line_size=spec.max_header_bytes,
+                max_field_size=spec.max_header_bytes,
+            )
+        return self._session
+
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        """The variables that the spec names, as far as they are set."""
+        names = [self.spec.api_key_env, *self.spec.header_env.values()]
+        # White space at the ends comes with reading a key from a file, and is in none.
+        found = {name: os.environ.get(name, "").strip() for name in names if name}
+        return {name: value for name, value in found.items() if value}
+
+    @cached_property
+    def _lacking(self) -> Failed | None:
+        """The failure of every call while a variable is missing; `None` where none is."""
+        names = [self.spec.api_key_env, *self.spec.header_env.values()]
+        missing = next((name for name in names if name and name not in self._environment), "")
+        return Failed(f"the router's environment lacks {missing}") if missing else None
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        return Redactor(self._environment.values())
+
+    async def _complaint(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome:
+        """What a response that is no answer comes to."""
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        try:
+            body = await self._read(response, _MAX_ERROR_BYTES)
+        except (_TooLargeError, *faults.TRANSPORT_ERRORS):
+            body = b""  # its status says enough
+        text = "" if response.content_type == "text/html" else body.decode("utf-8", errors="replace")
+        return self._judge(faults.read_complaint(_decode(body), response.status, headers, text), request)
+
+    def _judge(self, complaint: faults.Complaint, request: InferenceRequest) -> Outcome:
+        explanation = self._redactor.clean(complaint.message)
+        outcome = faults.judge_complaint(complaint, explanation, prefilled=bool(request.prefix))
+        if complaint.is_misconfigured:
+            telemetry.upstream_misconfigured(self.name, outcome.reason)
+        return outcome
+
+    def _fault(self, error: BaseException) -> Failed | Refused | Any:
+        if isinstance(error, StartsOverError):
+            return Refused(str(error))
+        if isinstance(error, (_TooLargeError, EventTooLargeError)):
+            return Failed(f"its response is too large: {error}")
+        outcome, is_misconfigured = faults.judge_transport(error, self._redactor.clean(str(error)))
+        if is_misconfigured:
+            telemetry.upstream_misconfigured(self.name, outcome.reason)
+        return outcome
+
+    @staticmethod
+    async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+        body = bytearray()
+        while chunk := await response.content.readany():
+            body += chunk
+            if len(body) > most:
+                raise _TooLargeError(f"a response of more than {most} bytes")
+        return bytes(body)
+
+
+async def _next_chunk(response: aiohttp.ClientResponse, chunks: ChunkReader) -> bytes:
+    """What has come by now; empty at the end. Behind a finish reason any end will do, and it is not waited for long."""
+    if not chunks.finish_reason:
+        return await response.content.readany()
+    try:
+        async with asyncio.timeout(_USAGE_WAIT_S):
+            return await response.content.readany()
+    except faults.TRANSPORT_ERRORS:
+        return b""
+
+
+def _decode(body: bytes) -> Any:
+    """The JSON of a body; the text itself where it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", errors="replace")
+
+
+def _no_answer(data: Any, response: aiohttp.ClientResponse) -> Failed | Blank:
+    if isinstance(data, str) and is_blank(data):
+        return Blank("its response is empty")
+    return Failed(f"its response is not a JSON object ({response.content_type[:50]})")
+
+
+def _joined(outcome: Outcome, prefix: str) -> Outcome:
+    """An answer that carries on behind `prefix`, without what it says again.
+
+    Raises:
+        StartsOverError: it does not carry on.
+    """
+    if not isinstance(outcome, Answered) or not prefix or not isinstance(outcome.result, str):
+        return outcome
+    joint = Joint(prefix)
+    text = joint.feed(outcome.result) + joint.finish()
+    return Blank("it had nothing to add") if is_blank(text) else replace(outcome, result=text)
+
+
+def _told(outcome: Outcome) -> list[StreamItem]:
+    """An outcome that is there as a whole, as a stream."""
+    if not isinstance(outcome, Answered):
+        return [as_end(outcome)]
+    texts: list[StreamItem] = [outcome.result] if isinstance(outcome.result, str) else []
+    return [*texts, Finished(outcome.finish_reason, outcome.usage, outcome.tool_calls)]

@@ -1,0 +1,23 @@
+"""What an upstream says, made fit to be repeated: short, in one line, without our secrets."""
+
+from collections.abc import Iterable
+
+MAX_CHARACTERS = 500
+_SHORTEST_SECRET = 4
+"""Anything shorter is no secret, and would tear holes into ordinary words."""
+
+
+class Redactor:
+    """Removes the secrets of one upstream from what it says: some repeat the key that they refuse."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        """Remove `secrets`."""
+        # The longest first: one may be part of another.
+        self._secrets = sorted({secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True)
+
+    def clean(self, text: str) -> str:
+        """`text` in at most `MAX_CHARACTERS` characters, without secrets and control characters."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[redacted]")
+        line = "".join(char if char.isprintable() else " " for char in text[: MAX_CHARACTERS * 2])
+        return " ".join(line.split())[:MAX_CHARACTERS]

@@ -1,0 +1,146 @@
+"""The chunks of a streamed completion, read into texts and an end.
+
+a finish reason came            Finished    whether or not `[DONE]` did
+an error object                 as `faults` has it
+neither, and no content at all  Blank
+neither                         Failed      transient: it was truncated
+malformed events in a row       Failed      after `MAX_MALFORMED`; fewer are skipped and logged
+
+One malformed event in an otherwise healthy stream costs nothing but what was in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from deployments.policy.blank import is_blank
+from deployments.policy.outcome import Blank, Failed, Finished, Outcome, Refused, Rejected, StreamEnd, TimedOut, Usage
+from deployments.upstream.wire import (
+    WITHHELD,
+    is_tool_call,
+    read_content,
+    read_finish_reason,
+    read_usage,
+)
+
+MAX_MALFORMED = 3
+_DONE = "[DONE]"
+
+
+@dataclass(slots=True)
+class ChunkReader:
+    """Reads the events of one stream.
+
+    Attributes:
+        finish_reason: the model's; empty before it has come.
+        done: `[DONE]` has come.
+        error: an error object in the stream, which ends it; empty before.
+        skipped: why the last event was skipped; empty where it was not.
+    """
+
+    finish_reason: str = ""
+    done: bool = False
+    error: Mapping[str, Any] = field(default_factory=dict)
+    skipped: str = ""
+    _usage: Usage | None = None
+    _has_content: bool = False
+    _reasoned: bool = False
+    _malformed: int = 0
+    _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def broken(self) -> bool:
+        """Nothing sensible comes any more."""
+        return bool(self.error) or self._malformed > MAX_MALFORMED
+
+    def feed(self, data: str) -> list[str]:
+        """The texts in one event; an empty one says that the model is at work."""
+        self.skipped = ""
+        if self.done or data.strip() == _DONE:
+            self.done = True
+            return []
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return self._skip("it is not JSON")
+        if not isinstance(chunk, Mapping):
+            return self._skip("it is not an object")
+        if chunk.get("error"):
+            self.error = chunk
+            return []
+        return self._read(chunk)
+
+    def end(self) -> StreamEnd:
+        """What it means that nothing more comes."""
+        if self._malformed > MAX_MALFORMED:
+            return Failed(f"its stream has {self._malformed} events in a row that cannot be read")
+        if not self.finish_reason:
+            if not self._has_content and not self._calls:
+                return Blank("it reasoned, and said nothing" if self._reasoned else "its stream had no content")
+            return Failed("its stream ended without a finish reason", transient=True)
+        calls = tuple(self._calls[place] for place in sorted(self._calls))
+        if not all(is_tool_call(call) for call in calls):
+            return Failed("its tool calls are malformed")
+        if calls:
+            return Finished("tool_calls", self._usage, calls)
+        return Finished(self.finish_reason, self._usage)
+
+    def _read(self, chunk: Mapping[str, Any]) -> list[str]:
+        self._usage = read_usage(chunk.get("usage")) or self._usage
+        choices = chunk.get("choices")
+        if not isinstance(choices, list):
+            return self._skip("it has no choices")
+        self._malformed = 0
+        if not choices or not isinstance(choices[0], Mapping):
+            return []
+        texts = self._read_delta(choices[0].get("delta"))
+        if choices[0].get("finish_reason") is not None:
+            self.finish_reason = read_finish_reason(choices[0]["finish_reason"])
+            if self.finish_reason == "content_filter" and not self._has_content:
+                self._has_content = True
+                texts.append(WITHHELD)
+        return texts
+
+    def _read_delta(self, delta: Any) -> list[str]:
+        if not isinstance(delta, Mapping):
+            return []
+        text = read_content(delta.get("content")) or read_content(delta.get("refusal"))
+        if delta.get("refusal"):
+            self.finish_reason = "content_filter"
+        if text:
+            self._has_content = self._has_content or not is_blank(text)
+            return [text]
+        calls = delta.get("tool_calls")
+        for call in calls if isinstance(calls, list) else []:
+            self._read_call(call)
+        reasoned = bool(delta.get("reasoning_content") or delta.get("reasoning"))
+        self._reasoned = self._reasoned or reasoned
+        return [""] if calls or reasoned else []
+
+    def _read_call(self, delta: Any) -> None:
+        if not isinstance(delta, Mapping):
+            return
+        place = delta.get("index", 0)
+        call = self._calls.setdefault(place if isinstance(place, int) else 0, {})
+        function = delta.get("function")
+        if isinstance(delta.get("id"), str):
+            call["id"] = delta["id"]
+        call.setdefault("type", "function")
+        known = call.setdefault("function", {"name": "", "arguments": ""})
+        for key in ("name", "arguments"):
+            if isinstance(function, Mapping) and isinstance(function.get(key), str):
+                known[key] += function[key]
+
+    def _skip(self, why: str) -> list[str]:
+        self._malformed += 1
+        self.skipped = why
+        return []
+
+
+def as_end(outcome: Outcome) -> StreamEnd:
+    """An outcome as the end of a stream without content."""
+    if isinstance(outcome, (Blank, Failed, TimedOut, Refused, Rejected)):
+        return outcome
+    return Failed(outcome.reason or f"it ended as {outcome.name}")

@@ -1,0 +1,135 @@
+"""The OpenAI chat format, as it is spoken to upstreams."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deployments.policy.blank import is_blank
+from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Usage, judge
+from deployments.request import InferenceRequest
+from deployments.settings.remotes import RemoteSpec
+
+FINISH_REASONS = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "deadline": "length",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+}
+"""What upstreams call the ends of an answer. One that is not here is not taken for a complete answer: `length`."""
+
+WITHHELD = "The model's content filter has withheld this answer."
+
+
+def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dict[str, Any]:
+    """The body of `POST chat/completions` for `request`.
+
+    A text is sent as a user's only turn. What the caller has not set is not sent.
+    """
+    parameters, shape = request.parameters, request.shape
+    turns: Sequence[Mapping[str, Any]] = request.turns or request.messages
+    body: dict[str, Any] = {
+        "model": spec.model,
+        "messages": [dict(turn) for turn in turns] or [{"role": "user", "content": request.text}],
+    }
+    optional = {
+        spec.max_tokens_field: parameters.max_tokens,
+        "temperature": parameters.temperature,
+        "top_p": parameters.top_p,
+        "stop": list(parameters.stop),
+        "seed": parameters.seed,
+        "presence_penalty": parameters.presence_penalty,
+        "frequency_penalty": parameters.frequency_penalty,
+        "logit_bias": dict(parameters.logit_bias),
+        "response_format": dict(shape.response_format),
+        "tools": list(shape.tools),
+        "tool_choice": shape.tool_choice,
+        "parallel_tool_calls": shape.parallel_tool_calls,
+        "user": request.user,
+    }
+    # An empty list, object or text stands for what was not sent; 0 and False were.
+    body |= {key: value for key, value in optional.items() if value is not None and value not in ([], {}, "")}
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    if request.prefix:
+        body["messages"].append({"role": "assistant", "content": request.prefix})
+        if spec.prefill == "continue":
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+    return body
+
+
+def read_completion(data: Mapping[str, Any]) -> Outcome:
+    """What a completion comes to."""
+    choices = data.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, Mapping) else None
+    if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
+        return Failed("its response has no choices with a message")
+    usage = read_usage(data.get("usage"))
+    finish_reason = read_finish_reason(choice.get("finish_reason"))
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and not is_blank(refusal):
+        return Answered(refusal, usage, "content_filter")
+    content = read_content(message.get("content"))
+    calls = message.get("tool_calls")
+    if isinstance(calls, list) and calls:
+        return called(content, calls, usage)
+    if is_blank(content):
+        if finish_reason == "content_filter":
+            return Answered(WITHHELD, usage, finish_reason)
+        reasoned = message.get("reasoning_content") or message.get("reasoning")
+        return Blank("it reasoned, and said nothing" if reasoned else "it returned no content")
+    return judge(content, usage, finish_reason)
+
+
+def called(content: str, calls: list[Any], usage: Usage | None) -> Answered | Failed:
+    """An answer that calls tools."""
+    if not all(is_tool_call(call) for call in calls):
+        return Failed("its tool calls are malformed")
+    result: Any = {"tool_calls": calls} if is_blank(content) else content
+    return Answered(result, usage, "tool_calls", tuple(calls))
+
+
+def is_tool_call(call: Any) -> bool:
+    """Whether `call` is a whole call of a function."""
+    function = call.get("function") if isinstance(call, Mapping) else None
+    return (
+        isinstance(function, Mapping)
+        and isinstance(call.get("id"), str)
+        and isinstance(function.get("name"), str)
+        and bool(function["name"])
+        and isinstance(function.get("arguments"), str)
+    )
+
+
+def read_content(value: Any) -> str:
+    """The text of a message's or a delta's content, which may come in parts."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        return ""
+    texts = [part.get("text") for part in value if isinstance(part, Mapping) and part.get("type") == "text"]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def read_finish_reason(value: Any) -> str:
+    """A finish reason in our words; `stop` where a complete response names none."""
+    return "stop" if value is None else FINISH_REASONS.get(str(value).lower(), "length")
+
+
+def read_usage(value: Any) -> Usage | None:
+    """Token counts; `None` where there are none."""
+    if not isinstance(value, Mapping):
+        return None
+    read, written = value.get("prompt_tokens"), value.get("completion_tokens")
+    if not isinstance(read, int) or not isinstance(written, int) or min(read, written) < 0:
+        return None
+    return Usage(read, written)
