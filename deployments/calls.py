@@ -11,7 +11,7 @@ the replica working. Ray is imported here, in `telemetry` and in the top layer, 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,18 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from deployments import telemetry
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
+from deployments.policy.outcome import (
+    Answered,
+    Blank,
+    Cancelled,
+    Failed,
+    Finished,
+    Outcome,
+    Refused,
+    Rejected,
+    StreamItem,
+    TimedOut,
+)
 from deployments.request import InferenceRequest
 
 MODEL_DEPLOYMENT = "Model"
@@ -31,6 +42,7 @@ BACKUP_DEPLOYMENT = "Backup"
 ROUTER_DEPLOYMENT = "Router"
 
 _OUTCOMES = (Answered, Blank, Failed, TimedOut, Refused, Rejected, Cancelled)
+_ENDS = (Finished, Blank, Failed, TimedOut, Refused, Rejected)
 
 
 class ServeCaller:
@@ -43,6 +55,7 @@ class ServeCaller:
         plain = handle.options(request_serialization="pickle", response_serialization="pickle")
         self._infer = plain.infer
         self._describe = plain.describe
+        self._stream = plain.options(stream=True).stream
 
     async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Have one replica answer `request`; see the module's table for what can come back."""
@@ -50,28 +63,53 @@ class ServeCaller:
         try:
             outcome = await response
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():
-                return Failed("the replica cancelled the call", transient=True)
+            if not _is_ours():
+                return _CANCELLED_BELOW
             self._cancel(response)
             raise
-        except BackPressureError:
-            return Refused("its queue is full")
-        except DeploymentUnavailableError:
-            return Refused("it keeps failing to start")
-        except (RayActorError, grpc.RpcError) as error:
-            return Failed(f"its replica died ({type(error).__name__})", transient=True)
         except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
-            telemetry.internal_error("call", self._name, error)
-            return Failed(f"{type(error).__name__}: {error}")
+            return self._fault(error)
         if not isinstance(outcome, _OUTCOMES):
             return Failed(f"its replica returned a {type(outcome).__name__}")
         return outcome
+
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
+        """Have one replica answer `request` piece by piece; a stream that just stops has been cut."""
+        response = self._stream.remote(request, budget_s)
+        try:
+            async for item in response:
+                if not isinstance(item, (str, *_ENDS)):
+                    yield Failed(f"its replica gave a {type(item).__name__}")
+                    return
+                yield item
+                if not isinstance(item, str):
+                    return
+            yield Failed("its stream was cut", transient=True)
+        except asyncio.CancelledError:
+            if _is_ours():
+                raise
+            yield _CANCELLED_BELOW
+        except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
+            yield self._fault(error)
+        finally:
+            self._cancel(response)  # of a stream that has come to its end there is nothing left to cancel
 
     async def describe(self) -> dict[str, Any]:
         """Ask one replica about itself; whatever Serve raises is raised."""
         described: dict[str, Any] = await self._describe.remote()
         return described
+
+    def _fault(self, error: Exception) -> Refused | Failed:
+        match error:
+            case BackPressureError():
+                return Refused("its queue is full")
+            case DeploymentUnavailableError():
+                return Refused("it keeps failing to start")
+            case RayActorError() | grpc.RpcError():
+                return Failed(f"its replica died ({type(error).__name__})", transient=True)
+            case _:
+                telemetry.internal_error("call", self._name, error)
+                return Failed(f"{type(error).__name__}: {error}")
 
     def _cancel(self, response: Any) -> None:
         try:
@@ -79,6 +117,15 @@ class ServeCaller:
         except (BackPressureError, DeploymentUnavailableError):
             # A cancelled response may raise what it had been refused with: then nothing is running.
             return
+
+
+_CANCELLED_BELOW = Failed("the replica cancelled the call", transient=True)
+
+
+def _is_ours() -> bool:
+    """Whether a cancellation that has been raised was meant for the running task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 @dataclass(frozen=True, slots=True)

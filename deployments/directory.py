@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
@@ -45,7 +45,7 @@ class Unreachable:
         """Refuse."""
         return Refused(self.why)
 
-    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncIterator[StreamItem]:  # noqa: ARG002
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:  # noqa: ARG002
         """Refuse."""
         yield Refused(self.why)
 
@@ -86,7 +86,7 @@ class Entry:
             return self._unready()
         return self._honest(await self.caller.call(request, budget_s))
 
-    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncIterator[StreamItem]:
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
         """The same for a streamed attempt."""
         if not self.application.running:
             yield self._unready()

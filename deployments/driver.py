@@ -58,7 +58,7 @@ async def run_chain(
     request: InferenceRequest,
     caller_of: Callable[[Candidate], Caller],
     guard: Guard,
-    judge: Judge = lambda outcome: outcome,
+    judge: Judge | None = None,
 ) -> Answer:
     """Answer `request` by `chain.deadline.answer_by`.
 
@@ -67,7 +67,7 @@ async def run_chain(
         request: what they are asked.
         caller_of: how each candidate is reached.
         guard: asked before every attempt, and told how it ended.
-        judge: applied to every answer.
+        judge: holds every answer to the form its caller wants; `None` where any will do.
 
     Raises:
         InvalidRequestError: the model asked for rejects the request.
@@ -75,7 +75,8 @@ async def run_chain(
 
     async def launch(candidate: Candidate, budget_s: float, _: int) -> Outcome:
         # Found within the task, so that a candidate that cannot be found is a failed attempt, too.
-        return judge(await caller_of(candidate).call(request, budget_s))
+        outcome = await caller_of(candidate).call(request, budget_s)
+        return outcome if judge is None else judge(outcome)
 
     return await Race(chain, guard, launch, streamed=False).run()
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from deployments import metrics, telemetry
@@ -16,6 +17,7 @@ class Ledger:
     def __init__(self) -> None:
         """Begin with nothing."""
         self.in_flight = 0
+        self.arriving = 0
         self._answers: Counter[Tier] = Counter()
         self._turned_away = 0
 
@@ -23,6 +25,15 @@ class Ledger:
         """A request was answered without being read: there were too many."""
         self._turned_away += 1
         metrics.turned_away()
+
+    @contextmanager
+    def arrival(self) -> Iterator[None]:
+        """A request is being read."""
+        self.arriving += 1
+        try:
+            yield
+        finally:
+            self.arriving -= 1
 
     def answered(self, entry: "Entry", answer: Answer) -> None:
         """A request has been answered: count it, and say so where somebody else has answered."""
@@ -36,6 +47,7 @@ class Ledger:
         """For `/status`."""
         return {
             "in_flight": self.in_flight,
+            "arriving": self.arriving,
             "answers": {tier.value: self._answers[tier] for tier in Tier},
             "turned_away": self._turned_away,
         }

@@ -1,14 +1,15 @@
 """The replica of a model, and what all replicas have in common."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from deployments import telemetry
 from deployments.formats import ServedModel, load_model
 from deployments.loading import BackgroundLoad
-from deployments.policy.outcome import Failed, Outcome, Refused
+from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings import ModelSpec
 
@@ -39,6 +40,22 @@ class Replica:
         except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the attempt's outcome
             telemetry.model_raised(self._name, error)
             return Failed(f"{type(error).__name__}: {error}")
+
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
+        """Answer piece by piece; everything but cancellation is the end of the stream."""
+        model = self._load.model
+        if isinstance(model, Refused):
+            yield model
+            return
+        try:
+            async with aclosing(model.stream(request, budget_s)) as items:
+                async for item in items:
+                    yield item
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a model's own code: its failure ends the stream
+            telemetry.model_raised(self._name, error)
+            yield Failed(f"{type(error).__name__}: {error}")
 
     async def describe(self) -> dict[str, Any]:
         """How it is, for the router."""

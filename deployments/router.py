@@ -8,8 +8,8 @@ handle ──► infer, infer_stream ──┴─► answer, stream ──► Ro
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ from deployments import telemetry
 from deployments.body import Limits
 from deployments.calls import ServeCaller
 from deployments.directory import Cluster, Directory
-from deployments.driver import run_chain
+from deployments.driver import Judge, run_chain
 from deployments.http.app import build_asgi
 from deployments.http.problems import problem_body
 from deployments.ledger import EnteredStream, Entry, Ledger
@@ -26,9 +26,10 @@ from deployments.policy.answer import Answer, Tier
 from deployments.policy.chain import LAST_RESORT
 from deployments.policy.delivery import AnswerStream, Done, Text
 from deployments.policy.guard import Guard
-from deployments.policy.outcome import Answered, Outcome
+from deployments.policy.outcome import Answered
 from deployments.policy.problem import InvalidRequestError
 from deployments.request import InferenceRequest, Shape
+from deployments.request.native import from_python
 from deployments.routes import Routes
 from deployments.settings import PolicySettings
 from deployments.shaping import canned, fit
@@ -79,7 +80,7 @@ class Router:
         if self.overloaded():
             return self.turn_away().to_json(request_id)
         try:
-            request = InferenceRequest.from_python(data, self.limits, model=model)
+            request = from_python(data, self.limits, model=model)
             return (await self.answer(request, request_id, started)).to_json(request_id)
         except InvalidRequestError as error:
             return problem_body(error.problem, request_id)
@@ -95,7 +96,7 @@ class Router:
             yield self.turn_away().to_json(request_id)
             return
         try:
-            request = replace(InferenceRequest.from_python(data, self.limits, model=model), stream=True)
+            request = replace(from_python(data, self.limits, model=model), stream=True)
             stream = await self.stream(request, request_id, started)
         except InvalidRequestError as error:
             yield problem_body(error.problem, request_id)
@@ -165,12 +166,16 @@ class Router:
 
     def overloaded(self) -> bool:
         """Whether a request that comes now is turned away unread."""
-        return self._ledger.in_flight >= self._policy.admission.max_in_flight
+        return self._ledger.in_flight + self._ledger.arriving >= self._policy.admission.max_in_flight
 
     def turn_away(self) -> Answer:
         """The answer to a request that is turned away."""
         self._ledger.turned_away()
         return replace(self._apology(Shape()), retry_after_s=_RETRY_AFTER_S)
+
+    def arrival(self) -> AbstractContextManager[None]:
+        """To be held while a request is read."""
+        return self._ledger.arrival()
 
     @property
     def limits(self) -> Limits:
@@ -237,15 +242,11 @@ class Router:
         return Answer(message, LAST_RESORT, Tier.LAST_RESORT, degraded=True, attempts=(), finish_reason=LAST_RESORT)
 
 
-def _judge_of(shape: Shape) -> Callable[[Outcome], Outcome]:
-    """What holds an answer to the shape its caller wants."""
+def _judge_of(shape: Shape) -> Judge | None:
+    """What holds an answer to the shape its caller wants; `None` where any will do."""
     if not shape.is_json and not shape.demands_tool_call:
-        return _unchanged
+        return None
     return lambda outcome: fit(outcome, shape) if isinstance(outcome, Answered) else outcome
-
-
-def _unchanged(outcome: Outcome) -> Outcome:
-    return outcome
 
 
 _RETRY_AFTER_S = 1.0

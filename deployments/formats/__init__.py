@@ -3,10 +3,11 @@
 Modules are imported when a model of their format is loaded: a `python` model's replica never loads torch.
 """
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Protocol
 
-from deployments.policy.outcome import Outcome
+from deployments.policy.outcome import Outcome, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings import HuggingFaceSpec, ModelSpec, PythonSpec
 
@@ -19,6 +20,10 @@ class ServedModel(Protocol):
 
         Whatever the model's own code raises may be raised. Cancelling this stops the work.
         """
+        ...
+
+    def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
+        """The same piece by piece, with one `StreamEnd` behind the texts; see `driver.Caller`."""
         ...
 
     def describe(self) -> dict[str, Any]:

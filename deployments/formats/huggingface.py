@@ -1,13 +1,17 @@
 """Language models in transformers' format: chat and plain text generation."""
 
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from deployments import telemetry
 from deployments.generation import Generation, Prompt, PromptTooLongError, Sampling, TextGenerator
 from deployments.generation.devices import Machine, choose_device, choose_dtype
-from deployments.policy.outcome import Outcome, Refused, Usage, judge
-from deployments.request import InferenceRequest
+from deployments.policy.outcome import Blank, Finished, Outcome, Refused, StreamItem, Usage, judge
+from deployments.request import InferenceRequest, Shape
 from deployments.settings import GenerationDefaults, TextModelSpec
 
 _WARM_UP = Sampling(max_tokens=2, temperature=0.0, budget_s=60.0)
@@ -52,12 +56,32 @@ class HuggingFaceModel:
 
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Answer with generated text."""
-        sampling = self._sampling(request, budget_s)
+        if request.shape.demands_tool_call:
+            return _NO_TOOLS
         try:
-            generation = await self._generator.generate(Prompt(request.text, request.messages), sampling)
+            generation = await self._generator.generate(_prompt(request), self._sampling(request, budget_s))
         except PromptTooLongError as error:
             return Refused(str(error))
-        return _judge(generation)
+        text = generation.text if request.prefix else generation.text.strip()
+        return judge(text, _usage(generation), generation.finish_reason, empty_reason=_nothing(generation))
+
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
+        """Answer with generated text as it is written. White space before the first word is left out."""
+        if request.shape.demands_tool_call:
+            yield _NO_TOOLS
+            return
+        visible = bool(request.prefix)
+        try:
+            async with aclosing(self._generator.stream(_prompt(request), self._sampling(request, budget_s))) as items:
+                async for item in items:
+                    if isinstance(item, Generation):
+                        yield Finished(item.finish_reason, _usage(item)) if visible else Blank(_nothing(item))
+                    else:
+                        text = item if visible else item.lstrip()
+                        visible = visible or bool(text)
+                        yield text
+        except PromptTooLongError as error:
+            yield Refused(str(error))
 
     def describe(self) -> dict[str, Any]:
         """The weights' name and the generator's facts."""
@@ -70,13 +94,36 @@ class HuggingFaceModel:
             max_tokens=min(wanted, self._defaults.max_tokens_limit),
             temperature=self._defaults.temperature if parameters.temperature is None else parameters.temperature,
             budget_s=budget_s,
+            top_p=1.0 if parameters.top_p is None else parameters.top_p,
+            stop=parameters.stop,
+            seed=parameters.seed,
+            presence_penalty=parameters.presence_penalty or 0.0,
+            frequency_penalty=parameters.frequency_penalty or 0.0,
+            logit_bias={int(token): bias for token, bias in parameters.logit_bias.items()},
         )
 
 
-def _judge(generation: Generation) -> Outcome:
-    return judge(
-        generation.text.strip(),
-        Usage(generation.prompt_tokens, generation.completion_tokens),
-        generation.finish_reason,
-        empty_reason=f"{generation.completion_tokens} tokens, none of them visible ({generation.finish_reason})",
-    )
+_NO_TOOLS = Refused("it cannot call tools")
+
+
+def _prompt(request: InferenceRequest) -> Prompt:
+    messages = request.messages
+    if request.shape.is_json:
+        turns = messages or ({"role": "user", "content": request.text},)
+        messages = ({"role": "system", "content": _instruction(request.shape)}, *turns)
+    return Prompt(request.text, messages, request.prefix)
+
+
+def _instruction(shape: Shape) -> str:
+    """Nothing forces a small model to write JSON: it is told to, and what it writes is held to the schema after."""
+    schema: Mapping[str, Any] = shape.schema
+    fitting = f" that fits this JSON schema: {orjson.dumps(schema).decode()}" if schema else ""
+    return f"Answer with one JSON object{fitting}. Write nothing before it and nothing behind it."
+
+
+def _usage(generation: Generation) -> Usage:
+    return Usage(generation.prompt_tokens, generation.completion_tokens)
+
+
+def _nothing(generation: Generation) -> str:
+    return f"{generation.completion_tokens} tokens, none of them visible ({generation.finish_reason})"

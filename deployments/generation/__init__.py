@@ -1,6 +1,6 @@
 """Text generation engines, behind one protocol."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,7 +80,7 @@ class TextGenerator(Protocol):
         """
         ...
 
-    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str | Generation]:
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
         """Continue `prompt` piece by piece.
 
         The pieces are texts, some perhaps empty, and together the `text` of the `Generation` that comes last.

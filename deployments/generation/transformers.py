@@ -1,50 +1,22 @@
 """Generation with transformers' `generate`, one thread for each request under way.
 
-Stopping is the point of this module: a request whose caller has gone must give its cores back at once. A
-stopping criterion is asked after every token, which is too late while a long prompt is read; so every part of
-every layer asks before it runs, too (`_Ward.before_step`), and the work ends within that part's time.
+Stopping is the point of this module: a request whose caller has gone must give its cores back at once; see `ward`.
 """
 
 import asyncio
 import threading
-import time
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import StoppingCriteriaList
 
 from deployments.generation import Generation, Prompt, PromptTooLongError, Sampling
-
-_MARGIN_S = 0.05
-"""Kept of a budget for turning tokens into text and sending it."""
-
-
-class _StoppedError(Exception):
-    """Leaves `generate` from within a layer."""
-
-
-class _Ward(StoppingCriteria):  # type: ignore[misc]  # transformers has no types
-    """Watches over one request."""
-
-    def __init__(self, prompt_tokens: int, sampling: Sampling) -> None:
-        self.cancelled = threading.Event()
-        self.ends = time.monotonic() + sampling.budget_s - _MARGIN_S
-        self.out_of_time = False
-        self.written = 0
-        self._prompt_tokens = prompt_tokens
-
-    def before_step(self) -> None:
-        """Leave the computation if nobody waits for it any more."""
-        if self.cancelled.is_set() or (not self.written and time.monotonic() >= self.ends):
-            raise _StoppedError
-
-    def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        """After every token: which rows of the batch are done."""
-        self.written = int(input_ids.shape[1]) - self._prompt_tokens
-        self.out_of_time = time.monotonic() >= self.ends
-        stop = self.out_of_time or self.cancelled.is_set()
-        return torch.full((input_ids.shape[0],), stop, dtype=torch.bool, device=input_ids.device)
+from deployments.generation.pieces import Pieces
+from deployments.generation.pipe import Pipe
+from deployments.generation.sampling import processors
+from deployments.generation.ward import StoppedError, Ward, steps
 
 
 class TransformersGenerator:
@@ -83,26 +55,38 @@ class TransformersGenerator:
         self._current = threading.local()
         self._counting = threading.Lock()
         self._active = 0
-        for step in _steps(model):
+        for step in steps(model):
             step.register_forward_pre_hook(self._before_step)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """See `TextGenerator`. Reading the prompt's tokens is left to the thread, too."""
-        loop = asyncio.get_running_loop()
-        wards: list[_Ward] = []
         given_up = threading.Event()
-        work = loop.run_in_executor(self._threads, self._generate, prompt, sampling, wards, given_up)
+        work = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._generate, prompt, sampling, given_up, _ignore
+        )
         try:
             return await work
-        except asyncio.CancelledError:
+        finally:
             given_up.set()
-            for ward in wards:
-                ward.cancelled.set()
-            raise
+
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
+        """See `TextGenerator`."""
+        given_up = threading.Event()
+        pipe = Pipe(given_up)
+        work = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._generate, prompt, sampling, given_up, pipe.put
+        )
+        work.add_done_callback(lambda _: pipe.close())
+        try:
+            async for text in pipe:
+                yield text
+            yield await work
+        finally:
+            given_up.set()
 
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
         """Generate once on the calling thread, so that the first request pays for no initialisation."""
-        self._generate(prompt, sampling, [], threading.Event())
+        self._generate(prompt, sampling, threading.Event(), _ignore)
 
     def describe(self) -> dict[str, Any]:
         """Engine, device, precision and context."""
@@ -115,35 +99,40 @@ class TransformersGenerator:
         }
 
     def _generate(
-        self, prompt: Prompt, sampling: Sampling, wards: list[_Ward], given_up: threading.Event
+        self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
     ) -> Generation:
         ids = self._read(prompt, sampling)
-        ward = _Ward(int(ids.shape[1]), sampling)
-        wards.append(ward)
-        if given_up.is_set():  # between the two lines above, or while this waited for a thread
-            ward.cancelled.set()
+        read = int(ids.shape[1])
+        texts: list[str] = []
+
+        def tell(text: str) -> None:
+            texts.append(text)
+            emit(text)
+
+        pieces = Pieces(self._decode, sampling.stop, _trailing_space(prompt.prefix))
+        ward = Ward(read, sampling, given_up, pieces, tell)
         self._current.ward = ward
         self._count(+1)
-        options: dict[str, Any] = {"do_sample": sampling.temperature > 0}
-        if sampling.temperature > 0:
-            options["temperature"] = sampling.temperature
         try:
             with torch.inference_mode():
-                output = self._model.generate(
+                self._model.generate(
                     ids,
                     attention_mask=torch.ones_like(ids),
                     max_new_tokens=sampling.max_tokens,
+                    do_sample=False,
+                    num_beams=1,
+                    logits_processor=processors(sampling, read, self._model),
                     stopping_criteria=StoppingCriteriaList([ward]),
-                    **options,
+                    streamer=ward,
                 )
-        except _StoppedError:
-            return Generation("", int(ids.shape[1]), 0, "deadline")
+        except StoppedError:
+            return Generation("".join(texts), read, ward.written, "deadline")
         finally:
             self._current.ward = None
             self._count(-1)
-        written = output[0, ids.shape[1] :]
-        text = self._tokenizer.decode(written, skip_special_tokens=True)
-        return Generation(text, int(ids.shape[1]), len(written), _finish_reason(ward, len(written), sampling))
+        if rest := pieces.finish():
+            tell(rest)
+        return Generation("".join(texts), read, ward.written, _finish_reason(ward, pieces, sampling))
 
     def _read(self, prompt: Prompt, sampling: Sampling) -> torch.Tensor:
         room = self._context - sampling.max_tokens
@@ -158,13 +147,24 @@ class TransformersGenerator:
         return torch.tensor([ids], dtype=torch.long, device=self._model.device)
 
     def _encode(self, prompt: Prompt) -> list[int]:
+        """Tokens of the prompt, and of the prefix without its trailing white space.
+
+        Models write a word together with the space before it: behind a space of its own they are lost.
+        """
         turns = [dict(turn) for turn in prompt.messages]
+        prefix = prompt.prefix.rstrip()
         if self._chat:
             turns = turns or [{"role": "user", "content": prompt.text}]
-            encoded = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+            begun = [{"role": "assistant", "content": prefix}] if prefix else []
+            encoded = self._tokenizer.apply_chat_template(
+                turns + begun, add_generation_prompt=not begun, continue_final_message=bool(begun), return_dict=True
+            )
             return list(encoded["input_ids"])
         text = prompt.text or "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns) + "\nassistant:"
-        return list(self._tokenizer(text)["input_ids"])
+        return list(self._tokenizer(text + prefix)["input_ids"])
+
+    def _decode(self, ids: Any) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
     def _count(self, change: int) -> None:
         with self._counting:
@@ -176,16 +176,17 @@ class TransformersGenerator:
             ward.before_step()
 
 
-def _steps(model: Any) -> list[torch.nn.Module]:
-    """The parts of the decoder's layers: attention, feed-forward and norms, whatever the architecture calls them.
-
-    The layers are the longest list of modules in it.
-    """
-    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
-    return [part for layer in max(lists, key=len, default=[]) for part in (layer, *layer.children())]
+def _ignore(_: str) -> None:
+    """Nobody reads along."""
 
 
-def _finish_reason(ward: _Ward, written: int, sampling: Sampling) -> str:
+def _trailing_space(text: str) -> str:
+    return text[len(text.rstrip()) :]
+
+
+def _finish_reason(ward: Ward, pieces: Pieces, sampling: Sampling) -> str:
+    if pieces.stopped:
+        return "stop"
     if ward.out_of_time:
         return "deadline"
-    return "length" if written >= sampling.max_tokens else "stop"
+    return "length" if ward.written >= sampling.max_tokens else "stop"

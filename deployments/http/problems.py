@@ -1,26 +1,38 @@
-"""Every 4xx: an error object that names the field, and a `result` that is not blank."""
+"""Every 4xx: an error object that names the field, in the format of the API that was called."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
+from deployments.http.responses import json_response
 from deployments.policy.problem import Problem
 
-REQUEST_ID_HEADER = "x-request-id"
-
-
-def json_response(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON response; `result` may be anything a model can return."""
-    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+NOT_FOUND = 404
+OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/models")
+_CODES = {404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "request_too_large"}
 
 
 def problem_body(problem: Problem, request_id: str) -> dict[str, Any]:
-    """The same body that the handle and the engine give."""
+    """The native API's body, which the handle and the engine give, too: its `result` is not blank."""
     return {"error": problem.to_json(), "result": problem.explain(), "request_id": request_id}
 
 
-def problem_response(problem: Problem, request_id: str) -> Response:
-    """`problem` as a response with its status."""
-    return json_response(problem_body(problem, request_id), problem.status, problem.headers)
+def openai_body(problem: Problem, code: str | None) -> dict[str, Any]:
+    """OpenAI's error object."""
+    return {
+        "error": {
+            "message": problem.explain(),
+            "type": "invalid_request_error",
+            "param": problem.field,
+            "code": code,
+        }
+    }
+
+
+def problem_response(problem: Problem, request_id: str, path: str, code: str | None = None) -> Response:
+    """`problem` as a response with its status, as clients of `path` expect it."""
+    if path.startswith(OPENAI_PATHS):
+        body = openai_body(problem, code or _CODES.get(problem.status))
+    else:
+        body = problem_body(problem, request_id)
+    return json_response(body, problem.status, problem.headers)

@@ -9,7 +9,7 @@ open again: those still left, a deadline of its own, the text so far as prefix
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field, replace
 
 from deployments import telemetry
@@ -88,7 +88,7 @@ class Relay:
         """What is known at the first content."""
         return self._head
 
-    def __aiter__(self) -> AsyncGenerator[Text | Done, None]:
+    def __aiter__(self) -> AsyncIterator[Text | Done]:
         """Texts, then one `Done`."""
         return self._items
 

@@ -118,8 +118,8 @@ class StalledError(Exception):
 class _Watch:
     """One timer for a whole stream, armed again only when it rings: an item costs two readings of the clock.
 
-    It ends a wait the way `asyncio.timeout` does, by a cancellation that it takes back (`Task.uncancel`); that one would
-    make and cancel a timer for each item.
+    It ends a wait the way `asyncio.timeout` does, by a cancellation that it takes back (`Task.uncancel`); that one
+    would make and cancel a timer for each item.
     """
 
     def __init__(self, stall_s: float) -> None:

@@ -32,14 +32,17 @@ def start(upstream: Upstream) -> Iterator[Callable[..., Service]]:
     """Starts the service of `serve_config.yaml` with other models, specs and policy than there."""
     running: list[Service] = []
 
-    def started(*models: str, backup: str = "configs/backup.yaml", remotes: tuple[str, ...] = (), **policy: Any) -> Service:
+    def started(
+        *models: str, backup: str = "configs/backup.yaml", remotes: tuple[str, ...] = (), **policy: Any
+    ) -> Service:
         config: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
         main, model = config["applications"]
         main["args"] |= {"backup": backup}
         declared = {name: {"base_url": upstream.url, "model": name} for name in remotes}
         main["deployments"][0]["user_config"] = {"remotes": declared, "default_model": None, **policy}
         config["applications"] = [
-            main, *(model | {"name": name, "args": {"spec": f"tests/soak/configs/{name}.yaml"}} for name in models)
+            main,
+            *(model | {"name": name, "args": {"spec": f"tests/soak/configs/{name}.yaml"}} for name in models),
         ]
         running.append(Service(config))
         running[-1].wait_ready(*models)

@@ -50,9 +50,7 @@ class Client:
     async def __aenter__(self) -> "Client":
         """Open."""
         timeout = aiohttp.ClientTimeout(total=60)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections), timeout=timeout
-        )
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self._connections), timeout=timeout)
         return self
 
     async def __aexit__(self, *_: object) -> None:

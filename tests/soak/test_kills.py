@@ -47,10 +47,16 @@ def test_requests_while_router_replicas_are_killed_ten_times(start: Callable[...
 
     unanswered = [got for got in plain if not got.answered]
     still = [got for got in retrying if not got.answered]
-    print(json.dumps({
-        "requests": len(plain), "unanswered": len(unanswered), "errors": sorted({g.error or str(g.status) for g in unanswered}),
-        "with a client that retries": {"requests": len(retrying), "unanswered": len(still)},
-    }))
+    print(
+        json.dumps(
+            {
+                "requests": len(plain),
+                "unanswered": len(unanswered),
+                "errors": sorted({g.error or str(g.status) for g in unanswered}),
+                "with a client that retries": {"requests": len(retrying), "unanswered": len(still)},
+            }
+        )
+    )
     assert len(still) == 0
     assert len(unanswered) <= 10
 
@@ -71,7 +77,9 @@ async def _under_router_kills(service: Service, kills: int) -> tuple[list[Got], 
 
         plain: list[Got] = []
         retrying: list[Got] = []
-        await asyncio.gather(*(worker(plain, retries=0) for _ in range(4)), *(worker(retrying, retries=2) for _ in range(4)))
+        await asyncio.gather(
+            *(worker(plain, retries=0) for _ in range(4)), *(worker(retrying, retries=2) for _ in range(4))
+        )
     killer.join()
     return plain, retrying
 

@@ -41,10 +41,18 @@ def test_two_hundred_requests_to_a_hung_primary_then_it_heals(start: Callable[..
 
     hung, direct, detoured, later = asyncio.run(scenario())
     back = min((seconds for seconds, got in later if got.served_by == "primary"), default=float("inf"))
-    print(json.dumps({
-        "hung": len(hung), "slowest_s": max(got.seconds for got in hung), "served_by": Counter(g.served_by for g in hung),
-        "direct_p50_ms": median(direct) * 1000, "detoured_p50_ms": median(detoured) * 1000, "back_after_s": back,
-    }))
+    print(
+        json.dumps(
+            {
+                "hung": len(hung),
+                "slowest_s": max(got.seconds for got in hung),
+                "served_by": Counter(g.served_by for g in hung),
+                "direct_p50_ms": median(direct) * 1000,
+                "detoured_p50_ms": median(detoured) * 1000,
+                "back_after_s": back,
+            }
+        )
+    )
     assert all(got.answered for got in hung)
     assert max(got.seconds for got in hung) <= DEADLINE_S + 0.1
     assert median(detoured) - median(direct) < 0.005
@@ -78,11 +86,19 @@ def test_ten_times_the_capacity_for_a_minute(start: Callable[..., Service]) -> N
     grown = sum(memory[-third:]) / sum(memory[:third])
     slowest = max(got.seconds for got in overload + loaded)
     accepted = [got.seconds for got in overload if got.served_by == "primary"]
-    print(json.dumps({
-        "requests": len(overload), "served_by": Counter(got.served_by for got in overload), "slowest_s": slowest,
-        "healthy p99 unloaded_s": before, "healthy p99 under overload_s": under, "memory ratio": grown,
-        "accepted by the busy model": {"p50": percentile(accepted, 0.5), "p99": percentile(accepted, 0.99)},
-    }))
+    print(
+        json.dumps(
+            {
+                "requests": len(overload),
+                "served_by": Counter(got.served_by for got in overload),
+                "slowest_s": slowest,
+                "healthy p99 unloaded_s": before,
+                "healthy p99 under overload_s": under,
+                "memory ratio": grown,
+                "accepted by the busy model": {"p50": percentile(accepted, 0.5), "p99": percentile(accepted, 0.99)},
+            }
+        )
+    )
     assert all(got.answered for got in overload + loaded)
     assert slowest <= DEADLINE_S + 0.1
     assert under <= 2 * before

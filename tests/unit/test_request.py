@@ -15,12 +15,14 @@ from deployments.policy.answer import Tier
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError
 from deployments.request import TEXT_KEYS, InferenceRequest, Parameters, extract_text
+from deployments.request.native import from_body, from_python
 
+TIMEOUT = "x-request-timeout-seconds"
 LIMITS = Limits(max_bytes=1 << 20, timeout_s=30.0, max_timeout_s=300.0)
 
 
 def read(data: Any, *, model: str = "", header: str = "") -> InferenceRequest:
-    return InferenceRequest.from_body(orjson.dumps(data), LIMITS, model=model, timeout_header=header)
+    return from_body(orjson.dumps(data), LIMITS, model=model, headers={TIMEOUT: header})
 
 
 def test_a_text_is_read_with_the_defaults() -> None:
@@ -135,7 +137,7 @@ def test_the_tiers_that_may_be_asked_are_read(names: Any, tiers: set[Tier]) -> N
 def test_a_python_caller_is_read_like_its_json() -> None:
     data = {"input": np.array([[1.0, 2.0]]), "timeout": np.float64(5.0), "model": "a"}
 
-    request = InferenceRequest.from_python(data, LIMITS)
+    request = from_python(data, LIMITS)
 
     assert (request.text, request.timeout_s, request.model) == ("[[1.0,2.0]]", 5.0, "a")
     assert request.inputs == {"input": [[1.0, 2.0]]}
@@ -192,7 +194,7 @@ def is_request_or_refused(data: Any, read_it: Callable[..., InferenceRequest], *
 
 @given(st.binary(max_size=200), st.text(max_size=5), st.text(max_size=5))
 def test_any_bytes_are_a_request_with_content_or_refused(body: bytes, header: str, model: str) -> None:
-    is_request_or_refused(body, InferenceRequest.from_body, timeout_header=header, model=model)
+    is_request_or_refused(body, from_body, headers={TIMEOUT: header}, model=model)
 
 
 @settings(max_examples=500)
@@ -200,7 +202,7 @@ def test_any_bytes_are_a_request_with_content_or_refused(body: bytes, header: st
 def test_any_json_is_a_request_with_content_or_refused(data: Any, header: str) -> None:
     body = json.dumps(data).encode()
 
-    is_request_or_refused(body, InferenceRequest.from_body, timeout_header=header)
+    is_request_or_refused(body, from_body, headers={TIMEOUT: header})
 
 
 @pytest.mark.parametrize("key", [*KNOWN, "other"])
@@ -209,18 +211,18 @@ def test_json_of_any_depth_is_a_request_with_content_or_refused(key: str, depth:
     text = b'"x": 1' if key == "input" else b'"text": "x"'
     body = b'{%s, "%s": %s1%s}' % (text, key.encode(), b"[" * depth, b"]" * depth)
 
-    is_request_or_refused(body, InferenceRequest.from_body)
+    is_request_or_refused(body, from_body)
 
 
 @given(OBJECTS | st.dictionaries(st.text(max_size=3), st.floats() | st.binary(max_size=3) | st.integers()))
 def test_any_python_mapping_is_a_request_with_content_or_refused(data: dict[str, Any]) -> None:
-    is_request_or_refused(data, InferenceRequest.from_python)
+    is_request_or_refused(data, from_python)
 
 
 def test_a_model_given_beside_the_body_by_a_python_caller_must_be_a_name() -> None:
     for model in (5, ["a"], " "):
         with pytest.raises(InvalidRequestError) as raised:
-            InferenceRequest.from_python({"text": "Hello"}, LIMITS, model=model)
+            from_python({"text": "Hello"}, LIMITS, model=model)
 
         assert raised.value.problem.field == "model"
-    assert InferenceRequest.from_python({"text": "Hello"}, LIMITS, model=None).model == ""
+    assert from_python({"text": "Hello"}, LIMITS, model=None).model == ""

@@ -9,7 +9,8 @@ import pytest
 from deployments.body import Limits, check_size
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request import MAX_MODEL_NAME, TEXT_KEYS, InferenceRequest
+from deployments.request import MAX_MODEL_NAME, TEXT_KEYS
+from deployments.request.native import from_body, from_python
 
 LIMITS = Limits(max_bytes=1 << 20, timeout_s=30.0, max_timeout_s=300.0)
 SECRET = "hunter2"  # noqa: S105 - content that must not come back
@@ -18,7 +19,7 @@ HEADER = "x-request-timeout-seconds"
 
 def refusal(body: bytes, *, model: str = "", header: str = "") -> Problem:
     with pytest.raises(InvalidRequestError) as caught:
-        InferenceRequest.from_body(body, LIMITS, model=model, timeout_header=header)
+        from_body(body, LIMITS, model=model, headers={HEADER: header})
     return checked(caught.value)
 
 
@@ -28,7 +29,7 @@ def refusal_of(data: Any, *, model: str = "", header: str = "") -> Problem:
 
 def refusal_from_python(data: Any) -> Problem:
     with pytest.raises(InvalidRequestError) as caught:
-        InferenceRequest.from_python(data, LIMITS)
+        from_python(data, LIMITS)
     return checked(caught.value)
 
 
@@ -207,7 +208,7 @@ def test_messages_and_a_text_together_are_refused(key: str) -> None:
 
 def test_a_body_above_the_limit_is_refused_as_too_large() -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        InferenceRequest.from_body(b'{"text": "hunter2"}', Limits(max_bytes=18, timeout_s=1.0, max_timeout_s=1.0))
+        from_body(b'{"text": "hunter2"}', Limits(max_bytes=18, timeout_s=1.0, max_timeout_s=1.0))
 
     problem = checked(caught.value)
     assert (problem.field, problem.status) == ("body", 413)

@@ -1,0 +1,66 @@
+"""A request's body on its way in: bounded in size and time, and not kept where it is turned away."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+from starlette.requests import Request
+
+from deployments.body import Limits, check_size
+from deployments.policy.problem import InvalidRequestError, Problem
+
+REQUEST_ID_HEADER = "x-request-id"
+
+_DRAIN_BYTES = 64 << 20
+_DRAIN_S = 5.0
+_STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
+"""Never found in a JSON text: there, the quotation marks are escaped."""
+_OVERLAP = 64
+
+
+def read_request_id(request: Request) -> str:
+    """The id in `x-request-id`: Serve puts one there where the caller has not, and repeats it in the response."""
+    return request.headers.get(REQUEST_ID_HEADER, "") or uuid4().hex
+
+
+async def read_body(request: Request, limits: Limits) -> bytes:
+    """The body, of which no more than the limit is ever held.
+
+    Raises:
+        InvalidRequestError: it is too large (413), or did not arrive in time (408).
+    """
+    body = bytearray()
+    chunks = request.stream()
+    try:
+        async with asyncio.timeout(limits.timeout_s):
+            async for chunk in chunks:
+                body += chunk
+                check_size(len(body), limits)
+    except TimeoutError as error:
+        problem = Problem("body", "did not arrive in time", f"a whole body within {limits.timeout_s:g} s", status=408)
+        raise InvalidRequestError(problem) from error
+    except InvalidRequestError:
+        await drain(chunks, len(body))
+        raise
+    return bytes(body)
+
+
+async def drain(chunks: AsyncIterator[bytes], size: int = 0) -> bool:
+    """Read on and forget, within bounds: most clients read no answer before they have sent everything.
+
+    Returns:
+        Whether a stream was asked for.
+    """
+    wanted, last = False, b""
+    try:
+        async with asyncio.timeout(_DRAIN_S):
+            async for chunk in chunks:
+                wanted = wanted or _STREAM_WANTED.search(last + chunk) is not None
+                last = chunk[-_OVERLAP:]
+                size += len(chunk)
+                if size > _DRAIN_BYTES:
+                    break
+    except TimeoutError:
+        return wanted
+    return wanted

@@ -1,0 +1,144 @@
+"""Answers in OpenAI's two formats: what a completion and its chunks look like."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from deployments.policy.answer import Answer, Tier
+from deployments.policy.outcome import Usage
+
+_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+
+
+def finish_reason(answer: Answer) -> str:
+    """The end of an answer in OpenAI's words: `stop` only for what is complete.
+
+    The last-resort message is complete by itself; behind a text that broke off it is not, and neither is what the
+    deadline ended.
+    """
+    if answer.served_by is Tier.LAST_RESORT:
+        return "length" if any(ended.from_character >= 0 for ended in answer.attempts) else "stop"
+    return answer.finish_reason if answer.finish_reason in _FINISH_REASONS else "length"
+
+
+def text_of(answer: Answer) -> str:
+    """The answer as a text; JSON where it is something else."""
+    return answer.result if isinstance(answer.result, str) else orjson.dumps(answer.result).decode()
+
+
+def says_nothing_but_calls(answer: Answer) -> bool:
+    """Whether the answer is calls of tools, with no text beside them."""
+    return bool(answer.tool_calls) and not isinstance(answer.result, str)
+
+
+def usage_of(answers: Sequence[Answer]) -> dict[str, int] | None:
+    """Token counts of all `answers`: of a last resort 0, `None` where a model has not counted."""
+    counts = [
+        Usage(0, 0) if answer.served_by is Tier.LAST_RESORT and answer.usage is None else answer.usage
+        for answer in answers
+    ]
+    known = [usage for usage in counts if usage is not None]
+    if len(known) < len(counts):
+        return None
+    return Usage(sum(usage.prompt_tokens for usage in known), sum(usage.completion_tokens for usage in known)).to_json()
+
+
+def provenance(answer: Answer, request_id: str) -> dict[str, Any]:
+    """The object `neverblank`: who has served an answer, and how that came about."""
+    return {
+        "served_by": answer.served_by.value,
+        "degraded": answer.degraded,
+        "finish_reason": answer.finish_reason,
+        "attempts": [attempt.to_json() for attempt in answer.attempts],
+        "request_id": request_id,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One of the two formats.
+
+    Attributes:
+        is_chat: messages, not texts.
+        prefix: of ids.
+        name: of the object.
+        chunk_name: of a chunk.
+    """
+
+    is_chat: bool
+    prefix: str
+    name: str
+    chunk_name: str
+
+    def completion(self, answers: Sequence[Answer], request_id: str) -> dict[str, Any]:
+        """A whole completion, one choice for each of `answers`; `model` and `neverblank` are of the first."""
+        return {
+            "id": f"{self.prefix}-{request_id}",
+            "object": self.name,
+            "created": int(time.time()),
+            "model": answers[0].model,
+            "choices": [self._choice(place, answer) for place, answer in enumerate(answers)],
+            "usage": usage_of(answers),
+            "neverblank": provenance(answers[0], request_id),
+        }
+
+    def chunks(self, request_id: str, *, with_usage: bool) -> "Chunks":
+        """The chunks of one streamed completion."""
+        return Chunks(self, f"{self.prefix}-{request_id}", request_id, int(time.time()), with_usage)
+
+    def _choice(self, place: int, answer: Answer) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": place, "finish_reason": finish_reason(answer), "logprobs": None}
+        if not self.is_chat:
+            return {**choice, "text": text_of(answer)}
+        content = None if says_nothing_but_calls(answer) else text_of(answer)
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if answer.tool_calls:
+            message["tool_calls"] = list(answer.tool_calls)
+        return {**choice, "message": message}
+
+
+CHAT = Format(True, "chatcmpl", "chat.completion", "chat.completion.chunk")
+COMPLETION = Format(False, "cmpl", "text_completion", "text_completion")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Makes the chunks of one completion; each names the model that wrote it."""
+
+    form: Format
+    id: str
+    request_id: str
+    created: int
+    with_usage: bool
+
+    def first(self, model: str) -> dict[str, Any]:
+        """The chunk that names the role."""
+        return self._chunk(model, {"role": "assistant", "content": "", "refusal": None}, "")
+
+    def text(self, text: str, model: str) -> dict[str, Any]:
+        """A piece of the answer."""
+        return self._chunk(model, {"content": text}, text)
+
+    def last(self, answer: Answer) -> Iterator[dict[str, Any]]:
+        """Tool calls, the finish reason, and the token counts where they were asked for."""
+        if answer.tool_calls and self.form.is_chat:
+            calls = [{"index": place, **call} for place, call in enumerate(answer.tool_calls)]
+            yield self._chunk(answer.model, {"tool_calls": calls}, "")
+        end = self._chunk(answer.model, {}, "", finish_reason(answer))
+        yield {**end, "neverblank": provenance(answer, self.request_id)}
+        if self.with_usage:
+            yield {**self._chunk(answer.model, {}, ""), "choices": [], "usage": usage_of([answer])}
+
+    def _chunk(self, model: str, delta: dict[str, Any], text: str, reason: str | None = None) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "logprobs": None}
+        chunk = {
+            "id": self.id,
+            "object": self.form.chunk_name,
+            "created": self.created,
+            "model": model,
+            "choices": [{**choice, "delta": delta} if self.form.is_chat else {**choice, "text": text}],
+        }
+        return {**chunk, "usage": None} if self.with_usage else chunk

@@ -1,0 +1,123 @@
+"""OpenAI's API, by its wire format: any of its clients works with a changed `base_url`.
+
+POST /v1/chat/completions, /v1/completions    answers, whole or in chunks
+GET  /v1/models, /v1/models/{id}              what can be asked for
+
+Beside OpenAI's own fields a completion, and the last chunk with a finish reason, carries `neverblank`: who has served
+it and how that came about. `model` names the model that has really answered: `last_resort` where none did.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from deployments.http.arrival import drain, read_body, read_request_id
+from deployments.http.completions import CHAT, COMPLETION, Format
+from deployments.http.problems import NOT_FOUND, problem_response
+from deployments.http.responses import event, headers_of, json_response, stream_response
+from deployments.http.service import Service
+from deployments.policy.answer import Answer, Tier
+from deployments.policy.delivery import AnswerStream, Done, Text
+from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.openai import OpenAIRequest, chat_request, completion_request
+
+_DONE = b"data: [DONE]\n\n"
+
+
+def routes(service: Service) -> list[Route]:
+    """The endpoints above."""
+
+    async def chat(request: Request) -> Response:
+        return await _serve(service, request, CHAT)
+
+    async def completions(request: Request) -> Response:
+        return await _serve(service, request, COMPLETION)
+
+    async def models(_: Request) -> Response:
+        return json_response(service.describe_models())
+
+    async def model(request: Request) -> Response:
+        name = request.path_params["model"]
+        for facts in service.describe_models()["data"]:
+            if facts["id"] == name:
+                return json_response(facts)
+        problem = Problem("model", "does not exist", "one of those in GET /v1/models", NOT_FOUND)
+        return problem_response(problem, read_request_id(request), request.url.path, "model_not_found")
+
+    return [
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/completions", completions, methods=["POST"]),
+        Route("/v1/models", models),
+        Route("/v1/models/{model}", model),
+    ]
+
+
+async def _serve(service: Service, request: Request, form: Format) -> Response:
+    started = asyncio.get_running_loop().time()
+    request_id = read_request_id(request)
+    if service.overloaded():
+        answers = [service.turn_away()]
+        if await drain(request.stream()):
+            chunks = _told(answers[0], form, request_id)
+            return stream_response(chunks, _status(service, answers), headers_of(answers[0]))
+        return _respond(service, answers, form, request_id)
+    with service.arrival():
+        body = await read_body(request, service.limits)
+    read = chat_request if form is CHAT else completion_request
+    parsed = read(body, service.limits, headers=request.headers)
+    if not parsed.stream:
+        asked = (service.answer(each, _id(request_id, place), started) for place, each in enumerate(parsed.requests))
+        return _respond(service, await asyncio.gather(*asked), form, request_id)
+    if len(parsed.requests) > 1:
+        raise InvalidRequestError(Problem("stream", "is given with several prompts", "one prompt, or no stream"))
+    stream = await service.stream(parsed.requests[0], request_id, started)
+    status = service.last_resort_status if stream.head.served_by is Tier.LAST_RESORT else 200
+    chunks = _chunks(stream, form, request_id, parsed)
+    return stream_response(chunks, status, headers_of(stream.head))
+
+
+def _id(request_id: str, place: int) -> str:
+    return f"{request_id}-{place}" if place else request_id
+
+
+def _respond(service: Service, answers: Sequence[Answer], form: Format, request_id: str) -> Response:
+    body = form.completion(answers, request_id)
+    return json_response(body, _status(service, answers), headers_of(_worst(answers)))
+
+
+def _status(service: Service, answers: Sequence[Answer]) -> int:
+    return service.last_resort_status if _worst(answers).served_by is Tier.LAST_RESORT else 200
+
+
+def _worst(answers: Sequence[Answer]) -> Answer:
+    """The one of them that is furthest from what was asked for: of several, the headers tell of it."""
+    return max(answers, key=lambda answer: list(Tier).index(answer.served_by))
+
+
+async def _chunks(stream: AnswerStream, form: Format, request_id: str, asked: OpenAIRequest) -> AsyncIterator[bytes]:
+    chunk = form.chunks(request_id, with_usage=asked.include_usage)
+    async with aclosing(stream):
+        yield event(chunk.first(stream.head.model))
+        async for item in stream:
+            match item:
+                case Text(text, model, _):
+                    yield event(chunk.text(text, model))
+                case Done(answer):
+                    for last in chunk.last(answer):
+                        yield event(last)
+    yield _DONE
+
+
+async def _told(answer: Answer, form: Format, request_id: str) -> AsyncIterator[bytes]:
+    """An answer that is there as a whole, to a caller who wants it in chunks."""
+    chunk = form.chunks(request_id, with_usage=False)
+    yield event(chunk.first(answer.model))
+    yield event(chunk.text(str(answer.result), answer.model))
+    for last in chunk.last(replace(answer, result=answer.result)):
+        yield event(last)
+    yield _DONE

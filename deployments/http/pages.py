@@ -1,0 +1,42 @@
+"""The description of all endpoints: for programs (OpenAPI 3.1) and for people.
+
+GET /openapi.json    the document
+GET /docs, /         the same as a page, which needs nothing from anywhere else
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from deployments.http.responses import json_response
+
+_STATIC = Path(__file__).parent / "static"
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document of all endpoints."""
+    document: dict[str, Any] = yaml.safe_load((_STATIC / "openapi.yaml").read_text(encoding="utf-8"))
+    return document
+
+
+@cache
+def _page() -> str:
+    return (_STATIC / "docs.html").read_text(encoding="utf-8")
+
+
+def routes() -> list[Route]:
+    """The endpoints above."""
+
+    async def document(_: Request) -> Response:
+        return json_response(openapi())
+
+    async def page(_: Request) -> Response:
+        return HTMLResponse(_page())
+
+    return [Route("/openapi.json", document), Route("/docs", page), Route("/", page)]

@@ -1,0 +1,63 @@
+"""What the HTTP surface needs of the router."""
+
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from deployments.body import Limits
+from deployments.policy.answer import Answer
+from deployments.policy.delivery import AnswerStream
+from deployments.request import InferenceRequest
+
+
+class Service(Protocol):
+    """The router, as the HTTP surface sees it."""
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds requests are held to."""
+        ...
+
+    @property
+    def last_resort_status(self) -> int:
+        """The HTTP status of a last-resort answer."""
+        ...
+
+    def overloaded(self) -> bool:
+        """Whether a request that comes now is turned away unread."""
+        ...
+
+    def turn_away(self) -> Answer:
+        """The answer to a request that is turned away."""
+        ...
+
+    def arrival(self) -> AbstractContextManager[None]:
+        """To be held while a request is read: one that is still arriving takes room, too."""
+        ...
+
+    async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
+        """Answer; `started` is when the request arrived, on the event loop's clock.
+
+        Raises:
+            InvalidRequestError: the model asked for calls the request invalid.
+        """
+        ...
+
+    async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
+        """The same piece by piece; gives the stream once its first content is there."""
+        ...
+
+    def describe_models(self) -> dict[str, Any]:
+        """The body of `/v1/models`."""
+        ...
+
+    def readiness(self) -> dict[str, bool]:
+        """Which tiers are ready."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """The body of `/status`."""
+        ...
+
+    async def run(self) -> None:
+        """Whatever has to go on while the service is up."""
+        ...
