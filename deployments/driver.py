@@ -157,7 +157,7 @@ class Race:
 
     async def _wait(self, seconds: float) -> None:
         if not self._flights:  # everybody has ended, and one of them is asked again after a pause
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(max(seconds, _TICK_S))
             return
         tasks = [flight.task for flight in self._flights]
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -192,6 +192,9 @@ def _outcome(task: asyncio.Task[Outcome], candidate: Candidate) -> Outcome:
     telemetry.internal_error("caller", candidate.model, error)
     return Failed(f"internal error: {type(error).__name__}")
 
+
+_TICK_S = 1e-4
+"""The shortest pause: a clock may round a shorter one to nothing."""
 
 _GIVEN_UP = Cancelled("given up by the caller")
 

@@ -21,8 +21,14 @@ _STATIC = Path(__file__).parent / "static"
 @cache
 def openapi() -> dict[str, Any]:
     """The OpenAPI document of all endpoints."""
-    document: dict[str, Any] = yaml.safe_load((_STATIC / "openapi.yaml").read_text(encoding="utf-8"))
+    document = _read("openapi.yaml")
+    document["components"]["schemas"] = _read("schemas.yaml")
     return document
+
+
+def _read(name: str) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((_STATIC / name).read_text(encoding="utf-8"))
+    return read
 
 
 @cache

@@ -1,15 +1,15 @@
 """Plays a chain through `next_step` on a scripted clock: what the driver does, without tasks and without a loop."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
 from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Tier
-from deployments.policy.chain import FallbackChain, Finish, Start, Step, WaitUntil, next_step
+from deployments.policy.chain import Allowance, FallbackChain, Finish, Reject, Start, Step, WaitUntil, next_step
 from deployments.policy.deadline import Deadline, Reserves
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 
 A, B, C = (Candidate(Tier.PRIMARY, name) for name in "abc")
 BACKUP = Candidate(Tier.BACKUP, "backup")
@@ -40,9 +40,11 @@ class Played:
     """How it went: every step with its time, and the answer with its time."""
 
     chain: FallbackChain
-    script: Mapping[Candidate, Part]
+    script: Mapping[Candidate, Part | Sequence[Part]]
     steps: list[tuple[float, Step]] = field(default_factory=list)
     answer: Answer = field(init=False)
+    rejected: Rejected | None = None
+    trace: tuple[Ended, ...] = ()
     finished: float = field(init=False)
 
     @property
@@ -57,7 +59,12 @@ class Played:
     @property
     def ends(self) -> list[tuple[float, Candidate, Outcome]]:
         """When the script lets each attempt end, cut off or not, earliest first."""
-        ends = [(now + self.script[c].seconds, c, self.script[c].outcome) for now, c in self.starts]
+        asked: list[Candidate] = []
+        ends = []
+        for now, candidate in self.starts:
+            part = _part(self.script, candidate, asked.count(candidate))
+            asked.append(candidate)
+            ends.append((now + part.seconds, candidate, part.outcome))
         return sorted(ends, key=lambda end: end[0])
 
     @property
@@ -66,37 +73,57 @@ class Played:
         return [(attempt.candidate.model, attempt.outcome.name) for attempt in self.answer.attempts]
 
 
-def play(chain: FallbackChain, script: Mapping[Candidate, Part]) -> Played:
-    """Run `chain` to its answer."""
+def play(
+    chain: FallbackChain,
+    script: Mapping[Candidate, Part | Sequence[Part]],
+    allowance: Allowance = Allowance(),
+) -> Played:
+    """Run `chain` to its answer, or until it is handed back. A candidate with several parts plays one an attempt."""
     played = Played(chain, script)
     attempts: list[Attempt] = []
     now = chain.deadline.start
     for _ in range(100):
-        step = next_step(chain, attempts, now)
+        step = next_step(chain, attempts, now, allowance)
         played.steps.append((now, step))
         match step:
             case Finish(answer):
                 played.answer, played.finished = answer, now
                 return played
-            case Start(candidate):
-                attempts.append(Running(candidate, now))
+            case Reject(rejected, trace):
+                played.rejected, played.trace, played.finished = rejected, trace, now
+                return played
+            case Start(candidate, why):
+                attempts.append(Running(candidate, now, why))
             case WaitUntil(until):
                 assert until > now, "a wait is for something"
-                ends = [_end(attempt, script) for attempt in attempts if isinstance(attempt, Running)]
-                assert ends, "nobody is waited for"
-                now = min(until, *ends)
-                attempts = [_settle(attempt, script, now) for attempt in attempts]
+                ends = [_end(attempts, place, script) for place, a in enumerate(attempts) if isinstance(a, Running)]
+                now = min([until, *ends])
+                attempts = [_settle(attempts, place, script, now) for place in range(len(attempts))]
     raise AssertionError("the chain does not come to an end")
 
 
-def _end(attempt: Attempt, script: Mapping[Candidate, Part]) -> float:
-    return attempt.started + script[attempt.candidate].seconds
+def _part(script: Mapping[Candidate, Part | Sequence[Part]], candidate: Candidate, number: int) -> Part:
+    parts = script[candidate]
+    return parts if isinstance(parts, Part) else parts[min(number, len(parts) - 1)]
 
 
-def _settle(attempt: Attempt, script: Mapping[Candidate, Part], now: float) -> Attempt:
-    if isinstance(attempt, Ended) or _end(attempt, script) > now:
+def _part_of(attempts: Sequence[Attempt], place: int, script: Mapping[Candidate, Part | Sequence[Part]]) -> Part:
+    candidate = attempts[place].candidate
+    return _part(script, candidate, [attempt.candidate for attempt in attempts[:place]].count(candidate))
+
+
+def _end(attempts: Sequence[Attempt], place: int, script: Mapping[Candidate, Part | Sequence[Part]]) -> float:
+    return attempts[place].started + _part_of(attempts, place, script).seconds
+
+
+def _settle(
+    attempts: Sequence[Attempt], place: int, script: Mapping[Candidate, Part | Sequence[Part]], now: float
+) -> Attempt:
+    attempt = attempts[place]
+    if isinstance(attempt, Ended) or _end(attempts, place, script) > now:
         return attempt
-    return Ended(attempt.candidate, attempt.started, now, script[attempt.candidate].outcome)
+    outcome = _part_of(attempts, place, script).outcome
+    return Ended(attempt.candidate, attempt.started, now, outcome, attempt.why)
 
 
 OUTCOMES = st.sampled_from(

@@ -1,29 +1,33 @@
 """Every (state, event) of a breaker, one by one."""
 
-import pytest
+from dataclasses import replace
 
-from deployments.policy.answer import Candidate, Tier
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from deployments.policy.breaker import (
+    Admission,
     BreakerPolicy,
-    Breakers,
     BreakerState,
     Closed,
     Evidence,
     HalfOpen,
     Open,
-    Permit,
+    Window,
     admit,
     evidence,
     record,
 )
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 
-POLICY = BreakerPolicy(failures=3, open_s=10.0, probes=2)
+POLICY = BreakerPolicy(failures=3, open_s=10.0, open_max_s=60.0, probes=2)
+MIDDLE = 0.5  # the draw that makes no opening longer or shorter
 NOW = 100.0
 
 WELL = [Answered("x"), Answered(0, finish_reason="length")]
 ILL = [Blank(), Failed("boom"), Failed("gone", transient=True), TimedOut("late")]
-NOTHING = [Refused("queue full"), Cancelled("beaten")]
+NOTHING = [Refused("queue full"), Cancelled("beaten"), Rejected("no prompt")]
 
 
 def by_name(value: object) -> str:
@@ -41,15 +45,15 @@ def test_only_what_a_model_did_itself_is_evidence(outcome: Outcome, expected: Ev
 @pytest.mark.parametrize(
     ("before", "after", "permit"),
     [
-        (Closed(4, 0), Closed(4, 0), Permit(4)),
-        (Closed(4, 2), Closed(4, 2), Permit(4)),
-        (Open(5, NOW), HalfOpen(6, probing=1), Permit(6)),
-        (Open(5, NOW - 1), HalfOpen(6, probing=1), Permit(6)),
-        (HalfOpen(6, probing=0), HalfOpen(6, probing=1), Permit(6)),
-        (HalfOpen(6, probing=1), HalfOpen(6, probing=2), Permit(6)),
+        (Closed(4, 0), Closed(4, 0), Admission(4, probe=False)),
+        (Closed(4, 2), Closed(4, 2), Admission(4, probe=False)),
+        (Open(5, NOW), HalfOpen(6, probing=1), Admission(6, probe=True)),
+        (Open(5, NOW - 1), HalfOpen(6, probing=1), Admission(6, probe=True)),
+        (HalfOpen(6, probing=0), HalfOpen(6, probing=1), Admission(6, probe=True)),
+        (HalfOpen(6, probing=1), HalfOpen(6, probing=2), Admission(6, probe=True)),
     ],
 )
-def test_an_attempt_is_admitted(before: BreakerState, after: BreakerState, permit: Permit) -> None:
+def test_an_attempt_is_admitted(before: BreakerState, after: BreakerState, permit: Admission) -> None:
     assert admit(before, POLICY, NOW) == (after, permit)
 
 
@@ -72,7 +76,7 @@ TRANSITIONS = [
     *((HalfOpen(6, 2), outcome, Closed(7, 0)) for outcome in WELL),
     *((HalfOpen(6, 1), outcome, HalfOpen(6, 0)) for outcome in NOTHING),
     *((HalfOpen(6, 2), outcome, HalfOpen(6, 1)) for outcome in NOTHING),
-    *((HalfOpen(6, 2), outcome, Open(7, NOW + 10.0)) for outcome in ILL),
+    *((HalfOpen(6, 2), outcome, Open(7, NOW + 20.0, openings=2)) for outcome in ILL),
     *((Open(5, NOW + 1), outcome, Open(5, NOW + 1)) for outcome in WELL + ILL + NOTHING),
 ]
 
@@ -81,7 +85,9 @@ TRANSITIONS = [
 def test_an_outcome_moves_the_state_that_admitted_its_attempt(
     before: BreakerState, outcome: Outcome, after: BreakerState
 ) -> None:
-    assert record(before, POLICY, Permit(before.epoch), outcome, NOW) == after
+    now = record(before, POLICY, Admission(before.epoch, probe=False), outcome, NOW, MIDDLE)
+
+    assert (replace(now, window=Window()) if isinstance(now, Closed) else now) == after
 
 
 @pytest.mark.parametrize("before", [Closed(4, 2), Open(5, NOW + 1), HalfOpen(6, 1)], ids=by_name)
@@ -90,57 +96,65 @@ def test_an_outcome_moves_the_state_that_admitted_its_attempt(
 def test_an_outcome_says_nothing_about_a_state_that_did_not_admit_its_attempt(
     before: BreakerState, outcome: Outcome, away: int
 ) -> None:
-    assert record(before, POLICY, Permit(before.epoch + away), outcome, NOW) == before
+    assert record(before, POLICY, Admission(before.epoch + away, probe=False), outcome, NOW, MIDDLE) == before
 
 
-# --- the breakers of all models --------------------------------------------------------------------
-
-A = Candidate(Tier.PRIMARY, "a")
-BACKUP = Candidate(Tier.BACKUP, "backup")
+# --- the window ------------------------------------------------------------------------------------
 
 
-class Told(list[tuple[str, str, str, str]]):
-    """A listener that writes down what it hears."""
-
-    def __call__(self, model: str, before: BreakerState, after: BreakerState, reason: str) -> None:
-        self.append((model, by_name(before), by_name(after), reason))
-
-
-def attempt(breakers: Breakers, outcome: Outcome, now: float, candidate: Candidate = A) -> None:
-    permit = breakers.admit(candidate, now)
-    assert isinstance(permit, Permit)
-    breakers.record(candidate, permit, outcome, now)
+def after(outcomes: list[Outcome], policy: BreakerPolicy, *, apart_s: float = 0.1) -> BreakerState:
+    """The state of a new breaker after attempts that ended so, one after the other."""
+    state: BreakerState = Closed()
+    for place, outcome in enumerate(outcomes):
+        state = record(state, policy, Admission(0, probe=False), outcome, place * apart_s, MIDDLE)
+    return state
 
 
-def test_a_listener_hears_of_every_transition_with_the_reason_of_its_attempt() -> None:
-    told = Told()
-    breakers = Breakers(BreakerPolicy(failures=2, open_s=10.0), told)
-
-    attempt(breakers, Failed("first"), 0.0)
-    attempt(breakers, Failed("second"), 0.0)
-    attempt(breakers, Answered("x"), 10.0)
-
-    assert told == [
-        ("a", "Closed", "Open", "second"),
-        ("a", "Open", "HalfOpen", "probing"),
-        ("a", "HalfOpen", "Closed", ""),
-    ]
+FLAKY: list[Outcome] = [Answered("x"), Failed("boom")]
+RATE = BreakerPolicy(failures=5, failure_rate=0.5, window_s=10.0, window_min_attempts=20)
 
 
-def test_every_model_has_a_breaker_of_its_own() -> None:
-    breakers = Breakers(BreakerPolicy(failures=1), Told())
-
-    attempt(breakers, Failed("boom"), 0.0)
-
-    assert isinstance(breakers.state("a"), Open)
-    assert breakers.state("b") == Closed()
+def test_a_model_that_fails_every_other_time_opens_its_breaker_though_never_twice_in_a_row() -> None:
+    assert isinstance(after(FLAKY * 10, RATE), Open)
 
 
-def test_the_backup_is_never_refused() -> None:
-    told = Told()
-    breakers = Breakers(BreakerPolicy(failures=1), told)
+def test_a_share_of_failures_is_not_believed_before_there_have_been_enough_attempts() -> None:
+    assert isinstance(after(FLAKY * 9, RATE), Closed)
 
-    for now in range(10):
-        attempt(breakers, Failed("boom"), float(now), BACKUP)
 
-    assert told == []
+def test_a_share_of_failures_below_the_policy_leaves_the_breaker_closed() -> None:
+    assert isinstance(after([Answered("x"), Answered("x"), Failed("boom")] * 20, RATE), Closed)
+
+
+def test_failures_that_have_left_the_window_count_no_more() -> None:
+    assert isinstance(after(FLAKY * 30, RATE, apart_s=1.0), Closed)
+
+
+def test_attempts_that_say_nothing_are_not_in_the_window() -> None:
+    assert isinstance(after([Answered("x"), Failed("boom"), Refused("full")] * 6, RATE), Closed)
+
+
+# --- how long it stays open ------------------------------------------------------------------------
+
+
+def open_seconds(openings: int, draw: float, policy: BreakerPolicy) -> float:
+    """How long a breaker stays open after its last probe but one has failed `openings - 1` times."""
+    state: BreakerState = HalfOpen(6, 1, openings - 1) if openings > 1 else Closed(6, policy.failures - 1)
+    opened = record(state, policy, Admission(6, probe=True), Failed("boom"), NOW, draw)
+    assert isinstance(opened, Open)
+    return opened.until - NOW
+
+
+def test_each_failed_probe_doubles_the_time_to_the_next_up_to_the_cap() -> None:
+    policy = BreakerPolicy(open_s=1.0, open_max_s=10.0)
+
+    assert [open_seconds(n, MIDDLE, policy) for n in range(1, 7)] == pytest.approx([1.0, 2.0, 4.0, 8.0, 10.0, 10.0])
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_openings_are_spread_by_a_fifth_and_never_beyond_the_cap(openings: int, draw: float) -> None:
+    policy = BreakerPolicy(open_s=1.0, open_max_s=10.0)
+
+    usual = min(10.0, 2.0 ** min(openings - 1, 10))
+
+    assert 0.8 * usual <= open_seconds(openings, draw, policy) + 1e-9 <= min(10.0, 1.2 * usual) + 1e-6

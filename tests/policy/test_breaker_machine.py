@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from deployments.policy.breaker import (
+    Admission,
     BreakerPolicy,
     BreakerState,
     Closed,
     Evidence,
     HalfOpen,
     Open,
-    Permit,
     admit,
     evidence,
     record,
@@ -30,10 +30,10 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @initialize(failures=st.integers(1, 4), probes=st.integers(1, 3))
     def begin(self, failures: int, probes: int) -> None:
-        self.policy = BreakerPolicy(failures, 10.0, probes)
+        self.policy = BreakerPolicy(failures, open_s=10.0, open_max_s=10.0, probes=probes, window_min_attempts=1 << 30)
         self.state: BreakerState = Closed()
         self.now = 0.0
-        self.under_way: list[Permit] = []
+        self.under_way: list[Admission] = []
         self.failures_in_a_row = 0
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 9.0, 10.0]))
@@ -57,15 +57,18 @@ class BreakerMachine(RuleBasedStateMachine):
             case Open():
                 return self.now < state.until
             case HalfOpen():
-                return self.under_way.count(Permit(state.epoch)) >= self.policy.probes
+                return self.probes_of(state) >= self.policy.probes
             case Closed():
                 return False
 
+    def probes_of(self, state: HalfOpen) -> int:
+        return self.under_way.count(Admission(state.epoch, probe=True))
+
     @rule(permit=consumes(permits), outcome=OUTCOMES)
-    def an_attempt_ends(self, permit: Permit, outcome: Outcome) -> None:
+    def an_attempt_ends(self, permit: Admission, outcome: Outcome) -> None:
         self.under_way.remove(permit)
         before, said = self.state, evidence(outcome)
-        self.state = record(before, self.policy, permit, outcome, self.now)
+        self.state = record(before, self.policy, permit, outcome, self.now, 0.5)
         if permit.epoch != before.epoch or said is Evidence.NOTHING:
             assert type(self.state) is type(before)
             assert self.state.epoch == before.epoch
@@ -78,12 +81,12 @@ class BreakerMachine(RuleBasedStateMachine):
             assert isinstance(self.state, Open) == opened
         if isinstance(self.state, Open) and not isinstance(before, Open):
             self.failures_in_a_row = 0
-            assert self.state.until == self.now + self.policy.open_s
+            assert self.now < self.state.until <= self.now + self.policy.open_max_s
 
     @invariant()
     def probes_are_counted_and_bounded(self) -> None:
         if isinstance(self.state, HalfOpen):
-            assert self.state.probing == self.under_way.count(Permit(self.state.epoch))
+            assert self.state.probing == self.probes_of(self.state)
             assert self.state.probing <= self.policy.probes
 
     @invariant()
@@ -95,11 +98,11 @@ class BreakerMachine(RuleBasedStateMachine):
         if not hasattr(self, "policy"):
             return
         for permit in self.under_way:
-            self.state = record(self.state, self.policy, permit, Cancelled("the end"), self.now)
+            self.state = record(self.state, self.policy, permit, Cancelled("the end"), self.now, 0.5)
         self.state, leave = admit(self.state, self.policy, self.now + self.policy.open_s)
-        assert isinstance(leave, Permit), "a breaker whose attempts are over lets one through again"
-        self.state = record(self.state, self.policy, leave, Answered("x"), self.now)
-        assert self.state == Closed(self.state.epoch, 0), "an answer closes it"
+        assert isinstance(leave, Admission), "a breaker whose attempts are over lets one through again"
+        self.state = record(self.state, self.policy, leave, Answered("x"), self.now, 0.5)
+        assert isinstance(self.state, Closed), "an answer closes it"
 
 
 TestBreakerMachine = BreakerMachine.TestCase

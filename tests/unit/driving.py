@@ -4,9 +4,10 @@ import asyncio
 
 from deployments.driver import run_chain
 from deployments.policy.answer import Answer, Candidate, Tier
-from deployments.policy.breaker import BreakerPolicy, Breakers
+from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
+from deployments.policy.guard import Guard, GuardPolicy
 from tests.fakes import ScriptedCaller, a_request
 
 A, B = Candidate(Tier.PRIMARY, "a"), Candidate(Tier.PRIMARY, "b")
@@ -18,14 +19,16 @@ CUT_OVER, ANSWER_BY = 20.0, 29.0
 REQUEST = a_request("What is due, and when?")
 
 
-def new_breakers(failures: int = 5, probes: int = 1) -> Breakers:
-    return Breakers(BreakerPolicy(failures, open_s=10.0, probes=probes), lambda *_: None)
+def new_guard(failures: int = 5, probes: int = 1) -> Guard:
+    """A guard whose breakers stay open for 10 s exactly: the draw is the one that adds and takes nothing."""
+    breaker = BreakerPolicy(failures, open_s=10.0, probes=probes)
+    return Guard(GuardPolicy(breaker), lambda *_: None, BACKUP.model, lambda: 0.5)
 
 
-async def run(callers: dict[Candidate, ScriptedCaller], breakers: Breakers | None = None) -> Answer:
+async def run(callers: dict[Candidate, ScriptedCaller], guard: Guard | None = None) -> Answer:
     """Ask `callers` in this order, with 30 seconds from now."""
     chain = FallbackChain(tuple(callers), Deadline.after(clock(), 30.0, RESERVES), "Sorry, nobody can answer.")
-    return await run_chain(chain, REQUEST, callers.__getitem__, breakers or new_breakers())
+    return await run_chain(chain, REQUEST, callers.__getitem__, guard or new_guard())
 
 
 def clock() -> float:

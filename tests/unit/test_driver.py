@@ -21,7 +21,7 @@ from tests.unit.driving import (
     A,
     clock,
     let_losers_go,
-    new_breakers,
+    new_guard,
     run,
     trace,
 )
@@ -145,16 +145,19 @@ async def test_a_caller_that_raises_is_logged_as_an_internal_error(events: list[
 
 
 async def test_a_call_that_is_cancelled_from_outside_is_a_failed_attempt() -> None:
-    answer = await run({A: scripted(raises(asyncio.CancelledError())), BACKUP: scripted(answers())})
+    cancelled, well = raises(asyncio.CancelledError()), answers("from a")
 
-    assert trace(answer) == [("a", "failed"), ("backup", "answered")]
+    answer = await run({A: scripted(cancelled, well), BACKUP: scripted(answers())})
+
+    assert trace(answer) == [("a", "failed"), ("a", "answered")]
+    assert answer.attempts[0].outcome == Failed("the call was cancelled from outside", transient=True)
 
 
 async def test_a_candidate_that_cannot_be_reached_at_all_is_a_failed_attempt() -> None:
     callers = {BACKUP: scripted(answers("from the backup"))}
     chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES), "Sorry.")
 
-    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_breakers())
+    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_guard())
 
     assert trace(answer) == [("a", "failed"), ("backup", "answered")]
 

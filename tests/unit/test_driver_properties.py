@@ -12,7 +12,7 @@ from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
 from tests.fakes import Play, run_virtually, scripted
 from tests.policy.simulation import OUTCOMES, Part, play
-from tests.unit.driving import BACKUP, RESERVES, A, B, clock, let_losers_go, new_breakers, run, trace
+from tests.unit.driving import BACKUP, RESERVES, A, B, clock, let_losers_go, new_guard, run, trace
 
 # No sum of these falls on a slice's end: what happens first at one and the same moment is nobody's promise.
 SECONDS = st.just(0.0) | st.just(math.inf) | st.integers(0, 40).map(lambda whole: whole + 0.17)
@@ -25,7 +25,7 @@ SCRIPTS = st.tuples(
 async def drive(script: dict[Candidate, Part]) -> tuple[Answer, float, int]:
     """The driver's answer, its time, and how many tasks it has left behind."""
     callers = {candidate: scripted(Play(part.outcome, part.seconds)) for candidate, part in script.items()}
-    answer, finished = await run(callers, new_breakers()), clock()
+    answer, finished = await run(callers, new_guard()), clock()
     await let_losers_go()
     return answer, finished, len(asyncio.all_tasks()) - 1
 
