@@ -1,10 +1,10 @@
 """The chunks of a streamed completion, read into texts and an end.
 
-a finish reason came            Finished    whether or not `[DONE]` did
-an error object                 as `faults` has it
-neither, and no content at all  Blank
-neither                         Failed      transient: it was truncated
-malformed events in a row       Failed      after `MAX_MALFORMED`; fewer are skipped and logged
+    an error object                 as `faults` has it
+    no content at all               Blank
+    a finish reason came            Finished    whether or not `[DONE]` did
+    none came                       Failed      transient: it was truncated
+    malformed events in a row       Failed      after `MAX_MALFORMED`; fewer are skipped and logged
 
 One malformed event in an otherwise healthy stream costs nothing but what was in it.
 """
@@ -47,6 +47,7 @@ class ChunkReader:
     _usage: Usage | None = None
     _has_content: bool = False
     _reasoned: bool = False
+    _refused: bool = False
     _malformed: int = 0
     _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -76,16 +77,16 @@ class ChunkReader:
         """What it means that nothing more comes."""
         if self._malformed > MAX_MALFORMED:
             return Failed(f"its stream has {self._malformed} events in a row that cannot be read")
+        if not self._has_content and not self._calls:
+            return Blank("it reasoned, and said nothing" if self._reasoned else "its stream had no content")
         if not self.finish_reason:
-            if not self._has_content and not self._calls:
-                return Blank("it reasoned, and said nothing" if self._reasoned else "its stream had no content")
             return Failed("its stream ended without a finish reason", transient=True)
         calls = tuple(self._calls[place] for place in sorted(self._calls))
         if not all(is_tool_call(call) for call in calls):
             return Failed("its tool calls are malformed")
         if calls:
             return Finished("tool_calls", self._usage, calls)
-        return Finished(self.finish_reason, self._usage)
+        return Finished("content_filter" if self._refused else self.finish_reason, self._usage)
 
     def _read(self, chunk: Mapping[str, Any]) -> list[str]:
         self._usage = read_usage(chunk.get("usage")) or self._usage
@@ -107,8 +108,7 @@ class ChunkReader:
         if not isinstance(delta, Mapping):
             return []
         text = read_content(delta.get("content")) or read_content(delta.get("refusal"))
-        if delta.get("refusal"):
-            self.finish_reason = "content_filter"
+        self._refused = self._refused or bool(delta.get("refusal"))
         if text:
             self._has_content = self._has_content or not is_blank(text)
             return [text]

@@ -13,6 +13,7 @@ from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outco
 
 A, B, C = (Candidate(Tier.PRIMARY, name) for name in "abc")
 BACKUP = Candidate(Tier.BACKUP, "backup")
+EVERYTHING = Allowance()
 LAST_RESORT_MESSAGE = "Sorry, none of our models can answer."
 
 
@@ -76,7 +77,7 @@ class Played:
 def play(
     chain: FallbackChain,
     script: Mapping[Candidate, Part | Sequence[Part]],
-    allowance: Allowance = Allowance(),
+    allowance: Allowance = EVERYTHING,
 ) -> Played:
     """Run `chain` to its answer, or until it is handed back. A candidate with several parts plays one an attempt."""
     played = Played(chain, script)

@@ -106,12 +106,11 @@ def test_the_backup_is_asked_again_too() -> None:
     DEADLINES,
     st.floats(0, 0.99),
     st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=4),
-    st.booleans(),
+    st.sampled_from([(A,), (A, BACKUP)]),
 )
 def test_whatever_is_retried_the_answer_comes_in_time(
-    deadline: Deadline, jitter: float, resets: list[tuple[float, float]], has_backup: bool
+    deadline: Deadline, jitter: float, resets: list[tuple[float, float]], candidates: tuple[Candidate, ...]
 ) -> None:
-    candidates = (A, BACKUP) if has_backup else (A,)
     tried = FallbackChain(candidates, deadline, "Sorry.", RETRY, jitter=jitter)
     parts = [reset(seconds, wait) for seconds, wait in resets]
 

@@ -54,9 +54,7 @@ async def test_the_backup_is_raced_beside_a_probe_so_that_a_failed_one_costs_its
 
 
 @pytest.mark.parametrize(("probe", "state"), [(answers(after=3.0), Closed), (fails(after=3.0), Open)])
-async def test_a_probe_that_loses_goes_on_and_decides_about_its_breaker(
-    probe: Play, state: type[BreakerState]
-) -> None:
+async def test_a_probe_that_loses_goes_on_and_decides_about_its_breaker(probe: Play, state: type[BreakerState]) -> None:
     guard, model = new_guard(failures=1), scripted(fails(), probe)
     await run({A: model}, guard)
     await asyncio.sleep(10.0)

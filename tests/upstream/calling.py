@@ -1,0 +1,53 @@
+"""Calls remote models of the faulty upstream: what its tests share."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from deployments.policy.outcome import Finished, Outcome, StreamItem
+from deployments.request import InferenceRequest
+from deployments.settings.remotes import RemoteSpec
+from deployments.upstream import Upstream
+from tests.fakes import a_request
+from tests.upstream.faulty import FaultyUpstream
+
+WAIT_S = 20.0
+"""Nothing is that slow; a test that waits for ever is to fail."""
+
+
+def a_spec(faulty: FaultyUpstream, scenario: str, **more: Any) -> RemoteSpec:
+    fields = {"base_url": f"http://127.0.0.1:{faulty.port}/v1", "model": scenario, **more}
+    return RemoteSpec.model_validate(fields)
+
+
+@asynccontextmanager
+async def remote(faulty: FaultyUpstream, scenario: str, **more: Any) -> AsyncIterator[Upstream]:
+    upstream = Upstream("remote", a_spec(faulty, scenario, **more))
+    try:
+        yield upstream
+    finally:
+        await upstream.aclose()
+
+
+async def call(faulty: FaultyUpstream, scenario: str, request: InferenceRequest | None = None, **more: Any) -> Outcome:
+    async with remote(faulty, scenario, **more) as upstream, asyncio.timeout(WAIT_S):
+        return await upstream.call(request or a_request(), WAIT_S)
+
+
+async def stream(
+    faulty: FaultyUpstream, scenario: str, request: InferenceRequest | None = None, **more: Any
+) -> tuple[str, StreamItem]:
+    """The whole text, and the end."""
+    async with (
+        remote(faulty, scenario, **more) as upstream,
+        asyncio.timeout(WAIT_S),
+        aclosing(upstream.stream(request or a_request(), WAIT_S)) as items,
+    ):
+        read = [item async for item in items]
+    assert all(isinstance(item, str) for item in read[:-1]), "there is one end, and nothing behind it"
+    return "".join(str(item) for item in read[:-1]), read[-1]
+
+
+def finished(reason: str = "stop") -> Finished:
+    return Finished(reason)

@@ -1,0 +1,126 @@
+"""One request to the fault-injecting upstream and its response, byte by byte."""
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+TEXT = "The quick brown fox jumps over the lazy dog and runs away into the dark green wood."
+"""What every healthy scenario says; behind a prefix that is its beginning, the rest of it."""
+
+AFTERWARDS = " And that is how it ends."
+"""What is said behind any other prefix."""
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": 17, "total_tokens": 24}
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request that has been read, and the way to answer it.
+
+    Attributes:
+        body: the request's.
+        headers: the request's, by their names in lower case.
+        writer: for what no method here sends.
+    """
+
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+    writer: asyncio.StreamWriter
+    _chunked: bool = field(default=False)
+
+    @property
+    def streams(self) -> bool:
+        """A stream was asked for."""
+        return bool(self.body.get("stream"))
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of the answer, where the request carries one."""
+        last = self.body["messages"][-1]
+        return str(last["content"]) if last["role"] == "assistant" else ""
+
+    @property
+    def answer(self) -> str:
+        """What a healthy model says: it carries on with the prefix exactly."""
+        if TEXT.startswith(self.prefix):
+            return TEXT[len(self.prefix) :]
+        return AFTERWARDS
+
+    @property
+    def pieces(self) -> list[str]:
+        """The same, word by word with the space before each."""
+        words = self.answer.split(" ")
+        return [words[0], *(f" {word}" for word in words[1:])] if words[0] else [f" {word}" for word in words[1:]]
+
+    async def head(self, status: int = 200, content_type: str = "application/json", **headers: str) -> None:
+        """Send the head of a response."""
+        lines = [f"HTTP/1.1 {status} Whatever", f"content-type: {content_type}"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        await self.raw(("\r\n".join(lines) + "\r\n\r\n").encode())
+
+    async def whole(
+        self, body: bytes, status: int = 200, content_type: str = "application/json", **headers: str
+    ) -> None:
+        """Send a whole response."""
+        await self.head(status, content_type, content_length=str(len(body)), **headers)
+        await self.raw(body)
+
+    async def error(self, status: int, message: str, code: str = "", param: str = "", **headers: str) -> None:
+        """Send an error in OpenAI's format."""
+        error = {"message": message, "type": "error", "param": param or None, "code": code or None}
+        await self.whole(json.dumps({"error": error}).encode(), status, **headers)
+
+    async def completion(self, message: Mapping[str, Any], finish_reason: str = "stop") -> None:
+        """Send a whole completion."""
+        choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish_reason}
+        body = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+        await self.whole(json.dumps({**body, "usage": USAGE}).encode())
+
+    async def begin_stream(self) -> None:
+        """Send the head of a stream."""
+        self._chunked = True
+        await self.head(content_type="text/event-stream; charset=utf-8", transfer_encoding="chunked")
+        await self.delta({"role": "assistant", "content": ""})
+
+    async def delta(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> None:
+        """Send one chunk of a stream."""
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        await self.event(json.dumps({"id": "c", "object": "chat.completion.chunk", "choices": [choice]}))
+
+    async def says(self, pieces: Sequence[str]) -> None:
+        """Send contents."""
+        for piece in pieces:
+            await self.delta({"content": piece})
+
+    async def finish(self, finish_reason: str = "stop", *, usage: bool = True, done: bool = True) -> None:
+        """End a stream properly, or nearly so."""
+        await self.delta({}, finish_reason)
+        if usage:
+            await self.event(json.dumps({"id": "c", "choices": [], "usage": USAGE}))
+        if done:
+            await self.event("[DONE]")
+        await self.raw(b"0\r\n\r\n")
+
+    async def event(self, data: str) -> None:
+        """Send an event."""
+        await self.text(f"data: {data}\n\n")
+
+    async def text(self, text: str) -> None:
+        """Send anything as part of a stream."""
+        encoded = text.encode()
+        await self.raw(b"%x\r\n%s\r\n" % (len(encoded), encoded) if self._chunked else encoded)
+
+    async def raw(self, data: bytes) -> None:
+        """Send bytes."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def reset(self) -> None:
+        """Reset the connection."""
+        connection = self.writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()

@@ -1,0 +1,114 @@
+"""The fault-injecting upstream: an OpenAI-compatible server whose model's name says what goes wrong.
+
+Written on bare sockets, as no library breaks HTTP in these ways. `python -m tests.upstream.faulty --port 0` prints the
+port it listens on.
+
+    POST /v1/chat/completions    the scenario named by `model`
+    GET  /counts                 how often each has been asked for
+"""
+
+import argparse
+import asyncio
+import json
+import ssl
+from collections import Counter
+
+from tests.upstream.exchange import Exchange
+from tests.upstream.scenarios import SCENARIOS
+
+__all__ = ["SCENARIOS", "FaultyUpstream"]
+
+
+class FaultyUpstream:
+    """The server.
+
+    Attributes:
+        counts: requests by scenario.
+        open: connections that are open.
+        requests: every body that has come, the last one last.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.open = 0
+        self.requests: list[Exchange] = []
+        self.port = 0
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on loopback; port 0 takes any."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, ssl=tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Close everything."""
+        assert self._server is not None
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        self.open += 1
+        try:
+            while not writer.is_closing() and (exchange := await _read(reader, writer)) is not None:
+                await self._play(exchange, reader)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return  # the client has gone, which is what many scenarios are for
+        finally:
+            self.open -= 1
+            writer.close()
+
+    async def _play(self, exchange: Exchange, reader: asyncio.StreamReader) -> None:
+        if not exchange.body:
+            await exchange.whole(json.dumps(self.counts).encode())
+            return
+        name = str(exchange.body["model"])
+        self.counts[name] += 1
+        self.requests.append(exchange)
+        playing = asyncio.ensure_future(SCENARIOS[name](exchange))
+        gone = asyncio.ensure_future(_gone(reader))
+        try:
+            await asyncio.wait({playing, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if playing.done():
+                playing.result()
+        finally:
+            playing.cancel()
+            gone.cancel()
+            await asyncio.gather(playing, gone, return_exceptions=True)
+        if gone.done() and not gone.cancelled() and gone.exception() is None:
+            exchange.writer.close()
+
+
+async def _gone(reader: asyncio.StreamReader) -> None:
+    """Returns when the client closes: clients here send nothing while they wait for a response."""
+    while not reader.at_eof():  # noqa: ASYNC110 - a reader has no way to wait for its end without reading
+        await asyncio.sleep(0.01)
+
+
+async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Exchange | None:
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Exchange(json.loads(body or b"{}"), headers, writer)
+
+
+async def _serve(port: int) -> None:
+    upstream = FaultyUpstream()
+    await upstream.start(port)
+    print(upstream.port, flush=True)  # noqa: T201 - what whoever started it waits for
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    asyncio.run(_serve(parser.parse_args().port))

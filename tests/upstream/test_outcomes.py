@@ -1,0 +1,173 @@
+"""Everything an upstream can do is an outcome: of a call, and as the end of a stream."""
+
+from typing import Any
+
+import pytest
+
+from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, Usage
+from tests.upstream.calling import call, stream
+from tests.upstream.exchange import TEXT, USAGE
+from tests.upstream.faulty import SCENARIOS, FaultyUpstream
+from tests.upstream.scenarios import CALL
+
+COUNTED = Usage(USAGE["prompt_tokens"], USAGE["completion_tokens"])
+BEGUN = "The quick brown"
+WAITS_FOR_THE_DRIVER = {"silent", "head-then-silence", "trickle", "stall-after-3", "trickle-after-3"}
+
+# Of each fault: the outcome's kind, whether a repetition may help, and a part of the reason.
+FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
+    "status-401": (Failed, False, "401"),
+    "status-403": (Failed, False, "403"),
+    "status-404": (Failed, False, "404"),
+    "status-418": (Failed, False, "418"),
+    "status-429": (Refused, True, "Slow down."),
+    "status-429-soon": (Refused, True, "429"),
+    "status-429-later": (Refused, True, "429"),
+    "status-429-quota": (Refused, False, "no money"),
+    "status-500": (Failed, True, "500"),
+    "status-502": (Failed, True, "502"),
+    "status-503": (Failed, True, "503"),
+    "status-503-soon": (Failed, True, "503"),
+    "status-504": (Failed, True, "504"),
+    "status-529": (Failed, True, "529"),
+    "too-long": (Refused, False, "too long"),
+    "redirect": (Failed, False, "307"),
+    "closes": (Failed, True, "without a response"),
+    "resets": (Failed, True, ""),
+    "no-http": (Failed, False, "not valid HTTP"),
+    "endless-headers": (Failed, False, "not valid HTTP"),
+    "null-content": (Blank, False, "no visible content"),
+    "white-space": (Blank, False, "no visible content"),
+    "reasoning-only": (Blank, False, "reasoned"),
+    "calls-nothing": (Failed, False, "malformed"),
+    "empty-body": (Blank, False, "empty"),
+    "blank-body": (Blank, False, "empty"),
+    "not-json": (Failed, False, "not a JSON object"),
+    "html": (Failed, False, "text/html"),
+    "plain-text": (Failed, False, "text/plain"),
+    "no-choices": (Failed, False, "no choices"),
+    "a-list": (Failed, False, "not a JSON object"),
+    "error-in-200": (Failed, True, "Overloaded."),
+    "cut-body": (Failed, True, "cut"),
+    "huge": (Failed, False, "too large"),
+}
+ANSWERED_WHEN_WHOLE = {
+    name: Answered(TEXT, COUNTED)
+    for name in SCENARIOS
+    if name.endswith(("-after-3", "-for-ever")) or name in {"no-deltas", "no-done", "hangs-when-done"}
+}
+ANSWERS: dict[str, Answered] = ANSWERED_WHEN_WHOLE | {
+    "healthy": Answered(TEXT, COUNTED),
+    "keep-alive-comments": Answered(TEXT, COUNTED),
+    "whole-to-a-stream": Answered(TEXT, COUNTED),
+    "resumes": Answered(TEXT, COUNTED),
+    "starts-over": Answered(TEXT, COUNTED),
+    "overlaps": Answered(TEXT, COUNTED),
+    "refuses-prefixes": Answered(TEXT, COUNTED),
+    "cut-short": Answered(BEGUN, COUNTED, "length"),
+    "filtered": Answered("The model's content filter has withheld this answer.", COUNTED, "content_filter"),
+    "refuses": Answered("I cannot help with that.", COUNTED, "content_filter"),
+    "calls-a-tool": Answered({"tool_calls": [CALL]}, COUNTED, "tool_calls", (CALL,)),
+    "against-policy": Answered("Your request was rejected by our safety system.", None, "content_filter"),
+}
+INVALID = {
+    "status-400": Rejected("temperature has to be 1 with this model.", "temperature"),
+    "status-422": Rejected("Field required.", "messages"),
+}
+
+# What is different of a stream: what it has said before it ends, and its end.
+STREAMED_FAULTS: dict[str, tuple[str, type[Any], bool, str]] = {
+    "cut-after-3": (BEGUN, Failed, True, "cut"),
+    "cut-body": (BEGUN, Failed, True, "cut"),
+    "reset-after-3": (BEGUN, Failed, True, ""),
+    "resumes": (BEGUN, Failed, True, "cut"),
+    "starts-over": (" ".join(TEXT.split()[:12]), Failed, True, "cut"),
+    "error-after-3": (BEGUN, Failed, True, "engine died"),
+    "no-finish-after-3": (BEGUN, Failed, True, "without a finish reason"),
+    "garbage-for-ever": (BEGUN, Failed, False, "cannot be read"),
+    "white-space": (" \n\u200b", Blank, False, ""),
+    "no-deltas": ("", Blank, False, "no content"),
+    "plain-text": ("", Blank, False, "no content"),
+}
+STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
+    "healthy": (TEXT, Finished("stop", COUNTED)),
+    "keep-alive-comments": (TEXT, Finished("stop", COUNTED)),
+    "whole-to-a-stream": (TEXT, Finished("stop", COUNTED)),
+    "no-done": (TEXT, Finished("stop", COUNTED)),
+    "hangs-when-done": (TEXT, Finished("stop")),
+    "garbage-after-3": (TEXT, Finished("stop", COUNTED)),
+    "filtered-after-3": (BEGUN, Finished("content_filter", COUNTED)),
+    "cut-short": (BEGUN, Finished("length", COUNTED)),
+    "filtered": (ANSWERS["filtered"].result, Finished("content_filter", COUNTED)),
+    "refuses": (ANSWERS["refuses"].result, Finished("content_filter", COUNTED)),
+    "calls-a-tool": ("", Finished("tool_calls", COUNTED, (CALL,))),
+    "against-policy": (ANSWERS["against-policy"].result, Finished("content_filter")),
+}
+
+
+def test_every_scenario_is_among_the_tests() -> None:
+    assert FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER == SCENARIOS.keys()
+
+
+@pytest.mark.parametrize("scenario", FAULTS)
+async def test_a_fault_is_the_outcome_of_its_call(faulty: FaultyUpstream, scenario: str) -> None:
+    kind, transient, reason = FAULTS[scenario]
+
+    outcome = await call(faulty, scenario, max_answer_bytes=1 << 20)
+
+    assert isinstance(outcome, kind)
+    assert reason in outcome.reason
+    assert getattr(outcome, "transient", False) is transient
+
+
+@pytest.mark.parametrize("scenario", ANSWERS)
+async def test_an_answer_is_what_the_upstream_said(faulty: FaultyUpstream, scenario: str) -> None:
+    assert await call(faulty, scenario) == ANSWERS[scenario]
+
+
+@pytest.mark.parametrize("scenario", INVALID)
+async def test_a_request_the_upstream_calls_invalid_is_the_callers(faulty: FaultyUpstream, scenario: str) -> None:
+    assert await call(faulty, scenario) == INVALID[scenario]
+    assert await stream(faulty, scenario) == ("", INVALID[scenario])
+
+
+@pytest.mark.parametrize("scenario", [name for name in FAULTS if name not in STREAMED_FAULTS])
+async def test_a_fault_before_the_first_content_ends_the_stream_as_it_ends_a_call(
+    faulty: FaultyUpstream, scenario: str
+) -> None:
+    kind, transient, _ = FAULTS[scenario]
+
+    text, end = await stream(faulty, scenario, max_answer_bytes=1 << 20)
+
+    assert text == ""
+    assert isinstance(end, kind)
+    assert getattr(end, "transient", False) is transient
+
+
+@pytest.mark.parametrize("scenario", STREAMED_FAULTS)
+async def test_a_fault_in_a_stream_is_its_end_and_loses_nothing_before_it(
+    faulty: FaultyUpstream, scenario: str
+) -> None:
+    said, kind, transient, reason = STREAMED_FAULTS[scenario]
+
+    text, end = await stream(faulty, scenario)
+
+    assert text == said
+    assert isinstance(end, kind)
+    assert reason in str(end)
+    assert getattr(end, "transient", False) is transient
+
+
+@pytest.mark.parametrize("scenario", STREAMED_ANSWERS)
+async def test_a_stream_that_ends_properly_is_finished(faulty: FaultyUpstream, scenario: str) -> None:
+    assert await stream(faulty, scenario) == STREAMED_ANSWERS[scenario]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "seconds"), [("status-429-soon", 0.2), ("status-503-soon", 0.2), ("status-429-later", 86400.0)]
+)
+async def test_a_wait_the_upstream_asks_for_is_told(faulty: FaultyUpstream, scenario: str, seconds: float) -> None:
+    outcome = await call(faulty, scenario)
+
+    assert isinstance(outcome, (Failed, Refused))
+    assert outcome.retry_after_s == pytest.approx(seconds)

@@ -1,0 +1,48 @@
+"""The pool: remote models that are changed while requests are under way."""
+
+import asyncio
+
+from deployments.policy.outcome import Finished
+from deployments.upstream import UpstreamPool
+from tests.fakes import a_request
+from tests.upstream.calling import a_spec
+from tests.upstream.faulty import FaultyUpstream
+
+
+async def test_a_remote_model_that_has_not_changed_keeps_its_connections(faulty: FaultyUpstream) -> None:
+    pool = UpstreamPool({"a": a_spec(faulty, "healthy")})
+    before = pool.find("a")
+
+    pool.update({"a": a_spec(faulty, "healthy"), "b": a_spec(faulty, "healthy")})
+
+    assert pool.find("a") is before
+    assert pool.describe().keys() == {"a", "b"}
+    await pool.aclose()
+
+
+async def test_a_stream_under_way_to_a_model_that_is_removed_comes_to_its_end(faulty: FaultyUpstream) -> None:
+    pool = UpstreamPool({"a": a_spec(faulty, "healthy")})
+    upstream = pool.find("a")
+    assert upstream is not None
+    items = upstream.stream(a_request(), 5.0)
+    await anext(items)
+
+    pool.update({})
+    await asyncio.sleep(0)
+
+    assert pool.find("a") is None
+    assert isinstance([item async for item in items][-1], Finished)
+    async with asyncio.timeout(5):
+        while faulty.open:  # noqa: ASYNC110 - the other end of a socket sets no event
+            await asyncio.sleep(0.01)
+
+
+async def test_a_changed_model_is_called_as_it_is_now(faulty: FaultyUpstream) -> None:
+    pool = UpstreamPool({"a": a_spec(faulty, "status-500")})
+
+    pool.update({"a": a_spec(faulty, "healthy")})
+
+    upstream = pool.find("a")
+    assert upstream is not None
+    assert (await upstream.call(a_request(), 5.0)).name == "answered"
+    await pool.aclose()
