@@ -36,8 +36,9 @@ from deployments.settings.base import Settings, Text
 
 APPLICATION = "neverblank"
 
-_OWN_THREAD = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "1"}
-"""For replicas that compute: on the replica's own loop, a busy model would fail its health checks."""
+_NO_QUEUE = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0"}
+"""For replicas: between a thread of Serve's and the replica's loop is a queue without bounds, in which a stream that
+nobody reads would pile up. What computes or may block has threads of our own: `generation`, `formats.user_loop`."""
 
 
 class AppArguments(Settings):
@@ -126,7 +127,7 @@ def replica_options(spec: ServingSpec, cluster_gpus: float) -> dict[str, Any]:
         cluster_gpus: GPUs the cluster has; `device: auto` takes one only where there are any, as a replica
             that asks for what no node has waits for ever.
     """
-    actor: dict[str, Any] = {"num_cpus": spec.num_cpus, "runtime_env": {"env_vars": _OWN_THREAD}}
+    actor: dict[str, Any] = {"num_cpus": spec.num_cpus, "runtime_env": {"env_vars": _NO_QUEUE}}
     if spec.device == "cuda" or (spec.device == "auto" and cluster_gpus > 0):
         actor["num_gpus"] = spec.num_gpus
     return {

@@ -4,27 +4,31 @@ import asyncio
 import functools
 import importlib
 import inspect
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any
 
 import orjson
 
 from deployments.formats.output import judge_output
+from deployments.formats.user_loop import UserLoop
+from deployments.generation.pipe import Pipe
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings import PythonSpec
 
 
 class PythonModel:
-    """Calls `infer(inputs)` of an instance of the user's class.
+    """Calls `infer(inputs)` and `stream(inputs)` of an instance of the user's class.
 
-    `inputs` is the request as it was sent, without `model` and `timeout`: `{"text": "Hello"}`. An `async def
-    infer` runs on the replica's event loop and gets `CancelledError` when its caller goes away. A plain `def
+    `inputs` is the request as it was sent, without `model` and what controls it: `{"text": "Hello"}`. An `async def
+    infer` runs on an event loop of the model's own and gets `CancelledError` when its caller goes away. A plain `def
     infer` runs in a thread, which cannot be interrupted: its result is dropped.
 
-    `stream(inputs)` is a generator of texts, plain (each step in a thread) or asynchronous. It is closed when its
-    reader goes away. A class without it answers a stream with what `infer` returns, in one piece.
+    `stream(inputs)` is a generator of texts, plain or asynchronous. It is held up while nobody reads, and closed when
+    its reader goes away. A class without it answers a stream with what `infer` returns, in one piece.
     """
 
     def __init__(self, target: str, instance: Any, threads: int) -> None:
@@ -40,6 +44,7 @@ class PythonModel:
         self._infer: Callable[[Any], Any] = infer
         self._stream: Callable[[Any], Any] | None = getattr(instance, "stream", None)
         self._is_async = inspect.iscoroutinefunction(infer)
+        self._user_loop = UserLoop(f"loop of {target}")
         # One thread for every request that can be under way: a call that hangs must not hold up the others.
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="infer")
 
@@ -52,13 +57,12 @@ class PythonModel:
 
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - ServedModel
         """Answer with what the class returns. The user's code is not told of `budget_s`."""
-        inputs = dict(request.inputs)
+        call = functools.partial(self._infer, dict(request.inputs))
         if self._is_async:
-            return judge_output(await self._infer(inputs))
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._threads, functools.partial(self._infer, inputs))
+            return judge_output(await self._user_loop.run(call))
+        result = await asyncio.get_running_loop().run_in_executor(self._threads, call)
         # A plain function may still hand back an awaitable (a decorated or partial one).
-        return judge_output(await result if inspect.isawaitable(result) else result)
+        return judge_output(await self._user_loop.run(lambda: result) if inspect.isawaitable(result) else result)
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
         """Answer with what the class writes; whatever it raises is raised."""
@@ -69,35 +73,47 @@ class PythonModel:
             for item in _as_stream(await self.infer(request, budget_s)):
                 yield item
             return
-        pieces = self._stream(dict(request.inputs))
-        pieces = await pieces if inspect.isawaitable(pieces) else pieces
-        written = self._drive(pieces) if isinstance(pieces, Iterator) else aiter(pieces)
-        try:
-            async for piece in written:
+        call = functools.partial(self._stream, dict(request.inputs))
+        made = call() if inspect.isgeneratorfunction(self._stream) else None
+        async with aclosing(self._drive(made) if made is not None else self._user_loop.iterate(call)) as pieces:
+            async for piece in pieces:
                 if not isinstance(piece, str):
                     yield Failed(f"its stream gave a {type(piece).__name__}, which is no text")
                     return
                 yield piece
-            yield Finished()
-        finally:
-            await _close(written)
+        yield Finished()
 
-    async def _drive(self, pieces: Iterator[Any]) -> AsyncIterator[Any]:
-        """A plain generator, step by step in a thread: it may block."""
-        loop = asyncio.get_running_loop()
+    async def _drive(self, pieces: Iterator[Any]) -> AsyncGenerator[Any, None]:
+        """A plain generator in a thread: it may block."""
+        given_up = threading.Event()
+        pipe = Pipe(given_up)
+        odd: list[Any] = []
+
+        def work() -> None:
+            for piece in pieces:
+                if given_up.is_set():
+                    break
+                if not isinstance(piece, str):
+                    odd.append(piece)
+                    break
+                pipe.put(piece)
+            if inspect.isgenerator(pieces):
+                pieces.close()
+
+        working = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        working.add_done_callback(lambda _: pipe.close())
         try:
-            while (piece := await loop.run_in_executor(self._threads, next, pieces, _END)) is not _END:
+            async for text in pipe:
+                yield text
+            await working
+            for piece in odd:
                 yield piece
         finally:
-            if inspect.isgenerator(pieces) and not pieces.gi_running:
-                pieces.close()
+            given_up.set()
 
     def describe(self) -> dict[str, Any]:
         """Its class, for `/status`."""
         return {"format": "python", "target": self._target}
-
-
-_END = object()
 
 
 def _as_stream(outcome: Outcome) -> list[StreamItem]:
@@ -106,9 +122,3 @@ def _as_stream(outcome: Outcome) -> list[StreamItem]:
         result = outcome.result
         return [result if isinstance(result, str) else orjson.dumps(result).decode(), Finished(usage=outcome.usage)]
     return [outcome if isinstance(outcome, (Blank, Failed)) else Failed(outcome.reason)]
-
-
-async def _close(pieces: Any) -> None:
-    """Close an asynchronous generator; another kind of iterator need not have a way to."""
-    if hasattr(pieces, "aclose"):
-        await pieces.aclose()

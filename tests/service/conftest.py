@@ -42,7 +42,9 @@ def service(upstream: Upstream) -> Iterator[Service]:
     config["applications"][0]["deployments"][0]["user_config"] = {
         "breaker": {"failures": 100_000, "window_min_attempts": 100_000},  # one test's failures are not another's
         "streams": {"stall_seconds": 1.5},
-        "hedging": {"enabled": False},  # what one test asks must not depend on how fast another was answered
+        # What one test asks must not depend on how fast another was answered.
+        "hedging": {"enabled": False},
+        "reserves": {"backup_min_seconds": 10},
         "remotes": remotes,
     }
     running = Service(config)

@@ -78,7 +78,8 @@ def test_a_reader_that_goes_away_stops_the_model_in_mid_stream(service: Service,
     mark = tmp_path / "mark"
     body = {"text": "Hello", "fault": "watch", "file": str(mark), "stream": True}
     with service.http.stream("POST", "/v1/infer/narrator", json=body) as response:
-        next(response.iter_lines())
+        lines = response.iter_lines()  # a generator that nobody holds would close the response
+        next(lines)
         eventually(mark.with_suffix(".started").exists, 10)
         gone = time.time()
 
@@ -135,6 +136,7 @@ def test_streams_survive_the_death_of_their_backup(service: Service) -> None:
     thread.join()
 
     answer = streams["it"].answer
-    assert answer["served_by"] == "last_resort"
-    assert answer["result"].strip()
+    assert answer["served_by"] in {"backup", "last_resort"}  # another replica of it, if it had scaled up, or nobody
+    assert answer["attempts"][-1]["outcome"] == ("answered" if answer["served_by"] == "backup" else "failed")
+    assert streams["it"].text.strip()
     service.wait_ready()

@@ -66,7 +66,7 @@ def test_the_precision_is_one_the_hardware_is_fast_at(wanted: str, device: str, 
 def test_a_replica_that_computes_keeps_its_own_thread() -> None:
     environment = replica_options(ServingSpec(), 0)["ray_actor_options"]["runtime_env"]["env_vars"]
 
-    assert environment["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] == "1"
+    assert environment["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] == "0"
 
 
 def test_the_backup_never_scales_to_zero() -> None:
