@@ -6,12 +6,8 @@ call, stream ──► POST chat/completions ──► 200 ──► wire, strea
 """
 
 import asyncio
-import os
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import aiohttp
@@ -24,8 +20,8 @@ from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcom
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
+from deployments.upstream.connection import Connection
 from deployments.upstream.events import EventReader, EventTooLargeError
-from deployments.upstream.redaction import Redactor
 from deployments.upstream.stream import ChunkReader, as_end
 from deployments.upstream.wire import read_completion, to_body
 
@@ -46,17 +42,14 @@ class Upstream:
         """Be ready to call `spec`, whose name here is `name`; nothing is connected before the first call."""
         self.name = name
         self.spec = spec
-        self._url = f"{spec.base_url.rstrip('/')}/chat/completions"
-        self._session: aiohttp.ClientSession | None = None
-        self._in_flight = 0
-        self._retired = False
+        self._connection = Connection(spec)
 
     async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - the driver keeps it
         """Make one attempt; see `driver.Caller`."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         try:
-            async with self._post(request, stream=False) as response:
+            async with self._connection.post(to_body(request, self.spec, stream=False)) as response:
                 if response.status != _OK:
                     return await self._complaint(response, request)
                 data = _decode(await self._read(response, self.spec.max_answer_bytes))
@@ -74,7 +67,7 @@ class Upstream:
             yield refusal
             return
         try:
-            async with self._post(request, stream=True) as response:
+            async with self._connection.post(to_body(request, self.spec, stream=True)) as response:
                 if response.status != _OK:
                     for item in _told(await self._complaint(response, request)):
                         yield item
@@ -92,24 +85,21 @@ class Upstream:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._connection.aclose()
 
     async def retire(self) -> None:
         """Take no more requests; connections are closed once those under way have ended."""
-        self._retired = True
-        if not self._in_flight:
-            await self.aclose()
+        await self._connection.retire()
 
     def describe(self) -> dict[str, Any]:
         """Facts for `/status`; no secret is among them."""
         return {
-            "state": "ready" if self._lacking is None else "failed",
-            "reason": "" if self._lacking is None else self._lacking.reason,
+            "state": "failed" if self._connection.lacks else "ready",
+            "reason": self._lacking().reason if self._connection.lacks else "",
             "format": "remote",
             "upstream": self.spec.base_url,
             "model": self.spec.model,
-            "requests": self._in_flight,
+            "requests": self._connection.in_flight,
         }
 
     async def _events(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> AsyncIterator[StreamItem]:
@@ -143,76 +133,15 @@ class Upstream:
 
     def _refusal(self, request: InferenceRequest) -> Failed | Refused | None:
         """Why `request` is not sent at all; `None` where it is."""
-        if self._lacking is not None:
-            telemetry.upstream_misconfigured(self.name, self._lacking.reason)
-            return self._lacking
+        if self._connection.lacks:
+            telemetry.upstream_misconfigured(self.name, self._lacking().reason)
+            return self._lacking()
         if request.prefix and self.spec.prefill == "never":
             return Refused("it does not take the beginning of an answer")
         return None
 
-    @asynccontextmanager
-    async def _post(self, request: InferenceRequest, *, stream: bool) -> AsyncIterator[aiohttp.ClientResponse]:
-        body = orjson.dumps(to_body(request, self.spec, stream=stream))
-        self._in_flight += 1
-        try:
-            # Redirects are not followed: they would carry the key to wherever they lead.
-            response = await self._connected().post(self._url, data=body, allow_redirects=False)
-            try:
-                yield response
-            finally:
-                # A response that was read to its end has given its connection back; any other's is closed.
-                response.close()
-        finally:
-            self._in_flight -= 1
-            if self._retired and not self._in_flight:
-                await self.aclose()
-
-    def _connected(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            spec = self.spec
-            tls: ssl.SSLContext | bool = True
-            if spec.tls_ca_file is not None:
-                tls = ssl.create_default_context(cafile=spec.tls_ca_file)
-            key = self._environment.get(spec.api_key_env or "", "")
-            headers = {
-                "content-type": "application/json",
-                "accept": "application/json, text/event-stream",
-                # Nothing compressed: a small response could unfold to any size.
-                "accept-encoding": "identity",
-                "user-agent": "neverblank",
-                **({"authorization": f"Bearer {key}"} if key else {}),
-                **spec.headers,
-                **{name: self._environment[variable] for name, variable in spec.header_env.items()},
-            }
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=spec.max_connections, ssl=tls),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=spec.connect_timeout_seconds),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=headers,
-                auto_decompress=False,
-                max_line_size=spec.max_header_bytes,
-                max_field_size=spec.max_header_bytes,
-            )
-        return self._session
-
-    @cached_property
-    def _environment(self) -> dict[str, str]:
-        """The variables that the spec names, as far as they are set."""
-        names = [self.spec.api_key_env, *self.spec.header_env.values()]
-        # White space at the ends comes with reading a key from a file, and is in none.
-        found = {name: os.environ.get(name, "").strip() for name in names if name}
-        return {name: value for name, value in found.items() if value}
-
-    @cached_property
-    def _lacking(self) -> Failed | None:
-        """The failure of every call while a variable is missing; `None` where none is."""
-        names = [self.spec.api_key_env, *self.spec.header_env.values()]
-        missing = next((name for name in names if name and name not in self._environment), "")
-        return Failed(f"the router's environment lacks {missing}") if missing else None
-
-    @cached_property
-    def _redactor(self) -> Redactor:
-        return Redactor(self._environment.values())
+    def _lacking(self) -> Failed:
+        return Failed(f"the router's environment lacks {self._connection.lacks}")
 
     async def _complaint(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome:
         """What a response that is no answer comes to."""
@@ -225,7 +154,7 @@ class Upstream:
         return self._judge(faults.read_complaint(_decode(body), response.status, headers, text), request)
 
     def _judge(self, complaint: faults.Complaint, request: InferenceRequest) -> Outcome:
-        explanation = self._redactor.clean(complaint.message)
+        explanation = self._connection.redactor.clean(complaint.message)
         outcome = faults.judge_complaint(complaint, explanation, prefilled=bool(request.prefix))
         if complaint.is_misconfigured:
             telemetry.upstream_misconfigured(self.name, outcome.reason)
@@ -236,7 +165,7 @@ class Upstream:
             return Refused(str(error))
         if isinstance(error, (_TooLargeError, EventTooLargeError)):
             return Failed(f"its response is too large: {error}")
-        outcome, is_misconfigured = faults.judge_transport(error, self._redactor.clean(str(error)))
+        outcome, is_misconfigured = faults.judge_transport(error, self._connection.redactor.clean(str(error)))
         if is_misconfigured:
             telemetry.upstream_misconfigured(self.name, outcome.reason)
         return outcome

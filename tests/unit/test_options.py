@@ -63,7 +63,7 @@ def test_the_precision_is_one_the_hardware_is_fast_at(wanted: str, device: str, 
     assert choose_dtype(wanted, device, machine) == dtype
 
 
-def test_a_replica_that_computes_keeps_its_own_thread() -> None:
+def test_nothing_a_replica_streams_is_queued_without_bounds() -> None:
     environment = replica_options(ServingSpec(), 0)["ray_actor_options"]["runtime_env"]["env_vars"]
 
     assert environment["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] == "0"

@@ -118,7 +118,7 @@ async def test_a_load_that_takes_too_long_has_failed() -> None:
 
 
 async def test_an_async_class_hears_that_its_caller_has_gone() -> None:
-    started, cancelled = asyncio.Event(), asyncio.Event()
+    started, cancelled = threading.Event(), threading.Event()
 
     class Waiting:
         async def infer(self, inputs: dict[str, Any]) -> Any:
@@ -132,9 +132,9 @@ async def test_an_async_class_hears_that_its_caller_has_gone() -> None:
     served = replica(lambda: PythonModel("tests:T", Waiting(), threads=1))
     await served.check_health()
     asking = asyncio.create_task(served.infer(a_request("Hello"), 1.0))
-    await started.wait()
+    await asyncio.to_thread(started.wait, 10)
     asking.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert cancelled.is_set()
+    assert await asyncio.to_thread(cancelled.wait, 10)

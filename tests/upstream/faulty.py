@@ -13,10 +13,11 @@ import json
 import ssl
 from collections import Counter
 
+from tests.upstream import streamed
 from tests.upstream.exchange import Exchange
 from tests.upstream.scenarios import SCENARIOS
 
-__all__ = ["SCENARIOS", "FaultyUpstream"]
+__all__ = ["SCENARIOS", "FaultyUpstream", "streamed"]
 
 
 class FaultyUpstream:
