@@ -156,8 +156,9 @@ class Race:
             self._attempts.append(Ended(candidate, now, now, permit, why))
 
     async def _wait(self, seconds: float) -> None:
+        seconds = max(seconds, _TICK_S)
         if not self._flights:  # everybody has ended, and one of them is asked again after a pause
-            await asyncio.sleep(max(seconds, _TICK_S))
+            await asyncio.sleep(seconds)
             return
         tasks = [flight.task for flight in self._flights]
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

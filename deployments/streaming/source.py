@@ -25,6 +25,9 @@ from deployments.policy.outcome import (
     judge,
 )
 
+_TICK_S = 1e-4
+"""The shortest wait that is set up: a clock may round a shorter one to nothing, and ring again at once."""
+
 CUT = Failed("its stream was cut", transient=True)
 """The end of a stream that has none."""
 
@@ -78,7 +81,6 @@ class Source:
                 {"tool_calls": list(end.tool_calls)}, end.usage, end.finish_reason, end.tool_calls
             )
         elif is_blank(self.text) and may_be_empty:
-            self.text = ""
             return Answered("nothing more", end.usage, end.finish_reason)
         else:
             answered = judge(self.text, end.usage, end.finish_reason, empty_reason="its stream had no content")
@@ -164,7 +166,7 @@ class _Watch:
         if self._waiting is None:  # its reader is busy with something else: that is no silence
             self._timer = self._loop.call_at(now + self._stall_s, self._look)
         elif now < due:
-            self._timer = self._loop.call_at(due, self._look)
+            self._timer = self._loop.call_at(max(due, now + _TICK_S), self._look)
         else:
             self._timer = None
             self._rang = True
