@@ -114,9 +114,10 @@ class Chunks:
     created: int
     with_usage: bool
 
-    def first(self, model: str) -> dict[str, Any]:
-        """The chunk that names the role."""
-        return self._chunk(model, {"role": "assistant", "content": "", "refusal": None}, "")
+    def first(self, model: str) -> Iterator[dict[str, Any]]:
+        """The chunk that names the role, where there are roles."""
+        if self.form.is_chat:
+            yield self._chunk(model, {"role": "assistant", "content": "", "refusal": None}, "")
 
     def text(self, text: str, model: str) -> dict[str, Any]:
         """A piece of the answer."""

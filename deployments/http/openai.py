@@ -10,7 +10,6 @@ it and how that came about. `model` names the model that has really answered: `l
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -102,7 +101,8 @@ def _worst(answers: Sequence[Answer]) -> Answer:
 async def _chunks(stream: AnswerStream, form: Format, request_id: str, asked: OpenAIRequest) -> AsyncIterator[bytes]:
     chunk = form.chunks(request_id, with_usage=asked.include_usage)
     async with aclosing(stream):
-        yield event(chunk.first(stream.head.model))
+        for first in chunk.first(stream.head.model):
+            yield event(first)
         async for item in stream:
             match item:
                 case Text(text, model, _):
@@ -116,8 +116,9 @@ async def _chunks(stream: AnswerStream, form: Format, request_id: str, asked: Op
 async def _told(answer: Answer, form: Format, request_id: str) -> AsyncIterator[bytes]:
     """An answer that is there as a whole, to a caller who wants it in chunks."""
     chunk = form.chunks(request_id, with_usage=False)
-    yield event(chunk.first(answer.model))
+    for first in chunk.first(answer.model):
+        yield event(first)
     yield event(chunk.text(str(answer.result), answer.model))
-    for last in chunk.last(replace(answer, result=answer.result)):
+    for last in chunk.last(answer):
         yield event(last)
     yield _DONE

@@ -109,6 +109,7 @@ class Streamed:
                 self.first_s = min(self.first_s, now)
                 self.texts.append(json.loads(value))
             case "data", "done":
+                self.first_s = min(self.first_s, now)  # an answer that is nothing but tool calls
                 self.done.append(json.loads(value))
 
     @property

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -47,7 +47,7 @@ class Client:
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> "Client":
+    async def __aenter__(self) -> Self:
         """Open."""
         timeout = aiohttp.ClientTimeout(total=60)
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self._connections), timeout=timeout)

@@ -22,7 +22,7 @@ SAID = "".join(WORDS)
 def test_every_stream_ends_complete_while_its_replica_is_killed_a_hundred_times(start: Callable[..., Service]) -> None:
     service = start("narrator")
     ends: Counter[str] = Counter()
-    draw = random.Random(7)
+    draw = random.Random(7)  # noqa: S311 - where to kill
     for n in range(KILLS):
         service.wait_ready("narrator")
         # It says in which process it runs, so that the very replica that is streaming is killed.
@@ -38,7 +38,7 @@ def test_every_stream_ends_complete_while_its_replica_is_killed_a_hundred_times(
         assert said.startswith(own), n
         assert streamed.text.startswith(own)
         ends[answer["finish_reason"]] += 1
-    print(json.dumps({"kills": KILLS, "ends": ends}))
+    print(json.dumps({"kills": KILLS, "ends": ends}))  # noqa: T201 - the figures asked for
 
 
 def test_requests_while_router_replicas_are_killed_ten_times(start: Callable[..., Service]) -> None:
@@ -47,7 +47,7 @@ def test_requests_while_router_replicas_are_killed_ten_times(start: Callable[...
 
     unanswered = [got for got in plain if not got.answered]
     still = [got for got in retrying if not got.answered]
-    print(
+    print(  # noqa: T201 - the figures asked for
         json.dumps(
             {
                 "requests": len(plain),
@@ -92,7 +92,7 @@ def _kill_routers(service: Service, kills: int, stop: threading.Event) -> None:
         for _ in range(kills):
             eventually(lambda: len(routers()) == 2, 60)
             time.sleep(3.0)  # both are in HAProxy's list again, and under load
-            random.choice(routers()).send_signal(signal.SIGKILL)
+            random.choice(routers()).send_signal(signal.SIGKILL)  # noqa: S311 - whom to kill
     finally:
         time.sleep(3.0)
         stop.set()
