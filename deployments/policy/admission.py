@@ -4,9 +4,10 @@ Additive increase, multiplicative decrease (Chiu and Jain, 1989; Netflix' concur
 as TCP Vegas reads it: a model that takes `tolerance` times what it takes unloaded has a queue, and what is beyond the
 limit is better asked of somebody else.
 
-The unloaded latency is the median of attempts that began when hardly any other was under way. Under lasting load there
-are none, so it does not drift up with the queue; a model that has really become slower brings its limit down to
-`min_limit`, where all attempts are of that kind, and is measured afresh.
+The unloaded latency is the median of attempts that began and ended when hardly any other was under way. Under lasting
+load there are none, so it does not drift up with the queue; a model that has really become slower brings its limit down
+to `min_limit`, where all attempts are of that kind, and is measured afresh. Until there has been one, the least that
+several attempts took stands for it.
 """
 
 from collections import deque
@@ -68,6 +69,7 @@ class Limit:
     _unloaded: deque[float] = field(default_factory=lambda: deque(maxlen=UNLOADED_SAMPLES))
     _window: list[float] = field(default_factory=list)
     _binding: bool = False
+    _least: float = float("inf")
     _verdict_at: float = float("-inf")
 
     def __post_init__(self) -> None:
@@ -93,7 +95,7 @@ class Limit:
 
     @property
     def lonely(self) -> bool:
-        """Whether an attempt that has just been admitted runs as good as unloaded."""
+        """Whether hardly any attempt is under way."""
         return self.in_flight <= self.policy.min_limit
 
     def release(self) -> None:
@@ -111,7 +113,9 @@ class Limit:
             self._judge(median(self._window), now)
 
     def _judge(self, seconds: float, now: float) -> None:
-        bound = max(self.patience_s, self.policy.tolerance * median(self._unloaded)) if self._unloaded else seconds
+        self._least = min(self._least, seconds)
+        unloaded = median(self._unloaded) if self._unloaded else self._least
+        bound = max(self.patience_s, self.policy.tolerance * unloaded)
         if seconds > bound:
             self._limit = max(float(self.policy.min_limit), self.value * max(LARGEST_CUT, bound / seconds))
         elif self._binding:

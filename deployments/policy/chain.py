@@ -9,7 +9,7 @@ Rules kept here:
    over, and the slow one goes on.
 4. At `deadline.cut_over` the backup tier begins, whatever else is going on.
 5. It begins earlier beside a model that takes longer than it usually does (hedge), and beside one that is only being
-   tried again (probe). The primary tier goes on by its own rules meanwhile.
+   tried again (probe), which wins if it is hardly later. The primary tier goes on by its own rules meanwhile.
 6. A request that the model asked for calls invalid is handed back to its caller, and asked of nobody else.
 7. What a budget refuses (`Allowance`) is an extra, never an answer.
 """
@@ -31,6 +31,11 @@ DEFAULT_RETRY = RetryPolicy()
 
 FIRST_CONTENT_SHARE = 1 / 3
 """No candidate's first content is waited for longer than this share of a deadline before the next is started."""
+
+
+PROBE_GRACE_S = 0.02
+"""How long a model that is being tried again may take longer than the backup beside it, and still be the one that
+answers: a model that is well again is to be in use again, though the backup is about as fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,11 @@ def next_step(
     acceptable = [attempt for attempt in ended if _is_acceptable(chain, attempt.outcome)]
     if acceptable:
         winner = min(acceptable, key=lambda attempt: attempt.ended)
+        if winner.why is Why.BESIDE_PROBE:
+            grace = min(winner.ended + PROBE_GRACE_S, chain.deadline.answer_by)
+            if now < grace and any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
+                return WaitUntil(grace)
+            winner = min(acceptable, key=lambda attempt: chain.candidates.index(attempt.candidate))
         return Finish(accept(chain.candidates[0], winner, _settle(chain, attempts, now)))
     for attempt in ended:
         if isinstance(attempt.outcome, Rejected) and _hands_back(chain, attempt.candidate):

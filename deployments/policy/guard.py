@@ -180,8 +180,9 @@ class Guard:
         permit.returned = True
         model = permit.candidate.model
         known = self._models[model]
+        lonely = permit.lonely and known.limit.lonely  # from its beginning to its end
         known.limit.release()
-        self._learn(known, permit, outcome, now)
+        self._learn(known, permit, outcome, now, lonely=lonely)
         if permit.candidate != self._local_backup:
             policy, admission = self._policy.breaker, permit.admission
             after = breaker.record(known.breaker, policy, admission, outcome, now, self._draw())
@@ -238,7 +239,7 @@ class Guard:
             return known.breaker, breaker.Admission(known.breaker.epoch, probe=False)
         return breaker.admit(known.breaker, self._policy.breaker, now)
 
-    def _learn(self, known: _Known, permit: Permit, outcome: Outcome, now: float) -> None:
+    def _learn(self, known: _Known, permit: Permit, outcome: Outcome, now: float, *, lonely: bool) -> None:
         first_s = permit.first_s
         seconds = first_s if first_s >= 0 else now - permit.started
         answered = isinstance(outcome, Answered) or first_s >= 0
@@ -249,7 +250,7 @@ class Guard:
                 seconds if answered else math.inf,
                 permit.started,
                 now,
-                lonely=permit.lonely,
+                lonely=lonely,
             )
 
     def _retry_after_s(self, candidate: Candidate) -> float:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.policy.answer import Candidate, Running, Tier, Why
-from deployments.policy.chain import Allowance, FallbackChain, Start, WaitUntil, next_step
+from deployments.policy.answer import Attempt, Candidate, Ended, Running, Tier, Why
+from deployments.policy.chain import PROBE_GRACE_S, Allowance, FallbackChain, Finish, Start, Step, WaitUntil, next_step
 from deployments.policy.deadline import Deadline, Reserves
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused, Rejected, TimedOut
 from deployments.policy.retry import RetryPolicy
@@ -161,6 +161,33 @@ def test_a_model_that_is_being_tried_again_gets_the_backup_beside_it_at_once() -
     step = next_step(chain(A, BACKUP), [Running(A, 0.0, Why.NEXT, probe=True)], 0.0, Allowance(hedge=False))
 
     assert step == Start(BACKUP, Why.BESIDE_PROBE)
+
+
+def beside_a_probe(probe: Attempt, now: float) -> Step:
+    backup = Ended(BACKUP, 0.0, 1.0, Answered("from the backup"), Why.BESIDE_PROBE)
+    return next_step(chain(A, BACKUP), [probe, backup], now)
+
+
+def test_a_model_that_is_well_again_wins_over_a_backup_that_is_hardly_faster() -> None:
+    running = Running(A, 0.0, Why.NEXT, probe=True)
+    assert beside_a_probe(running, 1.0) == WaitUntil(1.0 + PROBE_GRACE_S)
+
+    step = beside_a_probe(Ended(A, 0.0, 1.01, Answered("from a")), 1.01)
+
+    assert isinstance(step, Finish)
+    assert step.answer.result == "from a"
+
+
+@pytest.mark.parametrize(
+    "probe", [Running(A, 0.0, Why.NEXT, probe=True), Ended(A, 0.0, 0.5, Failed("boom"))], ids=["hangs", "fails"]
+)
+def test_a_model_that_is_still_ill_costs_no_more_than_that(probe: Attempt) -> None:
+    now = 1.0 + PROBE_GRACE_S if isinstance(probe, Running) else 1.0
+
+    step = beside_a_probe(probe, now)
+
+    assert isinstance(step, Finish)
+    assert step.answer.result == "from the backup"
 
 
 # --- first contents ---------------------------------------------------------------------------------

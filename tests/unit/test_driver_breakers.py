@@ -6,6 +6,7 @@ import pytest
 
 from deployments.policy.answer import Why
 from deployments.policy.breaker import BreakerState, Closed, HalfOpen, Open
+from deployments.policy.chain import PROBE_GRACE_S
 from tests.fakes import Play, answers, fails, hangs, scripted
 from tests.unit.driving import ANSWER_BY, BACKUP, A, clock, new_guard, run, trace
 
@@ -49,7 +50,7 @@ async def test_the_backup_is_raced_beside_a_probe_so_that_a_failed_one_costs_its
 
     answer = await run({A: scripted(fails(after=3.0)), BACKUP: scripted(answers("from the backup", after=1.0))}, guard)
 
-    assert (answer.result, clock()) == ("from the backup", 11.0)
+    assert (answer.result, clock()) == ("from the backup", pytest.approx(11.0 + PROBE_GRACE_S))
     assert [attempt.why for attempt in answer.attempts] == [Why.NEXT, Why.BESIDE_PROBE]
 
 
