@@ -167,8 +167,11 @@ def test_a_limit_never_leaves_its_bounds() -> None:
 
     now = loaded(guard, 0.1, 0.0, times=300, together=40)
     assert guard.describe("a")["limit"] == 20
-    loaded(guard, 100.0, now, times=60, together=40)
-    assert guard.describe("a")["limit"] == 3
+    limits = []
+    for _ in range(20):
+        now = loaded(guard, 100.0, now, times=1, together=40)
+        limits.append(guard.describe("a")["limit"])
+    assert min(limits) == 3
 
 
 def test_attempts_that_time_out_bring_a_limit_down() -> None:
