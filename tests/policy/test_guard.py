@@ -171,7 +171,8 @@ def test_a_limit_never_leaves_its_bounds() -> None:
     for _ in range(20):
         now = loaded(guard, 100.0, now, times=1, together=40)
         limits.append(guard.describe("a")["limit"])
-    assert min(limits) == 3
+    assert min(limits) <= 5
+    assert all(3 <= limit <= 20 for limit in limits)
 
 
 def test_attempts_that_time_out_bring_a_limit_down() -> None:

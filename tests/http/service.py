@@ -1,0 +1,120 @@
+"""A fake of the router for the HTTP surface, maintained like code: it gives the answers it is told to give."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments.body import Limits
+from deployments.policy.answer import Answer, Tier
+from deployments.policy.delivery import Done, Head, Text
+from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request import InferenceRequest
+
+MESSAGE = "I am sorry: none of our models can answer just now."
+
+
+def an_answer(result: Any = "Hello", **more: Any) -> Answer:
+    fields = {"model": "m", "served_by": Tier.PRIMARY, "degraded": False, "attempts": (), **more}
+    return Answer(result, **fields)
+
+
+def last_resort(**more: Any) -> Answer:
+    fields = {"model": "last_resort", "served_by": Tier.LAST_RESORT, "degraded": True, "finish_reason": "last_resort"}
+    return an_answer(MESSAGE, **(fields | more))
+
+
+@dataclass(slots=True)
+class ScriptedStream:
+    """An answer in pieces.
+
+    Attributes:
+        closed: somebody has closed it.
+        read: pieces that were taken.
+    """
+
+    pieces: Sequence[str]
+    answer: Answer
+    closed: bool = False
+    read: int = 0
+
+    @property
+    def head(self) -> Head:
+        answer = self.answer
+        return Head(answer.model, answer.served_by, answer.degraded, answer.attempts, answer.retry_after_s)
+
+    async def __aiter__(self) -> AsyncIterator[Text | Done]:
+        for piece in self.pieces:
+            self.read += 1
+            yield Text(piece, self.answer.model, self.answer.served_by)
+        yield Done(self.answer)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@dataclass(slots=True)
+class ScriptedService:
+    """Gives `given` to every request.
+
+    Attributes:
+        given: the answer, or the problem that a model has with the request.
+        pieces: the same in pieces.
+        is_full: it turns requests away.
+        status: of the last resort.
+        asked: the requests so far.
+        arriving: requests that are being read.
+    """
+
+    given: Answer | Problem = field(default_factory=an_answer)
+    pieces: Sequence[str] = ("Hel", "lo")
+    is_full: bool = False
+    status: int = 200
+    asked: list[InferenceRequest] = field(default_factory=list)
+    streams: list[ScriptedStream] = field(default_factory=list)
+    arriving: int = 0
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(max_bytes=10_000, timeout_s=30.0, max_timeout_s=300.0)
+
+    @property
+    def last_resort_status(self) -> int:
+        return self.status
+
+    def overloaded(self) -> bool:
+        return self.is_full
+
+    def turn_away(self) -> Answer:
+        return last_resort(retry_after_s=1.0)
+
+    @contextmanager
+    def arrival(self) -> Iterator[None]:
+        self.arriving += 1
+        try:
+            yield
+        finally:
+            self.arriving -= 1
+
+    async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
+        self.asked.append(request)
+        if isinstance(self.given, Problem):
+            raise InvalidRequestError(self.given)
+        return self.given
+
+    async def stream(self, request: InferenceRequest, request_id: str, started: float) -> ScriptedStream:
+        self.streams.append(ScriptedStream(self.pieces, await self.answer(request, request_id, started)))
+        return self.streams[-1]
+
+    def describe_models(self) -> dict[str, Any]:
+        model = {"id": "m", "object": "model", "created": 0, "owned_by": "neverblank", "state": "ready"}
+        return {"object": "list", "data": [model]}
+
+    def readiness(self) -> dict[str, bool]:
+        return {"primary": True, "backup": True, "last_resort": True}
+
+    def describe(self) -> dict[str, Any]:
+        return {"in_flight": 0}
+
+    async def run(self) -> None:
+        return
