@@ -23,7 +23,7 @@ from deployments.http.app import build_asgi
 from deployments.http.problems import problem_body
 from deployments.ledger import EnteredStream, Entry, Ledger
 from deployments.policy.answer import Answer, Tier
-from deployments.policy.chain import LAST_RESORT
+from deployments.policy.chain import LAST_RESORT, FallbackChain
 from deployments.policy.delivery import AnswerStream, Done, Text
 from deployments.policy.guard import Guard
 from deployments.policy.outcome import Answered
@@ -33,7 +33,7 @@ from deployments.request.native import from_python
 from deployments.routes import Routes
 from deployments.settings import PolicySettings
 from deployments.shaping import canned, fit
-from deployments.streaming import open_stream
+from deployments.streaming import Told, open_stream
 from deployments.upstream import UpstreamPool
 
 
@@ -135,8 +135,7 @@ class Router:
         entry = self._entry(request, request_id, started)
         entry.enter()
         try:
-            chain = self._routes.chain(request, self._policy, started)
-            self._guard.begin(asyncio.get_running_loop().time())
+            chain = self._begin(request, started)
             judge = _judge_of(request.shape)
             answer = await run_chain(chain, request, self._routes.caller_of, self._guard, judge)
         except InvalidRequestError:
@@ -153,15 +152,17 @@ class Router:
         """Begin to answer; gives the stream once its first content is there. See `answer`."""
         entry = self._entry(request, request_id, started)
         entry.enter()
+        stream: AnswerStream
         try:
-            chain = self._routes.chain(request, self._policy, started)
-            self._guard.begin(asyncio.get_running_loop().time())
+            chain, rules = self._begin(request, started), self._policy.to_stream_rules()
             judge = _judge_of(request.shape)
-            rules = self._policy.to_stream_rules()
             stream = await open_stream(chain, request, self._routes.caller_of, self._guard, rules, judge)
-        except BaseException:
+        except (InvalidRequestError, asyncio.CancelledError):
             entry.leave()
             raise
+        except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
+            telemetry.internal_error("router", entry.asked, error)
+            stream = Told(self._apology(request.shape))
         return EnteredStream(stream, entry)
 
     def overloaded(self) -> bool:
@@ -232,6 +233,10 @@ class Router:
         self._upstreams.update(policy.remotes)
         self._limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
         telemetry.policy_changed(policy.model_dump(exclude_unset=True))
+
+    def _begin(self, request: InferenceRequest, started: float) -> FallbackChain:
+        self._guard.begin(asyncio.get_running_loop().time())
+        return self._routes.chain(request, self._policy, started)
 
     def _entry(self, request: InferenceRequest, request_id: str, started: float) -> Entry:
         content = request.text if self._policy.log_content else ""

@@ -8,7 +8,6 @@ GET  /status                         models, replicas, breakers, counts
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +19,7 @@ from deployments.http.service import Service
 from deployments.policy.answer import Answer, Tier
 from deployments.policy.delivery import AnswerStream, Done, Text
 from deployments.request import native
+from deployments.streaming import Told
 
 
 def routes(service: Service) -> list[Route]:
@@ -39,7 +39,7 @@ def routes(service: Service) -> list[Route]:
             return _respond(service, await service.answer(parsed, request_id, started), request_id, streamed=False)
         stream = await service.stream(parsed, request_id, started)
         status = service.last_resort_status if stream.head.served_by is Tier.LAST_RESORT else 200
-        return stream_response(_events(stream, request_id), status, headers_of(stream.head))
+        return stream_response(_events(stream, request_id), status, headers_of(stream.head), stream)
 
     async def healthz(_: Request) -> Response:
         return json_response({"status": "alive"})
@@ -64,24 +64,15 @@ def routes(service: Service) -> list[Route]:
 def _respond(service: Service, answer: Answer, request_id: str, *, streamed: bool) -> Response:
     status = service.last_resort_status if answer.served_by is Tier.LAST_RESORT else 200
     if streamed:
-        return stream_response(_told(answer, request_id), status, headers_of(answer))
+        told = Told(answer)
+        return stream_response(_events(told, request_id), status, headers_of(answer), told)
     return json_response(answer.to_json(request_id), status, headers_of(answer))
 
 
-async def _told(answer: Answer, request_id: str) -> AsyncIterator[bytes]:
-    yield _token(Text(str(answer.result), answer.model, answer.served_by))
-    yield event(answer.to_json(request_id), "done")
-
-
 async def _events(stream: AnswerStream, request_id: str) -> AsyncIterator[bytes]:
-    async with aclosing(stream):
-        async for item in stream:
-            match item:
-                case Text():
-                    yield _token(item)
-                case Done(answer):
-                    yield event(answer.to_json(request_id), "done")
-
-
-def _token(piece: Text) -> bytes:
-    return event({"text": piece.text, "model": piece.model, "served_by": piece.served_by.value}, "token")
+    async for item in stream:
+        match item:
+            case Text(text, model, tier):
+                yield event({"text": text, "model": model, "served_by": tier.value}, "token")
+            case Done(answer):
+                yield event(answer.to_json(request_id), "done")

@@ -9,21 +9,21 @@ it and how that came about. `model` names the model that has really answered: `l
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from deployments.http.arrival import drain, read_body, read_request_id
-from deployments.http.completions import CHAT, COMPLETION, Format
+from deployments.http.completions import CHAT, COMPLETION, Chunks, Format
 from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
 from deployments.policy.answer import Answer, Tier
 from deployments.policy.delivery import AnswerStream, Done, Text
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.openai import OpenAIRequest, chat_request, completion_request
+from deployments.request.openai import chat_request, completion_request
+from deployments.streaming import Told
 
 _DONE = b"data: [DONE]\n\n"
 
@@ -61,10 +61,9 @@ async def _serve(service: Service, request: Request, form: Format) -> Response:
     request_id = read_request_id(request)
     if service.overloaded():
         answers = [service.turn_away()]
-        if await drain(request.stream()):
-            chunks = _told(answers[0], form, request_id)
-            return stream_response(chunks, _status(service, answers), headers_of(answers[0]))
-        return _respond(service, answers, form, request_id)
+        if not await drain(request.stream()):
+            return _respond(service, answers, form, request_id)
+        return _stream(service, Told(answers[0]), form.chunks(request_id, with_usage=False))
     with service.arrival():
         body = await read_body(request, service.limits)
     read = chat_request if form is CHAT else completion_request
@@ -75,9 +74,7 @@ async def _serve(service: Service, request: Request, form: Format) -> Response:
     if len(parsed.requests) > 1:
         raise InvalidRequestError(Problem("stream", "is given with several prompts", "one prompt, or no stream"))
     stream = await service.stream(parsed.requests[0], request_id, started)
-    status = service.last_resort_status if stream.head.served_by is Tier.LAST_RESORT else 200
-    chunks = _chunks(stream, form, request_id, parsed)
-    return stream_response(chunks, status, headers_of(stream.head))
+    return _stream(service, stream, form.chunks(request_id, with_usage=parsed.include_usage))
 
 
 def _id(request_id: str, place: int) -> str:
@@ -98,27 +95,20 @@ def _worst(answers: Sequence[Answer]) -> Answer:
     return max(answers, key=lambda answer: list(Tier).index(answer.served_by))
 
 
-async def _chunks(stream: AnswerStream, form: Format, request_id: str, asked: OpenAIRequest) -> AsyncIterator[bytes]:
-    chunk = form.chunks(request_id, with_usage=asked.include_usage)
-    async with aclosing(stream):
-        for first in chunk.first(stream.head.model):
-            yield event(first)
-        async for item in stream:
-            match item:
-                case Text(text, model, _):
-                    yield event(chunk.text(text, model))
-                case Done(answer):
-                    for last in chunk.last(answer):
-                        yield event(last)
-    yield _DONE
+def _stream(service: Service, stream: AnswerStream, chunks: Chunks) -> Response:
+    head = stream.head
+    status = service.last_resort_status if head.served_by is Tier.LAST_RESORT else 200
+    return stream_response(_events(stream, chunks), status, headers_of(head), stream)
 
 
-async def _told(answer: Answer, form: Format, request_id: str) -> AsyncIterator[bytes]:
-    """An answer that is there as a whole, to a caller who wants it in chunks."""
-    chunk = form.chunks(request_id, with_usage=False)
-    for first in chunk.first(answer.model):
+async def _events(stream: AnswerStream, chunks: Chunks) -> AsyncIterator[bytes]:
+    for first in chunks.first(stream.head.model):
         yield event(first)
-    yield event(chunk.text(str(answer.result), answer.model))
-    for last in chunk.last(answer):
-        yield event(last)
+    async for item in stream:
+        match item:
+            case Text(text, model, _):
+                yield event(chunks.text(text, model))
+            case Done(answer):
+                for last in chunks.last(answer):
+                    yield event(last)
     yield _DONE

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import orjson
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from deployments.policy.answer import Ended, Tier
 
@@ -57,11 +58,35 @@ def json_response(body: Mapping[str, Any], status: int = 200, headers: Mapping[s
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 
-def stream_response(events: AsyncIterator[bytes], status: int, headers: Mapping[str, str]) -> StreamingResponse:
-    """A stream of server-sent events; what is not read by the client is not made."""
+class Closable(Protocol):
+    """What has to be closed when a response is over."""
+
+    async def aclose(self) -> None:
+        """Stop; closing twice is closing once."""
+        ...
+
+
+class _ClosingResponse(StreamingResponse):
+    """Closes what it is made from, even where not a byte of it was sent: the client may have gone by then."""
+
+    def __init__(self, made_from: Closable, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._made_from = made_from
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._made_from.aclose()
+
+
+def stream_response(
+    events: AsyncIterator[bytes], status: int, headers: Mapping[str, str], made_from: Closable
+) -> StreamingResponse:
+    """A stream of server-sent events, made from `made_from`; what is not read by the client is not made."""
     # Proxies that buffer would turn a stream into one late answer.
     unbuffered = {**headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
-    return StreamingResponse(events, status, unbuffered, media_type=EVENT_STREAM)
+    return _ClosingResponse(made_from, events, status, unbuffered, media_type=EVENT_STREAM)
 
 
 def event(data: Mapping[str, Any], name: str = "") -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from openapi_spec_validator import validate
+from starlette.requests import ClientDisconnect
 
 from deployments.http.app import build_asgi
 from deployments.http.pages import openapi
@@ -83,6 +84,25 @@ async def test_a_stream_is_closed_when_it_is_over(path: str, body: dict[str, Any
     service = ScriptedService()
 
     await send(service, path, body | {"stream": True})
+
+    assert service.streams[0].closed
+
+
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
+async def test_a_stream_whose_client_has_gone_before_its_first_byte_is_closed(path: str, body: dict[str, Any]) -> None:
+    service = ScriptedService()
+    content = json.dumps(body | {"stream": True}).encode()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    async def send_nothing(_: Any) -> None:
+        raise OSError("gone")
+
+    asgi = {"version": "3.0", "spec_version": "2.4"}
+    scope = {"type": "http", "asgi": asgi, "method": "POST", "path": path, "headers": [], "query_string": b""}
+    with pytest.raises(ClientDisconnect):
+        await build_asgi(service)(scope, receive, send_nothing)
 
     assert service.streams[0].closed
 
