@@ -1,0 +1,69 @@
+"""Remote models as operators declare them: mistakes are named, secrets have no place in a file."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from deployments.settings import PolicySettings
+from deployments.settings.files import SettingsError
+from deployments.settings.remotes import RemoteSpec
+
+GOOD = {"base_url": "https://api.example.com/v1", "model": "x"}
+
+
+def test_a_remote_model_needs_an_address_and_a_name() -> None:
+    spec = RemoteSpec.model_validate(GOOD)
+
+    assert (spec.base_url, spec.model, spec.prefill, spec.api_key_env) == (GOOD["base_url"], "x", "assistant", None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("base_url", "api.example.com/v1"),
+        ("base_url", "ftp://api.example.com"),
+        ("base_url", "https://"),
+        ("base_url", "https://user:secret@api.example.com/v1"),
+        ("base_url", "https://api.example.com/v1?key=secret"),
+        ("base_url", "https://api.example.com:99999999/v1"),
+        ("api_key_env", "sk-not a variable"),
+        ("headers", {"Authorization": "Bearer secret"}),
+        ("headers", {"x-team": "a\nb"}),
+        ("header_env", {"x-key": "not a variable"}),
+        ("prefill", "maybe"),
+        ("max_answer_bytes", 0),
+        ("api_key", "sk-123"),
+    ],
+)
+def test_a_mistake_in_a_remote_model_is_named(field: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=field):
+        RemoteSpec.model_validate({**GOOD, field: value})
+
+
+def test_a_header_is_given_once() -> None:
+    with pytest.raises(ValidationError, match="twice"):
+        RemoteSpec.model_validate({**GOOD, "headers": {"X-Key": "a"}, "header_env": {"x-key": "KEY"}})
+
+
+@pytest.mark.parametrize(
+    ("policy", "named"),
+    [
+        ({"backup_model": "nobody"}, "backup_model"),
+        ({"remotes": {"a": {**GOOD, "fallbacks": ["a"]}}}, "a"),
+        ({"models": {"a": {"fallbacks": ["a"]}}}, "a"),
+        ({"remotes": {"a": GOOD}, "models": {"a": {"fallbacks": ["b"]}}}, "models.a"),
+        ({"remotes": {"Not A Name": GOOD}}, "remotes"),
+    ],
+)
+def test_names_that_do_not_fit_together_are_named(policy: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        PolicySettings().with_overrides(policy, {})
+
+
+def test_fallbacks_are_those_of_the_remote_or_of_the_model() -> None:
+    policy = PolicySettings().with_overrides(
+        {"remotes": {"a": {**GOOD, "fallbacks": ["b"]}}, "models": {"c": {"fallbacks": ["a", "d"]}}}, {}
+    )
+
+    assert (policy.fallbacks_of("a"), policy.fallbacks_of("c"), policy.fallbacks_of("x")) == (("b",), ("a", "d"), ())
