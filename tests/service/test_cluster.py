@@ -14,6 +14,7 @@ import pytest
 from ray import serve
 
 from deployments.app import build_model
+from tests.service.models import WORDS
 from tests.service.service import BIN, Service, eventually
 
 LONG = {"text": "Tell me a very long story about the sea.", "max_tokens": 1500, "timeout": 60}
@@ -34,6 +35,16 @@ def test_a_ray_job_gets_the_same_answer_through_the_handle() -> None:
 
     assert (answer["served_by"], answer["degraded"]) == ("backup", True)
     assert answer["attempts"][0]["reason"] == "ValueError: this model is broken"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_ray_job_gets_a_stream_through_the_handle() -> None:
+    handle = serve.get_app_handle("neverblank").options(stream=True)
+
+    *pieces, answer = list(handle.infer_stream.remote({"text": "Hello"}, "narrator"))
+
+    assert "".join(piece["text"] for piece in pieces) == answer["result"] == "".join(WORDS)
+    assert answer["served_by"] == "primary"
 
 
 @pytest.mark.usefixtures("cluster")

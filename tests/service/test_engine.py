@@ -10,6 +10,7 @@ import ray
 
 from deployments import InferenceEngine
 from deployments.policy.problem import InvalidRequestError
+from tests.service.models import WORDS
 from tests.service.service import ROOT
 
 
@@ -87,3 +88,36 @@ def test_a_plain_script_gets_its_answers_with_nothing_started_before_it() -> Non
     first, second = [line for line in script.stdout.splitlines() if " - " in line]
     assert first.startswith("backup - ")
     assert second.startswith("primary - ")
+
+
+async def test_a_stream_gives_its_pieces_and_the_whole_answer(engine: InferenceEngine) -> None:
+    *pieces, answer = [item async for item in engine.stream_inference({"text": "Hello"}, "narrator")]
+
+    assert len(pieces) > 10
+    assert answer["result"] == "".join(piece["text"] for piece in pieces) == "".join(WORDS)
+    assert (answer["served_by"], answer["degraded"]) == ("primary", False)
+
+
+async def test_a_stream_that_breaks_is_carried_on_by_the_backup(engine: InferenceEngine) -> None:
+    request = {"text": "Hello", "fault": "raise", "max_tokens": 6}
+
+    *pieces, answer = [item async for item in engine.stream_inference(request, "narrator")]
+
+    assert {piece["served_by"] for piece in pieces} == {"primary", "backup"}
+    assert answer["result"] == "".join(piece["text"] for piece in pieces)
+
+
+async def test_a_bad_request_for_a_stream_is_explained_and_never_raised(engine: InferenceEngine) -> None:
+    (explained,) = [item async for item in engine.stream_inference({"text": 5})]
+
+    assert explained["error"]["field"] == "text"
+
+
+async def test_a_stream_answers_when_the_router_cannot_be_reached() -> None:
+    engine = InferenceEngine(config="no/such/serve_config.yaml")
+    engine._handle = object()
+
+    piece, answer = [item async for item in engine.stream_inference({"text": "Hello"})]
+
+    assert piece["text"] == answer["result"]
+    assert answer["served_by"] == "last_resort"
