@@ -50,7 +50,9 @@ def test_the_default_is_reachable_from_this_machine_only() -> None:
     assert read("configs/portable.yaml")["http_options"]["host"] == "127.0.0.1"
 
 
-def test_serve_cuts_no_request_before_its_longest_deadline() -> None:
-    longest = load(PolicySettings, "configs/policy.yaml").max_timeout_seconds
+def test_serve_cuts_no_request_before_its_longest_deadline_and_stream() -> None:
+    policy = load(PolicySettings, "configs/policy.yaml")
+    streams = policy.streams
+    longest = policy.max_timeout_seconds + streams.max_seconds + streams.stall_seconds + streams.continue_seconds
 
     assert all(read(name)["http_options"]["request_timeout_s"] > longest for name in CONFIGS)
