@@ -31,8 +31,9 @@ class AdmissionPolicy:
         initial_limit: where a limit starts, within these.
         tolerance: how many times its unloaded latency a model may take.
         reserved_share: of the backup's limit, kept for requests whose own model has failed; 0 to 1.
-        backup_patience_s: the backup is not full before it takes this many seconds, whatever it takes unloaded: those
-            who are sent to it have nobody else, and would rather wait a little.
+        patience_s: no model is full before it takes this many seconds, whatever it takes unloaded: what takes
+            milliseconds may take several times as long before anybody is better off elsewhere.
+        backup_patience_s: the same for the backup: those who are sent to it have nobody else, and would rather wait.
 
     Raises:
         ValueError: a number that makes no sense, by its name.
@@ -40,16 +41,17 @@ class AdmissionPolicy:
 
     min_limit: int = 2
     max_limit: int = 512
-    initial_limit: int = 16
+    initial_limit: int = 32
     tolerance: float = 2.0
     reserved_share: float = 0.5
+    patience_s: float = 0.25
     backup_patience_s: float = 5.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_limit <= self.max_limit:
             raise ValueError("min_limit is at least 1, max_limit at least min_limit")
-        if self.tolerance < 1 or not 0 <= self.reserved_share <= 1 or self.backup_patience_s < 0:
-            raise ValueError("tolerance is at least 1, reserved_share from 0 to 1, backup_patience_s not negative")
+        if self.tolerance < 1 or not 0 <= self.reserved_share <= 1 or min(self.patience_s, self.backup_patience_s) < 0:
+            raise ValueError("tolerance is at least 1, reserved_share from 0 to 1, patience not negative")
 
 
 @dataclass(slots=True)

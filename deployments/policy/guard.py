@@ -230,7 +230,8 @@ class Guard:
         return _Known(Limit(self._policy.admission, self._patience_s(model)))
 
     def _patience_s(self, model: str) -> float:
-        return self._policy.admission.backup_patience_s if model == self._local_backup.model else 0.0
+        admission = self._policy.admission
+        return admission.backup_patience_s if model == self._local_backup.model else admission.patience_s
 
     def _ask_breaker(
         self, candidate: Candidate, known: _Known, now: float

@@ -138,6 +138,7 @@ class PolicySettings(Settings):
                 min_limit=admission.min_limit,
                 max_limit=admission.max_limit,
                 tolerance=admission.tolerance,
+                patience_s=admission.patience_seconds,
                 reserved_share=admission.backup_reserved_share,
             ),
             retry_share=self.retries.budget_share,

@@ -73,6 +73,9 @@ class AdmissionSettings(Settings):
     tolerance: float = Field(
         2.0, ge=1, le=100, description="A model that takes this many times its unloaded latency is full."
     )
+    patience_seconds: Seconds = Field(
+        0.25, description="No model is full before it takes so long, whatever it takes unloaded."
+    )
     backup_reserved_share: Share = Field(
         0.5, description="Of the backup's limit, kept for requests whose own model has failed."
     )
