@@ -35,6 +35,7 @@ def test_events_are_the_same_however_their_bytes_are_cut(datas: list[str], end: 
         (b": comment\n\ndata: a\n\n", ["a"]),
         (b"event: x\nid: 7\ndata: a\n\n", ["a"]),
         (b"data: a\ndata: b\n\n", ["a\nb"]),
+        (b"data: a\r\ndata: b\r\n\r\n", ["a\nb"]),
         (b"data:a\n\n", ["a"]),
         (b"data:  a\n\n", [" a"]),
         (b"data: a", ["a"]),
