@@ -21,9 +21,11 @@ from deployments.calls import (
     ServeCaller,
     ServeCluster,
 )
+from deployments.formats.credentials import credentials
 from deployments.model import ModelReplica
 from deployments.router import Router
 from deployments.settings import (
+    FileSpec,
     PolicySettings,
     ServingSpec,
     load,
@@ -127,7 +129,8 @@ def replica_options(spec: ServingSpec, cluster_gpus: float) -> dict[str, Any]:
         cluster_gpus: GPUs the cluster has; `device: auto` takes one only where there are any, as a replica
             that asks for what no node has waits for ever.
     """
-    actor: dict[str, Any] = {"num_cpus": spec.num_cpus, "runtime_env": {"env_vars": _NO_QUEUE}}
+    withheld = dict.fromkeys(credentials(os.environ), "") if isinstance(spec, FileSpec) else {}
+    actor: dict[str, Any] = {"num_cpus": spec.num_cpus, "runtime_env": {"env_vars": {**_NO_QUEUE, **withheld}}}
     if spec.device == "cuda" or (spec.device == "auto" and cluster_gpus > 0):
         actor["num_gpus"] = spec.num_gpus
     return {

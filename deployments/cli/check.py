@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deployments.settings import (
     BackupSpec,
+    FileSpec,
     HuggingFaceSpec,
     PolicySettings,
     PythonSpec,
@@ -134,6 +135,8 @@ def _tried(plan: Any) -> Iterator[Planned | SettingsError]:
 
 def _plan(spec: Any) -> Planned | None:
     match spec:
+        case FileSpec():
+            return Planned(spec.id, spec.format, spec.path, spec.device, _replicas(spec))  # type: ignore[attr-defined]
         case PythonSpec():
             return Planned(spec.id, spec.format, spec.target, spec.device, _replicas(spec))
         case HuggingFaceSpec() | BackupSpec():

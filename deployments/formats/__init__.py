@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Protocol
 
+from deployments.formats.credentials import forget
 from deployments.policy.outcome import Outcome, StreamItem
 from deployments.request import InferenceRequest
-from deployments.settings import HuggingFaceSpec, ModelSpec, PythonSpec
+from deployments.settings import HuggingFaceSpec, ModelSpec, PickleSpec, PythonSpec, PyTorchSpec
 
 
 class ServedModel(Protocol):
@@ -47,3 +48,13 @@ def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
             from deployments.formats.huggingface import HuggingFaceModel
 
             return HuggingFaceModel.load(spec, cache, name=spec.id)
+        case PickleSpec():
+            from deployments.formats.pickled import load_pickle
+
+            forget()
+            return load_pickle(spec)
+        case PyTorchSpec():
+            from deployments.formats.pytorch import load_pytorch
+
+            forget()
+            return load_pytorch(spec)

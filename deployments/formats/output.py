@@ -12,7 +12,8 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 def judge_output(result: Any) -> Outcome:
     """Judge what a model returned, in the form in which the caller will get it.
 
-    Arrays, tensors and sets become lists, dataclasses objects, NaN and infinity null (JSON has neither).
+    Arrays, tensors and sets become lists, dataclasses and pydantic models objects, pandas frames lists of objects, NaN
+    and infinity null (JSON has neither).
     What has no JSON form at all is a failure of the model.
     """
     judged = judge(result)  # before NaN becomes null: the reason names what the model really returned
@@ -27,6 +28,12 @@ def judge_output(result: Any) -> Outcome:
 
 
 def _default(value: Any) -> Any:
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):  # a pandas frame: a list of its rows
+        return value.to_dict("records")
+    if hasattr(value, "isoformat"):  # a moment of pandas'
+        return value.isoformat()
+    if hasattr(value, "model_dump"):  # a pydantic model
+        return value.model_dump(mode="json")
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, (set, frozenset, tuple)):

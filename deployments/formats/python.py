@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
 
-import orjson
-
+from deployments.formats.calling import in_one_piece
 from deployments.formats.output import judge_output
 from deployments.formats.user_loop import UserLoop
 from deployments.generation.pipe import Pipe
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
+from deployments.policy.outcome import Failed, Finished, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings import PythonSpec
 
@@ -70,7 +69,7 @@ class PythonModel:
             yield Refused("a class of its owner's cannot carry on with a text")
             return
         if self._stream is None:
-            for item in _as_stream(await self.infer(request, budget_s)):
+            for item in in_one_piece(await self.infer(request, budget_s)):
                 yield item
             return
         call = functools.partial(self._stream, dict(request.inputs))
@@ -114,11 +113,3 @@ class PythonModel:
     def describe(self) -> dict[str, Any]:
         """Its class, for `/status`."""
         return {"format": "python", "target": self._target}
-
-
-def _as_stream(outcome: Outcome) -> list[StreamItem]:
-    """What `infer` returned, in one piece."""
-    if isinstance(outcome, Answered):
-        result = outcome.result
-        return [result if isinstance(result, str) else orjson.dumps(result).decode(), Finished(usage=outcome.usage)]
-    return [outcome if isinstance(outcome, (Blank, Failed)) else Failed(outcome.reason)]

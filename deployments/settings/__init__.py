@@ -4,8 +4,10 @@
 weights come from, `files` reads them from YAML and turns every error into one that names file and key.
 """
 
+from deployments.settings.artefacts import FileSpec, PickleSpec, PyTorchSpec, TensorSpec
 from deployments.settings.files import SettingsError, load, parse, resolve, root
 from deployments.settings.policy import PolicySettings
+from deployments.settings.serving import Replicas, ServingSpec
 from deployments.settings.sources import HubSource, PathSource, Source, WheelSource
 from deployments.settings.specs import (
     BackupSpec,
@@ -13,8 +15,6 @@ from deployments.settings.specs import (
     HuggingFaceSpec,
     ModelSpec,
     PythonSpec,
-    Replicas,
-    ServingSpec,
     TextModelSpec,
     WeightLimit,
     load_backup,
@@ -23,17 +23,21 @@ from deployments.settings.specs import (
 
 __all__ = [
     "BackupSpec",
+    "FileSpec",
     "GenerationDefaults",
     "HubSource",
     "HuggingFaceSpec",
     "ModelSpec",
     "PathSource",
+    "PickleSpec",
     "PolicySettings",
+    "PyTorchSpec",
     "PythonSpec",
     "Replicas",
     "ServingSpec",
     "SettingsError",
     "Source",
+    "TensorSpec",
     "TextModelSpec",
     "WeightLimit",
     "WheelSource",

@@ -12,7 +12,7 @@ ROOT_VARIABLE = "NEVERBLANK_ROOT"
 T = TypeVar("T")
 
 _TAG_ERRORS = frozenset({"union_tag_not_found", "union_tag_invalid"})
-_TAGS = {"'format'": "'huggingface', 'python'", "'kind'": "'hub', 'wheel', 'path'"}
+_TAGS = {"'format'": "'huggingface', 'python', 'pickle', 'pytorch'", "'kind'": "'hub', 'wheel', 'path'"}
 
 
 class SettingsError(ValueError):

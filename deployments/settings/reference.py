@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from deployments.settings.artefacts import PickleSpec, PyTorchSpec
 from deployments.settings.policy import PolicySettings
 from deployments.settings.remotes import RemoteSpec
 from deployments.settings.sources import HubSource, PathSource, WheelSource
@@ -26,6 +27,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Backup (`configs/backup.yaml`)", BackupSpec),
     ("Model of `format: huggingface` (`configs/models/<id>.yaml`)", HuggingFaceSpec),
     ("Model of `format: python` (`configs/models/<id>.yaml`)", PythonSpec),
+    ("Model of `format: pickle` (`configs/models/<id>.yaml`)", PickleSpec),
+    ("Model of `format: pytorch` (`configs/models/<id>.yaml`)", PyTorchSpec),
     ("Source of `kind: hub`", HubSource),
     ("Source of `kind: wheel`", WheelSource),
     ("Source of `kind: path`", PathSource),

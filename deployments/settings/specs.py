@@ -4,10 +4,12 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
+from deployments.settings.artefacts import FileSpec, PickleSpec, PyTorchSpec, Target
 from deployments.settings.base import ModelId, Seconds, Settings, Text
 from deployments.settings.files import SettingsError, load
+from deployments.settings.serving import Replicas, ServingSpec
 from deployments.settings.sources import Source
 
 SIZE_VARIABLE = "MAX_MODEL_SIZE_MB"
@@ -24,7 +26,7 @@ class WeightLimit(Settings):
         return self.max_megabytes * 1_000_000
 
     @classmethod
-    def of(cls, spec: "TextModelSpec", environment: Mapping[str, str] = os.environ) -> "WeightLimit":
+    def of(cls, spec: "TextModelSpec | FileSpec", environment: Mapping[str, str] = os.environ) -> "WeightLimit":
         """The limit that holds for `spec`: `MAX_MODEL_SIZE_MB` where it is set, else the spec's own."""
         text = environment.get(SIZE_VARIABLE)
         if text is None:
@@ -32,43 +34,6 @@ class WeightLimit(Settings):
         if not text.isdecimal() or int(text) < 1:
             raise SettingsError("environment", SIZE_VARIABLE, f"is {text!r}", "a whole number of megabytes, 1 or more")
         return cls(max_megabytes=int(text))
-
-
-class Replicas(Settings):
-    """How many processes serve it: `min` always, up to `max` under load."""
-
-    min: int = Field(1, ge=1, description="Replicas that always run.")
-    max: int = Field(1, ge=1, description="Replicas under load.")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.max < self.min:
-            raise ValueError(f"max: {self.max} is below min ({self.min}); accepted: at least that")
-        return self
-
-
-class ServingSpec(Settings):
-    """How a model is served, whatever its format."""
-
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="`auto` takes a GPU when the cluster has one, else the CPU."
-    )
-    num_gpus: float = Field(1.0, gt=0, description="GPUs a replica takes where it takes any; fractions share one.")
-    num_cpus: float = Field(0.2, ge=0, description="CPUs a replica reserves for placement; not a limit.")
-    replicas: Replicas = Replicas()
-    max_ongoing_requests: int = Field(8, ge=1, description="Requests one replica works on at a time.")
-    max_queued_requests: int = Field(
-        32, ge=0, description="Requests a router keeps waiting for it; beyond, the next tier answers."
-    )
-    load_timeout_seconds: Seconds = Field(1800.0, description="A load that takes longer counts as failed.")
-
-    @model_validator(mode="after")
-    def _whole_gpus(self) -> Self:
-        if self.num_gpus > 1 and self.num_gpus != int(self.num_gpus):
-            raise ValueError(
-                f"num_gpus: {self.num_gpus:g} is not possible; accepted: a fraction below 1, or a whole number"
-            )
-        return self
 
 
 class GenerationDefaults(Settings):
@@ -123,13 +88,11 @@ class PythonSpec(ServingSpec):
 
     format: Literal["python"]
     id: ModelId = Field(description="The model's name, and its Serve application's.")
-    target: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] = Field(
-        description="`module:Class`, importable on every node."
-    )
+    target: Target = Field(description="`module:Class`, importable on every node.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of its constructor.")
 
 
-ModelSpec = Annotated[HuggingFaceSpec | PythonSpec, Field(discriminator="format")]
+ModelSpec = Annotated[HuggingFaceSpec | PythonSpec | PickleSpec | PyTorchSpec, Field(discriminator="format")]
 
 
 class BackupSpec(TextModelSpec):

@@ -1,17 +1,22 @@
 """One real service for all tests of this folder: the project's own config, and models that fail on demand."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 import yaml
 
+from tests.formats import artefacts
+from tests.formats.artefacts import reveal
 from tests.service.service import ROOT, Service, Upstream
 from tests.upstream.faulty import SCENARIOS
 
 SPECS = "tests/service/configs"
 FAULTY = ("faulty", "narrator", "firehose", "blocking", "slow", "broken", "missing", "invalid")
+SECRET_VARIABLE, SECRET = "CONFTEST_API_KEY", "hunter2"
 AGAIN = "-again"
 """Behind the name of a remote model: the same upstream once more, as the fallback of the first."""
 
@@ -25,7 +30,30 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="session")
-def service(upstream: Upstream) -> Iterator[Service]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Models that are files, made here, and their specs: the folder is one of the service's model roots."""
+    folder = tmp_path_factory.mktemp("models")
+    evil = artefacts.Evil(folder / "mark")
+    pickles = {"sklearn": artefacts.classifier(), "evil": evil, "unpinned": artefacts.classifier(), "reveal": reveal}
+    specs: dict[str, dict[str, Any]] = {}
+    for name, value in pickles.items():
+        file = artefacts.pickled(folder, value, f"{name}.pkl")
+        specs[name] = {"format": "pickle", "path": str(file), "sha256": artefacts.digest(file)}
+    del specs["unpinned"]["sha256"]
+    specs["reveal"] |= {"method": "call", "allow_unsafe_imports": True}
+    program = artefacts.exported(folder)
+    specs["torch"] = {"format": "pytorch", "kind": "exported", "path": str(program), "device": "cpu"}
+    specs["torch"] |= {"sha256": artefacts.digest(program), "inputs": [{"shape": [None, 3]}]}
+    for name, spec in specs.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "num_cpus": 0.05, **spec}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEVERBLANK_MODELS", f"{ROOT}{os.pathsep}{folder}")
+        patch.setenv(SECRET_VARIABLE, SECRET)
+        yield {name: folder / f"{name}.yaml" for name in specs}
+
+
+@pytest.fixture(scope="session")
+def service(upstream: Upstream, files: dict[str, Path]) -> Iterator[Service]:
     """The service of `serve_config.yaml`, with the models of tests/service/models.py beside smollm2.
 
     Each scenario of the upstream is a remote model; `<scenario>-again` is a second one, for chains in which both fail.
@@ -34,6 +62,8 @@ def service(upstream: Upstream) -> Iterator[Service]:
     model = config["applications"][1]
     for name in FAULTY:
         config["applications"].append(model | {"name": name, "args": {"spec": f"{SPECS}/{name}.yaml"}})
+    for name, spec in files.items():
+        config["applications"].append(model | {"name": name, "args": {"spec": str(spec)}})
     remotes = {
         name: {"base_url": upstream.url, "model": scenario, "max_answer_bytes": 1 << 20, "fallbacks": fallbacks}
         for scenario in SCENARIOS

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 import torch
+from pydantic import BaseModel
 
 from deployments.formats.output import judge_output
 from deployments.policy.outcome import Answered, Blank, Failed
@@ -17,6 +19,11 @@ from deployments.policy.outcome import Answered, Blank, Failed
 class Label:
     name: str
     score: float
+
+
+class Weather(BaseModel):
+    place: str
+    degrees: float
 
 
 @pytest.mark.parametrize(
@@ -33,13 +40,21 @@ class Label:
         ({1: "one"}, {"1": "one"}),
         (Label("cat", 0.5), {"name": "cat", "score": 0.5}),
         ([1.0, float("nan"), float("inf")], [1.0, None, None]),
+        (pd.DataFrame({"a": [1, 2], "b": ["x", None]}), [{"a": 1, "b": "x"}, {"a": 2, "b": None}]),
+        (pd.Series([1, 2]), [1, 2]),
+        (pd.Timestamp("2026-01-02"), "2026-01-02T00:00:00"),
+        (Weather(place="here", degrees=20.5), {"place": "here", "degrees": 20.5}),
+        ([np.int64(3), np.bool_(True), np.str_("x")], [3, True, "x"]),
+        (np.array([1.0, np.nan]), [1.0, None]),
     ],
 )
 def test_a_result_is_given_as_its_json(returned: Any, result: Any) -> None:
     assert judge_output(returned) == Answered(result)
 
 
-@pytest.mark.parametrize("returned", [None, "", np.array([]), torch.full((2,), torch.nan), UserString(" "), [{}]])
+@pytest.mark.parametrize(
+    "returned", [None, "", np.array([]), torch.full((2,), torch.nan), UserString(" "), [{}], pd.DataFrame()]
+)
 def test_a_result_with_nothing_in_it_is_blank(returned: Any) -> None:
     assert isinstance(judge_output(returned), Blank)
 

@@ -1,0 +1,49 @@
+"""What models have in common that answer as a whole, by a call that blocks."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+
+from deployments.formats.output import judge_output
+from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
+from deployments.request import InferenceRequest
+
+Facts = Mapping[str, Any]
+
+
+class CalledModel:
+    """Answers with what `call(inputs)` returns, each in a thread; a stream in one piece."""
+
+    def __init__(self, call: Callable[[Facts], Any], facts: Facts, threads: int) -> None:
+        """Answer with `call`; `facts` are told in `/status`."""
+        self._call = call
+        self._facts = facts
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="infer")
+
+    async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - it cannot be stopped
+        """Answer; what the model raises is raised."""
+        loop = asyncio.get_running_loop()
+        return judge_output(await loop.run_in_executor(self._threads, self._call, dict(request.inputs)))
+
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
+        """The same in one piece."""
+        if request.prefix:
+            yield Refused("it is no language model, and cannot carry on with a text")
+            return
+        for item in in_one_piece(await self.infer(request, budget_s)):
+            yield item
+
+    def describe(self) -> dict[str, Any]:
+        """For `/status`."""
+        return dict(self._facts)
+
+
+def in_one_piece(outcome: Outcome) -> list[StreamItem]:
+    """An answer that is there as a whole, as a stream."""
+    if isinstance(outcome, Answered):
+        result = outcome.result
+        return [result if isinstance(result, str) else orjson.dumps(result).decode(), Finished(usage=outcome.usage)]
+    return [outcome if isinstance(outcome, (Blank, Failed)) else Failed(outcome.reason)]

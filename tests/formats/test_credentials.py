@@ -1,0 +1,55 @@
+"""Code in somebody else's model file finds no credentials in its process."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.app import replica_options
+from deployments.formats import load_model
+from deployments.formats.credentials import credentials, forget
+from deployments.settings import FileSpec, PickleSpec, ServingSpec
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """Put back as it was."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+ENVIRONMENT = {
+    "OPENAI_API_KEY": "x", "AWS_SECRET_ACCESS_KEY": "x", "HF_TOKEN": "x", "DB_PASSWORD": "x", "DATABASE_URL": "x",
+    "GITHUB_TOKEN": "x", "PATH": "/bin", "RAY_AUTH_TOKEN": "x", "HOME": "/", "KEYBOARD": "us", "MONKEY": "x",
+}  # fmt: skip
+
+
+def test_credentials_are_known_by_their_names() -> None:
+    assert set(ENVIRONMENT) - set(credentials(ENVIRONMENT)) == {"PATH", "RAY_AUTH_TOKEN", "HOME", "KEYBOARD", "MONKEY"}
+
+
+def test_a_replica_forgets_credentials_before_it_loads_somebody_elses_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_API_KEY", "hunter2")
+
+    with pytest.raises(FileNotFoundError):
+        load_model(PickleSpec(format="pickle", id="m", path=str(tmp_path / "gone")), tmp_path)
+
+    assert "MY_API_KEY" not in os.environ
+    environment = dict(ENVIRONMENT)
+    forget(environment)
+    assert "PATH" in environment
+
+
+def test_replicas_of_files_are_started_without_credentials_and_others_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_API_KEY", "hunter2")
+
+    def variables(spec: ServingSpec) -> dict[str, str]:
+        return dict(replica_options(spec, 0)["ray_actor_options"]["runtime_env"]["env_vars"])
+
+    assert variables(FileSpec(id="m", path="x"))["MY_API_KEY"] == ""
+    assert "MY_API_KEY" not in variables(ServingSpec())

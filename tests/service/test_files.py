@@ -1,0 +1,71 @@
+"""Models that are files, on the real service: the artefact's own answers, and the backup's for what is not loaded."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from ray import serve
+
+from tests.formats.artefacts import ROWS, Linear, classifier
+from tests.service.conftest import SECRET, SECRET_VARIABLE
+from tests.service.service import Service, eventually
+
+
+def state(service: Service, model: str) -> str:
+    states = {facts["id"]: facts["state"] for facts in service.http.get("/v1/models").json()["data"]}
+    return str(states.get(model))
+
+
+def test_a_pickled_pipeline_answers_over_http_and_through_the_handle(service: Service, cluster: None) -> None:
+    service.wait_ready("sklearn")
+    expected = classifier().predict(ROWS).tolist()
+
+    answer, _ = service.ask({"input": ROWS}, "sklearn")
+    by_handle = serve.get_app_handle("neverblank").infer.remote({"input": ROWS}, "sklearn").result()
+
+    assert (answer["result"], answer["served_by"]) == (expected, "primary")
+    assert by_handle["result"] == expected
+
+
+def test_an_exported_program_answers_over_http(service: Service) -> None:
+    service.wait_ready("torch")
+
+    answer, _ = service.ask({"input": [[1.0, 2.0, 3.0]]}, "torch")
+
+    assert answer["result"] == Linear()(torch.tensor([[1.0, 2.0, 3.0]])).tolist()
+
+
+@pytest.mark.parametrize(("model", "given"), [("sklearn", [["x"]]), ("torch", [[1.0]]), ("torch", "text")])
+def test_what_a_model_cannot_read_is_answered_by_the_backup_which_says_so(
+    service: Service, model: str, given: object
+) -> None:
+    service.wait_ready(model)
+
+    answer, _ = service.ask({"input": given, "max_tokens": 4}, model)
+
+    assert (answer["served_by"], answer["degraded"], answer["attempts"][0]["outcome"]) == ("backup", True, "failed")
+    assert answer["result"].strip()
+
+
+@pytest.mark.parametrize(("model", "why"), [("evil", "fickling calls it malicious"), ("unpinned", "pin it: sha256:")])
+def test_what_is_not_to_be_loaded_is_answered_by_the_backup_with_the_reason(
+    service: Service, files: dict[str, Path], model: str, why: str
+) -> None:
+    eventually(lambda: state(service, model) == "failed", 60, every_s=0.5)
+
+    answer, _ = service.ask({"input": ROWS, "max_tokens": 4}, model)
+
+    assert answer["served_by"] == "backup"
+    assert why in answer["attempts"][0]["reason"]
+    assert not (files[model].parent / "mark").exists()
+
+
+def test_code_in_a_models_file_finds_no_credentials(service: Service) -> None:
+    service.wait_ready("reveal")
+
+    answer, _ = service.ask({"input": [SECRET_VARIABLE, "HOME"]}, "reveal")
+
+    secret, home = answer["result"]
+    assert secret == ["", f"{SECRET_VARIABLE}="]
+    assert home[0]
+    assert SECRET not in str(answer)
