@@ -44,6 +44,10 @@ def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
             from deployments.formats.python import PythonModel
 
             return PythonModel.load(spec)
+        case HuggingFaceSpec() if spec.task != "text-generation":
+            from deployments.formats.tasks import load_task
+
+            return load_task(spec, cache)
         case HuggingFaceSpec():
             from deployments.formats.huggingface import HuggingFaceModel
 

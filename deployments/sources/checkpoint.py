@@ -42,7 +42,7 @@ class LoadedModel:
     """A model in memory, on the CPU, in evaluation mode.
 
     Attributes:
-        model: transformers' causal language model.
+        model: transformers' model, of the class for its task.
         tokenizer: its tokenizer.
         name: the model's name.
         origin: the source it came from, first or last, as `label` says it.
@@ -88,18 +88,32 @@ def dtype_name(model: Any) -> str:
     return str(model.dtype).removeprefix("torch.")
 
 
-def read(checkpoint: Checkpoint, dtype: str) -> LoadedModel:
+AUTO_CLASSES = {
+    "text-generation": "AutoModelForCausalLM",
+    "text-classification": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
+    "fill-mask": "AutoModelForMaskedLM",
+    "question-answering": "AutoModelForQuestionAnswering",
+    "feature-extraction": "AutoModel",
+    "text2text-generation": "AutoModelForSeq2SeqLM",
+}
+"""The class of transformers that reads the weights for each task."""
+
+
+def read(checkpoint: Checkpoint, dtype: str, task: str = "text-generation") -> LoadedModel:
     """Read a checkpoint into memory.
 
     Args:
         checkpoint: the files.
         dtype: `bfloat16`, `float16`, `float32`; `auto` keeps the weights' own (bfloat16 for a GGUF file, whose
             quantised weights have none).
+        task: one of `AUTO_CLASSES`.
 
     Raises:
         SourceError: transformers cannot make a model of them.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    import transformers
+    from transformers import AutoTokenizer, GgufConfig
 
     local: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     weights: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
@@ -110,7 +124,8 @@ def read(checkpoint: Checkpoint, dtype: str) -> LoadedModel:
         weights["quantization_config"] = GgufConfig(dequantize=True)
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, **local)
-        model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, **local, **weights)
+        auto_class: Any = getattr(transformers, AUTO_CLASSES[task])
+        model = auto_class.from_pretrained(checkpoint.folder, **local, **weights)
     except Exception as error:
         raise SourceError(f"cannot be read: {said_by(error)}") from error
     return LoadedModel(

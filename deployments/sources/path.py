@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from deployments.settings.files import resolve
 from deployments.settings.sources import PathSource
+from deployments.sources.artefacts import ArtefactError, locate
 from deployments.sources.checkpoint import Checkpoint, label, weight_size
 from deployments.sources.errors import SourceError, refuse_over
 
@@ -17,15 +17,17 @@ def find(source: PathSource, limit: int) -> Checkpoint:
 
     Raises:
         ModelTooLargeError: the weights are over the limit.
-        SourceError: the folder is missing, or holds no such weights.
+        SourceError: the folder is missing, outside the model roots, or holds no such weights.
     """
-    folder = resolve(source.path)
     try:
+        folder = locate(source.path)
         ggufs = sorted(file for file in folder.iterdir() if file.suffix == ".gguf")
         size = weight_size(folder)
         gguf = None if size or len(ggufs) != 1 else ggufs[0]
         if gguf is not None:
             size = gguf.stat().st_size
+    except ArtefactError as error:
+        raise SourceError(str(error)) from error
     except OSError as error:
         raise SourceError(f"the folder cannot be read: {error.strerror}") from error
     if not size:

@@ -9,7 +9,7 @@ import pytest
 import ray
 import yaml
 
-from tests.formats import artefacts
+from tests.formats import artefacts, bert
 from tests.formats.artefacts import reveal
 from tests.service.service import ROOT, Service, Upstream
 from tests.upstream.faulty import SCENARIOS
@@ -44,6 +44,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     program = artefacts.exported(folder)
     specs["torch"] = {"format": "pytorch", "kind": "exported", "path": str(program), "device": "cpu"}
     specs["torch"] |= {"sha256": artefacts.digest(program), "inputs": [{"shape": [None, 3]}]}
+    weights = bert.folder(folder / "classifier", "text-classification")
+    specs["bert"] = {"format": "huggingface", "task": "text-classification", "device": "cpu", "threads": 1}
+    specs["bert"] |= {"sources": [{"kind": "path", "path": str(weights)}]}
     for name, spec in specs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "num_cpus": 0.05, **spec}))
     with pytest.MonkeyPatch.context() as patch:

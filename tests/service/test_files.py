@@ -1,5 +1,6 @@
 """Models that are files, on the real service: the artefact's own answers, and the backup's for what is not loaded."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,18 @@ def test_an_exported_program_answers_over_http(service: Service) -> None:
     answer, _ = service.ask({"input": [[1.0, 2.0, 3.0]]}, "torch")
 
     assert answer["result"] == Linear()(torch.tensor([[1.0, 2.0, 3.0]])).tolist()
+
+
+def test_a_classifier_answers_over_http_and_by_openais_api_in_json(service: Service) -> None:
+    service.wait_ready("bert")
+
+    answer, _ = service.ask({"text": "the cat sat"}, "bert")
+    chat = {"model": "bert", "messages": [{"role": "user", "content": "the cat sat"}]}
+    completion = service.http.post("/v1/chat/completions", json=chat).json()
+
+    assert {score["label"] for score in answer["result"]} == {"calm", "loud"}
+    assert completion["model"] == "bert"
+    assert json.loads(completion["choices"][0]["message"]["content"]) == answer["result"]
 
 
 @pytest.mark.parametrize(("model", "given"), [("sklearn", [["x"]]), ("torch", [[1.0]]), ("torch", "text")])

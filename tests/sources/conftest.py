@@ -1,5 +1,6 @@
 """What the tests of sources share: a tiny model, a hub that has it, and a cache of its own for every test."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,12 @@ def spec(*sources: dict[str, Any], **settings: Any) -> HuggingFaceSpec:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model in transformers' format; not to be changed."""
     return tiny.folder(tmp_path_factory.mktemp("made") / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def _models_here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models may be below the test's own folder, and where the shared one is."""
+    monkeypatch.setenv("NEVERBLANK_MODELS", f"{tmp_path}{os.pathsep}{made}")
 
 
 @pytest.fixture

@@ -65,3 +65,13 @@ def test_a_folder_may_hold_one_gguf_file_instead(folder: Path, cache: Path) -> N
     assert loaded.dtype == "float32"
     shutil.copy(alone / "tiny.gguf", alone / "another.gguf")
     assert "it has 2 of the latter" in _refused(alone, cache)
+
+
+def test_a_folder_that_leaves_the_model_roots_is_refused(folder: Path, cache: Path, tmp_path: Path) -> None:
+    roots = tmp_path / "models"
+    outside = shutil.move(folder, tmp_path / "elsewhere")
+    roots.joinpath("link").symlink_to(outside)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEVERBLANK_MODELS", str(roots))
+
+        assert "leaves the model roots" in _refused(roots / "link", cache)

@@ -1,0 +1,139 @@
+"""Models in transformers' format that do something else than write: one function a task.
+
+    text-classification     every label with its score, best first
+    token-classification    the entities found, with their places
+    fill-mask               the likeliest words for the mask
+    question-answering      the span of `context` that answers, with its score and place
+    feature-extraction      one vector, the mean over the tokens, of length 1
+    text2text-generation    a text; a summary is one, too
+
+transformers 5 has pipelines for the first three; for the others they were taken out, so its auto classes are used.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import pipeline
+
+from deployments import telemetry
+from deployments.formats.calling import CalledModel
+from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.request import extract_text
+from deployments.settings import HuggingFaceSpec
+from deployments.sources import acquire
+from deployments.sources.checkpoint import LoadedModel
+
+Call = Callable[[Mapping[str, Any]], Any]
+
+
+def load_task(spec: HuggingFaceSpec, cache: Path) -> CalledModel:
+    """Load the model of `spec`, whose task is not text generation.
+
+    Raises:
+        sources.NoSourceError: no source has its weights.
+        RuntimeError: a GPU is demanded and there is none.
+    """
+    machine = Machine.here()
+    device = choose_device(spec.device, machine)
+    if spec.threads:
+        torch.set_num_threads(spec.threads)
+    dtype = choose_dtype(spec.dtype, device, machine)
+    loaded = acquire(spec, cache, dtype, events=telemetry.SourceEvents())
+    loaded.model.to(device)
+    call = _TASKS[spec.task](loaded, spec)
+    facts = {"format": "huggingface", "task": spec.task, "weights": loaded.name, "device": device}
+    return CalledModel(call, facts, spec.concurrency)
+
+
+def _classifying(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
+    run: Any = pipeline("text-classification", model=loaded.model, tokenizer=loaded.tokenizer, top_k=None)
+    return lambda inputs: run([extract_text(inputs)])[0]
+
+
+def _tagging(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
+    run: Any = pipeline(
+        "token-classification", model=loaded.model, tokenizer=loaded.tokenizer, aggregation_strategy="simple"
+    )
+    return lambda inputs: run(extract_text(inputs))
+
+
+def _filling(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
+    run: Any = pipeline("fill-mask", model=loaded.model, tokenizer=loaded.tokenizer)
+    return lambda inputs: run(extract_text(inputs))
+
+
+def _embedding(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
+    def call(inputs: Mapping[str, Any]) -> Any:
+        encoded = _encoded(loaded, extract_text(inputs))
+        with torch.inference_mode():
+            hidden = loaded.model(**encoded).last_hidden_state
+        mask = encoded["attention_mask"].unsqueeze(-1)
+        mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+        return torch.nn.functional.normalize(mean, dim=-1)[0].float()
+
+    return call
+
+
+def _answering(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
+    def call(inputs: Mapping[str, Any]) -> Any:
+        question, context = _question(inputs)
+        encoded = _encoded(loaded, question, context)
+        offsets, sides = encoded.pop("offset_mapping")[0], encoded.encodings[0].sequence_ids
+        with torch.inference_mode():
+            output = loaded.model(**encoded)
+        inside = torch.tensor([side == 1 for side in sides], device=output.start_logits.device)
+        begins = output.start_logits[0].masked_fill(~inside, -torch.inf).softmax(-1)
+        ends = output.end_logits[0].masked_fill(~inside, -torch.inf).softmax(-1)
+        # The likeliest pair whose end is not before its beginning.
+        joint = torch.triu(begins.unsqueeze(1) * ends.unsqueeze(0))
+        first, last = divmod(int(joint.argmax()), len(sides))
+        start, end = int(offsets[first][0]), int(offsets[last][1])
+        return {"answer": context[start:end], "score": float(joint.max()), "start": start, "end": end}
+
+    return call
+
+
+def _rewriting(loaded: LoadedModel, spec: HuggingFaceSpec) -> Call:
+    def call(inputs: Mapping[str, Any]) -> Any:
+        limits = spec.generation
+        wanted = inputs.get("max_tokens") or limits.max_tokens
+        encoded = _encoded(loaded, extract_text(inputs))
+        with torch.inference_mode():
+            written = loaded.model.generate(**encoded, max_new_tokens=min(wanted, limits.max_tokens_limit))
+        return str(loaded.tokenizer.decode(written[0], skip_special_tokens=True)).strip()
+
+    return call
+
+
+_TASKS: Mapping[str, Callable[[LoadedModel, HuggingFaceSpec], Call]] = {
+    "text-classification": _classifying,
+    "token-classification": _tagging,
+    "fill-mask": _filling,
+    "question-answering": _answering,
+    "feature-extraction": _embedding,
+    "text2text-generation": _rewriting,
+}
+
+
+def _encoded(loaded: LoadedModel, *texts: str) -> Any:
+    with_places = {"return_offsets_mapping": True} if len(texts) > 1 else {}
+    encoded = loaded.tokenizer(
+        *texts, return_tensors="pt", truncation="only_second" if len(texts) > 1 else True, **with_places
+    )
+    return encoded.to(loaded.model.device)
+
+
+def _question(inputs: Mapping[str, Any]) -> tuple[str, str]:
+    """The question and the text it is about, from `input` or from the request itself.
+
+    Raises:
+        TypeError: one of them is missing, or is no text.
+    """
+    value = inputs.get("input")
+    given: Mapping[str, Any] = value if isinstance(value, Mapping) else inputs
+    question, context = given.get("question", given.get("query")), given.get("context")
+    if not isinstance(question, str) or not isinstance(context, str):
+        raise TypeError('input: accepted: {"question": <text>, "context": <text>}')
+    return question, context

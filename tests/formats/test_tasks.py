@@ -1,0 +1,108 @@
+"""The tasks of transformers' models beside text generation: the answers of the model itself, in plain JSON."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from deployments.formats import load_model
+from deployments.policy.outcome import Answered
+from deployments.request.native import from_python
+from deployments.settings import HuggingFaceSpec
+from tests.formats import bert
+from tests.unit.test_request import LIMITS
+
+TEXT = "the cat sat in paris"
+
+
+@pytest.fixture(autouse=True)
+def _models_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models may be below the test's own folder."""
+    monkeypatch.setenv("NEVERBLANK_MODELS", str(tmp_path))
+
+
+def spec(folder: Path, task: str) -> HuggingFaceSpec:
+    source = {"kind": "path", "path": str(folder)}
+    fields = {"format": "huggingface", "id": "m", "task": task, "sources": [source], "dtype": "float32"}
+    return HuggingFaceSpec.model_validate({**fields, "device": "cpu"})
+
+
+async def answer(folder: Path, task: str, **body: Any) -> Any:
+    model = load_model(spec(bert.folder(folder, task), task), folder)
+    outcome = await model.infer(from_python(body, LIMITS), 10.0)
+    assert isinstance(outcome, Answered), outcome
+    return outcome.result
+
+
+def encoded(*texts: str) -> Any:
+    return bert.tokenizer()(*texts, return_tensors="pt")
+
+
+async def test_a_text_is_classified_with_every_labels_score_best_first(tmp_path: Path) -> None:
+    scores = await answer(tmp_path, "text-classification", text=TEXT)
+
+    with torch.inference_mode():
+        logits = bert.direct(tmp_path, "text-classification")(**encoded(TEXT)).logits[0]
+    expected = dict(zip(bert.LABELS["text-classification"], logits.softmax(-1).tolist(), strict=True))
+    assert {score["label"]: score["score"] for score in scores} == pytest.approx(expected)
+    assert scores[0]["score"] >= scores[1]["score"]
+
+
+async def test_words_are_classified_with_their_places(tmp_path: Path) -> None:
+    found = await answer(tmp_path, "token-classification", text=TEXT)
+
+    assert all(TEXT[entity["start"] : entity["end"]] == entity["word"] for entity in found)
+    assert {entity["entity_group"] for entity in found} <= {"PLACE"}
+
+
+async def test_a_mask_is_filled_with_the_likeliest_words(tmp_path: Path) -> None:
+    filled = await answer(tmp_path, "fill-mask", text="the [MASK] sat")
+
+    with torch.inference_mode():
+        logits = bert.direct(tmp_path, "fill-mask")(**encoded("the [MASK] sat")).logits[0, 2]
+    assert filled[0]["token"] == int(logits.argmax())
+
+
+@pytest.mark.parametrize("shape", ["input", "body"])
+async def test_a_question_is_answered_with_a_span_of_its_context(tmp_path: Path, shape: str) -> None:
+    asked = {"question": "who is here", "context": TEXT}
+    body = {"input": asked} if shape == "input" else {"query": asked["question"], "context": TEXT}
+
+    found = await answer(tmp_path, "question-answering", **body)
+
+    assert found["answer"] == TEXT[found["start"] : found["end"]]
+    assert found["answer"].strip()
+    assert 0 < found["score"] <= 1
+
+
+async def test_an_embedding_is_the_mean_over_the_tokens_of_length_one(tmp_path: Path) -> None:
+    vector = await answer(tmp_path, "feature-extraction", text=TEXT)
+
+    with torch.inference_mode():
+        mean = bert.direct(tmp_path, "feature-extraction")(**encoded(TEXT)).last_hidden_state[0].mean(0)
+    assert vector == pytest.approx((mean / mean.norm()).tolist(), abs=1e-5)
+
+
+async def test_a_text_is_written_anew(tmp_path: Path) -> None:
+    written = await answer(tmp_path, "text2text-generation", text=TEXT, max_tokens=5)
+
+    given = encoded(TEXT)
+    given.pop("token_type_ids", None)
+    tokens = bert.direct(tmp_path, "text2text-generation").generate(**given, max_new_tokens=5)
+    assert written == bert.tokenizer().decode(tokens[0], skip_special_tokens=True).strip()
+
+
+async def test_a_question_without_its_context_is_named(tmp_path: Path) -> None:
+    model = load_model(spec(bert.folder(tmp_path, "question-answering"), "question-answering"), tmp_path)
+
+    with pytest.raises(TypeError, match=r'accepted: \{"question"'):
+        await model.infer(from_python({"query": "who is here"}, LIMITS), 10.0)
+
+
+def test_a_model_of_another_task_leaves_no_snapshot(tmp_path: Path) -> None:
+    task = "feature-extraction"
+
+    load_model(spec(bert.folder(tmp_path / "model", task), task), tmp_path / "cache")
+
+    assert not list(tmp_path.rglob("*.pkl"))
