@@ -1,12 +1,14 @@
 """`neverblank deploy`: bring the running service to what a Serve config says.
 
 Serve compares `args`, not the files they name: a spec that was edited in place would go unnoticed. So each
-application is submitted with the digest of its files, and exactly those whose files have changed restart.
+application is submitted with the digest of its files, and exactly those whose files have changed restart. `serve run`
+knows no digests: the first deployment after it restarts each application once.
 """
 
 import copy
 import hashlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +26,9 @@ Address = Annotated[
     str, typer.Option(help="The cluster's dashboard.", envvar="RAY_DASHBOARD_ADDRESS", show_envvar=True)
 ]
 Patience = Annotated[float, typer.Option(help="Seconds to wait for the applications.")]
+
+Arguments = Mapping[str, Mapping[str, Any]]
+"""The `args` of applications by their names."""
 
 _FILES = ("spec", "policy", "backup")
 _SETTLED = {"RUNNING", "DEPLOY_FAILED", "UNHEALTHY", "NOT_STARTED"}
@@ -46,21 +51,21 @@ def deploy(
     require_valid(config)
     submitted = with_digests(yaml.safe_load(resolve(str(config)).read_text(encoding="utf-8")))
     client = _client(address)
-    before = {name: facts["last_deployed_time_s"] for name, facts in _applications(client).items()}
+    before = arguments_of(_applications(client))
     try:
         client.deploy_applications(submitted)
     except RuntimeError as error:
         raise DeployError(f"the cluster refuses {config}: {error}") from error
-    names = [application["name"] for application in submitted["applications"]]
+    wanted = {application["name"]: application["args"] for application in submitted["applications"]}
     end = time.monotonic() + wait
     with Live(console=_errors, auto_refresh=False) as live:
         while True:
             states = _applications(client)
-            live.update(_render(names, states, before), refresh=True)
-            if _settled(names, states) or time.monotonic() > end:
+            live.update(_render(wanted, states, before), refresh=True)
+            if _settled(wanted, states) or time.monotonic() > end:
                 break
             time.sleep(0.5)
-    if any(states.get(name, {}).get("status") != "RUNNING" for name in names):
+    if any(states.get(name, {}).get("status") != "RUNNING" for name in wanted):
         raise typer.Exit(1)
 
 
@@ -102,25 +107,34 @@ def _applications(client: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _settled(names: list[str], states: dict[str, dict[str, Any]]) -> bool:
-    return all(states.get(name, {}).get("status") in _SETTLED for name in names) and not states.keys() - set(names)
+def arguments_of(applications: Mapping[str, Mapping[str, Any]]) -> Arguments:
+    """The `args` that running applications were deployed with, by their names."""
+    return {name: (facts.get("deployed_app_config") or {}).get("args") or {} for name, facts in applications.items()}
 
 
-def _render(names: list[str], states: dict[str, dict[str, Any]], before: dict[str, float]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("application", "", "status", "why"):
-        table.add_column(column)
-    for name in sorted({*names, *states}):
-        facts = states.get(name, {})
-        status = facts.get("status", "SUBMITTED")
-        message = facts.get("message", "").strip().splitlines()
-        table.add_row(name, _change(name, facts, before, names), status, message[-1] if message else "")
-    return table
+def change(name: str, wanted: Arguments, before: Arguments) -> str:
+    """What a deployment does to an application: `new`, `changed`, `unchanged` or `removed`.
 
-
-def _change(name: str, facts: dict[str, Any], before: dict[str, float], names: list[str]) -> str:
-    if name not in names:
+    Serve restarts an application if its `args` have changed.
+    """
+    if name not in wanted:
         return "removed"
     if name not in before:
         return "new"
-    return "unchanged" if facts.get("last_deployed_time_s") == before[name] else "changed"
+    return "unchanged" if wanted[name] == before[name] else "changed"
+
+
+def _settled(wanted: Arguments, states: Mapping[str, Mapping[str, Any]]) -> bool:
+    return all(states.get(name, {}).get("status") in _SETTLED for name in wanted) and not states.keys() - wanted.keys()
+
+
+def _render(wanted: Arguments, states: Mapping[str, Mapping[str, Any]], before: Arguments) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("application", "", "status", "why"):
+        table.add_column(column)
+    for name in sorted({*wanted, *states}):
+        facts = states.get(name, {})
+        status = facts.get("status", "SUBMITTED")
+        message = facts.get("message", "").strip().splitlines()
+        table.add_row(name, change(name, wanted, before), status, message[-1] if message else "")
+    return table
