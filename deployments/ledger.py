@@ -54,7 +54,7 @@ class Ledger:
 
 
 class Entry:
-    """One request in the book; a context manager for as long as it is in flight."""
+    """One request in the book."""
 
     def __init__(self, ledger: Ledger, request_id: str, asked: str, started: float, content: str) -> None:
         """Open an entry.

@@ -190,8 +190,7 @@ class Router:
 
     def describe_models(self) -> dict[str, Any]:
         """All models and the backup, in the form of OpenAI's list."""
-        states = {name: entry.state for name, entry in self._directory.models.items()}
-        states |= dict.fromkeys(self._policy.remotes, "ready") | {self._backup_name: self._directory.backup.state}
+        states = self._model_states() | {self._backup_name: self._directory.backup.state}
         data = [
             {"id": name, "object": "model", "created": 0, "owned_by": "neverblank", "state": state}
             for name, state in sorted(states.items())
@@ -199,10 +198,9 @@ class Router:
         return {"object": "list", "data": data}
 
     def readiness(self) -> dict[str, bool]:
-        """Primary: some model is ready, or a remote one is declared. The last resort needs nothing."""
-        ready = any(entry.state == "ready" for entry in self._directory.models.values())
+        """Primary: some model is ready; a remote one is, if its variables are set. The last resort needs nothing."""
         return {
-            Tier.PRIMARY.value: ready or bool(self._policy.remotes),
+            Tier.PRIMARY.value: "ready" in self._model_states().values(),
             Tier.BACKUP.value: self._directory.backup.state == "ready",
             Tier.LAST_RESORT.value: True,
         }
@@ -226,6 +224,10 @@ class Router:
             await self._directory.watch(lambda: self._policy.discovery_seconds)
         finally:
             await self._upstreams.aclose()
+
+    def _model_states(self) -> dict[str, str]:
+        remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
+        return {name: entry.state for name, entry in self._directory.models.items()} | remotes
 
     def _take_over(self, policy: PolicySettings) -> None:
         self._policy = policy

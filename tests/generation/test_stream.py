@@ -1,7 +1,6 @@
 """Streaming generation: the same text as at once, stopped by its reader, its sampling its own."""
 
 import asyncio
-import time
 from contextlib import aclosing
 
 import pytest
@@ -73,19 +72,6 @@ async def test_a_reader_that_closes_the_stream_stops_the_work(tiny: Transformers
             return
         await asyncio.sleep(0.05)
     pytest.fail("it is still generating")
-
-
-async def test_a_reader_that_does_not_read_holds_the_work_up(tiny: TransformersGenerator) -> None:
-    async with aclosing(tiny.stream(HELLO, greedy(120))) as items:
-        await anext(items)
-        before = time.process_time()
-        await asyncio.sleep(1.0)
-
-        assert tiny.describe()["active"] == 1
-        assert time.process_time() - before < 0.9
-        rest = [item async for item in items]
-
-    assert isinstance(rest[-1], Generation)
 
 
 def sampled(seed: int | None, **more: object) -> Sampling:

@@ -130,7 +130,7 @@ class Service:
 
     def __init__(self, config: Mapping[str, Any], folder: Path = ROOT) -> None:
         """Start it in `folder`: `config` is a Serve config, whose ports are replaced by free ones."""
-        self.port, self.dashboard = free_port(), free_port()
+        self.port = free_port()
         # Short: Ray puts socket files below it, whose paths may not exceed 107 characters.
         self.session = Path(tempfile.mkdtemp(prefix="nb-", dir="/tmp"))
         self._log = (self.session / "serve.log").open("w+")

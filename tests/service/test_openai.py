@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from langchain_core.messages import AIMessageChunk
@@ -267,4 +266,4 @@ def test_the_pages_that_describe_the_api_are_there(service: Service) -> None:
 
     assert document["openapi"].startswith("3.1")
     assert "text/html" in page.headers["content-type"]
-    assert httpx.URL("/openapi.json").path.lstrip("/") in page.text
+    assert "openapi.json" in page.text

@@ -16,7 +16,6 @@ from tests.service.service import Service, eventually
 from tests.soak.load import Client, Got
 
 KILLS = 100
-SAID = "".join(WORDS)
 
 
 def test_every_stream_ends_complete_while_its_replica_is_killed_a_hundred_times(start: Callable[..., Service]) -> None:

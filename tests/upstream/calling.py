@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from deployments.policy.outcome import Finished, Outcome, StreamItem
+from deployments.policy.outcome import Outcome, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import Upstream
@@ -47,7 +47,3 @@ async def stream(
         read = [item async for item in items]
     assert all(isinstance(item, str) for item in read[:-1]), "there is one end, and nothing behind it"
     return "".join(str(item) for item in read[:-1]), read[-1]
-
-
-def finished(reason: str = "stop") -> Finished:
-    return Finished(reason)
