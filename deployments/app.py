@@ -1,14 +1,13 @@
-"""Builds the Serve applications: the only place that knows deployment options.
+"""Builds the Serve applications.
 
 deployments.app:build         application "neverblank": Router and Backup
 deployments.app:build_model   one application a model; its name is the model's id
+deployments.app:build_pool    one application for many small models that share its replicas
 """
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ray
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
@@ -17,46 +16,32 @@ from deployments.backup import BackupReplica
 from deployments.calls import (
     BACKUP_DEPLOYMENT,
     MODEL_DEPLOYMENT,
+    POOL_DEPLOYMENT,
     ROUTER_DEPLOYMENT,
     ServeCaller,
     ServeCluster,
 )
-from deployments.formats.credentials import credentials
+from deployments.formats import ServedModel
 from deployments.model import ModelReplica
+from deployments.options import HEALTH, model_options
+from deployments.pool import Load, PoolReplica
 from deployments.router import Router
 from deployments.settings import (
     FileSpec,
+    ModelSpec,
     PolicySettings,
-    ServingSpec,
+    SettingsError,
+    digest,
     load,
     load_backup,
     load_model,
+    load_pool,
     parse,
-    resolve,
 )
-from deployments.settings.base import Settings, Text
+from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments
+from deployments.settings.files import cache_folder
 
 APPLICATION = "neverblank"
-
-_NO_QUEUE = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0"}
-"""For replicas: between a thread of Serve's and the replica's loop is a queue without bounds, in which a stream that
-nobody reads would pile up. What computes or may block has threads of our own: `generation`, `formats.user_loop`."""
-
-
-class AppArguments(Settings):
-    """The `args` of the application `neverblank`."""
-
-    policy: Text = "configs/policy.yaml"
-    backup: Text = "configs/backup.yaml"
-    routers: int = 2
-    digest: str = ""
-
-
-class ModelArguments(Settings):
-    """The `args` of a model's application. `digest` changes when the spec does: Serve compares `args` only."""
-
-    spec: Text
-    digest: str = ""
 
 
 class RouterDeployment(Router):
@@ -72,6 +57,22 @@ class RouterDeployment(Router):
         return self.asgi
 
 
+class PoolDeployment(PoolReplica):
+    """A pool whose models are kept by Serve's multiplexing."""
+
+    def __init__(self, specs: Sequence[ModelSpec], cache: str, models_per_replica: int) -> None:
+        """Hold up to `models_per_replica` models; for the others see `PoolReplica`."""
+
+        def keep(load: Load) -> Load:
+            async def get(name: str) -> ServedModel:
+                return await load(name)
+
+            kept: Load = serve.multiplexed(get, max_num_models_per_replica=models_per_replica)
+            return kept
+
+        super().__init__(specs, cache, keep=keep, asked=serve.get_multiplexed_model_id)
+
+
 def build(args: Mapping[str, Any]) -> Application:
     """The router and the backup.
 
@@ -82,12 +83,8 @@ def build(args: Mapping[str, Any]) -> Application:
     policy: PolicySettings = load(PolicySettings, arguments.policy)
     backup = load_backup(arguments.backup)
     # Autoscaled on its own and never below one replica: the backup must be there before it is needed.
-    bound = serve.deployment(
-        BackupReplica,
-        name=BACKUP_DEPLOYMENT,
-        autoscaling_config=autoscaling(backup),
-        **replica_options(backup, _cluster_gpus()),
-    ).bind(backup, cache_folder())
+    options = model_options(backup, digest(*arguments.files), untrusted=False)
+    bound = serve.deployment(BackupReplica, name=BACKUP_DEPLOYMENT, **options).bind(backup, cache_folder())
     router = serve.deployment(
         serve.ingress()(RouterDeployment),
         name=ROUTER_DEPLOYMENT,
@@ -95,9 +92,9 @@ def build(args: Mapping[str, Any]) -> Application:
         # The router refuses by its own rules; Serve's default of 5 would refuse long before.
         max_ongoing_requests=4096,
         ray_actor_options={"num_cpus": 0.1},
-        health_check_period_s=2,
-        health_check_timeout_s=10,
+        max_surge_percent=100,
         graceful_shutdown_timeout_s=20,
+        **HEALTH,
     )
     return router.bind(bound, backup.name, policy)
 
@@ -110,56 +107,22 @@ def build_model(args: Mapping[str, Any]) -> Application:
     """
     arguments = parse(ModelArguments, args, "serve_config: model: args")
     spec = load_model(arguments.spec)
-    replicas = (
-        {"num_replicas": spec.replicas.min}
-        if spec.replicas.min == spec.replicas.max
-        else {"autoscaling_config": autoscaling(spec)}
-    )
-    deployment = serve.deployment(
-        ModelReplica, name=MODEL_DEPLOYMENT, **replicas, **replica_options(spec, _cluster_gpus())
-    )
-    return deployment.bind(spec, cache_folder())
+    if spec.multiplexed:
+        accepted = "false, or its file in a pool's (deployments.app:build_pool)"
+        raise SettingsError(arguments.spec, "multiplexed", "is true in an application of its own", accepted)
+    options = model_options(spec, digest(*arguments.files), untrusted=isinstance(spec, FileSpec))
+    return serve.deployment(ModelReplica, name=MODEL_DEPLOYMENT, **options).bind(spec, cache_folder())
 
 
-def replica_options(spec: ServingSpec, cluster_gpus: float) -> dict[str, Any]:
-    """Serve's options for the replicas of `spec`.
+def build_pool(args: Mapping[str, Any]) -> Application:
+    """Many small models in shared replicas. One untrusted file among them costs them all their credentials.
 
-    Args:
-        spec: what is served.
-        cluster_gpus: GPUs the cluster has; `device: auto` takes one only where there are any, as a replica
-            that asks for what no node has waits for ever.
+    Raises:
+        SettingsError: the arguments, the pool's file or one of the specs are not valid.
     """
-    withheld = dict.fromkeys(credentials(os.environ), "") if isinstance(spec, FileSpec) else {}
-    actor: dict[str, Any] = {"num_cpus": spec.num_cpus, "runtime_env": {"env_vars": {**_NO_QUEUE, **withheld}}}
-    if spec.device == "cuda" or (spec.device == "auto" and cluster_gpus > 0):
-        actor["num_gpus"] = spec.num_gpus
-    return {
-        "ray_actor_options": actor,
-        "max_ongoing_requests": spec.max_ongoing_requests,
-        "max_queued_requests": spec.max_queued_requests,
-        "health_check_period_s": 2,
-        "health_check_timeout_s": 10,
-        "graceful_shutdown_timeout_s": 10,
-    }
-
-
-def autoscaling(spec: ServingSpec) -> dict[str, Any]:
-    """Serve's autoscaling settings between `replicas.min` and `replicas.max`."""
-    return {
-        "min_replicas": spec.replicas.min,
-        "max_replicas": spec.replicas.max,
-        "target_ongoing_requests": max(1, spec.max_ongoing_requests // 2),
-        "upscale_delay_s": 2,
-        "downscale_delay_s": 60,
-        "metrics_interval_s": 1,
-        "look_back_period_s": 5,
-    }
-
-
-def cache_folder() -> str:
-    """The cache's absolute path: `NEVERBLANK_CACHE`, else `cache/` below the project's root."""
-    return os.environ.get("NEVERBLANK_CACHE") or str(resolve("cache"))
-
-
-def _cluster_gpus() -> float:
-    return float(ray.cluster_resources().get("GPU", 0)) if ray.is_initialized() else 0.0
+    arguments = parse(PoolArguments, args, "serve_config: pool: args")
+    pool, specs = load_pool(arguments.pool)
+    options = model_options(pool, digest(*arguments.files), untrusted=any(isinstance(spec, FileSpec) for spec in specs))
+    return serve.deployment(PoolDeployment, name=POOL_DEPLOYMENT, **options).bind(
+        specs, cache_folder(), pool.models_per_replica
+    )

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from deployments.formats import ServedModel
-from deployments.model import Replica
+from deployments.model import SingleReplica
 from deployments.settings import BackupSpec
 
 
-class BackupReplica(Replica):
+class BackupReplica(SingleReplica):
     """Answers any request: one for a model that is no language model is read by `InferenceRequest.text`."""
 
     def __init__(self, spec: BackupSpec, cache: str) -> None:

@@ -12,7 +12,7 @@ the replica working. Ray is imported here, in `telemetry` and in the top layer, 
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -23,6 +23,7 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from deployments import telemetry
+from deployments.loading import LoadFailedError
 from deployments.policy.outcome import (
     Answered,
     Blank,
@@ -38,6 +39,7 @@ from deployments.policy.outcome import (
 from deployments.request import InferenceRequest
 
 MODEL_DEPLOYMENT = "Model"
+POOL_DEPLOYMENT = "Pool"
 BACKUP_DEPLOYMENT = "Backup"
 ROUTER_DEPLOYMENT = "Router"
 
@@ -50,12 +52,17 @@ class ServeCaller:
 
     def __init__(self, handle: DeploymentHandle, name: str) -> None:
         self._name = name
+        self._handle = handle
         # `handle.method` builds a new handle at each access: keep it. Requests and outcomes are importable classes,
         # so the plain pickler will do; cloudpickle, the default, has to look for what is not.
         plain = handle.options(request_serialization="pickle", response_serialization="pickle")
         self._infer = plain.infer
         self._describe = plain.describe
         self._stream = plain.options(stream=True).stream
+
+    def member(self, name: str) -> "ServeCaller":
+        """Reaches the model `name` of the pool that this reaches."""
+        return ServeCaller(self._handle.options(multiplexed_model_id=name), name)
 
     async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Have one replica answer `request`; see the module's table for what can come back."""
@@ -140,6 +147,7 @@ class Application:
         starting: replicas that do not yet.
         deployed_at: changes with every deployment.
         built: it has a deployment that can be called; one that failed to build has none.
+        pool: it serves several models.
     """
 
     name: str
@@ -149,6 +157,16 @@ class Application:
     starting: int
     deployed_at: float
     built: bool = True
+    pool: bool = False
+
+    def serving_as(self, earlier: "Application") -> "Application":
+        """This one's status, and the replicas of an `earlier` look."""
+        return replace(self, running=earlier.running, starting=earlier.starting, built=earlier.built, pool=earlier.pool)
+
+    @property
+    def idle(self) -> bool:
+        """Scaled to zero: it is well, and has and starts no replica."""
+        return self.status == "RUNNING" and not self.running and not self.starting
 
 
 class ServeCluster:
@@ -165,15 +183,17 @@ class ServeCluster:
         status = await asyncio.to_thread(serve.status)
         found = {}
         for name, overview in status.applications.items():
-            deployment = BACKUP_DEPLOYMENT if name == self._own else MODEL_DEPLOYMENT
+            kinds = (BACKUP_DEPLOYMENT,) if name == self._own else (MODEL_DEPLOYMENT, POOL_DEPLOYMENT)
+            kind = next((kind for kind in kinds if kind in overview.deployments), "")
             # An application that failed to build has no deployments: it was meant to be a model.
-            if deployment in overview.deployments or not overview.deployments:
-                found[name] = _application(name, overview, overview.deployments.get(deployment))
+            if kind or not overview.deployments:
+                found[name] = _application(name, overview, kind)
         return found
 
-    def caller(self, name: str) -> ServeCaller:
-        """How the model `name` is reached."""
-        return ServeCaller(serve.get_deployment_handle(MODEL_DEPLOYMENT, app_name=name), name)
+    def caller(self, application: Application) -> ServeCaller:
+        """How the model or the pool of `application` is reached."""
+        deployment = POOL_DEPLOYMENT if application.pool else MODEL_DEPLOYMENT
+        return ServeCaller(serve.get_deployment_handle(deployment, app_name=application.name), application.name)
 
     @property
     def own_application(self) -> str:
@@ -181,22 +201,28 @@ class ServeCluster:
         return self._own
 
 
-def _application(name: str, overview: Any, deployment: Any) -> Application:
+def _application(name: str, overview: Any, kind: str) -> Application:
+    deployment = overview.deployments.get(kind)
     # Serve gives these as enumerations or as their plain values, depending on the path they took.
     replicas: Mapping[str, int] = {} if deployment is None else deployment.replica_states
-    message = overview.message or ("" if deployment is None else deployment.message)
+    # Of a deployment that failed the application's own message only says that it did.
+    message = (deployment is not None and deployment.message) or overview.message
     return Application(
         name=name,
         status=ApplicationStatus(overview.status).value,
-        message=_last_line(message),
+        message=_told(message),
         running=replicas.get("RUNNING", 0),
         starting=replicas.get("STARTING", 0),
         deployed_at=overview.last_deployed_time_s,
         built=deployment is not None,
+        pool=kind == POOL_DEPLOYMENT,
     )
 
 
-def _last_line(message: str) -> str:
+def _told(message: str) -> str:
     """Serve reports whole tracebacks; their last line names the error."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    return lines[-1].removeprefix(_LOAD_FAILED) if lines else ""
+
+
+_LOAD_FAILED = f"{LoadFailedError.__module__}.{LoadFailedError.__qualname__}: "

@@ -1,10 +1,11 @@
-"""Loading beside serving: a replica that is there at once, and says so while its model is not.
+"""Loading beside serving: a replica that is there at once, and is healthy only with its model.
 
     Loading ──► Ready
-       └──────► LoadFailed      (it stays up and says why: a constructor that raised would be restarted for ever)
+       └──────► LoadFailedError, raised by the health check
 
-Serve counts a replica as running only after its first health check, which waits for the load to end. So a
-new replica takes no requests from its ready siblings while it loads.
+Serve counts a replica as running only after its first health check, which waits for the load to end. So a new replica
+takes no requests from its ready siblings while it loads, and one whose load fails never takes any: Serve ends it, tries
+`app.START_ATTEMPTS` times, and leaves the replicas of the version before it where they are.
 """
 
 import asyncio
@@ -27,6 +28,10 @@ class Described(Protocol):
 
 
 D = TypeVar("D", bound=Described)
+
+
+class LoadFailedError(Exception):
+    """A model could not be loaded. Its text is one line: Serve passes on the last line of what a replica raises."""
 
 
 class BackgroundLoad(Generic[D]):
@@ -55,14 +60,21 @@ class BackgroundLoad(Generic[D]):
             return Refused(f"it could not be loaded: {_reason(error)}")
         return self._future.result()
 
-    async def ended(self) -> None:
-        """Wait until the load has ended, well or badly."""
+    async def ended(self) -> D:
+        """Wait for the model.
+
+        Raises:
+            LoadFailedError: it could not be loaded.
+        """
         waiting = asyncio.wrap_future(self._future)
         # The error is told by `model` and `describe`; asyncio would report it once more, as one nobody looked at.
         waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         await asyncio.wait([waiting], timeout=self._timeout_s)
         if not self._future.done() and self._fail(TimeoutError(f"no model after {self._timeout_s:g} s")):
             await asyncio.wait([waiting])
+        if error := self._future.exception():
+            raise LoadFailedError(_reason(error)) from error
+        return self._future.result()
 
     def describe(self) -> dict[str, Any]:
         """`state`, `reason`, and what the model says of itself."""
@@ -95,4 +107,4 @@ class BackgroundLoad(Generic[D]):
 
 
 def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,6 +1,7 @@
-"""The replica of a model, and what all replicas have in common."""
+"""The replica of one model, and what all replicas have in common."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -14,23 +15,20 @@ from deployments.request import InferenceRequest
 from deployments.settings import ModelSpec
 
 
-class Replica:
-    """Loads one model in the background and answers with it: a plain class, bound to Serve in `app`."""
+class Replica(ABC):
+    """Answers with a model, and turns whatever it does into an outcome: a plain class, bound to Serve in `app`."""
 
-    def __init__(self, name: str, load: Callable[[], ServedModel], timeout_s: float) -> None:
-        """Start to load; this cannot fail, as Serve would only start it again.
+    @abstractmethod
+    async def chosen(self) -> tuple[str, ServedModel | Refused]:
+        """What log lines call the model that is asked, and the model or why it cannot be."""
 
-        Args:
-            name: what log lines call it.
-            load: gives the model; see `BackgroundLoad`.
-            timeout_s: how long that may take.
-        """
-        self._name = name
-        self._load = BackgroundLoad(name, load, timeout_s)
+    @abstractmethod
+    async def describe(self) -> dict[str, Any]:
+        """How it is, for the router."""
 
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Answer `request` within `budget_s` seconds; everything but cancellation is an outcome."""
-        model = self._load.model
+        name, model = await self.chosen()
         if isinstance(model, Refused):
             return model
         try:
@@ -38,12 +36,12 @@ class Replica:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the attempt's outcome
-            telemetry.model_raised(self._name, error)
+            telemetry.model_raised(name, error)
             return Failed(f"{type(error).__name__}: {error}")
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
         """Answer piece by piece; everything but cancellation is the end of the stream."""
-        model = self._load.model
+        name, model = await self.chosen()
         if isinstance(model, Refused):
             yield model
             return
@@ -54,19 +52,38 @@ class Replica:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - a model's own code: its failure ends the stream
-            telemetry.model_raised(self._name, error)
+            telemetry.model_raised(name, error)
             yield Failed(f"{type(error).__name__}: {error}")
+
+
+class SingleReplica(Replica):
+    """Has one model, which it loads in the background."""
+
+    def __init__(self, name: str, load: Callable[[], ServedModel], timeout_s: float) -> None:
+        """Start to load; this cannot fail.
+
+        Args:
+            name: what log lines call it.
+            load: gives the model; see `BackgroundLoad`.
+            timeout_s: how long that may take.
+        """
+        self._name = name
+        self._load = BackgroundLoad(name, load, timeout_s)
+
+    async def chosen(self) -> tuple[str, ServedModel | Refused]:
+        """The one model."""
+        return self._name, self._load.model
 
     async def describe(self) -> dict[str, Any]:
         """How it is, for the router."""
         return self._load.describe()
 
     async def check_health(self) -> None:
-        """Healthy once the load has ended, well or badly: see `loading`."""
+        """Wait for the model. Raises `LoadFailedError`: see `loading`."""
         await self._load.ended()
 
 
-class ModelReplica(Replica):
+class ModelReplica(SingleReplica):
     """Serves the model of one spec."""
 
     def __init__(self, spec: ModelSpec, cache: str) -> None:

@@ -128,6 +128,10 @@ def internal_error(where: str, model: str, error: BaseException) -> None:
 class SourceEvents:
     """The events of `sources`, as log lines."""
 
+    def source_tried(self, source: str) -> None:
+        """A source is asked for the weights."""
+        _log().info("source_tried", source=source)
+
     def snapshot_loaded(self, name: str, seconds: float) -> None:
         """A snapshot was verified and mapped."""
         _log().info("snapshot_loaded", snapshot=name, seconds=round(seconds, 2))

@@ -8,14 +8,29 @@ from typing import Any
 import orjson
 
 from deployments.formats.output import judge_output
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
+from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, StreamItem
 from deployments.request import InferenceRequest
 
 Facts = Mapping[str, Any]
 
 
+class UnreadableInputError(Exception):
+    """What a caller has sent is not what the model takes: the caller's fault, not the model's.
+
+    Attributes:
+        field: of the request.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
 class CalledModel:
-    """Answers with what `call(inputs)` returns, each in a thread; a stream in one piece."""
+    """Answers with what `call(inputs)` returns, each in a thread; a stream in one piece.
+
+    A call that raises `UnreadableInputError` rejects the request.
+    """
 
     def __init__(self, call: Callable[[Facts], Any], facts: Facts, threads: int) -> None:
         """Answer with `call`; `facts` are told in `/status`."""
@@ -29,7 +44,10 @@ class CalledModel:
         if request.messages:  # of a chat it reads the last turn
             inputs["text"] = request.messages[-1]["content"]
         loop = asyncio.get_running_loop()
-        return judge_output(await loop.run_in_executor(self._threads, self._call, inputs))
+        try:
+            return judge_output(await loop.run_in_executor(self._threads, self._call, inputs))
+        except UnreadableInputError as error:
+            return Rejected(str(error), error.field)
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
         """The same in one piece."""
@@ -49,4 +67,4 @@ def in_one_piece(outcome: Outcome) -> list[StreamItem]:
     if isinstance(outcome, Answered):
         result = outcome.result
         return [result if isinstance(result, str) else orjson.dumps(result).decode(), Finished(usage=outcome.usage)]
-    return [outcome if isinstance(outcome, (Blank, Failed)) else Failed(outcome.reason)]
+    return [outcome if isinstance(outcome, (Blank, Failed, Rejected)) else Failed(outcome.reason)]

@@ -4,10 +4,12 @@ A request's `input` is what the object is called with: a list of rows, or of obj
 installed). A text is one row: the object is called with a list of it, and its first result is the answer.
 """
 
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
-from deployments.formats.calling import CalledModel
+from deployments.formats.calling import CalledModel, UnreadableInputError
 from deployments.formats.scan import findings
 from deployments.request import extract_text
 from deployments.settings import PickleSpec
@@ -25,9 +27,8 @@ def load_pickle(spec: PickleSpec) -> CalledModel:
         TypeError: it has nothing to call.
         Exception: whatever its own code raises.
     """
-    is_skops = spec.path.endswith(".skops")
-    with opened(spec, runs_code=not is_skops) as file:
-        loaded = _load_skops(file, spec) if is_skops else _load(file, spec)
+    with opened(spec) as file:
+        loaded = _load_skops(file, spec) if spec.is_skops else _load(file, spec)
     method, call = _callable(loaded, spec)
     facts = {"format": "pickle", "type": type(loaded).__name__, "method": method}
     return CalledModel(lambda inputs: _called(call, inputs), facts, spec.max_ongoing_requests)
@@ -68,6 +69,21 @@ def _callable(loaded: Any, spec: PickleSpec) -> tuple[str, Callable[[Any], Any]]
 
 
 def _called(call: Callable[[Any], Any], inputs: Mapping[str, Any]) -> Any:
+    try:
+        return _answer(call, inputs)
+    except (ValueError, TypeError) as error:
+        if _is_about_the_input(error):
+            raise UnreadableInputError("input", f"input: {error}") from error
+        raise
+
+
+def _is_about_the_input(error: BaseException) -> bool:
+    """scikit-learn has one module that checks what it is given; numbers that are none fail below it, in numpy."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).parts[-3:] == ("sklearn", "utils", "validation.py") for frame in frames)
+
+
+def _answer(call: Callable[[Any], Any], inputs: Mapping[str, Any]) -> Any:
     value = inputs.get("input")
     if value is None or isinstance(value, str):
         return call([extract_text(inputs)])[0]

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from deployments.formats.calling import CalledModel
+from deployments.formats.calling import CalledModel, UnreadableInputError
 from deployments.generation.devices import Machine, choose_device
 from deployments.settings import PyTorchSpec, TensorSpec
 from deployments.sources.artefacts import opened
@@ -34,7 +34,7 @@ def load_pytorch(spec: PyTorchSpec) -> CalledModel:
         Exception: whatever torch raises for what it cannot load.
     """
     device = choose_device(spec.device, Machine.here())
-    with opened(spec, runs_code=spec.kind != "state_dict") as file:
+    with opened(spec) as file:
         module = _LOADERS[spec.kind](file, spec, device)
     facts = {"format": "pytorch", "kind": spec.kind, "device": device}
     return CalledModel(lambda inputs: _called(module, inputs, spec.inputs, device), facts, spec.max_ongoing_requests)
@@ -79,7 +79,7 @@ def _read(inputs: Mapping[str, Any], specs: Sequence[TensorSpec]) -> list[torch.
     """The tensors of a request.
 
     Raises:
-        ValueError: they are not what the spec declares; the message names the tensor and what is accepted.
+        UnreadableInputError: they are not what the spec declares; the message names the tensor and what is accepted.
     """
     value = inputs.get("input")
     given: list[Any]
@@ -87,12 +87,13 @@ def _read(inputs: Mapping[str, Any], specs: Sequence[TensorSpec]) -> list[torch.
         try:
             named = load_tensors(base64.b64decode(encoded, validate=True))
         except (binascii.Error, SafetensorError) as error:
-            raise ValueError(f"input.safetensors: cannot be read ({error}); accepted: base64 safetensors") from error
+            reason = f"input.safetensors: cannot be read ({error}); accepted: base64 safetensors"
+            raise UnreadableInputError("input", reason) from error
         given = [named[name] for name in sorted(named)]
     else:
         given = list(value) if len(specs) > 1 and isinstance(value, list) else [value]
     if len(given) != len(specs):
-        raise ValueError(f"input: holds {len(given)} tensors; accepted: {len(specs)}")
+        raise UnreadableInputError("input", f"input: holds {len(given)} tensors; accepted: {len(specs)}")
     pairs = enumerate(zip(given, specs, strict=True))
     return [_tensor(value, spec, f"input[{place}]") for place, (value, spec) in pairs]
 
@@ -102,13 +103,15 @@ def _tensor(value: Any, spec: TensorSpec, place: str) -> torch.Tensor:
     try:
         tensor = value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=dtype)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{place}: is no tensor ({error}); accepted: nested lists of {spec.dtype}") from error
+        reason = f"{place}: is no tensor ({error}); accepted: nested lists of {spec.dtype}"
+        raise UnreadableInputError("input", reason) from error
     if tensor.dtype != dtype:
-        raise ValueError(f"{place}: is {str(tensor.dtype).removeprefix('torch.')}; accepted: {spec.dtype}")
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise UnreadableInputError("input", f"{place}: is {kind}; accepted: {spec.dtype}")
     shape = list(tensor.shape)
     if spec.shape is not None and not _fits(shape, spec.shape):
         accepted = [size if size is not None else "any" for size in spec.shape]
-        raise ValueError(f"{place}: has the shape {shape}; accepted: {accepted}")
+        raise UnreadableInputError("input", f"{place}: has the shape {shape}; accepted: {accepted}")
     return tensor
 
 

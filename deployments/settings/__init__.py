@@ -5,7 +5,7 @@ weights come from, `files` reads them from YAML and turns every error into one t
 """
 
 from deployments.settings.artefacts import FileSpec, PickleSpec, PyTorchSpec, TensorSpec
-from deployments.settings.files import SettingsError, load, parse, resolve, root
+from deployments.settings.files import SettingsError, digest, load, parse, resolve, root
 from deployments.settings.policy import PolicySettings
 from deployments.settings.serving import Replicas, ServingSpec
 from deployments.settings.sources import HubSource, PathSource, Source, WheelSource
@@ -14,11 +14,13 @@ from deployments.settings.specs import (
     GenerationDefaults,
     HuggingFaceSpec,
     ModelSpec,
+    PoolSpec,
     PythonSpec,
     TextModelSpec,
     WeightLimit,
     load_backup,
     load_model,
+    load_pool,
 )
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "PathSource",
     "PickleSpec",
     "PolicySettings",
+    "PoolSpec",
     "PyTorchSpec",
     "PythonSpec",
     "Replicas",
@@ -41,9 +44,11 @@ __all__ = [
     "TextModelSpec",
     "WeightLimit",
     "WheelSource",
+    "digest",
     "load",
     "load_backup",
     "load_model",
+    "load_pool",
     "parse",
     "resolve",
     "root",

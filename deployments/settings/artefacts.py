@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from deployments.settings.base import ModelId, Settings, Text
-from deployments.settings.serving import ServingSpec
+from deployments.settings.serving import ModelServingSpec
 from deployments.settings.sources import Sha256
 
 Target = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
@@ -14,7 +14,7 @@ Target = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w
 Dtype = Literal["float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
 
 
-class FileSpec(ServingSpec):
+class FileSpec(ModelServingSpec):
     """A model that is one file."""
 
     id: ModelId = Field(description="The model's name, and its Serve application's.")
@@ -23,6 +23,11 @@ class FileSpec(ServingSpec):
         None, description="The file's digest. What can run code when it is loaded is only loaded with it."
     )
     max_model_size_mb: int = Field(1000, ge=1, description="A larger file is refused; `MAX_MODEL_SIZE_MB` overrides.")
+
+    @property
+    def runs_code(self) -> bool:
+        """Loading it can run code that is in it."""
+        raise NotImplementedError
 
 
 class PickleSpec(FileSpec):
@@ -35,6 +40,16 @@ class PickleSpec(FileSpec):
     allow_unsafe_imports: bool = Field(
         False, description="Load it though the scan has found something, or could not read it."
     )
+
+    @property
+    def is_skops(self) -> bool:
+        """It is a skops file, and no pickle."""
+        return self.path.endswith(".skops")
+
+    @property
+    def runs_code(self) -> bool:
+        """A pickle is a program."""
+        return not self.is_skops
 
 
 class TensorSpec(Settings):
@@ -54,6 +69,11 @@ class PyTorchSpec(FileSpec):
     inputs: tuple[TensorSpec, ...] = Field(
         (TensorSpec(),), min_length=1, description="The tensors it takes, in their order."
     )
+
+    @property
+    def runs_code(self) -> bool:
+        """By torch's own documentation, loading either form of program may."""
+        return self.kind != "state_dict"
 
     @model_validator(mode="after")
     def _a_class_for_a_state_dict(self) -> Self:

@@ -1,5 +1,6 @@
 """Reading settings from YAML: every error names the file, the key, what is wrong and what is accepted."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 ROOT_VARIABLE = "NEVERBLANK_ROOT"
+CACHE_VARIABLE = "NEVERBLANK_CACHE"
 T = TypeVar("T")
 
 _TAG_ERRORS = frozenset({"union_tag_not_found", "union_tag_invalid"})
@@ -55,20 +57,41 @@ def resolve(path: str) -> Path:
     return (root() / path).resolve()
 
 
+def cache_folder() -> str:
+    """The cache's absolute path: `NEVERBLANK_CACHE`, else `cache/` below the project's root."""
+    return os.environ.get(CACHE_VARIABLE) or str(resolve("cache"))
+
+
+def digest(*paths: str) -> str:
+    """16 hexadecimal digits that change when one of the files at `paths` does.
+
+    Raises:
+        SettingsError: one of them cannot be read.
+    """
+    whole = hashlib.sha256()
+    for path in paths:
+        whole.update(hashlib.sha256(_read(path)).digest())
+    return whole.hexdigest()[:16]
+
+
 def load(model: Any, path: str) -> Any:
     """Read the YAML file at `path` as `model`, a pydantic model or a union of them.
 
     Raises:
         SettingsError: the file is missing, is not YAML, or does not fit.
     """
-    file = resolve(path)
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(path, "", f"cannot be read: {error.strerror}", f"a file below {root()}") from error
+        data = yaml.safe_load(_read(path).decode("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(path, "", f"is not YAML: {error}", "a YAML mapping") from error
     return parse(model, {} if data is None else data, path)
+
+
+def _read(path: str) -> bytes:
+    try:
+        return resolve(path).read_bytes()
+    except OSError as error:
+        raise SettingsError(path, "", f"cannot be read: {error.strerror}", f"a file below {root()}") from error
 
 
 def parse(model: type[T], data: Any, file: str) -> T:

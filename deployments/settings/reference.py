@@ -16,7 +16,7 @@ from deployments.settings.artefacts import PickleSpec, PyTorchSpec
 from deployments.settings.policy import PolicySettings
 from deployments.settings.remotes import RemoteSpec
 from deployments.settings.sources import HubSource, PathSource, WheelSource
-from deployments.settings.specs import BackupSpec, HuggingFaceSpec, PythonSpec
+from deployments.settings.specs import BackupSpec, HuggingFaceSpec, PoolSpec, PythonSpec
 
 BEGIN = "<!-- configuration: made by deployments/settings/reference.py -->"
 END = "<!-- /configuration -->"
@@ -29,6 +29,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Model of `format: python` (`configs/models/<id>.yaml`)", PythonSpec),
     ("Model of `format: pickle` (`configs/models/<id>.yaml`)", PickleSpec),
     ("Model of `format: pytorch` (`configs/models/<id>.yaml`)", PyTorchSpec),
+    ("Pool of models (`configs/pools/<name>.yaml`)", PoolSpec),
     ("Source of `kind: hub`", HubSource),
     ("Source of `kind: wheel`", WheelSource),
     ("Source of `kind: path`", PathSource),

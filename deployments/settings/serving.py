@@ -10,8 +10,14 @@ from deployments.settings.base import Seconds, Settings
 class Replicas(Settings):
     """How many processes serve it: `min` always, up to `max` under load."""
 
-    min: int = Field(1, ge=1, description="Replicas that always run.")
+    min: int = Field(1, ge=0, description="Replicas that always run; with 0 it ends when idle, and a request wakes it.")
     max: int = Field(1, ge=1, description="Replicas under load.")
+    idle_seconds: Seconds = Field(60.0, description="So long without need for them, those above `min` end.")
+    surge: bool = Field(
+        True,
+        description="A new version loads beside the old one, which serves until then. `false` where a node cannot "
+        "hold both: the old one goes first, and the backup answers meanwhile.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -42,3 +48,30 @@ class ServingSpec(Settings):
                 f"num_gpus: {self.num_gpus:g} is not possible; accepted: a fraction below 1, or a whole number"
             )
         return self
+
+    def require_always_there(self) -> None:
+        """Refuse `replicas.min: 0`.
+
+        Raises:
+            ValueError: it may scale to zero.
+        """
+        if self.replicas.min == 0:
+            raise ValueError("replicas.min: is 0; accepted: 1 or more, as it has to be there before it is needed")
+
+
+class ModelServingSpec(ServingSpec):
+    """How a model that is not the backup is served."""
+
+    multiplexed: bool = Field(
+        False, description="It is one of a pool, and is loaded when it is asked for; see `configs/pools/`."
+    )
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.multiplexed and (own := sorted(_THE_POOLS & self.model_fields_set)):
+            raise ValueError(f"{own[0]}: is the pool's where multiplexed is true; accepted: in the pool's file")
+        return self
+
+
+_THE_POOLS = frozenset({"num_gpus", "num_cpus", "replicas", "max_queued_requests"})
+"""Settings of a whole process: those of a pool hold for all of its models."""

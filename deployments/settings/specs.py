@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from deployments.settings.artefacts import FileSpec, PickleSpec, PyTorchSpec, Target
 from deployments.settings.base import ModelId, Seconds, Settings, Text
 from deployments.settings.files import SettingsError, load
-from deployments.settings.serving import Replicas, ServingSpec
+from deployments.settings.serving import ModelServingSpec, Replicas, ServingSpec
 from deployments.settings.sources import Source
 
 SIZE_VARIABLE = "MAX_MODEL_SIZE_MB"
@@ -75,8 +75,13 @@ class TextModelSpec(ServingSpec):
     hub_timeout_seconds: Seconds = Field(10.0, description="A hub that has not answered by then is given up.")
     generation: GenerationDefaults = GenerationDefaults()
 
+    @property
+    def keeps_snapshot(self) -> bool:
+        """What was loaded is kept in a snapshot."""
+        return self.snapshot
 
-class HuggingFaceSpec(TextModelSpec):
+
+class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
     """`format: huggingface`: text generation and chat, or another task."""
 
     format: Literal["huggingface"]
@@ -91,8 +96,13 @@ class HuggingFaceSpec(TextModelSpec):
         "text2text-generation",
     ] = Field("text-generation", description="What it does. Only text generation is kept in snapshots.")
 
+    @property
+    def keeps_snapshot(self) -> bool:
+        """A snapshot holds a model that writes; those of other tasks are small, and read as they are."""
+        return self.snapshot and self.task == "text-generation"
 
-class PythonSpec(ServingSpec):
+
+class PythonSpec(ModelServingSpec):
     """`format: python`: a class of your own with `infer(inputs)`, sync or async."""
 
     format: Literal["python"]
@@ -113,6 +123,23 @@ class BackupSpec(TextModelSpec):
         "truncate", description="As for models; the backup would rather answer the newest part than nothing."
     )
 
+    @model_validator(mode="after")
+    def _always_there(self) -> Self:
+        self.require_always_there()
+        return self
+
+
+class PoolSpec(ServingSpec):
+    """A pool: many small models that share its replicas."""
+
+    models: tuple[Text, ...] = Field(min_length=1, description="The files of their specs, each `multiplexed: true`.")
+    models_per_replica: int = Field(3, ge=1, description="Models one replica holds; the least recently used goes.")
+
+    @model_validator(mode="after")
+    def _always_there(self) -> Self:
+        self.require_always_there()
+        return self
+
 
 def load_model(path: str) -> ModelSpec:
     """Read a model's spec. Raises `SettingsError` where it does not fit."""
@@ -124,3 +151,17 @@ def load_backup(path: str) -> BackupSpec:
     """Read the backup's spec. Raises `SettingsError` where it does not fit."""
     spec: BackupSpec = load(BackupSpec, path)
     return spec
+
+
+def load_pool(path: str) -> tuple[PoolSpec, tuple[ModelSpec, ...]]:
+    """Read a pool's file and the specs of its models. Raises `SettingsError` where one does not fit."""
+    pool: PoolSpec = load(PoolSpec, path)
+    members: dict[str, ModelSpec] = {}
+    for file in pool.models:
+        spec = load_model(file)
+        if not spec.multiplexed:
+            raise SettingsError(file, "multiplexed", f"is false, and {path} lists it", "true, or an application of it")
+        if spec.id in members:
+            raise SettingsError(file, "id", f"is {spec.id!r}, like another one's in {path}", "an id of its own")
+        members[spec.id] = spec
+    return pool, tuple(members.values())

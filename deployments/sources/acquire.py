@@ -46,8 +46,7 @@ class _Acquisition:
         self._store = SnapshotStore(cache)
         self._failures: list[tuple[str, str]] = []
         self._task = spec.task if isinstance(spec, HuggingFaceSpec) else "text-generation"
-        # A snapshot holds a model that writes; those of other tasks are small, and read as they are.
-        self._snapshot = spec.snapshot and self._task == "text-generation"
+        self._snapshot = spec.keeps_snapshot
 
     def run(self) -> LoadedModel:
         for source in self._spec.sources:
@@ -58,6 +57,7 @@ class _Acquisition:
                     continue
         for source in self._spec.sources:
             if not isinstance(source, PathSource):
+                self._events.source_tried(label(source))
                 try:
                     return self._from(source)
                 except SourceError as error:

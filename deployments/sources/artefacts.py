@@ -25,12 +25,11 @@ class ArtefactError(Exception):
 
 
 @contextmanager
-def opened(spec: FileSpec, *, runs_code: bool) -> Iterator[BinaryIO]:
+def opened(spec: FileSpec) -> Iterator[BinaryIO]:
     """Open the file of `spec`, verified and at its beginning.
 
     Args:
-        spec: which file, its digest and its largest size.
-        runs_code: loading it can run code, so that a digest is demanded.
+        spec: which file, its digest, which is demanded where loading it can run code, and its largest size.
 
     Raises:
         ArtefactError: it is outside the model roots, is not the file that was pinned, or should have been.
@@ -40,7 +39,7 @@ def opened(spec: FileSpec, *, runs_code: bool) -> Iterator[BinaryIO]:
     path = locate(spec.path)
     with path.open("rb") as file:
         refuse_over(WeightLimit.of(spec).max_bytes, os.fstat(file.fileno()).st_size)
-        if spec.sha256 is not None or runs_code:
+        if spec.sha256 is not None or spec.runs_code:
             _verify(spec, hashlib.file_digest(file, "sha256").hexdigest())
             file.seek(0)
         yield file

@@ -6,6 +6,10 @@ from typing import Protocol
 class Events(Protocol):
     """One method per event. Names of snapshots are as in `Source.snapshot`, reasons hold no credentials."""
 
+    def source_tried(self, source: str) -> None:
+        """A source is asked for the weights, which may take minutes."""
+        ...
+
     def snapshot_loaded(self, name: str, seconds: float) -> None:
         """A snapshot was verified and mapped."""
         ...

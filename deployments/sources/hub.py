@@ -134,7 +134,21 @@ def _download(source: HubSource) -> Path:
         raise SourceError(f"the download failed: {said_by(error)}") from error
 
 
+def cached_size(source: HubSource, limit: int) -> int:
+    """The bytes of the weights in the library's cache.
+
+    Raises:
+        ModelTooLargeError: they are over the limit.
+        SourceError: it has no complete copy.
+    """
+    return _size_of(_cached_folder(source, limit, "the hub has not been asked"))
+
+
 def _cached(source: HubSource, limit: int, why: str) -> Listing:
+    return Listing(license="", cached=_cached_folder(source, limit, why))
+
+
+def _cached_folder(source: HubSource, limit: int, why: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
@@ -150,7 +164,7 @@ def _cached(source: HubSource, limit: int, why: str) -> Listing:
     except Exception as error:
         raise SourceError(f"{why}, and the library's cache has no complete copy") from error
     refuse_over(limit, _size_of(folder))
-    return Listing(license="", cached=folder)
+    return folder
 
 
 def _size_of(folder: Path) -> int:

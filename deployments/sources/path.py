@@ -8,6 +8,12 @@ from deployments.sources.checkpoint import Checkpoint, label, weight_size
 from deployments.sources.errors import SourceError, refuse_over
 
 
+def size_of(source: PathSource, limit: int) -> int:
+    """The bytes of a folder's weights; raises what `find` does."""
+    found = find(source, limit)
+    return weight_size(found.folder) if found.gguf is None else (found.folder / found.gguf).stat().st_size
+
+
 def find(source: PathSource, limit: int) -> Checkpoint:
     """Find a folder's weights: safetensors with a `config.json`, or else one GGUF file.
 

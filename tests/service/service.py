@@ -131,11 +131,15 @@ class Service:
     def __init__(self, config: Mapping[str, Any], folder: Path = ROOT) -> None:
         """Start it in `folder`: `config` is a Serve config, whose ports are replaced by free ones."""
         self.port = free_port()
+        self._haproxy_ports = {
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+            "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        }
         # Short: Ray puts socket files below it, whose paths may not exceed 107 characters.
         self.session = Path(tempfile.mkdtemp(prefix="nb-", dir="/tmp"))
         self._log = (self.session / "serve.log").open("w+")
         path = self.session / "serve.yaml"
-        path.write_text(yaml.safe_dump(self._with_ports(config)))
+        path.write_text(yaml.safe_dump(self.with_ports(config)))
         environment = os.environ | {
             "RAY_TMPDIR": str(self.session),
             "RAY_DEDUP_LOGS": "0",
@@ -147,17 +151,14 @@ class Service:
         )
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60.0)
 
-    def _with_ports(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def with_ports(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """`config` with the ports of this service."""
         text = yaml.safe_dump(dict(config))
-        ports = {
-            "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-            "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
-        }
         changed: dict[str, Any] = yaml.safe_load(text)
         changed["http_options"]["port"] = self.port
         for holder in (changed.get("controller_options", {}), *changed["applications"]):
             if environment := holder.get("runtime_env", {}).get("env_vars"):
-                environment |= ports
+                environment |= self._haproxy_ports
         return changed
 
     @property

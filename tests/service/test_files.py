@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from ray import serve
 
+from tests.formats import causal
 from tests.formats.artefacts import ROWS, Linear, classifier
-from tests.service.conftest import SECRET, SECRET_VARIABLE
+from tests.service.conftest import GGUF, SECRET, SECRET_VARIABLE
 from tests.service.service import Service, eventually
 
 
@@ -48,16 +50,65 @@ def test_a_classifier_answers_over_http_and_by_openais_api_in_json(service: Serv
     assert json.loads(completion["choices"][0]["message"]["content"]) == answer["result"]
 
 
-@pytest.mark.parametrize(("model", "given"), [("sklearn", [["x"]]), ("torch", [[1.0]]), ("torch", "text")])
-def test_what_a_model_cannot_read_is_answered_by_the_backup_which_says_so(
-    service: Service, model: str, given: object
+@pytest.mark.parametrize("model", ["skops", "torchscript", "state-dict"])
+def test_a_file_of_every_form_answers_as_it_does_when_it_is_called(service: Service, cluster: None, model: str) -> None:
+    expected: Any = classifier().predict(ROWS).tolist() if model == "skops" else Linear()(torch.tensor(ROWS)).tolist()
+
+    assert (
+        service.ask({"input": ROWS}, model)[0] | {"result": expected, "served_by": "primary"}
+        == (service.ask({"input": ROWS}, model)[0])
+    )
+    by_handle = serve.get_app_handle("neverblank").infer.remote({"input": ROWS}, model).result()
+    assert (by_handle["result"], by_handle["served_by"]) == (expected, "primary")
+
+
+@pytest.mark.parametrize("model", ["qwen2", "gguf"])
+def test_a_language_model_in_a_folder_writes_what_transformers_makes_of_it(
+    service: Service, cluster: None, files: dict[str, Path], model: str
 ) -> None:
-    service.wait_ready(model)
+    source = GGUF if model == "gguf" else files[model].parent / "qwen2-weights"
+    expected = causal.direct(source, "Hello", 6)
+    body = {"text": "Hello", "max_tokens": 6}
+    # It is loaded when it is asked for, for which the backup answers.
+    eventually(lambda: service.ask(body, model)[0]["served_by"] == "primary", 90)
 
-    answer, _ = service.ask({"input": given, "max_tokens": 4}, model)
+    answer, _ = service.ask(body, model)
+    by_handle = serve.get_app_handle("neverblank").infer.remote(body, model).result()
 
-    assert (answer["served_by"], answer["degraded"], answer["attempts"][0]["outcome"]) == ("backup", True, "failed")
-    assert answer["result"].strip()
+    assert (answer["result"], by_handle["result"]) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "said"),
+    [
+        ("sklearn", [["x"]], "1 features"),
+        ("sklearn", [["x", "y", "z"]], "could not convert"),
+        ("skops", [[1.0]], "1 features"),
+        ("torch", [[1.0]], "shape"),
+        ("torch", "text", "no tensor"),
+        ("torchscript", "text", "no tensor"),
+        ("state-dict", [["x"]], "no tensor"),
+    ],
+)
+def test_what_a_model_cannot_read_is_named_and_opens_no_breaker(
+    service: Service, model: str, given: object, said: str
+) -> None:
+    if model in {"sklearn", "torch"}:
+        service.wait_ready(model)
+
+    refused = service.http.post(f"/v1/infer/{model}", json={"input": given})
+
+    error = refused.json()["error"]
+    assert (refused.status_code, error["field"]) == (400, "input")
+    assert said in error["message"]
+    assert {status["models"][model]["breaker"] for status in (service.status(), service.status())} == {"closed"}
+
+
+@pytest.mark.parametrize("model", ["sklearn", "skops", "torch", "torchscript", "state-dict", "bert", "qwen2"])
+def test_a_request_without_content_is_refused_before_any_model_is_asked(service: Service, model: str) -> None:
+    refused = service.http.post(f"/v1/infer/{model}", json={"text": "  "})
+
+    assert (refused.status_code, refused.json()["error"]["field"]) == (400, "text")
 
 
 @pytest.mark.parametrize(("model", "why"), [("evil", "fickling calls it malicious"), ("unpinned", "pin it: sha256:")])

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import psutil
 
+from tests.service.load import Client, Got
 from tests.service.models import WORDS
 from tests.service.service import Service, eventually
-from tests.soak.load import Client, Got
 
 KILLS = 100
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from tests.service.load import Client, Got, at_rate, percentile
 from tests.service.service import Service
-from tests.soak.load import Client, Got, at_rate, percentile
 
 DEADLINE_S = 4.0
 

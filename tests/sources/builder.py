@@ -12,7 +12,7 @@ class PrintingEvents(RecordingEvents):
     """Tells every event at once."""
 
     def __getattribute__(self, name: str) -> object:
-        if name in {"seen", "__class__"} or name.startswith("_"):
+        if name in {"seen", "source_tried", "__class__"} or name.startswith("_"):
             return super().__getattribute__(name)
 
         def tell(*_: object) -> None:

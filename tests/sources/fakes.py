@@ -25,6 +25,9 @@ class RecordingEvents:
     def reasons(self) -> str:
         return " | ".join(event[-1] for event in self.seen)
 
+    def source_tried(self, source: str) -> None:
+        """Not kept: what comes of it is told, too."""
+
     def snapshot_loaded(self, name: str, seconds: float) -> None:
         self.seen.append(("snapshot_loaded", name))
 

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deployments.cli import app
+from tests.formats import causal
 
 SPEC = "format: python\nid: m\ntarget: examples.echo:Echo\n"
 
@@ -62,6 +63,66 @@ def test_an_application_of_another_name_than_its_model_is_named(tmp_path: Path) 
 
     assert checked.exit_code == 1
     assert "'m'" in checked.output
+
+
+@pytest.mark.parametrize(
+    ("spec", "key"),
+    [
+        (SPEC + "multiplexed: true\nreplicas: {min: 2, max: 2}\n", "replicas: is the pool's"),
+        (SPEC + "replicas: {min: 2, max: 1}\n", "max: 1 is below min"),
+        ("format: pickle\nid: m\npath: examples/echo.py\n", "pin it: sha256:"),
+        (f"format: pickle\nid: m\npath: examples/echo.py\nsha256: {'a' * 64}\n", "not the digest that was pinned"),
+        ("format: pickle\nid: m\npath: /etc/passwd\n", "leaves the model roots"),
+    ],
+)
+def test_what_would_be_refused_when_it_is_loaded_is_a_fault_already(tmp_path: Path, spec: str, key: str) -> None:
+    checked = check(config(tmp_path, spec=spec))
+
+    assert checked.exit_code == 1
+    assert key in " ".join(checked.output.split())
+
+
+def test_weights_over_the_limit_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = causal.qwen2(tmp_path / "weights")
+    monkeypatch.setenv("NEVERBLANK_MODELS", str(tmp_path))
+    spec = f"format: huggingface\nid: m\nsources: [{{kind: path, path: {weights}}}]\n"
+    (planned,) = json.loads(check(config(tmp_path, spec=spec), "--json").output)
+    monkeypatch.setenv("MAX_MODEL_SIZE_MB", "1")
+    (weights / "model.safetensors").write_bytes(b" " * 1_000_001)
+
+    assert planned["memory"] > planned["size"] > 0
+    assert "over the limit of 1,000,000" in check(config(tmp_path, spec=spec)).output
+
+
+def test_a_file_is_weighed_and_one_that_is_elsewhere_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEVERBLANK_MODELS", str(tmp_path))
+    (tmp_path / "here.skops").write_bytes(b"1234567")
+    for name, size in (("here", 7), ("gone", None)):
+        spec = f"format: pickle\nid: m\npath: {tmp_path}/{name}.skops\n"
+        (planned,) = json.loads(check(config(tmp_path, spec=spec), "--json").output)
+        assert planned["size"] == size
+
+
+def test_the_models_of_a_pool_are_told_with_it(tmp_path: Path) -> None:
+    (tmp_path / "member.yaml").write_text(SPEC + "multiplexed: true\n")
+    (tmp_path / "pool.yaml").write_text(f"models: [{tmp_path}/member.yaml]\n")
+    application = {"name": "p", "import_path": "deployments.app:build_pool", "args": {"pool": f"{tmp_path}/pool.yaml"}}
+    (tmp_path / "serve.yaml").write_text(json.dumps({"applications": [application]}))
+
+    (planned,) = json.loads(check(tmp_path / "serve.yaml", "--json").output)
+    assert (planned["name"], planned["replicas"]) == ("m", "pool p")
+
+
+def test_a_model_of_a_pool_that_is_not_multiplexed_and_two_of_one_name_are_faults(tmp_path: Path) -> None:
+    (tmp_path / "single.yaml").write_text(SPEC)
+    (tmp_path / "member.yaml").write_text(SPEC + "multiplexed: true\n")
+    (tmp_path / "single-pool.yaml").write_text(f"models: [{tmp_path}/single.yaml]\nmodels_per_replica: 1\n")
+    (tmp_path / "twice-pool.yaml").write_text(f"models: [{tmp_path}/member.yaml, {tmp_path}/member.yaml]\n")
+
+    assert "single.yaml: multiplexed: is false" in " ".join(check(tmp_path / "single-pool.yaml").output.split())
+    assert "id: is 'm', like another one's" in " ".join(check(tmp_path / "twice-pool.yaml").output.split())
 
 
 def test_every_fault_is_told_and_not_only_the_first(tmp_path: Path) -> None:

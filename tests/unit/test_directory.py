@@ -19,14 +19,32 @@ class Replica:
 
     def __init__(self) -> None:
         self.described: Any = READY
+        self.waits: asyncio.Event | None = None
+        self.asked = 0
+
+    def member(self, name: str) -> "Member":
+        return Member(name)
 
     async def call(self, request: object, budget_s: float) -> Outcome:
         return Answered("from the replica")
 
     async def describe(self) -> dict[str, Any]:
+        self.asked += 1
+        if self.waits:
+            await self.waits.wait()
         if isinstance(self.described, BaseException):
             raise self.described
         return dict(self.described)
+
+
+class Member:
+    """Stands for one model of a pool."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def call(self, request: object, budget_s: float) -> Outcome:
+        return Answered(f"from {self.name}")
 
 
 class FakeCluster:
@@ -46,9 +64,9 @@ class FakeCluster:
             raise self.trouble
         return dict(self.known)
 
-    def caller(self, name: str) -> Any:
-        assert self.known[name].built, "Serve has no handle for what was not built"
-        return self.replicas.setdefault(name, Replica())
+    def caller(self, application: Application) -> Any:
+        assert application.built, "Serve has no handle for what was not built"
+        return self.replicas.setdefault(application.name, Replica())
 
 
 def application(name: str, **changes: Any) -> Application:
@@ -101,6 +119,78 @@ async def test_a_model_that_is_built_in_the_end_is_asked() -> None:
     await directory.refresh()
 
     assert await ask(directory, "a") == Answered("from the replica")
+
+
+@pytest.mark.parametrize("status", ["DEPLOYING", "DEPLOY_FAILED"])
+async def test_a_model_whose_new_version_is_being_built_or_could_not_be_is_asked_as_before(status: str) -> None:
+    cluster = FakeCluster(a=application("a"))
+    directory = Directory(cluster, Replica())
+    await directory.refresh()
+    # Serve does not tell of the replicas of the version before.
+    cluster.known["a"] = application("a", built=False, running=0, status=status, message="bad spec", deployed_at=2.0)
+    await directory.refresh()
+
+    assert await ask(directory, "a") == Answered("from the replica")
+    assert directory.models["a"].state == "ready"
+
+
+async def test_a_new_version_that_could_not_be_started_is_told_beside_the_old_one_that_serves() -> None:
+    failed = application("a", status="DEPLOY_FAILED", message="no weights")
+    directory = Directory(FakeCluster(a=failed), Replica())
+    await directory.refresh()
+
+    assert directory.models["a"].to_json()["update_failed"] == "no weights"
+    assert await ask(directory, "a") == Answered("from the replica")
+
+
+async def test_an_idle_model_is_refused_and_woken_by_one_call_that_waits_however_many_ask() -> None:
+    cluster = FakeCluster(a=application("a", running=0))
+    directory = Directory(cluster, Replica())
+    await directory.refresh()
+    cluster.replicas["a"].waits = asyncio.Event()
+
+    for _ in range(3):
+        assert await ask(directory, "a") == Refused("not ready: no replica runs, one is being woken")
+        await directory.refresh()
+    await asyncio.sleep(0)
+
+    assert directory.models["a"].state == "idle"
+    assert cluster.replicas["a"].asked == 1
+    cluster.replicas["a"].waits.set()
+
+
+async def test_the_models_of_a_pool_are_asked_by_their_own_names_and_the_pool_is_none() -> None:
+    cluster = FakeCluster(pool=application("pool", pool=True))
+    cluster.replicas["pool"] = Replica()
+    cluster.replicas["pool"].described = READY | {"models": {"a": READY, "b": {"state": "failed", "reason": "gone"}}}
+    directory = Directory(cluster, Replica())
+    await directory.refresh()
+
+    assert {name: entry.state for name, entry in directory.models.items()} == {"a": "ready", "b": "failed"}
+    assert await ask(directory, "a") == Answered("from a")
+    assert await ask(directory, "pool") == Refused("unknown model")
+
+
+async def test_of_a_model_and_a_pools_of_one_name_the_one_with_an_application_of_its_own_is_asked() -> None:
+    cluster = FakeCluster(pool=application("pool", pool=True), a=application("a"))
+    cluster.replicas["pool"] = Replica()
+    cluster.replicas["pool"].described = READY | {"models": {"a": READY}}
+    directory = Directory(cluster, Replica())
+    await directory.refresh()
+
+    assert await ask(directory, "a") == Answered("from the replica")
+
+
+async def test_a_pool_that_does_not_answer_keeps_its_models() -> None:
+    cluster = FakeCluster(pool=application("pool", pool=True))
+    cluster.replicas["pool"] = Replica()
+    cluster.replicas["pool"].described = READY | {"models": {"a": READY}}
+    directory = Directory(cluster, Replica())
+    await directory.refresh()
+    cluster.replicas["pool"].described = RuntimeError("busy")
+    await directory.refresh()
+
+    assert await ask(directory, "a") == Answered("from a")
 
 
 async def test_a_model_that_is_taken_away_is_forgotten() -> None:

@@ -18,9 +18,9 @@ LAYERS = (
     ("policy/*",),
     ("settings/*", "telemetry.py", "metrics.py", "body.py", "request/*", "shaping.py", "instances.py"),
     ("sources/*", "formats/*", "generation/*", "driver.py", "streaming/*"),
-    ("calls.py", "directory.py", "loading.py", "model.py", "backup.py", "upstream/*"),
+    ("calls.py", "entry.py", "directory.py", "loading.py", "model.py", "backup.py", "pool.py", "upstream/*"),
     ("http/*", "router.py", "routes.py", "ledger.py"),
-    ("app.py", "engine.py", "local.py", "cli/*", "stop.py", "__init__.py", "__main__.py"),
+    ("app.py", "options.py", "engine.py", "local.py", "cli/*", "stop.py", "__init__.py", "__main__.py"),
 )
 TOP = len(LAYERS) - 1
 RAY_BELOW_THE_TOP = {"calls.py", "metrics.py"}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from deployments.app import autoscaling, replica_options
 from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.options import autoscaling, replica_options
 from deployments.settings import BackupSpec, ServingSpec, load_backup
 
 CPU = Machine(cuda=False, fast_bfloat16=False)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deployments.formats.python import PythonModel
-from deployments.model import Replica
+from deployments.model import SingleReplica
 from deployments.policy.outcome import Blank, Failed, Finished, Refused, StreamItem
 from deployments.request import InferenceRequest
 from tests.fakes import a_request
@@ -65,8 +65,8 @@ class PlainRaising(Model):
         raise ValueError("broken")
 
 
-async def replica(model: Any) -> Replica:
-    served = Replica("m", lambda: PythonModel("tests:T", model, threads=2), 30.0)
+async def replica(model: Any) -> SingleReplica:
+    served = SingleReplica("m", lambda: PythonModel("tests:T", model, threads=2), 30.0)
     await served.check_health()
     return served
 

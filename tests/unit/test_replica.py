@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from deployments.formats.python import PythonModel
-from deployments.model import Replica
+from deployments.loading import LoadFailedError
+from deployments.model import SingleReplica
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused
 from tests.fakes import a_request
 
@@ -44,8 +45,8 @@ class NoModel:
     """Has no infer."""
 
 
-def replica(load: Callable[[], Any], timeout_s: float = 30.0) -> Replica:
-    return Replica("m", load, timeout_s)
+def replica(load: Callable[[], Any], timeout_s: float = 30.0) -> SingleReplica:
+    return SingleReplica("m", load, timeout_s)
 
 
 async def ask(target: type, text: str = "Hello") -> Outcome:
@@ -68,10 +69,8 @@ async def test_a_class_that_returns_nothing_is_blank() -> None:
 
 
 async def test_a_class_without_infer_is_a_failed_load_that_says_so() -> None:
-    outcome = await ask(NoModel)
-
-    assert isinstance(outcome, Refused)
-    assert "has no method infer(inputs)" in outcome.reason
+    with pytest.raises(LoadFailedError, match=r"has no method infer\(inputs\)"):
+        await ask(NoModel)
 
 
 async def test_a_replica_refuses_while_it_loads_and_answers_afterwards() -> None:
@@ -92,13 +91,14 @@ async def test_a_replica_refuses_while_it_loads_and_answers_afterwards() -> None
     assert (await served.describe())["state"] == "ready"
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no weights"), SystemExit("no weights")])
-async def test_a_load_that_fails_leaves_a_healthy_replica_that_says_why(error: BaseException) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("no weights\n  anywhere"), SystemExit("no weights\nanywhere")])
+async def test_a_load_that_fails_fails_the_health_check_in_one_line_that_says_why(error: BaseException) -> None:
     def load() -> Any:
         raise error
 
     served = replica(load)
-    await served.check_health()
+    with pytest.raises(LoadFailedError, match=f"^{type(error).__name__}: no weights anywhere$"):
+        await served.check_health()
 
     outcome = await served.infer(a_request("Hello"), 1.0)
     assert isinstance(outcome, Refused)
@@ -111,7 +111,8 @@ async def test_a_load_that_takes_too_long_has_failed() -> None:
     never = threading.Event()
     served = replica(never.wait, timeout_s=5.0)
 
-    await served.check_health()
+    with pytest.raises(LoadFailedError, match="no model after 5 s"):
+        await served.check_health()
     never.set()
 
     assert "TimeoutError: no model after 5 s" in (await served.describe())["reason"]

@@ -1,0 +1,183 @@
+"""What a Serve config or a spec would load, and everything that is wrong with it. Without Ray, without torch."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deployments.settings import (
+    BackupSpec,
+    FileSpec,
+    ModelSpec,
+    PolicySettings,
+    PythonSpec,
+    SettingsError,
+    TextModelSpec,
+    load,
+    load_backup,
+    load_model,
+    load_pool,
+    parse,
+    resolve,
+)
+from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments, read_arguments
+from deployments.settings.serving import ServingSpec
+from deployments.sources.artefacts import ArtefactError
+from deployments.sources.errors import ModelTooLargeError
+from deployments.sources.weigh import Weighed, weigh_file, weigh_weights
+
+TORCH_PROCESS_BYTES = 420_000_000
+"""Memory of a replica with torch and transformers beside its weights: measured, proportional set size."""
+
+PLAIN_PROCESS_BYTES = 90_000_000
+"""The same of a replica without torch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would be loaded.
+
+    Attributes:
+        name: the model's; the backup's is marked as such.
+        format: its spec's.
+        source: where it would be read from, or the sources in their order where nothing is on this node yet.
+        size: bytes of its weights or its file; `None` where they are not on this node, or are its own affair.
+        memory: estimated bytes of all its replicas under load, without what requests take; `None` as for `size`.
+        device: as the spec wants it.
+        replicas: from, to; of a model in a pool the pool's name.
+    """
+
+    name: str
+    format: str
+    source: str
+    size: int | None
+    memory: int | None
+    device: str
+    replicas: str
+
+
+Found = Planned | SettingsError
+
+
+def examine(file: Path, cache: Path) -> Iterator[Found]:
+    """What `file`, a Serve config or a spec, would load, and what is wrong with it."""
+    try:
+        data = yaml.safe_load(resolve(str(file)).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        yield SettingsError(str(file), "", f"cannot be read ({type(error).__name__})", "a YAML file")
+        return
+    examined = _Examination(cache)
+    if isinstance(data, dict) and "applications" in data:
+        for application in data["applications"] or []:
+            yield from _caught(partial(examined.application, str(file), application))
+    else:
+        yield from _caught(partial(examined.spec, str(file), data))
+
+
+def require_valid(config: Path, cache: Path) -> None:
+    """Raise the first `SettingsError` of `config`."""
+    for found in examine(config, cache):
+        if isinstance(found, SettingsError):
+            raise found
+
+
+def _caught(examine: Callable[[], Iterator[Planned]]) -> Iterator[Found]:
+    try:
+        yield from examine()
+    except SettingsError as error:
+        yield error
+
+
+class _Examination:
+    """Each method gives what would be loaded and raises `SettingsError` for what is wrong."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._names: dict[str, str] = {}
+
+    def application(self, file: str, application: Mapping[str, Any]) -> Iterator[Planned]:
+        match read_arguments(application, file):
+            case AppArguments() as arguments:
+                yield self._backup(arguments.backup)
+                self._policy(file, arguments.policy, application)
+            case ModelArguments() as arguments:
+                spec = load_model(arguments.spec)
+                if spec.id != application.get("name"):
+                    wrong = f"is of model {spec.id!r}"
+                    raise SettingsError(f"{file}: {application.get('name')}.args", "spec", wrong, repr(spec.id))
+                yield self._model(arguments.spec, spec, _count(spec))
+            case PoolArguments() as arguments:
+                pool, members = load_pool(arguments.pool)
+                for path, member in zip(pool.models, members, strict=True):
+                    yield self._model(path, member, f"pool {application.get('name')}")
+
+    def spec(self, file: str, data: Any) -> Iterator[Planned]:
+        keys = data.keys() if isinstance(data, dict) else {}
+        if "format" in keys:
+            spec = load_model(file)
+            yield self._model(file, spec, _count(spec))
+        elif "sources" in keys:
+            yield self._backup(file)
+        elif "models_per_replica" in keys or isinstance(data.get("models"), list):
+            for path, member in zip(data["models"], load_pool(file)[1], strict=True):
+                yield self._model(path, member, "pool")
+        else:
+            load(PolicySettings, file)
+
+    def _backup(self, file: str) -> Planned:
+        backup = load_backup(file)
+        return self._text_model(file, f"{backup.name} (backup)", backup, _count(backup))
+
+    def _policy(self, file: str, path: str, application: Mapping[str, Any]) -> None:
+        policy: PolicySettings = load(PolicySettings, path)
+        for deployment in application.get("deployments", []):
+            if deployment.get("name") == "Router":
+                overlay = deployment.get("user_config") or {}
+                parse(PolicySettings, policy.with_overrides(overlay, {}).model_dump(exclude_unset=True), file)
+
+    def _model(self, file: str, spec: ModelSpec, replicas: str) -> Planned:
+        if self._names.setdefault(spec.id, file) != file:
+            raise SettingsError(file, "id", f"is {spec.id!r}, like that of {self._names[spec.id]}", "an id of its own")
+        if isinstance(spec, TextModelSpec):
+            return self._text_model(file, spec.id, spec, replicas)
+        if isinstance(spec, PythonSpec):
+            return Planned(spec.id, spec.format, spec.target, None, None, spec.device, replicas)
+        return self._file_model(file, spec, replicas)
+
+    def _file_model(self, file: str, spec: Any, replicas: str) -> Planned:
+        model: FileSpec = spec
+        try:
+            weighed = weigh_file(model)
+        except (ArtefactError, ModelTooLargeError) as error:
+            raise SettingsError(file, "", str(error), "") from error
+        except OSError as error:
+            raise SettingsError(file, "path", f"cannot be read: {error.strerror}", "a readable file") from error
+        process = PLAIN_PROCESS_BYTES if spec.format == "pickle" else TORCH_PROCESS_BYTES
+        source = model.path if weighed else f"{model.path} (not on this node)"
+        return _planned(model.id, spec.format, source, weighed, process, model, replicas)
+
+    def _text_model(self, file: str, name: str, spec: TextModelSpec, replicas: str) -> Planned:
+        try:
+            weighed = weigh_weights(spec, self._cache)
+        except ModelTooLargeError as error:
+            raise SettingsError(file, "max_model_size_mb", error.reason, "that much, or a smaller model") from error
+        source = weighed.origin if weighed else ", then ".join(source.kind for source in spec.sources)
+        return _planned(name, "huggingface", source, weighed, TORCH_PROCESS_BYTES, spec, replicas)
+
+
+def _planned(
+    name: str, kind: str, source: str, weighed: Weighed | None, process: int, spec: ServingSpec, replicas: str
+) -> Planned:
+    memory = None
+    if weighed is not None:
+        copies = 1 if weighed.shared and spec.device != "cuda" else spec.replicas.max
+        memory = weighed.size * copies + process * spec.replicas.max
+    return Planned(name, kind, source, weighed.size if weighed else None, memory, spec.device, replicas)
+
+
+def _count(spec: ServingSpec | BackupSpec) -> str:
+    replicas = spec.replicas
+    return str(replicas.min) if replicas.min == replicas.max else f"{replicas.min}-{replicas.max}"

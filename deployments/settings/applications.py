@@ -1,0 +1,75 @@
+"""The applications of a Serve config: which of them are ours, and the files they name.
+
+Serve compares `args`, not the files: `digest` is what `neverblank deploy` changes to have a changed file noticed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deployments.settings.base import Settings, Text
+from deployments.settings.files import parse
+from deployments.settings.specs import load_pool
+
+DIGEST_VARIABLE = "NEVERBLANK_DIGEST"
+"""In the environment of replicas, where whoever asks Serve finds it: the digest of the files they are made from."""
+
+
+class AppArguments(Settings):
+    """The `args` of the application `neverblank`: router and backup."""
+
+    policy: Text = "configs/policy.yaml"
+    backup: Text = "configs/backup.yaml"
+    routers: int = 2
+    digest: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that says what is served."""
+        return (self.policy, self.backup)
+
+
+class ModelArguments(Settings):
+    """The `args` of a model's application."""
+
+    spec: Text
+    digest: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that says what is served."""
+        return (self.spec,)
+
+
+class PoolArguments(Settings):
+    """The `args` of a pool's application."""
+
+    pool: Text
+    digest: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that says what is served. Raises `SettingsError` where the pool's does not fit."""
+        return (self.pool, *load_pool(self.pool)[0].models)
+
+
+Arguments = AppArguments | ModelArguments | PoolArguments
+
+BUILDERS: Mapping[str, type[Arguments]] = {
+    "deployments.app:build": AppArguments,
+    "deployments.app:build_model": ModelArguments,
+    "deployments.app:build_pool": PoolArguments,
+}
+"""What is in `args`, by `import_path`."""
+
+
+def read_arguments(application: Mapping[str, Any], file: str) -> Arguments | None:
+    """The `args` of an application that the Serve config `file` lists; `None` for one that is not ours.
+
+    Raises:
+        SettingsError: they are not valid.
+    """
+    kind = BUILDERS.get(str(application.get("import_path")))
+    if kind is None:
+        return None
+    arguments: Arguments = parse(kind, application.get("args") or {}, f"{file}: {application.get('name')}.args")
+    return arguments
