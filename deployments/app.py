@@ -27,7 +27,6 @@ from deployments.options import HEALTH, model_options
 from deployments.pool import Load, PoolReplica
 from deployments.router import Router
 from deployments.settings import (
-    FileSpec,
     ModelSpec,
     PolicySettings,
     SettingsError,
@@ -110,7 +109,7 @@ def build_model(args: Mapping[str, Any]) -> Application:
     if spec.multiplexed:
         accepted = "false, or its file in a pool's (deployments.app:build_pool)"
         raise SettingsError(arguments.spec, "multiplexed", "is true in an application of its own", accepted)
-    options = model_options(spec, digest(*arguments.files), untrusted=isinstance(spec, FileSpec))
+    options = model_options(spec, digest(*arguments.files), untrusted=spec.untrusted)
     return serve.deployment(ModelReplica, name=MODEL_DEPLOYMENT, **options).bind(spec, cache_folder())
 
 
@@ -122,7 +121,7 @@ def build_pool(args: Mapping[str, Any]) -> Application:
     """
     arguments = parse(PoolArguments, args, "serve_config: pool: args")
     pool, specs = load_pool(arguments.pool)
-    options = model_options(pool, digest(*arguments.files), untrusted=any(isinstance(spec, FileSpec) for spec in specs))
+    options = model_options(pool, digest(*arguments.files), untrusted=any(spec.untrusted for spec in specs))
     return serve.deployment(PoolDeployment, name=POOL_DEPLOYMENT, **options).bind(
         specs, cache_folder(), pool.models_per_replica
     )

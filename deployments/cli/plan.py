@@ -29,10 +29,10 @@ from deployments.sources.artefacts import ArtefactError
 from deployments.sources.errors import ModelTooLargeError
 from deployments.sources.weigh import Weighed, weigh_file, weigh_weights
 
-TORCH_PROCESS_BYTES = 420_000_000
+TORCH_PROCESS_BYTES = 480_000_000
 """Memory of a replica with torch and transformers beside its weights: measured, proportional set size."""
 
-PLAIN_PROCESS_BYTES = 90_000_000
+PLAIN_PROCESS_BYTES = 120_000_000
 """The same of a replica without torch."""
 
 

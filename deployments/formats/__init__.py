@@ -39,6 +39,8 @@ def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
         spec: what to load.
         cache: the project's cache folder on this node.
     """
+    if spec.untrusted:
+        forget()
     match spec:
         case PythonSpec():
             from deployments.formats.python import PythonModel
@@ -55,10 +57,8 @@ def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
         case PickleSpec():
             from deployments.formats.pickled import load_pickle
 
-            forget()
             return load_pickle(spec)
         case PyTorchSpec():
             from deployments.formats.pytorch import load_pytorch
 
-            forget()
             return load_pytorch(spec)

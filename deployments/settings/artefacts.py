@@ -25,6 +25,11 @@ class FileSpec(ModelServingSpec):
     max_model_size_mb: int = Field(1000, ge=1, description="A larger file is refused; `MAX_MODEL_SIZE_MB` overrides.")
 
     @property
+    def untrusted(self) -> bool:
+        """Whatever its form: a reader of files may have faults."""
+        return True
+
+    @property
     def runs_code(self) -> bool:
         """Loading it can run code that is in it."""
         raise NotImplementedError

@@ -66,6 +66,11 @@ class ModelServingSpec(ServingSpec):
         False, description="It is one of a pool, and is loaded when it is asked for; see `configs/pools/`."
     )
 
+    @property
+    def untrusted(self) -> bool:
+        """It is loaded from files that may hold code: its replicas get no credentials in their environment."""
+        return False
+
     @model_validator(mode="after")
     def _not_both(self) -> Self:
         if self.multiplexed and (own := sorted(_THE_POOLS & self.model_fields_set)):

@@ -1,6 +1,7 @@
 """What a model is: `configs/models/<id>.yaml` and `configs/backup.yaml`."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -10,9 +11,10 @@ from deployments.settings.artefacts import FileSpec, PickleSpec, PyTorchSpec, Ta
 from deployments.settings.base import ModelId, Seconds, Settings, Text
 from deployments.settings.files import SettingsError, load
 from deployments.settings.serving import ModelServingSpec, Replicas, ServingSpec
-from deployments.settings.sources import Source
+from deployments.settings.sources import HubSource, Source
 
 SIZE_VARIABLE = "MAX_MODEL_SIZE_MB"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class WeightLimit(Settings):
@@ -80,6 +82,11 @@ class TextModelSpec(ServingSpec):
         """What was loaded is kept in a snapshot."""
         return self.snapshot
 
+    @property
+    def runs_code(self) -> bool:
+        """Code that comes with the weights is run."""
+        return False
+
 
 class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
     """`format: huggingface`: text generation and chat, or another task."""
@@ -96,10 +103,35 @@ class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
         "text2text-generation",
     ] = Field("text-generation", description="What it does. Only text generation is kept in snapshots.")
 
+    trust_remote_code: bool = Field(
+        False, description="Run the code that comes with the weights; all sources are then hub's, with a commit."
+    )
+
     @property
     def keeps_snapshot(self) -> bool:
-        """A snapshot holds a model that writes; those of other tasks are small, and read as they are."""
-        return self.snapshot and self.task == "text-generation"
+        """A snapshot holds a model that writes, and no code; those of other tasks are small, and read as they are."""
+        return self.snapshot and self.task == "text-generation" and not self.trust_remote_code
+
+    @property
+    def runs_code(self) -> bool:
+        """Code that comes with the weights is run."""
+        return self.trust_remote_code
+
+    @property
+    def untrusted(self) -> bool:
+        """The code that comes with the weights finds no credentials."""
+        return self.trust_remote_code
+
+    @model_validator(mode="after")
+    def _code_is_pinned(self) -> Self:
+        if self.trust_remote_code:
+            for place, source in enumerate(self.sources):
+                if not isinstance(source, HubSource) or not _COMMIT.fullmatch(source.revision):
+                    raise ValueError(
+                        f"sources.{place}: is not pinned, and its code would be trusted; accepted: kind: hub with a "
+                        "commit of 40 hexadecimal digits as its revision"
+                    )
+        return self
 
 
 class PythonSpec(ModelServingSpec):

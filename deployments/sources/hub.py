@@ -24,6 +24,7 @@ STALL_SECONDS = 60.0
 """A download without a byte for this long is given up; the library has then used up its own retries."""
 
 _FILES = (*WEIGHTS, "*.json", "*.txt", "*.model", "*.jinja")
+_CODE = ("*.py",)
 _NESTED = "*/*"  # other formats' copies of the same model
 T = TypeVar("T")
 
@@ -41,13 +42,14 @@ class Listing:
     cached: Path | None
 
 
-def look_up(source: HubSource, limit: int, timeout: float) -> Listing:
+def look_up(source: HubSource, limit: int, timeout: float, *, code: bool = False) -> Listing:
     """Ask the hub what it has.
 
     Args:
         source: the repository.
         limit: bytes of weights, at most.
         timeout: seconds until the hub is given up.
+        code: the code that comes with the weights is wanted, too.
 
     Raises:
         ModelTooLargeError: the weights are over the limit; nothing was downloaded.
@@ -56,16 +58,16 @@ def look_up(source: HubSource, limit: int, timeout: float) -> Listing:
     from huggingface_hub import HfApi, is_offline_mode
 
     if is_offline_mode():
-        return _cached(source, limit, "the hub is not to be asked (HF_HUB_OFFLINE)")
+        return _cached(source, limit, "the hub is not to be asked (HF_HUB_OFFLINE)", code=code)
     try:
         info: Any = _within(
             timeout,
             lambda: HfApi().model_info(source.repo, revision=source.revision, files_metadata=True, timeout=timeout),
         )
     except TimeoutError:
-        return _cached(source, limit, f"the hub has not answered within {timeout:g} s")
+        return _cached(source, limit, f"the hub has not answered within {timeout:g} s", code=code)
     except Exception as error:  # noqa: BLE001 - whatever the library raised, the hub could not be asked
-        return _cached(source, limit, f"the hub cannot be asked: {said_by(error)}")
+        return _cached(source, limit, f"the hub cannot be asked: {said_by(error)}", code=code)
     sizes = {file.rfilename: file.size for file in info.siblings or ()}
     weights = [sizes[name] for name in weight_files(sizes)]
     if not weights:
@@ -76,19 +78,20 @@ def look_up(source: HubSource, limit: int, timeout: float) -> Listing:
     return Listing(license=_license(info), cached=None)
 
 
-def download(source: HubSource, listing: Listing, limit: int) -> Checkpoint:
+def download(source: HubSource, listing: Listing, limit: int, *, code: bool = False) -> Checkpoint:
     """Bring what `look_up` found into the library's cache.
 
     Args:
         source: the repository.
         listing: what it has.
         limit: bytes of weights, at most.
+        code: the code that comes with the weights is wanted, too.
 
     Raises:
         ModelTooLargeError: more has come than had been announced.
         SourceError: the download failed, or stood still for `STALL_SECONDS`.
     """
-    folder = _download(source) if listing.cached is None else listing.cached
+    folder = _download(source, code=code) if listing.cached is None else listing.cached
     refuse_over(limit, _size_of(folder))
     return Checkpoint(
         folder=folder,
@@ -100,7 +103,7 @@ def download(source: HubSource, listing: Listing, limit: int) -> Checkpoint:
     )
 
 
-def _download(source: HubSource) -> Path:
+def _download(source: HubSource, *, code: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import tqdm
 
@@ -118,7 +121,7 @@ def _download(source: HubSource) -> Path:
             source.repo,
             # Not the commit: the library would not note which one the branch is, and find nothing when offline.
             revision=source.revision,
-            allow_patterns=list(_FILES),
+            allow_patterns=[*_FILES, *(_CODE if code else ())],
             ignore_patterns=[_NESTED],
             tqdm_class=Watched,
         )
@@ -144,11 +147,11 @@ def cached_size(source: HubSource, limit: int) -> int:
     return _size_of(_cached_folder(source, limit, "the hub has not been asked"))
 
 
-def _cached(source: HubSource, limit: int, why: str) -> Listing:
-    return Listing(license="", cached=_cached_folder(source, limit, why))
+def _cached(source: HubSource, limit: int, why: str, *, code: bool) -> Listing:
+    return Listing(license="", cached=_cached_folder(source, limit, why, code=code))
 
 
-def _cached_folder(source: HubSource, limit: int, why: str) -> Path:
+def _cached_folder(source: HubSource, limit: int, why: str, *, code: bool = False) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
@@ -156,7 +159,7 @@ def _cached_folder(source: HubSource, limit: int, why: str) -> Path:
             snapshot_download(
                 source.repo,
                 revision=source.revision,
-                allow_patterns=list(_FILES),
+                allow_patterns=[*_FILES, *(_CODE if code else ())],
                 ignore_patterns=[_NESTED],
                 local_files_only=True,
             )

@@ -53,13 +53,13 @@ def test_a_classifier_answers_over_http_and_by_openais_api_in_json(service: Serv
 @pytest.mark.parametrize("model", ["skops", "torchscript", "state-dict"])
 def test_a_file_of_every_form_answers_as_it_does_when_it_is_called(service: Service, cluster: None, model: str) -> None:
     expected: Any = classifier().predict(ROWS).tolist() if model == "skops" else Linear()(torch.tensor(ROWS)).tolist()
+    service.wait_ready(model)
 
-    assert (
-        service.ask({"input": ROWS}, model)[0] | {"result": expected, "served_by": "primary"}
-        == (service.ask({"input": ROWS}, model)[0])
-    )
+    answer, _ = service.ask({"input": ROWS}, model)
     by_handle = serve.get_app_handle("neverblank").infer.remote({"input": ROWS}, model).result()
-    assert (by_handle["result"], by_handle["served_by"]) == (expected, "primary")
+
+    assert (answer["result"], answer["served_by"]) == (expected, "primary")
+    assert by_handle["result"] == expected
 
 
 @pytest.mark.parametrize("model", ["qwen2", "gguf"])
@@ -67,7 +67,7 @@ def test_a_language_model_in_a_folder_writes_what_transformers_makes_of_it(
     service: Service, cluster: None, files: dict[str, Path], model: str
 ) -> None:
     source = GGUF if model == "gguf" else files[model].parent / "qwen2-weights"
-    expected = causal.direct(source, "Hello", 6)
+    expected = causal.direct(source, "Hello", 6).rstrip("\ufffd")  # half a character at its end is left out
     body = {"text": "Hello", "max_tokens": 6}
     # It is loaded when it is asked for, for which the backup answers.
     eventually(lambda: service.ask(body, model)[0]["served_by"] == "primary", 90)
@@ -81,7 +81,7 @@ def test_a_language_model_in_a_folder_writes_what_transformers_makes_of_it(
 @pytest.mark.parametrize(
     ("model", "given", "said"),
     [
-        ("sklearn", [["x"]], "1 features"),
+        ("sklearn", [[1.0]], "1 features"),
         ("sklearn", [["x", "y", "z"]], "could not convert"),
         ("skops", [[1.0]], "1 features"),
         ("torch", [[1.0]], "shape"),
@@ -93,8 +93,7 @@ def test_a_language_model_in_a_folder_writes_what_transformers_makes_of_it(
 def test_what_a_model_cannot_read_is_named_and_opens_no_breaker(
     service: Service, model: str, given: object, said: str
 ) -> None:
-    if model in {"sklearn", "torch"}:
-        service.wait_ready(model)
+    service.wait_ready(model)
 
     refused = service.http.post(f"/v1/infer/{model}", json={"input": given})
 
