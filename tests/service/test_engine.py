@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 import ray
+import yaml
 
 from deployments import InferenceEngine
 from deployments.policy.problem import InvalidRequestError
@@ -88,6 +90,32 @@ def test_a_plain_script_gets_its_answers_with_nothing_started_before_it() -> Non
     first, second = [line for line in script.stdout.splitlines() if " - " in line]
     assert first.startswith("backup - ")
     assert second.startswith("primary - ")
+
+
+def test_a_service_whose_backup_cannot_be_loaded_is_there_and_answers(tmp_path: Path) -> None:
+    (tmp_path / "backup.yaml").write_text("sources: [{kind: path, path: nowhere}]\n")
+    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    config["applications"] = config["applications"][:1]
+    config["applications"][0]["args"]["backup"] = str(tmp_path / "backup.yaml")
+    (tmp_path / "serve.yaml").write_text(yaml.safe_dump(config))
+    script = f"""
+import asyncio
+from deployments import InferenceEngine
+engine = InferenceEngine(config={str(tmp_path / "serve.yaml")!r})
+answer = asyncio.run(engine.execute_inference({{"text": "Hello"}}, "nobody"))
+print(answer["served_by"], "|", answer["attempts"][-1]["reason"])
+engine.close()
+"""
+    with tempfile.TemporaryDirectory(prefix="nb-", dir="/tmp") as session:
+        environment = os.environ | {"RAY_TMPDIR": session}
+        done = subprocess.run(  # noqa: S603 - our own script
+            [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180,
+            check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.startswith("last_resort | ")
+    assert "NoSourceError" in done.stdout
 
 
 async def test_a_stream_gives_its_pieces_and_the_whole_answer(engine: InferenceEngine) -> None:

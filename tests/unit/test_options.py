@@ -1,12 +1,13 @@
 """Where a model runs: the decisions, for machines that are not here."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deployments.generation.devices import Machine, choose_device, choose_dtype
 from deployments.options import autoscaling, replica_options
-from deployments.settings import BackupSpec, ServingSpec, load_backup
+from deployments.settings import BackupSpec, Replicas, ServingSpec, SettingsError, load_backup, load_pool
 
 CPU = Machine(cuda=False, fast_bfloat16=False)
 AMX = Machine(cuda=False, fast_bfloat16=True)
@@ -67,6 +68,20 @@ def test_nothing_a_replica_streams_is_queued_without_bounds() -> None:
     environment = replica_options(ServingSpec(), 0)["ray_actor_options"]["runtime_env"]["env_vars"]
 
     assert environment["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] == "0"
+
+
+def test_a_new_version_starts_beside_the_old_one_unless_a_node_cannot_hold_both() -> None:
+    assert replica_options(ServingSpec(), 0)["max_surge_percent"] == 100
+    assert replica_options(ServingSpec(replicas=Replicas(surge=False)), 0)["max_surge_percent"] == 0
+
+
+def test_a_model_may_scale_to_zero_and_the_backup_and_pools_may_not(tmp_path: Path) -> None:
+    assert autoscaling(ServingSpec(replicas=Replicas(min=0)))["min_replicas"] == 0
+    (tmp_path / "backup.yaml").write_text("sources: [{kind: path, path: x}]\nreplicas: {min: 0}\n")
+    (tmp_path / "pool.yaml").write_text("models: [a.yaml]\nreplicas: {min: 0}\n")
+    for load, file in ((load_backup, "backup.yaml"), (load_pool, "pool.yaml")):
+        with pytest.raises(SettingsError, match=r"replicas\.min: is 0"):
+            load(str(tmp_path / file))
 
 
 def test_the_backup_never_scales_to_zero() -> None:
