@@ -55,10 +55,13 @@ $(BIN)/python:
 	@echo 'import os; os.environ.setdefault("RAY_AUTH_MODE", "token")' \
 	  > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/neverblank_ray_auth.pth"
 
+# OpenVINO is the fast engine of CPUs; a machine with an NVIDIA GPU writes on that.
+EXTRAS ?= $(if $(wildcard /dev/nvidiactl),,[cpu])
+
 $(VENV)/.installed: pyproject.toml configs/constraints.txt | $(BIN)/python
-	$(PIP) -e .
+	$(PIP) -e '.$(EXTRAS)'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev,cpu]'
 	@touch $@

@@ -7,14 +7,11 @@ from typing import Any
 
 import orjson
 
-from deployments import telemetry
-from deployments.generation import Generation, Prompt, PromptTooLongError, Sampling, TextGenerator
-from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.formats.engines import load_engine
+from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, TextGenerator
 from deployments.policy.outcome import Blank, Finished, Outcome, Refused, StreamItem, Usage, judge
 from deployments.request import InferenceRequest, Shape
 from deployments.settings import GenerationDefaults, TextModelSpec
-
-_WARM_UP = Sampling(max_tokens=2, temperature=0.0, budget_s=60.0)
 
 
 class HuggingFaceModel:
@@ -34,25 +31,10 @@ class HuggingFaceModel:
             sources.NoSourceError: no source has them.
             RuntimeError: a GPU is demanded and there is none.
         """
-        import torch
-
-        from deployments.generation.transformers import TransformersGenerator
-        from deployments.sources.acquire import acquire
-
-        machine = Machine.here()
-        device = choose_device(spec.device, machine)
-        if spec.threads:
-            torch.set_num_threads(spec.threads)
-        loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=telemetry.SourceEvents())
-        generator = TransformersGenerator(
-            loaded.model.to(device),
-            loaded.tokenizer,
-            concurrency=spec.concurrency,
-            chat=spec.chat,
-            long_prompt=spec.long_prompt,
+        engine = load_engine(spec, cache, name)
+        return cls(
+            engine.generator, spec.generation, {"format": "huggingface", "name": name, "weights": engine.weights}
         )
-        generator.warm_up(Prompt("Hello"), _WARM_UP)
-        return cls(generator, spec.generation, {"format": "huggingface", "name": name, "weights": loaded.name})
 
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Answer with generated text."""
@@ -60,7 +42,7 @@ class HuggingFaceModel:
             return _NO_TOOLS
         try:
             generation = await self._generator.generate(_prompt(request), self._sampling(request, budget_s))
-        except PromptTooLongError as error:
+        except CannotGenerateError as error:
             return Refused(str(error))
         text = generation.text if request.prefix else generation.text.strip()
         return judge(text, _usage(generation), generation.finish_reason, empty_reason=_nothing(generation))
@@ -80,7 +62,7 @@ class HuggingFaceModel:
                         text = item if visible else item.lstrip()
                         visible = visible or bool(text)
                         yield text
-        except PromptTooLongError as error:
+        except CannotGenerateError as error:
             yield Refused(str(error))
 
     def describe(self) -> dict[str, Any]:

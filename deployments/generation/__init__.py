@@ -20,6 +20,10 @@ class Prompt:
     messages: Sequence[Mapping[str, str]] = ()
     prefix: str = ""
 
+    def as_text(self) -> str:
+        """The prompt for a model without a chat template; the answer's prefix goes behind it."""
+        return self.text or "\n".join(f"{turn['role']}: {turn['content']}" for turn in self.messages) + "\nassistant:"
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -65,8 +69,24 @@ class Generation:
     finish_reason: str
 
 
-class PromptTooLongError(ValueError):
+class CannotLoadError(Exception):
+    """An engine cannot make a model of the weights; another one may."""
+
+
+class CannotGenerateError(Exception):
+    """A request that this engine does not take, or not now; another one may."""
+
+
+class PromptTooLongError(CannotGenerateError):
     """The prompt does not fit the model's context."""
+
+
+class BatchFullError(CannotGenerateError):
+    """As many requests are under way as there is room for."""
+
+
+class UnsupportedSamplingError(CannotGenerateError):
+    """The engine cannot sample in the way that is wanted."""
 
 
 class TextGenerator(Protocol):
@@ -76,7 +96,8 @@ class TextGenerator(Protocol):
         """Continue `prompt`. Never blocks the event loop; cancelling it stops the work within a part of a layer.
 
         Raises:
-            PromptTooLongError: it does not fit the context, and is not to be truncated.
+            CannotGenerateError: it does not fit the context and is not to be truncated, there is no room for it, or
+                it wants what this engine cannot do.
         """
         ...
 

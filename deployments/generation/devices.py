@@ -1,6 +1,16 @@
 """Where a model runs and in which precision: decisions without side effects."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
+
+_GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")
+
+
+def may_have_gpu() -> bool:
+    """Whether torch is worth asking for a GPU: importing it takes seconds. Ray hides the GPUs a replica did not get."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
+    return not hidden and any(Path(file).exists() for file in _GPU_FILES)
 
 
 @dataclass(frozen=True, slots=True)

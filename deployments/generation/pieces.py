@@ -72,6 +72,11 @@ class Pieces:
         return text
 
 
+def trailing_space(text: str) -> str:
+    """The white space at the end of `text`."""
+    return text[len(text.rstrip()) :]
+
+
 def _begun(text: str, stop: str) -> int:
     """How many characters at the end of `text` may be the beginning of `stop`."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-size:])), 0)

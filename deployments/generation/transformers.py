@@ -12,9 +12,10 @@ from typing import Any, Literal
 import torch
 from transformers import StoppingCriteriaList
 
-from deployments.generation import Generation, Prompt, PromptTooLongError, Sampling
-from deployments.generation.pieces import Pieces
+from deployments.generation import Generation, Prompt, Sampling
+from deployments.generation.pieces import Pieces, trailing_space
 from deployments.generation.pipe import Pipe
+from deployments.generation.prompts import fit
 from deployments.generation.sampling import processors
 from deployments.generation.ward import StoppedError, Ward, steps
 
@@ -109,7 +110,7 @@ class TransformersGenerator:
             texts.append(text)
             emit(text)
 
-        pieces = Pieces(self._decode, sampling.stop, _trailing_space(prompt.prefix))
+        pieces = Pieces(self._decode, sampling.stop, trailing_space(prompt.prefix))
         ward = Ward(read, sampling, given_up, pieces, tell)
         self._current.ward = ward
         self._count(+1)
@@ -135,15 +136,7 @@ class TransformersGenerator:
         return Generation("".join(texts), read, ward.written, _finish_reason(ward, pieces, sampling))
 
     def _read(self, prompt: Prompt, sampling: Sampling) -> torch.Tensor:
-        room = self._context - sampling.max_tokens
-        ids = self._encode(prompt)
-        if len(ids) > room:
-            if not self._truncate or room <= 0:
-                raise PromptTooLongError(
-                    f"the prompt has {len(ids)} tokens, and the context of {self._context} leaves {room} "
-                    f"beside {sampling.max_tokens} for the answer"
-                )
-            ids = ids[-room:]
+        ids = fit(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
         return torch.tensor([ids], dtype=torch.long, device=self._model.device)
 
     def _encode(self, prompt: Prompt) -> list[int]:
@@ -160,8 +153,7 @@ class TransformersGenerator:
                 turns + begun, add_generation_prompt=not begun, continue_final_message=bool(begun), return_dict=True
             )
             return list(encoded["input_ids"])
-        text = prompt.text or "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns) + "\nassistant:"
-        return list(self._tokenizer(text + prefix)["input_ids"])
+        return list(self._tokenizer(prompt.as_text() + prefix)["input_ids"])
 
     def _decode(self, ids: Any) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
@@ -178,10 +170,6 @@ class TransformersGenerator:
 
 def _ignore(_: str) -> None:
     """Nobody reads along."""
-
-
-def _trailing_space(text: str) -> str:
-    return text[len(text.rstrip()) :]
 
 
 def _finish_reason(ward: Ward, pieces: Pieces, sampling: Sampling) -> str:

@@ -67,8 +67,11 @@ class TextModelSpec(ServingSpec):
         "auto",
         description="`auto`: the weights' own on a GPU; on a CPU bfloat16 where it is fast, else float32.",
     )
-    threads: int = Field(0, ge=0, description="CPU threads for one replica; 0 leaves it to torch.")
-    concurrency: int = Field(2, ge=1, description="Requests generated at the same time in one replica.")
+    engine: Literal["auto", "transformers", "openvino"] = Field(
+        "auto", description="What writes: `auto` is openvino for a GGUF file on a CPU where it is installed."
+    )
+    threads: int = Field(0, ge=0, description="CPU threads for one replica; 0 leaves it to the engine.")
+    concurrency: int = Field(2, ge=1, description="Requests transformers generates at the same time in one replica.")
     long_prompt: Literal["refuse", "truncate"] = Field(
         "refuse",
         description="A prompt beyond the model's context: the next tier, or its oldest part left out.",
@@ -76,6 +79,12 @@ class TextModelSpec(ServingSpec):
     max_model_size_mb: int = Field(1000, ge=1, description=f"Larger weights are refused; `{SIZE_VARIABLE}` overrides.")
     hub_timeout_seconds: Seconds = Field(10.0, description="A hub that has not answered by then is given up.")
     generation: GenerationDefaults = GenerationDefaults()
+
+    @model_validator(mode="after")
+    def _openvino_on_a_cpu(self) -> Self:
+        if self.engine == "openvino" and self.device != "cpu":
+            raise ValueError(f"engine: openvino does not go with device: {self.device}; accepted: device: cpu")
+        return self
 
     @property
     def keeps_snapshot(self) -> bool:

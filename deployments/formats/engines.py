@@ -1,0 +1,115 @@
+"""Which engine writes for a language model, and its loading.
+
+    on a GPU                                              transformers
+    on a CPU, openvino-genai installed, a GGUF file       openvino
+    otherwise                                             transformers; a log line says why it is not openvino
+
+Nothing of torch or transformers is imported for openvino: a replica that starts does not wait for them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from deployments import telemetry
+from deployments.generation import CannotLoadError, Prompt, Sampling, TextGenerator
+from deployments.generation.devices import Machine, choose_device, choose_dtype, may_have_gpu
+from deployments.settings import TextModelSpec
+from deployments.sources.checkpoint import Checkpoint
+from deployments.sources.gguf import OtherForm, find_gguf
+
+_WARM_UP = Sampling(max_tokens=2, temperature=0.0, budget_s=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A generator that is ready.
+
+    Attributes:
+        generator: warmed up.
+        weights: the name of what it writes with.
+    """
+
+    generator: TextGenerator
+    weights: str
+
+
+def choose_engine(wanted: str, device: str, *, has_openvino: bool, gpu: bool) -> str:
+    """`openvino` or `transformers`.
+
+    Args:
+        wanted: a spec's `engine`.
+        device: its `device`.
+        has_openvino: openvino-genai is installed.
+        gpu: this process may have one.
+    """
+    if wanted == "auto":
+        return "openvino" if has_openvino and (device == "cpu" or (device == "auto" and not gpu)) else "transformers"
+    return wanted
+
+
+def load_engine(spec: TextModelSpec, cache: Path, name: str) -> Engine:
+    """Load the weights of `spec` into the engine for them, and warm up.
+
+    Args:
+        spec: the model.
+        cache: the cache's folder.
+        name: what log lines call it.
+
+    Raises:
+        sources.NoSourceError: no source has them.
+        RuntimeError: a GPU is demanded and there is none.
+    """
+    has_openvino = find_spec("openvino_genai") is not None
+    if choose_engine(spec.engine, spec.device, has_openvino=has_openvino, gpu=may_have_gpu()) == "openvino":
+        found = find_gguf(spec, cache, events=telemetry.SourceEvents())
+        if isinstance(found, OtherForm):
+            telemetry.engine_not_used(name, "openvino", found.reason)
+        elif not has_openvino:
+            telemetry.engine_not_used(name, "openvino", "openvino-genai is not installed (accepted: the extra [cpu])")
+        else:
+            try:
+                return _openvino(spec, found)
+            except CannotLoadError as error:
+                telemetry.engine_not_used(name, "openvino", str(error))
+    return _transformers(spec, cache)
+
+
+def _openvino(spec: TextModelSpec, found: Checkpoint) -> Engine:
+    from deployments.generation.openvino import OpenVINOGenerator
+
+    generator = OpenVINOGenerator(
+        found.folder / str(found.gguf),
+        capacity=spec.max_ongoing_requests,
+        threads=spec.threads,
+        chat=spec.chat,
+        long_prompt=spec.long_prompt,
+    )
+    return _warmed(generator, generator.warm_up, found.name)
+
+
+def _transformers(spec: TextModelSpec, cache: Path) -> Engine:
+    import torch
+
+    from deployments.generation.transformers import TransformersGenerator
+    from deployments.sources.acquire import acquire
+
+    machine = Machine.here()
+    device = choose_device(spec.device, machine)
+    if spec.threads:
+        torch.set_num_threads(spec.threads)
+    loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=telemetry.SourceEvents())
+    generator = TransformersGenerator(
+        loaded.model.to(device),
+        loaded.tokenizer,
+        concurrency=spec.concurrency,
+        chat=spec.chat,
+        long_prompt=spec.long_prompt,
+    )
+    return _warmed(generator, generator.warm_up, loaded.name)
+
+
+def _warmed(generator: TextGenerator, warm_up: Callable[[Prompt, Sampling], None], weights: str) -> Engine:
+    warm_up(Prompt("Hello"), _WARM_UP)
+    return Engine(generator, weights)

@@ -1,0 +1,83 @@
+"""Which engine writes for a model: a decision, and a fall back that is told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.formats import engines
+from deployments.formats.engines import choose_engine, load_engine
+from deployments.generation import CannotLoadError
+from deployments.settings import SettingsError, TextModelSpec, parse
+from deployments.sources.gguf import OtherForm, find_gguf
+from tests.sources import tiny
+from tests.sources.fakes import RecordingEvents
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "has_openvino", "gpu", "engine"),
+    [
+        ("auto", "auto", True, False, "openvino"),
+        ("auto", "cpu", True, True, "openvino"),
+        ("auto", "auto", True, True, "transformers"),
+        ("auto", "cuda", True, False, "transformers"),
+        ("auto", "auto", False, False, "transformers"),
+        ("transformers", "cpu", True, False, "transformers"),
+        ("openvino", "cpu", False, False, "openvino"),
+    ],
+)
+def test_a_cpu_writes_with_openvino_where_it_is_installed(
+    *,
+    wanted: str,
+    device: str,
+    has_openvino: bool,
+    gpu: bool,
+    engine: str,
+) -> None:
+    assert choose_engine(wanted, device, has_openvino=has_openvino, gpu=gpu) == engine
+
+
+def test_openvino_on_anything_but_a_cpu_is_refused() -> None:
+    with pytest.raises(SettingsError, match="engine: openvino does not go with device: auto"):
+        spec_of(Path("x"), engine="openvino", device="auto")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the tiny model as a GGUF file."""
+    monkeypatch.setenv("NEVERBLANK_MODELS", str(tmp_path))
+    (tmp_path / "gguf").mkdir()
+    tiny.gguf(tmp_path / "gguf" / "tiny.gguf")
+    return tmp_path / "gguf"
+
+
+def spec_of(folder: Path, **settings: Any) -> TextModelSpec:
+    sources = [{"kind": "path", "path": str(folder)}]
+    return parse(TextModelSpec, {"sources": sources, "device": "cpu", **settings}, "test")
+
+
+def test_a_gguf_file_is_found_and_safetensors_are_not_one(folder: Path, tmp_path: Path) -> None:
+    tiny.folder(tmp_path / "safetensors")
+
+    found = find_gguf(spec_of(folder), tmp_path, events=RecordingEvents())
+    other = find_gguf(spec_of(tmp_path / "safetensors"), tmp_path, events=RecordingEvents())
+
+    assert not isinstance(found, OtherForm)
+    assert found.gguf == "tiny.gguf"
+    assert isinstance(other, OtherForm)
+    assert "safetensors" in other.reason
+
+
+def test_what_openvino_cannot_read_is_left_to_transformers_and_told(
+    folder: Path, tmp_path: Path, events: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CannotLoadError("unknown architecture")
+
+    monkeypatch.setattr(engines, "_openvino", refuse)
+
+    engine = load_engine(spec_of(folder), tmp_path, "m")
+
+    assert engine.generator.describe()["engine"] == "transformers"
+    (told,) = [event for event in events if event["event"] == "engine_not_used"]
+    assert (told["model"], told["reason"]) == ("m", "unknown architecture")
