@@ -13,10 +13,19 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from deployments.settings import SettingsError, TextModelSpec, load_backup, load_model, load_pool, resolve
+from deployments.formats.engines import prepare
+from deployments.settings import (
+    HuggingFaceSpec,
+    SettingsError,
+    TextModelSpec,
+    load_backup,
+    load_model,
+    load_pool,
+    resolve,
+)
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments, read_arguments
 from deployments.settings.files import cache_folder
-from deployments.sources.errors import NoSourceError
+from deployments.sources.errors import NoSourceError, SourceError
 from deployments.sources.housekeeping import clear_quarantine, list_snapshots, prune_snapshots, verify_snapshot
 
 snapshot = typer.Typer(no_args_is_help=True, help="The snapshots of this node: what replicas start from.")
@@ -151,9 +160,24 @@ def _acquire(models: Models) -> None:
                 failed = True
                 shown.tell(f"[red]{error}[/]", 0)
             else:
-                shown.tell(f"[green]ready[/]: {loaded.snapshot or loaded.origin}", _STEPS)
+                ready = f"[green]ready[/]: {loaded.snapshot or loaded.origin}"
+                failed = not _prepared(spec, shown) or failed
+                shown.tell(ready, _STEPS)
     if failed:
         raise typer.Exit(1)
+
+
+def _prepared(spec: TextModelSpec, shown: "_Shown") -> bool:
+    """Make ready what a CPU's engine wants in another form."""
+    if isinstance(spec, HuggingFaceSpec) and spec.task != "text-generation":
+        return True
+    shown.tell("a form for the engine of CPUs", _STEPS - 1)
+    try:
+        prepare(spec, _cache())
+    except SourceError as error:
+        shown.tell(f"[red]{error}[/]")
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

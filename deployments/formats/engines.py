@@ -15,8 +15,10 @@ from pathlib import Path
 from deployments import telemetry
 from deployments.generation import CannotLoadError, Prompt, Sampling, TextGenerator
 from deployments.generation.devices import Machine, choose_device, choose_dtype, may_have_gpu
-from deployments.settings import TextModelSpec
+from deployments.settings import TextModelSpec, WeightLimit
 from deployments.sources.checkpoint import Checkpoint
+from deployments.sources.converted import make_readable
+from deployments.sources.errors import SourceError
 from deployments.sources.gguf import OtherForm, find_gguf
 
 _WARM_UP = Sampling(max_tokens=2, temperature=0.0, budget_s=60.0)
@@ -70,17 +72,35 @@ def load_engine(spec: TextModelSpec, cache: Path, name: str) -> Engine:
             telemetry.engine_not_used(name, "openvino", "openvino-genai is not installed (accepted: the extra [cpu])")
         else:
             try:
-                return _openvino(spec, found)
-            except CannotLoadError as error:
+                return _openvino(spec, found, cache)
+            except (CannotLoadError, SourceError) as error:
                 telemetry.engine_not_used(name, "openvino", str(error))
     return _transformers(spec, cache)
 
 
-def _openvino(spec: TextModelSpec, found: Checkpoint) -> Engine:
+def prepare(spec: TextModelSpec, cache: Path) -> bool:
+    """Make ready what `load_engine` would have to make ready for openvino. Says whether there was something to do.
+
+    Raises:
+        SourceError: what the sources have cannot be used.
+    """
+    has_openvino = find_spec("openvino_genai") is not None
+    if choose_engine(spec.engine, spec.device, has_openvino=has_openvino, gpu=may_have_gpu()) != "openvino":
+        return False
+    found = find_gguf(spec, cache, events=telemetry.SourceEvents())
+    if isinstance(found, OtherForm):
+        return False
+    make_readable(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
+    return True
+
+
+def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path) -> Engine:
     from deployments.generation.openvino import OpenVINOGenerator
 
+    readable = make_readable(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
     generator = OpenVINOGenerator(
-        found.folder / str(found.gguf),
+        readable.file,
+        context=readable.context,
         capacity=spec.max_ongoing_requests,
         threads=spec.threads,
         chat=spec.chat,

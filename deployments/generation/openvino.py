@@ -1,14 +1,14 @@
 """Generation with OpenVINO GenAI's continuous batching: the fast engine of CPUs, from GGUF files as they are.
 
-Weights stay quantised as in the file, which is where its speed comes from; what it writes is therefore not what
-transformers writes of the same file, whose weights it expands. A `seed` is passed on, but means something only while
-nothing else is in the batch: requests share one generator of random numbers.
+Weights stay as they are in the file, quantised ones, too, which is where its speed comes from. It computes in bfloat16
+where the CPU has it and in float32 elsewhere, as transformers does here; greedy answers of both begin alike, and part
+where two tokens are nearly as likely. A `seed` is passed on, but means something only while nothing else is in the
+batch: requests share one generator of random numbers.
 """
 
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ class OpenVINOGenerator:
         self,
         file: Path,
         *,
+        context: int,
         capacity: int,
         threads: int = 0,
         chat: Literal["auto", "always", "never"] = "auto",
@@ -42,7 +43,8 @@ class OpenVINOGenerator:
         """Load the model in `file`.
 
         Args:
-            file: a GGUF file.
+            file: a GGUF file; see `sources.converted` for which are read faithfully.
+            context: tokens the model was made for.
             capacity: requests generated at the same time; more are refused.
             threads: CPU threads; 0 leaves it to OpenVINO.
             chat: whether prompts go through the file's chat template.
@@ -53,21 +55,19 @@ class OpenVINOGenerator:
             CannotLoadError: OpenVINO cannot make a model of the file.
             ValueError: `chat` is `always`, and the file has no template.
         """
-        with ThreadPoolExecutor(1) as beside:
-            context = beside.submit(_context_of, file)
-            try:
-                self._pipeline = genai.ContinuousBatchingPipeline(
-                    str(file), _scheduling(capacity), "CPU", {"INFERENCE_NUM_THREADS": threads} if threads else {}
-                )
-            except (RuntimeError, LookupError, ValueError) as error:  # what its C++ throws comes as any of these
-                raise CannotLoadError(" ".join(f"{type(error).__name__}: {error}".split())) from error
+        try:
+            self._pipeline = genai.ContinuousBatchingPipeline(
+                str(file), _scheduling(capacity), "CPU", {"INFERENCE_NUM_THREADS": threads} if threads else {}
+            )
+        except (RuntimeError, LookupError, ValueError) as error:  # what its C++ throws comes as any of these
+            raise CannotLoadError(" ".join(f"{type(error).__name__}: {error}".split())) from error
         self._tokenizer = self._pipeline.get_tokenizer()
         has_template = bool(self._tokenizer.chat_template)
         if chat == "always" and not has_template:
             raise ValueError("chat: always is demanded, but the file has no chat template")
         self._chat = has_template and chat != "never"
         self._truncate = long_prompt == "truncate"
-        self._context = context.result()
+        self._context = context
         self._capacity = capacity
         self._clock = clock
         self._engine = _Engine(self._pipeline)
@@ -206,12 +206,3 @@ def _configured(sampling: Sampling) -> Any:
     config.presence_penalty = sampling.presence_penalty
     config.frequency_penalty = sampling.frequency_penalty
     return config
-
-
-def _context_of(file: Path) -> int:
-    """The tokens a model was made for, as its file tells them."""
-    from gguf import GGUFReader
-
-    fields = GGUFReader(file).fields
-    architecture = fields["general.architecture"].contents()
-    return int(fields[f"{architecture}.context_length"].contents())

@@ -12,12 +12,15 @@ from typing import Any, Literal
 import torch
 from transformers import StoppingCriteriaList
 
-from deployments.generation import Generation, Prompt, Sampling
+from deployments.generation import BatchFullError, Generation, Prompt, Sampling
 from deployments.generation.pieces import Pieces, trailing_space
 from deployments.generation.pipe import Pipe
 from deployments.generation.prompts import fit
 from deployments.generation.sampling import processors
 from deployments.generation.ward import StoppedError, Ward, steps
+
+WAITING = 3
+"""How many requests may wait for each that is generated: beyond, another replica or tier answers sooner."""
 
 
 class TransformersGenerator:
@@ -37,7 +40,7 @@ class TransformersGenerator:
         Args:
             model: a `PreTrainedModel` on its device.
             tokenizer: its tokenizer.
-            concurrency: requests generated at the same time; more wait for a thread.
+            concurrency: requests generated at the same time. `WAITING` times as many wait; beyond, they are refused.
             chat: whether prompts go through the tokenizer's chat template.
             long_prompt: what becomes of a prompt beyond the model's context.
 
@@ -53,6 +56,8 @@ class TransformersGenerator:
         self._truncate = long_prompt == "truncate"
         self._context = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="generate")
+        self._capacity = concurrency * (1 + WAITING)
+        self._admitted = 0
         self._current = threading.local()
         self._counting = threading.Lock()
         self._active = 0
@@ -62,11 +67,8 @@ class TransformersGenerator:
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """See `TextGenerator`. Reading the prompt's tokens is left to the thread, too."""
         given_up = threading.Event()
-        work = asyncio.get_running_loop().run_in_executor(
-            self._threads, self._generate, prompt, sampling, given_up, _ignore
-        )
         try:
-            return await work
+            return await self._started(prompt, sampling, given_up, _ignore)
         finally:
             given_up.set()
 
@@ -74,9 +76,7 @@ class TransformersGenerator:
         """See `TextGenerator`."""
         given_up = threading.Event()
         pipe = Pipe(given_up)
-        work = asyncio.get_running_loop().run_in_executor(
-            self._threads, self._generate, prompt, sampling, given_up, pipe.put
-        )
+        work = self._started(prompt, sampling, given_up, pipe.put)
         work.add_done_callback(lambda _: pipe.close())
         try:
             async for text in pipe:
@@ -98,6 +98,21 @@ class TransformersGenerator:
             "context": self._context,
             "active": self._active,
         }
+
+    def _started(
+        self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
+    ) -> "asyncio.Future[Generation]":
+        if self._admitted >= self._capacity:
+            raise BatchFullError(f"{self._capacity} requests are under way or wait")
+        work = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._generate, prompt, sampling, given_up, emit
+        )
+        self._admitted += 1
+        work.add_done_callback(self._left)
+        return work
+
+    def _left(self, _: object) -> None:
+        self._admitted -= 1
 
     def _generate(
         self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]

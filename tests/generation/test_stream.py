@@ -5,8 +5,9 @@ from contextlib import aclosing
 
 import pytest
 
-from deployments.generation import Generation, Prompt, Sampling
-from deployments.generation.transformers import TransformersGenerator
+from deployments.generation import BatchFullError, Generation, Prompt, Sampling
+from deployments.generation.transformers import WAITING, TransformersGenerator
+from tests.sources.tiny import model, tokenizer
 
 FRANCE = Prompt("", ({"role": "user", "content": "What is the capital of France? Answer in one sentence."},))
 HELLO = Prompt("Hello")
@@ -117,3 +118,13 @@ async def test_a_penalty_makes_a_model_repeat_itself_less(tiny: TransformersGene
     less = await tiny.generate(HELLO, greedy(16, **biased, **{penalty: 2.0}))
 
     assert 0 < less.text.count("a") < usual.text.count("a")
+
+
+async def test_more_than_may_wait_are_refused_and_there_is_room_again_afterwards() -> None:
+    one_at_a_time = TransformersGenerator(model(), tokenizer(), concurrency=1)
+    requests = [one_at_a_time.generate(Prompt("Hello"), Sampling(2, 0.0, 60.0)) for _ in range(1 + WAITING + 2)]
+
+    outcomes = await asyncio.gather(*requests, return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [Generation] * (1 + WAITING) + [BatchFullError] * 2
+    assert isinstance(await one_at_a_time.generate(Prompt("Hello"), Sampling(2, 0.0, 60.0)), Generation)

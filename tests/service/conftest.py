@@ -84,7 +84,7 @@ def _members(folder: Path) -> dict[str, dict[str, Any]]:
         },
         "state-dict": {"format": "pytorch", **state, **shape},
         "qwen2": {**text, "sources": [{"kind": "path", "path": str(folder / "qwen2-weights")}]},
-        "gguf": {**text, "sources": [{"kind": "path", "path": str(GGUF.parent)}]},
+        "gguf": {**text, "engine": "transformers", "sources": [{"kind": "path", "path": str(GGUF.parent)}]},
     }  # fmt: skip
 
 
