@@ -8,9 +8,11 @@ from typing import Any
 
 import yaml
 
+from deployments.formats.engines import meant_engine
 from deployments.settings import (
     BackupSpec,
     FileSpec,
+    HuggingFaceSpec,
     ModelSpec,
     PolicySettings,
     PythonSpec,
@@ -27,10 +29,13 @@ from deployments.settings.applications import AppArguments, ModelArguments, Pool
 from deployments.settings.serving import ServingSpec
 from deployments.sources.artefacts import ArtefactError
 from deployments.sources.errors import ModelTooLargeError
-from deployments.sources.weigh import Weighed, weigh_file, weigh_weights
+from deployments.sources.weigh import Weighed, weigh_file, weigh_gguf, weigh_weights
 
 TORCH_PROCESS_BYTES = 480_000_000
 """Memory of a replica with torch and transformers beside its weights: measured, proportional set size."""
+
+OPENVINO_PROCESS_BYTES = 300_000_000
+"""The same of a replica with OpenVINO."""
 
 PLAIN_PROCESS_BYTES = 120_000_000
 """The same of a replica without torch."""
@@ -160,12 +165,16 @@ class _Examination:
         return _planned(model.id, spec.format, source, weighed, process, model, replicas)
 
     def _text_model(self, file: str, name: str, spec: TextModelSpec, replicas: str) -> Planned:
+        task = spec.task if isinstance(spec, HuggingFaceSpec) else "text-generation"
+        engine = meant_engine(spec) if task == "text-generation" else "transformers"
         try:
-            weighed = weigh_weights(spec, self._cache)
+            weighed = weigh_gguf(spec, self._cache) if engine == "openvino" else None
+            process = OPENVINO_PROCESS_BYTES if weighed else TORCH_PROCESS_BYTES
+            weighed = weighed or weigh_weights(spec, self._cache)
         except ModelTooLargeError as error:
             raise SettingsError(file, "max_model_size_mb", error.reason, "that much, or a smaller model") from error
         source = weighed.origin if weighed else ", then ".join(source.kind for source in spec.sources)
-        return _planned(name, "huggingface", source, weighed, TORCH_PROCESS_BYTES, spec, replicas)
+        return _planned(name, "huggingface", source, weighed, process, spec, replicas)
 
 
 def _planned(

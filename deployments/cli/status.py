@@ -43,7 +43,18 @@ def _read(url: str) -> dict[str, Any]:
 
 def _render(described: dict[str, Any]) -> Group:
     models = Table(title=f"router {described['router']}", title_justify="left", box=None, pad_edge=False)
-    for column in ("model", "state", "replicas", "breaker", "in flight", "limit", "p50 s", "p95 s", "reason"):
+    for column in (
+        "model",
+        "state",
+        "replicas",
+        "breaker",
+        "failures",
+        "in flight",
+        "limit",
+        "p50 s",
+        "p95 s",
+        "reason",
+    ):
         models.add_column(column, justify="left" if column in {"model", "state", "breaker", "reason"} else "right")
     for name, facts in described["models"].items():
         models.add_row(name, *_row(facts))
@@ -57,7 +68,10 @@ def _row(facts: dict[str, Any]) -> list[str]:
     return [
         _STATES.get(facts["state"], facts["state"]),
         f"{replicas['running']}+{replicas['starting']}" if replicas else "remote",
-        *(_shown(facts.get(key, "")) for key in ("breaker", "in_flight", "limit", "p50_s", "p95_s", "reason")),
+        *(
+            _shown(facts.get(key, ""))
+            for key in ("breaker", "failure_rate", "in_flight", "limit", "p50_s", "p95_s", "reason")
+        ),
     ]
 
 

@@ -51,6 +51,15 @@ def choose_engine(wanted: str, device: str, *, has_openvino: bool, gpu: bool) ->
     return wanted
 
 
+def meant_engine(spec: TextModelSpec) -> str:
+    """The engine for `spec` on this node, if it can take the weights."""
+    return choose_engine(spec.engine, spec.device, has_openvino=_has_openvino(), gpu=may_have_gpu())
+
+
+def _has_openvino() -> bool:
+    return find_spec("openvino_genai") is not None
+
+
 def load_engine(spec: TextModelSpec, cache: Path, name: str) -> Engine:
     """Load the weights of `spec` into the engine for them, and warm up.
 
@@ -63,12 +72,11 @@ def load_engine(spec: TextModelSpec, cache: Path, name: str) -> Engine:
         sources.NoSourceError: no source has them.
         RuntimeError: a GPU is demanded and there is none.
     """
-    has_openvino = find_spec("openvino_genai") is not None
-    if choose_engine(spec.engine, spec.device, has_openvino=has_openvino, gpu=may_have_gpu()) == "openvino":
+    if meant_engine(spec) == "openvino":
         found = find_gguf(spec, cache, events=telemetry.SourceEvents())
         if isinstance(found, OtherForm):
             telemetry.engine_not_used(name, "openvino", found.reason)
-        elif not has_openvino:
+        elif not _has_openvino():
             telemetry.engine_not_used(name, "openvino", "openvino-genai is not installed (accepted: the extra [cpu])")
         else:
             try:
@@ -84,8 +92,7 @@ def prepare(spec: TextModelSpec, cache: Path) -> bool:
     Raises:
         SourceError: what the sources have cannot be used.
     """
-    has_openvino = find_spec("openvino_genai") is not None
-    if choose_engine(spec.engine, spec.device, has_openvino=has_openvino, gpu=may_have_gpu()) != "openvino":
+    if meant_engine(spec) != "openvino" or not _has_openvino():
         return False
     found = find_gguf(spec, cache, events=telemetry.SourceEvents())
     if isinstance(found, OtherForm):

@@ -63,16 +63,26 @@ def make_readable(file: Path, cache: Path, limit: int) -> Readable:
         SourceError: the file cannot be read, or the cache not be written to.
     """
     try:
-        stat = file.stat()
-        key = hashlib.sha256(f"{file.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}".encode()).hexdigest()[:16]
-        folder = cache / "gguf"
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{key}.lock", fallback_to_soft=False):
-            record, conversion = folder / f"{key}.json", folder / f"{key}.gguf"
+        record, conversion = _places(file, cache)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(record.with_suffix(".lock"), fallback_to_soft=False):
             known = _known(record, conversion) or _convert(file, record, conversion, limit)
     except (OSError, NotImplementedError) as error:
         raise SourceError(f"the cache of GGUF files cannot be used: {said_by(error)}") from error
     return Readable(conversion if known.converted else file, known.context)
+
+
+def readable_size(file: Path, cache: Path) -> int:
+    """The bytes of what would be read: of the conversion of `file` where there is one, else its own."""
+    _, conversion = _places(file, cache)
+    return (conversion if conversion.exists() else file).stat().st_size
+
+
+def _places(file: Path, cache: Path) -> tuple[Path, Path]:
+    """Of what is known of `file`, and of its conversion."""
+    stat = file.stat()
+    key = hashlib.sha256(f"{file.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    return cache / "gguf" / f"{key}.json", cache / "gguf" / f"{key}.gguf"
 
 
 def _known(record: Path, conversion: Path) -> _Known | None:

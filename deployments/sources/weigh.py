@@ -7,6 +7,7 @@ from deployments.settings import FileSpec, HubSource, PathSource, TextModelSpec,
 from deployments.sources import hub, path, wheel
 from deployments.sources.artefacts import opened
 from deployments.sources.checkpoint import label
+from deployments.sources.converted import readable_size
 from deployments.sources.errors import ModelTooLargeError, SourceError
 from deployments.sources.snapshots import SnapshotStore
 
@@ -38,6 +39,34 @@ def weigh_file(spec: FileSpec) -> Weighed | None:
             return Weighed(spec.path, file.seek(0, 2))
     except FileNotFoundError:
         return None
+
+
+def weigh_gguf(spec: TextModelSpec, cache: Path) -> Weighed | None:
+    """The GGUF file that openvino would read, as far as it is on this node; `None` where it is not, or there is none.
+
+    Raises:
+        ModelTooLargeError: it is over the limit.
+        SettingsError: `MAX_MODEL_SIZE_MB` is set and cannot be used.
+    """
+    limit = WeightLimit.of(spec).max_bytes
+    for source in spec.sources:
+        try:
+            match source:
+                case PathSource():
+                    found = path.find(source, limit)
+                    file = found.folder / found.gguf if found.gguf else None
+                case WheelSource():
+                    wheel.kept_size(source, cache, limit)
+                    file = wheel.place(source, cache)
+                case HubSource():
+                    hub.cached_size(source, limit)
+                    file = None
+        except ModelTooLargeError:
+            raise
+        except SourceError:
+            continue  # not here: the next one may be
+        return None if file is None else Weighed(label(source), readable_size(file, cache))
+    return None
 
 
 def weigh_weights(spec: TextModelSpec, cache: Path) -> Weighed | None:

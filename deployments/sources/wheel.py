@@ -46,7 +46,7 @@ def fetch(source: WheelSource, cache: Path, limit: int, timeout: float) -> Check
         ModelTooLargeError: the file is over the limit; it was not extracted.
         SourceError: pip cannot give the wheel, it is not the pinned one, or has no such file.
     """
-    file = _place(source, cache)
+    file = place(source, cache)
     folder = file.parent
     try:
         if not _is_kept(source, file, limit):
@@ -73,7 +73,7 @@ def kept_size(source: WheelSource, cache: Path, limit: int) -> int:
         ModelTooLargeError: it is over the limit.
         SourceError: it has not.
     """
-    file = _place(source, cache)
+    file = place(source, cache)
     try:
         size = _Kept.model_validate_json(_record(file).read_bytes()).size
     except (OSError, ValidationError) as error:
@@ -92,7 +92,8 @@ def is_kept(source: WheelSource, cache: Path, limit: int) -> bool:
         return False
 
 
-def _place(source: WheelSource, cache: Path) -> Path:
+def place(source: WheelSource, cache: Path) -> Path:
+    """Where the model file is, once it has been extracted."""
     return cache / "wheels" / f"{source.package}-{source.version}" / PurePosixPath(source.file).name
 
 
