@@ -87,7 +87,13 @@ def build(args: Mapping[str, Any]) -> Application:
     router = serve.deployment(
         serve.ingress()(RouterDeployment),
         name=ROUTER_DEPLOYMENT,
-        num_replicas=arguments.routers,
+        # Of a fixed number, but with this Serve collects what they report: see `scaling`.
+        autoscaling_config={
+            "min_replicas": arguments.routers,
+            "max_replicas": arguments.routers,
+            "metrics_interval_s": 0.5,
+            "look_back_period_s": 5,
+        },
         # The router refuses by its own rules; Serve's default of 5 would refuse long before.
         max_ongoing_requests=4096,
         ray_actor_options={"num_cpus": 0.1},

@@ -31,6 +31,7 @@ from deployments.policy.problem import InvalidRequestError
 from deployments.request import InferenceRequest, Shape
 from deployments.request.native import from_python
 from deployments.routes import Routes
+from deployments.scaling import DEMAND
 from deployments.settings import PolicySettings
 from deployments.shaping import canned, fit
 from deployments.streaming import Told, open_stream
@@ -120,6 +121,10 @@ class Router:
     async def ready(self) -> dict[str, bool]:
         """The tiers of `GET /readyz` for deployment handles."""
         return self.readiness()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What the backup is wanted for: asked by Serve, for `scaling.scale_ahead`."""
+        return {DEMAND: float(self._guard.demand(asyncio.get_running_loop().time()))}
 
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
         """Answer a well-formed request; only the caller's own cancellation is raised.

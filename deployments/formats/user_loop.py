@@ -8,6 +8,7 @@ streams is to be held up by a reader that does not read.
 import asyncio
 import inspect
 import threading
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -66,8 +67,15 @@ class UserLoop:
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True).start()
+            threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True).start()
+            # A model that a pool has put out takes its thread along.
+            weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
         return self._loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
 
 
 async def _awaited(make: Callable[[], Awaitable[T]]) -> T:

@@ -22,6 +22,12 @@ from deployments.policy.quantile import Latencies
 _FEW = 5
 """Answers of the backup before its latency is believed."""
 
+_OVERDUE_S = 1.0
+"""Seconds after which an attempt on a model of which too little is known counts as overdue."""
+
+_OVERDUE_LEAST_S = 0.25
+"""The least that counts as overdue, however fast a model is: a replica takes seconds to start."""
+
 _NO_LESS_S = 1.0
 """What somebody refused for want of room is told to wait, in seconds, at the least."""
 
@@ -114,6 +120,7 @@ class Guard:
         self._latencies = Latencies()
         self._retries, self._hedges = Budget(policy.retry_share), Budget(policy.hedge_share)
         self._policy = policy
+        self._open: dict[Permit, None] = {}
 
     @property
     def policy(self) -> GuardPolicy:
@@ -163,7 +170,9 @@ class Guard:
             self._retries.withdraw(now)
         elif why is Why.HEDGE:
             self._hedges.withdraw(now)
-        return Permit(candidate, admission.probe, now, streamed, admission, known.limit.lonely)
+        permit = Permit(candidate, admission.probe, now, streamed, admission, known.limit.lonely)
+        self._open[permit] = None
+        return permit
 
     def began(self, permit: Permit, now: float) -> None:
         """The first content of a stream is there: the latency that hedges, reserve and limit go by."""
@@ -178,6 +187,7 @@ class Guard:
         if permit.returned:
             raise ValueError(f"the permit for {permit.candidate.model} has been handed back before")
         permit.returned = True
+        del self._open[permit]
         model = permit.candidate.model
         known = self._models[model]
         lonely = permit.lonely and known.limit.lonely  # from its beginning to its end
@@ -204,6 +214,29 @@ class Guard:
             return self._policy.reserve_max_s
         usual = seen.value(self._policy.reserve_quantile)
         return min(self._policy.reserve_max_s, max(self._policy.reserve_min_s, usual))
+
+    def demand(self, now: float) -> int:
+        """Attempts that are under way at the local backup, or are overdue elsewhere and about to come to it.
+
+        Overdue is what has no first content after the time within which `policy.hedge_quantile` of its model's answers
+        come, or after `_OVERDUE_S` where too little is known of it.
+        """
+        usual: dict[tuple[str, bool], float] = {}
+        demand = 0
+        for permit in self._open:
+            if permit.candidate == self._local_backup:
+                demand += 1
+            elif permit.first_s < 0:
+                key = (permit.candidate.model, permit.streamed)
+                if key not in usual:
+                    usual[key] = self._usual_s(*key)
+                demand += now - permit.started > usual[key]
+        return demand
+
+    def _usual_s(self, model: str, streamed: bool) -> float:  # noqa: FBT001 - the parts of a key
+        seen = self._latencies.of(model, streamed=streamed)
+        believed = seen.count >= self._policy.hedge_min_samples
+        return max(_OVERDUE_LEAST_S, seen.value(self._policy.hedge_quantile)) if believed else _OVERDUE_S
 
     def state(self, model: str) -> BreakerState:
         """The breaker of `model`."""

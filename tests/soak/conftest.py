@@ -33,11 +33,17 @@ def start(upstream: Upstream) -> Iterator[Callable[..., Service]]:
     running: list[Service] = []
 
     def started(
-        *models: str, backup: str = "configs/backup.yaml", remotes: tuple[str, ...] = (), **policy: Any
+        *models: str,
+        backup: str = "configs/backup.yaml",
+        remotes: tuple[str, ...] = (),
+        ahead: bool = True,
+        **policy: Any,
     ) -> Service:
         config: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
         main, model = config["applications"]
         main["args"] |= {"backup": backup}
+        if not ahead:
+            del main["autoscaling_policy"]
         declared = {name: {"base_url": upstream.url, "model": name} for name in remotes}
         main["deployments"][0]["user_config"] = {"remotes": declared, "default_model": None, **policy}
         config["applications"] = [
@@ -50,4 +56,5 @@ def start(upstream: Upstream) -> Iterator[Callable[..., Service]]:
 
     yield started
     for service in running:
-        service.stop()
+        if service.process.poll() is None:
+            service.stop()

@@ -1,6 +1,7 @@
 """The replica of a pool: its models are loaded when they are asked for, and fail alone."""
 
 import asyncio
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,15 @@ async def test_a_model_that_cannot_be_loaded_is_told_and_tried_again_and_the_oth
 
 async def test_a_name_that_is_not_in_the_pool_is_refused() -> None:
     assert await Pool(a=False).ask("z") == Refused("the pool has no model 'z'")
+
+
+async def test_a_model_that_is_put_out_takes_its_threads_along() -> None:
+    pool = Pool(a=False)
+    await pool.ask("a")
+    loop = next(thread for thread in threading.enumerate() if thread.name == "loop of tests.unit.test_pool:Named")
+
+    del pool
+    gc.collect()
+
+    await asyncio.to_thread(loop.join, 10)
+    assert not loop.is_alive()

@@ -1,0 +1,160 @@
+"""What HTTP, the chain and the router cost a stream of tokens, and what the engine of CPUs gains.
+
+SmolLM2 on the same cores, measured in turn, A B C A B C ...: the backup of a real service, over HTTP and streamed; its
+engine called directly in this process; transformers' continuous batching, called directly. Run it from the project's
+root: .venv/bin/python -m benchmarks.generation
+"""
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from deployments.formats.engines import load_engine
+from deployments.generation import Generation, Prompt, Sampling, TextGenerator
+from deployments.settings import load_backup, resolve
+from tests.service.service import ROOT, Service
+
+STREAMS = (1, 8, 32)
+ROUNDS = 3
+TOKENS = 64
+TEXT = "Write a long story about a cat that travels around the world, with many details."
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of some streams beside each other.
+
+    Attributes:
+        tokens_s: tokens of all streams in a second.
+        first_s: seconds until a stream's first text, the median; `None` where they are given all at once.
+    """
+
+    tokens_s: float
+    first_s: float | None
+
+
+Measure = Callable[[int], Awaitable[Run]]
+
+
+async def together(streams: int, one: Callable[[], Awaitable[tuple[int, float]]]) -> Run:
+    """Run `one` so many times beside each other; it gives its tokens and when its first text came."""
+    started = time.monotonic()
+    done = await asyncio.gather(*(one() for _ in range(streams)))
+    seconds = time.monotonic() - started
+    return Run(sum(tokens for tokens, _ in done) / seconds, statistics.median(first - started for _, first in done))
+
+
+def over_http(session: aiohttp.ClientSession) -> Measure:
+    """The backup of the service, streamed."""
+    body = {"text": TEXT, "max_tokens": TOKENS, "stream": True, "timeout": 120}
+
+    async def one() -> tuple[int, float]:
+        first, tokens = 0.0, 0
+        async with session.post("/v1/infer/backup", json=body) as response:
+            async for line in response.content:
+                if line.startswith(b"data: "):
+                    first = first or time.monotonic()
+                    if (event := json.loads(line[6:])) and "usage" in event:
+                        if event["served_by"] != "backup":
+                            raise RuntimeError(f"the backup did not answer: {event}")
+                        tokens = event["usage"]["completion_tokens"]
+        return tokens, first
+
+    return lambda streams: together(streams, one)
+
+
+def directly(generator: TextGenerator) -> Measure:
+    """An engine of ours in this process."""
+
+    async def one() -> tuple[int, float]:
+        first = 0.0
+        async for item in generator.stream(Prompt(TEXT), Sampling(TOKENS, 0.0, 120.0)):
+            first = first or time.monotonic()
+            if isinstance(item, Generation):
+                return item.completion_tokens, first
+        raise AssertionError("a stream ends with its generation")
+
+    return lambda streams: together(streams, one)
+
+
+def with_transformers(model: Any, tokenizer: Any) -> Measure:
+    """Transformers' continuous batching in this process."""
+    from transformers import GenerationConfig
+
+    turns = [{"role": "user", "content": TEXT}]
+    ids = list(tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"])
+    config = GenerationConfig(max_new_tokens=TOKENS, do_sample=False, pad_token_id=2, eos_token_id=2)
+
+    async def run(streams: int) -> Run:
+        started = time.time()
+        answers = await asyncio.to_thread(
+            model.generate_batch,
+            [ids] * streams,
+            generation_config=config,
+            persistent_manager=True,
+            warmup=False,
+        )
+        seconds = time.time() - started
+        tokens = sum(len(answer.generated_tokens) for answer in answers.values())
+        return Run(tokens / seconds, None)
+
+    return run
+
+
+async def measured(contenders: dict[str, Measure]) -> None:
+    """Print a line for each number of streams: medians, and the medians of the rounds' ratios."""
+    for streams in STREAMS:
+        rounds = [{name: await measure(streams) for name, measure in contenders.items()} for _ in range(ROUNDS)]
+        line: dict[str, Any] = {"streams": streams}
+        for name in contenders:
+            line[f"{name}_tokens_s"] = round(statistics.median(each[name].tokens_s for each in rounds), 1)
+            if first := [each[name].first_s for each in rounds if each[name].first_s is not None]:
+                line[f"{name}_first_s"] = round(statistics.median(first), 3)
+        for name in ("engine", "transformers"):
+            ratios = [each["http"].tokens_s / each[name].tokens_s for each in rounds]
+            line[f"http_to_{name}"] = round(statistics.median(ratios), 2)
+        print(json.dumps(line), flush=True)
+
+
+async def main() -> None:
+    """Start everything once and measure in turn."""
+    import torch
+
+    from deployments.sources.acquire import acquire
+    from deployments.telemetry import SourceEvents
+
+    data: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    data["applications"] = data["applications"][:1]
+    data["applications"][0]["args"]["routers"] = 1
+    spec = load_backup("configs/backup.yaml")
+    cache = Path(resolve("cache"))
+    service = Service(data)
+    try:
+        service.wait_ready()
+        engine = load_engine(spec, cache, "engine")
+        torch.set_num_threads(2)
+        loaded = acquire(spec, cache, "bfloat16", events=SourceEvents())
+        url = str(service.http.base_url)
+        async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=300)) as session:
+            contenders = {
+                "http": over_http(session),
+                "engine": directly(engine.generator),
+                "transformers": with_transformers(loaded.model, loaded.tokenizer),
+            }
+            for measure in contenders.values():
+                await measure(2)
+            await measured(contenders)
+    finally:
+        service.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
