@@ -23,7 +23,7 @@ from deployments.calls import (
 )
 from deployments.formats import ServedModel
 from deployments.model import ModelReplica
-from deployments.options import HEALTH, model_options
+from deployments.options import HEALTH, backup_options, model_options
 from deployments.pool import Load, PoolReplica
 from deployments.router import Router
 from deployments.settings import (
@@ -82,18 +82,12 @@ def build(args: Mapping[str, Any]) -> Application:
     policy: PolicySettings = load(PolicySettings, arguments.policy)
     backup = load_backup(arguments.backup)
     # Autoscaled on its own and never below one replica: the backup must be there before it is needed.
-    options = model_options(backup, digest(*arguments.files), untrusted=False)
+    options = backup_options(backup, digest(*arguments.files))
     bound = serve.deployment(BackupReplica, name=BACKUP_DEPLOYMENT, **options).bind(backup, cache_folder())
     router = serve.deployment(
         serve.ingress()(RouterDeployment),
         name=ROUTER_DEPLOYMENT,
-        # Of a fixed number, but with this Serve collects what they report: see `scaling`.
-        autoscaling_config={
-            "min_replicas": arguments.routers,
-            "max_replicas": arguments.routers,
-            "metrics_interval_s": 0.5,
-            "look_back_period_s": 5,
-        },
+        num_replicas=arguments.routers,
         # The router refuses by its own rules; Serve's default of 5 would refuse long before.
         max_ongoing_requests=4096,
         ray_actor_options={"num_cpus": 0.1},

@@ -106,6 +106,13 @@ class ServeCaller:
         described: dict[str, Any] = await self._describe.remote()
         return described
 
+    async def expect(self, router: str, requests: float) -> None:
+        """Tell all replicas what is about to come to them: see `scaling`. Whoever cannot be told does without."""
+        try:
+            await self._handle.broadcast("expect", router, requests).results_async(timeout_s=_TELL_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001 - replicas come and go, and the next report follows at once
+            telemetry.expectation_unheard(self._name, f"{type(error).__name__}: {error}")
+
     def _fault(self, error: Exception) -> Refused | Failed:
         match error:
             case BackPressureError():
@@ -125,6 +132,8 @@ class ServeCaller:
             # A cancelled response may raise what it had been refused with: then nothing is running.
             return
 
+
+_TELL_TIMEOUT_S = 2.0
 
 _CANCELLED_BELOW = Failed("the replica cancelled the call", transient=True)
 

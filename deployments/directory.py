@@ -56,10 +56,10 @@ class Directory:
         return self._members.get(model) or Unreachable(UNKNOWN_MODEL)
 
     async def watch(self, interval_s: Callable[[], float]) -> None:
-        """Refresh for ever; `interval_s` says after how many seconds each time, as it may be changed."""
+        """Refresh now and for ever; `interval_s` says after how many seconds each time, as it may be changed."""
         while True:
-            await asyncio.sleep(interval_s())
             await self.refresh()
+            await asyncio.sleep(interval_s())
 
     async def refresh(self) -> None:
         """Ask Serve once; when that fails, what was known before holds."""

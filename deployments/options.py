@@ -6,6 +6,7 @@ from typing import Any
 import ray
 
 from deployments.formats.credentials import credentials
+from deployments.scaling import INTERVAL_S
 from deployments.settings import ServingSpec
 from deployments.settings.applications import DIGEST_VARIABLE
 
@@ -20,7 +21,7 @@ HEALTH = {"health_check_period_s": 2, "health_check_timeout_s": 10}
 
 
 def model_options(spec: ServingSpec, digest: str, *, untrusted: bool) -> dict[str, Any]:
-    """All options of the deployment of a model, a pool or the backup.
+    """All options of the deployment of a model or a pool.
 
     Args:
         spec: how it is served.
@@ -29,6 +30,18 @@ def model_options(spec: ServingSpec, digest: str, *, untrusted: bool) -> dict[st
     """
     options = {**replica_counts(spec), **replica_options(spec, cluster_gpus(), untrusted=untrusted)}
     options["ray_actor_options"]["runtime_env"]["env_vars"][DIGEST_VARIABLE] = digest
+    return options
+
+
+def backup_options(spec: ServingSpec, digest: str) -> dict[str, Any]:
+    """All options of the backup's deployment, which is scaled ahead of its queue; see `model_options`."""
+    options = model_options(spec, digest, untrusted=False)
+    if "autoscaling_config" in options:
+        options["autoscaling_config"] |= {
+            "policy": {"policy_function": "deployments.scaling:scale_ahead"},
+            "upscale_delay_s": 0,
+            "metrics_interval_s": INTERVAL_S,
+        }
     return options
 
 

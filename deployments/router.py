@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -31,7 +32,7 @@ from deployments.policy.problem import InvalidRequestError
 from deployments.request import InferenceRequest, Shape
 from deployments.request.native import from_python
 from deployments.routes import Routes
-from deployments.scaling import DEMAND
+from deployments.scaling import report
 from deployments.settings import PolicySettings
 from deployments.shaping import canned, fit
 from deployments.streaming import Told, open_stream
@@ -52,7 +53,8 @@ class Router:
         """
         self._base = policy
         self._policy = policy.with_overrides({}, os.environ)
-        self._backup_name = backup_name
+        self._name = uuid4().hex
+        self._backup, self._backup_name = backup, backup_name
         self._directory = Directory(cluster, backup)
         self._upstreams = UpstreamPool(self._policy.remotes)
         self._guard = Guard(self._policy.to_guard(), telemetry.breaker_changed, backup_name)
@@ -121,10 +123,6 @@ class Router:
     async def ready(self) -> dict[str, bool]:
         """The tiers of `GET /readyz` for deployment handles."""
         return self.readiness()
-
-    async def record_autoscaling_stats(self) -> dict[str, float]:
-        """What the backup is wanted for: asked by Serve, for `scaling.scale_ahead`."""
-        return {DEMAND: float(self._guard.demand(asyncio.get_running_loop().time()))}
 
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
         """Answer a well-formed request; only the caller's own cancellation is raised.
@@ -223,12 +221,16 @@ class Router:
         }
 
     async def run(self) -> None:
-        """Find models, for as long as the router lives."""
+        """Find models and tell the backup what is about to come, for as long as the router lives."""
         try:
-            await self._directory.refresh()
-            await self._directory.watch(lambda: self._policy.discovery_seconds)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._directory.watch(lambda: self._policy.discovery_seconds))
+                tasks.create_task(report(self._demand, partial(self._backup.expect, self._name)))
         finally:
             await self._upstreams.aclose()
+
+    def _demand(self) -> float:
+        return self._guard.demand(asyncio.get_running_loop().time())
 
     def _model_states(self) -> dict[str, str]:
         remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}

@@ -2,64 +2,69 @@
 
 Serve's own autoscaling sees a request once it waits at the backup. The routers see it before: an attempt that takes
 longer than its model usually does will most likely be rescued by the backup, and when a model hangs, that is every
-request for it, seconds before the first one arrives there. Each router reports as its demand what is under way at the
-backup and what is overdue elsewhere (`Guard.demand`); the policy asks for replicas for the larger of the two views, at
-once. When the primaries are well again the surplus goes after the backup's `replicas.idle_seconds`.
+request for it, seconds before the first one arrives there.
 
-The policy runs inside Serve's controller, every tenth of a second: no I/O, and nothing that grows.
+    Router   report ──────► Backup   Expected ──────► Serve's controller   scale_ahead
+             Guard.demand            record_autoscaling_stats
+
+Each router tells all replicas of the backup what is under way there and what is overdue elsewhere; the replicas report
+the sum with their other measurements, and the policy asks for replicas for the larger of the two views. Serve holds it
+to `replicas.min` and `.max`, and ends the surplus after `replicas.idle_seconds`.
 """
 
+import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-DEMAND = "backup_demand"
-"""The name under which a router reports its demand."""
+EXPECTED = "expected_requests"
+"""The name under which a replica reports what the routers expect."""
+
+INTERVAL_S = 0.5
+"""Seconds between the reports of a router, while it expects anything."""
 
 _FRESH_S = 5.0
-"""A router that has not reported for so long has gone."""
-
-_LOW_SINCE = "low_since"
+"""A router that has not reported for so long has gone, or expects nothing."""
 
 
-def scale_ahead(contexts: Mapping[Any, Any]) -> tuple[dict[Any, int], dict[Any, dict[str, Any]]]:
-    """An application-level autoscaling policy of Ray Serve.
+async def report(demand: Callable[[], float], tell: Callable[[float], Awaitable[None]]) -> None:
+    """Tell the backup what this router expects of it, for ever; while that is nothing, nothing is sent."""
+    while True:
+        await asyncio.sleep(INTERVAL_S)
+        if expected := demand():
+            await tell(expected)
+
+
+class Expected:
+    """What the routers last said that they expect, as one replica of the backup heard it."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, tuple[float, float]] = {}
+
+    def hear(self, router: str, requests: float, now: float) -> None:
+        """Note that `router` expects so many requests at a time."""
+        self._heard = {name: heard for name, heard in self._heard.items() if now - heard[0] <= _FRESH_S}
+        self._heard[router] = (now, requests)
+
+    def total(self, now: float) -> float:
+        """Requests that all routers expect together."""
+        return sum(requests for at, requests in self._heard.values() if now - at <= _FRESH_S)
+
+
+def scale_ahead(context: Any) -> tuple[int, dict[str, Any]]:
+    """An autoscaling policy of Ray Serve; its controller calls this every tenth of a second.
 
     Args:
-        contexts: Serve's `AutoscalingContext` of the router and of the backup, by deployment.
+        context: Serve's `AutoscalingContext` of the backup.
 
     Returns:
-        The replicas of each deployment, and what is to be remembered until the next time.
+        Replicas that are wanted, before Serve applies its bounds and delays, and the policy's state: there is none.
     """
-    replicas: dict[Any, int] = {}
-    states: dict[Any, dict[str, Any]] = {}
-    for deployment, context in contexts.items():
-        if context.config is not None and context.deployment_name == "Backup":
-            replicas[deployment], states[deployment] = _backup(context, _demand(contexts, context.current_time))
-        else:
-            replicas[deployment] = context.capacity_adjusted_min_replicas
-            states[deployment] = {}
-    return replicas, states
-
-
-def _demand(contexts: Mapping[Any, Any], now: float) -> float:
-    """What all routers last reported."""
     reported = [
-        series[-1]
-        for context in contexts.values()
-        for series in (context.raw_metrics or {}).get(DEMAND, {}).values()
-        if series
+        series[-1].value
+        for series in (context.raw_metrics or {}).get(EXPECTED, {}).values()
+        if series and context.current_time - series[-1].timestamp <= _FRESH_S
     ]
-    return float(sum(sample.value for sample in reported if now - sample.timestamp <= _FRESH_S))
-
-
-def _backup(context: Any, demand: float) -> tuple[int, dict[str, Any]]:
-    wanted = math.ceil(max(demand, context.total_num_requests) / context.config.target_ongoing_requests)
-    low, high = context.capacity_adjusted_min_replicas, context.capacity_adjusted_max_replicas
-    wanted = min(high, max(low, wanted))
-    if wanted >= context.target_num_replicas:
-        return wanted, {}
-    low_since = float(context.policy_state.get(_LOW_SINCE, context.current_time))
-    if context.current_time - low_since >= context.config.downscale_delay_s:
-        return wanted, {}
-    return context.target_num_replicas, {_LOW_SINCE: low_since}
+    # Each replica has heard all routers: the largest is the whole, seen by the one that was there the longest.
+    requests = max([context.total_num_requests, *reported])
+    return math.ceil(requests / context.config.target_ongoing_requests), {}

@@ -125,6 +125,11 @@ def internal_error(where: str, model: str, error: BaseException) -> None:
     _log().error("internal_error", where=where, model=model, reason=str(error), exc_info=error)
 
 
+def expectation_unheard(model: str, reason: str) -> None:
+    """The backup could not be told what is about to come to it; it is scaled by its queue alone."""
+    _log().warning("expectation_unheard", model=model, reason=reason)
+
+
 def engine_not_used(model: str, engine: str, reason: str) -> None:
     """A model is not served by the engine that is meant for it, but by the portable one."""
     _log().warning("engine_not_used", model=model, engine=engine, reason=reason)

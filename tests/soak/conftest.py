@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.options import autoscaling
+from deployments.settings import load_backup
 from tests.service.service import ROOT, Service, Upstream
 
 HERE = Path(__file__).parent
@@ -43,7 +45,8 @@ def start(upstream: Upstream) -> Iterator[Callable[..., Service]]:
         main, model = config["applications"]
         main["args"] |= {"backup": backup}
         if not ahead:
-            del main["autoscaling_policy"]
+            by_queue = autoscaling(load_backup(backup))
+            main["deployments"].append({"name": "Backup", "autoscaling_config": by_queue})
         declared = {name: {"base_url": upstream.url, "model": name} for name in remotes}
         main["deployments"][0]["user_config"] = {"remotes": declared, "default_model": None, **policy}
         config["applications"] = [

@@ -45,6 +45,13 @@ class Handle:
     def __init__(self, *script: Any) -> None:
         self.response = Response(list(script))
 
+    def broadcast(self, *_: Any) -> "Handle":
+        return self
+
+    async def results_async(self, timeout_s: float) -> list[Any]:
+        assert timeout_s > 0
+        return [await self.response]
+
     def options(self, **_: Any) -> "Handle":
         return self
 
@@ -127,3 +134,8 @@ async def test_a_stream_that_is_closed_is_cancelled_at_the_replica() -> None:
     await items.aclose()
 
     assert handle.response.cancelled
+
+
+async def test_a_backup_that_cannot_be_told_what_comes_costs_the_router_nothing() -> None:
+    for script in (None, DeploymentUnavailableError("a"), TimeoutError()):
+        await ServeCaller(Handle(script), "m").expect("router", 3.0)  # type: ignore[arg-type]

@@ -1,77 +1,89 @@
 """How many replicas the backup gets."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from deployments.backup import BackupReplica
+from deployments.options import backup_options
 from deployments.policy.answer import Candidate, Tier, Why
 from deployments.policy.guard import Guard, GuardPolicy, Permit
 from deployments.policy.outcome import Answered, Failed
-from deployments.scaling import DEMAND, scale_ahead
-
-ROUTER, BACKUP = "router's id", "backup's id"
-
-
-def context(name: str, now: float, *, target: int, low: int, high: int, state: Any = None, **more: Any) -> Any:
-    facts = {
-        "deployment_name": name,
-        "current_time": now,
-        "target_num_replicas": target,
-        "capacity_adjusted_min_replicas": low,
-        "capacity_adjusted_max_replicas": high,
-        "policy_state": state or {},
-        "total_num_requests": 0.0,
-        "raw_metrics": {},
-        "config": SimpleNamespace(target_ongoing_requests=4, downscale_delay_s=60.0),
-    }
-    return SimpleNamespace(**{**facts, **more})
+from deployments.scaling import EXPECTED, INTERVAL_S, Expected, report, scale_ahead
+from deployments.settings import Replicas, ServingSpec
 
 
-def decided(
-    *reported: tuple[float, float], requests: float = 0.0, target: int = 1, state: Any = None, now: float = 100.0
-) -> tuple[int, Any]:
-    """The backup's replicas, between 1 and 5, and what is remembered, with a router for each (time, demand)."""
-    series = {f"router{n}": [SimpleNamespace(timestamp=at, value=demand)] for n, (at, demand) in enumerate(reported)}
-    contexts = {
-        ROUTER: context("Router", now, target=2, low=2, high=2, raw_metrics={DEMAND: series}),
-        BACKUP: context("Backup", now, target=target, low=1, high=5, state=state, total_num_requests=requests),
-    }
-    replicas, states = scale_ahead(contexts)
-    assert replicas[ROUTER] == 2
-    return replicas[BACKUP], states[BACKUP]
+def context(*reported: tuple[float, float], requests: float = 0.0) -> Any:
+    """What Serve tells of a backup for 4 requests a replica at 100 s, with the (time, expected) of each replica."""
+    series = {f"replica{n}": [SimpleNamespace(timestamp=at, value=value)] for n, (at, value) in enumerate(reported)}
+    return SimpleNamespace(
+        current_time=100.0,
+        total_num_requests=requests,
+        raw_metrics={EXPECTED: series},
+        config=SimpleNamespace(target_ongoing_requests=4),
+    )
 
 
 @pytest.mark.parametrize(
     ("reported", "requests", "replicas"),
     [
-        ([], 0.0, 1),
+        ([], 0.0, 0),
         ([(100.0, 3.0)], 0.0, 1),
-        ([(100.0, 3.0), (99.0, 6.0)], 0.0, 3),
+        ([(99.0, 9.0), (100.0, 3.0)], 0.0, 3),
         ([(100.0, 3.0)], 17.0, 5),
-        ([(100.0, 500.0)], 0.0, 5),
-        ([(90.0, 500.0)], 0.0, 1),
+        ([(90.0, 500.0)], 5.0, 2),
     ],
+    ids=["nothing", "expected", "the one that heard most", "the queue is longer", "the report is old"],
 )
-def test_the_larger_of_demand_and_queue_is_met_at_once_within_bounds(
+def test_replicas_are_wanted_for_the_larger_of_what_is_expected_and_what_is_there(
     reported: list[tuple[float, float]], requests: float, replicas: int
 ) -> None:
-    assert decided(*reported, requests=requests)[0] == replicas
+    assert scale_ahead(context(*reported, requests=requests)) == (replicas, {})
 
 
-def test_what_is_too_many_goes_after_the_delay_and_not_before() -> None:
-    kept, state = decided(target=3, now=100.0)
-    assert kept == 3
-    kept, state = decided(target=3, now=159.0, state=state)
-    assert kept == 3
-    assert decided(target=3, now=160.0, state=state)[0] == 1
+def test_what_the_routers_expect_is_summed_and_forgotten_when_they_fall_silent() -> None:
+    heard = Expected()
+    heard.hear("a", 3.0, 10.0)
+    heard.hear("b", 2.0, 12.0)
+    heard.hear("a", 4.0, 12.0)
+
+    assert heard.total(12.0) == 6.0
+    heard.hear("b", 1.0, 16.0)
+    assert heard.total(18.0) == 1.0
 
 
-def test_a_demand_in_between_starts_the_delay_again() -> None:
-    _, state = decided(target=3, now=100.0)
-    _, state = decided((130.0, 12.0), target=3, now=130.0, state=state)
+@pytest.mark.looptime
+async def test_a_router_reports_while_it_expects_anything_and_is_silent_otherwise() -> None:
+    demands, told = [2.0, 0.0, 3.0, 0.0], list[tuple[float, float]]()
+    now = asyncio.get_running_loop().time
+    began = now()
 
-    assert decided(target=3, now=161.0, state=state)[0] == 3
+    async def tell(requests: float) -> None:
+        told.append((round(now() - began, 3), requests))
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(4.5 * INTERVAL_S):
+            await report(demands.pop, tell)
+
+    assert told == [(2 * INTERVAL_S, 3.0), (4 * INTERVAL_S, 2.0)]
+
+
+async def test_a_replica_of_the_backup_reports_to_serve_what_it_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = BackupReplica.__new__(BackupReplica)
+    monkeypatch.setattr(replica, "_expected", Expected(), raising=False)
+    await replica.expect("a", 7.0)
+
+    assert await replica.record_autoscaling_stats() == {EXPECTED: 7.0}
+
+
+def test_a_backup_that_may_have_several_replicas_is_scaled_ahead_and_at_once() -> None:
+    several = backup_options(ServingSpec(replicas=Replicas(min=1, max=3)), "digest")["autoscaling_config"]
+
+    assert several["policy"] == {"policy_function": "deployments.scaling:scale_ahead"}
+    assert several["upscale_delay_s"] == 0
+    assert "autoscaling_config" not in backup_options(ServingSpec(), "digest")
 
 
 BACKED = Candidate(Tier.BACKUP, "backup")
