@@ -38,12 +38,13 @@ def start(upstream: Upstream) -> Iterator[Callable[..., Service]]:
         *models: str,
         backup: str = "configs/backup.yaml",
         remotes: tuple[str, ...] = (),
+        build: str = "deployments.app:build",
         ahead: bool = True,
         **policy: Any,
     ) -> Service:
         config: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
         main, model = config["applications"]
-        main["args"] |= {"backup": backup}
+        main |= {"import_path": build, "args": main["args"] | {"backup": backup}}
         if not ahead:
             by_queue = autoscaling(load_backup(backup))
             main["deployments"].append({"name": "Backup", "autoscaling_config": by_queue})
