@@ -112,10 +112,7 @@ class Race:
         try:
             while True:
                 now = self._clock()
-                allowance = self._guard.allowance(now)
-                match next_step(
-                    self._chain, self._attempts, now, replace(allowance, hedge=allowance.hedge and self._hedges)
-                ):
+                match next_step(self._chain, self._attempts, now, self._guard.allowance(now, hedge=self._hedges)):
                     case Finish(answer):
                         self._land(answer.attempts, now)
                         return answer

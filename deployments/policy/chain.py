@@ -16,7 +16,8 @@ Rules kept here:
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Tier, Why
 from deployments.policy.blank import is_blank
@@ -60,6 +61,8 @@ class FallbackChain:
         rescue_rejected: the next candidate is asked when a model calls the request invalid.
         rescue_withheld: the same when a content filter withheld the answer.
         jitter: a draw in [0, 1) that spreads retries.
+        primaries: the candidates of the primary tier.
+        backups: those of the backup tier.
 
     Raises:
         ValueError: a blank last-resort message, the same model twice in one tier, a candidate out of the
@@ -75,21 +78,33 @@ class FallbackChain:
     rescue_rejected: bool = False
     rescue_withheld: bool = False
     jitter: float = 0.5
+    primaries: tuple[Candidate, ...] = field(init=False)
+    backups: tuple[Candidate, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        primaries, backups = _by_tier(self.candidates)
+        object.__setattr__(self, "primaries", primaries)
+        object.__setattr__(self, "backups", backups)
         if is_blank(self.last_resort):
             raise ValueError("a chain ends with a last-resort message that is not blank")
-        if len(set(self.candidates)) != len(self.candidates):
-            raise ValueError("a chain holds every candidate once")
-        tiers = [candidate.tier for candidate in self.candidates]
-        if Tier.LAST_RESORT in tiers or tiers != sorted(tiers, key=list(Tier).index):
-            raise ValueError("a chain asks the primary tier first, then the backup")
         if not 0 <= self.jitter < 1:
             raise ValueError("jitter is at least 0 and below 1")
 
     def of(self, tier: Tier) -> tuple[Candidate, ...]:
         """The candidates of `tier`."""
-        return tuple(candidate for candidate in self.candidates if candidate.tier is tier)
+        return self.primaries if tier is Tier.PRIMARY else self.backups
+
+
+@lru_cache(maxsize=1024)
+def _by_tier(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+    """The candidates of the two tiers; the same few sequences come again with every request."""
+    if len(set(candidates)) != len(candidates):
+        raise ValueError("a chain holds every candidate once")
+    primaries = tuple(candidate for candidate in candidates if candidate.tier is Tier.PRIMARY)
+    backups = tuple(candidate for candidate in candidates if candidate.tier is Tier.BACKUP)
+    if candidates != primaries + backups:
+        raise ValueError("a chain asks the primary tier first, then the backup")
+    return primaries, backups
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +168,7 @@ def next_step(
 
 
 def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
-    backups = chain.of(Tier.BACKUP)
+    backups = chain.backups
     begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
     if backups and not begun and now >= chain.deadline.cut_over:
         return Start(backups[0], Why.CUT_OVER)
@@ -176,7 +191,7 @@ def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowa
 
 def _early(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Start | WaitUntil:
     """Whether the backup is started before its turn, beside the primary tier."""
-    backup = chain.of(Tier.BACKUP)[0]
+    backup = chain.backups[0]
     if any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
         return Start(backup, Why.BESIDE_PROBE)
     hedge_at = _hedge_at(chain, attempts) if allowance.hedge else math.inf
@@ -233,7 +248,7 @@ def _tier_end(chain: FallbackChain, tier: Tier, started: float) -> float:
     Primaries have until the cut-over where a backup follows. One that is only asked after that (the driver was held
     up) has until `answer_by`, like the backups.
     """
-    followed = tier is Tier.PRIMARY and started < chain.deadline.cut_over and bool(chain.of(Tier.BACKUP))
+    followed = tier is Tier.PRIMARY and started < chain.deadline.cut_over and bool(chain.backups)
     return chain.deadline.cut_over if followed else chain.deadline.answer_by
 
 
@@ -247,7 +262,7 @@ def _patience_s(chain: FallbackChain) -> float:
 def _fair_s(chain: FallbackChain, tier: Tier) -> float:
     """Seconds that an attempt has to have had to be charged with a time-out: see `verdict.FAIR_SHARE`."""
     begins = chain.deadline.start
-    if tier is Tier.BACKUP and chain.of(Tier.PRIMARY):
+    if tier is Tier.BACKUP and chain.primaries:
         begins = chain.deadline.cut_over
     even = (_tier_end(chain, tier, begins) - begins) / len(chain.of(tier))
     return FAIR_SHARE * min(even, _patience_s(chain))

@@ -7,7 +7,7 @@
 Remaining seconds travel between processes, never clock readings: clocks of two machines do not compare.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,13 @@ class Reserves:
 class Deadline:
     """When a request was taken on and when its answer is due, on the clock of the process that holds it.
 
+    Attributes:
+        start: when it was taken on.
+        end: when it is over.
+        reserves: what is kept of it.
+        answer_by: the moment at which the last-resort message is sent if nobody else has answered.
+        cut_over: the moment at which the backup is started at the latest.
+
     Raises:
         ValueError: it would end before it starts.
     """
@@ -38,10 +45,18 @@ class Deadline:
     start: float
     end: float
     reserves: Reserves = Reserves()
+    # Worked out once: every step of a chain looks at them.
+    answer_by: float = field(init=False)
+    cut_over: float = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.end > self.start:
             raise ValueError(f"a deadline ends after it starts, not at {self.end} for a start at {self.start}")
+        seconds, kept = self.end - self.start, self.reserves
+        answer_by = self.end - min(kept.last_resort_s, kept.last_resort_share * seconds)
+        backup = min(kept.backup_s, kept.backup_share * seconds)
+        object.__setattr__(self, "answer_by", answer_by)
+        object.__setattr__(self, "cut_over", max(self.start, answer_by - backup))
 
     @classmethod
     def after(cls, now: float, seconds: float, reserves: Reserves = Reserves()) -> "Deadline":
@@ -52,15 +67,3 @@ class Deadline:
     def seconds(self) -> float:
         """The whole of it."""
         return self.end - self.start
-
-    @property
-    def answer_by(self) -> float:
-        """The moment at which the last-resort message is sent if nobody else has answered."""
-        reserve = min(self.reserves.last_resort_s, self.reserves.last_resort_share * self.seconds)
-        return self.end - reserve
-
-    @property
-    def cut_over(self) -> float:
-        """The moment at which the backup is started at the latest."""
-        reserve = min(self.reserves.backup_s, self.reserves.backup_share * self.seconds)
-        return max(self.start, self.answer_by - reserve)
