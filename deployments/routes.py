@@ -39,15 +39,16 @@ class Routes:
         candidates = self.candidates(request, policy)
         backup = next((c.model for c in candidates if c.tier is Tier.BACKUP), self._backup_name)
         first = candidates[0].model if candidates else self._backup_name
-        reserves = policy.to_reserves(self._guard.reserve_s(backup, streamed=request.stream))
+        pace, streamed = self._guard.pace, request.stream
+        reserves = policy.to_reserves(pace.reserve_s(backup, streamed=streamed))
         hedges = request.hedge and len(candidates) > 1
         return FallbackChain(
             candidates,
             Deadline.after(started, request.timeout_s, reserves),
             canned(policy.last_resort.message, request.shape).text,
             policy.to_retry(),
-            hedge_after_s=self._guard.hedge_after_s(first, streamed=request.stream) if hedges else float("inf"),
-            first_content_s=policy.streams.first_content_seconds if request.stream else float("inf"),
+            hedge_after_s=pace.hedge_after_s(first, backup, streamed=streamed) if hedges else float("inf"),
+            first_content_s=policy.streams.first_content_seconds if streamed else float("inf"),
             rescue_rejected=policy.rescue.invalid,
             rescue_withheld=policy.rescue.content_filter,
             jitter=random.random(),  # noqa: S311 - spreads retries, keeps no secret

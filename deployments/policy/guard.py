@@ -17,16 +17,7 @@ from deployments.policy.breaker import BreakerListener, BreakerPolicy, BreakerSt
 from deployments.policy.budget import Budget
 from deployments.policy.chain import Allowance
 from deployments.policy.outcome import Answered, Outcome, Refused, TimedOut
-from deployments.policy.quantile import Latencies
-
-_FEW = 5
-"""Answers of the backup before its latency is believed."""
-
-_OVERDUE_S = 1.0
-"""Seconds after which an attempt on a model of which too little is known counts as overdue."""
-
-_OVERDUE_LEAST_S = 0.25
-"""The least that counts as overdue, however fast a model is: a replica takes seconds to start."""
+from deployments.policy.pace import Pace, PacePolicy
 
 _NO_LESS_S = 1.0
 """What somebody refused for want of room is told to wait, in seconds, at the least."""
@@ -41,24 +32,14 @@ class GuardPolicy:
         admission: how many attempts they get at a time.
         retry_share: retries as a share of requests.
         hedge_share: hedges as a share of requests.
-        hedging: whether there are any.
-        hedge_quantile: of a model's latency, beyond which it counts as slow.
-        hedge_min_samples: answers before that is believed.
-        reserve_min_s: seconds of a deadline kept for the backup at the least.
-        reserve_max_s: at the most, and while nothing is known.
-        reserve_quantile: of the backup's latency, that is followed in between.
+        pace: what counts as slow.
     """
 
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
     retry_share: float = 0.2
     hedge_share: float = 0.05
-    hedging: bool = True
-    hedge_quantile: float = 0.95
-    hedge_min_samples: int = 20
-    reserve_min_s: float = 1.0
-    reserve_max_s: float = 10.0
-    reserve_quantile: float = 0.95
+    pace: PacePolicy = field(default_factory=PacePolicy)
 
 
 @dataclass(slots=True)
@@ -95,7 +76,11 @@ class Permit:
 
 
 class Guard:
-    """The guard of one router."""
+    """The guard of one router.
+
+    Attributes:
+        pace: how long models usually take.
+    """
 
     def __init__(
         self,
@@ -117,7 +102,7 @@ class Guard:
         self._local_backup = Candidate(Tier.BACKUP, local_backup)
         self._draw = draw
         self._models: dict[str, _Known] = {}
-        self._latencies = Latencies()
+        self.pace = Pace(policy.pace)
         self._retries, self._hedges = Budget(policy.retry_share), Budget(policy.hedge_share)
         self._policy = policy
         self._open: dict[Permit, None] = {}
@@ -131,6 +116,7 @@ class Guard:
     def policy(self, policy: GuardPolicy) -> None:
         self._policy = policy
         self._retries.share, self._hedges.share = policy.retry_share, policy.hedge_share
+        self.pace.policy = policy.pace
         for name, known in self._models.items():
             known.limit.policy = policy.admission
             known.limit.patience_s = self._patience_s(name)
@@ -200,26 +186,10 @@ class Guard:
         if known.limit.untouched and known.breaker == Closed():  # anybody may ask for any name
             del self._models[model]
 
-    def hedge_after_s(self, model: str, *, streamed: bool) -> float:
-        """Seconds after which `model` counts as slow; infinite where that cannot be said."""
-        seen = self._latencies.of(model, streamed=streamed)
-        if not self._policy.hedging or seen.count < self._policy.hedge_min_samples:
-            return math.inf
-        return seen.value(self._policy.hedge_quantile)
-
-    def reserve_s(self, model: str, *, streamed: bool) -> float:
-        """Seconds of a deadline to be kept for `model`, the backup."""
-        seen = self._latencies.of(model, streamed=streamed)
-        if seen.count < _FEW:
-            return self._policy.reserve_max_s
-        usual = seen.value(self._policy.reserve_quantile)
-        return min(self._policy.reserve_max_s, max(self._policy.reserve_min_s, usual))
-
     def demand(self, now: float) -> int:
         """Attempts that are under way at the local backup, or are overdue elsewhere and about to come to it.
 
-        Overdue is what has no first content after the time within which `policy.hedge_quantile` of its model's answers
-        come, or after `_OVERDUE_S` where too little is known of it.
+        Overdue is what has no first content after the time of `Pace.overdue_s`.
         """
         usual: dict[tuple[str, bool], float] = {}
         demand = 0
@@ -229,14 +199,9 @@ class Guard:
             elif permit.first_s < 0:
                 key = (permit.candidate.model, permit.streamed)
                 if key not in usual:
-                    usual[key] = self._usual_s(*key)
+                    usual[key] = self.pace.overdue_s(permit.candidate.model, streamed=permit.streamed)
                 demand += now - permit.started > usual[key]
         return demand
-
-    def _usual_s(self, model: str, streamed: bool) -> float:  # noqa: FBT001 - the parts of a key
-        seen = self._latencies.of(model, streamed=streamed)
-        believed = seen.count >= self._policy.hedge_min_samples
-        return max(_OVERDUE_LEAST_S, seen.value(self._policy.hedge_quantile)) if believed else _OVERDUE_S
 
     def state(self, model: str) -> BreakerState:
         """The breaker of `model`."""
@@ -253,11 +218,7 @@ class Guard:
             "in_flight": known.limit.in_flight if known else 0,
             "limit": known.limit.value if known else self._policy.admission.initial_limit,
         }
-        for streamed, prefix in ((False, ""), (True, "first_content_")):
-            seen = self._latencies.of(model, streamed=streamed)
-            if seen.count:
-                facts[f"{prefix}p50_s"], facts[f"{prefix}p95_s"] = seen.value(0.5), seen.value(0.95)
-        return facts
+        return {**facts, **self.pace.describe(model)}
 
     def _new(self, model: str) -> _Known:
         return _Known(Limit(self._policy.admission, self._patience_s(model)))
@@ -278,7 +239,7 @@ class Guard:
         seconds = first_s if first_s >= 0 else now - permit.started
         answered = isinstance(outcome, Answered) or first_s >= 0
         if answered:
-            self._latencies.add(permit.candidate.model, seconds, streamed=permit.streamed)
+            self.pace.add(permit.candidate.model, seconds, streamed=permit.streamed)
         if answered or isinstance(outcome, TimedOut):
             known.limit.learn(
                 seconds if answered else math.inf,
@@ -288,8 +249,7 @@ class Guard:
             )
 
     def _retry_after_s(self, candidate: Candidate) -> float:
-        seen = self._latencies.of(candidate.model, streamed=False)
-        return max(_NO_LESS_S, seen.value(0.5) if seen.count else 0.0)
+        return max(_NO_LESS_S, self.pace.median_s(candidate.model))
 
     def _move(self, model: str, known: _Known, after: BreakerState, reason: str) -> None:
         before, known.breaker = known.breaker, after

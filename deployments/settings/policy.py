@@ -12,6 +12,7 @@ from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.continuation import StreamRules
 from deployments.policy.deadline import Reserves
 from deployments.policy.guard import GuardPolicy
+from deployments.policy.pace import PacePolicy
 from deployments.policy.retry import RetryPolicy
 from deployments.settings.base import ModelId, Seconds, Settings
 from deployments.settings.files import SettingsError, parse
@@ -143,12 +144,14 @@ class PolicySettings(Settings):
             ),
             retry_share=self.retries.budget_share,
             hedge_share=self.hedging.budget_share,
-            hedging=self.hedging.enabled,
-            hedge_quantile=self.hedging.quantile,
-            hedge_min_samples=self.hedging.min_samples,
-            reserve_min_s=reserves.backup_min_seconds,
-            reserve_max_s=reserves.backup_max_seconds,
-            reserve_quantile=reserves.backup_quantile,
+            pace=PacePolicy(
+                hedging=self.hedging.enabled,
+                quantile=self.hedging.quantile,
+                min_samples=self.hedging.min_samples,
+                reserve_min_s=reserves.backup_min_seconds,
+                reserve_max_s=reserves.backup_max_seconds,
+                reserve_quantile=reserves.backup_quantile,
+            ),
         )
 
     def to_stream_rules(self) -> StreamRules:

@@ -11,6 +11,7 @@ from deployments.policy.answer import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerPolicy, BreakerState, Closed, Open
 from deployments.policy.guard import Guard, GuardPolicy, Permit
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused, TimedOut
+from deployments.policy.pace import PacePolicy
 
 A = Candidate(Tier.PRIMARY, "a")
 BACKUP = Candidate(Tier.BACKUP, "backup")
@@ -237,46 +238,59 @@ def test_a_budget_of_nothing_allows_nothing() -> None:
 
 
 def test_a_model_is_slow_beyond_the_quantile_of_its_own_latency() -> None:
-    guard = a_guard(GuardPolicy(hedge_min_samples=20))
+    guard = a_guard(GuardPolicy(pace=PacePolicy(min_samples=20)))
     for number in range(1, 101):
-        attempt(guard, Answered("x"), 0.0, number / 100)
+        attempt(guard, Answered("x"), 0.0, number / 10)
 
-    assert guard.hedge_after_s("a", streamed=False) == pytest.approx(0.96)
-    assert math.isinf(guard.hedge_after_s("a", streamed=True))
+    assert guard.pace.hedge_after_s("a", "backup", streamed=False) == pytest.approx(9.6)
+    assert math.isinf(guard.pace.hedge_after_s("a", "backup", streamed=True))
+
+
+@pytest.mark.parametrize(("answers", "usual", "after"), [(4, 0.4, 1.0), (5, 0.4, 0.4), (5, 0.05, 0.1), (5, 3.0, 3.0)])
+def test_a_fast_model_is_not_hedged_before_the_backup_could_have_answered(
+    answers: int, usual: float, after: float
+) -> None:
+    guard = a_guard(GuardPolicy(pace=PacePolicy(min_samples=20)))
+    for _ in range(20):
+        attempt(guard, Answered("x"), 0.0, 0.1)
+    for _ in range(answers):
+        attempt(guard, Answered("x"), 0.0, usual, BACKUP)
+
+    assert guard.pace.hedge_after_s("a", "backup", streamed=False) == after
 
 
 def test_a_model_that_is_hardly_known_is_never_called_slow() -> None:
-    guard = a_guard(GuardPolicy(hedge_min_samples=20))
+    guard = a_guard(GuardPolicy(pace=PacePolicy(min_samples=20)))
     for _ in range(19):
         attempt(guard, Answered("x"), 0.0, 1.0)
 
-    assert math.isinf(guard.hedge_after_s("a", streamed=False))
+    assert math.isinf(guard.pace.hedge_after_s("a", "backup", streamed=False))
 
 
 def test_only_answers_tell_how_long_a_model_takes() -> None:
-    guard = a_guard(GuardPolicy(BreakerPolicy(failures=1000), hedge_min_samples=1))
+    guard = a_guard(GuardPolicy(BreakerPolicy(failures=1000), pace=PacePolicy(min_samples=1)))
     for outcome in (Failed("boom"), Blank(), TimedOut("late")):
         attempt(guard, outcome, 0.0, 9.0)
 
-    assert math.isinf(guard.hedge_after_s("a", streamed=False))
+    assert math.isinf(guard.pace.hedge_after_s("a", "backup", streamed=False))
 
 
 @pytest.mark.parametrize(("latency", "reserve"), [(0.2, 1.0), (4.0, 4.0), (60.0, 10.0)])
 def test_the_backups_reserve_follows_its_latency_within_its_bounds(latency: float, reserve: float) -> None:
-    guard = a_guard(GuardPolicy(reserve_min_s=1.0, reserve_max_s=10.0))
-    assert guard.reserve_s("backup", streamed=False) == 10.0
+    guard = a_guard(GuardPolicy(pace=PacePolicy(reserve_min_s=1.0, reserve_max_s=10.0)))
+    assert guard.pace.reserve_s("backup", streamed=False) == 10.0
 
     for _ in range(10):
         attempt(guard, Answered("x"), 0.0, latency, BACKUP)
 
-    assert guard.reserve_s("backup", streamed=False) == reserve
+    assert guard.pace.reserve_s("backup", streamed=False) == reserve
 
 
 def test_a_model_that_changes_is_measured_by_what_it_did_of_late() -> None:
-    guard = a_guard(GuardPolicy(hedge_min_samples=1))
+    guard = a_guard(GuardPolicy(pace=PacePolicy(min_samples=1)))
     for _ in range(1000):
         attempt(guard, Answered("x"), 0.0, 9.0)
     for _ in range(256):
         attempt(guard, Answered("x"), 0.0, 1.0)
 
-    assert guard.hedge_after_s("a", streamed=False) == 1.0
+    assert guard.pace.hedge_after_s("a", "backup", streamed=False) == 1.0
