@@ -11,13 +11,13 @@ The clock is the event loop's (`loop.time()`), so tests put the loop on virtual 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from deployments import telemetry
 from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Why
-from deployments.policy.chain import FallbackChain, Finish, Reject, Start, WaitUntil, next_step
+from deployments.policy.chain import Allowance, FallbackChain, Finish, Reject, Start, WaitUntil, next_step
 from deployments.policy.guard import Guard, Permit
 from deployments.policy.outcome import Answered, Cancelled, Failed, Outcome, StreamItem, TimedOut
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -49,7 +49,7 @@ class Caller(Protocol):
 Judge = Callable[[Outcome], Outcome]
 """Holds an answer to what its caller wants of it; any other outcome is left as it is."""
 
-Launch = Callable[[Candidate, float, int], Awaitable[Outcome]]
+Launch = Callable[[Candidate, float, int], Coroutine[Any, Any, Outcome]]
 """Makes an attempt on a candidate within seconds; the last argument is its place in the trace."""
 
 
@@ -102,7 +102,9 @@ class Race:
         """Get ready to run `chain`, whose attempts `launch` makes; of streams it waits for the first content only."""
         self.begun: dict[int, Permit] = {}
         self._chain, self._guard, self._launch, self._streamed = chain, guard, launch, streamed
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        self._turn: asyncio.Future[None] = self._loop.create_future()
         self._attempts: list[Attempt] = []
         self._flights: list[_Flight] = []
         self._hedges = True
@@ -112,7 +114,9 @@ class Race:
         try:
             while True:
                 now = self._clock()
-                match next_step(self._chain, self._attempts, now, self._guard.allowance(now, hedge=self._hedges)):
+                # Before the first attempt there is nothing to repeat or to hedge.
+                allowance = self._guard.allowance(now, hedge=self._hedges) if self._attempts else _NO_EXTRAS
+                match next_step(self._chain, self._attempts, now, allowance):
                     case Finish(answer):
                         self._land(answer.attempts, now)
                         return answer
@@ -140,9 +144,10 @@ class Race:
         direct = candidate == self._chain.candidates[0] and why is Why.NEXT
         permit = self._guard.admit(candidate, why, now, direct=direct, streamed=self._streamed)
         if isinstance(permit, Permit):
-            task = asyncio.ensure_future(
+            task = self._loop.create_task(
                 self._launch(candidate, self._chain.deadline.answer_by - now, len(self._attempts))
             )
+            task.add_done_callback(self._wake)
             self._flights.append(_Flight(len(self._attempts), permit, task))
             self._attempts.append(Running(candidate, now, why, permit.probe))
         elif why is Why.HEDGE:  # it was an extra: the backup's own turn is still to come
@@ -153,12 +158,13 @@ class Race:
             self._attempts.append(Ended(candidate, now, now, permit, why))
 
     async def _wait(self, seconds: float) -> None:
-        seconds = max(seconds, _TICK_S)
-        if not self._flights:  # everybody has ended, and one of them is asked again after a pause
-            await asyncio.sleep(seconds)
-            return
-        tasks = [flight.task for flight in self._flights]
-        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        """Until an attempt has ended, at most for so long. `asyncio.wait` does the same for any tasks, and dearer."""
+        self._turn = self._loop.create_future()
+        timer = self._loop.call_later(max(seconds, _TICK_S), self._wake)
+        try:
+            await self._turn
+        finally:
+            timer.cancel()
         now = self._clock()
         for flight in [flight for flight in self._flights if flight.task.done()]:
             self._flights.remove(flight)
@@ -170,6 +176,10 @@ class Race:
             else:
                 self._guard.record(flight.permit, outcome, now)
             self._attempts[flight.place] = Ended(running.candidate, running.started, now, outcome, running.why)
+
+    def _wake(self, _: object = None) -> None:
+        if not self._turn.done():
+            self._turn.set_result(None)
 
     def _land(self, trace: Sequence[Ended], now: float) -> None:
         """The race is over: hand back the permits of those who were cut off, but let probes come to their end."""
@@ -190,6 +200,8 @@ def _outcome(task: asyncio.Task[Outcome], candidate: Candidate) -> Outcome:
     telemetry.internal_error("caller", candidate.model, error)
     return Failed(f"internal error: {type(error).__name__}")
 
+
+_NO_EXTRAS = Allowance(retry=False, hedge=False)
 
 _TICK_S = 1e-4
 """The shortest pause: a clock may round a shorter one to nothing."""

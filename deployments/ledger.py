@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 from deployments import metrics, telemetry
@@ -26,14 +25,13 @@ class Ledger:
         self._turned_away += 1
         metrics.turned_away()
 
-    @contextmanager
-    def arrival(self) -> Iterator[None]:
-        """A request is being read."""
+    def __enter__(self) -> None:
+        """A request is being read, until it leaves."""
         self.arriving += 1
-        try:
-            yield
-        finally:
-            self.arriving -= 1
+
+    def __exit__(self, *_: object) -> None:
+        """It has been read, or not."""
+        self.arriving -= 1
 
     def answered(self, entry: "Entry", answer: Answer) -> None:
         """A request has been answered: count it, and say so where somebody else has answered."""

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from deployments import telemetry
+from deployments import metrics, telemetry
 from deployments.body import Limits
 from deployments.calls import ServeCaller
 from deployments.directory import Cluster, Directory
@@ -179,7 +179,7 @@ class Router:
 
     def arrival(self) -> AbstractContextManager[None]:
         """To be held while a request is read."""
-        return self._ledger.arrival()
+        return self._ledger
 
     @property
     def limits(self) -> Limits:
@@ -225,6 +225,7 @@ class Router:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._directory.watch(lambda: self._policy.discovery_seconds))
+                tasks.create_task(metrics.flush_forever())
                 tasks.create_task(report(self._demand, partial(self._backup.expect, self._name)))
         finally:
             await self._upstreams.aclose()

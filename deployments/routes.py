@@ -29,6 +29,10 @@ class Routes:
         self._upstreams = upstreams
         self._guard = guard
         self._backup_name = backup_name
+        # What follows from the policy and from few things of a request, worked out once.
+        self._policy = PolicySettings()
+        self._retry = self._policy.to_retry()
+        self._orders: dict[tuple[str, frozenset[Tier], bool], tuple[Candidate, ...]] = {}
 
     def asked(self, request: InferenceRequest, policy: PolicySettings) -> str:
         """The model that `request` is meant for."""
@@ -36,7 +40,7 @@ class Routes:
 
     def chain(self, request: InferenceRequest, policy: PolicySettings, started: float) -> FallbackChain:
         """The chain of `request`, which arrived at `started`."""
-        candidates = self.candidates(request, policy)
+        candidates, retry = self.candidates(request, policy), self._retry
         backup = next((c.model for c in candidates if c.tier is Tier.BACKUP), self._backup_name)
         first = candidates[0].model if candidates else self._backup_name
         pace, streamed = self._guard.pace, request.stream
@@ -46,7 +50,7 @@ class Routes:
             candidates,
             Deadline.after(started, request.timeout_s, reserves),
             canned(policy.last_resort.message, request.shape).text,
-            policy.to_retry(),
+            retry,
             hedge_after_s=pace.hedge_after_s(first, backup, streamed=streamed) if hedges else float("inf"),
             first_content_s=policy.streams.first_content_seconds if streamed else float("inf"),
             rescue_rejected=policy.rescue.invalid,
@@ -56,7 +60,17 @@ class Routes:
 
     def candidates(self, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
         """Who may be asked for `request`, best first; empty where its own wishes leave nobody."""
+        if policy is not self._policy:
+            self._policy, self._retry, self._orders = policy, policy.to_retry(), {}
         asked = self.asked(request, policy)
+        key = (asked, request.tiers, request.fallback)
+        if key not in self._orders:
+            if len(self._orders) >= _MOST_ORDERS:  # callers may ask for any name
+                self._orders.clear()
+            self._orders[key] = self._order(asked, request, policy)
+        return self._orders[key]
+
+    def _order(self, asked: str, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
         backups = list(dict.fromkeys(name for name in (policy.backup_model, self._backup_name) if name))
         if asked in backups:  # asked for by its own name: it and those behind it
             primaries, backups = [], backups[backups.index(asked) :]
@@ -76,3 +90,6 @@ class Routes:
         if candidate.tier is Tier.BACKUP:
             return self._directory.backup
         return self._directory.find(candidate.model)
+
+
+_MOST_ORDERS = 1024

@@ -24,6 +24,11 @@ def read_request_id(request: Request) -> str:
     return request.headers.get(REQUEST_ID_HEADER, "") or uuid4().hex
 
 
+def read_headers(request: Request) -> dict[str, str]:
+    """All headers at once, by their names in lower case: Starlette's own mapping searches for each one."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+
+
 async def read_body(request: Request, limits: Limits) -> bytes:
     """The body, of which no more than the limit is ever held.
 

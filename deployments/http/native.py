@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deployments.http.arrival import drain, read_body, read_request_id
+from deployments.http.arrival import drain, read_body, read_headers, read_request_id
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
 from deployments.policy.answer import Answer, Tier
@@ -34,7 +34,7 @@ def routes(service: Service) -> list[Route]:
         with service.arrival():
             body = await read_body(request, service.limits)
         model = request.path_params.get("model", "")
-        parsed = native.from_body(body, service.limits, model=model, headers=request.headers)
+        parsed = native.from_body(body, service.limits, model=model, headers=read_headers(request))
         if not parsed.stream:
             return _respond(service, await service.answer(parsed, request_id, started), request_id, streamed=False)
         stream = await service.stream(parsed, request_id, started)

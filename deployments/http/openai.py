@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deployments.http.arrival import drain, read_body, read_request_id
+from deployments.http.arrival import drain, read_body, read_headers, read_request_id
 from deployments.http.completions import CHAT, COMPLETION, Chunks, Format
 from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.responses import event, headers_of, json_response, stream_response
@@ -67,7 +67,7 @@ async def _serve(service: Service, request: Request, form: Format) -> Response:
     with service.arrival():
         body = await read_body(request, service.limits)
     read = chat_request if form is CHAT else completion_request
-    parsed = read(body, service.limits, headers=request.headers)
+    parsed = read(body, service.limits, headers=read_headers(request))
     if not parsed.stream:
         asked = (service.answer(each, _id(request_id, place), started) for place, each in enumerate(parsed.requests))
         return _respond(service, await asyncio.gather(*asked), form, request_id)

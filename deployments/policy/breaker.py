@@ -73,10 +73,10 @@ class Window:
     def add(self, now: float, step_s: float, *, failed: bool) -> "Window":
         """The window with one attempt more at `now`."""
         step = int(now / step_s)
+        if self.steps and self.steps[-1][0] == step:  # the usual case: what is too old went when the step began
+            number, attempts, failures = self.steps[-1]
+            return Window((*self.steps[:-1], (number, attempts + 1, failures + failed)))
         kept = tuple(entry for entry in self.steps if step - BUCKETS < entry[0] <= step)
-        if kept and kept[-1][0] == step:
-            number, attempts, failures = kept[-1]
-            return Window((*kept[:-1], (number, attempts + 1, failures + failed)))
         return Window((*kept, (step, 1, int(failed))))
 
     @property
@@ -189,9 +189,11 @@ def record(
 
 def _counted(state: Closed, policy: BreakerPolicy, now: float, draw: float, *, failed: bool) -> BreakerState:
     window = state.window.add(now, policy.window_s / BUCKETS, failed=failed)
-    failures = state.failures + 1 if failed else 0
+    if not failed:
+        return Closed(state.epoch, 0, window)
+    failures = state.failures + 1
     too_many = window.attempts >= policy.window_min_attempts and window.failure_rate >= policy.failure_rate
-    if failed and (failures >= policy.failures or too_many):
+    if failures >= policy.failures or too_many:
         return _opened(policy, state.epoch, 1, now, draw)
     return Closed(state.epoch, failures, window)
 

@@ -43,5 +43,6 @@ class Budget:
     def _fill(self, now: float) -> None:
         if self._filled < 0:
             self._filled = now
-        self._tokens = min(BURST, self._tokens + FLOOR_PER_S * max(0.0, now - self._filled))
-        self._filled = max(self._filled, now)
+        if now > self._filled:
+            self._tokens = min(BURST, self._tokens + FLOOR_PER_S * (now - self._filled))
+            self._filled = now

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from deployments.policy.blank import is_blank
+from deployments.policy.wire import reduced
 
 UNKNOWN_MODEL = "unknown model"
 """The reason with which a name that no model goes by is refused."""
@@ -65,6 +66,9 @@ class Answered:
     def __post_init__(self) -> None:
         if is_blank(self.result):
             raise ValueError("an Answered outcome needs a result that is not blank")
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return reduced(self)
 
     @property
     def reason(self) -> str:

@@ -16,10 +16,12 @@ from deployments.body import Limits
 from deployments.policy.answer import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import refuse, to_number
+from deployments.request.inference import ANY_TIER
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge")}
 CONTROL_KEYS = frozenset(HEADERS)
+_NAMES = frozenset({TIMEOUT_HEADER, *HEADERS.values()})
 NO_HEADERS: Mapping[str, str] = {}
 
 _TIERS = {"primary": Tier.PRIMARY, "backup": Tier.BACKUP}
@@ -42,6 +44,8 @@ def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: L
     Raises:
         InvalidRequestError: one of them is not what it has to be, or two contradict each other.
     """
+    if data.keys().isdisjoint(CONTROL_KEYS) and headers.keys().isdisjoint(_NAMES):
+        return Controls(limits.timeout_s, ANY_TIER, fallback=True, hedge=True)
     fallback_field, fallback = _read_flag(data, headers, "fallback")
     tiers = _read_tiers(data, headers)
     if not fallback and Tier.PRIMARY not in tiers:
@@ -98,7 +102,7 @@ def _read_tiers(data: Mapping[str, Any], headers: Mapping[str, str]) -> frozense
         field = HEADERS["tiers"]
         value = [tier.strip().lower() for tier in headers[field].split(",")]
     if value is None:
-        return frozenset(_TIERS.values())
+        return ANY_TIER
     if not isinstance(value, list) or not value or not all(isinstance(tier, str) and tier in _TIERS for tier in value):
         accepted = f"a list with at least one of: {', '.join(_TIERS)}"
         raise InvalidRequestError(Problem(field, "is not a list of tiers", accepted))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.policy.answer import Tier
+from deployments.policy.wire import reduced
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,13 @@ class Parameters:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     logit_bias: Mapping[str, float] = field(default_factory=dict)
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return reduced(self)
+
+
+NO_PARAMETERS = Parameters()
+"""Everything is left to the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,16 @@ class Shape:
         """Plain text is no answer."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, Mapping)
 
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return reduced(self)
+
+
+ANY_SHAPE = Shape()
+"""Any answer will do."""
+
+ANY_TIER = frozenset({Tier.PRIMARY, Tier.BACKUP})
+"""All that may be asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
@@ -92,12 +110,15 @@ class InferenceRequest:
     messages: tuple[Mapping[str, str], ...]
     model: str
     timeout_s: float
-    parameters: Parameters = Parameters()
-    shape: Shape = Shape()
+    parameters: Parameters = NO_PARAMETERS
+    shape: Shape = ANY_SHAPE
     turns: tuple[Mapping[str, Any], ...] = ()
     user: str = ""
-    tiers: frozenset[Tier] = frozenset({Tier.PRIMARY, Tier.BACKUP})
+    tiers: frozenset[Tier] = ANY_TIER
     fallback: bool = True
     hedge: bool = True
     stream: bool = False
     prefix: str = ""
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return reduced(self)

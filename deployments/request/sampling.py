@@ -1,13 +1,15 @@
 """How an answer is to be sampled, by the bounds of OpenAI's API in every format."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import read_count, read_number, read_object, refuse, to_number
-from deployments.request.inference import Parameters
+from deployments.request.inference import NO_PARAMETERS, Parameters
 
 MAX_STOPS = 4
+_KEYS = frozenset(field.name for field in fields(Parameters))
 _MAX_BIAS = 100.0
 _MAX_TOKEN_DIGITS = 9
 
@@ -18,6 +20,8 @@ def read_parameters(data: Mapping[str, Any]) -> Parameters:
     Raises:
         InvalidRequestError: one of them is not what it has to be.
     """
+    if data.keys().isdisjoint(_KEYS):
+        return NO_PARAMETERS
     return Parameters(
         max_tokens=read_count(data, "max_tokens"),
         temperature=read_number(data, "temperature", 0, 2),
