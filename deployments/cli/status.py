@@ -55,7 +55,9 @@ def _render(described: dict[str, Any]) -> Group:
         "p95 s",
         "reason",
     ):
-        models.add_column(column, justify="left" if column in {"model", "state", "breaker", "reason"} else "right")
+        left = column in {"model", "state", "breaker", "reason"}
+        # In a narrow terminal reasons are broken into lines, and nothing else is.
+        models.add_column(column, justify="left" if left else "right", no_wrap=column != "reason", overflow="fold")
     for name, facts in described["models"].items():
         models.add_row(name, *_row(facts))
     models.add_row("(backup)", *_row(described["backup"]), style="bold")

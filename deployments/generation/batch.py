@@ -96,6 +96,9 @@ class Member:
             self._hand_over(text)
 
     def _hand_over(self, item: str | Generation | Exception) -> None:
+        if self._loop.is_closed():  # whoever waited has gone with it; the others in the batch have not
+            self.given_up = True
+            return
         self._loop.call_soon_threadsafe(self._items.put_nowait, item)
 
 

@@ -183,3 +183,21 @@ async def test_an_engine_that_breaks_fails_those_in_it_and_is_asked_again() -> N
     batch.add(next_one)
     engine.steps.release(2)
     assert (await asyncio.wait_for(read(next_one), 10))[1].text == "x"
+
+
+def test_one_whose_event_loop_has_gone_costs_the_others_nothing() -> None:
+    engine = FakeEngine()
+    batch = Batch(engine, 2, Clock())
+
+    async def leave() -> None:
+        batch.add(member("a", 99))
+
+    async def stay() -> str:
+        other = member("x", 3)
+        batch.add(other)
+        engine.steps.release(9)
+        return (await read(other))[1].text
+
+    asyncio.run(leave())
+    assert asyncio.run(stay()) == "xyz"
+    assert engine.writing[0].cancelled
