@@ -83,7 +83,7 @@ def load_engine(spec: TextModelSpec, cache: Path, name: str) -> Engine:
                 return _openvino(spec, found, cache)
             except (CannotLoadError, SourceError) as error:
                 telemetry.engine_not_used(name, "openvino", str(error))
-    return _transformers(spec, cache)
+    return _transformers(spec, cache, name)
 
 
 def prepare(spec: TextModelSpec, cache: Path) -> bool:
@@ -116,9 +116,11 @@ def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path) -> Engine:
     return _warmed(generator, generator.warm_up, found.name)
 
 
-def _transformers(spec: TextModelSpec, cache: Path) -> Engine:
+def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
     import torch
 
+    from deployments.generation.continuous import ContinuousGenerator
+    from deployments.generation.tokens import Tokens
     from deployments.generation.transformers import TransformersGenerator
     from deployments.sources.acquire import acquire
 
@@ -127,14 +129,16 @@ def _transformers(spec: TextModelSpec, cache: Path) -> Engine:
     if spec.threads:
         torch.set_num_threads(spec.threads)
     loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=telemetry.SourceEvents())
-    generator = TransformersGenerator(
-        loaded.model.to(device),
-        loaded.tokenizer,
-        concurrency=spec.concurrency,
-        chat=spec.chat,
-        long_prompt=spec.long_prompt,
-    )
-    return _warmed(generator, generator.warm_up, loaded.name)
+    model = loaded.model.to(device)
+    context = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20)
+    tokens = Tokens(loaded.tokenizer, context, chat=spec.chat, long_prompt=spec.long_prompt)
+    alone = TransformersGenerator(model, tokens, concurrency=spec.concurrency)
+    try:
+        batched = ContinuousGenerator(model, tokens, alone, capacity=spec.max_ongoing_requests, gpu_share=spec.num_gpus)
+        return _warmed(batched, batched.warm_up, loaded.name)
+    except CannotLoadError as error:
+        telemetry.engine_not_used(name, "transformers' continuous batching", str(error))
+        return _warmed(alone, alone.warm_up, loaded.name)
 
 
 def _warmed(generator: TextGenerator, warm_up: Callable[[Prompt, Sampling], None], weights: str) -> Engine:

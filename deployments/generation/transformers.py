@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import StoppingCriteriaList
@@ -15,8 +15,8 @@ from transformers import StoppingCriteriaList
 from deployments.generation import BatchFullError, Generation, Prompt, Sampling
 from deployments.generation.pieces import Pieces, trailing_space
 from deployments.generation.pipe import Pipe
-from deployments.generation.prompts import fit
 from deployments.generation.sampling import processors
+from deployments.generation.tokens import Tokens
 from deployments.generation.ward import StoppedError, Ward, steps
 
 WAITING = 3
@@ -24,37 +24,29 @@ WAITING = 3
 
 
 class TransformersGenerator:
-    """A causal language model of transformers."""
+    """A causal language model of transformers.
+
+    Attributes:
+        model: a `PreTrainedModel` on its device.
+        tokens: reads its prompts.
+    """
 
     def __init__(
         self,
         model: Any,
-        tokenizer: Any,
+        tokens: Tokens,
         *,
         concurrency: int,
-        chat: Literal["auto", "always", "never"] = "auto",
-        long_prompt: Literal["refuse", "truncate"] = "refuse",
     ) -> None:
         """Take over a loaded model.
 
         Args:
             model: a `PreTrainedModel` on its device.
-            tokenizer: its tokenizer.
+            tokens: reads its prompts.
             concurrency: requests generated at the same time. `WAITING` times as many wait; beyond, they are refused.
-            chat: whether prompts go through the tokenizer's chat template.
-            long_prompt: what becomes of a prompt beyond the model's context.
-
-        Raises:
-            ValueError: `chat` is `always`, and the tokenizer has no template.
         """
-        has_template = bool(getattr(tokenizer, "chat_template", None))
-        if chat == "always" and not has_template:
-            raise ValueError("chat: always is demanded, but the tokenizer has no chat template")
-        self._model = model.eval()
-        self._tokenizer = tokenizer
-        self._chat = has_template and chat != "never"
-        self._truncate = long_prompt == "truncate"
-        self._context = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20)
+        self.model = model.eval()
+        self.tokens = tokens
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="generate")
         self._capacity = concurrency * (1 + WAITING)
         self._admitted = 0
@@ -93,9 +85,9 @@ class TransformersGenerator:
         """Engine, device, precision and context."""
         return {
             "engine": "transformers",
-            "device": str(self._model.device),
-            "dtype": str(self._model.dtype).removeprefix("torch."),
-            "context": self._context,
+            "device": str(self.model.device),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "context": self.tokens.context,
             "active": self._active,
         }
 
@@ -117,7 +109,8 @@ class TransformersGenerator:
     def _generate(
         self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
     ) -> Generation:
-        ids = self._read(prompt, sampling)
+        tokens = self.tokens.read(prompt, sampling.max_tokens)
+        ids = torch.tensor([tokens], dtype=torch.long, device=self.model.device)
         read = int(ids.shape[1])
         texts: list[str] = []
 
@@ -125,19 +118,19 @@ class TransformersGenerator:
             texts.append(text)
             emit(text)
 
-        pieces = Pieces(self._decode, sampling.stop, trailing_space(prompt.prefix))
+        pieces = Pieces(self.tokens.text, sampling.stop, trailing_space(prompt.prefix))
         ward = Ward(read, sampling, given_up, pieces, tell)
         self._current.ward = ward
         self._count(+1)
         try:
             with torch.inference_mode():
-                self._model.generate(
+                self.model.generate(
                     ids,
                     attention_mask=torch.ones_like(ids),
                     max_new_tokens=sampling.max_tokens,
                     do_sample=False,
                     num_beams=1,
-                    logits_processor=processors(sampling, read, self._model),
+                    logits_processor=processors(sampling, read, self.model),
                     stopping_criteria=StoppingCriteriaList([ward]),
                     streamer=ward,
                 )
@@ -149,29 +142,6 @@ class TransformersGenerator:
         if rest := pieces.finish():
             tell(rest)
         return Generation("".join(texts), read, ward.written, _finish_reason(ward, pieces, sampling))
-
-    def _read(self, prompt: Prompt, sampling: Sampling) -> torch.Tensor:
-        ids = fit(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
-        return torch.tensor([ids], dtype=torch.long, device=self._model.device)
-
-    def _encode(self, prompt: Prompt) -> list[int]:
-        """Tokens of the prompt, and of the prefix without its trailing white space.
-
-        Models write a word together with the space before it: behind a space of its own they are lost.
-        """
-        turns = [dict(turn) for turn in prompt.messages]
-        prefix = prompt.prefix.rstrip()
-        if self._chat:
-            turns = turns or [{"role": "user", "content": prompt.text}]
-            begun = [{"role": "assistant", "content": prefix}] if prefix else []
-            encoded = self._tokenizer.apply_chat_template(
-                turns + begun, add_generation_prompt=not begun, continue_final_message=bool(begun), return_dict=True
-            )
-            return list(encoded["input_ids"])
-        return list(self._tokenizer(prompt.as_text() + prefix)["input_ids"])
-
-    def _decode(self, ids: Any) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
     def _count(self, change: int) -> None:
         with self._counting:

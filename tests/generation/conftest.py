@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from deployments.generation.tokens import Tokens
 from deployments.generation.transformers import TransformersGenerator
 from deployments.settings import load_backup, resolve
 from deployments.sources.acquire import acquire
@@ -17,9 +18,10 @@ def smollm2() -> TransformersGenerator:
     spec = load_backup("configs/backup.yaml")
     loaded: Any = acquire(spec, resolve("cache"), "float32", events=RecordingEvents())
     torch.set_num_threads(2)
-    return TransformersGenerator(loaded.model, loaded.tokenizer, concurrency=2)
+    return TransformersGenerator(loaded.model, Tokens(loaded.tokenizer, 8192), concurrency=2)
 
 
 @pytest.fixture(scope="session")
 def tiny() -> TransformersGenerator:
-    return TransformersGenerator(model(), tokenizer(), concurrency=4)
+    made = model()
+    return TransformersGenerator(made, Tokens(tokenizer(), made.config.max_position_embeddings), concurrency=4)

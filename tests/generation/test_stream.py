@@ -6,6 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from deployments.generation import BatchFullError, Generation, Prompt, Sampling
+from deployments.generation.tokens import Tokens
 from deployments.generation.transformers import WAITING, TransformersGenerator
 from tests.sources.tiny import model, tokenizer
 
@@ -98,7 +99,7 @@ async def test_a_narrow_nucleus_is_the_likeliest_token(tiny: TransformersGenerat
 
 
 async def test_a_biased_token_is_forced_or_forbidden(tiny: TransformersGenerator) -> None:
-    token = tiny._tokenizer("a")["input_ids"][0]
+    token = tokenizer()("a")["input_ids"][0]
 
     forced = await tiny.generate(HELLO, greedy(5, logit_bias={token: 100.0, 10**6: 5.0}))
 
@@ -108,7 +109,7 @@ async def test_a_biased_token_is_forced_or_forbidden(tiny: TransformersGenerator
 
 @pytest.mark.parametrize("penalty", ["presence_penalty", "frequency_penalty"])
 async def test_a_penalty_makes_a_model_repeat_itself_less(tiny: TransformersGenerator, penalty: str) -> None:
-    token = tiny._tokenizer("a")["input_ids"][0]
+    token = tokenizer()("a")["input_ids"][0]
     for bias in range(1, 100):  # the least that makes it say "a" again and again
         biased = {"logit_bias": {token: bias / 2}}
         usual = await tiny.generate(HELLO, greedy(16, **biased))
@@ -121,7 +122,7 @@ async def test_a_penalty_makes_a_model_repeat_itself_less(tiny: TransformersGene
 
 
 async def test_more_than_may_wait_are_refused_and_there_is_room_again_afterwards() -> None:
-    one_at_a_time = TransformersGenerator(model(), tokenizer(), concurrency=1)
+    one_at_a_time = TransformersGenerator(model(), Tokens(tokenizer(), 256), concurrency=1)
     requests = [one_at_a_time.generate(Prompt("Hello"), Sampling(2, 0.0, 60.0)) for _ in range(1 + WAITING + 2)]
 
     outcomes = await asyncio.gather(*requests, return_exceptions=True)

@@ -1,0 +1,166 @@
+"""Transformers' continuous batching, with a tiny model and with SmolLM2."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from deployments.generation import BatchFullError, CannotLoadError, Generation, Prompt, PromptTooLongError, Sampling
+from deployments.generation.continuous import ContinuousGenerator, batchable, batching
+from deployments.generation.tokens import Tokens
+from deployments.generation.transformers import TransformersGenerator
+from tests.sources.tiny import model, tokenizer
+
+CAPACITY = 3
+HELLO = Prompt("Hello")
+
+
+def greedy(max_tokens: int, budget_s: float = 60.0, **more: Any) -> Sampling:
+    return Sampling(max_tokens, 0.0, budget_s, **more)
+
+
+@pytest.fixture(scope="module")
+def alone() -> TransformersGenerator:
+    return TransformersGenerator(model(), Tokens(tokenizer(), 128), concurrency=2)
+
+
+@pytest.fixture(scope="module")
+def batched() -> Iterator[ContinuousGenerator]:
+    made = model()
+    tokens = Tokens(tokenizer(), 128)
+    generator = ContinuousGenerator(made, tokens, TransformersGenerator(made, tokens, concurrency=2), capacity=CAPACITY)
+    generator.warm_up(HELLO, greedy(2))
+    yield generator
+    generator.close()
+
+
+async def test_a_stream_gives_the_same_text_in_pieces(batched: ContinuousGenerator) -> None:
+    whole = await batched.generate(HELLO, greedy(16))
+    *pieces, last = [item async for item in batched.stream(HELLO, greedy(16))]
+
+    assert "".join(str(piece) for piece in pieces) == whole.text
+    assert len(pieces) > 4
+    assert last == whole
+
+
+async def test_a_stop_text_ends_a_generation_and_is_no_part_of_it(batched: ContinuousGenerator) -> None:
+    whole = await batched.generate(HELLO, greedy(24))
+    stop = whole.text[6:9]
+    stopped = await batched.generate(HELLO, greedy(24, stop=(stop,)))
+
+    assert stopped.text == whole.text[: whole.text.index(stop)]
+    assert stopped.finish_reason == "stop"
+
+
+async def test_a_budget_ends_a_generation_with_what_there_is(batched: ContinuousGenerator) -> None:
+    generation = await batched.generate(HELLO, greedy(100, budget_s=1e-6))
+
+    assert generation.finish_reason == "deadline"
+    assert 0 < generation.completion_tokens < 100
+
+
+async def test_a_full_batch_refuses_and_has_room_again_once_somebody_has_gone(batched: ContinuousGenerator) -> None:
+    streams = [batched.stream(HELLO, greedy(100)) for _ in range(CAPACITY)]
+    for stream in streams:
+        await anext(stream)
+    with pytest.raises(BatchFullError, match="3 is full"):
+        await batched.generate(HELLO, greedy(4))
+    await streams[0].aclose()
+
+    assert (await batched.generate(HELLO, greedy(4))).completion_tokens == 4
+    for stream in streams[1:]:
+        await stream.aclose()
+    assert batched.describe()["active"] == 0
+
+
+async def test_what_is_given_up_leaves_the_batch(batched: ContinuousGenerator) -> None:
+    async with aclosing(batched.stream(HELLO, greedy(110))) as stream:
+        await anext(stream)
+    for _ in range(200):
+        if not batched.in_batch():
+            break
+        await batched.generate(HELLO, greedy(1))
+
+    assert not batched.in_batch()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"temperature": 0.8}, {"presence_penalty": 0.5}, {"frequency_penalty": 0.5}, {"logit_bias": {65: 5.0}}],
+    ids=lambda more: next(iter(more)),
+)
+async def test_what_the_batch_does_not_know_is_generated_beside_it_and_exactly(
+    batched: ContinuousGenerator, alone: TransformersGenerator, more: dict[str, Any]
+) -> None:
+    sampling = Sampling(12, **{"temperature": 0.0, "budget_s": 60.0, "seed": 7, **more})
+
+    assert not batchable(sampling)
+    assert await batched.generate(HELLO, sampling) == await alone.generate(HELLO, sampling)
+    items = [item async for item in batched.stream(HELLO, sampling)]
+    assert isinstance(items[-1], Generation)
+
+
+async def test_a_prompt_that_does_not_fit_is_refused_and_takes_no_place(batched: ContinuousGenerator) -> None:
+    with pytest.raises(PromptTooLongError):
+        await batched.generate(Prompt("word " * 100), greedy(100))
+
+    assert batched.describe()["active"] == 0
+
+
+async def test_a_batch_that_has_ended_is_a_failure_and_not_a_silence() -> None:
+    made = model()
+    tokens = Tokens(tokenizer(), 128)
+    generator = ContinuousGenerator(made, tokens, TransformersGenerator(made, tokens, concurrency=1), capacity=1)
+    generator.warm_up(HELLO, greedy(2))
+    generator.close()
+
+    with pytest.raises(RuntimeError, match="has ended"):
+        await generator.generate(HELLO, greedy(4))
+
+
+def test_a_model_that_cannot_be_batched_says_so_when_it_is_loaded() -> None:
+    made = model()
+    made.init_continuous_batching = _refuses
+    tokens = Tokens(tokenizer(), 128)
+
+    with pytest.raises(CannotLoadError, match="no paged attention"):
+        ContinuousGenerator(made, tokens, TransformersGenerator(made, tokens, concurrency=1), capacity=1)
+
+
+def test_a_gpu_is_shared_by_the_fraction_that_was_asked_for_and_keeps_its_graphs() -> None:
+    gpu = SimpleNamespace(device=SimpleNamespace(type="cuda"))
+
+    whole, half = batching(gpu, 128, 8, 1.0), batching(gpu, 128, 8, 0.5)
+
+    assert (whole.max_memory_percent, half.max_memory_percent) == (0.8, 0.4)
+    assert (half.max_requests_per_batch, half.use_cuda_graph, half.auto_switch_to_flash) == (8, None, True)
+
+
+def test_the_cache_of_a_cpu_is_bounded_and_has_room_for_every_request() -> None:
+    short, long = batching(model(), 128, 8, 1.0), batching(model(), 1 << 30, 8, 1.0)
+    bytes_a_block = 2 * 1 * 1 * 16 * 4 * short.page_size
+
+    assert short.num_blocks * short.page_size == 8 * 128
+    assert long.num_blocks * bytes_a_block == 1 << 30
+    assert short.max_batch_tokens == 256
+
+
+async def test_smollm2_writes_the_same_in_a_batch(smollm2: TransformersGenerator) -> None:
+    prompts = [Prompt("What is the capital of France?"), Prompt("Name three colours."), Prompt("Hello!")]
+    expected = [await smollm2.generate(prompt, greedy(48)) for prompt in prompts]
+    batched = ContinuousGenerator(smollm2.model, smollm2.tokens, smollm2, capacity=4)
+    try:
+        written = await asyncio.gather(*(batched.generate(prompt, greedy(48)) for prompt in prompts))
+    finally:
+        batched.close()
+        torch.set_num_threads(2)
+
+    assert [generation.text for generation in written] == [generation.text for generation in expected]
+
+
+def _refuses(**_: Any) -> None:
+    raise ValueError("no paged attention")
