@@ -11,14 +11,15 @@ the replica working. Ray is imported here, in `telemetry` and in the top layer, 
 """
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 from ray import serve
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorDiedError, RayActorError
 from ray.serve._private.api import _get_global_client
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
@@ -52,7 +53,10 @@ _ENDS = (Finished, Blank, Failed, TimedOut, Refused, Rejected)
 class ServeCaller:
     """Reaches the replicas of one deployment."""
 
-    def __init__(self, handle: DeploymentHandle, name: str) -> None:
+    def __init__(self, handle: DeploymentHandle, name: str, lost: dict[str, float] | None = None) -> None:
+        # Until when the actors of replicas are taken for dead that calls have not found there any more. Serve's
+        # controller notices seconds later, and would let calls wait for a replica till then.
+        self._lost: dict[str, float] = {} if lost is None else lost
         self._name = name
         self._handle = handle
         # `handle.method` builds a new handle at each access: keep it. Requests and outcomes are importable classes,
@@ -64,7 +68,14 @@ class ServeCaller:
 
     def member(self, name: str) -> "ServeCaller":
         """Reaches the model `name` of the pool that this reaches."""
-        return ServeCaller(self._handle.options(multiplexed_model_id=name), name)
+        return ServeCaller(self._handle.options(multiplexed_model_id=name), name, self._lost)
+
+    def lost(self, actors: Collection[str]) -> int:
+        """How many of the replicas that are these actors calls have lost."""
+        if not self._lost:
+            return 0
+        now = asyncio.get_running_loop().time()
+        return sum(self._lost.get(actor, now) > now for actor in actors)
 
     async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Have one replica answer `request`; see the module's table for what can come back."""
@@ -122,10 +133,17 @@ class ServeCaller:
             case DeploymentUnavailableError():
                 return Refused("it keeps failing to start")
             case RayActorError() | grpc.RpcError():
+                self._lose(error)
                 return Failed(f"its replica died ({type(error).__name__})", transient=True)
             case _:
                 telemetry.internal_error("call", self._name, error)
                 return Failed(f"{type(error).__name__}: {error}")
+
+    def _lose(self, error: Exception) -> None:
+        actor = getattr(error, "actor_id", None)
+        if actor:  # Ray calls one unavailable before it knows whether that is for ever
+            seconds = math.inf if isinstance(error, ActorDiedError) else _UNAVAILABLE_S
+            self._lost[actor] = asyncio.get_running_loop().time() + seconds
 
     def _cancel(self, response: Any) -> None:
         try:
@@ -136,6 +154,9 @@ class ServeCaller:
 
 
 _TELL_TIMEOUT_S = 2.0
+
+_UNAVAILABLE_S = 5.0
+"""By then Serve's controller has found out by a health check, and the router has asked the controller."""
 
 _CANCELLED_BELOW = Failed("the replica cancelled the call", transient=True)
 
@@ -157,6 +178,7 @@ class Application:
         running: replicas that take requests.
         starting: replicas that do not yet.
         deployed_at: changes with every deployment.
+        actors: those of the running replicas.
         built: it has a deployment that can be called; one that failed to build has none.
         pool: it serves several models.
     """
@@ -167,12 +189,20 @@ class Application:
     running: int
     starting: int
     deployed_at: float
+    actors: frozenset[str] = frozenset()
     built: bool = True
     pool: bool = False
 
     def serving_as(self, earlier: "Application") -> "Application":
         """This one's status, and the replicas of an `earlier` look."""
-        return replace(self, running=earlier.running, starting=earlier.starting, built=earlier.built, pool=earlier.pool)
+        return replace(
+            self,
+            running=earlier.running,
+            starting=earlier.starting,
+            actors=earlier.actors,
+            built=earlier.built,
+            pool=earlier.pool,
+        )
 
     @property
     def idle(self) -> bool:
@@ -228,9 +258,8 @@ def _details() -> dict[str, Any]:
 
 def _application(name: str, told: Mapping[str, Any], kind: str) -> Application:
     deployment: Mapping[str, Any] | None = told["deployments"].get(kind)
-    replicas = (
-        Counter(ReplicaState(replica["state"]) for replica in deployment["replicas"]) if deployment else Counter()
-    )
+    told_replicas = deployment["replicas"] if deployment else ()
+    replicas = Counter(ReplicaState(replica["state"]) for replica in told_replicas)
     # Of a deployment that failed the application's own message only says that it did.
     message = (deployment and deployment["message"]) or told["message"]
     return Application(
@@ -240,6 +269,9 @@ def _application(name: str, told: Mapping[str, Any], kind: str) -> Application:
         running=replicas[ReplicaState.RUNNING],
         starting=replicas[ReplicaState.STARTING],
         deployed_at=told["last_deployed_time_s"],
+        actors=frozenset(
+            replica["actor_id"] for replica in told_replicas if replica["state"] == ReplicaState.RUNNING.value
+        ),
         built=deployment is not None,
         pool=kind == POOL_DEPLOYMENT,
     )

@@ -38,7 +38,7 @@ class Directory:
         self._applications: dict[str, Entry] = {}
         self._members: dict[str, Entry] = {}
         # Taken for running until Serve has been asked: a router that cannot ask must still try it.
-        self.backup = Entry(Application(cluster.own_application, "", "", 1, 0, 0.0), backup)
+        self.backup = Entry(Application(cluster.own_application, "", "", 1, 0, 0.0), backup, last=True)
         self._trouble = ""
         self._refreshed = -math.inf
 

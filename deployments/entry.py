@@ -7,7 +7,7 @@ failed     its version could not be started, or its replica says that it cannot 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -36,6 +36,10 @@ class Unreachable:
         """Refuse."""
         yield Refused(self.why)
 
+    def lost(self, actors: Collection[str]) -> int:  # noqa: ARG002 - as of what can be reached
+        """It has none to lose."""
+        return 0
+
     def member(self, name: str) -> "Unreachable":  # noqa: ARG002 - as of a pool
         """Nothing of it can be reached."""
         return self
@@ -54,6 +58,8 @@ class Entry:
         caller: how it is reached.
         described: what a replica last said of itself; empty while none has.
         settled: the replica that said so is of the version that is to run.
+        last: nobody is behind it, so that a call does better to wait for a new replica than to be refused, for as long
+            as Serve has not seen that the old one is lost.
         waking: keeps a call waiting for a model that is idle, which has Serve start a replica.
     """
 
@@ -61,31 +67,39 @@ class Entry:
     caller: ServeCaller | Unreachable
     described: dict[str, Any] = field(default_factory=dict)
     settled: bool = False
+    last: bool = False
     waking: "asyncio.Task[None] | None" = None
 
     @property
     def state(self) -> str:
         """See the module's table."""
-        if self.application.running:
+        if self.running:
             return str(self.described.get("state", "loading"))
         if self.application.idle:
             return "idle"
         return "failed" if self.application.status == "DEPLOY_FAILED" else "loading"
 
     @property
+    def running(self) -> int:
+        """Replicas that take requests: those that Serve counts, without those that calls have lost."""
+        return self.application.running - (0 if self.last else self.caller.lost(self.application.actors))
+
+    @property
     def reason(self) -> str:
         """Why it is not ready."""
+        if self.application.running and not self.running:
+            return "its replica has been lost"
         return str(self.described.get("reason", "")) or self.application.message
 
     async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Make one attempt, unless no replica could take it: Serve would let it wait for one."""
-        if not self.application.running:
+        if not self.running:
             return self._unready()
         return self._honest(await self.caller.call(request, budget_s))
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
         """The same for a streamed attempt."""
-        if not self.application.running:
+        if not self.running:
             yield self._unready()
             return
         async with aclosing(self.caller.stream(request, budget_s)) as items:
@@ -97,11 +111,11 @@ class Entry:
         same = self.application.deployed_at in {application.deployed_at, 0.0}
         described = self.described if same and application.running else {}
         settled = self.settled and bool(described)
-        return Entry(application, self.caller, described, settled=settled, waking=self.waking)
+        return replace(self, application=application, described=described, settled=settled)
 
     async def ask(self) -> None:
         """Ask a replica how it is, until it has said that it is ready, and is of the version that is to run."""
-        if not self.application.running or (self.state == "ready" and self.settled):
+        if not self.running or (self.state == "ready" and self.settled):
             return
         settled = self.application.status == "RUNNING"
         # In a task of its own: a replica that goes down cancels the call, which must not cancel its caller.
@@ -118,7 +132,7 @@ class Entry:
         shown = {
             "state": self.state,
             "reason": "" if self.state == "ready" else self.reason,
-            "replicas": {"running": self.application.running, "starting": self.application.starting},
+            "replicas": {"running": self.running, "starting": self.application.starting},
             **{key: value for key, value in self.described.items() if key not in {"state", "reason", "models"}},
         }
         if self.application.running and self.application.status == "DEPLOY_FAILED":
@@ -150,6 +164,7 @@ class Entry:
 
     def _honest(self, outcome: T) -> T:
         """A replica's death is transient where there is another one: a single one takes seconds to be replaced."""
-        if isinstance(outcome, Failed) and outcome.transient and self.application.running == 1:
+        alone = self.application.running == 1 or not self.running
+        if isinstance(outcome, Failed) and outcome.transient and alone:
             return replace(outcome, transient=False)
         return outcome

@@ -2,7 +2,8 @@
 
 Additive increase, multiplicative decrease (Chiu and Jain, 1989; Netflix' concurrency-limits, `AIMDLimit`) on latency
 as TCP Vegas reads it: a model that takes `tolerance` times what it takes unloaded has a queue, and what is beyond the
-limit is better asked of somebody else.
+limit is better asked of somebody else. Until it has been too slow once, the limit doubles (slow start: Jacobson, 1988):
+a model that can take far more than where its limit starts is not to be found out one place at a time.
 
 The unloaded latency is the median of attempts that began and ended when hardly any other was under way. Under lasting
 load there are none, so it does not drift up with the queue; a model that has really become slower brings its limit down
@@ -19,6 +20,8 @@ SAMPLES = 8
 
 UNLOADED_SAMPLES = 32
 LARGEST_CUT = 0.5
+GROW_SHARE = 0.5
+"""A limit grows when this much of it has been taken at a time: before anybody is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class Limit:
     _limit: float = 0.0
     _unloaded: deque[float] = field(default_factory=lambda: deque(maxlen=UNLOADED_SAMPLES))
     _window: list[float] = field(default_factory=list)
-    _binding: bool = False
+    _peak: int = 0
+    _slow_start: bool = True
     _least: float = float("inf")
     _verdict_at: float = float("-inf")
 
@@ -90,9 +94,9 @@ class Limit:
     def admit(self, share: float = 1.0) -> bool:
         """Take a place, if fewer than `share` of all are taken (one always counts as there)."""
         if self.in_flight >= max(1.0, share * self.value):
-            self._binding = True
             return False
         self.in_flight += 1
+        self._peak = max(self._peak, self.in_flight)
         return True
 
     @property
@@ -120,8 +124,10 @@ class Limit:
         bound = max(self.patience_s, self.policy.tolerance * unloaded)
         if seconds > bound:
             self._limit = max(float(self.policy.min_limit), self.value * max(LARGEST_CUT, bound / seconds))
-        elif self._binding:
-            self._limit = min(float(self.policy.max_limit), self.value + 1.0)
+            self._slow_start = False
+        elif self._peak >= GROW_SHARE * self.value:  # what is not used teaches nothing
+            more = self.value if self._slow_start else 1
+            self._limit = min(float(self.policy.max_limit), float(self.value + more))
         self._window.clear()
-        self._binding = False
+        self._peak = self.in_flight
         self._verdict_at = now

@@ -163,6 +163,7 @@ class Guard:
     def began(self, permit: Permit, now: float) -> None:
         """The first content of a stream is there: the latency that hedges, reserve and limit go by."""
         permit.first_s = now - permit.started
+        self._learn(permit, permit.first_s, now)
 
     def record(self, permit: Permit, outcome: Outcome, now: float) -> None:
         """Hand `permit` back with what came of the attempt.
@@ -176,9 +177,9 @@ class Guard:
         del self._open[permit]
         model = permit.candidate.model
         known = self._models[model]
-        lonely = permit.lonely and known.limit.lonely  # from its beginning to its end
+        if permit.first_s < 0 and isinstance(outcome, (Answered, TimedOut)):
+            self._learn(permit, now - permit.started if isinstance(outcome, Answered) else math.inf, now)
         known.limit.release()
-        self._learn(known, permit, outcome, now, lonely=lonely)
         if permit.candidate != self._local_backup:
             policy, admission = self._policy.breaker, permit.admission
             after = breaker.record(known.breaker, policy, admission, outcome, now, self._draw())
@@ -234,19 +235,13 @@ class Guard:
             return known.breaker, breaker.Admission(known.breaker.epoch, probe=False)
         return breaker.admit(known.breaker, self._policy.breaker, now)
 
-    def _learn(self, known: _Known, permit: Permit, outcome: Outcome, now: float, *, lonely: bool) -> None:
-        first_s = permit.first_s
-        seconds = first_s if first_s >= 0 else now - permit.started
-        answered = isinstance(outcome, Answered) or first_s >= 0
-        if answered:
+    def _learn(self, permit: Permit, seconds: float, now: float) -> None:
+        """An answer, or the first content of a stream, took `seconds`; infinite for none in time."""
+        limit = self._models[permit.candidate.model].limit
+        if seconds < math.inf:
             self.pace.add(permit.candidate.model, seconds, streamed=permit.streamed)
-        if answered or isinstance(outcome, TimedOut):
-            known.limit.learn(
-                seconds if answered else math.inf,
-                permit.started,
-                now,
-                lonely=lonely,
-            )
+        # Lonely is what was so from its beginning to its end.
+        limit.learn(seconds, permit.started, now, lonely=permit.lonely and limit.lonely)
 
     def _retry_after_s(self, candidate: Candidate) -> float:
         return max(_NO_LESS_S, self.pace.median_s(candidate.model))

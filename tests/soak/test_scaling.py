@@ -21,7 +21,9 @@ def test_the_backup_is_scaled_before_the_traffic_of_a_primary_that_hangs_has_que
 ) -> None:
     told = {}
     for ahead in (False, True):
-        service = start("sick", backup="tests/soak/configs/scaled.yaml", build="tests.soak.paced:build", ahead=ahead)
+        service = start(
+            "sick", backup="tests/soak/configs/scaled.yaml", build="tests.service.standin:build_paced", ahead=ahead
+        )
         told["ahead" if ahead else "by its queue"] = asyncio.run(_storm(service, tmp_path / f"ill{ahead}"))
         service.stop()
 

@@ -6,7 +6,8 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from ray.exceptions import RayActorError
+from ray.core.generated.common_pb2 import ActorDiedErrorContext
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.calls import ServeCaller
@@ -63,6 +64,7 @@ class Handle:
 
 
 WAITS = object()
+ACTOR = b"\x01" * 16
 ERRORS = [
     (BackPressureError(num_queued_requests=1, max_queued_requests=1), Refused, False),
     (DeploymentUnavailableError("a"), Refused, False),
@@ -98,6 +100,26 @@ async def test_what_serve_raises_in_a_stream_is_its_end(
     assert text == "a"
     assert isinstance(end, kind)
     assert getattr(end, "transient", False) is transient
+
+
+@pytest.mark.parametrize(
+    ("error", "lost_later"),
+    [(ActorDiedError(ActorDiedErrorContext(actor_id=ACTOR)), 1), (ActorUnavailableError("no network", ACTOR), 0)],
+    ids=["died", "unavailable"],
+)
+@pytest.mark.looptime
+async def test_a_replica_that_died_is_lost_for_good_and_one_that_is_unavailable_for_seconds(
+    error: Exception, lost_later: int
+) -> None:
+    caller = ServeCaller(Handle(error), "m")  # type: ignore[arg-type]
+    actors = [ACTOR.hex(), "another one"]
+    before = caller.lost(actors)
+    await caller.call(a_request(), 1.0)
+    after, of_a_member = caller.lost(actors), caller.member("one of its models").lost(actors)
+    await asyncio.sleep(60)
+
+    assert (before, after, of_a_member) == (0, 1, 1)
+    assert caller.lost(actors) == lost_later
 
 
 async def test_what_the_replica_gives_is_passed_on() -> None:

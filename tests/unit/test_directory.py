@@ -1,6 +1,7 @@
 """Which models there are, as the router learns it from Serve."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -21,6 +22,10 @@ class Replica:
         self.described: Any = READY
         self.waits: asyncio.Event | None = None
         self.asked = 0
+        self.dead: set[str] = set()
+
+    def lost(self, actors: Collection[str]) -> int:
+        return len(self.dead & set(actors))
 
     def member(self, name: str) -> "Member":
         return Member(name)
@@ -42,6 +47,9 @@ class Member:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def lost(self, actors: Collection[str]) -> int:
+        return 0
 
     async def call(self, request: object, budget_s: float) -> Outcome:
         return Answered(f"from {self.name}")
@@ -96,6 +104,40 @@ async def test_a_model_without_a_running_replica_is_refused_as_serve_would_let_t
 
     assert await ask(directory, "a") == Refused("not ready: no replica has started yet")
     assert directory.models["a"].state == "loading"
+
+
+async def test_a_model_whose_only_replica_a_call_saw_die_is_refused_until_serve_has_replaced_it() -> None:
+    cluster = FakeCluster(a=application("a", actors=frozenset({"1"})))
+    directory = Directory(cluster, Replica())
+    await directory.refresh()
+    cluster.replicas["a"].dead.add("1")
+    died = await ask(directory, "a")
+    cluster.known["a"] = application("a", actors=frozenset({"1"}))  # as it has not noticed yet
+    await directory.refresh()
+    still = await ask(directory, "a")
+    cluster.known["a"] = application("a", actors=frozenset({"2"}))
+    await directory.refresh()
+
+    assert died == still == Refused("not ready: its replica has been lost")
+    assert await ask(directory, "a") == Answered("from the replica")
+
+
+async def test_a_model_with_another_replica_than_the_one_that_died_is_asked() -> None:
+    cluster = FakeCluster(a=application("a", running=2, actors=frozenset({"1", "2"})))
+    directory = Directory(cluster, Replica())
+    await directory.refresh()
+    cluster.replicas["a"].dead.add("1")
+
+    assert await ask(directory, "a") == Answered("from the replica")
+
+
+async def test_the_backup_is_asked_though_its_only_replica_died_as_nobody_is_behind_it() -> None:
+    backup = Replica()
+    directory = Directory(FakeCluster(**{OWN: application(OWN, actors=frozenset({"1"}))}), backup)  # type: ignore[arg-type]
+    await directory.refresh()
+    backup.dead.add("1")
+
+    assert await directory.backup.call(a_request(), 1.0) == Answered("from the replica")
 
 
 async def test_a_model_that_could_not_be_built_is_refused_with_the_reason_and_hides_no_other() -> None:
