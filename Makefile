@@ -9,7 +9,11 @@ BIN    := $(VENV)/bin
 CONFIG ?= $(if $(filter Linux,$(shell uname -s)),serve_config.yaml,configs/portable.yaml)
 PIP    := $(BIN)/pip --disable-pip-version-check install --progress-bar on -c configs/constraints.txt
 
-.PHONY: help serve stop test soak check weights setup setup-dev clean
+# What benchmarks compare with.
+LITELLM := 1.104.0
+PORTKEY := 1.15.2
+
+.PHONY: help serve stop test soak bench bench-setup check weights setup setup-dev clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,6 +36,17 @@ test: setup-dev weights check  ## set everything up, then run every check and te
 soak: setup-dev weights  ## minutes of overload, hanging and killing on real services; prints what it counted
 	$(BIN)/pytest tests/soak -m soak -s
 
+bench: bench-setup  ## every benchmark: tables, and JSON and plots in benchmarks/results/; needs wrk, and npm for Portkey
+	$(BIN)/python -m benchmarks
+
+bench-setup: setup-dev weights  ## what benchmarks are measured against: LiteLLM's proxy and Portkey's gateway
+	$(PIP) -e '.[dev,cpu,bench]'
+	@command -v wrk >/dev/null || { echo "benchmarks need wrk (Debian: apt-get install wrk)"; exit 1; }
+	@test -x cache/bench/litellm/bin/litellm || { $(PYTHON) -m venv cache/bench/litellm && \
+	  cache/bench/litellm/bin/pip install -q --disable-pip-version-check 'litellm[proxy]==$(LITELLM)'; }
+	@test -d cache/bench/portkey/node_modules || npm install --silent --no-fund --no-audit --prefix cache/bench/portkey \
+	  '@portkey-ai/gateway@$(PORTKEY)'
+
 check: setup-dev  ## ruff, ruff format, mypy, the layer rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,7 +61,7 @@ setup: $(VENV)/.installed  ## the virtual environment with what the service need
 setup-dev: $(VENV)/.installed-dev  ## the same with what the tests need
 
 clean:  ## remove the virtual environment and everything in cache/
-	rm -rf $(VENV) cache/snapshots cache/wheels cache/quarantine
+	rm -rf $(VENV) cache/snapshots cache/wheels cache/gguf cache/quarantine cache/bench
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Neverblank needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -1,8 +1,7 @@
 """What HTTP, the chain and the router cost a stream of tokens, and what the engine of CPUs gains.
 
 SmolLM2 on the same cores, measured in turn, A B C A B C ...: the backup of a real service, over HTTP and streamed; its
-engine called directly in this process; transformers' continuous batching, called directly. Run it from the project's
-root: .venv/bin/python -m benchmarks.generation
+engine called directly in this process; transformers' continuous batching, called directly.
 """
 
 import asyncio
@@ -15,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import yaml
+import torch
 
+from benchmarks.report import Chart, Report, median, ratio
+from benchmarks.stage import config, serving
 from deployments.formats.engines import load_engine
 from deployments.generation import Generation, Prompt, Sampling, TextGenerator
 from deployments.settings import load_backup, resolve
-from tests.service.service import ROOT, Service
+from deployments.sources.acquire import acquire
+from deployments.telemetry import SourceEvents
 
 STREAMS = (1, 8, 32)
 ROUNDS = 3
@@ -34,11 +36,11 @@ class Run:
 
     Attributes:
         tokens_s: tokens of all streams in a second.
-        first_s: seconds until a stream's first text, the median; `None` where they are given all at once.
+        first_s: seconds until a stream's first text, the median; until the end where it all comes at once.
     """
 
     tokens_s: float
-    first_s: float | None
+    first_s: float
 
 
 Measure = Callable[[int], Awaitable[Run]]
@@ -104,41 +106,34 @@ def with_transformers(model: Any, tokenizer: Any) -> Measure:
         )
         seconds = time.time() - started
         tokens = sum(len(answer.generated_tokens) for answer in answers.values())
-        return Run(tokens / seconds, None)
+        return Run(tokens / seconds, seconds)
 
     return run
 
 
-async def measured(contenders: dict[str, Measure]) -> None:
-    """Print a line for each number of streams: medians, and the medians of the rounds' ratios."""
+async def _rows(contenders: dict[str, Measure]) -> list[dict[str, Any]]:
+    """A row for each number of streams: medians, and the medians of the rounds' ratios."""
+    rows = []
     for streams in STREAMS:
         rounds = [{name: await measure(streams) for name, measure in contenders.items()} for _ in range(ROUNDS)]
-        line: dict[str, Any] = {"streams": streams}
-        for name in contenders:
-            line[f"{name}_tokens_s"] = round(statistics.median(each[name].tokens_s for each in rounds), 1)
-            if first := [each[name].first_s for each in rounds if each[name].first_s is not None]:
-                line[f"{name}_first_s"] = round(statistics.median(first), 3)
-        for name in ("engine", "transformers"):
-            ratios = [each["http"].tokens_s / each[name].tokens_s for each in rounds]
-            line[f"http_to_{name}"] = round(statistics.median(ratios), 2)
-        print(json.dumps(line), flush=True)
+        rates = {name: [each[name].tokens_s for each in rounds] for name in contenders}
+        firsts = {name: [each[name].first_s for each in rounds] for name in ("http", "engine")}
+        rows.append(
+            {
+                "streams": streams,
+                **{f"{name}_tokens_s": median(given, 1) for name, given in rates.items()},
+                **{f"{name}_first_s": median(given) for name, given in firsts.items()},
+                "http_to_engine": ratio(rates["http"], rates["engine"]),
+                "http_to_transformers": ratio(rates["http"], rates["transformers"]),
+            }
+        )
+    return rows
 
 
-async def main() -> None:
+async def _measured() -> list[dict[str, Any]]:
     """Start everything once and measure in turn."""
-    import torch
-
-    from deployments.sources.acquire import acquire
-    from deployments.telemetry import SourceEvents
-
-    data: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-    data["applications"] = data["applications"][:1]
-    data["applications"][0]["args"]["routers"] = 1
-    spec = load_backup("configs/backup.yaml")
-    cache = Path(resolve("cache"))
-    service = Service(data)
-    try:
-        service.wait_ready()
+    spec, cache = load_backup("configs/backup.yaml"), Path(resolve("cache"))
+    with serving(config()) as service:
         engine = load_engine(spec, cache, "engine")
         torch.set_num_threads(2)
         loaded = acquire(spec, cache, "bfloat16", events=SourceEvents())
@@ -151,10 +146,11 @@ async def main() -> None:
             }
             for measure in contenders.values():
                 await measure(2)
-            await measured(contenders)
-    finally:
-        service.stop()
+            return await _rows(contenders)
 
 
-if __name__ == "__main__":
-    asyncio.run(main())
+def run() -> Report:
+    """SmolLM2 on the same cores in all of them."""
+    bars = ("http_tokens_s", "engine_tokens_s", "transformers_tokens_s")
+    title = "Generation: the backup over HTTP, its engine called directly, transformers' continuous batching"
+    return Report("generation", title, asyncio.run(_measured()), Chart(("streams",), bars, "tokens/s"))

@@ -1,0 +1,111 @@
+"""From process start to first token, by what is loaded; and a replica of the backup, from its process to `ready`."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import Chart, Report, in_turn, median
+from benchmarks.stage import config, serving
+from deployments.settings import load_backup, resolve
+from deployments.sources.acquire import acquire
+from deployments.sources.gguf import OtherForm, find_gguf
+from deployments.telemetry import SourceEvents
+from tests.service.service import ROOT, Service, eventually
+
+ROUNDS = 3
+
+_CLOCK = """
+import sys, time, json
+started, target = float(sys.argv[1]), sys.argv[2]
+def told(**stamps): print(json.dumps({name: round(at - started, 3) for name, at in stamps.items()}))
+"""
+_OURS = """
+import asyncio
+from pathlib import Path
+from deployments.formats.engines import load_engine
+from deployments.generation import Prompt, Sampling
+from deployments.settings import load_backup, resolve
+imported = time.time()
+spec = load_backup("configs/backup.yaml").model_copy(update={"engine": target})
+loaded = load_engine(spec, Path(resolve("cache")), "backup")
+ready = time.time()
+async def first():
+    async for _ in loaded.generator.stream(Prompt("Hello"), Sampling(8, 0.0, 60.0)):
+        return time.time()
+told(imported=imported, ready=ready, first_token=asyncio.run(first()))
+"""
+_THEIRS = """
+from transformers import AutoModelForCausalLM, AutoTokenizer
+import torch
+imported = time.time()
+folder, _, file = target.partition("::")
+more = {"gguf_file": file} if file else {}
+tokenizer = AutoTokenizer.from_pretrained(folder, **more)
+model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **more)
+ready = time.time()
+model.generate(**tokenizer("Hello", return_tensors="pt"), max_new_tokens=1)
+told(imported=imported, ready=ready, first_token=time.time())
+"""
+
+
+def run() -> Report:
+    """SmolLM2, whatever it comes from; each start in a process of its own."""
+    spec, cache = load_backup("configs/backup.yaml"), Path(resolve("cache"))
+    found = find_gguf(spec, cache, events=SourceEvents())
+    if isinstance(found, OtherForm):
+        raise RuntimeError(f"the backup has no GGUF file here: {found.reason}")  # noqa: TRY004 - not its type: what is there
+    gguf = found.folder / str(found.gguf)
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = acquire(spec, cache, "bfloat16", events=SourceEvents())
+        loaded.model.save_pretrained(folder)
+        loaded.tokenizer.save_pretrained(folder)
+        starts = {
+            "openvino, GGUF": partial(_start, _OURS, "openvino"),
+            "transformers, our snapshot": partial(_start, _OURS, "transformers"),
+            "transformers, safetensors": partial(_start, _THEIRS, folder),
+            "transformers, GGUF": partial(_start, _THEIRS, f"{gguf.parent}::{gguf.name}"),
+        }
+        for start in starts.values():
+            start()
+        runs = in_turn(starts, ROUNDS)
+    rows: list[dict[str, Any]] = []
+    for name, stamps in runs.items():
+        imported, ready, first = (median(each[key] for each in stamps) for key in ("imported", "ready", "first_token"))
+        rows.append(
+            {"source": name, "imports_s": imported, "load_s": round(ready - imported, 3), "first_token_s": first}
+        )
+    rows.append(
+        {"source": "a replica of the backup, until ready", "imports_s": 0.0, "load_s": 0.0, "first_token_s": _replica()}
+    )
+    return Report("start", "Process start to first token", rows, Chart(("source",), ("first_token_s", "load_s"), "s"))
+
+
+def _start(program: str, target: str) -> dict[str, float]:
+    command = [sys.executable, "-c", _CLOCK + program, str(time.time()), target]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    stamps: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return stamps
+
+
+def _replica() -> float:
+    """Seconds from the start of a backup replica's process until its model is ready, warm-up included."""
+    with serving(config()) as service:
+        return median(_restart(service) for _ in range(ROUNDS))
+
+
+def _restart(service: Service) -> float:
+    old = service.replica("neverblank:Backup")
+    old.kill()
+    old.wait(10)
+    new = eventually(lambda: (now := service.replica("neverblank:Backup")).pid != old.pid and now)
+    said = eventually(lambda: re.search(rf"pid={new.pid}\).*?({{.*\"model_ready\".*}})", service.log))
+    ready = datetime.fromisoformat(json.loads(said[1])["timestamp"]).timestamp()
+    service.wait_ready()
+    return ready - new.create_time()
