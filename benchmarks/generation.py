@@ -1,7 +1,7 @@
 """What HTTP, the chain and the router cost a stream of tokens, and what the engine of CPUs gains.
 
 SmolLM2 on the same cores, measured in turn, A B C A B C ...: the backup of a real service, over HTTP and streamed; its
-engine called directly in this process; transformers' continuous batching, called directly.
+engine called directly in this process; the portable engine, transformers' continuous batching, called directly.
 """
 
 import asyncio
@@ -11,18 +11,18 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
-import torch
+import yaml
 
 from benchmarks.report import Chart, Report, median, ratio
 from benchmarks.stage import config, serving
 from deployments.formats.engines import load_engine
 from deployments.generation import Generation, Prompt, Sampling, TextGenerator
 from deployments.settings import load_backup, resolve
-from deployments.sources.acquire import acquire
-from deployments.telemetry import SourceEvents
+from tests.service.service import ROOT
 
 STREAMS = (1, 8, 32)
 ROUNDS = 3
@@ -36,7 +36,7 @@ class Run:
 
     Attributes:
         tokens_s: tokens of all streams in a second.
-        first_s: seconds until a stream's first text, the median; until the end where it all comes at once.
+        first_s: seconds until a stream's first text, the median.
     """
 
     tokens_s: float
@@ -87,70 +87,55 @@ def directly(generator: TextGenerator) -> Measure:
     return lambda streams: together(streams, one)
 
 
-def with_transformers(model: Any, tokenizer: Any) -> Measure:
-    """Transformers' continuous batching in this process."""
-    from transformers import GenerationConfig
-
-    turns = [{"role": "user", "content": TEXT}]
-    ids = list(tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"])
-    config = GenerationConfig(max_new_tokens=TOKENS, do_sample=False, pad_token_id=2, eos_token_id=2)
-
-    async def run(streams: int) -> Run:
-        started = time.time()
-        answers = await asyncio.to_thread(
-            model.generate_batch,
-            [ids] * streams,
-            generation_config=config,
-            persistent_manager=True,
-            warmup=False,
-        )
-        seconds = time.time() - started
-        tokens = sum(len(answer.generated_tokens) for answer in answers.values())
-        return Run(tokens / seconds, seconds)
-
-    return run
-
-
 async def _rows(contenders: dict[str, Measure]) -> list[dict[str, Any]]:
     """A row for each number of streams: medians, and the medians of the rounds' ratios."""
     rows = []
     for streams in STREAMS:
         rounds = [{name: await measure(streams) for name, measure in contenders.items()} for _ in range(ROUNDS)]
         rates = {name: [each[name].tokens_s for each in rounds] for name in contenders}
-        firsts = {name: [each[name].first_s for each in rounds] for name in ("http", "engine")}
+        firsts = {name: [each[name].first_s for each in rounds] for name in contenders}
         rows.append(
             {
                 "streams": streams,
                 **{f"{name}_tokens_s": median(given, 1) for name, given in rates.items()},
                 **{f"{name}_first_s": median(given) for name, given in firsts.items()},
-                "http_to_engine": ratio(rates["http"], rates["engine"]),
+                "http_to_openvino": ratio(rates["http"], rates["openvino"]),
                 "http_to_transformers": ratio(rates["http"], rates["transformers"]),
             }
         )
     return rows
 
 
-async def _measured() -> list[dict[str, Any]]:
+async def _measured(folder: Path) -> list[dict[str, Any]]:
     """Start everything once and measure in turn."""
-    spec, cache = load_backup("configs/backup.yaml"), Path(resolve("cache"))
-    with serving(config()) as service:
-        engine = load_engine(spec, cache, "engine")
-        torch.set_num_threads(2)
-        loaded = acquire(spec, cache, "bfloat16", events=SourceEvents())
-        url = str(service.http.base_url)
-        async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=300)) as session:
-            contenders = {
-                "http": over_http(session),
-                "engine": directly(engine.generator),
-                "transformers": with_transformers(loaded.model, loaded.tokenizer),
-            }
+    # One replica: a second one on the same cores has half the batch, and half the rate.
+    told = yaml.safe_load((ROOT / "configs" / "backup.yaml").read_text())
+    one = folder / "backup.yaml"
+    one.write_text(yaml.safe_dump(told | {"replicas": {"min": 1, "max": 1}}))
+    spec, cache = load_backup(str(one)), Path(resolve("cache"))
+    engines = {
+        name: load_engine(spec.model_copy(update={"engine": name}), cache, name).generator
+        for name in ("openvino", "transformers")
+    }
+    data = config()
+    data["applications"][0]["args"]["backup"] = str(one)
+    with serving(data) as service:
+        timeout = aiohttp.ClientTimeout(total=300)
+        async with aiohttp.ClientSession(str(service.http.base_url), timeout=timeout) as session:
+            contenders = {"http": over_http(session)} | {name: directly(one) for name, one in engines.items()}
             for measure in contenders.values():
-                await measure(2)
+                await measure(8)
             return await _rows(contenders)
 
 
 def run() -> Report:
     """SmolLM2 on the same cores in all of them."""
-    bars = ("http_tokens_s", "engine_tokens_s", "transformers_tokens_s")
-    title = "Generation: the backup over HTTP, its engine called directly, transformers' continuous batching"
-    return Report("generation", title, asyncio.run(_measured()), Chart(("streams",), bars, "tokens/s"))
+    bars = ("http_tokens_s", "openvino_tokens_s", "transformers_tokens_s")
+    with TemporaryDirectory() as folder:
+        rows = asyncio.run(_measured(Path(folder)))
+    return Report(
+        "generation",
+        "The backup over HTTP, and the engines called directly",
+        rows,
+        Chart(("streams",), bars, "tokens/s"),
+    )

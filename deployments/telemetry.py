@@ -135,6 +135,11 @@ def engine_not_used(model: str, engine: str, reason: str) -> None:
     _log().warning("engine_not_used", model=model, engine=engine, reason=reason)
 
 
+def engine_ended(model: str, status: int) -> None:
+    """The process of a model's engine has ended, and is started again; a negative status is a signal's number."""
+    _log().error("engine_ended", model=model, status=status)
+
+
 class SourceEvents:
     """The events of `sources`, as log lines."""
 

@@ -4,7 +4,8 @@
     on a CPU, openvino-genai installed, a GGUF file       openvino
     otherwise                                             transformers; a log line says why it is not openvino
 
-Nothing of torch or transformers is imported for openvino: a replica that starts does not wait for them.
+Nothing of torch or transformers is imported for openvino, which has a process of its own: a replica that starts does
+not wait for them.
 """
 
 from collections.abc import Callable
@@ -15,13 +16,15 @@ from pathlib import Path
 from deployments import telemetry
 from deployments.generation import CannotLoadError, Prompt, Sampling, TextGenerator
 from deployments.generation.devices import Machine, choose_device, choose_dtype, may_have_gpu
+from deployments.generation.process import ProcessGenerator
+from deployments.generation.worker import Recipe
 from deployments.settings import TextModelSpec, WeightLimit
 from deployments.sources.checkpoint import Checkpoint
 from deployments.sources.converted import make_readable
 from deployments.sources.errors import SourceError
 from deployments.sources.gguf import OtherForm, find_gguf
 
-_WARM_UP = Sampling(max_tokens=2, temperature=0.0, budget_s=60.0)
+_WARM_UP = Prompt("Hello"), Sampling(max_tokens=2, temperature=0.0, budget_s=60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def load_engine(spec: TextModelSpec, cache: Path, name: str) -> Engine:
             telemetry.engine_not_used(name, "openvino", "openvino-genai is not installed (accepted: the extra [cpu])")
         else:
             try:
-                return _openvino(spec, found, cache)
+                return _openvino(spec, found, cache, name)
             except (CannotLoadError, SourceError) as error:
                 telemetry.engine_not_used(name, "openvino", str(error))
     return _transformers(spec, cache, name)
@@ -101,19 +104,18 @@ def prepare(spec: TextModelSpec, cache: Path) -> bool:
     return True
 
 
-def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path) -> Engine:
-    from deployments.generation.openvino import OpenVINOGenerator
-
+def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path, name: str) -> Engine:
     readable = make_readable(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
-    generator = OpenVINOGenerator(
-        readable.file,
-        context=readable.context,
-        capacity=spec.max_ongoing_requests,
-        threads=spec.threads,
-        chat=spec.chat,
-        long_prompt=spec.long_prompt,
-    )
-    return _warmed(generator, generator.warm_up, found.name)
+    arguments = {
+        "file": readable.file,
+        "context": readable.context,
+        "capacity": spec.max_ongoing_requests,
+        "threads": spec.threads,
+        "chat": spec.chat,
+        "long_prompt": spec.long_prompt,
+    }
+    recipe = Recipe("deployments.generation.openvino:OpenVINOGenerator", arguments, _WARM_UP)
+    return Engine(ProcessGenerator(name, recipe), found.name)
 
 
 def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
@@ -142,5 +144,5 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
 
 
 def _warmed(generator: TextGenerator, warm_up: Callable[[Prompt, Sampling], None], weights: str) -> Engine:
-    warm_up(Prompt("Hello"), _WARM_UP)
+    warm_up(*_WARM_UP)
     return Engine(generator, weights)

@@ -44,7 +44,7 @@ class AdmissionPolicy:
 
     min_limit: int = 2
     max_limit: int = 512
-    initial_limit: int = 32
+    initial_limit: int = 128
     tolerance: float = 2.0
     reserved_share: float = 0.5
     patience_s: float = 0.25

@@ -1,0 +1,62 @@
+"""Engines that are loaded in processes of their own, and do there what a prompt says."""
+
+import asyncio
+import ctypes
+import os
+import signal
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+from deployments.generation import CannotLoadError, Generation, Prompt, Sampling, UnsupportedSamplingError
+
+
+class Obedient:
+    """Says the words of a prompt, or does what it says."""
+
+    def __init__(self, capacity: int = 4, load: str = "well") -> None:
+        if load == "refuse":
+            raise CannotLoadError("no such weights")
+        if load == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._capacity = capacity
+
+    def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
+        assert (prompt.text, sampling.max_tokens) == ("Hello", 2)
+
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
+        return [item async for item in self.stream(prompt, sampling)][-1]  # type: ignore[return-value]
+
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
+        match prompt.text.split():
+            case ["refuse"]:
+                raise UnsupportedSamplingError("not like that")
+            case ["odd"]:
+                raise OddError(1, 2)
+            case ["hang", file]:
+                try:
+                    yield "I "
+                    await asyncio.sleep(3600)
+                finally:
+                    Path(file).touch()  # noqa: ASYNC240 - nothing may be awaited here
+            case ["die"]:
+                yield "I "
+                os.kill(os.getpid(), signal.SIGKILL)
+                await asyncio.sleep(3600)
+            case ["hold"]:
+                ctypes.PyDLL(None).usleep(500_000)  # keeps the interpreter lock, as OpenVINO's steps do
+                yield "held"
+            case words:
+                for word in words:
+                    yield word
+                yield Generation("".join(words), len(prompt.text), len(words), "stop")
+
+    def describe(self) -> dict[str, Any]:
+        return {"engine": "obedient", "active": -1, "capacity": self._capacity}
+
+
+class OddError(Exception):
+    """Cannot be made again from what it pickles."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__("odd")

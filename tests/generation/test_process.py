@@ -1,0 +1,150 @@
+"""An engine in a process of its own: as good as in this one, and no worse when it ends."""
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from deployments.generation import (
+    BatchFullError,
+    CannotGenerateError,
+    CannotLoadError,
+    Generation,
+    Prompt,
+    Sampling,
+    UnsupportedSamplingError,
+)
+from deployments.generation.process import ProcessGenerator
+from deployments.generation.worker import Recipe
+
+SAMPLING = Sampling(8, 0.0, 60.0)
+TARGET = "tests.generation.engines:Obedient"
+
+
+@pytest.fixture(scope="module")
+def generator() -> Iterator[ProcessGenerator]:
+    made = ProcessGenerator("obedient", Recipe(TARGET))
+    yield made
+    made.close()
+
+
+def generate(generator: ProcessGenerator, text: str) -> Any:
+    return generator.generate(Prompt(text), SAMPLING)
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stream_gives_its_pieces_and_then_the_whole(generator: ProcessGenerator) -> None:
+    items = [item async for item in generator.stream(Prompt("one two"), SAMPLING)]
+
+    assert items == ["one", "two", Generation("onetwo", 7, 2, "stop")]
+    assert await generate(generator, "one two") == items[-1]
+
+
+async def test_requests_beside_each_other_get_their_own(generator: ProcessGenerator) -> None:
+    given = await asyncio.gather(*(generate(generator, f"{n} times") for n in range(4)))
+
+    assert [one.text for one in given] == [f"{n}times" for n in range(4)]
+
+
+async def test_what_the_engine_raises_is_raised_here(generator: ProcessGenerator) -> None:
+    with pytest.raises(UnsupportedSamplingError, match="not like that"):
+        await generate(generator, "refuse")
+    with pytest.raises(RuntimeError, match="OddError: odd"):
+        await generate(generator, "odd")
+
+
+async def test_a_stream_that_is_closed_is_ended_in_the_engine(generator: ProcessGenerator, tmp_path: Path) -> None:
+    stream = generator.stream(Prompt(f"hang {tmp_path / 'ended'}"), SAMPLING)
+    assert await anext(stream) == "I "
+    await stream.aclose()
+
+    await until((tmp_path / "ended").exists)
+    assert generator.describe()["active"] == 0
+
+
+async def test_a_full_engine_refuses_and_has_room_again_when_one_is_given_up(
+    generator: ProcessGenerator, tmp_path: Path
+) -> None:
+    hanging = [asyncio.ensure_future(generate(generator, f"hang {tmp_path / 'x'}")) for _ in range(4)]
+    await until(lambda: generator.describe()["active"] == 4)
+    with pytest.raises(BatchFullError, match="batch of 4 is full"):
+        await generate(generator, "hello")
+    for one in hanging:
+        one.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+
+    assert (await generate(generator, "hello")).text == "hello"
+
+
+async def test_an_engine_that_holds_its_interpreter_lock_does_not_hold_up_this_process(
+    generator: ProcessGenerator,
+) -> None:
+    held = asyncio.ensure_future(anext(generator.stream(Prompt("hold"), SAMPLING)))
+    turns = 0
+    while not held.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+
+    assert turns > 5, "the lock was held for half a second"
+
+
+async def test_an_engine_that_dies_fails_what_is_in_it_and_is_started_again(
+    generator: ProcessGenerator, tmp_path: Path
+) -> None:
+    other = asyncio.ensure_future(generate(generator, f"hang {tmp_path / 'x'}"))
+    before = generator.describe()["process"]
+    with pytest.raises(RuntimeError, match="has ended, with -9"):
+        await generate(generator, "die")
+    with pytest.raises(RuntimeError, match="has ended, with -9"):
+        await other
+    with pytest.raises(CannotGenerateError, match="started again"):
+        await generate(generator, "hello")
+
+    await until(lambda: generator.describe()["engine"] == "obedient")
+    assert (await generate(generator, "hello")).text == "hello"
+    assert generator.describe()["process"] != before
+
+
+@pytest.mark.parametrize(
+    ("load", "error", "told"),
+    [("refuse", CannotLoadError, "no such weights"), ("die", RuntimeError, "ended as it loaded, with -9")],
+)
+def test_an_engine_that_cannot_be_loaded_says_why(load: str, error: type[Exception], told: str) -> None:
+    with pytest.raises(error, match=told):
+        ProcessGenerator("bad", Recipe(TARGET, {"load": load}))
+
+
+async def test_its_process_ends_with_the_generator_that_nobody_holds_any_more() -> None:
+    generator = ProcessGenerator("obedient", Recipe(TARGET))
+    process = psutil.Process(generator.describe()["process"])
+    del generator
+    gc.collect()
+
+    await until(lambda: not process.is_running())
+
+
+def test_its_process_ends_with_the_one_that_started_it() -> None:
+    read, write = os.pipe()
+    client = os.fork()
+    if client == 0:  # what a replica that is killed leaves behind
+        made = ProcessGenerator("obedient", Recipe(TARGET))
+        os.write(write, str(made.describe()["process"]).encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(client, 0)
+    process = int(os.read(read, 16))
+
+    try:
+        psutil.Process(process).wait(30)
+    except psutil.NoSuchProcess:
+        return
