@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from deployments.http import native, openai, pages
 from deployments.http.arrival import read_request_id
@@ -27,11 +28,17 @@ def build_asgi(service: Service) -> Starlette:
         yield
         task.cancel()
 
+    routes: list[BaseRoute] = [*native.routes(service), *openai.routes(service), *pages.routes()]
     return Starlette(
-        routes=[*native.routes(service), *openai.routes(service), *pages.routes()],
+        routes=sorted(routes, key=_is_rare),
         exception_handlers={HTTPException: _http_error, InvalidRequestError: _invalid_request},
         lifespan=lifespan,
     )
+
+
+def _is_rare(route: BaseRoute) -> bool:
+    """Off the request path: Starlette tries one route after the other, and these come last."""
+    return not (isinstance(route, Route) and "POST" in (route.methods or ()))
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:

@@ -22,6 +22,7 @@ from deployments.http.service import Service
 from deployments.policy.answer import Answer, Tier
 from deployments.policy.delivery import AnswerStream, Done, Text
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request import InferenceRequest
 from deployments.request.openai import chat_request, completion_request
 from deployments.streaming import Told
 
@@ -69,12 +70,21 @@ async def _serve(service: Service, request: Request, form: Format) -> Response:
     read = chat_request if form is CHAT else completion_request
     parsed = read(body, service.limits, headers=read_headers(request))
     if not parsed.stream:
-        asked = (service.answer(each, _id(request_id, place), started) for place, each in enumerate(parsed.requests))
-        return _respond(service, await asyncio.gather(*asked), form, request_id)
+        return _respond(service, await _answers(service, parsed.requests, request_id, started), form, request_id)
     if len(parsed.requests) > 1:
         raise InvalidRequestError(Problem("stream", "is given with several prompts", "one prompt, or no stream"))
     stream = await service.stream(parsed.requests[0], request_id, started)
     return _stream(service, stream, form.chunks(request_id, with_usage=parsed.include_usage))
+
+
+async def _answers(
+    service: Service, requests: Sequence[InferenceRequest], request_id: str, started: float
+) -> Sequence[Answer]:
+    """All of them at once; the one that there usually is without a task of its own."""
+    if len(requests) == 1:
+        return (await service.answer(requests[0], request_id, started),)
+    asked = (service.answer(each, _id(request_id, place), started) for place, each in enumerate(requests))
+    return await asyncio.gather(*asked)
 
 
 def _id(request_id: str, place: int) -> str:

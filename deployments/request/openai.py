@@ -10,10 +10,10 @@ from typing import Any
 from deployments.body import Limits, decode
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.chat import read_chat
+from deployments.request.chat import Chat, read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
-from deployments.request.inference import InferenceRequest, Parameters
+from deployments.request.inference import ANY_SHAPE, InferenceRequest, Parameters, Shape
 from deployments.request.sampling import read_logit_bias, read_parameters
 from deployments.request.shape import SHAPE_KEYS, read_shape
 
@@ -71,6 +71,7 @@ COMPLETION_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
 }
 
 _STREAM_OPTIONS = frozenset({"include_usage", "include_obfuscation"})
+_NO_CHAT = Chat((), (), "")
 _PROMPT = f"a text, or a list of 1 to {MAX_PROMPTS} texts; token ids are not supported"
 
 
@@ -105,13 +106,13 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
     """
     data = _read_object(body, limits, CHAT_PARAMETERS, CHAT_UNSUPPORTED)
     chat = read_chat(data.get("messages"))
-    request = replace(
-        _read_common(data, headers, limits),
+    request = _read_common(
+        data,
+        headers,
+        limits,
         inputs={"messages": data["messages"]},
-        messages=chat.messages,
-        turns=chat.turns,
-        prefix=chat.prefix,
-        parameters=replace(_read_sampling(data), max_tokens=_read_max_tokens(data)),
+        chat=chat,
+        parameters=_read_sampling(data, _read_max_tokens(data)),
         shape=read_shape(data),
     )
     return OpenAIRequest((request,), _read_include_usage(data))
@@ -120,7 +121,8 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
 def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:
     """Read the body of `POST /v1/completions`; see `chat_request`."""
     data = _read_object(body, limits, COMPLETION_PARAMETERS, COMPLETION_UNSUPPORTED)
-    request = replace(_read_common(data, headers, limits), parameters=_read_sampling(data))
+    parameters = _read_sampling(data, read_count(data, "max_tokens"))
+    request = _read_common(data, headers, limits, inputs={}, parameters=parameters)
     texts = _read_prompts(data.get("prompt"))
     return OpenAIRequest(
         tuple(replace(request, inputs={"text": text}, text=text) for text in texts), _read_include_usage(data)
@@ -145,12 +147,26 @@ def _read_object(
     return data
 
 
-def _read_common(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> InferenceRequest:
+def _read_common(
+    data: Mapping[str, Any],
+    headers: Mapping[str, str],
+    limits: Limits,
+    *,
+    inputs: Mapping[str, Any],
+    parameters: Parameters,
+    chat: Chat = _NO_CHAT,
+    shape: Shape = ANY_SHAPE,
+) -> InferenceRequest:
+    """What both formats have in common, with what is a format's own."""
     controls = read_controls(data, headers, limits)
     return InferenceRequest(
-        inputs={},
+        inputs=inputs,
         text="",
-        messages=(),
+        messages=chat.messages,
+        turns=chat.turns,
+        prefix=chat.prefix,
+        parameters=parameters,
+        shape=shape,
         model=read_model(data),
         timeout_s=controls.timeout_s,
         user=read_name(data, "user"),
@@ -161,8 +177,11 @@ def _read_common(data: Mapping[str, Any], headers: Mapping[str, str], limits: Li
     )
 
 
-def _read_sampling(data: Mapping[str, Any]) -> Parameters:
-    return replace(read_parameters(data), logit_bias=read_logit_bias(data))
+def _read_sampling(data: Mapping[str, Any], max_tokens: int | None) -> Parameters:
+    parameters, bias = read_parameters(data), read_logit_bias(data)
+    if not bias and max_tokens == parameters.max_tokens:
+        return parameters
+    return replace(parameters, logit_bias=bias, max_tokens=max_tokens)
 
 
 def _read_max_tokens(data: Mapping[str, Any]) -> int | None:

@@ -11,7 +11,7 @@ from jsonschema.exceptions import SchemaError
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import read_flag, read_object, refuse
-from deployments.request.inference import Shape
+from deployments.request.inference import ANY_SHAPE, Shape
 
 MAX_TOOLS = 128
 MAX_SCHEMA_BYTES = 64 << 10
@@ -33,6 +33,8 @@ def read_shape(data: Mapping[str, Any]) -> Shape:
     Raises:
         InvalidRequestError: one of them is not what it has to be.
     """
+    if data.keys().isdisjoint(SHAPE_KEYS):
+        return ANY_SHAPE
     tools = _read_tools(data)
     return Shape(
         response_format=_read_format(data),
