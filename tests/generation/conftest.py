@@ -1,5 +1,6 @@
 """SmolLM2 itself, loaded once: what a text model does at the joint of a text no tiny model shows."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -13,10 +14,19 @@ from tests.sources.fakes import RecordingEvents
 from tests.sources.tiny import model, tokenizer
 
 
+@cache
+def _loaded() -> Any:
+    return acquire(load_backup("configs/backup.yaml"), resolve("cache"), "float32", events=RecordingEvents())
+
+
+def smollm2_tokens(text: str) -> list[int]:
+    """The tokens of a text, as SmolLM2 reads it."""
+    return list(_loaded().tokenizer(text)["input_ids"])
+
+
 @pytest.fixture(scope="session")
 def smollm2() -> TransformersGenerator:
-    spec = load_backup("configs/backup.yaml")
-    loaded: Any = acquire(spec, resolve("cache"), "float32", events=RecordingEvents())
+    loaded = _loaded()
     torch.set_num_threads(2)
     return TransformersGenerator(loaded.model, Tokens(loaded.tokenizer, 8192), concurrency=2)
 
