@@ -225,6 +225,11 @@ class Service:
         """The process of a replica, such as `neverblank:Backup`; waits for one to be there."""
         return eventually(lambda: self._find_replica(name))
 
+    def engine(self, name: str) -> psutil.Process:
+        """The process that generates for a replica: one of its own, or the replica's."""
+        replica = self.replica(name)
+        return next(iter(replica.children()), replica)
+
     def _find_replica(self, name: str) -> psutil.Process | None:
         return next((p for p in self.family() if _title(p).startswith(f"ray::ServeReplica:{name}")), None)
 

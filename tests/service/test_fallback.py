@@ -96,7 +96,8 @@ def test_a_slow_model_still_wins_while_the_backup_works(service: Service) -> Non
 
 def test_the_last_resort_answers_when_the_backup_is_killed_under_the_request(service: Service) -> None:
     backup = service.replica("neverblank:Backup")
-    idle = backup.cpu_times().user
+    engine = service.engine("neverblank:Backup")
+    idle = engine.cpu_times().user
     asked: dict[str, Any] = {}
 
     def ask() -> None:
@@ -105,7 +106,7 @@ def test_the_last_resort_answers_when_the_backup_is_killed_under_the_request(ser
 
     thread = threading.Thread(target=ask)
     thread.start()
-    eventually(lambda: backup.cpu_times().user > idle + 0.3, 5)  # it is writing
+    eventually(lambda: engine.cpu_times().user > idle + 0.3, 5)  # it is writing
     backup.send_signal(signal.SIGKILL)
     thread.join()
 

@@ -122,7 +122,8 @@ def _settled(written: Path) -> int:
 
 def test_streams_survive_the_death_of_their_backup(service: Service) -> None:
     backup = service.replica("neverblank:Backup")
-    idle = backup.cpu_times().user
+    engine = service.engine("neverblank:Backup")
+    idle = engine.cpu_times().user
     streams: dict[str, Any] = {}
 
     def read() -> None:
@@ -131,7 +132,7 @@ def test_streams_survive_the_death_of_their_backup(service: Service) -> None:
 
     thread = threading.Thread(target=read)
     thread.start()
-    eventually(lambda: backup.cpu_times().user > idle + 1.0, 10)  # it is writing
+    eventually(lambda: engine.cpu_times().user > idle + 1.0, 10)  # it is writing
     backup.send_signal(signal.SIGKILL)
     thread.join()
 
