@@ -135,6 +135,11 @@ def engine_not_used(model: str, engine: str, reason: str) -> None:
     _log().warning("engine_not_used", model=model, engine=engine, reason=reason)
 
 
+def not_exported(model: str, reason: str) -> None:
+    """A model is read from its GGUF file at every start, which is slow, as its faster form cannot be made or kept."""
+    _log().warning("not_exported", model=model, reason=reason)
+
+
 def engine_ended(model: str, status: int) -> None:
     """The process of a model's engine has ended, and is started again; a negative status is a signal's number."""
     _log().error("engine_ended", model=model, status=status)

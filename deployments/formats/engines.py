@@ -22,6 +22,7 @@ from deployments.settings import TextModelSpec, WeightLimit
 from deployments.sources.checkpoint import Checkpoint
 from deployments.sources.converted import make_readable
 from deployments.sources.errors import SourceError
+from deployments.sources.exported import ExportError, export
 from deployments.sources.gguf import OtherForm, find_gguf
 
 _WARM_UP = Prompt("Hello"), Sampling(max_tokens=2, temperature=0.0, budget_s=60.0)
@@ -100,12 +101,17 @@ def prepare(spec: TextModelSpec, cache: Path) -> bool:
     found = find_gguf(spec, cache, events=telemetry.SourceEvents())
     if isinstance(found, OtherForm):
         return False
-    make_readable(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
+    export(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
     return True
 
 
 def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path, name: str) -> Engine:
-    readable = make_readable(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
+    file, limit = found.folder / str(found.gguf), WeightLimit.of(spec).max_bytes
+    try:
+        readable = export(file, cache, limit)
+    except ExportError as error:
+        telemetry.not_exported(name, error.reason)
+        readable = make_readable(file, cache, limit)
     arguments = {
         "file": readable.file,
         "context": readable.context,

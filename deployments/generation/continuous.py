@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import threading
 import time
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from math import ceil
 from typing import Any
@@ -32,6 +33,7 @@ _GPU_SHARE = 0.8
 _BATCHED_TOKENS = 256  # of prompts in one step, on a CPU: more would hold up those that are writing
 _PAGE_TOKENS = 64
 _WARM_UP_S = 120.0
+_LEAVE_S = 5.0
 
 
 class ContinuousGenerator:
@@ -78,6 +80,8 @@ class ContinuousGenerator:
         starter = threading.Thread(target=self._manager.start, daemon=True)
         starter.start()
         starter.join()
+        # Also when the process ends: torch aborts it where a thread is in the midst of a step.
+        self._end = weakref.finalize(self, _stop, self._manager)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """See `TextGenerator`."""
@@ -119,7 +123,7 @@ class ContinuousGenerator:
         self._manager.add_request(read, request_id="warm-up", max_new_tokens=sampling.max_tokens)
         output = self._manager.get_result("warm-up", timeout=_WARM_UP_S)
         if output is None or output.error:
-            self._manager.stop(block=False, hard_stop=True)
+            self._end()
             reason = output.error if output else self._manager.background_thread_status.fatal_error
             raise CannotLoadError(f"its first tokens in a batch failed: {reason or 'they took too long'}")
 
@@ -129,8 +133,8 @@ class ContinuousGenerator:
         return processor is not None and processor.has_pending_requests()
 
     def close(self) -> None:
-        """End the batch; what is in it fails."""
-        self._manager.stop(block=True, hard_stop=True)
+        """End the batch; what is in it fails. It ends by itself when nothing holds this any more."""
+        self._end()
 
     def describe(self) -> dict[str, Any]:
         """As the engine beside it, and how full the batch is."""
@@ -159,7 +163,7 @@ class ContinuousGenerator:
                         yield text
                     if pieces.stopped:
                         break
-                reason = self._end(output, pieces, written, sampling, ends)
+                reason = self._reason(output, pieces, written, sampling, ends)
         finally:
             self._manager.cancel_request(name)  # of one that has ended there is nothing left to cancel
         if rest := pieces.finish():
@@ -167,13 +171,17 @@ class ContinuousGenerator:
             yield rest
         yield Generation("".join(texts), len(read), written, reason)
 
-    def _end(self, output: Any, pieces: Pieces, written: int, sampling: Sampling, ends: float) -> str:
+    def _reason(self, output: Any, pieces: Pieces, written: int, sampling: Sampling, ends: float) -> str:
         """The finish reason; empty while it goes on."""
         if pieces.stopped:
             return "stop"
         if output.is_finished():
             return "length" if written >= sampling.max_tokens else "stop"
         return "deadline" if self._clock() >= ends else ""
+
+
+def _stop(manager: Any) -> None:
+    manager.stop(block=True, timeout=_LEAVE_S, hard_stop=True)
 
 
 def batchable(sampling: Sampling) -> bool:

@@ -27,7 +27,7 @@ _BATCHED_TOKENS = 256  # of prompts in one step: more would hold up those that a
 
 
 class OpenVINOGenerator:
-    """A language model out of a GGUF file."""
+    """A language model out of a GGUF file, or in OpenVINO's own form."""
 
     def __init__(
         self,
@@ -43,7 +43,8 @@ class OpenVINOGenerator:
         """Load the model in `file`.
 
         Args:
-            file: a GGUF file; see `sources.converted` for which are read faithfully.
+            file: a GGUF file (see `sources.converted` for which are read faithfully), or the folder of a model in
+                OpenVINO's own form.
             context: tokens the model was made for.
             capacity: requests generated at the same time; more are refused.
             threads: CPU threads; 0 leaves it to OpenVINO.

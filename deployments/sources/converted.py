@@ -63,7 +63,7 @@ def make_readable(file: Path, cache: Path, limit: int) -> Readable:
         SourceError: the file cannot be read, or the cache not be written to.
     """
     try:
-        record, conversion = _places(file, cache)
+        record, conversion = places(file, cache)
         record.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(record.with_suffix(".lock"), fallback_to_soft=False):
             known = _known(record, conversion) or _convert(file, record, conversion, limit)
@@ -74,11 +74,11 @@ def make_readable(file: Path, cache: Path, limit: int) -> Readable:
 
 def readable_size(file: Path, cache: Path) -> int:
     """The bytes of what would be read: of the conversion of `file` where there is one, else its own."""
-    _, conversion = _places(file, cache)
+    _, conversion = places(file, cache)
     return (conversion if conversion.exists() else file).stat().st_size
 
 
-def _places(file: Path, cache: Path) -> tuple[Path, Path]:
+def places(file: Path, cache: Path) -> tuple[Path, Path]:
     """Of what is known of `file`, and of its conversion."""
     stat = file.stat()
     key = hashlib.sha256(f"{file.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}".encode()).hexdigest()[:16]
