@@ -14,7 +14,7 @@ from benchmarks.stage import config, serving
 from tests.service.service import Service
 
 SIZES = ((1, 1), (1, 2), (1, 4), (10, 1), (50, 1))
-SECONDS = 4
+SECONDS = 3
 IDLE_S = 5.0
 BODY = {"text": "Hello"}
 

@@ -22,12 +22,16 @@ def config(
     return data
 
 
+START_S = 400.0
+"""Fifty replicas take two cores some minutes to start."""
+
+
 @contextmanager
 def serving(data: Mapping[str, Any], *models: str) -> Iterator[Service]:
     """The running service, once the backup and these models are ready."""
     service = Service(data)
     try:
-        service.wait_ready(*models)
+        service.wait_ready(*models, within_s=START_S)
         yield service
     finally:
         service.stop()

@@ -26,7 +26,7 @@ import sys, time, json
 started, target = float(sys.argv[1]), sys.argv[2]
 def told(**stamps): print(json.dumps({name: round(at - started, 3) for name, at in stamps.items()}))
 """
-_OURS = """
+_AS_SERVED = """
 import asyncio
 from pathlib import Path
 from deployments.formats.engines import load_engine
@@ -35,23 +35,36 @@ from deployments.settings import load_backup, resolve
 imported = time.time()
 spec = load_backup("configs/backup.yaml").model_copy(update={"engine": target})
 loaded = load_engine(spec, Path(resolve("cache")), "backup")
-ready = time.time()
 async def first():
     async for _ in loaded.generator.stream(Prompt("Hello"), Sampling(8, 0.0, 60.0)):
         return time.time()
-told(imported=imported, ready=ready, first_token=asyncio.run(first()))
+told(imported=imported, first_token=asyncio.run(first()))
+loaded.generator.close()
 """
-_THEIRS = """
-from transformers import AutoModelForCausalLM, AutoTokenizer
+_IMPORTS = """
 import torch
+import transformers.models.llama.modeling_llama, transformers.models.gpt2.tokenization_gpt2
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+"""
+_SNAPSHOT = f"""{_IMPORTS}
+from pathlib import Path
+from deployments.settings import load_backup, resolve
+from deployments.sources.acquire import acquire
+from deployments.telemetry import SourceEvents
+imported = time.time()
+spec = load_backup("configs/backup.yaml")
+loaded = acquire(spec, Path(resolve("cache")), "bfloat16", events=SourceEvents())
+loaded.model.generate(**loaded.tokenizer("Hello", return_tensors="pt"), max_new_tokens=1)
+told(imported=imported, first_token=time.time())
+"""
+_FROM_PRETRAINED = f"""{_IMPORTS}
 imported = time.time()
 folder, _, file = target.partition("::")
-more = {"gguf_file": file} if file else {}
+more = {{"gguf_file": file}} if file else {{}}
 tokenizer = AutoTokenizer.from_pretrained(folder, **more)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **more)
-ready = time.time()
 model.generate(**tokenizer("Hello", return_tensors="pt"), max_new_tokens=1)
-told(imported=imported, ready=ready, first_token=time.time())
+told(imported=imported, first_token=time.time())
 """
 
 
@@ -67,24 +80,23 @@ def run() -> Report:
         loaded.model.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
         starts = {
-            "openvino, GGUF": partial(_start, _OURS, "openvino"),
-            "transformers, our snapshot": partial(_start, _OURS, "transformers"),
-            "transformers, safetensors": partial(_start, _THEIRS, folder),
-            "transformers, GGUF": partial(_start, _THEIRS, f"{gguf.parent}::{gguf.name}"),
+            "our snapshot": partial(_start, _SNAPSHOT, ""),
+            "safetensors, from_pretrained": partial(_start, _FROM_PRETRAINED, folder),
+            "GGUF, from_pretrained": partial(_start, _FROM_PRETRAINED, f"{gguf.parent}::{gguf.name}"),
+            "as served: openvino": partial(_start, _AS_SERVED, "openvino"),
+            "as served: transformers": partial(_start, _AS_SERVED, "transformers"),
         }
         for start in starts.values():
             start()
         runs = in_turn(starts, ROUNDS)
-    rows: list[dict[str, Any]] = []
-    for name, stamps in runs.items():
-        imported, ready, first = (median(each[key] for each in stamps) for key in ("imported", "ready", "first_token"))
-        rows.append(
-            {"source": name, "imports_s": imported, "load_s": round(ready - imported, 3), "first_token_s": first}
-        )
-    rows.append(
-        {"source": "a replica of the backup, until ready", "imports_s": 0.0, "load_s": 0.0, "first_token_s": _replica()}
-    )
+    rows = [_row(name, stamps) for name, stamps in runs.items()]
+    rows.append(_row("a replica of the backup, until ready", _replica()))
     return Report("start", "Process start to first token", rows, Chart(("source",), ("first_token_s", "load_s"), "s"))
+
+
+def _row(source: str, stamps: list[dict[str, float]]) -> dict[str, Any]:
+    imported, first = (median(each[key] for each in stamps) for key in ("imported", "first_token"))
+    return {"source": source, "imports_s": imported, "load_s": round(first - imported, 3), "first_token_s": first}
 
 
 def _start(program: str, target: str) -> dict[str, float]:
@@ -94,10 +106,10 @@ def _start(program: str, target: str) -> dict[str, float]:
     return stamps
 
 
-def _replica() -> float:
-    """Seconds from the start of a backup replica's process until its model is ready, warm-up included."""
+def _replica() -> list[dict[str, float]]:
+    """From the start of a backup replica's process until its model is ready, warm-up included."""
     with serving(config()) as service:
-        return median(_restart(service) for _ in range(ROUNDS))
+        return [{"imported": 0.0, "first_token": _restart(service)} for _ in range(ROUNDS)]
 
 
 def _restart(service: Service) -> float:

@@ -196,7 +196,7 @@ class Service:
         described: dict[str, Any] = self.http.get("/status").raise_for_status().json()
         return described
 
-    def wait_ready(self, *models: str, backup: bool = True) -> None:
+    def wait_ready(self, *models: str, backup: bool = True, within_s: float = START_S) -> None:
         """Wait until every router sees all of these as ready. Routers answer in turn, hence the repetition."""
 
         def all_ready() -> bool:
@@ -210,7 +210,7 @@ class Service:
             return True
 
         try:
-            eventually(all_ready, START_S, every_s=0.2)
+            eventually(all_ready, within_s, every_s=0.2)
         except TimeoutError as error:
             raise TimeoutError(f"{error}; the log ends with: {self.log[-3000:]}") from error
 
