@@ -20,6 +20,8 @@ from rich.table import Table
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("ray", "torch", "transformers", "openvino-genai", "aiohttp", "uvloop")
 
+_WIDTH = 180
+
 T = TypeVar("T")
 
 
@@ -65,7 +67,9 @@ class Report:
             table.add_column(column.replace("_", " "), justify="right")
         for row in self.rows:
             table.add_row(*(_written(value) for value in row.values()))
-        Console().print(table)
+        console = Console()
+        # Where it is not read in a terminal it need not fit one.
+        Console(width=None if console.is_terminal else _WIDTH).print(table)
 
     def save(self) -> None:
         """Write `<name>.json` and `<name>.svg` to `RESULTS`."""

@@ -1,15 +1,22 @@
 """What the whole chain costs: router to `python` echo model, against a bare Serve composition with its switches."""
 
 from functools import partial
+from typing import Any
+
+import psutil
 
 from benchmarks import wrk
 from benchmarks.report import Chart, Report, in_turn, median, ratio
-from benchmarks.stage import config, serving
-from tests.service.service import eventually
+from benchmarks.stage import config, cpu_s, serving
+from tests.service.service import Service, eventually
 
 CONNECTIONS = (1, 16, 64)
 ROUNDS, SECONDS = 5, 3
 BODY = {"text": "Hello"}
+_REPLICAS = {"ours": ("neverblank:Router", "echo:Model"), "bare": ("bare:Ingress", "bare:Echo")}
+
+Run = tuple[wrk.Load, float, float]
+"""The load, and the microseconds of CPU that a request took in the router or ingress and in the model."""
 
 
 def run() -> Report:
@@ -21,24 +28,33 @@ def run() -> Report:
         urls = {"ours": f"{service.http.base_url}/v1/infer/echo", "bare": f"{service.http.base_url}/bare/infer"}
         for url in urls.values():
             wrk.post(url, BODY, 16, 3)
-        rows = []
-        for connections in CONNECTIONS:
-            runs = in_turn(
-                {name: partial(wrk.post, url, BODY, connections, SECONDS) for name, url in urls.items()}, ROUNDS
-            )
-            ours, theirs = runs["ours"], runs["bare"]
-            rows.append(
-                {
-                    "connections": connections,
-                    "p50_ms": median(load.p50_ms for load in ours),
-                    "bare_p50_ms": median(load.p50_ms for load in theirs),
-                    "p99_ms": median(load.p99_ms for load in ours),
-                    "bare_p99_ms": median(load.p99_ms for load in theirs),
-                    "requests_s": median((load.requests_s for load in ours), 0),
-                    "bare_requests_s": median((load.requests_s for load in theirs), 0),
-                    "p50_ratio": ratio((load.p50_ms for load in ours), (load.p50_ms for load in theirs)),
-                    "requests_ratio": ratio((load.requests_s for load in ours), (load.requests_s for load in theirs)),
-                }
-            )
+        rows = [_row(service, urls, connections) for connections in CONNECTIONS]
     chart = Chart(("connections",), ("p50_ratio", "requests_ratio"), "ratio to the bare composition")
     return Report("router", "What the chain costs over a bare Serve composition", rows, chart)
+
+
+def _row(service: Service, urls: dict[str, str], connections: int) -> dict[str, Any]:
+    processes = {name: [service.replica(one) for one in replicas] for name, replicas in _REPLICAS.items()}
+    runs = in_turn({name: partial(_measure, url, connections, processes[name]) for name, url in urls.items()}, ROUNDS)
+    ours, bare = ([load for load, _, _ in runs[name]] for name in ("ours", "bare"))
+    row: dict[str, Any] = {"connections": connections}
+    for name, loads in (("", ours), ("bare_", bare)):
+        row[f"{name}p50_ms"] = median(load.p50_ms for load in loads)
+        row[f"{name}p99_ms"] = median(load.p99_ms for load in loads)
+        row[f"{name}requests_s"] = median((load.requests_s for load in loads), 0)
+    for name, given in (("", runs["ours"]), ("bare_", runs["bare"])):
+        row[f"{name}router_cpu_us"] = median((router for _, router, _ in given), 0)
+        row[f"{name}model_cpu_us"] = median((model for _, _, model in given), 0)
+    row["p50_ratio"] = ratio((load.p50_ms for load in ours), (load.p50_ms for load in bare))
+    row["requests_ratio"] = ratio((load.requests_s for load in ours), (load.requests_s for load in bare))
+    return row
+
+
+def _measure(url: str, connections: int, processes: list[psutil.Process]) -> Run:
+    before = [cpu_s(process) for process in processes]
+    load = wrk.post(url, BODY, connections, SECONDS)
+    router, model = (
+        (cpu_s(process) - earlier) / (load.requests_s * SECONDS) * 1e6
+        for process, earlier in zip(processes, before, strict=True)
+    )
+    return load, router, model

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import yaml
 
 from tests.service.service import ROOT, Service
@@ -20,6 +21,12 @@ def config(
     main["deployments"][0]["user_config"] = {"default_model": None, **policy}
     data["applications"] = [main, *(model | application for application in applications)]
     return data
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Seconds of CPU a process has taken."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 START_S = 400.0

@@ -86,8 +86,6 @@ def run() -> Report:
             "as served: openvino": partial(_start, _AS_SERVED, "openvino"),
             "as served: transformers": partial(_start, _AS_SERVED, "transformers"),
         }
-        for start in starts.values():
-            start()
         runs = in_turn(starts, ROUNDS)
     rows = [_row(name, stamps) for name, stamps in runs.items()]
     rows.append(_row("a replica of the backup, until ready", _replica()))

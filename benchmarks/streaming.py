@@ -11,7 +11,7 @@ import psutil
 
 from benchmarks.models import WORD
 from benchmarks.report import Chart, Report, in_turn, median, ratio
-from benchmarks.stage import config, serving
+from benchmarks.stage import config, cpu_s, serving
 
 ROUNDS = 3
 WORDS = 4000
@@ -74,12 +74,12 @@ def _row(streams: int, pace: str, contenders: dict[str, Callable[[], Relayed]]) 
 
 
 def _relay(url: str, process: psutil.Process, streams: int, body: dict[str, Any]) -> Relayed:
-    before, started = _cpu_s(process), time.perf_counter()
+    before, started = cpu_s(process), time.perf_counter()
     words = asyncio.run(_read(url, streams, {"text": "Hello", "stream": True, "timeout": 60, **body}))
     seconds = time.perf_counter() - started
     if words != streams * body["words"]:
         raise RuntimeError(f"{url} gave {words} of {streams * body['words']} words")
-    return Relayed(words / seconds, (_cpu_s(process) - before) / words * 1e6)
+    return Relayed(words / seconds, (cpu_s(process) - before) / words * 1e6)
 
 
 async def _read(url: str, streams: int, body: dict[str, Any]) -> int:
@@ -95,8 +95,3 @@ async def _read(url: str, streams: int, body: dict[str, Any]) -> int:
             return told.count(WORD.encode())
 
         return sum(await asyncio.gather(*(one() for _ in range(streams))))
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

@@ -47,7 +47,9 @@ class HedgeSettings(Settings):
     """Starting the backup beside a model that takes longer than it usually does."""
 
     enabled: bool = Field(True, description="Whether that is done.")
-    quantile: Share = Field(0.95, description="Beyond this quantile of its own latency a model counts as slow.")
+    quantile: Share = Field(
+        0.95, description="Beyond this quantile of its own latency, and the backup's usual one, a model counts as slow."
+    )
     min_samples: int = Field(20, ge=1, description="Answers of a model before its quantile is believed.")
     budget_share: Share = Field(0.05, description="Hedges may be this share of the requests.")
 

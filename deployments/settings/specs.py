@@ -74,7 +74,10 @@ class TextModelSpec(ServingSpec):
     concurrency: int = Field(
         2,
         ge=1,
-        description="Requests transformers generates at the same time in one replica; three times as many wait.",
+        description=(
+            "Requests transformers generates beside its batch (those that sample) in one replica; "
+            "three times as many wait."
+        ),
     )
     long_prompt: Literal["refuse", "truncate"] = Field(
         "refuse",
