@@ -27,6 +27,7 @@ from deployments.generation import BatchFullError, CannotGenerateError, Generati
 from deployments.generation.worker import Ask, Item, Recipe
 
 _LEAVE_S = 5.0
+_RESTARTING = "its engine has ended and is being started again"
 _RESTART_S = (0.0, 1.0, 5.0, 30.0)
 """Pauses before an engine that has ended is started again; the last one holds from then on."""
 
@@ -76,7 +77,7 @@ class ProcessGenerator:
     async def _items(self, ask: Ask) -> AsyncGenerator[str | Generation, None]:
         engine = self._keeper.engine
         if engine is None:
-            raise CannotGenerateError("its engine has ended and is being started again")
+            raise CannotGenerateError(_RESTARTING)
         number, items = engine.begin(ask)
         try:
             while True:
@@ -183,7 +184,7 @@ class _Engine:
         items: asyncio.Queue[Item] = asyncio.Queue()
         with self._settling:
             if self.closed:
-                raise CannotGenerateError("its engine has ended")
+                raise CannotGenerateError(_RESTARTING)
             if len(self._waiting) >= self.facts.get("capacity", sys.maxsize):
                 raise BatchFullError(f"its batch of {self.facts['capacity']} is full")
             number = next(self._numbers)

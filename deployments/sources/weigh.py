@@ -65,7 +65,7 @@ def weigh_gguf(spec: TextModelSpec, cache: Path) -> Weighed | None:
             raise
         except SourceError:
             continue  # not here: the next one may be
-        return None if file is None else Weighed(label(source), readable_size(file, cache))
+        return None if file is None else Weighed(label(source), readable_size(file, cache), shared=True)
     return None
 
 

@@ -108,7 +108,7 @@ async def test_an_engine_that_dies_fails_what_is_in_it_and_is_started_again(
         await generate(generator, "die")
     with pytest.raises(RuntimeError, match="has ended, with -9"):
         await other
-    with pytest.raises(CannotGenerateError, match="started again"):
+    with pytest.raises(CannotGenerateError, match="being started again"):
         await generate(generator, "hello")
 
     await until(lambda: generator.describe()["engine"] == "obedient")
