@@ -156,7 +156,7 @@ class _Engine:
         try:
             self._connection.send(recipe)
             told = self._connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             raise RuntimeError(f"the engine's process ended as it loaded, with {self._end()}") from None
         if isinstance(told, Exception):
             self._end()
@@ -202,12 +202,12 @@ class _Engine:
         try:
             while True:
                 self._deliver(self._connection.recv())
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # OSError: it ended in the midst of a message
             status = self._end()
         with self._settling:
             self.closed = True
             lost = RuntimeError(f"the engine's process has ended, with {status}")
-            self._deliver([(number, lost) for number in self._waiting])
+            self._deliver([(number, lost) for number in list(self._waiting)])
         return status
 
     def close(self) -> None:
@@ -229,9 +229,12 @@ class _Engine:
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Queue[Item], Item]]] = defaultdict(list)
         for number, item in written:
             if waiting := self._waiting.get(number):
-                by_loop[waiting[0]].append((waiting[1], item))
+                if waiting[0].is_closed():  # whoever waited there has gone with it
+                    self.leave(number)
+                else:
+                    by_loop[waiting[0]].append((waiting[1], item))
         for loop, items in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # it is closed: whoever waited there has gone with it
+            with contextlib.suppress(RuntimeError):  # it was closed just now: the next item finds that out
                 loop.call_soon_threadsafe(_put, items)
 
     def _end(self) -> int:

@@ -76,7 +76,7 @@ class Worker:
             try:
                 while self._connection.poll():
                     self._take(*self._connection.recv())
-            except (EOFError, ConnectionError):
+            except (EOFError, OSError):
                 gone.set()
 
         loop.add_reader(self._connection.fileno(), read)
@@ -110,7 +110,7 @@ class Worker:
         written, self._written = self._written, []
         try:
             self._connection.send(written)
-        except ConnectionError:
+        except OSError:
             return  # the client has gone, as `run` is about to hear
 
 

@@ -116,6 +116,28 @@ async def test_an_engine_that_dies_fails_what_is_in_it_and_is_started_again(
     assert generator.describe()["process"] != before
 
 
+async def test_an_engine_that_dies_in_the_midst_of_a_message_is_started_again(generator: ProcessGenerator) -> None:
+    with pytest.raises(RuntimeError, match="has ended, with -9"):
+        await generate(generator, "half")
+
+    await until(lambda: generator.describe()["engine"] == "obedient")
+    assert (await generate(generator, "hello")).text == "hello"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the task that is left behind
+def test_a_request_whose_event_loop_has_gone_gives_its_place_back(generator: ProcessGenerator) -> None:
+    loop = asyncio.new_event_loop()
+    asking = loop.create_task(generate(generator, "hold"))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.stop()
+    loop.close()
+
+    asyncio.run(until(lambda: generator.describe()["active"] == 0))
+    assert not asking.done()
+    del asking
+    gc.collect()
+
+
 @pytest.mark.parametrize(
     ("load", "error", "told"),
     [("refuse", CannotLoadError, "no such weights"), ("die", RuntimeError, "ended as it loaded, with -9")],
