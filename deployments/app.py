@@ -22,6 +22,7 @@ from deployments.calls import (
     ServeCluster,
 )
 from deployments.formats import ServedModel
+from deployments.http.writes import join_writes
 from deployments.model import ModelReplica
 from deployments.options import HEALTH, backup_options, model_options
 from deployments.pool import Load, PoolReplica
@@ -52,7 +53,8 @@ class RouterDeployment(Router):
         super().__init__(cluster, ServeCaller(backup, backup_name), backup_name, policy)
 
     def __serve_build_asgi_app__(self) -> Any:
-        """Called by Serve once the router has been built."""
+        """Called by Serve once the router has been built, and before its HTTP server is."""
+        join_writes()
         return self.asgi
 
 

@@ -68,7 +68,9 @@ def replica_options(spec: ServingSpec, gpus: float, *, untrusted: bool = False) 
     return {
         "ray_actor_options": actor,
         "max_ongoing_requests": spec.max_ongoing_requests,
-        "max_queued_requests": spec.max_queued_requests,
+        # Serve counts as queued what no replica has accepted yet, though one may have room: a burst that the replicas
+        # can take would be refused.
+        "max_queued_requests": spec.max_queued_requests + spec.max_ongoing_requests * spec.replicas.max,
         # Without a surge Serve stops the only replica before its successor has loaded.
         "max_surge_percent": 100 if spec.replicas.surge else 0,
         "max_constructor_retry_count": START_ATTEMPTS,

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.http import native, openai, pages
-from deployments.http.arrival import read_request_id
+from deployments.http.arrival import read_headers, read_request_id
 from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.service import Service
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -29,11 +29,25 @@ def build_asgi(service: Service) -> Starlette:
         task.cancel()
 
     routes: list[BaseRoute] = [*native.routes(service), *openai.routes(service), *pages.routes()]
-    return Starlette(
-        routes=sorted(routes, key=_is_rare),
-        exception_handlers={HTTPException: _http_error, InvalidRequestError: _invalid_request},
-        lifespan=lifespan,
-    )
+    return _Application(routes=sorted(routes, key=_is_rare), lifespan=lifespan)
+
+
+class _Application(Starlette):
+    """Starlette with one layer for all errors, where it puts two around everything and two around each endpoint."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The router, with its refusals explained. An error of ours is the server's to report (500, and logged)."""
+        router = self.router
+
+        async def explaining(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await router(scope, receive, send)
+            except InvalidRequestError as error:
+                await _explain(error.problem, scope)(scope, receive, send)
+            except HTTPException as error:
+                await _explain(_http_problem(error), scope)(scope, receive, send)
+
+        return explaining
 
 
 def _is_rare(route: BaseRoute) -> bool:
@@ -41,18 +55,15 @@ def _is_rare(route: BaseRoute) -> bool:
     return not (isinstance(route, Route) and "POST" in (route.methods or ()))
 
 
-async def _invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, InvalidRequestError)  # noqa: S101 - registered for nothing else
-    return problem_response(error.problem, read_request_id(request), request.url.path)
+def _explain(problem: Problem, scope: Scope) -> Response:
+    return problem_response(problem, read_request_id(read_headers(scope)), scope["path"])
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+def _http_problem(error: HTTPException) -> Problem:
+    """What Starlette's router refuses."""
     if error.status_code == _METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "")
-        problem = Problem("method", "is not allowed here", allowed, _METHOD_NOT_ALLOWED, {"allow": allowed})
-    elif error.status_code == NOT_FOUND:
-        problem = Problem("path", "does not exist", "those in GET /openapi.json", NOT_FOUND)
-    else:
-        problem = Problem("request", error.detail, "see GET /docs", error.status_code)
-    return problem_response(problem, read_request_id(request), request.url.path)
+        return Problem("method", "is not allowed here", allowed, _METHOD_NOT_ALLOWED, {"allow": allowed})
+    if error.status_code == NOT_FOUND:
+        return Problem("path", "does not exist", "those in GET /openapi.json", NOT_FOUND)
+    return Problem("request", error.detail, "see GET /docs", error.status_code)

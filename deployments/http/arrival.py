@@ -2,10 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from uuid import uuid4
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from deployments.body import Limits, check_size
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -19,14 +20,14 @@ _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
 _OVERLAP = 64
 
 
-def read_request_id(request: Request) -> str:
-    """The id in `x-request-id`: Serve puts one there where the caller has not, and repeats it in the response."""
-    return request.headers.get(REQUEST_ID_HEADER, "") or uuid4().hex
-
-
-def read_headers(request: Request) -> dict[str, str]:
+def read_headers(scope: Scope) -> dict[str, str]:
     """All headers at once, by their names in lower case: Starlette's own mapping searches for each one."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def read_request_id(headers: Mapping[str, str]) -> str:
+    """The id in `x-request-id`: Serve puts one there where the caller has not, and repeats it in the response."""
+    return headers.get(REQUEST_ID_HEADER, "") or uuid4().hex
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from deployments.http.arrival import drain, read_body, read_headers, read_request_id
+from deployments.http.endpoint import get, post
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
 from deployments.policy.answer import Answer, Tier
@@ -27,14 +28,15 @@ def routes(service: Service) -> list[Route]:
 
     async def infer(request: Request) -> Response:
         started = asyncio.get_running_loop().time()
-        request_id = read_request_id(request)
+        headers = read_headers(request.scope)
+        request_id = read_request_id(headers)
         if service.overloaded():
             answer = service.turn_away()
             return _respond(service, answer, request_id, streamed=await drain(request.stream()))
         with service.arrival():
             body = await read_body(request, service.limits)
         model = request.path_params.get("model", "")
-        parsed = native.from_body(body, service.limits, model=model, headers=read_headers(request))
+        parsed = native.from_body(body, service.limits, model=model, headers=headers)
         if not parsed.stream:
             return _respond(service, await service.answer(parsed, request_id, started), request_id, streamed=False)
         stream = await service.stream(parsed, request_id, started)
@@ -53,11 +55,11 @@ def routes(service: Service) -> list[Route]:
         return json_response(service.describe())
 
     return [
-        Route("/v1/infer", infer, methods=["POST"]),
-        Route("/v1/infer/{model}", infer, methods=["POST"]),
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/status", status),
+        post("/v1/infer", infer),
+        post("/v1/infer/{model}", infer),
+        get("/healthz", healthz),
+        get("/readyz", readyz),
+        get("/status", status),
     ]
 
 

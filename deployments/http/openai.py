@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from deployments.http.arrival import drain, read_body, read_headers, read_request_id
 from deployments.http.completions import CHAT, COMPLETION, Chunks, Format
+from deployments.http.endpoint import get, post
 from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
@@ -47,19 +48,22 @@ def routes(service: Service) -> list[Route]:
             if facts["id"] == name:
                 return json_response(facts)
         problem = Problem("model", "does not exist", "one of those in GET /v1/models", NOT_FOUND)
-        return problem_response(problem, read_request_id(request), request.url.path, "model_not_found")
+        return problem_response(
+            problem, read_request_id(read_headers(request.scope)), request.url.path, "model_not_found"
+        )
 
     return [
-        Route("/v1/chat/completions", chat, methods=["POST"]),
-        Route("/v1/completions", completions, methods=["POST"]),
-        Route("/v1/models", models),
-        Route("/v1/models/{model}", model),
+        post("/v1/chat/completions", chat),
+        post("/v1/completions", completions),
+        get("/v1/models", models),
+        get("/v1/models/{model}", model),
     ]
 
 
 async def _serve(service: Service, request: Request, form: Format) -> Response:
     started = asyncio.get_running_loop().time()
-    request_id = read_request_id(request)
+    headers = read_headers(request.scope)
+    request_id = read_request_id(headers)
     if service.overloaded():
         answers = [service.turn_away()]
         if not await drain(request.stream()):
@@ -68,7 +72,7 @@ async def _serve(service: Service, request: Request, form: Format) -> Response:
     with service.arrival():
         body = await read_body(request, service.limits)
     read = chat_request if form is CHAT else completion_request
-    parsed = read(body, service.limits, headers=read_headers(request))
+    parsed = read(body, service.limits, headers=headers)
     if not parsed.stream:
         return _respond(service, await _answers(service, parsed.requests, request_id, started), form, request_id)
     if len(parsed.requests) > 1:

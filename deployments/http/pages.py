@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from deployments.http.endpoint import get
 from deployments.http.responses import json_response
 
 _STATIC = Path(__file__).parent / "static"
@@ -45,4 +46,4 @@ def routes() -> list[Route]:
     async def page(_: Request) -> Response:
         return HTMLResponse(_page())
 
-    return [Route("/openapi.json", document), Route("/docs", page), Route("/", page)]
+    return [get("/openapi.json", document), get("/docs", page), get("/", page)]

@@ -37,7 +37,7 @@ class ServingSpec(Settings):
     replicas: Replicas = Replicas()
     max_ongoing_requests: int = Field(8, ge=1, description="Requests one replica works on at a time.")
     max_queued_requests: int = Field(
-        32, ge=0, description="Requests a router keeps waiting for it; beyond, the next tier answers."
+        32, ge=0, description="Requests a router keeps waiting beside those in work; beyond, the next tier answers."
     )
     load_timeout_seconds: Seconds = Field(1800.0, description="A load that takes longer counts as failed.")
 
