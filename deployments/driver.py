@@ -12,8 +12,10 @@ The clock is the event loop's (`loop.time()`), so tests put the loop on virtual 
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from deployments import telemetry
 from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Why

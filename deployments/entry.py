@@ -7,10 +7,13 @@ failed     its version could not be started, or its replica says that it cannot 
 """
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from deployments.calls import Application, ServeCaller
 from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem
@@ -111,7 +114,7 @@ class Entry:
         same = self.application.deployed_at in {application.deployed_at, 0.0}
         described = self.described if same and application.running else {}
         settled = self.settled and bool(described)
-        return replace(self, application=application, described=described, settled=settled)
+        return dataclasses.replace(self, application=application, described=described, settled=settled)
 
     async def ask(self) -> None:
         """Ask a replica how it is, until it has said that it is ready, and is of the version that is to run."""

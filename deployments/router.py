@@ -10,10 +10,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from deployments import metrics, telemetry
 from deployments.body import Limits

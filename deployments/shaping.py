@@ -8,7 +8,6 @@ reference to another document is followed (`request.shape` refuses them).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +15,8 @@ import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
+from msgspec import Struct
+from msgspec.structs import replace
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
@@ -30,8 +31,7 @@ _UNBOUNDED = ("pattern", "patternProperties")
 _Validator: Any = extend(Draft202012Validator, dict.fromkeys(_UNBOUNDED))  # type: ignore[no-untyped-call]
 
 
-@dataclass(frozen=True, slots=True)
-class Canned:
+class Canned(Struct, frozen=True):
     """A last-resort message in the form its caller wants.
 
     Attributes:

@@ -15,6 +15,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
 
+from msgspec import Struct
+
 SAMPLES = 8
 """Attempts a verdict needs, all begun since the last one: a queue is not to be punished twice."""
 
@@ -24,8 +26,7 @@ GROW_SHARE = 0.5
 """A limit grows when this much of it has been taken at a time: before anybody is refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class AdmissionPolicy:
+class AdmissionPolicy(Struct, frozen=True):
     """The bounds of all limits.
 
     Attributes:

@@ -1,9 +1,10 @@
 """The answer to a request, with the record of how it came about."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Outcome, Usage
@@ -17,8 +18,7 @@ class Tier(StrEnum):
     LAST_RESORT = "last_resort"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A model in its place in the chain. A `fallbacks` model is of the primary tier, too."""
 
     tier: Tier
@@ -36,8 +36,7 @@ class Why(StrEnum):
     CONTINUE = "continue"  # goes on with a text that another attempt left unfinished
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """An attempt under way since `started`; `probe` says that it tries a model whose breaker was open."""
 
     candidate: Candidate
@@ -46,8 +45,7 @@ class Running:
     probe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """An attempt that is over.
 
     Attributes:
@@ -85,8 +83,7 @@ class Ended:
 Attempt = Running | Ended
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the caller gets.
 
     Attributes:

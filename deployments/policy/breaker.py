@@ -17,8 +17,10 @@ The pattern is Nygard's (Release It!, 2007); the window and its minimum are Hyst
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import Enum, auto
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 
@@ -28,8 +30,7 @@ BUCKETS = 10
 JITTER = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerPolicy:
+class BreakerPolicy(Struct, frozen=True):
     """When a breaker opens and how it closes again.
 
     Attributes:
@@ -64,8 +65,7 @@ class BreakerPolicy:
             raise ValueError("open_max_s is at least open_s")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """Attempts of late: for each step of the clock (its number) how many there were, and how many failed."""
 
     steps: tuple[tuple[int, int, int], ...] = ()
@@ -93,8 +93,7 @@ class Window:
 EMPTY = Window()
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """All attempts pass. `failures` is how many in a row have failed."""
 
     epoch: int = 0
@@ -102,8 +101,7 @@ class Closed:
     window: Window = EMPTY
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """No attempt passes before `until`. `openings` is how many there were in a row."""
 
     epoch: int
@@ -111,8 +109,7 @@ class Open:
     openings: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class HalfOpen:
+class HalfOpen(Struct, frozen=True):
     """`probing` attempts are finding out whether the model is well again."""
 
     epoch: int
@@ -126,8 +123,7 @@ BreakerListener = Callable[[str, BreakerState, BreakerState, str], None]
 """Told of every transition: model, state before, state after, and the reason of the attempt that caused it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True):
     """Leave to make one attempt; `probe` says that it finds out whether the model is well."""
 
     epoch: int

@@ -16,8 +16,10 @@ Rules kept here:
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Tier, Why
 from deployments.policy.blank import is_blank
@@ -39,16 +41,18 @@ PROBE_GRACE_S = 0.02
 answers: a model that is well again is to be in use again, though the backup is about as fast."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(Struct, frozen=True):
     """What the budgets leave for extras at this moment."""
 
     retry: bool = True
     hedge: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class FallbackChain:
+EVERYTHING = Allowance()
+"""No budget is short."""
+
+
+class FallbackChain(Struct, frozen=True):
     """The candidates of one request, best first, with the last resort behind them.
 
     Attributes:
@@ -61,8 +65,8 @@ class FallbackChain:
         rescue_rejected: the next candidate is asked when a model calls the request invalid.
         rescue_withheld: the same when a content filter withheld the answer.
         jitter: a draw in [0, 1) that spreads retries.
-        primaries: the candidates of the primary tier.
-        backups: those of the backup tier.
+        primaries: the candidates of the primary tier; worked out, whatever is given.
+        backups: those of the backup tier; worked out, too.
 
     Raises:
         ValueError: a blank last-resort message, the same model twice in one tier, a candidate out of the
@@ -78,13 +82,13 @@ class FallbackChain:
     rescue_rejected: bool = False
     rescue_withheld: bool = False
     jitter: float = 0.5
-    primaries: tuple[Candidate, ...] = field(init=False)
-    backups: tuple[Candidate, ...] = field(init=False)
+    primaries: tuple[Candidate, ...] = ()
+    backups: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
         primaries, backups = _by_tier(self.candidates)
-        object.__setattr__(self, "primaries", primaries)
-        object.__setattr__(self, "backups", backups)
+        force_setattr(self, "primaries", primaries)
+        force_setattr(self, "backups", backups)
         if is_blank(self.last_resort):
             raise ValueError("a chain ends with a last-resort message that is not blank")
         if not 0 <= self.jitter < 1:
@@ -107,30 +111,26 @@ def _by_tier(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], 
     return primaries, backups
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """Ask `candidate` now."""
 
     candidate: Candidate
     why: Why = Why.NEXT
 
 
-@dataclass(frozen=True, slots=True)
-class WaitUntil:
+class WaitUntil(Struct, frozen=True):
     """Wait for an attempt to end, at most until `time`."""
 
     time: float
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True):
     """Give `answer`; its trace says how the attempts still running ended, which are to be cancelled."""
 
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(Struct, frozen=True):
     """Hand the request back: the model asked for calls it invalid. `attempts` is the trace."""
 
     rejected: Rejected
@@ -140,14 +140,11 @@ class Reject:
 Step = Start | WaitUntil | Finish | Reject
 
 
-@dataclass(frozen=True, slots=True)
-class _Exhausted:
+class _Exhausted(Struct, frozen=True):
     """Nobody of a tier is left to be asked, or will be before the time of its last one is over."""
 
 
-def next_step(
-    chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance = Allowance()
-) -> Step:
+def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance = EVERYTHING) -> Step:
     """Decide what to do at `now`, given all attempts made so far in the order of their starts."""
     ended = [attempt for attempt in attempts if isinstance(attempt, Ended)]
     acceptable = [attempt for attempt in ended if _is_acceptable(chain, attempt.outcome)]

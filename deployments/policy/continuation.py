@@ -1,6 +1,6 @@
 """What a stream is held to, and who carries on with one that has broken."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from deployments.policy.answer import Candidate
 from deployments.policy.outcome import Failed, Outcome, StreamEnd
@@ -10,8 +10,7 @@ MAX_RESUMES = 2
 the same model is that model's trouble."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRules:
+class StreamRules(Struct, frozen=True):
     """The bounds of a stream.
 
     Attributes:

@@ -7,11 +7,11 @@
 Remaining seconds travel between processes, never clock readings: clocks of two machines do not compare.
 """
 
-from dataclasses import dataclass, field
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 
-@dataclass(frozen=True, slots=True)
-class Reserves:
+class Reserves(Struct, frozen=True):
     """How much of a deadline is kept for the tiers that answer when the others do not.
 
     Attributes:
@@ -27,8 +27,10 @@ class Reserves:
     last_resort_share: float = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+USUAL_RESERVES = Reserves()
+
+
+class Deadline(Struct, frozen=True):
     """When a request was taken on and when its answer is due, on the clock of the process that holds it.
 
     Attributes:
@@ -36,7 +38,8 @@ class Deadline:
         end: when it is over.
         reserves: what is kept of it.
         answer_by: the moment at which the last-resort message is sent if nobody else has answered.
-        cut_over: the moment at which the backup is started at the latest.
+        cut_over: the moment at which the backup is started at the latest. These two are worked out, whatever is given,
+            and once: every step of a chain looks at them.
 
     Raises:
         ValueError: it would end before it starts.
@@ -44,10 +47,9 @@ class Deadline:
 
     start: float
     end: float
-    reserves: Reserves = Reserves()
-    # Worked out once: every step of a chain looks at them.
-    answer_by: float = field(init=False)
-    cut_over: float = field(init=False)
+    reserves: Reserves = USUAL_RESERVES
+    answer_by: float = 0.0
+    cut_over: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.end > self.start:
@@ -55,11 +57,11 @@ class Deadline:
         seconds, kept = self.end - self.start, self.reserves
         answer_by = self.end - min(kept.last_resort_s, kept.last_resort_share * seconds)
         backup = min(kept.backup_s, kept.backup_share * seconds)
-        object.__setattr__(self, "answer_by", answer_by)
-        object.__setattr__(self, "cut_over", max(self.start, answer_by - backup))
+        force_setattr(self, "answer_by", answer_by)
+        force_setattr(self, "cut_over", max(self.start, answer_by - backup))
 
     @classmethod
-    def after(cls, now: float, seconds: float, reserves: Reserves = Reserves()) -> "Deadline":
+    def after(cls, now: float, seconds: float, reserves: Reserves = USUAL_RESERVES) -> "Deadline":
         """The deadline of a request taken on at `now` that may take `seconds`."""
         return cls(now, now + seconds, reserves)
 

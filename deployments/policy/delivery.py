@@ -5,14 +5,14 @@ in the answer that comes last.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from deployments.policy.answer import Answer, Ended, Tier
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What is known at the first content.
 
     Attributes:
@@ -30,8 +30,7 @@ class Head:
     retry_after_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A piece of the answer, never empty, and who wrote it."""
 
     text: str
@@ -39,8 +38,7 @@ class Text:
     served_by: Tier
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The end of the answer, which it holds as a whole with its trace.
 
     `answer.result` is all the text that was given. `answer.finish_reason` is true of the whole: `stop` only where

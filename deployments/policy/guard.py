@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from deployments.policy import breaker
 from deployments.policy.admission import AdmissionPolicy, Limit
 from deployments.policy.answer import Candidate, Tier, Why
@@ -23,8 +25,7 @@ _NO_LESS_S = 1.0
 """What somebody refused for want of room is told to wait, in seconds, at the least."""
 
 
-@dataclass(frozen=True, slots=True)
-class GuardPolicy:
+class GuardPolicy(Struct, frozen=True):
     """What the guard goes by.
 
     Attributes:
@@ -35,11 +36,11 @@ class GuardPolicy:
         pace: what counts as slow.
     """
 
-    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
-    admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
+    breaker: BreakerPolicy = BreakerPolicy()
+    admission: AdmissionPolicy = AdmissionPolicy()
     retry_share: float = 0.2
     hedge_share: float = 0.05
-    pace: PacePolicy = field(default_factory=PacePolicy)
+    pace: PacePolicy = PacePolicy()
 
 
 @dataclass(slots=True)
@@ -50,8 +51,7 @@ class _Known:
     breaker: BreakerState = field(default_factory=Closed)
 
 
-@dataclass(slots=True, eq=False)
-class Permit:
+class Permit(Struct, eq=False):
     """Leave to make one attempt, to be handed back with its outcome.
 
     Attributes:

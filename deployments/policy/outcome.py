@@ -15,18 +15,17 @@ Outcomes travel between processes: they hold JSON-like data and nothing else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from msgspec import Struct
+
 from deployments.policy.blank import is_blank
-from deployments.policy.wire import reduced
 
 UNKNOWN_MODEL = "unknown model"
 """The reason with which a name that no model goes by is refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """Tokens read and written by a language model."""
 
     prompt_tokens: int
@@ -41,8 +40,7 @@ class Usage:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """An acceptable answer.
 
     Attributes:
@@ -67,25 +65,20 @@ class Answered:
         if is_blank(self.result):
             raise ValueError("an Answered outcome needs a result that is not blank")
 
-    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
-        return reduced(self)
-
     @property
     def reason(self) -> str:
         """Nothing went wrong: empty."""
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Blank:
+class Blank(Struct, frozen=True):
     """The model returned nothing visible."""
 
     name: ClassVar[str] = "blank"
     reason: str = "the model returned nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """The attempt raised, or the process behind it died.
 
     Attributes:
@@ -100,16 +93,14 @@ class Failed:
     retry_after_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(Struct, frozen=True):
     """The attempt's slice of the deadline passed."""
 
     name: ClassVar[str] = "timed_out"
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The request was not taken on. The attributes are those of `Failed`."""
 
     name: ClassVar[str] = "refused"
@@ -118,8 +109,7 @@ class Refused:
     retry_after_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """The model calls the request invalid. It is never sent to it again unchanged.
 
     Attributes:
@@ -132,16 +122,14 @@ class Rejected:
     field: str = "body"
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(Struct, frozen=True):
     """Stopped from outside, through no fault of the model."""
 
     name: ClassVar[str] = "cancelled"
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """The proper end of a stream.
 
     Attributes:

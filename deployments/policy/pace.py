@@ -8,7 +8,8 @@ and the backup has worked for nothing.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from deployments.policy.quantile import Latencies
 
@@ -22,8 +23,7 @@ _OVERDUE_LEAST_S = 0.25
 """The least that counts as overdue, however fast a model is: a replica takes seconds to start."""
 
 
-@dataclass(frozen=True, slots=True)
-class PacePolicy:
+class PacePolicy(Struct, frozen=True):
     """What counts as slow.
 
     Attributes:

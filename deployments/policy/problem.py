@@ -1,13 +1,12 @@
 """What is wrong with a request: the caller's fault, never a model's."""
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+
+class Problem(msgspec.Struct, frozen=True):
     """A request that cannot be understood.
 
     Attributes:
@@ -22,7 +21,7 @@ class Problem:
     message: str
     accepted: str
     status: int = 400
-    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The error object of the native API."""

@@ -6,7 +6,8 @@ exponential backoff is fixed, half is drawn, so that callers who failed together
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from deployments.policy.answer import Ended
 from deployments.policy.outcome import Failed, Refused
@@ -14,8 +15,7 @@ from deployments.policy.outcome import Failed, Refused
 MOST_RETRIES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """How often and how soon.
 
     Attributes:

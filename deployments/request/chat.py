@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import kind, refuse
 from deployments.request.turns import split_prefix
@@ -28,8 +30,7 @@ _CONTENT = 'a text, or a list of parts {"type": "text", "text": ...}'
 _CALL = 'a list of {"id": ..., "type": "function", "function": {"name": ..., "arguments": <text>}}'
 
 
-@dataclass(frozen=True, slots=True)
-class Chat:
+class Chat(Struct, frozen=True):
     """A chat as it was sent, and as models of our own are given it.
 
     Attributes:

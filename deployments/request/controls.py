@@ -9,8 +9,9 @@ An error names the one of them that was read.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from deployments.body import Limits
 from deployments.policy.answer import Tier
@@ -28,8 +29,7 @@ _TIERS = {"primary": Tier.PRIMARY, "backup": Tier.BACKUP}
 _FLAGS = {"true": True, "false": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Controls:
+class Controls(Struct, frozen=True):
     """The attributes of the same names in `InferenceRequest`."""
 
     timeout_s: float

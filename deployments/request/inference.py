@@ -1,15 +1,14 @@
 """The request that everything behind the readers understands: plain values, whatever wire format they came in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
+
 from deployments.policy.answer import Tier
-from deployments.policy.wire import reduced
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(Struct, frozen=True):
     """How an answer is to be sampled, in OpenAI's terms. `None` leaves it to the model.
 
     Attributes:
@@ -32,16 +31,12 @@ class Parameters:
     frequency_penalty: float | None = None
     logit_bias: Mapping[str, float] = field(default_factory=dict)
 
-    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
-        return reduced(self)
-
 
 NO_PARAMETERS = Parameters()
 """Everything is left to the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What form the answer must have, in OpenAI's terms and as it was sent.
 
     Attributes:
@@ -72,9 +67,6 @@ class Shape:
         """Plain text is no answer."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, Mapping)
 
-    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
-        return reduced(self)
-
 
 ANY_SHAPE = Shape()
 """Any answer will do."""
@@ -83,8 +75,7 @@ ANY_TIER = frozenset({Tier.PRIMARY, Tier.BACKUP})
 """All that may be asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceRequest:
+class InferenceRequest(Struct, frozen=True):
     """A well-formed request.
 
     Attributes:
@@ -119,6 +110,3 @@ class InferenceRequest:
     hedge: bool = True
     stream: bool = False
     prefix: str = ""
-
-    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
-        return reduced(self)

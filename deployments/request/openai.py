@@ -4,8 +4,10 @@ Nothing is dropped silently: a key in none of these tables is refused.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from deployments.body import Limits, decode
 from deployments.policy.blank import is_blank
@@ -75,8 +77,7 @@ _NO_CHAT = Chat((), (), "")
 _PROMPT = f"a text, or a list of 1 to {MAX_PROMPTS} texts; token ids are not supported"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAIRequest:
+class OpenAIRequest(Struct, frozen=True):
     """What one call asks for.
 
     Attributes:

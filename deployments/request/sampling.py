@@ -1,7 +1,6 @@
 """How an answer is to be sampled, by the bounds of OpenAI's API in every format."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -9,7 +8,7 @@ from deployments.request.fields import read_count, read_number, read_object, ref
 from deployments.request.inference import NO_PARAMETERS, Parameters
 
 MAX_STOPS = 4
-_KEYS = frozenset(field.name for field in fields(Parameters))
+_KEYS = frozenset(Parameters.__struct_fields__)
 _MAX_BIAS = 100.0
 _MAX_TOKEN_DIGITS = 9
 

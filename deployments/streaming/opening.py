@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from deployments.driver import Caller, Judge, Race
 from deployments.policy.answer import Answer, Candidate, Ended
@@ -13,8 +15,7 @@ from deployments.request import InferenceRequest
 from deployments.streaming.source import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A stream whose first content is there.
 
     Attributes:
@@ -32,8 +33,7 @@ class Opened:
     trace: tuple[Ended, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unopened:
+class Unopened(Struct, frozen=True):
     """Nobody had anything to say. `answer` is the last resort's."""
 
     answer: Answer
@@ -44,8 +44,7 @@ class Unopened:
         return self.answer.attempts
 
 
-@dataclass(frozen=True, slots=True)
-class Opener:
+class Opener(Struct, frozen=True):
     """Opens streams for one request.
 
     Attributes:

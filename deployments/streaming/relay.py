@@ -10,7 +10,9 @@ open again: those still left, a deadline of its own, the text so far as prefix
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from deployments import telemetry
 from deployments.policy.answer import Answer, Candidate, Ended, Tier, Why

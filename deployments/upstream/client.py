@@ -7,11 +7,11 @@ call, stream ──► POST chat/completions ──► 200 ──► wire, strea
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import orjson
+from msgspec.structs import replace
 
 from deployments import telemetry
 from deployments.policy.blank import is_blank

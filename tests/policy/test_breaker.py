@@ -1,10 +1,9 @@
 """Every (state, event) of a breaker, one by one."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from deployments.policy.breaker import (
     Admission,
