@@ -20,6 +20,9 @@ class JoinedWrites:
         self._transport = transport
         self._call_soon = asyncio.get_running_loop().call_soon
         self._kept: list[bytes] = []
+        # What uvicorn looks at for each request, at hand: `__getattr__` is asked only after an error has been made.
+        self.is_closing = transport.is_closing
+        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

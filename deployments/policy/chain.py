@@ -208,22 +208,30 @@ def _advance(
     chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt], now: float, allowance: Allowance
 ) -> Start | WaitUntil | _Exhausted:
     """What the models of `tier` do by themselves: retry, give way to the next one, or wait."""
-    asked = [attempt.candidate for attempt in attempts]
-    unasked = [candidate for candidate in chain.of(tier) if candidate not in asked]
-    following: Start | _Exhausted = Start(unasked[0]) if unasked else _Exhausted()
     mine = [attempt for attempt in attempts if attempt.candidate.tier is tier]
     if not mine:
-        return following
+        return _following(chain, tier, attempts)
     front = mine[-1].candidate
     tries = [attempt for attempt in mine if attempt.candidate == front]
     slice_end = _slice_end(chain, front, tries[0].started)
+    if now >= slice_end:
+        return _following(chain, tier, attempts)
     done = [attempt for attempt in tries if isinstance(attempt, Ended)]
     if len(done) < len(tries):  # the last one is running
-        return WaitUntil(slice_end) if now < slice_end else following
+        return WaitUntil(slice_end)
     due = retry_at(chain.retry, done, slice_end, chain.jitter) if allowance.retry else math.inf
-    if math.isinf(due) or now >= slice_end:
-        return following
+    if math.isinf(due):
+        return _following(chain, tier, attempts)
     return Start(front, Why.RETRY) if now >= due else WaitUntil(due)
+
+
+def _following(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt]) -> Start | _Exhausted:
+    """The next model of `tier` that has not been asked."""
+    asked = [attempt.candidate for attempt in attempts]
+    for candidate in chain.of(tier):
+        if candidate not in asked:
+            return Start(candidate)
+    return _Exhausted()
 
 
 def _slice_end(chain: FallbackChain, candidate: Candidate, started: float) -> float:

@@ -70,6 +70,12 @@ def test_nothing_a_replica_streams_is_queued_without_bounds() -> None:
     assert environment["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] == "0"
 
 
+def test_a_burst_that_the_replicas_have_room_for_is_not_refused() -> None:
+    spec = ServingSpec(max_ongoing_requests=64, max_queued_requests=10, replicas=Replicas(max=2))
+
+    assert replica_options(spec, 0)["max_queued_requests"] == 2 * 64 + 10
+
+
 def test_a_new_version_starts_beside_the_old_one_unless_a_node_cannot_hold_both() -> None:
     assert replica_options(ServingSpec(), 0)["max_surge_percent"] == 100
     assert replica_options(ServingSpec(replicas=Replicas(surge=False)), 0)["max_surge_percent"] == 0
