@@ -57,14 +57,19 @@ class Ingress:
 
 def build(args: dict[str, Any]) -> Application:
     """As many ingress replicas as the service has routers, and one model replica, with the service's options."""
+    quiet = {"log_level": "WARNING", "enable_access_log": False}
     own_thread = {"env_vars": {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "1"}}
     echo = serve.deployment(
-        Echo, max_ongoing_requests=128, ray_actor_options={"num_cpus": 0.1, "runtime_env": own_thread}
+        Echo,
+        max_ongoing_requests=128,
+        ray_actor_options={"num_cpus": 0.1, "runtime_env": own_thread},
+        logging_config=quiet,
     )
     ingress = serve.deployment(
         serve.ingress()(Ingress),
         num_replicas=args.get("routers", 1),
         max_ongoing_requests=4096,
         ray_actor_options={"num_cpus": 0.1},
+        logging_config=quiet,
     )
     return ingress.bind(echo.bind())

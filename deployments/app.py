@@ -24,7 +24,7 @@ from deployments.calls import (
 from deployments.formats import ServedModel
 from deployments.http.writes import join_writes
 from deployments.model import ModelReplica
-from deployments.options import HEALTH, backup_options, model_options
+from deployments.options import HEALTH, LOGGING, backup_options, model_options
 from deployments.pool import Load, PoolReplica
 from deployments.router import Router
 from deployments.settings import (
@@ -95,6 +95,7 @@ def build(args: Mapping[str, Any]) -> Application:
         ray_actor_options={"num_cpus": 0.1},
         max_surge_percent=100,
         graceful_shutdown_timeout_s=20,
+        logging_config=LOGGING,
         **HEALTH,
     )
     return router.bind(bound, backup.name, policy)

@@ -17,6 +17,9 @@ _NO_QUEUE = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0"}
 """For replicas: between a thread of Serve's and the replica's loop is a queue without bounds, in which a stream that
 nobody reads would pile up. What computes or may block has threads of our own: `generation`, `formats.user_loop`."""
 
+LOGGING = {"log_level": "WARNING", "enable_access_log": False}
+"""Of Serve's own lines in every process. It makes one for each request, and only then finds that nobody wants it."""
+
 HEALTH = {"health_check_period_s": 2, "health_check_timeout_s": 10}
 
 
@@ -75,6 +78,7 @@ def replica_options(spec: ServingSpec, gpus: float, *, untrusted: bool = False) 
         "max_surge_percent": 100 if spec.replicas.surge else 0,
         "max_constructor_retry_count": START_ATTEMPTS,
         "graceful_shutdown_timeout_s": 10,
+        "logging_config": LOGGING,
         **HEALTH,
     }
 

@@ -96,17 +96,14 @@ def _id(request_id: str, place: int) -> str:
 
 
 def _respond(service: Service, answers: Sequence[Answer], form: Format, request_id: str) -> Response:
-    body = form.completion(answers, request_id)
-    return json_response(body, _status(service, answers), headers_of(_worst(answers)))
+    worst = max(answers, key=_distance) if len(answers) > 1 else answers[0]  # of several, the headers tell of it
+    status = service.last_resort_status if worst.served_by is Tier.LAST_RESORT else 200
+    return json_response(form.completion(answers, request_id), status, headers_of(worst))
 
 
-def _status(service: Service, answers: Sequence[Answer]) -> int:
-    return service.last_resort_status if _worst(answers).served_by is Tier.LAST_RESORT else 200
-
-
-def _worst(answers: Sequence[Answer]) -> Answer:
-    """The one of them that is furthest from what was asked for: of several, the headers tell of it."""
-    return max(answers, key=lambda answer: list(Tier).index(answer.served_by))
+def _distance(answer: Answer) -> int:
+    """How far an answer is from what was asked for."""
+    return list(Tier).index(answer.served_by)
 
 
 def _stream(service: Service, stream: AnswerStream, chunks: Chunks) -> Response:

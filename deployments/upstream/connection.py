@@ -2,8 +2,7 @@
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -29,22 +28,9 @@ class Connection:
         self._session: aiohttp.ClientSession | None = None
         self._retired = False
 
-    @asynccontextmanager
-    async def post(self, body: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send `body`; gives the response once its head is there. What aiohttp raises is raised."""
-        self.in_flight += 1
-        try:
-            # Redirects are not followed: they would carry the key to wherever they lead.
-            response = await self._connected().post(self._url, data=orjson.dumps(body), allow_redirects=False)
-            try:
-                yield response
-            finally:
-                # A response that was read to its end has given its connection back; any other's is closed.
-                response.close()
-        finally:
-            self.in_flight -= 1
-            if self._retired and not self.in_flight:
-                await self.aclose()
+    def post(self, body: Mapping[str, Any]) -> "Post":
+        """Send `body`, within an `async with` that gives the response."""
+        return Post(self, orjson.dumps(body))
 
     async def aclose(self) -> None:
         """Close all of them."""
@@ -55,6 +41,17 @@ class Connection:
         """Close all of them, once what is under way has ended."""
         self._retired = True
         if not self.in_flight:
+            await self.aclose()
+
+    async def begin(self, body: bytes) -> aiohttp.ClientResponse:
+        """Send `body`; gives the response once its head is there. What aiohttp raises is raised."""
+        # Redirects are not followed: they would carry the key to wherever they lead.
+        return await self._connected().post(self._url, data=aiohttp.BytesPayload(body), allow_redirects=False)
+
+    async def ended(self) -> None:
+        """A request that was in flight is not any more."""
+        self.in_flight -= 1
+        if self._retired and not self.in_flight:
             await self.aclose()
 
     @cached_property
@@ -106,3 +103,29 @@ class Connection:
             **self._spec.headers,
             **{name: self._environment[variable] for name, variable in self._spec.header_env.items()},
         }
+
+
+class Post:
+    """One request, in flight for as long as it is held."""
+
+    def __init__(self, connection: Connection, body: bytes) -> None:
+        """Be ready to send `body`."""
+        self._connection = connection
+        self._body = body
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        """The response once its head is there. What aiohttp raises is raised."""
+        self._connection.in_flight += 1
+        try:
+            self._response = await self._connection.begin(self._body)
+        except BaseException:
+            await self._connection.ended()
+            raise
+        return self._response
+
+    async def __aexit__(self, *_: object) -> None:
+        """A response that was read to its end has given its connection back; any other's is closed."""
+        assert self._response is not None  # noqa: S101 - it was entered
+        self._response.close()
+        await self._connection.ended()
