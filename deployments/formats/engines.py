@@ -127,9 +127,6 @@ def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path, name: str) ->
 def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
     import torch
 
-    from deployments.generation.continuous import ContinuousGenerator
-    from deployments.generation.tokens import Tokens
-    from deployments.generation.transformers import TransformersGenerator
     from deployments.sources.acquire import acquire
 
     machine = Machine.here()
@@ -137,6 +134,12 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
     if spec.threads:
         torch.set_num_threads(spec.threads)
     loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=telemetry.SourceEvents())
+
+    # Now only: with a snapshot, what these import comes in while it is verified.
+    from deployments.generation.continuous import ContinuousGenerator
+    from deployments.generation.tokens import Tokens
+    from deployments.generation.transformers import TransformersGenerator
+
     model = loaded.model.to(device)
     context = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20)
     tokens = Tokens(loaded.tokenizer, context, chat=spec.chat, long_prompt=spec.long_prompt)

@@ -7,10 +7,12 @@ tokenizer           file name → text, as transformers saves them
 state_dict          name → tensor; tied weights share one storage
 """
 
+import gc
 import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -72,6 +74,17 @@ def check(contents: Any) -> dict[str, Any]:
     if not all(isinstance(tensor, torch.Tensor) for tensor in contents["state_dict"].values()):
         raise ContentsError("an entry that is to be a tensor is none")
     return contents
+
+
+@cache
+def prepare() -> None:
+    """Import what `unpack` needs; once, as what is frozen then is never given back."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig  # noqa: F401 - see above
+    from transformers.modeling_utils import PreTrainedModel  # noqa: F401 - every model's class, the longest of all
+
+    # The modules stay. Reading a tokenizer's file sets off collections of garbage, which would look through all of
+    # them each time, as would those of serving later on.
+    gc.freeze()
 
 
 def unpack(contents: Mapping[str, Any], dtype: str) -> tuple[Any, Any]:

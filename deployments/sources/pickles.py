@@ -2,13 +2,17 @@
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any, cast
 
 from deployments.sources.checkpoint import LoadedModel, dtype_name
-from deployments.sources.contents import ContentsError, check, unpack, weight_bytes
+from deployments.sources.contents import ContentsError, check, prepare, unpack, weight_bytes
 from deployments.sources.errors import said_by
 from deployments.sources.manifest import Manifest
+
+_PIECE_BYTES = 16 << 20
 
 
 def open_pickle(pkl: Path, manifest: Manifest, dtype: str, name: str) -> LoadedModel:
@@ -26,11 +30,13 @@ def open_pickle(pkl: Path, manifest: Manifest, dtype: str, name: str) -> LoadedM
         OSError: it cannot be read.
         MemoryError: it cannot be mapped.
     """
-    with pkl.open("rb") as opened:
+    with pkl.open("rb", buffering=0) as opened, ThreadPoolExecutor(1, "digest") as aside:
         size = os.fstat(opened.fileno()).st_size
         if size != manifest.size:
             raise ContentsError(f"it has {size:,} bytes instead of {manifest.size:,}")
-        if hashlib.file_digest(opened, "sha256").hexdigest() != manifest.sha256:
+        digest = aside.submit(_digest, opened)
+        prepare()  # on another core meanwhile, and usually longer
+        if digest.result() != manifest.sha256:
             raise ContentsError("its sha256 is not the manifest's")
         try:
             # torch maps by name only; this name is the file that was just digested, whatever was renamed since.
@@ -50,6 +56,14 @@ def open_pickle(pkl: Path, manifest: Manifest, dtype: str, name: str) -> LoadedM
         dtype=dtype_name(model),
         snapshot=name,
     )
+
+
+def _digest(opened: FileIO) -> str:
+    """The sha256 of a file. `hashlib.file_digest` reads in small pieces, and waits for the interpreter lock at each."""
+    digest, buffer = hashlib.sha256(), bytearray(_PIECE_BYTES)
+    while count := opened.readinto(buffer):
+        digest.update(memoryview(buffer)[:count])
+    return digest.hexdigest()
 
 
 def _load(name: str, expected: int) -> dict[str, Any]:
