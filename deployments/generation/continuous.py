@@ -1,9 +1,10 @@
 """Generation with transformers' continuous batching: the portable engine for many streams at once, and that of GPUs.
 
-    greedy                                       in the batch: one forward pass writes a token for every request
-    sampled, penalties, logit_bias               beside it, with `generate`, as the batch knows nothing of seeds and
-                                                 penalties; a GPU captures its steps in CUDA graphs, where nothing of a
-                                                 single request's own can be decided
+    greedy and sampled, with seeds and stop texts    in the batch: one forward pass writes a token for every request,
+                                                     which is then chosen by the request's own sampling (`company`)
+    penalties, logit_bias                            beside it, with `generate`: they want what was written before
+
+A repetition penalty that is the model's own (`generation_config.json`) is for the same reason not applied in the batch.
 
 The manager runs in a thread of its own and hands each token to the event loop; flash attention and CUDA graphs are its
 own decisions, taken where there is a GPU for them.
@@ -21,6 +22,7 @@ from typing import Any
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from deployments.generation import BatchFullError, CannotLoadError, Generation, Prompt, Sampling
+from deployments.generation.company import choosers, sampled
 from deployments.generation.pieces import Pieces, trailing_space
 from deployments.generation.tokens import Tokens
 from deployments.generation.transformers import TransformersGenerator
@@ -37,7 +39,7 @@ _LEAVE_S = 5.0
 
 
 class ContinuousGenerator:
-    """A causal language model of transformers whose greedy requests share a batch."""
+    """A causal language model of transformers whose requests share a batch."""
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class ContinuousGenerator:
             )
         except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
             raise CannotLoadError(f"{type(error).__name__}: {error}") from error
+        self._manager.logit_processor = choosers(getattr(model.generation_config, "top_k", None) or 0)
         # A thread is a daemon if the one that starts it is: this one must not keep a process alive.
         starter = threading.Thread(target=self._manager.start, daemon=True)
         starter.start()
@@ -147,7 +150,8 @@ class ContinuousGenerator:
         pieces = Pieces(self._tokens.text, sampling.stop, trailing_space(prompt.prefix))
         outputs: asyncio.Queue[Any] = asyncio.Queue()
         self._manager.register_result_handler(name, outputs.put_nowait)
-        if self._manager.add_request(read, name, sampling.max_tokens, streaming=True, eos_token_id=self._eos) is None:
+        options = {"streaming": True, "eos_token_id": self._eos, **sampled(sampling)}
+        if self._manager.add_request(read, name, sampling.max_tokens, **options) is None:
             raise RuntimeError(f"the batch has ended: {self._manager.background_thread_status.fatal_error}")
         texts: list[str] = []
         written, reason = 0, ""
@@ -186,9 +190,7 @@ def _stop(manager: Any) -> None:
 
 def batchable(sampling: Sampling) -> bool:
     """Whether a request can be in the batch: see the module's table."""
-    return not (
-        sampling.temperature > 0 or sampling.presence_penalty or sampling.frequency_penalty or sampling.logit_bias
-    )
+    return not (sampling.presence_penalty or sampling.frequency_penalty or sampling.logit_bias)
 
 
 def batching(model: Any, context: int, capacity: int, gpu_share: float) -> ContinuousBatchingConfig:

@@ -1,9 +1,4 @@
-"""How the next token is chosen, as processors of its logits.
-
-Sampling is greedy decoding over logits with noise: the largest of `logit + Gumbel noise` is a draw from their softmax
-(the Gumbel-max trick; Maddison, Tarlow and Minka, A* Sampling, 2014). The noise comes from a generator of the request's
-own, so that a seed means the same whatever else is sampled in the process: all threads share torch's.
-"""
+"""How the next token of a single request is chosen, as processors of its logits; of a batch's: `company`."""
 
 from typing import Any
 
@@ -17,8 +12,7 @@ from transformers import (
 )
 
 from deployments.generation import Sampling
-
-_SEEDS = 1 << 63
+from deployments.generation.draw import Draws, noise
 
 
 def processors(sampling: Sampling, prompt_tokens: int, model: Any) -> LogitsProcessorList:
@@ -70,18 +64,11 @@ class _Bias(LogitsProcessor):  # type: ignore[misc]
 
 
 class _Draw(LogitsProcessor):  # type: ignore[misc]
-    """Adds the noise whose largest sum is the draw."""
+    """Adds the noise that makes the likeliest token a draw."""
 
     def __init__(self, seed: int | None) -> None:
-        self._seed = seed
-        self._generator: torch.Generator | None = None
+        self._draws = Draws(seed)
 
     def __call__(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        if self._generator is None:
-            self._generator = torch.Generator(device=scores.device)
-            if self._seed is None:
-                self._generator.seed()
-            else:
-                self._generator.manual_seed(self._seed % _SEEDS)
-        noise = torch.empty_like(scores, dtype=torch.float32).exponential_(generator=self._generator)
-        return scores - noise.log()
+        key = torch.tensor([self._draws.next()], device=scores.device)
+        return scores + noise(key, scores.shape[-1])

@@ -23,14 +23,21 @@ def greedy(max_tokens: int, budget_s: float = 60.0, **more: Any) -> Sampling:
     return Sampling(max_tokens, 0.0, budget_s, **more)
 
 
+def plain_model() -> Any:
+    """One without a repetition penalty of its own, which the batch does not know."""
+    made = model()
+    made.generation_config.repetition_penalty = 1.0
+    return made
+
+
 @pytest.fixture(scope="module")
 def alone() -> TransformersGenerator:
-    return TransformersGenerator(model(), Tokens(tokenizer(), 128), concurrency=2)
+    return TransformersGenerator(plain_model(), Tokens(tokenizer(), 128), concurrency=2)
 
 
 @pytest.fixture(scope="module")
 def batched() -> Iterator[ContinuousGenerator]:
-    made = model()
+    made = plain_model()
     tokens = Tokens(tokenizer(), 128)
     generator = ContinuousGenerator(made, tokens, TransformersGenerator(made, tokens, concurrency=2), capacity=CAPACITY)
     generator.warm_up(HELLO, greedy(2))
@@ -90,7 +97,7 @@ async def test_what_is_given_up_leaves_the_batch(batched: ContinuousGenerator) -
 
 @pytest.mark.parametrize(
     "more",
-    [{"temperature": 0.8}, {"presence_penalty": 0.5}, {"frequency_penalty": 0.5}, {"logit_bias": {65: 5.0}}],
+    [{"presence_penalty": 0.5}, {"frequency_penalty": 0.5, "temperature": 0.8}, {"logit_bias": {65: 5.0}}],
     ids=lambda more: next(iter(more)),
 )
 async def test_what_the_batch_does_not_know_is_generated_beside_it_and_exactly(
@@ -102,6 +109,23 @@ async def test_what_the_batch_does_not_know_is_generated_beside_it_and_exactly(
     assert await batched.generate(HELLO, sampling) == await alone.generate(HELLO, sampling)
     items = [item async for item in batched.stream(HELLO, sampling)]
     assert isinstance(items[-1], Generation)
+
+
+@pytest.mark.parametrize("more", [{}, {"top_p": 0.5}], ids=["all tokens", "a nucleus"])
+async def test_a_seed_means_the_same_in_any_company_as_alone(
+    batched: ContinuousGenerator, alone: TransformersGenerator, more: dict[str, Any]
+) -> None:
+    seeded = [Sampling(12, 0.8, 60.0, seed=seed, **more) for seed in (7, 8)]
+    company = await asyncio.gather(*(batched.generate(HELLO, sampling) for sampling in (*seeded, greedy(12))))
+
+    assert company == [await alone.generate(HELLO, sampling) for sampling in (*seeded, greedy(12))]
+    assert len({generation.text for generation in company}) > 1
+
+
+async def test_without_a_seed_a_request_is_sampled_anew_each_time(batched: ContinuousGenerator) -> None:
+    sampling = Sampling(16, 1.0, 60.0)
+
+    assert await batched.generate(HELLO, sampling) != await batched.generate(HELLO, sampling)
 
 
 async def test_a_prompt_that_does_not_fit_is_refused_and_takes_no_place(batched: ContinuousGenerator) -> None:
