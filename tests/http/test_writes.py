@@ -1,4 +1,4 @@
-"""A client is told in one write what one turn of the event loop has for it."""
+"""The head of a response and what follows it are one write."""
 
 import asyncio
 from typing import Any
@@ -68,26 +68,37 @@ async def test_a_connection_is_closed_behind_what_was_written() -> None:
     assert wire.closed
 
 
-async def test_what_comes_later_is_a_write_of_its_own_at_once() -> None:
+async def test_a_head_that_nothing_follows_yet_is_not_kept_back() -> None:
     gate = asyncio.Event()
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"one", "more_body": True})
         await gate.wait()
-        await send({"type": "http.response.body", "body": b"two", "more_body": True})
-        await send({"type": "http.response.body", "body": b"three"})
+        await send({"type": "http.response.body", "body": b"late"})
 
     protocol, wire = connected(app)
     protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
     await asyncio.wait_for(wire.written.wait(), 10)
-    first = wire.writes.pop()
     wire.written.clear()
     gate.set()
     await asyncio.wait_for(wire.written.wait(), 10)
 
-    assert first.endswith(b"one\r\n")
-    assert wire.writes == [b"3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n"]
+    assert wire.writes[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert wire.writes[1:] == [b"4\r\nlate\r\n0\r\n\r\n"]
+
+
+async def test_each_piece_of_a_stream_is_written_at_once() -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for piece, more in ((b"one", True), (b"two", True), (b"three", False)):
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+    protocol, wire = connected(app)
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    await asyncio.wait_for(wire.written.wait(), 10)
+
+    assert len(wire.writes) == 3
+    assert wire.writes[0].endswith(b"\r\n\r\n3\r\none\r\n")
 
 
 def test_a_server_that_leaves_the_choice_of_its_protocol_to_uvicorn_joins_its_writes(
