@@ -5,6 +5,7 @@ deployments.app:build_model   one application a model; its name is the model's i
 deployments.app:build_pool    one application for many small models that share its replicas
 """
 
+import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from deployments.calls import (
     ServeCluster,
 )
 from deployments.formats import ServedModel
-from deployments.http.writes import join_writes
+from deployments.http.protocol import use_protocol
 from deployments.model import ModelReplica
 from deployments.options import HEALTH, LOGGING, backup_options, model_options
 from deployments.pool import Load, PoolReplica
@@ -54,7 +55,8 @@ class RouterDeployment(Router):
 
     def __serve_build_asgi_app__(self) -> Any:
         """Called by Serve once the router has been built, and before its HTTP server is."""
-        join_writes()
+        use_protocol()
+        _spare_garbage_collector()
         return self.asgi
 
 
@@ -128,3 +130,18 @@ def build_pool(args: Mapping[str, Any]) -> Application:
     return serve.deployment(PoolDeployment, name=POOL_DEPLOYMENT, **options).bind(
         specs, cache_folder(), pool.models_per_replica
     )
+
+
+def _spare_garbage_collector() -> None:
+    """Keep what is there, mostly modules, out of the garbage collector's sight, and have it look less often.
+
+    A request makes hundreds of objects and gives them back when it ends. While it lasts they count as possible garbage,
+    so sixteen of them at a time set off one collection after the other, and some of these looked through every module.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_A_COLLECTION)
+
+
+_OBJECTS_A_COLLECTION = 10_000
+"""A few megabytes at most."""

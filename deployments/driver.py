@@ -106,7 +106,7 @@ class Race:
         self._chain, self._guard, self._launch, self._streamed = chain, guard, launch, streamed
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
-        self._turn: asyncio.Future[None] = self._loop.create_future()
+        self._turn: asyncio.Future[None] | None = None
         self._attempts: list[Attempt] = []
         self._flights: list[_Flight] = []
         self._hedges = True
@@ -146,10 +146,7 @@ class Race:
         direct = candidate == self._chain.candidates[0] and why is Why.NEXT
         permit = self._guard.admit(candidate, why, now, direct=direct, streamed=self._streamed)
         if isinstance(permit, Permit):
-            task = self._loop.create_task(
-                self._launch(candidate, self._chain.deadline.answer_by - now, len(self._attempts))
-            )
-            task.add_done_callback(self._wake)
+            task = self._loop.create_task(self._attempt(candidate, now, len(self._attempts)))
             self._flights.append(_Flight(len(self._attempts), permit, task))
             self._attempts.append(Running(candidate, now, why, permit.probe))
         elif why is Why.HEDGE:  # it was an extra: the backup's own turn is still to come
@@ -159,6 +156,13 @@ class Race:
         else:
             self._attempts.append(Ended(candidate, now, now, permit, why))
 
+    async def _attempt(self, candidate: Candidate, now: float, place: int) -> Outcome:
+        """Make one, and wake the race: its turn comes after the end of this one's, by which the task is done."""
+        try:
+            return await self._launch(candidate, self._chain.deadline.answer_by - now, place)
+        finally:
+            self._wake()
+
     async def _wait(self, seconds: float) -> None:
         """Until an attempt has ended, at most for so long. `asyncio.wait` does the same for any tasks, and dearer."""
         self._turn = self._loop.create_future()
@@ -166,6 +170,7 @@ class Race:
         try:
             await self._turn
         finally:
+            self._turn = None
             timer.cancel()
         now = self._clock()
         for flight in [flight for flight in self._flights if flight.task.done()]:
@@ -179,8 +184,8 @@ class Race:
                 self._guard.record(flight.permit, outcome, now)
             self._attempts[flight.place] = Ended(running.candidate, running.started, now, outcome, running.why)
 
-    def _wake(self, _: object = None) -> None:
-        if not self._turn.done():
+    def _wake(self) -> None:
+        if self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
 
     def _land(self, trace: Sequence[Ended], now: float) -> None:

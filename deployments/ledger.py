@@ -1,11 +1,11 @@
 """What one router keeps book of: requests in flight, answers given, and what is told of each of them."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
 from deployments import metrics, telemetry
+from deployments.clock import LoopClock
 from deployments.policy.answer import Answer, Tier
 from deployments.policy.delivery import AnswerStream, Done, Head, Text
 
@@ -13,8 +13,9 @@ from deployments.policy.delivery import AnswerStream, Done, Head, Text
 class Ledger:
     """The book of one router."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, clock: LoopClock) -> None:
+        """Begin with nothing; `clock` is the one that `Entry.started` was read on."""
+        self._clock = clock
         self.in_flight = 0
         self.arriving = 0
         self._answers: Counter[Tier] = Counter()
@@ -35,7 +36,7 @@ class Ledger:
 
     def answered(self, entry: "Entry", answer: Answer) -> None:
         """A request has been answered: count it, and say so where somebody else has answered."""
-        seconds = asyncio.get_running_loop().time() - entry.started
+        seconds = self._clock() - entry.started
         self._answers[answer.served_by] += 1
         metrics.answered(answer, seconds)
         if answer.degraded:

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from deployments import metrics, telemetry
 from deployments.body import Limits
 from deployments.calls import ServeCaller
+from deployments.clock import LoopClock
 from deployments.directory import Cluster, Directory
 from deployments.driver import Judge, run_chain
 from deployments.http.app import build_asgi
@@ -60,7 +61,8 @@ class Router:
         self._upstreams = UpstreamPool(self._policy.remotes)
         self._guard = Guard(self._policy.to_guard(), telemetry.breaker_changed, backup_name)
         self._routes = Routes(self._directory, self._upstreams, self._guard, backup_name)
-        self._ledger = Ledger()
+        self.clock = LoopClock()
+        self._ledger = Ledger(self.clock)
         self._take_over(self._policy)
         self.asgi = build_asgi(self)
 
@@ -79,7 +81,7 @@ class Router:
             data: a mapping as the native API's JSON body.
             model: the model asked for, a text; the same as `data["model"]`.
         """
-        started = asyncio.get_running_loop().time()
+        started = self.clock()
         request_id = uuid4().hex
         if self.overloaded():
             return self.turn_away().to_json(request_id)
@@ -94,7 +96,7 @@ class Router:
 
         Gives `{"text", "model", "served_by"}` for each piece, and at the end the body that `infer` would give.
         """
-        started = asyncio.get_running_loop().time()
+        started = self.clock()
         request_id = uuid4().hex
         if self.overloaded():
             yield self.turn_away().to_json(request_id)
@@ -232,7 +234,7 @@ class Router:
             await self._upstreams.aclose()
 
     def _demand(self) -> float:
-        return self._guard.demand(asyncio.get_running_loop().time())
+        return self._guard.demand(self.clock())
 
     def _model_states(self) -> dict[str, str]:
         remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
@@ -246,7 +248,7 @@ class Router:
         telemetry.policy_changed(policy.model_dump(exclude_unset=True))
 
     def _begin(self, request: InferenceRequest, started: float) -> FallbackChain:
-        self._guard.begin(asyncio.get_running_loop().time())
+        self._guard.begin(self.clock())
         return self._routes.chain(request, self._policy, started)
 
     def _entry(self, request: InferenceRequest, request_id: str, started: float) -> Entry:

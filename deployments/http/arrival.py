@@ -13,6 +13,11 @@ from deployments.policy.problem import InvalidRequestError, Problem
 
 REQUEST_ID_HEADER = "x-request-id"
 
+SENT = "neverblank.sent"
+"""In a scope: the headers as they were sent, where Serve is handed others (`protocol`)."""
+ARRIVED = "neverblank.arrived"
+"""In a scope: whether the whole body was there when the request was begun."""
+
 _DRAIN_BYTES = 64 << 20
 _DRAIN_S = 5.0
 _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
@@ -22,7 +27,8 @@ _OVERLAP = 64
 
 def read_headers(scope: Scope) -> dict[str, str]:
     """All headers at once, by their names in lower case: Starlette's own mapping searches for each one."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    sent = scope.get(SENT) or scope["headers"]
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
 
 
 def read_request_id(headers: Mapping[str, str]) -> str:
@@ -36,6 +42,10 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     Raises:
         InvalidRequestError: it is too large (413), or did not arrive in time (408).
     """
+    if request.scope.get(ARRIVED):  # the usual case needs no timer
+        message = await request.receive()
+        check_size(len(message["body"]), limits)
+        return bytes(message["body"])
     body = bytearray()
     chunks = request.stream()
     try:

@@ -6,7 +6,6 @@ GET  /readyz                         which tiers are ready; 200 as soon as a mod
 GET  /status                         models, replicas, breakers, counts
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -27,7 +26,7 @@ def routes(service: Service) -> list[Route]:
     """The endpoints above."""
 
     async def infer(request: Request) -> Response:
-        started = asyncio.get_running_loop().time()
+        started = service.clock()
         headers = read_headers(request.scope)
         request_id = read_request_id(headers)
         if service.overloaded():

@@ -61,7 +61,7 @@ def routes(service: Service) -> list[Route]:
 
 
 async def _serve(service: Service, request: Request, form: Format) -> Response:
-    started = asyncio.get_running_loop().time()
+    started = service.clock()
     headers = read_headers(request.scope)
     request_id = read_request_id(headers)
     if service.overloaded():

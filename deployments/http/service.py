@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from deployments.body import Limits
+from deployments.clock import LoopClock
 from deployments.policy.answer import Answer
 from deployments.policy.delivery import AnswerStream
 from deployments.request import InferenceRequest
@@ -20,6 +21,11 @@ class Service(Protocol):
     @property
     def last_resort_status(self) -> int:
         """The HTTP status of a last-resort answer."""
+        ...
+
+    @property
+    def clock(self) -> LoopClock:
+        """The event loop's time, by which everything is measured."""
         ...
 
     def overloaded(self) -> bool:

@@ -5,10 +5,7 @@ costs a router more than making the answer's JSON. Joined, they wake it once.
 """
 
 import asyncio
-from typing import Any, cast
-
-import uvicorn.config
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from typing import Any
 
 _HEAD = b"HTTP/1.1 "
 
@@ -47,19 +44,3 @@ class JoinedWrites:
         head, self._head = self._head, b""
         if head and not self._transport.is_closing():
             self._transport.write(head)
-
-
-class JoiningProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """uvicorn's protocol of choice, over `JoinedWrites`."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Speak HTTP on `transport`."""
-        super().connection_made(JoinedWrites(cast("asyncio.Transport", transport)))
-
-
-def join_writes() -> None:
-    """Have the servers that are started from now on in this process, by whomever, join their writes.
-
-    Serve starts uvicorn itself and leaves it the choice of the protocol; this is the list it is chosen from.
-    """
-    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{JoiningProtocol.__name__}"

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, msgpack
 
 from deployments.policy.answer import Tier
 
 
-class Parameters(Struct, frozen=True):
+class Parameters(Struct, frozen=True, omit_defaults=True):
     """How an answer is to be sampled, in OpenAI's terms. `None` leaves it to the model.
 
     Attributes:
@@ -36,7 +36,7 @@ NO_PARAMETERS = Parameters()
 """Everything is left to the model."""
 
 
-class Shape(Struct, frozen=True):
+class Shape(Struct, frozen=True, omit_defaults=True):
     """What form the answer must have, in OpenAI's terms and as it was sent.
 
     Attributes:
@@ -75,7 +75,7 @@ ANY_TIER = frozenset({Tier.PRIMARY, Tier.BACKUP})
 """All that may be asked."""
 
 
-class InferenceRequest(Struct, frozen=True):
+class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     """A well-formed request.
 
     Attributes:
@@ -110,3 +110,15 @@ class InferenceRequest(Struct, frozen=True):
     hedge: bool = True
     stream: bool = False
     prefix: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as one piece: half the time it takes to name and find the classes of all that is in it."""
+        return _unpacked, (_PACKER.encode(self),)
+
+
+_PACKER = msgpack.Encoder()
+_UNPACKER = msgpack.Decoder(InferenceRequest)
+
+
+def _unpacked(packed: bytes) -> InferenceRequest:
+    return _UNPACKER.decode(packed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.body import Limits
+from deployments.clock import LoopClock
 from deployments.policy.answer import Answer, Tier
 from deployments.policy.delivery import Done, Head, Text
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -73,6 +74,7 @@ class ScriptedService:
     asked: list[InferenceRequest] = field(default_factory=list)
     streams: list[ScriptedStream] = field(default_factory=list)
     arriving: int = 0
+    clock: LoopClock = field(default_factory=LoopClock)
 
     @property
     def limits(self) -> Limits:

@@ -180,11 +180,13 @@ class Service:
         assert response.status_code == 200, response.text
         return response.json(), seconds
 
-    def stream(self, body: Mapping[str, Any], model: str = "") -> "Streamed":
+    def stream(
+        self, body: Mapping[str, Any], model: str = "", headers: Mapping[str, str] | None = None
+    ) -> "Streamed":
         """POST `body` for a stream and read it to its end."""
         started = time.monotonic()
         path = f"/v1/infer/{model}".rstrip("/")
-        with self.http.stream("POST", path, json={**body, "stream": True}) as response:
+        with self.http.stream("POST", path, json={**body, "stream": True}, headers=headers) as response:
             assert response.status_code == 200, response.read()
             streamed = Streamed(dict(response.headers), first_s=math.inf)
             for line in response.iter_lines():

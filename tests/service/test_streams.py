@@ -38,6 +38,14 @@ def test_the_real_model_streams_what_it_would_have_answered(service: Service) ->
     assert len(streamed.texts) > 3
 
 
+@pytest.mark.parametrize("header", ["x-request-timeout-seconds", "x-neverblank-timeout"])
+def test_a_stream_may_last_longer_than_the_deadline_of_its_first_content(service: Service, header: str) -> None:
+    streamed = service.stream({"text": "Tell me."}, "narrator", {header: "0.9"})
+
+    assert streamed.text == "".join(WORDS)
+    assert streamed.first_s < 0.9 < streamed.last_s
+
+
 @pytest.mark.parametrize("fault", ["raise", "hang"])
 def test_a_stream_that_fails_before_its_first_content_is_answered_by_the_backup(service: Service, fault: str) -> None:
     body = {"text": "Hello", "fault": fault, "after": 0, "max_tokens": 8, "timeout": 6}

@@ -1,6 +1,7 @@
 """What a request may look like, and what is read from it."""
 
 import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,21 @@ def test_a_text_is_read_with_the_defaults() -> None:
     assert (request.text, request.messages, request.model, request.timeout_s) == ("hello", (), "", 30.0)
     assert request.parameters == Parameters()
     assert request.tiers == {Tier.PRIMARY, Tier.BACKUP}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"text": "hello"},
+        {"text": "hello", "stream": True, "tiers": ["backup"], "hedge": False, "timeout": 2, "max_tokens": 5},
+        {"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "Once"}]},
+        {"input": {"big": 2**63, "small": -(2**63), "deep": [[[{"a": None}]]], "text": "\u0000 é 🙂"}, "stop": ["x"]},
+    ],
+)
+def test_a_request_arrives_in_another_process_as_it_was_sent(body: dict[str, Any]) -> None:
+    request = read(body, model="m")
+
+    assert pickle.loads(pickle.dumps(request)) == request  # noqa: S301 - our own
 
 
 @pytest.mark.parametrize("key", TEXT_KEYS)
