@@ -1,7 +1,8 @@
 """Many generations in one batch, driven by one thread: what an engine with continuous batching has to be given.
 
 The engine advances all of its requests by one token at a time. So nothing here waits for a single request: what is
-written is handed to the event loop and waits there for its reader, bounded by `max_tokens`.
+written is handed to the event loop and waits there for its reader, bounded by `max_tokens`. What is cheaper for all
+tokens of a step at once is done so: making text of them, and waking the event loop.
 """
 
 import asyncio
@@ -42,9 +43,17 @@ class Engine(Protocol):
         """Advance every request by a token; blocks for as long."""
         ...
 
+    def foresee(self, windows: Sequence[Sequence[int]]) -> None:
+        """The texts of these tokens are about to be asked for, one by one."""
+        ...
+
 
 class Member:
-    """One generation in the batch, and the way of its pieces to the event loop it was made in."""
+    """One generation in the batch, and the way of its pieces to the event loop it was made in.
+
+    Attributes:
+        loop: that event loop.
+    """
 
     def __init__(self, tokens: Sequence[int], sampling: Sampling, pieces: Pieces, now: float) -> None:
         """Be ready to be taken into a batch; its budget runs from `now`."""
@@ -53,7 +62,7 @@ class Member:
         self.given_up = False
         self._pieces = pieces
         self._end = now + sampling.budget_s
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[str | Generation | Exception] = asyncio.Queue()
         self._text: list[str] = []
         self._written = 0
@@ -66,11 +75,15 @@ class Member:
             raise item
         return item
 
-    def advance(self, request: Request, now: float) -> Generation | None:
-        """Hand on what was written; gives the whole where it has ended, which is to be handed on with `end`."""
-        for token in request.read():
+    def windows(self, tokens: Sequence[int]) -> Sequence[Sequence[int]]:
+        """What `advance` will want the texts of: all of it, if there is one token."""
+        return self._pieces.windows(tokens[0]) if tokens else ()
+
+    def advance(self, request: Request, tokens: Sequence[int], now: float, outbox: "Outbox") -> Generation | None:
+        """Hand on the `tokens` written; gives the whole where it has ended, which is to be handed on behind them."""
+        for token in tokens:
             self._written += 1
-            self._tell(self._pieces.add(token))
+            self._tell(self._pieces.add(token), outbox)
             if self._pieces.stopped:
                 break
         finished = "stop" if self._pieces.stopped else request.finished()
@@ -79,27 +92,44 @@ class Member:
         if not finished and not self.given_up:
             return None
         request.cancel()
-        self._tell(self._pieces.finish())
+        self._tell(self._pieces.finish(), outbox)
         return Generation("".join(self._text), len(self.tokens), self._written, finished or "stop")
 
-    def end(self, generation: Generation) -> None:
-        """Nothing comes behind this."""
-        self._hand_over(generation)
+    def take(self, item: str | Generation | Exception) -> None:
+        """What comes next; nothing behind anything but a text. Called on `loop`."""
+        self._items.put_nowait(item)
 
-    def fail(self, error: Exception) -> None:
-        """End it with `error`."""
-        self._hand_over(error)
-
-    def _tell(self, text: str) -> None:
+    def _tell(self, text: str, outbox: "Outbox") -> None:
         if text:
             self._text.append(text)
-            self._hand_over(text)
+            outbox.put(self, text)
 
-    def _hand_over(self, item: str | Generation | Exception) -> None:
-        if self._loop.is_closed():  # whoever waited has gone with it; the others in the batch have not
-            self.given_up = True
-            return
-        self._loop.call_soon_threadsafe(self._items.put_nowait, item)
+
+class Outbox:
+    """What is to be handed to event loops, each of which is woken once for all of it: that takes a system call."""
+
+    def __init__(self) -> None:
+        """Be empty."""
+        self._items: dict[asyncio.AbstractEventLoop, list[tuple[Member, str | Generation | Exception]]] = {}
+
+    def put(self, member: Member, item: str | Generation | Exception) -> None:
+        """`item` is for `member`, behind what is there for it already."""
+        self._items.setdefault(member.loop, []).append((member, item))
+
+    def send(self) -> None:
+        """Hand all of it over."""
+        items, self._items = self._items, {}
+        for loop, its in items.items():
+            if loop.is_closed():  # whoever waited has gone with it; the others in the batch have not
+                for member, _ in its:
+                    member.given_up = True
+            else:
+                loop.call_soon_threadsafe(_deliver, its)
+
+
+def _deliver(items: Sequence[tuple[Member, str | Generation | Exception]]) -> None:
+    for member, item in items:
+        member.take(item)
 
 
 class Batch:
@@ -112,6 +142,7 @@ class Batch:
         self._clock = clock
         self._members: list[Member] = []
         self._arrived: list[Member] = []
+        self._outbox = Outbox()
         self._wanted = threading.Condition()
         threading.Thread(target=self._drive, name="generate", daemon=True).start()
 
@@ -149,7 +180,8 @@ class Batch:
             member.request = self._engine.add(member.tokens, member.sampling)
         except Exception as error:  # noqa: BLE001 - raised where the request came from
             self._members.remove(member)
-            member.fail(error)
+            self._outbox.put(member, error)
+            self._outbox.send()
 
     def _step(self) -> None:
         ended: list[tuple[Member, Generation]] = []
@@ -157,8 +189,10 @@ class Batch:
         try:
             self._engine.step()
             now = self._clock()
-            for member in self._members:
-                generation = member.advance(member.request, now) if member.request else None
+            written = [(member, member.request, member.request.read()) for member in self._members if member.request]
+            self._engine.foresee([window for member, _, tokens in written for window in member.windows(tokens)])
+            for member, request, tokens in written:
+                generation = member.advance(request, tokens, now, self._outbox)
                 if generation is None:
                     going_on.append(member)
                 else:
@@ -169,11 +203,13 @@ class Batch:
             return
         self._members = going_on  # before they hear of it: there is room for their next request
         for member, generation in ended:
-            member.end(generation)
+            self._outbox.put(member, generation)
+        self._outbox.send()
 
     def _break(self, error: Exception) -> None:
         broken, self._members = self._members, []
         for member in broken:
             if member.request:
                 member.request.cancel()
-            member.fail(RuntimeError(f"the engine failed: {error}"))
+            self._outbox.put(member, RuntimeError(f"the engine failed: {error}"))
+        self._outbox.send()

@@ -33,6 +33,10 @@ class Pieces:
         self._read = 0
         self._held = ""
 
+    def windows(self, token: int) -> Sequence[Sequence[int]]:
+        """What `add` of this token will decode."""
+        return self._ids[self._prefix : self._read], [*self._ids[self._prefix :], token]
+
     def add(self, token: int) -> str:
         """The text that is certain now that `token` has come; perhaps none."""
         self._ids.append(token)

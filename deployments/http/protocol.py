@@ -27,11 +27,12 @@ _REQUEST_ID = REQUEST_ID_HEADER.encode()
 class RouterProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """uvicorn's protocol of choice, with the above."""
 
+    app: ASGIApp
+
     def __init__(self, *args: Any, **options: Any) -> None:
         """Answer with the application of uvicorn's configuration."""
         super().__init__(*args, **options)
-        self._application: ASGIApp = self.app
-        self.app = self._answer
+        self._application, self.app = self.app, self._answer
         self._answering: asyncio.Task[Any] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -46,6 +46,8 @@ class FakeEngine:
         self.steps = threading.Semaphore(0)
         self.writing: list[Writing] = []
         self.broken = False
+        self.foreseen: list[Sequence[int]] = []
+        self.taken = 0
 
     def add(self, tokens: Sequence[int], sampling: Sampling) -> Writing:
         if tokens[0] == 0:
@@ -53,10 +55,14 @@ class FakeEngine:
         self.writing.append(Writing(tokens, sampling.max_tokens))
         return self.writing[-1]
 
+    def foresee(self, windows: Sequence[Sequence[int]]) -> None:
+        self.foreseen = list(windows)
+
     def step(self) -> None:
         assert self.steps.acquire(timeout=10)
         if self.broken:
             raise RuntimeError("out of memory")
+        self.taken += 1
         for writing in self.writing:
             writing.step()
 
@@ -95,6 +101,41 @@ async def test_each_generation_gets_its_own_text_piece_by_piece_and_then_whole()
         (["a", "b", "c"], Generation("abc", 1, 3, "length")),
         (["x", "y"], Generation("xy", 1, 2, "length")),
     ]
+
+
+async def test_all_that_is_decoded_behind_a_step_was_foreseen_at_once() -> None:
+    engine = FakeEngine()
+    batch = Batch(engine, 4, Clock())
+    surprises: list[Sequence[int]] = []
+
+    def decode(ids: Sequence[int]) -> str:
+        if ids not in engine.foreseen:
+            surprises.append(ids)
+        return "".join(map(chr, ids))
+
+    members = [Member([ord(letter)], Sampling(5, 0.0, 60.0), Pieces(decode), 0.0) for letter in "ax"]
+    for one in members:
+        batch.add(one)
+    engine.steps.release(9)
+
+    assert [(await read(one))[1].text for one in members] == ["abcde", "xyz{|"]
+    assert surprises == []
+
+
+async def test_an_event_loop_is_woken_once_for_all_that_a_step_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, loop = FakeEngine(), asyncio.get_running_loop()
+    batch = Batch(engine, 4, Clock())
+    woken: list[object] = []
+    wake = loop.call_soon_threadsafe
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *call: (woken.append(call), wake(*call))[1])
+    members = [member("a"), member("x")]
+    for one in members:
+        batch.add(one)
+    engine.steps.release(9)
+
+    for one in members:
+        await read(one)
+    assert len(woken) <= engine.taken
 
 
 async def test_one_that_finds_its_stop_text_leaves_before_the_others() -> None:

@@ -180,9 +180,7 @@ class Service:
         assert response.status_code == 200, response.text
         return response.json(), seconds
 
-    def stream(
-        self, body: Mapping[str, Any], model: str = "", headers: Mapping[str, str] | None = None
-    ) -> "Streamed":
+    def stream(self, body: Mapping[str, Any], model: str = "", headers: Mapping[str, str] | None = None) -> "Streamed":
         """POST `body` for a stream and read it to its end."""
         started = time.monotonic()
         path = f"/v1/infer/{model}".rstrip("/")
