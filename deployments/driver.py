@@ -61,6 +61,7 @@ async def run_chain(
     caller_of: Callable[[Candidate], Caller],
     guard: Guard,
     judge: Judge | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
 ) -> Answer:
     """Answer `request` by `chain.deadline.answer_by`.
 
@@ -70,6 +71,7 @@ async def run_chain(
         caller_of: how each candidate is reached.
         guard: asked before every attempt, and told how it ended.
         judge: holds every answer to the form its caller wants; `None` where any will do.
+        loop: the running one, where it is known; see `LoopClock`.
 
     Raises:
         InvalidRequestError: the model asked for rejects the request.
@@ -80,7 +82,7 @@ async def run_chain(
         outcome = await caller_of(candidate).call(request, budget_s)
         return outcome if judge is None else judge(outcome)
 
-    return await Race(chain, guard, launch, streamed=False).run()
+    return await Race(chain, guard, launch, streamed=False, loop=loop).run()
 
 
 @dataclass(slots=True)
@@ -100,11 +102,19 @@ class Race:
             Their streams go on, so these are the runner's to hand back; all others are the race's.
     """
 
-    def __init__(self, chain: FallbackChain, guard: Guard, launch: Launch, *, streamed: bool) -> None:
+    def __init__(
+        self,
+        chain: FallbackChain,
+        guard: Guard,
+        launch: Launch,
+        *,
+        streamed: bool,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         """Get ready to run `chain`, whose attempts `launch` makes; of streams it waits for the first content only."""
         self.begun: dict[int, Permit] = {}
         self._chain, self._guard, self._launch, self._streamed = chain, guard, launch, streamed
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._clock = self._loop.time
         self._turn: asyncio.Future[None] | None = None
         self._attempts: list[Attempt] = []

@@ -143,7 +143,7 @@ class Router:
         try:
             chain = self._begin(request, started)
             judge = _judge_of(request.shape)
-            answer = await run_chain(chain, request, self._routes.caller_of, self._guard, judge)
+            answer = await run_chain(chain, request, self._routes.caller_of, self._guard, judge, self.clock.loop)
         except InvalidRequestError:
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
