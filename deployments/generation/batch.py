@@ -120,11 +120,11 @@ class Outbox:
         """Hand all of it over."""
         items, self._items = self._items, {}
         for loop, its in items.items():
-            if loop.is_closed():  # whoever waited has gone with it; the others in the batch have not
+            try:
+                loop.call_soon_threadsafe(_deliver, its)
+            except RuntimeError:  # it is closed: whoever waited has gone with it; the others in the batch have not
                 for member, _ in its:
                     member.given_up = True
-            else:
-                loop.call_soon_threadsafe(_deliver, its)
 
 
 def _deliver(items: Sequence[tuple[Member, str | Generation | Exception]]) -> None:
