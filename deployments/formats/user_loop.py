@@ -9,13 +9,14 @@ import asyncio
 import inspect
 import threading
 import weakref
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 _ROOM = 16
-"""Items that are made before somebody takes the first."""
+"""Items that are made before somebody takes the first. Threads wake each other for several at once, where there are."""
 
 
 class UserLoop:
@@ -38,7 +39,8 @@ class UserLoop:
         """
         here, there = asyncio.get_running_loop(), self._started()
         room = asyncio.Semaphore(_ROOM)
-        items: asyncio.Queue[tuple[Any] | None] = asyncio.Queue()
+        items: deque[Any] = deque()
+        arrived = asyncio.Event()
 
         async def pump() -> None:
             made = make()
@@ -46,18 +48,31 @@ class UserLoop:
             try:
                 async for item in iterator:
                     await room.acquire()
-                    here.call_soon_threadsafe(items.put_nowait, (item,))
+                    items.append(item)
+                    if len(items) == 1:  # who takes some takes all: only a first one is news
+                        here.call_soon_threadsafe(arrived.set)
             finally:
                 if isinstance(iterator, AsyncGenerator):
                     await iterator.aclose()
 
+        def make_room(places: int) -> None:
+            for _ in range(places):
+                room.release()
+
         pumping = asyncio.run_coroutine_threadsafe(pump(), there)
         ended = asyncio.wrap_future(pumping)
-        ended.add_done_callback(lambda _: items.put_nowait(None))
+        ended.add_done_callback(lambda _: arrived.set())
+        taken = 0
         try:
-            while (entry := await items.get()) is not None:
-                yield entry[0]
-                there.call_soon_threadsafe(room.release)
+            while items or not ended.done():
+                await arrived.wait()
+                arrived.clear()
+                while items:
+                    yield items.popleft()
+                    taken += 1
+                    if taken == _ROOM // 2:
+                        there.call_soon_threadsafe(make_room, taken)
+                        taken = 0
             await ended
         finally:
             pumping.cancel()
