@@ -1,5 +1,6 @@
 """OpenAI's two formats: what is read, what is refused by name, and that nothing is dropped silently."""
 
+import pickle
 from typing import Any
 
 import orjson
@@ -29,6 +30,24 @@ def refused(**body: Any) -> Problem:
 
 def completions(**body: Any) -> tuple[InferenceRequest, ...]:
     return completion_request(orjson.dumps(body), LIMITS, headers={}).requests
+
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"maximum": 2**64 - 1}}}}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"response_format": {"type": "json_object"}, "user": "me", "stream": True},
+        {"logit_bias": {"5": -100}, "seed": 3, "stop": ["x"], "max_tokens": 5, "temperature": 0},
+    ],
+)
+def test_a_chat_arrives_in_another_process_as_it_was_sent(body: dict[str, Any]) -> None:
+    request = chat(**body)
+
+    assert pickle.loads(pickle.dumps(request)) == request  # noqa: S301 - our own
 
 
 # --- messages ---------------------------------------------------------------------------------------
