@@ -51,7 +51,7 @@ check: setup-dev  ## ruff, ruff format, mypy, the layer rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q --no-cov tests/unit/test_layers.py
+	$(BIN)/pytest -q --no-cov tests/architecture/test_layers.py
 
 weights: setup  ## fetch the offline weights and build their snapshots
 	@$(BIN)/neverblank pull $(CONFIG)

@@ -13,10 +13,10 @@ from typing import Any
 
 from benchmarks.report import Chart, Report, in_turn, median
 from benchmarks.stage import config, serving
+from deployments.observability.log import SourceEvents
 from deployments.settings import load_backup, resolve
 from deployments.sources.acquire import acquire
 from deployments.sources.gguf import OtherForm, find_gguf
-from deployments.telemetry import SourceEvents
 from tests.service.service import ROOT, Service, eventually
 
 ROUNDS = 3
@@ -51,7 +51,7 @@ _OUR_IMPORTS = """
 from pathlib import Path
 from deployments.settings import load_backup, resolve
 from deployments.sources.acquire import acquire
-from deployments.telemetry import SourceEvents
+from deployments.observability.log import SourceEvents
 """
 _ONLY_IMPORTS = f"""{_OUR_IMPORTS}{_IMPORTS}
 told(imported=time.time(), first_token=time.time())

@@ -6,7 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deployments.engine import InferenceEngine
+    from deployments.client.engine import InferenceEngine
 
 __all__ = ["InferenceEngine"]
 
@@ -14,7 +14,7 @@ __all__ = ["InferenceEngine"]
 def __getattr__(name: str) -> Any:
     """Resolve the public names lazily (PEP 562)."""
     if name == "InferenceEngine":
-        from deployments.engine import InferenceEngine
+        from deployments.client.engine import InferenceEngine
 
         return InferenceEngine
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,8 +13,9 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
-from deployments.backup import BackupReplica
-from deployments.calls import (
+from deployments.formats import ServedModel
+from deployments.http.protocol import use_protocol
+from deployments.ray_serve.handle import (
     BACKUP_DEPLOYMENT,
     MODEL_DEPLOYMENT,
     POOL_DEPLOYMENT,
@@ -22,12 +23,11 @@ from deployments.calls import (
     ServeCaller,
     ServeCluster,
 )
-from deployments.formats import ServedModel
-from deployments.http.protocol import use_protocol
-from deployments.model import ModelReplica
-from deployments.options import HEALTH, LOGGING, backup_options, model_options
-from deployments.pool import Load, PoolReplica
-from deployments.router import Router
+from deployments.ray_serve.options import HEALTH, LOGGING, backup_options, model_options
+from deployments.replica.backup import BackupReplica
+from deployments.replica.multiplexed import Load, PoolReplica
+from deployments.replica.replica import ModelReplica
+from deployments.router.router import Router
 from deployments.settings import (
     ModelSpec,
     PolicySettings,

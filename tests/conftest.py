@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from deployments import telemetry
+from deployments.observability import log as telemetry
 
 # Two slow cores are no reason for a property to fail, and a failure is the same one on every run.
 settings.register_profile("neverblank", deadline=None, derandomize=True, max_examples=200)

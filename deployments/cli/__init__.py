@@ -11,11 +11,11 @@ from rich.console import Console
 
 from deployments.cli.ask import ask
 from deployments.cli.check import check
-from deployments.cli.cluster import ClusterError
 from deployments.cli.deploy import deploy
-from deployments.cli.service import UnreachableError
+from deployments.cli.http_client import UnreachableError
 from deployments.cli.status import status
 from deployments.cli.weights import pull, snapshot
+from deployments.ray_serve.dashboard import ClusterError
 from deployments.settings import SettingsError, root
 from deployments.sources.errors import SnapshotNotKeptError
 
@@ -31,7 +31,7 @@ def _commands() -> None:
 @app.command()
 def stop(*, orphans: Annotated[bool, typer.Option(help="Only what a dead service has left behind.")] = False) -> None:
     """Stop the service that was started in this project's folder, and nothing else."""
-    from deployments.stop import Stopped, stop_orphaned_haproxies, stop_service
+    from deployments.cli.processes import Stopped, stop_orphaned_haproxies, stop_service
 
     stopped = Stopped(0, 0, stop_orphaned_haproxies()) if orphans else stop_service(root())
     if stopped.services:

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deployments.cli.service import ask as ask_service
-from deployments.cli.service import default_url, stream
+from deployments.cli.http_client import ask as ask_service
+from deployments.cli.http_client import default_url, stream
 
 Text = Annotated[str, typer.Argument(help="What is asked.")]
 Model = Annotated[str, typer.Option(help="The model; without it the service's default.")]

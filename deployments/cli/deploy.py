@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from deployments.cli.cluster import Cluster
 from deployments.cli.plan import require_valid
 from deployments.cli.submission import Progress, progress_of, settled, submission
+from deployments.ray_serve.dashboard import Cluster
 from deployments.settings import resolve
 from deployments.settings.files import cache_folder
 

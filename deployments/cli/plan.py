@@ -27,9 +27,9 @@ from deployments.settings import (
 )
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments, read_arguments
 from deployments.settings.serving import ServingSpec
-from deployments.sources.artefacts import ArtefactError
 from deployments.sources.errors import ModelTooLargeError
-from deployments.sources.weigh import Weighed, weigh_file, weigh_gguf, weigh_weights
+from deployments.sources.model_file import ArtefactError
+from deployments.sources.sizes import Weighed, weigh_file, weigh_gguf, weigh_weights
 
 TORCH_PROCESS_BYTES = 480_000_000
 """Memory of a replica with torch and transformers beside its weights: measured, proportional set size."""

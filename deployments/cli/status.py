@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from deployments.cli.service import default_url, get
+from deployments.cli.http_client import default_url, get
 
 Url = Annotated[str, typer.Option(help="The service's address; also NEVERBLANK_URL.", default_factory=default_url)]
 Watch = Annotated[bool, typer.Option("--watch", help="Keep it up to date until Ctrl-C.")]

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from deployments import telemetry
 from deployments.generation import CannotLoadError, Prompt, Sampling, TextGenerator
 from deployments.generation.devices import Machine, choose_device, choose_dtype, may_have_gpu
 from deployments.generation.process import ProcessGenerator
 from deployments.generation.worker import Recipe
+from deployments.observability import log as telemetry
 from deployments.settings import TextModelSpec, WeightLimit
 from deployments.sources.checkpoint import Checkpoint
-from deployments.sources.converted import make_readable
 from deployments.sources.errors import SourceError
-from deployments.sources.exported import ExportError, export
 from deployments.sources.gguf import OtherForm, find_gguf
+from deployments.sources.gguf_q8 import make_readable
+from deployments.sources.openvino_ir import ExportError, export
 
 _WARM_UP = Prompt("Hello"), Sampling(max_tokens=2, temperature=0.0, budget_s=60.0)
 

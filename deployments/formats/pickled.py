@@ -13,7 +13,7 @@ from deployments.formats.calling import CalledModel, UnreadableInputError
 from deployments.formats.scan import findings
 from deployments.request import extract_text
 from deployments.settings import PickleSpec
-from deployments.sources.artefacts import ArtefactError, opened
+from deployments.sources.model_file import ArtefactError, opened
 
 _METHODS = ("predict", "transform")
 

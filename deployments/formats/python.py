@@ -13,7 +13,7 @@ from typing import Any
 from deployments.formats.calling import in_one_piece
 from deployments.formats.output import judge_output
 from deployments.formats.user_loop import UserLoop
-from deployments.generation.pipe import Pipe
+from deployments.generation.channel import Pipe
 from deployments.policy.outcome import Failed, Finished, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings import PythonSpec

@@ -22,7 +22,7 @@ from safetensors.torch import save as save_tensors
 from deployments.formats.calling import CalledModel, UnreadableInputError
 from deployments.generation.devices import Machine, choose_device
 from deployments.settings import PyTorchSpec, TensorSpec
-from deployments.sources.artefacts import opened
+from deployments.sources.model_file import opened
 
 
 def load_pytorch(spec: PyTorchSpec) -> CalledModel:

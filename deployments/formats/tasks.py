@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from transformers import pipeline
 
-from deployments import telemetry
 from deployments.formats.calling import CalledModel
 from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.observability import log as telemetry
 from deployments.request import extract_text
 from deployments.settings import HuggingFaceSpec
 from deployments.sources import acquire

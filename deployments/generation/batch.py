@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from deployments import telemetry
 from deployments.generation import BatchFullError, Generation, Sampling
-from deployments.generation.pieces import Pieces
+from deployments.generation.detokenizer import Pieces
+from deployments.observability import log as telemetry
 
 
 class Request(Protocol):

@@ -22,8 +22,8 @@ from typing import Any
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from deployments.generation import BatchFullError, CannotLoadError, Generation, Prompt, Sampling
-from deployments.generation.company import choosers, sampled
-from deployments.generation.pieces import Pieces, trailing_space
+from deployments.generation.batch_sampling import choosers, sampled
+from deployments.generation.detokenizer import Pieces, trailing_space
 from deployments.generation.tokens import Tokens
 from deployments.generation.transformers import TransformersGenerator
 

@@ -16,7 +16,7 @@ from openvino import Tensor
 
 from deployments.generation import CannotLoadError, Generation, Prompt, Sampling, UnsupportedSamplingError
 from deployments.generation.batch import Batch, Member
-from deployments.generation.pieces import Pieces, trailing_space
+from deployments.generation.detokenizer import Pieces, trailing_space
 from deployments.generation.prompts import fit
 
 CACHE_GIGABYTES = 1

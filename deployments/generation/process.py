@@ -22,9 +22,9 @@ from contextlib import aclosing
 from multiprocessing.connection import Connection
 from typing import Any
 
-from deployments import telemetry
 from deployments.generation import BatchFullError, CannotGenerateError, Generation, Prompt, Sampling
 from deployments.generation.worker import Ask, Item, Recipe
+from deployments.observability import log as telemetry
 
 _LEAVE_S = 5.0
 _RESTARTING = "its engine has ended and is being started again"

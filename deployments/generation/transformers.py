@@ -13,11 +13,11 @@ import torch
 from transformers import StoppingCriteriaList
 
 from deployments.generation import BatchFullError, Generation, Prompt, Sampling
-from deployments.generation.pieces import Pieces, trailing_space
-from deployments.generation.pipe import Pipe
-from deployments.generation.sampling import processors
+from deployments.generation.channel import Pipe
+from deployments.generation.detokenizer import Pieces, trailing_space
+from deployments.generation.logits import processors
+from deployments.generation.stopping import StoppedError, Ward, steps
 from deployments.generation.tokens import Tokens
-from deployments.generation.ward import StoppedError, Ward, steps
 
 WAITING = 3
 """How many requests may wait for each that is generated: beyond, another replica or tier answers sooner."""

@@ -8,8 +8,8 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.types import Scope
 
-from deployments.body import Limits, check_size
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.body import Limits, check_size
 
 REQUEST_ID_HEADER = "x-request-id"
 

@@ -12,14 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from deployments.execution.streams import Told
 from deployments.http.arrival import drain, read_body, read_headers, read_request_id
 from deployments.http.endpoint import get, post
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
 from deployments.policy.answer import Answer, Tier
-from deployments.policy.delivery import AnswerStream, Done, Text
+from deployments.policy.stream_events import AnswerStream, Done, Text
 from deployments.request import native
-from deployments.streaming import Told
 
 
 def routes(service: Service) -> list[Route]:

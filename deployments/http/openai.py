@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from deployments.execution.streams import Told
 from deployments.http.arrival import drain, read_body, read_headers, read_request_id
 from deployments.http.completions import CHAT, COMPLETION, Chunks, Format
 from deployments.http.endpoint import get, post
@@ -21,11 +22,10 @@ from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
 from deployments.policy.answer import Answer, Tier
-from deployments.policy.delivery import AnswerStream, Done, Text
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.stream_events import AnswerStream, Done, Text
 from deployments.request import InferenceRequest
 from deployments.request.openai import chat_request, completion_request
-from deployments.streaming import Told
 
 _DONE = b"data: [DONE]\n\n"
 

@@ -3,11 +3,11 @@
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from deployments.body import Limits
-from deployments.clock import LoopClock
+from deployments.execution.clock import LoopClock
 from deployments.policy.answer import Answer
-from deployments.policy.delivery import AnswerStream
+from deployments.policy.stream_events import AnswerStream
 from deployments.request import InferenceRequest
+from deployments.request.body import Limits
 
 
 class Service(Protocol):

@@ -26,7 +26,7 @@ from deployments.policy.blank import is_blank
 from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import Answered, Outcome, Rejected
 from deployments.policy.retry import RetryPolicy, retry_at
-from deployments.policy.verdict import FAIR_SHARE, LAST_RESORT, accept, give_up, settle
+from deployments.policy.trace import FAIR_SHARE, LAST_RESORT, accept, give_up, settle
 
 __all__ = ["LAST_RESORT", "Allowance", "FallbackChain", "Finish", "Reject", "Start", "Step", "WaitUntil", "next_step"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from deployments.body import Limits
 from deployments.policy.answer import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.body import Limits
 from deployments.request.fields import refuse, to_number
 from deployments.request.inference import ANY_TIER
 

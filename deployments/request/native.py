@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from deployments.body import Limits, decode, encode
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.body import Limits, decode, encode
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.fields import kind, read_flag, read_model, refuse
 from deployments.request.inference import InferenceRequest

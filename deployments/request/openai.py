@@ -9,15 +9,15 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deployments.body import Limits, decode
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.body import Limits, decode
 from deployments.request.chat import Chat, read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
 from deployments.request.inference import ANY_SHAPE, InferenceRequest, Parameters, Shape
+from deployments.request.response_format import SHAPE_KEYS, read_shape
 from deployments.request.sampling import read_logit_bias, read_parameters
-from deployments.request.shape import SHAPE_KEYS, read_shape
 
 MAX_PROMPTS = 16
 

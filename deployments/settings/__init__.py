@@ -4,7 +4,7 @@
 weights come from, `files` reads them from YAML and turns every error into one that names file and key.
 """
 
-from deployments.settings.artefacts import FileSpec, PickleSpec, PyTorchSpec, TensorSpec
+from deployments.settings.file_specs import FileSpec, PickleSpec, PyTorchSpec, TensorSpec
 from deployments.settings.files import SettingsError, digest, load, parse, resolve, root
 from deployments.settings.policy import PolicySettings
 from deployments.settings.serving import Replicas, ServingSpec

@@ -6,13 +6,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from deployments.policy.admission import AdmissionPolicy
 from deployments.policy.blank import is_blank
 from deployments.policy.breaker import BreakerPolicy
+from deployments.policy.concurrency_limit import AdmissionPolicy
 from deployments.policy.continuation import StreamRules
 from deployments.policy.deadline import Reserves
-from deployments.policy.guard import GuardPolicy
-from deployments.policy.pace import PacePolicy
+from deployments.policy.health import GuardPolicy
+from deployments.policy.hedging import PacePolicy
 from deployments.policy.retry import RetryPolicy
 from deployments.settings.base import ModelId, Seconds, Settings
 from deployments.settings.files import SettingsError, parse

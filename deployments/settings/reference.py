@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from deployments.settings.artefacts import PickleSpec, PyTorchSpec
+from deployments.settings.file_specs import PickleSpec, PyTorchSpec
 from deployments.settings.policy import PolicySettings
 from deployments.settings.remotes import RemoteSpec
 from deployments.settings.sources import HubSource, PathSource, WheelSource

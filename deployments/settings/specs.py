@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from deployments.settings.artefacts import FileSpec, PickleSpec, PyTorchSpec, Target
 from deployments.settings.base import ModelId, Seconds, Settings, Text
+from deployments.settings.file_specs import FileSpec, PickleSpec, PyTorchSpec, Target
 from deployments.settings.files import SettingsError, load
 from deployments.settings.serving import ModelServingSpec, Replicas, ServingSpec
 from deployments.settings.sources import HubSource, Source

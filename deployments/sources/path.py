@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from deployments.settings.sources import PathSource
-from deployments.sources.artefacts import ArtefactError, locate
 from deployments.sources.checkpoint import Checkpoint, label, weight_size
 from deployments.sources.errors import SourceError, refuse_over
+from deployments.sources.model_file import ArtefactError, locate
 
 
 def size_of(source: PathSource, limit: int) -> int:

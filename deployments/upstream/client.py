@@ -13,15 +13,15 @@ import aiohttp
 import orjson
 from msgspec.structs import replace
 
-from deployments import telemetry
+from deployments.execution.splice import Joint, StartsOverError
+from deployments.observability import log as telemetry
 from deployments.policy.blank import is_blank
-from deployments.policy.joint import Joint, StartsOverError
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
 from deployments.upstream.connection import Connection
-from deployments.upstream.events import EventReader, EventTooLargeError
+from deployments.upstream.sse import EventReader, EventTooLargeError
 from deployments.upstream.stream import ChunkReader, as_end
 from deployments.upstream.wire import read_completion, to_body
 

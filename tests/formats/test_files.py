@@ -21,8 +21,8 @@ from deployments.policy.outcome import Answered, Blank, Finished, Outcome, Refus
 from deployments.request import InferenceRequest
 from deployments.request.native import from_python
 from deployments.settings import PickleSpec, PyTorchSpec
-from deployments.sources.artefacts import ArtefactError
 from deployments.sources.errors import ModelTooLargeError
+from deployments.sources.model_file import ArtefactError
 from tests.formats.artefacts import (
     ROWS,
     Evil,
@@ -36,7 +36,7 @@ from tests.formats.artefacts import (
     text_classifier,
     torchscript,
 )
-from tests.unit.test_request import LIMITS
+from tests.request.test_native import LIMITS
 
 X = [[1.0, 2.0, 3.0], [0.0, 0.0, 1.0]]
 

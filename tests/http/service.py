@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.body import Limits
-from deployments.clock import LoopClock
+from deployments.execution.clock import LoopClock
 from deployments.policy.answer import Answer, Tier
-from deployments.policy.delivery import Done, Head, Text
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.stream_events import Done, Head, Text
 from deployments.request import InferenceRequest
+from deployments.request.body import Limits
 
 MESSAGE = "I am sorry: none of our models can answer just now."
 

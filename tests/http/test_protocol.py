@@ -11,10 +11,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from deployments.body import Limits
 from deployments.http.arrival import read_body, read_headers, read_request_id
 from deployments.http.protocol import RouterProtocol, use_protocol
 from deployments.policy.problem import InvalidRequestError
+from deployments.request.body import Limits
 
 
 class Wire(asyncio.Transport):

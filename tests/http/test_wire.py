@@ -8,7 +8,7 @@ import pytest
 from openapi_spec_validator import validate
 from starlette.requests import ClientDisconnect
 
-from deployments.http.app import build_asgi
+from deployments.http.asgi import build_asgi
 from deployments.http.pages import openapi
 from deployments.policy.answer import Answer, Candidate, Ended, Tier
 from deployments.policy.outcome import Answered, Failed, Usage

@@ -19,7 +19,7 @@ import httpx
 import psutil
 import yaml
 
-from deployments.stop import stop_orphaned_haproxies
+from deployments.cli.processes import stop_orphaned_haproxies
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.prefix) / "bin"

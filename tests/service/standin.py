@@ -13,10 +13,10 @@ from unittest.mock import patch
 from ray.serve import Application
 
 from deployments import app
-from deployments.backup import BackupReplica
 from deployments.formats import load_model
-from deployments.model import SingleReplica
-from deployments.scaling import Expected
+from deployments.ray_serve.autoscaling import Expected
+from deployments.replica.backup import BackupReplica
+from deployments.replica.replica import SingleReplica
 from deployments.settings import BackupSpec, PythonSpec
 
 

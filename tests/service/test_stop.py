@@ -10,7 +10,7 @@ import psutil
 import pytest
 import yaml
 
-from deployments.stop import Stopped, stop_service
+from deployments.cli.processes import Stopped, stop_service
 from tests.service.service import ROOT, Service, eventually
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.options import autoscaling
+from deployments.ray_serve.options import autoscaling
 from deployments.settings import load_backup
 from tests.service.service import ROOT, Service, Upstream
 

@@ -1,0 +1,252 @@
+"""What a router remembers of its models between requests: breakers, limits, latencies, budgets.
+
+The driver asks it before every attempt and tells it how each one ended; nothing else changes it. No clock, no I/O:
+`now` is an argument, and so is the source of randomness.
+"""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+
+from deployments.policy import breaker
+from deployments.policy.answer import Candidate, Tier, Why
+from deployments.policy.breaker import BreakerListener, BreakerPolicy, BreakerState, Closed
+from deployments.policy.budget import Budget
+from deployments.policy.chain import Allowance
+from deployments.policy.concurrency_limit import AdmissionPolicy, Limit
+from deployments.policy.hedging import Pace, PacePolicy
+from deployments.policy.outcome import Answered, Outcome, Refused, TimedOut
+
+_NO_LESS_S = 1.0
+"""What somebody refused for want of room is told to wait, in seconds, at the least."""
+
+
+class GuardPolicy(Struct, frozen=True):
+    """What the guard goes by.
+
+    Attributes:
+        breaker: when models are left alone.
+        admission: how many attempts they get at a time.
+        retry_share: retries as a share of requests.
+        hedge_share: hedges as a share of requests.
+        pace: what counts as slow.
+    """
+
+    breaker: BreakerPolicy = BreakerPolicy()
+    admission: AdmissionPolicy = AdmissionPolicy()
+    retry_share: float = 0.2
+    hedge_share: float = 0.05
+    pace: PacePolicy = PacePolicy()
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one model."""
+
+    limit: Limit
+    breaker: BreakerState = field(default_factory=Closed)
+
+
+class Permit(Struct, eq=False):
+    """Leave to make one attempt, to be handed back with its outcome.
+
+    Attributes:
+        candidate: who may be asked.
+        probe: it finds out whether a model whose breaker was open is well again.
+        started: when it was given.
+        streamed: the attempt is a stream.
+        admission: the breaker's leave.
+        lonely: hardly any other attempt on this model was under way.
+        first_s: seconds until its first content; negative before that, and for what is no stream.
+        returned: it has been handed back.
+    """
+
+    candidate: Candidate
+    probe: bool
+    started: float
+    streamed: bool
+    admission: breaker.Admission
+    lonely: bool
+    first_s: float = -1.0
+    returned: bool = False
+
+
+class Guard:
+    """The guard of one router.
+
+    Attributes:
+        pace: how long models usually take.
+    """
+
+    def __init__(
+        self,
+        policy: GuardPolicy,
+        listener: BreakerListener,
+        local_backup: str,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            policy: what to go by; see the property.
+            listener: told when a breaker opens, goes half-open or closes.
+            local_backup: the backup that has nobody behind it, and therefore no breaker: refusing it would turn answers
+                into last-resort messages and protect nobody.
+            draw: gives numbers in [0, 1).
+        """
+        self._listener = listener
+        self._local_backup = Candidate(Tier.BACKUP, local_backup)
+        self._draw = draw
+        self._models: dict[str, _Known] = {}
+        self.pace = Pace(policy.pace)
+        self._retries, self._hedges = Budget(policy.retry_share), Budget(policy.hedge_share)
+        self._policy = policy
+        self._open: dict[Permit, None] = {}
+
+    @property
+    def policy(self) -> GuardPolicy:
+        """What it goes by. A new one is taken over in place; what is known stays."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: GuardPolicy) -> None:
+        self._policy = policy
+        self._retries.share, self._hedges.share = policy.retry_share, policy.hedge_share
+        self.pace.policy = policy.pace
+        for name, known in self._models.items():
+            known.limit.policy = policy.admission
+            known.limit.patience_s = self._patience_s(name)
+
+    def begin(self, now: float) -> None:
+        """A request has come: the budgets grow by their shares."""
+        self._retries.deposit(now)
+        self._hedges.deposit(now)
+
+    def allowance(self, now: float, *, hedge: bool = True) -> Allowance:
+        """What the budgets leave for extras; of hedges, `hedge` may be false by the request's own story."""
+        return Allowance(retry=self._retries.available(now), hedge=hedge and self._hedges.available(now))
+
+    def admit(self, candidate: Candidate, why: Why, now: float, *, direct: bool, streamed: bool) -> Permit | Refused:
+        """Ask for leave to make an attempt on `candidate`.
+
+        Args:
+            candidate: who is to be asked.
+            why: retries and hedges are paid for from their budgets.
+            now: the time.
+            direct: the request was meant for this candidate from the start; of the backup, others get the larger share.
+            streamed: the attempt is a stream.
+        """
+        known = self._models.get(candidate.model) or self._new(candidate.model)
+        state, admission = self._ask_breaker(candidate, known, now)
+        if isinstance(admission, Refused):
+            return admission
+        share = 1 - self._policy.admission.reserved_share if direct and candidate == self._local_backup else 1.0
+        if not known.limit.admit(share):
+            # The breaker has not been told: a probe's place is not taken by an attempt that is not made.
+            return Refused(
+                f"at its limit of {known.limit.value} at a time", retry_after_s=self._retry_after_s(candidate)
+            )
+        self._models[candidate.model] = known
+        self._move(candidate.model, known, state, "probing")
+        if why is Why.RETRY:
+            self._retries.withdraw(now)
+        elif why is Why.HEDGE:
+            self._hedges.withdraw(now)
+        permit = Permit(candidate, admission.probe, now, streamed, admission, known.limit.lonely)
+        self._open[permit] = None
+        return permit
+
+    def began(self, permit: Permit, now: float) -> None:
+        """The first content of a stream is there: the latency that hedges, reserve and limit go by."""
+        permit.first_s = now - permit.started
+        self._learn(permit, permit.first_s, now)
+
+    def record(self, permit: Permit, outcome: Outcome, now: float) -> None:
+        """Hand `permit` back with what came of the attempt.
+
+        Raises:
+            ValueError: it has been handed back before.
+        """
+        if permit.returned:
+            raise ValueError(f"the permit for {permit.candidate.model} has been handed back before")
+        permit.returned = True
+        del self._open[permit]
+        model = permit.candidate.model
+        known = self._models[model]
+        if permit.first_s < 0 and isinstance(outcome, (Answered, TimedOut)):
+            self._learn(permit, now - permit.started if isinstance(outcome, Answered) else math.inf, now)
+        known.limit.release()
+        if permit.candidate != self._local_backup:
+            policy, admission = self._policy.breaker, permit.admission
+            after = breaker.record(known.breaker, policy, admission, outcome, now, self._draw())
+            self._move(model, known, after, outcome.reason)
+        if known.limit.untouched and known.breaker == Closed():  # anybody may ask for any name
+            del self._models[model]
+
+    def demand(self, now: float) -> int:
+        """Attempts that are under way at the local backup, or are overdue elsewhere and about to come to it.
+
+        Overdue is what has no first content after the time of `Pace.overdue_s`.
+        """
+        usual: dict[tuple[str, bool], float] = {}
+        demand = 0
+        for permit in self._open:
+            if permit.candidate == self._local_backup:
+                demand += 1
+            elif permit.first_s < 0:
+                key = (permit.candidate.model, permit.streamed)
+                if key not in usual:
+                    usual[key] = self.pace.overdue_s(permit.candidate.model, streamed=permit.streamed)
+                demand += now - permit.started > usual[key]
+        return demand
+
+    def state(self, model: str) -> BreakerState:
+        """The breaker of `model`."""
+        known = self._models.get(model)
+        return known.breaker if known else Closed()
+
+    def describe(self, model: str) -> dict[str, Any]:
+        """For `/status`."""
+        known = self._models.get(model)
+        state = self.state(model)
+        facts: dict[str, Any] = {
+            "breaker": type(state).__name__.lower(),
+            "failure_rate": round(state.window.failure_rate, 3) if isinstance(state, Closed) else 1.0,
+            "in_flight": known.limit.in_flight if known else 0,
+            "limit": known.limit.value if known else self._policy.admission.initial_limit,
+        }
+        return {**facts, **self.pace.describe(model)}
+
+    def _new(self, model: str) -> _Known:
+        return _Known(Limit(self._policy.admission, self._patience_s(model)))
+
+    def _patience_s(self, model: str) -> float:
+        admission = self._policy.admission
+        return admission.backup_patience_s if model == self._local_backup.model else admission.patience_s
+
+    def _ask_breaker(
+        self, candidate: Candidate, known: _Known, now: float
+    ) -> tuple[BreakerState, breaker.Admission | Refused]:
+        if candidate == self._local_backup:
+            return known.breaker, breaker.Admission(known.breaker.epoch, probe=False)
+        return breaker.admit(known.breaker, self._policy.breaker, now)
+
+    def _learn(self, permit: Permit, seconds: float, now: float) -> None:
+        """An answer, or the first content of a stream, took `seconds`; infinite for none in time."""
+        limit = self._models[permit.candidate.model].limit
+        if seconds < math.inf:
+            self.pace.add(permit.candidate.model, seconds, streamed=permit.streamed)
+        # Lonely is what was so from its beginning to its end.
+        limit.learn(seconds, permit.started, now, lonely=permit.lonely and limit.lonely)
+
+    def _retry_after_s(self, candidate: Candidate) -> float:
+        return max(_NO_LESS_S, self.pace.median_s(candidate.model))
+
+    def _move(self, model: str, known: _Known, after: BreakerState, reason: str) -> None:
+        before, known.breaker = known.breaker, after
+        if type(after) is not type(before):
+            self._listener(model, before, after, reason)

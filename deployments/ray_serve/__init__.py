@@ -1,0 +1,1 @@
+"""Everything that knows Ray: handles, the controller, deployment options, autoscaling."""

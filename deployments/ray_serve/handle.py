@@ -1,0 +1,286 @@
+"""Calls through Ray Serve's deployment handles, every way they can go wrong as an outcome.
+
+    BackPressureError                          Refused     its queue is full
+    DeploymentUnavailableError                 Refused     it keeps failing to start
+    RayActorError (died, unavailable), gRPC    Failed      transient: another replica may do it
+    the call cancelled, though not by us       Failed      transient
+    anything else                              Failed      and logged: it is not expected
+
+Our own cancellation is passed on with `response.cancel()`: an awaited response that is merely dropped leaves
+the replica working. Ray is imported here, in `telemetry` and in the top layer, nowhere else.
+"""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+from ray import serve
+from ray.exceptions import ActorDiedError, RayActorError
+from ray.serve._private.api import _get_global_client
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus, ReplicaState
+
+from deployments.observability import log as telemetry
+from deployments.policy.outcome import (
+    Answered,
+    Blank,
+    Cancelled,
+    Failed,
+    Finished,
+    Outcome,
+    Refused,
+    Rejected,
+    StreamItem,
+    TimedOut,
+)
+from deployments.replica.loading import LoadFailedError
+from deployments.request import InferenceRequest
+
+MODEL_DEPLOYMENT = "Model"
+POOL_DEPLOYMENT = "Pool"
+BACKUP_DEPLOYMENT = "Backup"
+ROUTER_DEPLOYMENT = "Router"
+
+_OUTCOMES = (Answered, Blank, Failed, TimedOut, Refused, Rejected, Cancelled)
+_ENDS = (Finished, Blank, Failed, TimedOut, Refused, Rejected)
+
+
+class ServeCaller:
+    """Reaches the replicas of one deployment."""
+
+    def __init__(self, handle: DeploymentHandle, name: str, lost: dict[str, float] | None = None) -> None:
+        # Until when the actors of replicas are taken for dead that calls have not found there any more. Serve's
+        # controller notices seconds later, and would let calls wait for a replica till then.
+        self._lost: dict[str, float] = {} if lost is None else lost
+        self._name = name
+        self._handle = handle
+        # `handle.method` builds a new handle at each access: keep it. Requests and outcomes are importable classes,
+        # so the plain pickler will do; cloudpickle, the default, has to look for what is not.
+        plain = handle.options(request_serialization="pickle", response_serialization="pickle")
+        self._infer = plain.infer
+        self._describe = plain.describe
+        self._stream = plain.options(stream=True).stream
+
+    def member(self, name: str) -> "ServeCaller":
+        """Reaches the model `name` of the pool that this reaches."""
+        return ServeCaller(self._handle.options(multiplexed_model_id=name), name, self._lost)
+
+    def lost(self, actors: Collection[str]) -> int:
+        """How many of the replicas that are these actors calls have lost."""
+        if not self._lost:
+            return 0
+        now = asyncio.get_running_loop().time()
+        return sum(self._lost.get(actor, now) > now for actor in actors)
+
+    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
+        """Have one replica answer `request`; see the module's table for what can come back."""
+        response = self._infer.remote(request, budget_s)
+        try:
+            outcome = await response
+        except asyncio.CancelledError:
+            if not _is_ours():
+                return _CANCELLED_BELOW
+            self._cancel(response)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
+            return self._fault(error)
+        if not isinstance(outcome, _OUTCOMES):
+            return Failed(f"its replica returned a {type(outcome).__name__}")
+        return outcome
+
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
+        """Have one replica answer `request` piece by piece; a stream that just stops has been cut."""
+        response = self._stream.remote(request, budget_s)
+        try:
+            async for item in response:
+                if not isinstance(item, (str, *_ENDS)):
+                    yield Failed(f"its replica gave a {type(item).__name__}")
+                    return
+                yield item
+                if not isinstance(item, str):
+                    return
+            yield Failed("its stream was cut", transient=True)
+        except asyncio.CancelledError:
+            if _is_ours():
+                raise
+            yield _CANCELLED_BELOW
+        except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
+            yield self._fault(error)
+        finally:
+            self._cancel(response)  # of a stream that has come to its end there is nothing left to cancel
+
+    async def describe(self) -> dict[str, Any]:
+        """Ask one replica about itself; whatever Serve raises is raised."""
+        described: dict[str, Any] = await self._describe.remote()
+        return described
+
+    async def expect(self, router: str, requests: float) -> None:
+        """Tell all replicas what is about to come to them: see `scaling`. Whoever cannot be told does without."""
+        try:
+            await self._handle.broadcast("expect", router, requests).results_async(timeout_s=_TELL_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001 - replicas come and go, and the next report follows at once
+            telemetry.expectation_unheard(self._name, f"{type(error).__name__}: {error}")
+
+    def _fault(self, error: Exception) -> Refused | Failed:
+        match error:
+            case BackPressureError():
+                return Refused("its queue is full")
+            case DeploymentUnavailableError():
+                return Refused("it keeps failing to start")
+            case RayActorError() | grpc.RpcError():
+                self._lose(error)
+                return Failed(f"its replica died ({type(error).__name__})", transient=True)
+            case _:
+                telemetry.internal_error("call", self._name, error)
+                return Failed(f"{type(error).__name__}: {error}")
+
+    def _lose(self, error: Exception) -> None:
+        actor = getattr(error, "actor_id", None)
+        if actor:  # Ray calls one unavailable before it knows whether that is for ever
+            seconds = math.inf if isinstance(error, ActorDiedError) else _UNAVAILABLE_S
+            self._lost[actor] = asyncio.get_running_loop().time() + seconds
+
+    def _cancel(self, response: Any) -> None:
+        try:
+            response.cancel()
+        except (BackPressureError, DeploymentUnavailableError):
+            # A cancelled response may raise what it had been refused with: then nothing is running.
+            return
+
+
+_TELL_TIMEOUT_S = 2.0
+
+_UNAVAILABLE_S = 5.0
+"""By then Serve's controller has found out by a health check, and the router has asked the controller."""
+
+_CANCELLED_BELOW = Failed("the replica cancelled the call", transient=True)
+
+
+def _is_ours() -> bool:
+    """Whether a cancellation that has been raised was meant for the running task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What Serve says of one deployment.
+
+    Attributes:
+        name: the application's.
+        status: such as `RUNNING`, `DEPLOYING`, `DEPLOY_FAILED`.
+        message: Serve's own explanation; empty where all is well.
+        running: replicas that take requests.
+        starting: replicas that do not yet.
+        deployed_at: changes with every deployment.
+        actors: those of the running replicas.
+        built: it has a deployment that can be called; one that failed to build has none.
+        pool: it serves several models.
+    """
+
+    name: str
+    status: str
+    message: str
+    running: int
+    starting: int
+    deployed_at: float
+    actors: frozenset[str] = frozenset()
+    built: bool = True
+    pool: bool = False
+
+    def serving_as(self, earlier: "Application") -> "Application":
+        """This one's status, and the replicas of an `earlier` look."""
+        return replace(
+            self,
+            running=earlier.running,
+            starting=earlier.starting,
+            actors=earlier.actors,
+            built=earlier.built,
+            pool=earlier.pool,
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Scaled to zero: it is well, and has and starts no replica."""
+        return self.status == "RUNNING" and not self.running and not self.starting
+
+
+class ServeCluster:
+    """The running Serve instance: which models there are, and how each is reached."""
+
+    def __init__(self, own_application: str) -> None:
+        self._own = own_application
+
+    async def applications(self) -> dict[str, Application]:
+        """Every model's application by its name, with the router's own under the name of its own.
+
+        Raises whatever Serve raises when it cannot be asked.
+        """
+        details = await asyncio.to_thread(_details)
+        found = {}
+        for name, told in details["applications"].items():
+            kinds = (BACKUP_DEPLOYMENT,) if name == self._own else (MODEL_DEPLOYMENT, POOL_DEPLOYMENT)
+            kind = next((kind for kind in kinds if kind in told["deployments"]), "")
+            # An application that failed to build has no deployments: it was meant to be a model.
+            if kind or not told["deployments"]:
+                found[name] = _application(name, told, kind)
+        return found
+
+    def caller(self, application: Application) -> ServeCaller:
+        """How the model or the pool of `application` is reached."""
+        deployment = POOL_DEPLOYMENT if application.pool else MODEL_DEPLOYMENT
+        return ServeCaller(serve.get_deployment_handle(deployment, app_name=application.name), application.name)
+
+    @property
+    def own_application(self) -> str:
+        """The name of the router's own application."""
+        return self._own
+
+
+def _details() -> dict[str, Any]:
+    """What `serve.status()` is made of, as the controller gives it: `ray.serve.schema.ServeInstanceDetails` as JSON.
+
+    The function itself takes a router 8 ms of computing for each application, as it validates their whole
+    configurations; this takes less than 1 ms. It is not public: the version of Ray is pinned, and
+    tests/service hold it to what is read here.
+
+    Raises:
+        RayServeException: there is no controller.
+    """
+    details: dict[str, Any] = _get_global_client().get_serve_details()
+    return details
+
+
+def _application(name: str, told: Mapping[str, Any], kind: str) -> Application:
+    deployment: Mapping[str, Any] | None = told["deployments"].get(kind)
+    told_replicas = deployment["replicas"] if deployment else ()
+    replicas = Counter(ReplicaState(replica["state"]) for replica in told_replicas)
+    # Of a deployment that failed the application's own message only says that it did.
+    message = (deployment and deployment["message"]) or told["message"]
+    return Application(
+        name=name,
+        status=ApplicationStatus(told["status"]).value,
+        message=_told(message),
+        running=replicas[ReplicaState.RUNNING],
+        starting=replicas[ReplicaState.STARTING],
+        deployed_at=told["last_deployed_time_s"],
+        actors=frozenset(
+            replica["actor_id"] for replica in told_replicas if replica["state"] == ReplicaState.RUNNING.value
+        ),
+        built=deployment is not None,
+        pool=kind == POOL_DEPLOYMENT,
+    )
+
+
+def _told(message: str) -> str:
+    """Serve reports whole tracebacks; their last line names the error."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1].removeprefix(_LOAD_FAILED) if lines else ""
+
+
+_LOAD_FAILED = f"{LoadFailedError.__module__}.{LoadFailedError.__qualname__}: "

@@ -1,0 +1,1 @@
+"""What runs beside a model in its replica: loading, health, pools, the backup."""

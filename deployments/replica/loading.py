@@ -1,0 +1,110 @@
+"""Loading beside serving: a replica that is there at once, and is healthy only with its model.
+
+    Loading ──► Ready
+       └──────► LoadFailedError, raised by the health check
+
+Serve counts a replica as running only after its first health check, which waits for the load to end. So a new replica
+takes no requests from its ready siblings while it loads, and one whose load fails never takes any: Serve ends it, tries
+`app.START_ATTEMPTS` times, and leaves the replicas of the version before it where they are.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, Protocol, TypeVar
+
+from deployments.observability import log as telemetry
+from deployments.policy.outcome import Refused
+
+
+class Described(Protocol):
+    """What a loaded model can say of itself."""
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for `/status`, such as the device."""
+        ...
+
+
+D = TypeVar("D", bound=Described)
+
+
+class LoadFailedError(Exception):
+    """A model could not be loaded. Its text is one line: Serve passes on the last line of what a replica raises."""
+
+
+class BackgroundLoad(Generic[D]):
+    """Loads one model in a thread of its own, once."""
+
+    def __init__(self, name: str, load: Callable[[], D], timeout_s: float) -> None:
+        """Start to load.
+
+        Args:
+            name: what log lines call it.
+            load: blocks until the model is there; whatever it raises is a failed load.
+            timeout_s: a load that takes longer counts as failed, though its thread cannot be stopped.
+        """
+        self._name = name
+        self._timeout_s = timeout_s
+        self._future: Future[D] = Future()
+        self._settling = threading.Lock()  # a load that ends as its time runs out ends once
+        threading.Thread(target=self._run, args=(load,), name=f"load-{name}", daemon=True).start()
+
+    @property
+    def model(self) -> D | Refused:
+        """The model, or the reason why a request cannot be taken."""
+        if not self._future.done():
+            return Refused("not ready: still loading")
+        if error := self._future.exception():
+            return Refused(f"it could not be loaded: {_reason(error)}")
+        return self._future.result()
+
+    async def ended(self) -> D:
+        """Wait for the model.
+
+        Raises:
+            LoadFailedError: it could not be loaded.
+        """
+        waiting = asyncio.wrap_future(self._future)
+        # The error is told by `model` and `describe`; asyncio would report it once more, as one nobody looked at.
+        waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        await asyncio.wait([waiting], timeout=self._timeout_s)
+        if not self._future.done() and self._fail(TimeoutError(f"no model after {self._timeout_s:g} s")):
+            await asyncio.wait([waiting])
+        if error := self._future.exception():
+            raise LoadFailedError(_reason(error)) from error
+        return self._future.result()
+
+    def describe(self) -> dict[str, Any]:
+        """`state`, `reason`, and what the model says of itself."""
+        if not self._future.done():
+            return {"state": "loading", "reason": "still loading"}
+        if error := self._future.exception():
+            return {"state": "failed", "reason": _reason(error)}
+        return {"state": "ready", "reason": "", **self._future.result().describe()}
+
+    def _run(self, load: Callable[[], D]) -> None:
+        telemetry.model_loading(self._name)
+        started = time.monotonic()
+        try:
+            model = load()
+        except BaseException as error:  # noqa: BLE001 - a model's own code may raise anything, SystemExit too
+            self._fail(error)
+            return
+        with self._settling:
+            if not self._future.done():
+                telemetry.model_ready(self._name, time.monotonic() - started, **model.describe())
+                self._future.set_result(model)
+
+    def _fail(self, error: BaseException) -> bool:
+        with self._settling:
+            if self._future.done():
+                return False
+            telemetry.model_failed(self._name, _reason(error), error)
+            self._future.set_exception(error)
+        return True
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

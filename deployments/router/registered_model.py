@@ -1,0 +1,173 @@
+"""One model, or the backup, as the router knows it: what Serve says of it, what a replica says, how it is reached.
+
+ready      a replica takes requests
+loading    none does yet
+idle       scaled to zero: the first request is refused, and wakes it
+failed     its version could not be started, or its replica says that it cannot load it
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem
+from deployments.ray_serve.handle import Application, ServeCaller
+from deployments.request import InferenceRequest
+
+_DESCRIBE_TIMEOUT_S = 1.0
+_WAKE_TIMEOUT_S = 600.0
+
+T = TypeVar("T", bound=StreamItem | Outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The caller of a model that does not exist, or whose application could not be built."""
+
+    why: str
+
+    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - Caller
+        """Refuse."""
+        return Refused(self.why)
+
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:  # noqa: ARG002
+        """Refuse."""
+        yield Refused(self.why)
+
+    def lost(self, actors: Collection[str]) -> int:  # noqa: ARG002 - as of what can be reached
+        """It has none to lose."""
+        return 0
+
+    def member(self, name: str) -> "Unreachable":  # noqa: ARG002 - as of a pool
+        """Nothing of it can be reached."""
+        return self
+
+    async def describe(self) -> dict[str, Any]:
+        """It has failed."""
+        return {"state": "failed", "reason": self.why}
+
+
+@dataclass(slots=True)
+class Entry:
+    """One model, or the backup.
+
+    Attributes:
+        application: what Serve says of it.
+        caller: how it is reached.
+        described: what a replica last said of itself; empty while none has.
+        settled: the replica that said so is of the version that is to run.
+        last: nobody is behind it, so that a call does better to wait for a new replica than to be refused, for as long
+            as Serve has not seen that the old one is lost.
+        waking: keeps a call waiting for a model that is idle, which has Serve start a replica.
+    """
+
+    application: Application
+    caller: ServeCaller | Unreachable
+    described: dict[str, Any] = field(default_factory=dict)
+    settled: bool = False
+    last: bool = False
+    waking: "asyncio.Task[None] | None" = None
+
+    @property
+    def state(self) -> str:
+        """See the module's table."""
+        if self.running:
+            return str(self.described.get("state", "loading"))
+        if self.application.idle:
+            return "idle"
+        return "failed" if self.application.status == "DEPLOY_FAILED" else "loading"
+
+    @property
+    def running(self) -> int:
+        """Replicas that take requests: those that Serve counts, without those that calls have lost."""
+        return self.application.running - (0 if self.last else self.caller.lost(self.application.actors))
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready."""
+        if self.application.running and not self.running:
+            return "its replica has been lost"
+        return str(self.described.get("reason", "")) or self.application.message
+
+    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
+        """Make one attempt, unless no replica could take it: Serve would let it wait for one."""
+        if not self.running:
+            return self._unready()
+        return self._honest(await self.caller.call(request, budget_s))
+
+    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
+        """The same for a streamed attempt."""
+        if not self.running:
+            yield self._unready()
+            return
+        async with aclosing(self.caller.stream(request, budget_s)) as items:
+            async for item in items:
+                yield item if isinstance(item, str) else self._honest(item)
+
+    def renewed(self, application: Application) -> "Entry":
+        """The same with what Serve says now; what its replicas have said holds for the version that said it."""
+        same = self.application.deployed_at in {application.deployed_at, 0.0}
+        described = self.described if same and application.running else {}
+        settled = self.settled and bool(described)
+        return dataclasses.replace(self, application=application, described=described, settled=settled)
+
+    async def ask(self) -> None:
+        """Ask a replica how it is, until it has said that it is ready, and is of the version that is to run."""
+        if not self.running or (self.state == "ready" and self.settled):
+            return
+        settled = self.application.status == "RUNNING"
+        # In a task of its own: a replica that goes down cancels the call, which must not cancel its caller.
+        asking = asyncio.ensure_future(self.caller.describe())
+        await asyncio.wait({asking}, timeout=_DESCRIBE_TIMEOUT_S)
+        if asking.done() and not asking.cancelled() and asking.exception() is None:
+            self.described, self.settled = asking.result(), settled
+            return
+        asking.cancel()
+        self.described = {"state": "loading", "reason": "its replica does not say how it is"}
+
+    def to_json(self) -> dict[str, Any]:
+        """For `/status`."""
+        shown = {
+            "state": self.state,
+            "reason": "" if self.state == "ready" else self.reason,
+            "replicas": {"running": self.running, "starting": self.application.starting},
+            **{key: value for key, value in self.described.items() if key not in {"state", "reason", "models"}},
+        }
+        if self.application.running and self.application.status == "DEPLOY_FAILED":
+            shown["update_failed"] = self.application.message
+        return shown
+
+    def _unready(self) -> Refused:
+        match self.state:
+            case "failed":
+                return Refused(f"it failed to start: {self.reason}")
+            case "idle":
+                self._wake()
+                return Refused("not ready: no replica runs, one is being woken")
+            case _:
+                return Refused(f"not ready: {self.reason or 'no replica has started yet'}")
+
+    def _wake(self) -> None:
+        """Have Serve start a replica: it does so for a call that waits, and forgets one that is given up."""
+        if self.waking is None or self.waking.done():
+            self.waking = asyncio.ensure_future(self._wait_for_a_replica())
+
+    async def _wait_for_a_replica(self) -> None:
+        waiting = asyncio.ensure_future(self.caller.describe())
+        await asyncio.wait({waiting}, timeout=_WAKE_TIMEOUT_S)
+        if not waiting.done():
+            waiting.cancel()
+        elif not waiting.cancelled():
+            waiting.exception()  # whatever it was: the next refresh tells how the model is
+
+    def _honest(self, outcome: T) -> T:
+        """A replica's death is transient where there is another one: a single one takes seconds to be replaced."""
+        alone = self.application.running == 1 or not self.running
+        if isinstance(outcome, Failed) and outcome.transient and alone:
+            return replace(outcome, transient=False)
+        return outcome

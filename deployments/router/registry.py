@@ -1,0 +1,142 @@
+"""Which models there are, as the router knows it: found by asking Serve, kept while Serve cannot be asked."""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from deployments.observability import log as telemetry
+from deployments.policy.outcome import UNKNOWN_MODEL
+from deployments.ray_serve.handle import Application, ServeCaller
+from deployments.router.registered_model import Entry, Unreachable
+
+_STATUS_TIMEOUT_S = 10.0
+
+
+class Cluster(Protocol):
+    """What the directory needs of Serve; `calls.ServeCluster` is the real one."""
+
+    @property
+    def own_application(self) -> str:
+        """The router's own application."""
+        ...
+
+    async def applications(self) -> dict[str, Application]:
+        """Every model's and pool's application, and the router's own."""
+        ...
+
+    def caller(self, application: Application) -> ServeCaller:
+        """How the model or the pool of an application is reached."""
+        ...
+
+
+class Directory:
+    """All models and the backup. Refreshed by `watch`; readers see the last state that Serve gave."""
+
+    def __init__(self, cluster: Cluster, backup: ServeCaller) -> None:
+        self._cluster = cluster
+        self._applications: dict[str, Entry] = {}
+        self._members: dict[str, Entry] = {}
+        # Taken for running until Serve has been asked: a router that cannot ask must still try it.
+        self.backup = Entry(Application(cluster.own_application, "", "", 1, 0, 0.0), backup, last=True)
+        self._trouble = ""
+        self._refreshed = -math.inf
+
+    @property
+    def models(self) -> Mapping[str, Entry]:
+        """All models by their names: those with an application of their own, and those of pools."""
+        own = {name: entry for name, entry in self._applications.items() if not entry.application.pool}
+        return {**self._members, **own}
+
+    def find(self, model: str) -> Entry | Unreachable:
+        """How `model` is reached. Of two with one name, the one with an application of its own."""
+        own = self._applications.get(model)
+        if own is not None and not own.application.pool:
+            return own
+        return self._members.get(model) or Unreachable(UNKNOWN_MODEL)
+
+    async def watch(self, interval_s: Callable[[], float]) -> None:
+        """Refresh now and for ever; `interval_s` says after how many seconds each time, as it may be changed."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(interval_s())
+
+    async def refresh(self) -> None:
+        """Ask Serve once; when that fails, what was known before holds."""
+        try:
+            async with asyncio.timeout(_STATUS_TIMEOUT_S):
+                applications = await self._cluster.applications()
+            self._take_over(applications)
+        except Exception as error:  # noqa: BLE001 - the controller may be restarting: the next refresh asks again
+            self._report(f"{type(error).__name__}: {error}")
+            return
+        self._report("")
+        self._refreshed = asyncio.get_running_loop().time()
+        await asyncio.gather(*(entry.ask() for entry in (self.backup, *self._applications.values())))
+        self._take_over_members()
+
+    def age_s(self) -> float:
+        """Seconds since Serve last told; infinite before the first time."""
+        return asyncio.get_running_loop().time() - self._refreshed
+
+    def _take_over(self, applications: dict[str, Application]) -> None:
+        own = applications.pop(self._cluster.own_application, None)
+        if own is not None:
+            self.backup = self.backup.renewed(own)
+        for name in self._applications.keys() - applications.keys():
+            self._forget(name)
+        for name, application in applications.items():
+            known = self._applications.get(name)
+            if known is None:
+                telemetry.model_found(name)
+            self._applications[name] = self._entry(application, known)
+
+    def _entry(self, application: Application, known: Entry | None) -> Entry:
+        if known is not None and known.application.built:
+            # While Serve builds a new version, and after it could not, it does not tell of the replicas of the one
+            # before, which serve on.
+            return known.renewed(application if application.built else application.serving_as(known.application))
+        if application.built:
+            return Entry(application, self._cluster.caller(application))
+        return Entry(application, Unreachable(application.message))
+
+    def _take_over_members(self) -> None:
+        """The models of pools, as a replica of each pool last told; a pool that does not answer keeps its models."""
+        members: dict[str, Entry] = {}
+        for name, pool in self._applications.items():
+            if not pool.application.pool:
+                continue
+            told: Mapping[str, Any] = pool.described.get("models", {})
+            members |= {model: self._member(name, model, facts) for model, facts in told.items()}
+            if not told:
+                members |= {
+                    model: entry.renewed(pool.application)
+                    for model, entry in self._members.items()
+                    if entry.application.name == name
+                }
+            # How its models are changes without a deployment: it is to be asked again.
+            pool.settled = False
+        _tell_found(members.keys() - self._members.keys())
+        self._members = members
+
+    def _member(self, pool: str, model: str, facts: dict[str, Any]) -> Entry:
+        entry = self._applications[pool]
+        known = self._members.get(model)
+        theirs = known is not None and known.application.name == pool
+        caller = known.caller if known and theirs else entry.caller.member(model)
+        return Entry(entry.application, caller, {**facts, "pool": pool}, settled=True)
+
+    def _forget(self, name: str) -> None:
+        del self._applications[name]
+        telemetry.model_gone(name)
+
+    def _report(self, trouble: str) -> None:
+        """One line when Serve cannot be asked, not one for each time it is tried."""
+        if trouble and trouble != self._trouble:
+            telemetry.discovery_failed(trouble)
+        self._trouble = trouble
+
+
+def _tell_found(models: Iterable[str]) -> None:
+    for model in sorted(models):
+        telemetry.model_found(model)

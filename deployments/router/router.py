@@ -1,0 +1,272 @@
+"""The router: reads a request, runs its chain, tells what happened. A plain class, bound to Serve in `app`.
+
+HTTP ──► http ───────────────────┐
+handle ──► infer, infer_stream ──┴─► answer, stream ──► Routes ──► driver, streaming ──► replicas and upstreams
+│
+└─ whatever breaks in here, and whatever is too much: the last-resort message
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, aclosing
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from deployments.execution.clock import LoopClock
+from deployments.execution.race import Judge, run_chain
+from deployments.execution.streams import Told, open_stream
+from deployments.execution.structured_output import canned, fit
+from deployments.http.asgi import build_asgi
+from deployments.http.problems import problem_body
+from deployments.observability import log as telemetry
+from deployments.observability import metrics
+from deployments.policy.answer import Answer, Tier
+from deployments.policy.chain import LAST_RESORT, FallbackChain
+from deployments.policy.health import Guard
+from deployments.policy.outcome import Answered
+from deployments.policy.problem import InvalidRequestError
+from deployments.policy.stream_events import AnswerStream, Done, Text
+from deployments.ray_serve.autoscaling import report
+from deployments.ray_serve.handle import ServeCaller
+from deployments.request import InferenceRequest, Shape
+from deployments.request.body import Limits
+from deployments.request.native import from_python
+from deployments.router.accounting import EnteredStream, Entry, Ledger
+from deployments.router.registry import Cluster, Directory
+from deployments.router.routing import Routes
+from deployments.settings import PolicySettings
+from deployments.upstream import UpstreamPool
+
+
+class Router:
+    """One router process. Its breakers, limits and counts are its own; nothing is shared between routers."""
+
+    def __init__(self, cluster: Cluster, backup: ServeCaller, backup_name: str, policy: PolicySettings) -> None:
+        """Route with `policy` until `reconfigure` says otherwise.
+
+        Args:
+            cluster: the running Serve instance.
+            backup: how the backup is reached.
+            backup_name: what answers call it.
+            policy: the base that the `user_config` is laid over.
+        """
+        self._base = policy
+        self._policy = policy.with_overrides({}, os.environ)
+        self._name = uuid4().hex
+        self._backup, self._backup_name = backup, backup_name
+        self._directory = Directory(cluster, backup)
+        self._upstreams = UpstreamPool(self._policy.remotes)
+        self._guard = Guard(self._policy.to_guard(), telemetry.breaker_changed, backup_name)
+        self._routes = Routes(self._directory, self._upstreams, self._guard, backup_name)
+        self.clock = LoopClock()
+        self._ledger = Ledger(self.clock)
+        self._take_over(self._policy)
+        self.asgi = build_asgi(self)
+
+    def reconfigure(self, user_config: Mapping[str, Any] | None) -> None:
+        """Take over a changed `user_config` in place; Serve calls this, at the start as well.
+
+        Raises:
+            SettingsError: it is not valid; the policy in force stays.
+        """
+        self._take_over(self._base.with_overrides(user_config or {}, os.environ))
+
+    async def infer(self, data: Any, model: Any = "") -> dict[str, Any]:
+        """Answer through a deployment handle: the body that HTTP would give, for content of any kind.
+
+        Args:
+            data: a mapping as the native API's JSON body.
+            model: the model asked for, a text; the same as `data["model"]`.
+        """
+        started = self.clock()
+        request_id = uuid4().hex
+        if self.overloaded():
+            return self.turn_away().to_json(request_id)
+        try:
+            request = from_python(data, self.limits, model=model)
+            return (await self.answer(request, request_id, started)).to_json(request_id)
+        except InvalidRequestError as error:
+            return problem_body(error.problem, request_id)
+
+    async def infer_stream(self, data: Any, model: Any = "") -> AsyncIterator[dict[str, Any]]:
+        """Answer through a deployment handle (`options(stream=True)`), piece by piece.
+
+        Gives `{"text", "model", "served_by"}` for each piece, and at the end the body that `infer` would give.
+        """
+        started = self.clock()
+        request_id = uuid4().hex
+        if self.overloaded():
+            yield self.turn_away().to_json(request_id)
+            return
+        try:
+            request = replace(from_python(data, self.limits, model=model), stream=True)
+            stream = await self.stream(request, request_id, started)
+        except InvalidRequestError as error:
+            yield problem_body(error.problem, request_id)
+            return
+        async with aclosing(stream):
+            async for item in stream:
+                match item:
+                    case Text(text, writer, tier):
+                        yield {"text": text, "model": writer, "served_by": tier.value}
+                    case Done(answer):
+                        yield answer.to_json(request_id)
+
+    async def models(self) -> dict[str, Any]:
+        """`GET /v1/models` for deployment handles."""
+        return self.describe_models()
+
+    async def status(self) -> dict[str, Any]:
+        """`GET /status` for deployment handles."""
+        return self.describe()
+
+    async def ready(self) -> dict[str, bool]:
+        """The tiers of `GET /readyz` for deployment handles."""
+        return self.readiness()
+
+    async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
+        """Answer a well-formed request; only the caller's own cancellation is raised.
+
+        Args:
+            request: what is asked.
+            request_id: for the log.
+            started: when it arrived, on the event loop's clock.
+
+        Raises:
+            InvalidRequestError: the model asked for calls the request invalid, and that is not to be rescued.
+        """
+        entry = self._entry(request, request_id, started)
+        entry.enter()
+        try:
+            chain = self._begin(request, started)
+            judge = _judge_of(request.shape)
+            answer = await run_chain(chain, request, self._routes.caller_of, self._guard, judge, self.clock.loop)
+        except InvalidRequestError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
+            telemetry.internal_error("router", entry.asked, error)
+            answer = self._apology(request.shape)
+        finally:
+            entry.leave()
+        entry.answered(answer)
+        return answer
+
+    async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
+        """Begin to answer; gives the stream once its first content is there. See `answer`."""
+        entry = self._entry(request, request_id, started)
+        entry.enter()
+        stream: AnswerStream
+        try:
+            chain, rules = self._begin(request, started), self._policy.to_stream_rules()
+            judge = _judge_of(request.shape)
+            stream = await open_stream(chain, request, self._routes.caller_of, self._guard, rules, judge)
+        except (InvalidRequestError, asyncio.CancelledError):
+            entry.leave()
+            raise
+        except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
+            telemetry.internal_error("router", entry.asked, error)
+            stream = Told(self._apology(request.shape))
+        return EnteredStream(stream, entry)
+
+    def overloaded(self) -> bool:
+        """Whether a request that comes now is turned away unread."""
+        return self._ledger.in_flight + self._ledger.arriving >= self._policy.admission.max_in_flight
+
+    def turn_away(self) -> Answer:
+        """The answer to a request that is turned away."""
+        self._ledger.turned_away()
+        return replace(self._apology(Shape()), retry_after_s=_RETRY_AFTER_S)
+
+    def arrival(self) -> AbstractContextManager[None]:
+        """To be held while a request is read."""
+        return self._ledger
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds requests are held to."""
+        return self._limits
+
+    @property
+    def last_resort_status(self) -> int:
+        """The HTTP status of a last-resort answer."""
+        return self._policy.last_resort.status
+
+    def describe_models(self) -> dict[str, Any]:
+        """All models and the backup, in the form of OpenAI's list."""
+        states = self._model_states() | {self._backup_name: self._directory.backup.state}
+        data = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "neverblank", "state": state}
+            for name, state in sorted(states.items())
+        ]
+        return {"object": "list", "data": data}
+
+    def readiness(self) -> dict[str, bool]:
+        """Primary: some model is ready; a remote one is, if its variables are set. The last resort needs nothing."""
+        return {
+            Tier.PRIMARY.value: "ready" in self._model_states().values(),
+            Tier.BACKUP.value: self._directory.backup.state == "ready",
+            Tier.LAST_RESORT.value: True,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What this router knows and has done."""
+        models = {name: entry.to_json() for name, entry in self._directory.models.items()} | self._upstreams.describe()
+        return {
+            "router": os.getpid(),
+            "default_model": self._policy.default_model,
+            "discovery_age_s": round(min(self._directory.age_s(), 1e9), 2),
+            "models": {name: {**facts, **self._guard.describe(name)} for name, facts in sorted(models.items())},
+            "backup": {**self._directory.backup.to_json(), **self._guard.describe(self._backup_name)},
+            **self._ledger.describe(),
+        }
+
+    async def run(self) -> None:
+        """Find models and tell the backup what is about to come, for as long as the router lives."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._directory.watch(lambda: self._policy.discovery_seconds))
+                tasks.create_task(metrics.flush_forever())
+                tasks.create_task(report(self._demand, partial(self._backup.expect, self._name)))
+        finally:
+            await self._upstreams.aclose()
+
+    def _demand(self) -> float:
+        return self._guard.demand(self.clock())
+
+    def _model_states(self) -> dict[str, str]:
+        remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
+        return {name: entry.state for name, entry in self._directory.models.items()} | remotes
+
+    def _take_over(self, policy: PolicySettings) -> None:
+        self._policy = policy
+        self._guard.policy = policy.to_guard()
+        self._upstreams.update(policy.remotes)
+        self._limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
+        telemetry.policy_changed(policy.model_dump(exclude_unset=True))
+
+    def _begin(self, request: InferenceRequest, started: float) -> FallbackChain:
+        self._guard.begin(self.clock())
+        return self._routes.chain(request, self._policy, started)
+
+    def _entry(self, request: InferenceRequest, request_id: str, started: float) -> Entry:
+        content = request.text if self._policy.log_content else ""
+        return Entry(self._ledger, request_id, self._routes.asked(request, self._policy), started, content)
+
+    def _apology(self, shape: Shape) -> Answer:
+        message = canned(self._policy.last_resort.message, shape).text
+        return Answer(message, LAST_RESORT, Tier.LAST_RESORT, degraded=True, attempts=(), finish_reason=LAST_RESORT)
+
+
+def _judge_of(shape: Shape) -> Judge | None:
+    """What holds an answer to the shape its caller wants; `None` where any will do."""
+    if not shape.is_json and not shape.demands_tool_call:
+        return None
+    return lambda outcome: fit(outcome, shape) if isinstance(outcome, Answered) else outcome
+
+
+_RETRY_AFTER_S = 1.0
+"""What a request is told that was turned away; the first ones that may come again find most others gone by then."""

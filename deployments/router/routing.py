@@ -1,0 +1,95 @@
+"""Who is asked for a request, in which order, and how each of them is reached.
+
+    the model asked for ─► its `fallbacks` ─► the remote backup, if there is one ─► the local backup
+    └──────────── primary tier ───────────┘  └───────────────── backup tier ──────────────────────┘
+
+A model is a Serve application of its own, which the directory finds, or a remote one, which the policy declares.
+"""
+
+import random
+
+from deployments.execution.race import Caller
+from deployments.execution.structured_output import canned
+from deployments.policy.answer import Candidate, Tier
+from deployments.policy.chain import FallbackChain
+from deployments.policy.deadline import Deadline
+from deployments.policy.health import Guard
+from deployments.request import InferenceRequest
+from deployments.router.registry import Directory
+from deployments.settings import PolicySettings
+from deployments.upstream import UpstreamPool
+
+
+class Routes:
+    """The routes of one router."""
+
+    def __init__(self, directory: Directory, upstreams: UpstreamPool, guard: Guard, backup_name: str) -> None:
+        """Route to what `directory` and `upstreams` know; `backup_name` is the local backup's."""
+        self._directory = directory
+        self._upstreams = upstreams
+        self._guard = guard
+        self._backup_name = backup_name
+        # What follows from the policy and from few things of a request, worked out once.
+        self._policy = PolicySettings()
+        self._retry = self._policy.to_retry()
+        self._orders: dict[tuple[str, frozenset[Tier], bool], tuple[Candidate, ...]] = {}
+
+    def asked(self, request: InferenceRequest, policy: PolicySettings) -> str:
+        """The model that `request` is meant for."""
+        return request.model or policy.default_model or self._backup_name
+
+    def chain(self, request: InferenceRequest, policy: PolicySettings, started: float) -> FallbackChain:
+        """The chain of `request`, which arrived at `started`."""
+        candidates, retry = self.candidates(request, policy), self._retry
+        backup = next((c.model for c in candidates if c.tier is Tier.BACKUP), self._backup_name)
+        first = candidates[0].model if candidates else self._backup_name
+        pace, streamed = self._guard.pace, request.stream
+        reserves = policy.to_reserves(pace.reserve_s(backup, streamed=streamed))
+        hedges = request.hedge and len(candidates) > 1
+        return FallbackChain(
+            candidates,
+            Deadline.after(started, request.timeout_s, reserves),
+            canned(policy.last_resort.message, request.shape).text,
+            retry,
+            hedge_after_s=pace.hedge_after_s(first, backup, streamed=streamed) if hedges else float("inf"),
+            first_content_s=policy.streams.first_content_seconds if streamed else float("inf"),
+            rescue_rejected=policy.rescue.invalid,
+            rescue_withheld=policy.rescue.content_filter,
+            jitter=random.random(),  # noqa: S311 - spreads retries, keeps no secret
+        )
+
+    def candidates(self, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
+        """Who may be asked for `request`, best first; empty where its own wishes leave nobody."""
+        if policy is not self._policy:
+            self._policy, self._retry, self._orders = policy, policy.to_retry(), {}
+        asked = self.asked(request, policy)
+        key = (asked, request.tiers, request.fallback)
+        if key not in self._orders:
+            if len(self._orders) >= _MOST_ORDERS:  # callers may ask for any name
+                self._orders.clear()
+            self._orders[key] = self._order(asked, request, policy)
+        return self._orders[key]
+
+    def _order(self, asked: str, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
+        backups = list(dict.fromkeys(name for name in (policy.backup_model, self._backup_name) if name))
+        if asked in backups:  # asked for by its own name: it and those behind it
+            primaries, backups = [], backups[backups.index(asked) :]
+        else:
+            primaries = list(dict.fromkeys((asked, *policy.fallbacks_of(asked))))
+        order = [Candidate(Tier.PRIMARY, name) for name in primaries if name not in backups]
+        order += [Candidate(Tier.BACKUP, name) for name in backups]
+        allowed = [candidate for candidate in order if candidate.tier in request.tiers]
+        if not request.fallback:
+            allowed = [candidate for candidate in allowed if candidate.model == asked]
+        return tuple(allowed)
+
+    def caller_of(self, candidate: Candidate) -> Caller:
+        """How `candidate` is reached. A remote model goes before a Serve application of the same name."""
+        if (remote := self._upstreams.find(candidate.model)) is not None:
+            return remote
+        if candidate.tier is Tier.BACKUP:
+            return self._directory.backup
+        return self._directory.find(candidate.model)
+
+
+_MOST_ORDERS = 1024

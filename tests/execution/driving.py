@@ -1,0 +1,45 @@
+"""Runs the driver over scripted callers: what its tests share."""
+
+import asyncio
+
+from deployments.execution.race import run_chain
+from deployments.policy.answer import Answer, Candidate, Tier
+from deployments.policy.breaker import BreakerPolicy
+from deployments.policy.chain import FallbackChain
+from deployments.policy.deadline import Deadline, Reserves
+from deployments.policy.health import Guard, GuardPolicy
+from tests.fakes import ScriptedCaller, a_request
+
+A, B = Candidate(Tier.PRIMARY, "a"), Candidate(Tier.PRIMARY, "b")
+BACKUP = Candidate(Tier.BACKUP, "backup")
+# The model has until 20 s, then the backup is started, and at 29 s the last resort speaks.
+RESERVES = Reserves(backup_s=9.0, backup_share=0.5, last_resort_s=1.0, last_resort_share=0.2)
+CUT_OVER, ANSWER_BY = 20.0, 29.0
+
+REQUEST = a_request("What is due, and when?")
+
+
+def new_guard(failures: int = 5, probes: int = 1) -> Guard:
+    """A guard whose breakers stay open for 10 s exactly: the draw is the one that adds and takes nothing."""
+    breaker = BreakerPolicy(failures, open_s=10.0, probes=probes)
+    return Guard(GuardPolicy(breaker), lambda *_: None, BACKUP.model, lambda: 0.5)
+
+
+async def run(callers: dict[Candidate, ScriptedCaller], guard: Guard | None = None) -> Answer:
+    """Ask `callers` in this order, with 30 seconds from now."""
+    chain = FallbackChain(tuple(callers), Deadline.after(clock(), 30.0, RESERVES), "Sorry, nobody can answer.")
+    return await run_chain(chain, REQUEST, callers.__getitem__, guard or new_guard())
+
+
+def clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def trace(answer: Answer) -> list[tuple[str, str]]:
+    """Model and outcome of each attempt."""
+    return [(attempt.candidate.model, attempt.outcome.name) for attempt in answer.attempts]
+
+
+async def let_losers_go() -> None:
+    """One turn of the loop: what was cancelled hears of it."""
+    await asyncio.sleep(0)

@@ -1,0 +1,68 @@
+"""Opens streams over scripted streamers: what their tests share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deployments.execution.race import Judge
+from deployments.execution.streams import open_stream
+from deployments.policy.answer import Answer, Candidate
+from deployments.policy.chain import FallbackChain
+from deployments.policy.continuation import StreamRules
+from deployments.policy.deadline import Deadline
+from deployments.policy.health import Guard
+from deployments.policy.stream_events import Done, Head, Text
+from tests.execution.driving import REQUEST, RESERVES, clock, new_guard
+from tests.streamers import ScriptedStreamer
+
+RULES = StreamRules(stall_s=5.0, continue_s=10.0, max_s=300.0, max_characters=1000)
+FIRST_CONTENT_S = 8.0
+LAST_RESORT = "Sorry, nobody can answer."
+
+
+@dataclass(slots=True)
+class Read:
+    """A stream as its reader got it."""
+
+    head: Head
+    texts: list[Text]
+    answers: list[Answer]
+    opened: float
+
+    @property
+    def text(self) -> str:
+        return "".join(item.text for item in self.texts)
+
+    @property
+    def answer(self) -> Answer:
+        assert len(self.answers) == 1, "a stream has one end"
+        return self.answers[0]
+
+    @property
+    def trace(self) -> list[tuple[str, str, str, int]]:
+        """Model, outcome, why, and from which character, of each attempt."""
+        return [(a.candidate.model, a.outcome.name, a.why.value, a.from_character) for a in self.answer.attempts]
+
+
+async def read(
+    callers: Mapping[Candidate, ScriptedStreamer],
+    guard: Guard | None = None,
+    rules: StreamRules = RULES,
+    judge: Judge | None = None,
+) -> Read:
+    """Ask `callers` in this order, with 30 seconds from now, and read to the end."""
+    chain = FallbackChain(
+        tuple(callers),
+        Deadline.after(clock(), 30.0, RESERVES),
+        LAST_RESORT,
+        first_content_s=FIRST_CONTENT_S,
+    )
+    stream = await open_stream(chain, REQUEST, callers.__getitem__, guard or new_guard(), rules, judge)
+    got = Read(stream.head, [], [], clock())
+    async for item in stream:
+        if isinstance(item, Done):
+            got.answers.append(item.answer)
+        else:
+            assert not got.answers, "nothing comes behind the end"
+            got.texts.append(item)
+    await stream.aclose()
+    return got

@@ -1,0 +1,35 @@
+"""A guard to be asked, and who asks it."""
+
+from deployments.policy.answer import Candidate, Tier, Why
+from deployments.policy.breaker import BreakerState
+from deployments.policy.concurrency_limit import AdmissionPolicy
+from deployments.policy.health import Guard, GuardPolicy, Permit
+from deployments.policy.outcome import Outcome, Refused
+
+A = Candidate(Tier.PRIMARY, "a")
+BACKUP = Candidate(Tier.BACKUP, "backup")
+REMOTE_BACKUP = Candidate(Tier.BACKUP, "hosted")
+SMALL = AdmissionPolicy(min_limit=1, max_limit=64, initial_limit=4, reserved_share=0.5)
+
+
+class Told(list[tuple[str, str, str, str]]):
+    """A listener that writes down what it hears."""
+
+    def __call__(self, model: str, before: BreakerState, after: BreakerState, reason: str) -> None:
+        self.append((model, type(before).__name__, type(after).__name__, reason))
+
+
+def a_guard(policy: GuardPolicy | None = None, told: Told | None = None) -> Guard:
+    return Guard(policy or GuardPolicy(), told if told is not None else Told(), BACKUP.model, lambda: 0.5)
+
+
+def admit(
+    guard: Guard, candidate: Candidate = A, now: float = 0.0, *, why: Why = Why.NEXT, direct: bool = False
+) -> Permit | Refused:
+    return guard.admit(candidate, why, now, direct=direct, streamed=False)
+
+
+def attempt(guard: Guard, outcome: Outcome, started: float, ended: float, candidate: Candidate = A) -> None:
+    permit = admit(guard, candidate, started)
+    assert isinstance(permit, Permit)
+    guard.record(permit, outcome, ended)

@@ -1,0 +1,163 @@
+"""Calls through handles: whatever Ray raises is an outcome, and what is given up is cancelled down to the replica."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from ray.core.generated.common_pb2 import ActorDiedErrorContext
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, StreamItem
+from deployments.ray_serve.handle import ServeCaller
+from tests.fakes import a_request
+
+
+class Response:
+    """What a handle's `remote` gives: awaited, or iterated."""
+
+    def __init__(self, script: list[Any]) -> None:
+        self._script = script
+        self.cancelled = False
+
+    def __await__(self) -> Any:
+        return self._one(self._script[0]).__await__()
+
+    async def _one(self, item: Any) -> Any:
+        if isinstance(item, BaseException):
+            raise item
+        if item is WAITS:
+            await asyncio.Event().wait()
+        return item
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for item in self._script:
+            yield await self._one(item)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Handle:
+    """A deployment handle whose calls do what the script says."""
+
+    def __init__(self, *script: Any) -> None:
+        self.response = Response(list(script))
+
+    def broadcast(self, *_: Any) -> "Handle":
+        return self
+
+    async def results_async(self, timeout_s: float) -> list[Any]:
+        assert timeout_s > 0
+        return [await self.response]
+
+    def options(self, **_: Any) -> "Handle":
+        return self
+
+    def __getattr__(self, _: str) -> "Handle":
+        return self
+
+    def remote(self, *_: Any) -> Response:
+        return self.response
+
+
+WAITS = object()
+ACTOR = b"\x01" * 16
+ERRORS = [
+    (BackPressureError(num_queued_requests=1, max_queued_requests=1), Refused, False),
+    (DeploymentUnavailableError("a"), Refused, False),
+    (RayActorError(), Failed, True),
+    (RuntimeError("boom"), Failed, False),
+    (asyncio.CancelledError(), Failed, True),
+]
+
+
+async def call(*script: Any) -> Outcome:
+    return await ServeCaller(Handle(*script), "m").call(a_request(), 1.0)  # type: ignore[arg-type]
+
+
+async def stream(*script: Any) -> list[StreamItem]:
+    async with aclosing(ServeCaller(Handle(*script), "m").stream(a_request(), 1.0)) as items:  # type: ignore[arg-type]
+        return [item async for item in items]
+
+
+@pytest.mark.parametrize(("error", "kind", "transient"), ERRORS, ids=lambda value: type(value).__name__)
+async def test_what_serve_raises_is_an_outcome(error: BaseException, kind: type[Outcome], *, transient: bool) -> None:
+    outcome = await call(error)
+
+    assert isinstance(outcome, kind)
+    assert getattr(outcome, "transient", False) is transient
+
+
+@pytest.mark.parametrize(("error", "kind", "transient"), ERRORS, ids=lambda value: type(value).__name__)
+async def test_what_serve_raises_in_a_stream_is_its_end(
+    error: BaseException, kind: type[Outcome], *, transient: bool
+) -> None:
+    text, end = await stream("a", error)
+
+    assert text == "a"
+    assert isinstance(end, kind)
+    assert getattr(end, "transient", False) is transient
+
+
+@pytest.mark.parametrize(
+    ("error", "lost_later"),
+    [(ActorDiedError(ActorDiedErrorContext(actor_id=ACTOR)), 1), (ActorUnavailableError("no network", ACTOR), 0)],
+    ids=["died", "unavailable"],
+)
+@pytest.mark.looptime
+async def test_a_replica_that_died_is_lost_for_good_and_one_that_is_unavailable_for_seconds(
+    error: Exception, lost_later: int
+) -> None:
+    caller = ServeCaller(Handle(error), "m")  # type: ignore[arg-type]
+    actors = [ACTOR.hex(), "another one"]
+    before = caller.lost(actors)
+    await caller.call(a_request(), 1.0)
+    after, of_a_member = caller.lost(actors), caller.member("one of its models").lost(actors)
+    await asyncio.sleep(60)
+
+    assert (before, after, of_a_member) == (0, 1, 1)
+    assert caller.lost(actors) == lost_later
+
+
+async def test_what_the_replica_gives_is_passed_on() -> None:
+    assert await call(Answered("x")) == Answered("x")
+    assert await stream("a", "", Finished()) == ["a", "", Finished()]
+
+
+async def test_what_no_replica_of_ours_would_give_is_a_failure() -> None:
+    assert isinstance(await call({"result": "x"}), Failed)
+    assert isinstance((await stream("a", 5))[-1], Failed)
+
+
+async def test_a_stream_without_an_end_was_cut() -> None:
+    assert await stream("a") == ["a", Failed("its stream was cut", transient=True)]
+
+
+async def test_a_call_that_is_given_up_is_cancelled_at_the_replica() -> None:
+    handle = Handle(WAITS)
+    calling = asyncio.ensure_future(ServeCaller(handle, "m").call(a_request(), 1.0))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+
+    calling.cancel()
+    await asyncio.wait([calling])
+
+    assert calling.cancelled()
+    assert handle.response.cancelled
+
+
+async def test_a_stream_that_is_closed_is_cancelled_at_the_replica() -> None:
+    handle = Handle("a", WAITS)
+    items = ServeCaller(handle, "m").stream(a_request(), 1.0)  # type: ignore[arg-type]
+    await anext(items)
+
+    await items.aclose()
+
+    assert handle.response.cancelled
+
+
+async def test_a_backup_that_cannot_be_told_what_comes_costs_the_router_nothing() -> None:
+    for script in (None, DeploymentUnavailableError("a"), TimeoutError()):
+        await ServeCaller(Handle(script), "m").expect("router", 3.0)  # type: ignore[arg-type]

@@ -1,0 +1,97 @@
+"""Where a model runs: the decisions, for machines that are not here."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.ray_serve.options import autoscaling, replica_options
+from deployments.settings import BackupSpec, Replicas, ServingSpec, SettingsError, load_backup, load_pool
+
+CPU = Machine(cuda=False, fast_bfloat16=False)
+AMX = Machine(cuda=False, fast_bfloat16=True)
+GPU = Machine(cuda=True, fast_bfloat16=False)
+
+
+def gpus(cluster: float, **spec: Any) -> float:
+    return float(replica_options(ServingSpec(**spec), cluster)["ray_actor_options"].get("num_gpus", 0))
+
+
+def test_a_model_takes_a_gpu_when_the_cluster_has_one() -> None:
+    assert gpus(1) == 1.0
+
+
+def test_a_model_takes_none_when_the_cluster_has_none() -> None:
+    assert gpus(0) == 0
+
+
+def test_a_model_can_take_a_part_of_a_gpu() -> None:
+    assert gpus(1, num_gpus=0.25) == 0.25
+
+
+def test_a_model_bound_to_the_cpu_takes_no_gpu() -> None:
+    assert gpus(8, device="cpu") == 0
+
+
+def test_a_model_that_demands_a_gpu_asks_for_it_before_the_cluster_has_one() -> None:
+    assert gpus(0, device="cuda") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "machine", "device"),
+    [("auto", CPU, "cpu"), ("auto", GPU, "cuda"), ("cpu", GPU, "cpu"), ("cuda", GPU, "cuda")],
+)
+def test_the_replica_runs_on_the_device_it_has(wanted: str, machine: Machine, device: str) -> None:
+    assert choose_device(wanted, machine) == device
+
+
+def test_a_demanded_gpu_that_is_missing_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="sees no GPU"):
+        choose_device("cuda", CPU)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "machine", "dtype"),
+    [
+        ("auto", "cuda", GPU, "bfloat16"),
+        ("auto", "cpu", AMX, "bfloat16"),
+        ("auto", "cpu", CPU, "float32"),
+        ("float16", "cpu", CPU, "float16"),
+    ],
+)
+def test_the_precision_is_one_the_hardware_is_fast_at(wanted: str, device: str, machine: Machine, dtype: str) -> None:
+    assert choose_dtype(wanted, device, machine) == dtype
+
+
+def test_nothing_a_replica_streams_is_queued_without_bounds() -> None:
+    environment = replica_options(ServingSpec(), 0)["ray_actor_options"]["runtime_env"]["env_vars"]
+
+    assert environment["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] == "0"
+
+
+def test_a_burst_that_the_replicas_have_room_for_is_not_refused() -> None:
+    spec = ServingSpec(max_ongoing_requests=64, max_queued_requests=10, replicas=Replicas(max=2))
+
+    assert replica_options(spec, 0)["max_queued_requests"] == 2 * 64 + 10
+
+
+def test_a_new_version_starts_beside_the_old_one_unless_a_node_cannot_hold_both() -> None:
+    assert replica_options(ServingSpec(), 0)["max_surge_percent"] == 100
+    assert replica_options(ServingSpec(replicas=Replicas(surge=False)), 0)["max_surge_percent"] == 0
+
+
+def test_a_model_may_scale_to_zero_and_the_backup_and_pools_may_not(tmp_path: Path) -> None:
+    assert autoscaling(ServingSpec(replicas=Replicas(min=0)))["min_replicas"] == 0
+    (tmp_path / "backup.yaml").write_text("sources: [{kind: path, path: x}]\nreplicas: {min: 0}\n")
+    (tmp_path / "pool.yaml").write_text("models: [a.yaml]\nreplicas: {min: 0}\n")
+    for load, file in ((load_backup, "backup.yaml"), (load_pool, "pool.yaml")):
+        with pytest.raises(SettingsError, match=r"replicas\.min: is 0"):
+            load(str(tmp_path / file))
+
+
+def test_the_backup_never_scales_to_zero() -> None:
+    spec: BackupSpec = load_backup("configs/backup.yaml")
+
+    assert autoscaling(spec)["min_replicas"] >= 1
+    assert autoscaling(spec)["max_replicas"] == spec.replicas.max

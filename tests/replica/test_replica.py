@@ -1,0 +1,141 @@
+"""A replica: it is there at once, says so while its model is not, and turns whatever happens into an outcome."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deployments.formats.python import PythonModel
+from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused
+from deployments.replica.loading import LoadFailedError
+from deployments.replica.replica import SingleReplica
+from tests.fakes import a_request
+
+
+class Sync:
+    def infer(self, inputs: dict[str, Any]) -> Any:
+        return inputs["text"]
+
+
+class Async:
+    async def infer(self, inputs: dict[str, Any]) -> Any:
+        return inputs["text"]
+
+
+class Handing:
+    """A plain function that hands back an awaitable, as a decorated one may."""
+
+    def infer(self, inputs: dict[str, Any]) -> Any:
+        return Async().infer(inputs)
+
+
+class Raising:
+    def infer(self, inputs: dict[str, Any]) -> Any:
+        raise ValueError("broken")
+
+
+class Mute:
+    def infer(self, inputs: dict[str, Any]) -> Any:
+        return None
+
+
+class NoModel:
+    """Has no infer."""
+
+
+def replica(load: Callable[[], Any], timeout_s: float = 30.0) -> SingleReplica:
+    return SingleReplica("m", load, timeout_s)
+
+
+async def ask(target: type, text: str = "Hello") -> Outcome:
+    served = replica(lambda: PythonModel("tests:T", target(), threads=1))
+    await served.check_health()
+    return await served.infer(a_request(text), 1.0)
+
+
+@pytest.mark.parametrize("target", [Sync, Async, Handing])
+async def test_a_class_answers_whether_it_is_sync_or_async(target: type) -> None:
+    assert await ask(target) == Answered("Hello")
+
+
+async def test_a_class_that_raises_is_a_failed_attempt_with_its_reason() -> None:
+    assert await ask(Raising) == Failed("ValueError: broken")
+
+
+async def test_a_class_that_returns_nothing_is_blank() -> None:
+    assert isinstance(await ask(Mute), Blank)
+
+
+async def test_a_class_without_infer_is_a_failed_load_that_says_so() -> None:
+    with pytest.raises(LoadFailedError, match=r"has no method infer\(inputs\)"):
+        await ask(NoModel)
+
+
+async def test_a_replica_refuses_while_it_loads_and_answers_afterwards() -> None:
+    loaded = threading.Event()
+
+    def load() -> Any:
+        loaded.wait()
+        return PythonModel("tests:T", Sync(), threads=1)
+
+    served = replica(load)
+    assert await served.infer(a_request("Hello"), 1.0) == Refused("not ready: still loading")
+    assert (await served.describe())["state"] == "loading"
+
+    loaded.set()
+    await served.check_health()
+
+    assert await served.infer(a_request("Hello"), 1.0) == Answered("Hello")
+    assert (await served.describe())["state"] == "ready"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no weights\n  anywhere"), SystemExit("no weights\nanywhere")])
+async def test_a_load_that_fails_fails_the_health_check_in_one_line_that_says_why(error: BaseException) -> None:
+    def load() -> Any:
+        raise error
+
+    served = replica(load)
+    with pytest.raises(LoadFailedError, match=f"^{type(error).__name__}: no weights anywhere$"):
+        await served.check_health()
+
+    outcome = await served.infer(a_request("Hello"), 1.0)
+    assert isinstance(outcome, Refused)
+    assert "no weights" in outcome.reason
+    assert (await served.describe())["state"] == "failed"
+
+
+@pytest.mark.looptime(idle_timeout=5)
+async def test_a_load_that_takes_too_long_has_failed() -> None:
+    never = threading.Event()
+    served = replica(never.wait, timeout_s=5.0)
+
+    with pytest.raises(LoadFailedError, match="no model after 5 s"):
+        await served.check_health()
+    never.set()
+
+    assert "TimeoutError: no model after 5 s" in (await served.describe())["reason"]
+
+
+async def test_an_async_class_hears_that_its_caller_has_gone() -> None:
+    started, cancelled = threading.Event(), threading.Event()
+
+    class Waiting:
+        async def infer(self, inputs: dict[str, Any]) -> Any:
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+    served = replica(lambda: PythonModel("tests:T", Waiting(), threads=1))
+    await served.check_health()
+    asking = asyncio.create_task(served.infer(a_request("Hello"), 1.0))
+    await asyncio.to_thread(started.wait, 10)
+    asking.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert await asyncio.to_thread(cancelled.wait, 10)

@@ -1,0 +1,47 @@
+"""What a router says of its remote models before anybody has asked for them."""
+
+from typing import Any
+
+import pytest
+
+from deployments.ray_serve.handle import Application
+from deployments.router.router import Router
+from deployments.settings import PolicySettings
+from tests.fakes import answers, scripted
+
+
+class NoModels:
+    """A cluster without models of its own."""
+
+    own_application = "neverblank"
+
+    async def applications(self) -> dict[str, Application]:
+        return {}
+
+    def caller(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+def router(**remote: Any) -> Router:
+    spec = {"base_url": "https://api.example.com/v1", "model": "x", **remote}
+    policy = PolicySettings().with_overrides({"remotes": {"hosted": spec}}, {})
+    backup: Any = scripted(answers())
+    return Router(NoModels(), backup, "backup", policy)
+
+
+def state(of: Router) -> str:
+    return next(str(facts["state"]) for facts in of.describe_models()["data"] if facts["id"] == "hosted")
+
+
+def test_a_remote_model_that_is_declared_is_ready() -> None:
+    ready = router()
+
+    assert (state(ready), ready.readiness()["primary"]) == ("ready", True)
+
+
+async def test_a_remote_model_whose_key_is_missing_is_not_called_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEST_KEY", raising=False)
+    lacking = router(api_key_env="TEST_KEY")
+
+    assert (state(lacking), lacking.readiness()["primary"]) == ("failed", False)
+    assert "TEST_KEY" in lacking.describe()["models"]["hosted"]["reason"]
