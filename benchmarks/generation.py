@@ -21,7 +21,7 @@ from benchmarks.report import Chart, Report, median, ratio
 from benchmarks.stage import config, serving
 from deployments.formats.engines import load_engine
 from deployments.generation import Generation, Prompt, Sampling, TextGenerator
-from deployments.settings import load_backup, resolve
+from deployments.settings import read_backup_spec, resolve
 from tests.service.service import ROOT
 
 STREAMS = (1, 8, 32)
@@ -112,7 +112,7 @@ async def _measured(folder: Path) -> list[dict[str, Any]]:
     told = yaml.safe_load((ROOT / "configs" / "backup.yaml").read_text())
     one = folder / "backup.yaml"
     one.write_text(yaml.safe_dump(told | {"replicas": {"min": 1, "max": 1}}))
-    spec, cache = load_backup(str(one)), Path(resolve("cache"))
+    spec, cache = read_backup_spec(str(one)), Path(resolve("cache"))
     engines = {
         name: load_engine(spec.model_copy(update={"engine": name}), cache, name).generator
         for name in ("openvino", "transformers")

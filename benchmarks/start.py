@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.report import Chart, Report, in_turn, median
 from benchmarks.stage import config, serving
 from deployments.observability.log import SourceEvents
-from deployments.settings import load_backup, resolve
+from deployments.settings import read_backup_spec, resolve
 from deployments.sources.acquire import acquire
 from deployments.sources.gguf import OtherForm, find_gguf
 from tests.service.service import ROOT, Service, eventually
@@ -32,9 +32,9 @@ import asyncio
 from pathlib import Path
 from deployments.formats.engines import load_engine
 from deployments.generation import Prompt, Sampling
-from deployments.settings import load_backup, resolve
+from deployments.settings import read_backup_spec, resolve
 imported = time.time()
-spec = load_backup("configs/backup.yaml").model_copy(update={"engine": target})
+spec = read_backup_spec("configs/backup.yaml").model_copy(update={"engine": target})
 loaded = load_engine(spec, Path(resolve("cache")), "backup")
 async def first():
     async for _ in loaded.generator.stream(Prompt("Hello"), Sampling(8, 0.0, 60.0)):
@@ -49,7 +49,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 """
 _OUR_IMPORTS = """
 from pathlib import Path
-from deployments.settings import load_backup, resolve
+from deployments.settings import read_backup_spec, resolve
 from deployments.sources.acquire import acquire
 from deployments.observability.log import SourceEvents
 """
@@ -57,7 +57,7 @@ _ONLY_IMPORTS = f"""{_OUR_IMPORTS}{_IMPORTS}
 told(imported=time.time(), first_token=time.time())
 """
 _SNAPSHOT = f"""{_OUR_IMPORTS}
-spec = load_backup("configs/backup.yaml")
+spec = read_backup_spec("configs/backup.yaml")
 loaded = acquire(spec, Path(resolve("cache")), "bfloat16", events=SourceEvents())
 loaded.model.generate(**loaded.tokenizer("Hello", return_tensors="pt"), max_new_tokens=1)
 told(imported=started, first_token=time.time())
@@ -75,7 +75,7 @@ told(imported=imported, first_token=time.time())
 
 def run() -> Report:
     """SmolLM2, whatever it comes from; each start in a process of its own."""
-    spec, cache = load_backup("configs/backup.yaml"), Path(resolve("cache"))
+    spec, cache = read_backup_spec("configs/backup.yaml"), Path(resolve("cache"))
     found = find_gguf(spec, cache, events=SourceEvents())
     if isinstance(found, OtherForm):
         raise RuntimeError(f"the backup has no GGUF file here: {found.reason}")  # noqa: TRY004 - not its type: what is there

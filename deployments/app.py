@@ -34,10 +34,10 @@ from deployments.settings import (
     SettingsError,
     digest,
     load,
-    load_backup,
-    load_model,
-    load_pool,
     parse,
+    read_backup_spec,
+    read_model_spec,
+    read_pool_spec,
 )
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments
 from deployments.settings.files import cache_folder
@@ -84,7 +84,7 @@ def build(args: Mapping[str, Any]) -> Application:
     """
     arguments = parse(AppArguments, args, "serve_config: neverblank: args")
     policy: PolicySettings = load(PolicySettings, arguments.policy)
-    backup = load_backup(arguments.backup)
+    backup = read_backup_spec(arguments.backup)
     # Autoscaled on its own and never below one replica: the backup must be there before it is needed.
     options = backup_options(backup, digest(*arguments.files))
     bound = serve.deployment(BackupReplica, name=BACKUP_DEPLOYMENT, **options).bind(backup, cache_folder())
@@ -110,7 +110,7 @@ def build_model(args: Mapping[str, Any]) -> Application:
         SettingsError: the arguments or the spec are not valid.
     """
     arguments = parse(ModelArguments, args, "serve_config: model: args")
-    spec = load_model(arguments.spec)
+    spec = read_model_spec(arguments.spec)
     if spec.multiplexed:
         accepted = "false, or its file in a pool's (deployments.app:build_pool)"
         raise SettingsError(arguments.spec, "multiplexed", "is true in an application of its own", accepted)
@@ -125,7 +125,7 @@ def build_pool(args: Mapping[str, Any]) -> Application:
         SettingsError: the arguments, the pool's file or one of the specs are not valid.
     """
     arguments = parse(PoolArguments, args, "serve_config: pool: args")
-    pool, specs = load_pool(arguments.pool)
+    pool, specs = read_pool_spec(arguments.pool)
     options = model_options(pool, digest(*arguments.files), untrusted=any(spec.untrusted for spec in specs))
     return serve.deployment(PoolDeployment, name=POOL_DEPLOYMENT, **options).bind(
         specs, cache_folder(), pool.models_per_replica

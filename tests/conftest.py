@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from deployments.observability import log as telemetry
+from deployments.observability import log
 
 # Two slow cores are no reason for a property to fail, and a failure is the same one on every run.
 settings.register_profile("neverblank", deadline=None, derandomize=True, max_examples=200)
@@ -27,7 +27,7 @@ class _Events(logging.Handler):
 @pytest.fixture
 def events() -> Iterator[list[dict[str, Any]]]:
     """The events the service has logged so far, as the JSON objects they are."""
-    telemetry._log()  # sets the logger up once, before it has a handler of ours
+    log._log()  # sets the logger up once, before it has a handler of ours
     logger, handler = logging.getLogger("neverblank"), _Events()
     logger.addHandler(handler)
     yield handler.lines

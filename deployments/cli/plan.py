@@ -19,10 +19,10 @@ from deployments.settings import (
     SettingsError,
     TextModelSpec,
     load,
-    load_backup,
-    load_model,
-    load_pool,
     parse,
+    read_backup_spec,
+    read_model_spec,
+    read_pool_spec,
     resolve,
 )
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments, read_arguments
@@ -109,31 +109,31 @@ class _Examination:
                 yield self._backup(arguments.backup)
                 self._policy(file, arguments.policy, application)
             case ModelArguments() as arguments:
-                spec = load_model(arguments.spec)
+                spec = read_model_spec(arguments.spec)
                 if spec.id != application.get("name"):
                     wrong = f"is of model {spec.id!r}"
                     raise SettingsError(f"{file}: {application.get('name')}.args", "spec", wrong, repr(spec.id))
                 yield self._model(arguments.spec, spec, _count(spec))
             case PoolArguments() as arguments:
-                pool, members = load_pool(arguments.pool)
+                pool, members = read_pool_spec(arguments.pool)
                 for path, member in zip(pool.models, members, strict=True):
                     yield self._model(path, member, f"pool {application.get('name')}")
 
     def spec(self, file: str, data: Any) -> Iterator[Planned]:
         keys = data.keys() if isinstance(data, dict) else {}
         if "format" in keys:
-            spec = load_model(file)
+            spec = read_model_spec(file)
             yield self._model(file, spec, _count(spec))
         elif "sources" in keys:
             yield self._backup(file)
         elif "models_per_replica" in keys or isinstance(data.get("models"), list):
-            for path, member in zip(data["models"], load_pool(file)[1], strict=True):
+            for path, member in zip(data["models"], read_pool_spec(file)[1], strict=True):
                 yield self._model(path, member, "pool")
         else:
             load(PolicySettings, file)
 
     def _backup(self, file: str) -> Planned:
-        backup = load_backup(file)
+        backup = read_backup_spec(file)
         return self._text_model(file, f"{backup.name} (backup)", backup, _count(backup))
 
     def _policy(self, file: str, path: str, application: Mapping[str, Any]) -> None:

@@ -18,9 +18,9 @@ from deployments.settings import (
     HuggingFaceSpec,
     SettingsError,
     TextModelSpec,
-    load_backup,
-    load_model,
-    load_pool,
+    read_backup_spec,
+    read_model_spec,
+    read_pool_spec,
     resolve,
 )
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments, read_arguments
@@ -130,13 +130,13 @@ def _text_models(config: Path) -> Models:
 def _specs_of(application: dict[str, Any], file: str) -> Iterator[tuple[str, TextModelSpec]]:
     match read_arguments(application, file):
         case AppArguments(backup=backup):
-            yield "backup", load_backup(backup)
+            yield "backup", read_backup_spec(backup)
         case ModelArguments(spec=path):
-            spec = load_model(path)
+            spec = read_model_spec(path)
             if isinstance(spec, TextModelSpec):
                 yield spec.id, spec
         case PoolArguments(pool=path):
-            members = load_pool(path)[1]
+            members = read_pool_spec(path)[1]
             yield from ((member.id, member) for member in members if isinstance(member, TextModelSpec))
 
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.policy.answer import Answer, Tier
 from deployments.policy.chain import LAST_RESORT
 from deployments.request import extract_text
@@ -188,7 +188,7 @@ class InferenceEngine:
         ]
 
     def _apology(self, error: BaseException) -> dict[str, Any]:
-        telemetry.internal_error("engine", "", error)
+        log.internal_error("engine", "", error)
         answer = Answer(self._policy.last_resort.message, LAST_RESORT, Tier.LAST_RESORT, degraded=True, attempts=())
         return {**answer.to_json(uuid4().hex), "reason": f"{type(error).__name__}: {error}"}
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 from deployments.execution.race import Judge
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import (
     Answered,
@@ -22,7 +22,7 @@ from deployments.policy.outcome import (
     StreamEnd,
     StreamItem,
     TimedOut,
-    judge,
+    answered_or_blank,
 )
 
 _TICK_S = 1e-4
@@ -48,12 +48,12 @@ class Source:
         self._model = model
         self._watch = _Watch(stall_s)
 
-    async def begin(self, shape: Judge | None, *, may_be_empty: bool) -> Outcome:
+    async def begin(self, response_format: Judge | None, *, may_be_empty: bool) -> Outcome:
         """Read up to the first content.
 
         Args:
-            shape: what holds the whole text to the form its caller wants; with it the stream is read to its end, as
-                half a form is none. `None` where any text will do.
+            response_format: holds the whole text to the form its caller wants; with it the stream is read to its end,
+                as half a form is none. `None` where any text will do.
             may_be_empty: nothing more to say is an answer, too (the text it was to carry on was complete).
 
         Returns:
@@ -66,13 +66,13 @@ class Source:
                 self.end = item
             elif item:
                 pieces.append(item)
-                if shape is None and not is_blank(item):
+                if response_format is None and not is_blank(item):
                     self.text = "".join(pieces)
                     return Answered(self.text)
         self.text = "".join(pieces)
-        return self._judged(self.end, shape, may_be_empty=may_be_empty)
+        return self._judged(self.end, response_format, may_be_empty=may_be_empty)
 
-    def _judged(self, end: StreamEnd, shape: Judge | None, *, may_be_empty: bool) -> Outcome:
+    def _judged(self, end: StreamEnd, response_format: Judge | None, *, may_be_empty: bool) -> Outcome:
         """What a stream that has ended without being passed on comes to."""
         if not isinstance(end, Finished):
             return end
@@ -83,10 +83,12 @@ class Source:
         elif is_blank(self.text) and may_be_empty:
             return Answered("nothing more", end.usage, end.finish_reason)
         else:
-            answered = judge(self.text, end.usage, end.finish_reason, empty_reason="its stream had no content")
+            answered = answered_or_blank(
+                self.text, end.usage, end.finish_reason, empty_reason="its stream had no content"
+            )
             if isinstance(answered, Blank):
                 return answered
-        judged = answered if shape is None else shape(answered)
+        judged = answered if response_format is None else response_format(answered)
         if isinstance(judged, Answered) and isinstance(judged.result, str):
             self.text = judged.result
         return judged
@@ -109,7 +111,7 @@ class Source:
         except StopAsyncIteration:
             return CUT
         except Exception as error:  # noqa: BLE001 - a caller that breaks its promise is a failed attempt, and a bug
-            telemetry.internal_error("stream", self._model, error)
+            log.internal_error("stream", self._model, error)
             return Failed(f"internal error: {type(error).__name__}")
 
 

@@ -17,12 +17,12 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Why
 from deployments.policy.chain import Allowance, FallbackChain, Finish, Reject, Start, WaitUntil, next_step
-from deployments.policy.health import Guard, Permit
 from deployments.policy.outcome import Answered, Cancelled, Failed, Outcome, StreamItem, TimedOut
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.resilience import Permit, ResilienceState
 from deployments.request import InferenceRequest
 
 
@@ -59,7 +59,7 @@ async def run_chain(
     chain: FallbackChain,
     request: InferenceRequest,
     caller_of: Callable[[Candidate], Caller],
-    guard: Guard,
+    resilience: ResilienceState,
     judge: Judge | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
 ) -> Answer:
@@ -69,7 +69,7 @@ async def run_chain(
         chain: who is asked, its deadline on the running event loop's clock.
         request: what they are asked.
         caller_of: how each candidate is reached.
-        guard: asked before every attempt, and told how it ended.
+        resilience: asked before every attempt, and told how it ended.
         judge: holds every answer to the form its caller wants; `None` where any will do.
         loop: the running one, where it is known; see `LoopClock`.
 
@@ -82,7 +82,7 @@ async def run_chain(
         outcome = await caller_of(candidate).call(request, budget_s)
         return outcome if judge is None else judge(outcome)
 
-    return await Race(chain, guard, launch, streamed=False, loop=loop).run()
+    return await Race(chain, resilience, launch, streamed=False, loop=loop).run()
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class Race:
     def __init__(
         self,
         chain: FallbackChain,
-        guard: Guard,
+        resilience: ResilienceState,
         launch: Launch,
         *,
         streamed: bool,
@@ -113,7 +113,7 @@ class Race:
     ) -> None:
         """Get ready to run `chain`, whose attempts `launch` makes; of streams it waits for the first content only."""
         self.begun: dict[int, Permit] = {}
-        self._chain, self._guard, self._launch, self._streamed = chain, guard, launch, streamed
+        self._chain, self._resilience, self._launch, self._streamed = chain, resilience, launch, streamed
         self._loop = loop or asyncio.get_running_loop()
         self._clock = self._loop.time
         self._turn: asyncio.Future[None] | None = None
@@ -127,7 +127,7 @@ class Race:
             while True:
                 now = self._clock()
                 # Before the first attempt there is nothing to repeat or to hedge.
-                allowance = self._guard.allowance(now, hedge=self._hedges) if self._attempts else _NO_EXTRAS
+                allowance = self._resilience.allowance(now, hedge=self._hedges) if self._attempts else _NO_EXTRAS
                 match next_step(self._chain, self._attempts, now, allowance):
                     case Finish(answer):
                         self._land(answer.attempts, now)
@@ -144,9 +144,9 @@ class Race:
                         await self._wait(until - now)
         except asyncio.CancelledError:
             for flight in self._flights:  # a probe that was given up must not hold its place for ever
-                self._guard.record(flight.permit, _GIVEN_UP, self._clock())
+                self._resilience.record(flight.permit, _GIVEN_UP, self._clock())
             for permit in self.begun.values():
-                self._guard.record(permit, _GIVEN_UP, self._clock())
+                self._resilience.record(permit, _GIVEN_UP, self._clock())
             raise
         finally:
             for flight in self._flights:
@@ -154,7 +154,7 @@ class Race:
 
     def _start(self, candidate: Candidate, why: Why, now: float) -> None:
         direct = candidate == self._chain.candidates[0] and why is Why.NEXT
-        permit = self._guard.admit(candidate, why, now, direct=direct, streamed=self._streamed)
+        permit = self._resilience.admit(candidate, why, now, direct=direct, streamed=self._streamed)
         if isinstance(permit, Permit):
             task = self._loop.create_task(self._attempt(candidate, now, len(self._attempts)))
             self._flights.append(_Flight(len(self._attempts), permit, task))
@@ -188,10 +188,10 @@ class Race:
             running = self._attempts[flight.place]
             outcome = _outcome(flight.task, running.candidate)
             if self._streamed and isinstance(outcome, Answered):
-                self._guard.began(flight.permit, now)
+                self._resilience.began(flight.permit, now)
                 self.begun[flight.place] = flight.permit
             else:
-                self._guard.record(flight.permit, outcome, now)
+                self._resilience.record(flight.permit, outcome, now)
             self._attempts[flight.place] = Ended(running.candidate, running.started, now, outcome, running.why)
 
     def _wake(self) -> None:
@@ -202,9 +202,9 @@ class Race:
         """The race is over: hand back the permits of those who were cut off, but let probes come to their end."""
         for flight in [flight for flight in self._flights if flight.permit.probe]:
             self._flights.remove(flight)
-            _let_probe(flight, self._guard, self._chain.deadline.answer_by - now)
+            _let_probe(flight, self._resilience, self._chain.deadline.answer_by - now)
         for flight in self._flights:
-            self._guard.record(flight.permit, trace[flight.place].outcome, now)
+            self._resilience.record(flight.permit, trace[flight.place].outcome, now)
 
 
 def _outcome(task: asyncio.Task[Outcome], candidate: Candidate) -> Outcome:
@@ -214,7 +214,7 @@ def _outcome(task: asyncio.Task[Outcome], candidate: Candidate) -> Outcome:
     error = task.exception()
     if error is None:
         return task.result()
-    telemetry.internal_error("caller", candidate.model, error)
+    log.internal_error("caller", candidate.model, error)
     return Failed(f"internal error: {type(error).__name__}")
 
 
@@ -238,11 +238,11 @@ def _abandon(task: asyncio.Task[Any]) -> None:
 def _buried(task: asyncio.Task[Any]) -> None:
     _abandoned.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        telemetry.internal_error("cancelled caller", "", error)
+        log.internal_error("cancelled caller", "", error)
 
 
-def _let_probe(flight: _Flight, guard: Guard, seconds: float) -> None:
-    """Let a probe that has lost run on for `seconds`, and tell the guard how it ended."""
+def _let_probe(flight: _Flight, resilience: ResilienceState, seconds: float) -> None:
+    """Let a probe that has lost run on for `seconds`, and tell the resilience how it ended."""
     loop = asyncio.get_running_loop()
     timer = loop.call_later(max(0.0, seconds), flight.task.cancel)
     _abandoned.add(flight.task)
@@ -252,6 +252,6 @@ def _let_probe(flight: _Flight, guard: Guard, seconds: float) -> None:
         _abandoned.discard(task)
         late = TimedOut("the probe had no answer in time")
         outcome = late if task.cancelled() else _outcome(task, flight.permit.candidate)
-        guard.record(flight.permit, outcome, loop.time())
+        resilience.record(flight.permit, outcome, loop.time())
 
     flight.task.add_done_callback(ended)

@@ -1,11 +1,11 @@
 """A stream from its first content to its end, through as many models as it takes.
 
-relay ──► Finished, or a bound reached ──────────────────────────────────────► Done
+relay ──► Finished, or a bound reached ──────────────────────────────────────► StreamDone
   │ broke, cut, stalled
   ▼
 open again: those still left, a deadline of its own, the text so far as prefix
   │                                │ nobody
-  └──► relay …                     └────► last-resort text ──────────────────► Done
+  └──► relay …                     └────► last-resort text ──────────────────► StreamDone
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from deployments.execution.stream_opening import Opened, Opener
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.policy.answer import Answer, Candidate, Ended, Tier, Why
 from deployments.policy.blank import is_blank
 from deployments.policy.chain import LAST_RESORT, FallbackChain
 from deployments.policy.continuation import StreamRules, successors
 from deployments.policy.deadline import Deadline
-from deployments.policy.health import Guard
 from deployments.policy.outcome import Answered, Cancelled, Failed, Finished, Outcome, StreamEnd, Usage
-from deployments.policy.stream_events import Done, Head, Text
+from deployments.policy.resilience import ResilienceState
+from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
 
 _GIVEN_UP = Cancelled("given up by the caller")
 
@@ -62,7 +62,13 @@ class Relay:
     """An `AnswerStream`: the first model's text, and what others had to add."""
 
     def __init__(
-        self, opener: Opener, chain: FallbackChain, opened: Opened, guard: Guard, rules: StreamRules, started: float
+        self,
+        opener: Opener,
+        chain: FallbackChain,
+        opened: Opened,
+        resilience: ResilienceState,
+        rules: StreamRules,
+        started: float,
     ) -> None:
         """Relay what `opened` begins.
 
@@ -70,11 +76,17 @@ class Relay:
             opener: opens a stream once more, to continue this one.
             chain: the chain of the request.
             opened: who has begun.
-            guard: is told how each stream ended.
+            resilience: is told how each stream ended.
             rules: the bounds.
             started: when the request's stream was begun, on the loop's clock.
         """
-        self._opener, self._chain, self._opened, self._guard, self._rules = opener, chain, opened, guard, rules
+        self._opener, self._chain, self._opened, self._resilience, self._rules = (
+            opener,
+            chain,
+            opened,
+            resilience,
+            rules,
+        )
         self._ends = started + rules.max_s
         self._clock = asyncio.get_running_loop().time
         self._story = _Story(list(opened.trace))
@@ -82,16 +94,16 @@ class Relay:
         self._strangers = False
         first = opened.candidate
         others = tuple(ended for place, ended in enumerate(opened.trace) if place != opened.place)
-        self._head = Head(first.model, first.tier, first != chain.candidates[0], others)
+        self._head = StreamHead(first.model, first.tier, first != chain.candidates[0], others)
         self._items = self._run()
 
     @property
-    def head(self) -> Head:
+    def head(self) -> StreamHead:
         """What is known at the first content."""
         return self._head
 
-    def __aiter__(self) -> AsyncIterator[Text | Done]:
-        """Texts, then one `Done`."""
+    def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
+        """Texts, then one `StreamDone`."""
         return self._items
 
     async def aclose(self) -> None:
@@ -99,7 +111,7 @@ class Relay:
         await self._items.aclose()
         await self._leave(_GIVEN_UP)  # a generator that was never begun runs no `finally`
 
-    async def _run(self) -> AsyncGenerator[Text | Done, None]:
+    async def _run(self) -> AsyncGenerator[TextDelta | StreamDone, None]:
         try:
             while True:
                 opened = self._opened
@@ -108,16 +120,16 @@ class Relay:
                 end: StreamEnd | None = None
                 try:
                     async for item in self._segment(opened):
-                        if isinstance(item, Text):
+                        if isinstance(item, TextDelta):
                             self._story.add(item.text)
                             yield item
                         else:
                             end = item
                 except Exception as error:  # noqa: BLE001 - a bug of ours must not cut the answer
-                    telemetry.internal_error("relay", opened.candidate.model, error)
+                    log.internal_error("relay", opened.candidate.model, error)
                 if isinstance(end, Finished):
                     await self._settle(opened, begins, Answered(self._story.text or "tool calls"), end.usage)
-                    yield Done(self._answer(opened.candidate, end))
+                    yield StreamDone(self._answer(opened.candidate, end))
                     return
                 broken = end or _BUG
                 await self._settle(opened, begins, broken, None)
@@ -127,12 +139,12 @@ class Relay:
                 self._opened = continued
             text = ("\n\n" if self._story.length else "") + self._chain.last_resort
             self._story.add(text)
-            yield Text(text, LAST_RESORT, Tier.LAST_RESORT)
-            yield Done(self._answer(_NOBODY, Finished(LAST_RESORT)))
+            yield TextDelta(text, LAST_RESORT, Tier.LAST_RESORT)
+            yield StreamDone(self._answer(_NOBODY, Finished(LAST_RESORT)))
         finally:
             await self._leave(_GIVEN_UP)
 
-    async def _segment(self, opened: Opened) -> AsyncGenerator[Text | StreamEnd, None]:
+    async def _segment(self, opened: Opened) -> AsyncGenerator[TextDelta | StreamEnd, None]:
         """The texts of one model, and the end of its stream."""
         source, candidate = opened.source, opened.candidate
         room = self._rules.max_characters - self._story.length
@@ -140,7 +152,7 @@ class Relay:
         while True:
             if isinstance(item, str):
                 if item:
-                    yield Text(item[:room], candidate.model, candidate.tier)
+                    yield TextDelta(item[:room], candidate.model, candidate.tier)
                     room -= len(item)
                 if source.end is not None:
                     yield source.end
@@ -157,7 +169,7 @@ class Relay:
         """One model's part is over: close its stream, hand back its permit, write it into the trace."""
         await opened.source.aclose()
         now = self._clock()
-        self._guard.record(opened.permit, outcome, now)
+        self._resilience.record(opened.permit, outcome, now)
         ended = self._story.trace[opened.place]
         self._story.trace[opened.place] = replace(ended, ended=now, outcome=outcome, from_character=begins)
         if self._story.length > begins or usage is not None:
@@ -166,7 +178,7 @@ class Relay:
     async def _leave(self, outcome: Outcome) -> None:
         """Whoever is still writing is stopped."""
         if not self._opened.permit.returned:
-            self._guard.record(self._opened.permit, outcome, self._clock())
+            self._resilience.record(self._opened.permit, outcome, self._clock())
             await self._opened.source.aclose()
 
     async def _continue(self, broken: Candidate, end: StreamEnd | Outcome) -> Opened | None:

@@ -1,6 +1,6 @@
-"""The joint between a text that broke off and what another model writes behind it.
+"""The splicer between a text that broke off and what another model writes behind it.
 
-A model of our own carries on by the token, so its text needs no joint. One behind an API is given the text as a
+A model of our own carries on by the token, so its text needs no splicer. One behind an API is given the text as a
 trailing assistant's message, and does one of four things with it:
 
     it carries on                               passed on as it is
@@ -8,7 +8,7 @@ trailing assistant's message, and does one of four things with it:
     it begins with a space the text ends with   one of them is removed (many providers strip trailing white space)
     it writes the whole answer once more        StartsOverError: the next candidate is asked
 
-What is held back for that is at most `WINDOW` characters, and no more than it takes to tell these apart.
+What is held back for that is at most `OVERLAP_WINDOW` characters, and no more than it takes to tell these apart.
 
 A repetition is only taken for one of the model's mistakes where a writer would hardly have meant it:
 
@@ -21,7 +21,7 @@ A text that means one of these loses the repetition. That is the price: between 
 in the characters decides.
 """
 
-WINDOW = 200
+OVERLAP_WINDOW = 200
 MIN_OVERLAP = 12
 MIN_WHOLE = 4
 MIN_WORD = 3
@@ -36,13 +36,13 @@ class StartsOverError(Exception):
         super().__init__("it starts over instead of carrying on")
 
 
-class Joint:
+class Splicer:
     """Gives what carries on right behind `prefix`, from what a model wrote to carry on with it."""
 
     def __init__(self, prefix: str) -> None:
-        """Join to `prefix`, the text so far; an empty one has no joint."""
-        self._tail = prefix[-WINDOW:]
-        self._is_whole = len(prefix) <= WINDOW
+        """Join to `prefix`, the text so far; an empty one has no splicer."""
+        self._tail = prefix[-OVERLAP_WINDOW:]
+        self._is_whole = len(prefix) <= OVERLAP_WINDOW
         self._beginning = _squeezed(prefix[: STARTS_OVER * 8])[:STARTS_OVER]
         self._held = ""
         self._open = not prefix
@@ -74,7 +74,7 @@ class Joint:
     def _undecided(self) -> bool:
         """Whether what comes next can still change the verdict."""
         held = self._held
-        if len(held) >= WINDOW + STARTS_OVER * 8:
+        if len(held) >= OVERLAP_WINDOW + STARTS_OVER * 8:
             return False
         written = _squeezed(held)
         if len(self._beginning) == STARTS_OVER and len(written) < STARTS_OVER and self._beginning.startswith(written):

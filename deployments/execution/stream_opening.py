@@ -10,8 +10,8 @@ from deployments.execution.attempt_stream import Source
 from deployments.execution.race import Caller, Judge, Race
 from deployments.policy.answer import Answer, Candidate, Ended
 from deployments.policy.chain import FallbackChain
-from deployments.policy.health import Guard, Permit
 from deployments.policy.outcome import Outcome
+from deployments.policy.resilience import Permit, ResilienceState
 from deployments.request import InferenceRequest
 
 
@@ -50,7 +50,7 @@ class Opener(Struct, frozen=True):
     Attributes:
         request: what is asked.
         caller_of: how each candidate is reached.
-        guard: asked before every attempt.
+        resilience: asked before every attempt.
         judge: holds whole answers to the form their caller wants; `None` where any text will do.
         max_s: seconds a stream may take.
         stall_s: seconds it may be silent.
@@ -58,7 +58,7 @@ class Opener(Struct, frozen=True):
 
     request: InferenceRequest
     caller_of: Callable[[Candidate], Caller]
-    guard: Guard
+    resilience: ResilienceState
     judge: Judge | None
     max_s: float
     stall_s: float
@@ -83,7 +83,7 @@ class Opener(Struct, frozen=True):
                     await sources[place].aclose()
             return outcome
 
-        race = Race(chain, self.guard, launch, streamed=True)
+        race = Race(chain, self.resilience, launch, streamed=True)
         answer = await race.run()
         begun = {place: answer.attempts[place] for place in race.begun}
         winner = min(
@@ -93,7 +93,7 @@ class Opener(Struct, frozen=True):
         )
         for place, permit in race.begun.items():
             if place != winner:  # it began at the same moment, or what it began with is to be rescued
-                self.guard.record(permit, begun[place].outcome, asyncio.get_running_loop().time())
+                self.resilience.record(permit, begun[place].outcome, asyncio.get_running_loop().time())
                 await sources[place].aclose()
         if winner < 0:
             return Unopened(answer)

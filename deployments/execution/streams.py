@@ -13,18 +13,18 @@ from deployments.execution.stream_opening import Opener, Unopened
 from deployments.policy.answer import Answer, Candidate
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamRules
-from deployments.policy.health import Guard
-from deployments.policy.stream_events import AnswerStream, Done, Head, Text
+from deployments.policy.resilience import ResilienceState
+from deployments.policy.stream_events import AnswerStream, StreamDone, StreamHead, TextDelta
 from deployments.request import InferenceRequest
 
-__all__ = ["Told", "open_stream"]
+__all__ = ["CompletedStream", "open_stream"]
 
 
 async def open_stream(
     chain: FallbackChain,
     request: InferenceRequest,
     caller_of: Callable[[Candidate], Caller],
-    guard: Guard,
+    resilience: ResilienceState,
     rules: StreamRules,
     judge: Judge | None = None,
 ) -> AnswerStream:
@@ -34,7 +34,7 @@ async def open_stream(
         chain: who is asked.
         request: what they are asked.
         caller_of: how each candidate is reached.
-        guard: asked before every attempt, and told how it ended.
+        resilience: asked before every attempt, and told how it ended.
         rules: the bounds of the stream.
         judge: holds whole answers to the form their caller wants: with it, nothing is passed on before the whole is
             there and fits. `None` where any text will do.
@@ -42,32 +42,32 @@ async def open_stream(
     Raises:
         InvalidRequestError: the model asked for rejects the request.
     """
-    opener = Opener(request, caller_of, guard, judge, rules.max_s, rules.stall_s)
+    opener = Opener(request, caller_of, resilience, judge, rules.max_s, rules.stall_s)
     opened = await opener.open(chain)
     if isinstance(opened, Unopened):
-        return Told(opened.answer)
-    return Relay(opener, chain, opened, guard, rules, asyncio.get_running_loop().time())
+        return CompletedStream(opened.answer)
+    return Relay(opener, chain, opened, resilience, rules, asyncio.get_running_loop().time())
 
 
-class Told:
+class CompletedStream:
     """An answer that is there as a whole, as a stream of one text."""
 
     def __init__(self, answer: Answer) -> None:
         """Tell `answer`, whose result is a text."""
         self._answer = answer
-        self._head = Head(
+        self._head = StreamHead(
             answer.model, answer.served_by, answer.degraded, answer.attempts, retry_after_s=answer.retry_after_s
         )
 
     @property
-    def head(self) -> Head:
+    def head(self) -> StreamHead:
         """What is known: all of it."""
         return self._head
 
-    async def __aiter__(self) -> AsyncGenerator[Text | Done, None]:
-        """The text, then `Done`."""
-        yield Text(str(self._answer.result), self._answer.model, self._answer.served_by)
-        yield Done(self._answer)
+    async def __aiter__(self) -> AsyncGenerator[TextDelta | StreamDone, None]:
+        """The text, then `StreamDone`."""
+        yield TextDelta(str(self._answer.result), self._answer.model, self._answer.served_by)
+        yield StreamDone(self._answer)
 
     async def aclose(self) -> None:
         """There is nothing to stop."""

@@ -4,7 +4,7 @@
     canned()   puts the last-resort message into it
 
 A caller's `pattern` and `patternProperties` are not looked at: an expression can be written so that it takes hours. No
-reference to another document is followed (`request.shape` refuses them).
+reference to another document is followed (`request/response_format.py` refuses them).
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from referencing.exceptions import Unresolvable
 
 from deployments.execution.schema_example import instance
 from deployments.policy.outcome import Answered, Failed
-from deployments.request import Shape
+from deployments.request import ResponseFormat
 
 _FENCE = "```"
 _TRUNCATED = ("length", "deadline")
@@ -43,30 +43,30 @@ class Canned(Struct, frozen=True):
     valid: bool
 
 
-def fit(answered: Answered, shape: Shape) -> Answered | Failed:
-    """Hold `answered` to `shape`; a fence around its JSON is removed.
+def fit(answered: Answered, response_format: ResponseFormat) -> Answered | Failed:
+    """Hold `answered` to `response_format`; a fence around its JSON is removed.
 
-    What a content filter withheld fits any shape, and so does a tool call.
+    What a content filter withheld fits any form, and so does a tool call.
     """
     if answered.finish_reason == "content_filter" or answered.tool_calls:
         return answered
-    if shape.demands_tool_call:
+    if response_format.demands_tool_call:
         return Failed("it called no tool, though tool_choice demands it")
-    if not shape.is_json:
+    if not response_format.is_json:
         return answered
     text = answered.result if isinstance(answered.result, str) else orjson.dumps(answered.result).decode()
     bare = _without_fence(text)
-    if wrong := _misfit(bare, shape):
+    if wrong := _misfit(bare, response_format):
         cut = f", as it ended early ({answered.finish_reason})" if answered.finish_reason in _TRUNCATED else ""
         return Failed(f"its answer does not fit response_format: {wrong}{cut}")
     return replace(answered, result=bare)
 
 
-def canned(message: str, shape: Shape) -> Canned:
-    """Put `message`, which is not blank, into the form that `shape` wants."""
-    if not shape.is_json:
+def canned(message: str, response_format: ResponseFormat) -> Canned:
+    """Put `message`, which is not blank, into the form that `response_format` wants."""
+    if not response_format.is_json:
         return Canned(message, valid=True)
-    return _canned_json(message, orjson.dumps(shape.schema))
+    return _canned_json(message, orjson.dumps(response_format.schema))
 
 
 @lru_cache(maxsize=128)
@@ -79,15 +79,15 @@ def _canned_json(message: str, written: bytes) -> Canned:
     return Canned(orjson.dumps(value).decode(), valid=not _violation(value, schema))
 
 
-def _misfit(text: str, shape: Shape) -> str:
+def _misfit(text: str, response_format: ResponseFormat) -> str:
     """Why `text` does not fit; empty where it does. Never quotes it."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return "it is not JSON"
-    if not shape.schema:
+    if not response_format.schema:
         return "" if isinstance(value, Mapping) else "it is not a JSON object"
-    return _violation(value, shape.schema)
+    return _violation(value, response_format.schema)
 
 
 def _violation(value: Any, schema: Mapping[str, Any]) -> str:

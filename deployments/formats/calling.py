@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from deployments.formats.output import judge_output
+from deployments.formats.output import output_to_outcome
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, StreamItem
 from deployments.request import InferenceRequest
 
@@ -45,7 +45,7 @@ class CalledModel:
             inputs["text"] = request.messages[-1]["content"]
         loop = asyncio.get_running_loop()
         try:
-            return judge_output(await loop.run_in_executor(self._threads, self._call, inputs))
+            return output_to_outcome(await loop.run_in_executor(self._threads, self._call, inputs))
         except UnreadableInputError as error:
             return Rejected(str(error), error.field)
 

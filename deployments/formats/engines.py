@@ -17,7 +17,7 @@ from deployments.generation import CannotLoadError, Prompt, Sampling, TextGenera
 from deployments.generation.devices import Machine, choose_device, choose_dtype, may_have_gpu
 from deployments.generation.process import ProcessGenerator
 from deployments.generation.worker import Recipe
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.settings import TextModelSpec, WeightLimit
 from deployments.sources.checkpoint import Checkpoint
 from deployments.sources.errors import SourceError
@@ -77,16 +77,16 @@ def load_engine(spec: TextModelSpec, cache: Path, name: str) -> Engine:
         RuntimeError: a GPU is demanded and there is none.
     """
     if meant_engine(spec) == "openvino":
-        found = find_gguf(spec, cache, events=telemetry.SourceEvents())
+        found = find_gguf(spec, cache, events=log.SourceEvents())
         if isinstance(found, OtherForm):
-            telemetry.engine_not_used(name, "openvino", found.reason)
+            log.engine_not_used(name, "openvino", found.reason)
         elif not _has_openvino():
-            telemetry.engine_not_used(name, "openvino", "openvino-genai is not installed (accepted: the extra [cpu])")
+            log.engine_not_used(name, "openvino", "openvino-genai is not installed (accepted: the extra [cpu])")
         else:
             try:
                 return _openvino(spec, found, cache, name)
             except (CannotLoadError, SourceError) as error:
-                telemetry.engine_not_used(name, "openvino", str(error))
+                log.engine_not_used(name, "openvino", str(error))
     return _transformers(spec, cache, name)
 
 
@@ -98,7 +98,7 @@ def prepare(spec: TextModelSpec, cache: Path) -> bool:
     """
     if meant_engine(spec) != "openvino" or not _has_openvino():
         return False
-    found = find_gguf(spec, cache, events=telemetry.SourceEvents())
+    found = find_gguf(spec, cache, events=log.SourceEvents())
     if isinstance(found, OtherForm):
         return False
     export(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
@@ -110,7 +110,7 @@ def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path, name: str) ->
     try:
         readable = export(file, cache, limit)
     except ExportError as error:
-        telemetry.not_exported(name, error.reason)
+        log.not_exported(name, error.reason)
         readable = make_readable(file, cache, limit)
     arguments = {
         "file": readable.file,
@@ -133,7 +133,7 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
     device = choose_device(spec.device, machine)
     if spec.threads:
         torch.set_num_threads(spec.threads)
-    loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=telemetry.SourceEvents())
+    loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=log.SourceEvents())
 
     # Now only: with a snapshot, what these import comes in while it is verified.
     from deployments.generation.continuous import ContinuousGenerator
@@ -148,7 +148,7 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
         batched = ContinuousGenerator(model, tokens, alone, capacity=spec.max_ongoing_requests, gpu_share=spec.num_gpus)
         return _warmed(batched, batched.warm_up, loaded.name)
     except CannotLoadError as error:
-        telemetry.engine_not_used(name, "transformers' continuous batching", str(error))
+        log.engine_not_used(name, "transformers' continuous batching", str(error))
         return _warmed(alone, alone.warm_up, loaded.name)
 
 

@@ -9,8 +9,8 @@ import orjson
 
 from deployments.formats.engines import load_engine
 from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, TextGenerator
-from deployments.policy.outcome import Blank, Finished, Outcome, Refused, StreamItem, Usage, judge
-from deployments.request import InferenceRequest, Shape
+from deployments.policy.outcome import Blank, Finished, Outcome, Refused, StreamItem, Usage, answered_or_blank
+from deployments.request import InferenceRequest, ResponseFormat
 from deployments.settings import GenerationDefaults, TextModelSpec
 
 
@@ -38,18 +38,18 @@ class HuggingFaceModel:
 
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Answer with generated text."""
-        if request.shape.demands_tool_call:
+        if request.response_format.demands_tool_call:
             return _NO_TOOLS
         try:
             generation = await self._generator.generate(_prompt(request), self._sampling(request, budget_s))
         except CannotGenerateError as error:
             return Refused(str(error))
         text = generation.text if request.prefix else generation.text.strip()
-        return judge(text, _usage(generation), generation.finish_reason, empty_reason=_nothing(generation))
+        return answered_or_blank(text, _usage(generation), generation.finish_reason, empty_reason=_nothing(generation))
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
         """Answer with generated text as it is written. White space before the first word is left out."""
-        if request.shape.demands_tool_call:
+        if request.response_format.demands_tool_call:
             yield _NO_TOOLS
             return
         visible = bool(request.prefix)
@@ -90,15 +90,15 @@ _NO_TOOLS = Refused("it cannot call tools")
 
 def _prompt(request: InferenceRequest) -> Prompt:
     messages = request.messages
-    if request.shape.is_json:
+    if request.response_format.is_json:
         turns = messages or ({"role": "user", "content": request.text},)
-        messages = ({"role": "system", "content": _instruction(request.shape)}, *turns)
+        messages = ({"role": "system", "content": _instruction(request.response_format)}, *turns)
     return Prompt(request.text, messages, request.prefix)
 
 
-def _instruction(shape: Shape) -> str:
+def _instruction(response_format: ResponseFormat) -> str:
     """Nothing forces a small model to write JSON: it is told to, and what it writes is held to the schema after."""
-    schema: Mapping[str, Any] = shape.schema
+    schema: Mapping[str, Any] = response_format.schema
     fitting = f" that fits this JSON schema: {orjson.dumps(schema).decode()}" if schema else ""
     return f"Answer with one JSON object{fitting}. Write nothing before it and nothing behind it."
 

@@ -4,19 +4,19 @@ from typing import Any
 
 import orjson
 
-from deployments.policy.outcome import Failed, Outcome, judge
+from deployments.policy.outcome import Failed, Outcome, answered_or_blank
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
-def judge_output(result: Any) -> Outcome:
+def output_to_outcome(result: Any) -> Outcome:
     """Judge what a model returned, in the form in which the caller will get it.
 
     Arrays, tensors and sets become lists, dataclasses and pydantic models objects, pandas frames lists of objects, NaN
     and infinity null (JSON has neither).
     What has no JSON form at all is a failure of the model.
     """
-    judged = judge(result)  # before NaN becomes null: the reason names what the model really returned
+    judged = answered_or_blank(result)  # before NaN becomes null: the reason names what the model really returned
     if judged.name == "blank" or (isinstance(result, str) and result.isascii()):
         return judged
     try:
@@ -24,7 +24,7 @@ def judge_output(result: Any) -> Outcome:
     except (TypeError, orjson.JSONEncodeError) as error:
         return Failed(f"the model returned what cannot be written as JSON: {error}")
     # Written two levels deeper than it is: the answer that carries it must be writable, too.
-    return judge(orjson.loads(written)["result"]["result"])
+    return answered_or_blank(orjson.loads(written)["result"]["result"])
 
 
 def _default(value: Any) -> Any:

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Any
 
 from deployments.formats.calling import in_one_piece
-from deployments.formats.output import judge_output
+from deployments.formats.output import output_to_outcome
 from deployments.formats.user_loop import UserLoop
 from deployments.generation.channel import Pipe
 from deployments.policy.outcome import Failed, Finished, Outcome, Refused, StreamItem
@@ -58,10 +58,10 @@ class PythonModel:
         """Answer with what the class returns. The user's code is not told of `budget_s`."""
         call = functools.partial(self._infer, dict(request.inputs))
         if self._is_async:
-            return judge_output(await self._user_loop.run(call))
+            return output_to_outcome(await self._user_loop.run(call))
         result = await asyncio.get_running_loop().run_in_executor(self._threads, call)
         # A plain function may still hand back an awaitable (a decorated or partial one).
-        return judge_output(await self._user_loop.run(lambda: result) if inspect.isawaitable(result) else result)
+        return output_to_outcome(await self._user_loop.run(lambda: result) if inspect.isawaitable(result) else result)
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
         """Answer with what the class writes; whatever it raises is raised."""

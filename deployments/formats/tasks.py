@@ -19,7 +19,7 @@ from transformers import pipeline
 
 from deployments.formats.calling import CalledModel
 from deployments.generation.devices import Machine, choose_device, choose_dtype
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.request import extract_text
 from deployments.settings import HuggingFaceSpec
 from deployments.sources import acquire
@@ -40,7 +40,7 @@ def load_task(spec: HuggingFaceSpec, cache: Path) -> CalledModel:
     if spec.threads:
         torch.set_num_threads(spec.threads)
     dtype = choose_dtype(spec.dtype, device, machine)
-    loaded = acquire(spec, cache, dtype, events=telemetry.SourceEvents())
+    loaded = acquire(spec, cache, dtype, events=log.SourceEvents())
     loaded.model.to(device)
     call = _TASKS[spec.task](loaded, spec)
     facts = {"format": "huggingface", "task": spec.task, "weights": loaded.name, "device": device}

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from deployments.generation import BatchFullError, Generation, Sampling
 from deployments.generation.detokenizer import Pieces
-from deployments.observability import log as telemetry
+from deployments.observability import log
 
 
 class Request(Protocol):
@@ -198,7 +198,7 @@ class Batch:
                 else:
                     ended.append((member, generation))
         except Exception as error:  # noqa: BLE001 - an engine that breaks fails those in it, and is asked again
-            telemetry.internal_error("generate", "batch", error)
+            log.internal_error("generate", "batch", error)
             self._break(error)
             return
         self._members = going_on  # before they hear of it: there is room for their next request

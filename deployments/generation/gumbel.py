@@ -37,7 +37,7 @@ def noise(keys: torch.Tensor, size: int) -> torch.Tensor:
         size: of the vocabulary.
 
     Returns:
-        Shape [n, size], float32. The same keys give the same.
+        ResponseFormat [n, size], float32. The same keys give the same.
     """
     tokens = torch.arange(size, device=keys.device, dtype=torch.int64)
     hashed = _mix(_mix(tokens).unsqueeze(0) ^ keys.to(torch.int64).unsqueeze(-1))

@@ -24,7 +24,7 @@ from typing import Any
 
 from deployments.generation import BatchFullError, CannotGenerateError, Generation, Prompt, Sampling
 from deployments.generation.worker import Ask, Item, Recipe
-from deployments.observability import log as telemetry
+from deployments.observability import log
 
 _LEAVE_S = 5.0
 _RESTARTING = "its engine has ended and is being started again"
@@ -117,7 +117,7 @@ class _Keeper:
             status = engine.listen()
             self.engine = None
             if not self._unwanted.is_set():
-                telemetry.engine_ended(self._name, status)
+                log.engine_ended(self._name, status)
             engine = self._start_again()
 
     def _start_again(self) -> "_Engine | None":
@@ -127,7 +127,7 @@ class _Keeper:
             try:
                 engine = _Engine(self._recipe)
             except Exception as error:  # noqa: BLE001 - whatever loading raises: it is tried again
-                telemetry.internal_error("engine", self._name, error)
+                log.internal_error("engine", self._name, error)
                 continue
             self.engine = engine
             if self._unwanted.is_set():

@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deployments.execution.streams import Told
+from deployments.execution.streams import CompletedStream
 from deployments.http.arrival import drain, read_body, read_headers, read_request_id
 from deployments.http.endpoint import get, post
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
 from deployments.policy.answer import Answer, Tier
-from deployments.policy.stream_events import AnswerStream, Done, Text
+from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
 from deployments.request import native
 
 
@@ -65,7 +65,7 @@ def routes(service: Service) -> list[Route]:
 def _respond(service: Service, answer: Answer, request_id: str, *, streamed: bool) -> Response:
     status = service.last_resort_status if answer.served_by is Tier.LAST_RESORT else 200
     if streamed:
-        told = Told(answer)
+        told = CompletedStream(answer)
         return stream_response(_events(told, request_id), status, headers_of(answer), told)
     return json_response(answer.to_json(request_id), status, headers_of(answer))
 
@@ -73,7 +73,7 @@ def _respond(service: Service, answer: Answer, request_id: str, *, streamed: boo
 async def _events(stream: AnswerStream, request_id: str) -> AsyncIterator[bytes]:
     async for item in stream:
         match item:
-            case Text(text, model, tier):
+            case TextDelta(text, model, tier):
                 yield event({"text": text, "model": model, "served_by": tier.value}, "token")
-            case Done(answer):
+            case StreamDone(answer):
                 yield event(answer.to_json(request_id), "done")

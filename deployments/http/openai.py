@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deployments.execution.streams import Told
+from deployments.execution.streams import CompletedStream
 from deployments.http.arrival import drain, read_body, read_headers, read_request_id
 from deployments.http.completions import CHAT, COMPLETION, Chunks, Format
 from deployments.http.endpoint import get, post
@@ -23,7 +23,7 @@ from deployments.http.responses import event, headers_of, json_response, stream_
 from deployments.http.service import Service
 from deployments.policy.answer import Answer, Tier
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.policy.stream_events import AnswerStream, Done, Text
+from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
 from deployments.request import InferenceRequest
 from deployments.request.openai import chat_request, completion_request
 
@@ -68,7 +68,7 @@ async def _serve(service: Service, request: Request, form: Format) -> Response:
         answers = [service.turn_away()]
         if not await drain(request.stream()):
             return _respond(service, answers, form, request_id)
-        return _stream(service, Told(answers[0]), form.chunks(request_id, with_usage=False))
+        return _stream(service, CompletedStream(answers[0]), form.chunks(request_id, with_usage=False))
     with service.arrival():
         body = await read_body(request, service.limits)
     read = chat_request if form is CHAT else completion_request
@@ -117,9 +117,9 @@ async def _events(stream: AnswerStream, chunks: Chunks) -> AsyncIterator[bytes]:
         yield event(first)
     async for item in stream:
         match item:
-            case Text(text, model, _):
+            case TextDelta(text, model, _):
                 yield event(chunks.text(text, model))
-            case Done(answer):
+            case StreamDone(answer):
                 for last in chunks.last(answer):
                     yield event(last)
     yield _DONE

@@ -14,7 +14,7 @@ from deployments.policy.answer import Ended, Tier
 EVENT_STREAM = "text/event-stream"
 
 
-class Told(Protocol):
+class Provenance(Protocol):
     """What an answer and the head of a stream have in common."""
 
     @property
@@ -38,7 +38,7 @@ class Told(Protocol):
         ...
 
 
-def headers_of(told: Told) -> dict[str, str]:
+def headers_of(told: Provenance) -> dict[str, str]:
     """`x-neverblank-served-by`, `-degraded` and `-attempts`; `retry-after` in whole seconds where there is one."""
     trace = ", ".join(
         f"{ended.candidate.tier.value}/{quote(ended.candidate.model)}={ended.outcome.name}" for ended in told.attempts

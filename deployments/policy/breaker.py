@@ -133,20 +133,20 @@ class Admission(Struct, frozen=True):
 class Evidence(Enum):
     """What an outcome says about the health of the model."""
 
-    WELL = auto()
-    ILL = auto()
-    NOTHING = auto()
+    SUCCESS = auto()
+    FAILURE = auto()
+    NEUTRAL = auto()
 
 
 def evidence(outcome: Outcome) -> Evidence:
     """What `outcome` says about the model (rule 1)."""
     match outcome:
         case Answered():
-            return Evidence.WELL
+            return Evidence.SUCCESS
         case Blank() | Failed() | TimedOut():
-            return Evidence.ILL
+            return Evidence.FAILURE
         case Refused() | Rejected() | Cancelled():
-            return Evidence.NOTHING
+            return Evidence.NEUTRAL
 
 
 def admit(state: BreakerState, policy: BreakerPolicy, now: float) -> tuple[BreakerState, Admission | Refused]:
@@ -171,13 +171,13 @@ def record(
     if admission.epoch != state.epoch:
         return state
     match state, evidence(outcome):
-        case Closed(), (Evidence.ILL | Evidence.WELL) as said:
-            return _counted(state, policy, now, draw, failed=said is Evidence.ILL)
-        case HalfOpen(epoch, _, openings), Evidence.ILL:
+        case Closed(), (Evidence.FAILURE | Evidence.SUCCESS) as said:
+            return _counted(state, policy, now, draw, failed=said is Evidence.FAILURE)
+        case HalfOpen(epoch, _, openings), Evidence.FAILURE:
             return _opened(policy, epoch, openings + 1, now, draw)
-        case HalfOpen(epoch), Evidence.WELL:
+        case HalfOpen(epoch), Evidence.SUCCESS:
             return Closed(epoch + 1)
-        case HalfOpen(_, probing), Evidence.NOTHING:
+        case HalfOpen(_, probing), Evidence.NEUTRAL:
             return replace(state, probing=max(0, probing - 1))
         case _:
             return state

@@ -26,7 +26,7 @@ from deployments.policy.blank import is_blank
 from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import Answered, Outcome, Rejected
 from deployments.policy.retry import RetryPolicy, retry_at
-from deployments.policy.trace import FAIR_SHARE, LAST_RESORT, accept, give_up, settle
+from deployments.policy.trace import FAIR_SHARE, LAST_RESORT, close_trace, last_resort_answer, winning_answer
 
 __all__ = ["LAST_RESORT", "Allowance", "FallbackChain", "Finish", "Reject", "Start", "Step", "WaitUntil", "next_step"]
 
@@ -155,12 +155,12 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
             if now < grace and any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
                 return WaitUntil(grace)
             winner = min(acceptable, key=lambda attempt: chain.candidates.index(attempt.candidate))
-        return Finish(accept(chain.candidates[0], winner, _settle(chain, attempts, now)))
+        return Finish(winning_answer(chain.candidates[0], winner, _settle(chain, attempts, now)))
     for attempt in ended:
         if isinstance(attempt.outcome, Rejected) and _hands_back(chain, attempt.candidate):
             return Reject(attempt.outcome, _settle(chain, attempts, now))
     if now >= chain.deadline.answer_by:
-        return Finish(give_up(chain.last_resort, _settle(chain, attempts, now)))
+        return Finish(last_resort_answer(chain.last_resort, _settle(chain, attempts, now)))
     return _go_on(chain, attempts, now, allowance)
 
 
@@ -182,7 +182,7 @@ def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowa
         return backup
     waits = [step.time for step in (primary, backup) if isinstance(step, WaitUntil)]
     if not waits and not any(isinstance(attempt, Running) for attempt in attempts):
-        return Finish(give_up(chain.last_resort, _settle(chain, attempts, now)))
+        return Finish(last_resort_answer(chain.last_resort, _settle(chain, attempts, now)))
     return WaitUntil(min([*waits, chain.deadline.answer_by]))
 
 
@@ -280,7 +280,7 @@ def _settle(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tu
     for attempt in attempts:
         first_start.setdefault(attempt.candidate, attempt.started)
     ends = [_slice_end(chain, attempt.candidate, first_start[attempt.candidate]) for attempt in attempts]
-    return settle(attempts, ends, [_fair_s(chain, attempt.candidate.tier) for attempt in attempts], now)
+    return close_trace(attempts, ends, [_fair_s(chain, attempt.candidate.tier) for attempt in attempts], now)
 
 
 def _is_acceptable(chain: FallbackChain, outcome: Outcome) -> bool:

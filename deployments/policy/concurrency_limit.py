@@ -26,7 +26,7 @@ GROW_SHARE = 0.5
 """A limit grows when this much of it has been taken at a time: before anybody is refused."""
 
 
-class AdmissionPolicy(Struct, frozen=True):
+class LimitPolicy(Struct, frozen=True):
     """The bounds of all limits.
 
     Attributes:
@@ -59,7 +59,7 @@ class AdmissionPolicy(Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Limit:
+class AdaptiveLimiter:
     """The limit of one model.
 
     Attributes:
@@ -68,11 +68,11 @@ class Limit:
         in_flight: attempts under way.
     """
 
-    policy: AdmissionPolicy
+    policy: LimitPolicy
     patience_s: float = 0.0
     in_flight: int = 0
     _limit: float = 0.0
-    _unloaded: deque[float] = field(default_factory=lambda: deque(maxlen=UNLOADED_SAMPLES))
+    _unloaded_s: deque[float] = field(default_factory=lambda: deque(maxlen=UNLOADED_SAMPLES))
     _window: list[float] = field(default_factory=list)
     _peak: int = 0
     _slow_start: bool = True
@@ -90,7 +90,7 @@ class Limit:
     @property
     def untouched(self) -> bool:
         """Nothing has been learnt, and nothing is under way."""
-        return not self.in_flight and not self._window and not self._unloaded
+        return not self.in_flight and not self._window and not self._unloaded_s
 
     def admit(self, share: float = 1.0) -> bool:
         """Take a place, if fewer than `share` of all are taken (one always counts as there)."""
@@ -101,7 +101,7 @@ class Limit:
         return True
 
     @property
-    def lonely(self) -> bool:
+    def unloaded(self) -> bool:
         """Whether hardly any attempt is under way."""
         return self.in_flight <= self.policy.min_limit
 
@@ -109,10 +109,10 @@ class Limit:
         """Give a place back."""
         self.in_flight -= 1
 
-    def learn(self, seconds: float, started: float, now: float, *, lonely: bool) -> None:
-        """An attempt of `seconds` (infinite for one that timed out) has ended, which had `started` `lonely` or not."""
-        if lonely and seconds != float("inf"):
-            self._unloaded.append(seconds)
+    def learn(self, seconds: float, started: float, now: float, *, unloaded: bool) -> None:
+        """Learn from an attempt of `seconds` (infinite: it timed out); `unloaded`: hardly another ran beside it."""
+        if unloaded and seconds != float("inf"):
+            self._unloaded_s.append(seconds)
         if started < self._verdict_at:
             return
         self._window.append(seconds)
@@ -121,7 +121,7 @@ class Limit:
 
     def _judge(self, seconds: float, now: float) -> None:
         self._least = min(self._least, seconds)
-        unloaded = median(self._unloaded) if self._unloaded else self._least
+        unloaded = median(self._unloaded_s) if self._unloaded_s else self._least
         bound = max(self.patience_s, self.policy.tolerance * unloaded)
         if seconds > bound:
             self._limit = max(float(self.policy.min_limit), self.value * max(LARGEST_CUT, bound / seconds))

@@ -23,7 +23,7 @@ _OVERDUE_LEAST_S = 0.25
 """The least that counts as overdue, however fast a model is: a replica takes seconds to start."""
 
 
-class PacePolicy(Struct, frozen=True):
+class HedgingPolicy(Struct, frozen=True):
     """What counts as slow.
 
     Attributes:
@@ -43,14 +43,14 @@ class PacePolicy(Struct, frozen=True):
     reserve_quantile: float = 0.95
 
 
-class Pace:
+class LatencyEstimator:
     """What has been seen of late. Of streams, seconds until their first content, apart from those of whole answers.
 
     Attributes:
         policy: what counts as slow; a new one is taken over in place.
     """
 
-    def __init__(self, policy: PacePolicy) -> None:
+    def __init__(self, policy: HedgingPolicy) -> None:
         """Know nothing yet."""
         self.policy = policy
         self._seen = Latencies()

@@ -151,7 +151,7 @@ StreamItem = str | StreamEnd
 """One item of a stream. An empty text says that the model is at work (it reasons, or writes a tool call)."""
 
 
-def judge(
+def answered_or_blank(
     result: Any, usage: Usage | None = None, finish_reason: str = "stop", *, empty_reason: str = ""
 ) -> Answered | Blank:
     """Turn what a model returned into an outcome: the only place where a result becomes an answer."""

@@ -8,20 +8,20 @@ from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-WINDOW = 256
+WINDOW_SIZE = 256
 MAX_KEYS = 1024
 
 
 @dataclass(slots=True)
 class WindowedQuantile:
-    """The last `WINDOW` observations, in order of time and in order of size."""
+    """The last `WINDOW_SIZE` observations, in order of time and in order of size."""
 
     _recent: deque[float] = field(default_factory=deque)
     _sorted: list[float] = field(default_factory=list)
 
     def add(self, value: float) -> None:
         """Observe `value`."""
-        if len(self._recent) == WINDOW:
+        if len(self._recent) == WINDOW_SIZE:
             del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
         self._recent.append(value)
         insort(self._sorted, value)

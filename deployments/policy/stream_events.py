@@ -12,7 +12,7 @@ from msgspec import Struct
 from deployments.policy.answer import Answer, Ended, Tier
 
 
-class Head(Struct, frozen=True):
+class StreamHead(Struct, frozen=True):
     """What is known at the first content.
 
     Attributes:
@@ -30,7 +30,7 @@ class Head(Struct, frozen=True):
     retry_after_s: float = 0.0
 
 
-class Text(Struct, frozen=True):
+class TextDelta(Struct, frozen=True):
     """A piece of the answer, never empty, and who wrote it."""
 
     text: str
@@ -38,7 +38,7 @@ class Text(Struct, frozen=True):
     served_by: Tier
 
 
-class Done(Struct, frozen=True):
+class StreamDone(Struct, frozen=True):
     """The end of the answer, which it holds as a whole with its trace.
 
     `answer.result` is all the text that was given. `answer.finish_reason` is true of the whole: `stop` only where
@@ -49,18 +49,18 @@ class Done(Struct, frozen=True):
 
 
 class AnswerStream(Protocol):
-    """A streamed answer: iterated once, it gives texts and one `Done` behind them, and never raises.
+    """A streamed answer: iterated once, it gives texts and one `StreamDone` behind them, and never raises.
 
     Closing it (`aclose`) cancels whoever is writing.
     """
 
     @property
-    def head(self) -> Head:
+    def head(self) -> StreamHead:
         """What is known at the first content."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[Text | Done]:
-        """Texts, then one `Done`."""
+    def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
+        """Texts, then one `StreamDone`."""
         ...
 
     async def aclose(self) -> None:

@@ -14,7 +14,7 @@ model of its tier has when they share the tier's time evenly. Otherwise a retry 
 was asked late because another one failed late, would be charged with the time of others."""
 
 
-def accept(first: Candidate, winner: Ended, settled: tuple[Ended, ...]) -> Answer:
+def winning_answer(first: Candidate, winner: Ended, settled: tuple[Ended, ...]) -> Answer:
     """The answer of `winner`, an attempt that ended as `Answered`; `first` is who was to answer."""
     assert isinstance(winner.outcome, Answered)  # noqa: S101 - narrowed by the caller
     return Answer(
@@ -29,7 +29,7 @@ def accept(first: Candidate, winner: Ended, settled: tuple[Ended, ...]) -> Answe
     )
 
 
-def give_up(message: str, settled: tuple[Ended, ...]) -> Answer:
+def last_resort_answer(message: str, settled: tuple[Ended, ...]) -> Answer:
     """The last resort, which says `message`.
 
     Where everybody refused, and somebody for want of room, it says when to come again.
@@ -47,7 +47,9 @@ def give_up(message: str, settled: tuple[Ended, ...]) -> Answer:
     )
 
 
-def settle(attempts: Sequence[Attempt], ends: Sequence[float], fair: Sequence[float], now: float) -> tuple[Ended, ...]:
+def close_trace(
+    attempts: Sequence[Attempt], ends: Sequence[float], fair: Sequence[float], now: float
+) -> tuple[Ended, ...]:
     """Every attempt as ended at `now`.
 
     Args:

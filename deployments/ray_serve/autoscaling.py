@@ -5,7 +5,7 @@ longer than its model usually does will most likely be rescued by the backup, an
 request for it, seconds before the first one arrives there.
 
     Router   report ──────► Backup   Expected ──────► Serve's controller   scale_ahead
-             Guard.demand            record_autoscaling_stats
+             ResilienceState.demand            record_autoscaling_stats
 
 Each router tells all replicas of the backup what is under way there and what is overdue elsewhere; the replicas report
 the sum with their other measurements, and the policy asks for replicas for the larger of the two views. Serve holds it

@@ -7,7 +7,7 @@
     anything else                              Failed      and logged: it is not expected
 
 Our own cancellation is passed on with `response.cancel()`: an awaited response that is merely dropped leaves
-the replica working. Ray is imported here, in `telemetry` and in the top layer, nowhere else.
+the replica working. Ray is imported here, in `observability.log` and in the top layer, nowhere else.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus, ReplicaState
 
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.policy.outcome import (
     Answered,
     Blank,
@@ -124,7 +124,7 @@ class ServeCaller:
         try:
             await self._handle.broadcast("expect", router, requests).results_async(timeout_s=_TELL_TIMEOUT_S)
         except Exception as error:  # noqa: BLE001 - replicas come and go, and the next report follows at once
-            telemetry.expectation_unheard(self._name, f"{type(error).__name__}: {error}")
+            log.expectation_unheard(self._name, f"{type(error).__name__}: {error}")
 
     def _fault(self, error: Exception) -> Refused | Failed:
         match error:
@@ -136,7 +136,7 @@ class ServeCaller:
                 self._lose(error)
                 return Failed(f"its replica died ({type(error).__name__})", transient=True)
             case _:
-                telemetry.internal_error("call", self._name, error)
+                log.internal_error("call", self._name, error)
                 return Failed(f"{type(error).__name__}: {error}")
 
     def _lose(self, error: Exception) -> None:

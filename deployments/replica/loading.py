@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
 
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.policy.outcome import Refused
 
 
@@ -85,7 +85,7 @@ class BackgroundLoad(Generic[D]):
         return {"state": "ready", "reason": "", **self._future.result().describe()}
 
     def _run(self, load: Callable[[], D]) -> None:
-        telemetry.model_loading(self._name)
+        log.model_loading(self._name)
         started = time.monotonic()
         try:
             model = load()
@@ -94,14 +94,14 @@ class BackgroundLoad(Generic[D]):
             return
         with self._settling:
             if not self._future.done():
-                telemetry.model_ready(self._name, time.monotonic() - started, **model.describe())
+                log.model_ready(self._name, time.monotonic() - started, **model.describe())
                 self._future.set_result(model)
 
     def _fail(self, error: BaseException) -> bool:
         with self._settling:
             if self._future.done():
                 return False
-            telemetry.model_failed(self._name, _reason(error), error)
+            log.model_failed(self._name, _reason(error), error)
             self._future.set_exception(error)
         return True
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.formats import ServedModel, load_model
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.policy.outcome import Refused
 from deployments.replica.loading import BackgroundLoad, LoadFailedError
 from deployments.replica.replica import Replica
@@ -81,6 +81,6 @@ class PoolReplica(Replica):
         if error := done.exception():
             self._failed[name] = str(error)
             if not isinstance(error, LoadFailedError):
-                telemetry.internal_error("pool", name, error)
+                log.internal_error("pool", name, error)
         else:
             self._failed.pop(name, None)

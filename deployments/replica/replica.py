@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.formats import ServedModel, load_model
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem
 from deployments.replica.loading import BackgroundLoad
 from deployments.request import InferenceRequest
@@ -36,7 +36,7 @@ class Replica(ABC):
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the attempt's outcome
-            telemetry.model_raised(name, error)
+            log.model_raised(name, error)
             return Failed(f"{type(error).__name__}: {error}")
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
@@ -52,7 +52,7 @@ class Replica(ABC):
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - a model's own code: its failure ends the stream
-            telemetry.model_raised(name, error)
+            log.model_raised(name, error)
             yield Failed(f"{type(error).__name__}: {error}")
 
 

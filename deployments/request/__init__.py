@@ -3,14 +3,14 @@
     native.py     the native API, handles and the engine     inference.py    what all of them read into
     openai.py     OpenAI's two formats                       controls.py     deadline, tiers, fallback, hedge
     chat.py       its messages                               sampling.py     temperature and its like
-    shape.py      its tools and response formats             fields.py       single fields
+    response_format.py      its tools and response formats             fields.py       single fields
 
 The rules for what a request may look like are here and nowhere else.
 """
 
 from deployments.request.controls import TIMEOUT_HEADER
 from deployments.request.fields import MAX_MODEL_NAME
-from deployments.request.inference import InferenceRequest, Parameters, Shape
+from deployments.request.inference import InferenceRequest, Parameters, ResponseFormat
 from deployments.request.native import TEXT_KEYS, extract_text
 
 __all__ = [
@@ -19,6 +19,6 @@ __all__ = [
     "TIMEOUT_HEADER",
     "InferenceRequest",
     "Parameters",
-    "Shape",
+    "ResponseFormat",
     "extract_text",
 ]

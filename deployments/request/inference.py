@@ -36,17 +36,17 @@ NO_PARAMETERS = Parameters()
 """Everything is left to the model."""
 
 
-class Shape(Struct, frozen=True, omit_defaults=True):
+class ResponseFormat(Struct, frozen=True, omit_defaults=True):
     """What form the answer must have, in OpenAI's terms and as it was sent.
 
     Attributes:
-        response_format: empty for free text; `{"type": "json_object"}`; `{"type": "json_schema", ...}`.
+        constraint: empty for free text; `{"type": "json_object"}`; `{"type": "json_schema", ...}`.
         tools: functions the model may call.
         tool_choice: `""` where it was not sent, `none`, `auto`, `required`, or an object naming a function.
         parallel_tool_calls: whether it may call several at once.
     """
 
-    response_format: Mapping[str, Any] = field(default_factory=dict)
+    constraint: Mapping[str, Any] = field(default_factory=dict)
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] = ""
     parallel_tool_calls: bool | None = None
@@ -54,12 +54,12 @@ class Shape(Struct, frozen=True, omit_defaults=True):
     @property
     def is_json(self) -> bool:
         """The answer has to be JSON."""
-        return bool(self.response_format)
+        return bool(self.constraint)
 
     @property
     def schema(self) -> Mapping[str, Any]:
         """The JSON schema the answer has to fit; empty where any JSON object does."""
-        schema: Mapping[str, Any] = self.response_format.get("json_schema", {}).get("schema", {})
+        schema: Mapping[str, Any] = self.constraint.get("json_schema", {}).get("schema", {})
         return schema
 
     @property
@@ -68,7 +68,7 @@ class Shape(Struct, frozen=True, omit_defaults=True):
         return self.tool_choice == "required" or isinstance(self.tool_choice, Mapping)
 
 
-ANY_SHAPE = Shape()
+ANY_FORMAT = ResponseFormat()
 """Any answer will do."""
 
 ANY_TIER = frozenset({Tier.PRIMARY, Tier.BACKUP})
@@ -86,7 +86,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         model: the model asked for; empty where none is.
         timeout_s: the deadline in seconds.
         parameters: how to sample.
-        shape: what form the answer must have.
+        response_format: what form the answer must have.
         turns: `messages` as they were sent, with tool calls and their results, for those who understand them.
         user: the caller's own user, passed on to upstreams.
         tiers: who may be asked; the last resort always may.
@@ -102,7 +102,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     model: str
     timeout_s: float
     parameters: Parameters = NO_PARAMETERS
-    shape: Shape = ANY_SHAPE
+    response_format: ResponseFormat = ANY_FORMAT
     turns: tuple[Mapping[str, Any], ...] = ()
     user: str = ""
     tiers: frozenset[Tier] = ANY_TIER

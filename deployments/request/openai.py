@@ -15,8 +15,8 @@ from deployments.request.body import Limits, decode
 from deployments.request.chat import Chat, read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
-from deployments.request.inference import ANY_SHAPE, InferenceRequest, Parameters, Shape
-from deployments.request.response_format import SHAPE_KEYS, read_shape
+from deployments.request.inference import ANY_FORMAT, InferenceRequest, Parameters, ResponseFormat
+from deployments.request.response_format import FORMAT_KEYS, read_response_format
 from deployments.request.sampling import read_logit_bias, read_parameters
 
 MAX_PROMPTS = 16
@@ -49,7 +49,7 @@ _SAMPLING = frozenset(
 )
 _COMMON = _SAMPLING | CONTROL_KEYS | IGNORED | {"model", "user", "stream", "stream_options"}
 
-CHAT_PARAMETERS = _COMMON | SHAPE_KEYS | {"messages", "max_completion_tokens"}
+CHAT_PARAMETERS = _COMMON | FORMAT_KEYS | {"messages", "max_completion_tokens"}
 CHAT_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "n": (1,),
     "logprobs": (False, 0),
@@ -114,7 +114,7 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
         inputs={"messages": data["messages"]},
         chat=chat,
         parameters=_read_sampling(data, _read_max_tokens(data)),
-        shape=read_shape(data),
+        response_format=read_response_format(data),
     )
     return OpenAIRequest((request,), _read_include_usage(data))
 
@@ -156,7 +156,7 @@ def _read_common(
     inputs: Mapping[str, Any],
     parameters: Parameters,
     chat: Chat = _NO_CHAT,
-    shape: Shape = ANY_SHAPE,
+    response_format: ResponseFormat = ANY_FORMAT,
 ) -> InferenceRequest:
     """What both formats have in common, with what is a format's own."""
     controls = read_controls(data, headers, limits)
@@ -167,7 +167,7 @@ def _read_common(
         turns=chat.turns,
         prefix=chat.prefix,
         parameters=parameters,
-        shape=shape,
+        response_format=response_format,
         model=read_model(data),
         timeout_s=controls.timeout_s,
         user=read_name(data, "user"),

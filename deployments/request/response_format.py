@@ -11,13 +11,13 @@ from jsonschema.exceptions import SchemaError
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import read_flag, read_object, refuse
-from deployments.request.inference import ANY_SHAPE, Shape
+from deployments.request.inference import ANY_FORMAT, ResponseFormat
 
 MAX_TOOLS = 128
 MAX_SCHEMA_BYTES = 64 << 10
 """Checking a schema of this size takes the router about 0.2 s, in which it does nothing else."""
 
-SHAPE_KEYS = frozenset({"response_format", "tools", "tool_choice", "parallel_tool_calls"})
+FORMAT_KEYS = frozenset({"response_format", "tools", "tool_choice", "parallel_tool_calls"})
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _ACCEPTED_NAME = "1 to 64 letters, digits, _ or -"
@@ -27,17 +27,17 @@ _TOOL = '{"type": "function", "function": {"name": ..., "description": ..., "par
 _CHOICES = 'none, auto, required, or {"type": "function", "function": {"name": <one of tools>}}'
 
 
-def read_shape(data: Mapping[str, Any]) -> Shape:
-    """Read the keys in `SHAPE_KEYS`.
+def read_response_format(data: Mapping[str, Any]) -> ResponseFormat:
+    """Read the keys in `FORMAT_KEYS`.
 
     Raises:
         InvalidRequestError: one of them is not what it has to be.
     """
-    if data.keys().isdisjoint(SHAPE_KEYS):
-        return ANY_SHAPE
+    if data.keys().isdisjoint(FORMAT_KEYS):
+        return ANY_FORMAT
     tools = _read_tools(data)
-    return Shape(
-        response_format=_read_format(data),
+    return ResponseFormat(
+        constraint=_read_format(data),
         tools=tools,
         tool_choice=_read_choice(data, [tool["function"]["name"] for tool in tools]),
         parallel_tool_calls=read_flag(data, "parallel_tool_calls"),

@@ -5,17 +5,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from deployments.execution.clock import LoopClock
-from deployments.observability import log as telemetry
-from deployments.observability import metrics
+from deployments.observability import log, metrics
 from deployments.policy.answer import Answer, Tier
-from deployments.policy.stream_events import AnswerStream, Done, Head, Text
+from deployments.policy.stream_events import AnswerStream, StreamDone, StreamHead, TextDelta
 
 
-class Ledger:
+class RequestAccounting:
     """The book of one router."""
 
     def __init__(self, clock: LoopClock) -> None:
-        """Begin with nothing; `clock` is the one that `Entry.started` was read on."""
+        """Begin with nothing; `clock` is the one that `RequestRecord.started` was read on."""
         self._clock = clock
         self.in_flight = 0
         self.arriving = 0
@@ -35,13 +34,13 @@ class Ledger:
         """It has been read, or not."""
         self.arriving -= 1
 
-    def answered(self, entry: "Entry", answer: Answer) -> None:
+    def answered(self, entry: "RequestRecord", answer: Answer) -> None:
         """A request has been answered: count it, and say so where somebody else has answered."""
         seconds = self._clock() - entry.started
         self._answers[answer.served_by] += 1
         metrics.answered(answer, seconds)
         if answer.degraded:
-            telemetry.fallback(entry.request_id, entry.asked, answer, seconds, entry.content)
+            log.fallback(entry.request_id, entry.asked, answer, seconds, entry.content)
 
     def describe(self) -> dict[str, Any]:
         """For `/status`."""
@@ -53,20 +52,22 @@ class Ledger:
         }
 
 
-class Entry:
+class RequestRecord:
     """One request in the book."""
 
-    def __init__(self, ledger: Ledger, request_id: str, asked: str, started: float, content: str) -> None:
+    def __init__(
+        self, accounting: RequestAccounting, request_id: str, asked: str, started: float, content: str
+    ) -> None:
         """Open an entry.
 
         Args:
-            ledger: the book.
+            accounting: the book.
             request_id: for the log.
             asked: the model asked for.
             started: when the request arrived, on the event loop's clock.
             content: its text where content may be logged, else empty.
         """
-        self._ledger = ledger
+        self._accounting = accounting
         self.request_id = request_id
         self.asked = asked
         self.started = started
@@ -76,37 +77,37 @@ class Entry:
     def enter(self) -> None:
         """It is in flight."""
         self._open = True
-        self._ledger.in_flight += 1
+        self._accounting.in_flight += 1
 
     def leave(self) -> None:
         """It is not any more; leaving twice is leaving once."""
         if self._open:
             self._open = False
-            self._ledger.in_flight -= 1
+            self._accounting.in_flight -= 1
 
     def answered(self, answer: Answer) -> None:
         """Its answer is complete."""
-        self._ledger.answered(self, answer)
+        self._accounting.answered(self, answer)
 
 
-class EnteredStream:
+class RecordedStream:
     """An answer's stream whose end goes into the book."""
 
-    def __init__(self, stream: AnswerStream, entry: Entry) -> None:
+    def __init__(self, stream: AnswerStream, entry: RequestRecord) -> None:
         """Pass on `stream`; `entry` is in flight until it is over or closed."""
         self._stream = stream
         self._entry = entry
 
     @property
-    def head(self) -> Head:
+    def head(self) -> StreamHead:
         """What is known at the first content."""
         return self._stream.head
 
-    async def __aiter__(self) -> AsyncIterator[Text | Done]:
-        """Texts, then one `Done`."""
+    async def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
+        """Texts, then one `StreamDone`."""
         try:
             async for item in self._stream:
-                if isinstance(item, Done):
+                if isinstance(item, StreamDone):
                     self._entry.answered(item.answer)
                     self._entry.leave()
                 yield item

@@ -53,7 +53,7 @@ class Unreachable:
 
 
 @dataclass(slots=True)
-class Entry:
+class RegisteredModel:
     """One model, or the backup.
 
     Attributes:
@@ -109,7 +109,7 @@ class Entry:
             async for item in items:
                 yield item if isinstance(item, str) else self._honest(item)
 
-    def renewed(self, application: Application) -> "Entry":
+    def renewed(self, application: Application) -> "RegisteredModel":
         """The same with what Serve says now; what its replicas have said holds for the version that said it."""
         same = self.application.deployed_at in {application.deployed_at, 0.0}
         described = self.described if same and application.running else {}

@@ -5,16 +5,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from deployments.observability import log as telemetry
+from deployments.observability import log
 from deployments.policy.outcome import UNKNOWN_MODEL
 from deployments.ray_serve.handle import Application, ServeCaller
-from deployments.router.registered_model import Entry, Unreachable
+from deployments.router.registered_model import RegisteredModel, Unreachable
 
 _STATUS_TIMEOUT_S = 10.0
 
 
-class Cluster(Protocol):
-    """What the directory needs of Serve; `calls.ServeCluster` is the real one."""
+class ClusterView(Protocol):
+    """What the registry needs of Serve; `calls.ServeCluster` is the real one."""
 
     @property
     def own_application(self) -> str:
@@ -30,25 +30,25 @@ class Cluster(Protocol):
         ...
 
 
-class Directory:
+class Registry:
     """All models and the backup. Refreshed by `watch`; readers see the last state that Serve gave."""
 
-    def __init__(self, cluster: Cluster, backup: ServeCaller) -> None:
+    def __init__(self, cluster: ClusterView, backup: ServeCaller) -> None:
         self._cluster = cluster
-        self._applications: dict[str, Entry] = {}
-        self._members: dict[str, Entry] = {}
+        self._applications: dict[str, RegisteredModel] = {}
+        self._members: dict[str, RegisteredModel] = {}
         # Taken for running until Serve has been asked: a router that cannot ask must still try it.
-        self.backup = Entry(Application(cluster.own_application, "", "", 1, 0, 0.0), backup, last=True)
+        self.backup = RegisteredModel(Application(cluster.own_application, "", "", 1, 0, 0.0), backup, last=True)
         self._trouble = ""
         self._refreshed = -math.inf
 
     @property
-    def models(self) -> Mapping[str, Entry]:
+    def models(self) -> Mapping[str, RegisteredModel]:
         """All models by their names: those with an application of their own, and those of pools."""
         own = {name: entry for name, entry in self._applications.items() if not entry.application.pool}
         return {**self._members, **own}
 
-    def find(self, model: str) -> Entry | Unreachable:
+    def find(self, model: str) -> RegisteredModel | Unreachable:
         """How `model` is reached. Of two with one name, the one with an application of its own."""
         own = self._applications.get(model)
         if own is not None and not own.application.pool:
@@ -88,21 +88,21 @@ class Directory:
         for name, application in applications.items():
             known = self._applications.get(name)
             if known is None:
-                telemetry.model_found(name)
+                log.model_found(name)
             self._applications[name] = self._entry(application, known)
 
-    def _entry(self, application: Application, known: Entry | None) -> Entry:
+    def _entry(self, application: Application, known: RegisteredModel | None) -> RegisteredModel:
         if known is not None and known.application.built:
             # While Serve builds a new version, and after it could not, it does not tell of the replicas of the one
             # before, which serve on.
             return known.renewed(application if application.built else application.serving_as(known.application))
         if application.built:
-            return Entry(application, self._cluster.caller(application))
-        return Entry(application, Unreachable(application.message))
+            return RegisteredModel(application, self._cluster.caller(application))
+        return RegisteredModel(application, Unreachable(application.message))
 
     def _take_over_members(self) -> None:
         """The models of pools, as a replica of each pool last told; a pool that does not answer keeps its models."""
-        members: dict[str, Entry] = {}
+        members: dict[str, RegisteredModel] = {}
         for name, pool in self._applications.items():
             if not pool.application.pool:
                 continue
@@ -119,24 +119,24 @@ class Directory:
         _tell_found(members.keys() - self._members.keys())
         self._members = members
 
-    def _member(self, pool: str, model: str, facts: dict[str, Any]) -> Entry:
+    def _member(self, pool: str, model: str, facts: dict[str, Any]) -> RegisteredModel:
         entry = self._applications[pool]
         known = self._members.get(model)
         theirs = known is not None and known.application.name == pool
         caller = known.caller if known and theirs else entry.caller.member(model)
-        return Entry(entry.application, caller, {**facts, "pool": pool}, settled=True)
+        return RegisteredModel(entry.application, caller, {**facts, "pool": pool}, settled=True)
 
     def _forget(self, name: str) -> None:
         del self._applications[name]
-        telemetry.model_gone(name)
+        log.model_gone(name)
 
     def _report(self, trouble: str) -> None:
         """One line when Serve cannot be asked, not one for each time it is tried."""
         if trouble and trouble != self._trouble:
-            telemetry.discovery_failed(trouble)
+            log.discovery_failed(trouble)
         self._trouble = trouble
 
 
 def _tell_found(models: Iterable[str]) -> None:
     for model in sorted(models):
-        telemetry.model_found(model)
+        log.model_found(model)

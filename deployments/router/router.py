@@ -1,7 +1,7 @@
 """The router: reads a request, runs its chain, tells what happened. A plain class, bound to Serve in `app`.
 
 HTTP ──► http ───────────────────┐
-handle ──► infer, infer_stream ──┴─► answer, stream ──► Routes ──► driver, streaming ──► replicas and upstreams
+handle ──► infer, infer_stream ──┴─► answer, stream ──► ChainBuilder ──► driver, streaming ──► replicas and upstreams
 │
 └─ whatever breaks in here, and whatever is too much: the last-resort message
 """
@@ -18,26 +18,25 @@ from msgspec.structs import replace
 
 from deployments.execution.clock import LoopClock
 from deployments.execution.race import Judge, run_chain
-from deployments.execution.streams import Told, open_stream
+from deployments.execution.streams import CompletedStream, open_stream
 from deployments.execution.structured_output import canned, fit
 from deployments.http.asgi import build_asgi
 from deployments.http.problems import problem_body
-from deployments.observability import log as telemetry
-from deployments.observability import metrics
+from deployments.observability import log, metrics
 from deployments.policy.answer import Answer, Tier
 from deployments.policy.chain import LAST_RESORT, FallbackChain
-from deployments.policy.health import Guard
 from deployments.policy.outcome import Answered
 from deployments.policy.problem import InvalidRequestError
-from deployments.policy.stream_events import AnswerStream, Done, Text
+from deployments.policy.resilience import ResilienceState
+from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
 from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.handle import ServeCaller
-from deployments.request import InferenceRequest, Shape
+from deployments.request import InferenceRequest, ResponseFormat
 from deployments.request.body import Limits
 from deployments.request.native import from_python
-from deployments.router.accounting import EnteredStream, Entry, Ledger
-from deployments.router.registry import Cluster, Directory
-from deployments.router.routing import Routes
+from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
+from deployments.router.registry import ClusterView, Registry
+from deployments.router.routing import ChainBuilder
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
@@ -45,7 +44,7 @@ from deployments.upstream import UpstreamPool
 class Router:
     """One router process. Its breakers, limits and counts are its own; nothing is shared between routers."""
 
-    def __init__(self, cluster: Cluster, backup: ServeCaller, backup_name: str, policy: PolicySettings) -> None:
+    def __init__(self, cluster: ClusterView, backup: ServeCaller, backup_name: str, policy: PolicySettings) -> None:
         """Route with `policy` until `reconfigure` says otherwise.
 
         Args:
@@ -58,12 +57,12 @@ class Router:
         self._policy = policy.with_overrides({}, os.environ)
         self._name = uuid4().hex
         self._backup, self._backup_name = backup, backup_name
-        self._directory = Directory(cluster, backup)
+        self._registry = Registry(cluster, backup)
         self._upstreams = UpstreamPool(self._policy.remotes)
-        self._guard = Guard(self._policy.to_guard(), telemetry.breaker_changed, backup_name)
-        self._routes = Routes(self._directory, self._upstreams, self._guard, backup_name)
+        self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
+        self._routes = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self.clock = LoopClock()
-        self._ledger = Ledger(self.clock)
+        self._accounting = RequestAccounting(self.clock)
         self._take_over(self._policy)
         self.asgi = build_asgi(self)
 
@@ -111,9 +110,9 @@ class Router:
         async with aclosing(stream):
             async for item in stream:
                 match item:
-                    case Text(text, writer, tier):
+                    case TextDelta(text, writer, tier):
                         yield {"text": text, "model": writer, "served_by": tier.value}
-                    case Done(answer):
+                    case StreamDone(answer):
                         yield answer.to_json(request_id)
 
     async def models(self) -> dict[str, Any]:
@@ -143,13 +142,13 @@ class Router:
         entry.enter()
         try:
             chain = self._begin(request, started)
-            judge = _judge_of(request.shape)
-            answer = await run_chain(chain, request, self._routes.caller_of, self._guard, judge, self.clock.loop)
+            judge = _judge_of(request.response_format)
+            answer = await run_chain(chain, request, self._routes.caller_of, self._resilience, judge, self.clock.loop)
         except InvalidRequestError:
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
-            telemetry.internal_error("router", entry.asked, error)
-            answer = self._apology(request.shape)
+            log.internal_error("router", entry.asked, error)
+            answer = self._apology(request.response_format)
         finally:
             entry.leave()
         entry.answered(answer)
@@ -162,28 +161,28 @@ class Router:
         stream: AnswerStream
         try:
             chain, rules = self._begin(request, started), self._policy.to_stream_rules()
-            judge = _judge_of(request.shape)
-            stream = await open_stream(chain, request, self._routes.caller_of, self._guard, rules, judge)
+            judge = _judge_of(request.response_format)
+            stream = await open_stream(chain, request, self._routes.caller_of, self._resilience, rules, judge)
         except (InvalidRequestError, asyncio.CancelledError):
             entry.leave()
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
-            telemetry.internal_error("router", entry.asked, error)
-            stream = Told(self._apology(request.shape))
-        return EnteredStream(stream, entry)
+            log.internal_error("router", entry.asked, error)
+            stream = CompletedStream(self._apology(request.response_format))
+        return RecordedStream(stream, entry)
 
     def overloaded(self) -> bool:
         """Whether a request that comes now is turned away unread."""
-        return self._ledger.in_flight + self._ledger.arriving >= self._policy.admission.max_in_flight
+        return self._accounting.in_flight + self._accounting.arriving >= self._policy.admission.max_in_flight
 
     def turn_away(self) -> Answer:
         """The answer to a request that is turned away."""
-        self._ledger.turned_away()
-        return replace(self._apology(Shape()), retry_after_s=_RETRY_AFTER_S)
+        self._accounting.turned_away()
+        return replace(self._apology(ResponseFormat()), retry_after_s=_RETRY_AFTER_S)
 
     def arrival(self) -> AbstractContextManager[None]:
         """To be held while a request is read."""
-        return self._ledger
+        return self._accounting
 
     @property
     def limits(self) -> Limits:
@@ -197,7 +196,7 @@ class Router:
 
     def describe_models(self) -> dict[str, Any]:
         """All models and the backup, in the form of OpenAI's list."""
-        states = self._model_states() | {self._backup_name: self._directory.backup.state}
+        states = self._model_states() | {self._backup_name: self._registry.backup.state}
         data = [
             {"id": name, "object": "model", "created": 0, "owned_by": "neverblank", "state": state}
             for name, state in sorted(states.items())
@@ -208,64 +207,64 @@ class Router:
         """Primary: some model is ready; a remote one is, if its variables are set. The last resort needs nothing."""
         return {
             Tier.PRIMARY.value: "ready" in self._model_states().values(),
-            Tier.BACKUP.value: self._directory.backup.state == "ready",
+            Tier.BACKUP.value: self._registry.backup.state == "ready",
             Tier.LAST_RESORT.value: True,
         }
 
     def describe(self) -> dict[str, Any]:
         """What this router knows and has done."""
-        models = {name: entry.to_json() for name, entry in self._directory.models.items()} | self._upstreams.describe()
+        models = {name: entry.to_json() for name, entry in self._registry.models.items()} | self._upstreams.describe()
         return {
             "router": os.getpid(),
             "default_model": self._policy.default_model,
-            "discovery_age_s": round(min(self._directory.age_s(), 1e9), 2),
-            "models": {name: {**facts, **self._guard.describe(name)} for name, facts in sorted(models.items())},
-            "backup": {**self._directory.backup.to_json(), **self._guard.describe(self._backup_name)},
-            **self._ledger.describe(),
+            "discovery_age_s": round(min(self._registry.age_s(), 1e9), 2),
+            "models": {name: {**facts, **self._resilience.describe(name)} for name, facts in sorted(models.items())},
+            "backup": {**self._registry.backup.to_json(), **self._resilience.describe(self._backup_name)},
+            **self._accounting.describe(),
         }
 
     async def run(self) -> None:
         """Find models and tell the backup what is about to come, for as long as the router lives."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._directory.watch(lambda: self._policy.discovery_seconds))
+                tasks.create_task(self._registry.watch(lambda: self._policy.discovery_seconds))
                 tasks.create_task(metrics.flush_forever())
                 tasks.create_task(report(self._demand, partial(self._backup.expect, self._name)))
         finally:
             await self._upstreams.aclose()
 
     def _demand(self) -> float:
-        return self._guard.demand(self.clock())
+        return self._resilience.demand(self.clock())
 
     def _model_states(self) -> dict[str, str]:
         remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
-        return {name: entry.state for name, entry in self._directory.models.items()} | remotes
+        return {name: entry.state for name, entry in self._registry.models.items()} | remotes
 
     def _take_over(self, policy: PolicySettings) -> None:
         self._policy = policy
-        self._guard.policy = policy.to_guard()
+        self._resilience.policy = policy.to_resilience()
         self._upstreams.update(policy.remotes)
         self._limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
-        telemetry.policy_changed(policy.model_dump(exclude_unset=True))
+        log.policy_changed(policy.model_dump(exclude_unset=True))
 
     def _begin(self, request: InferenceRequest, started: float) -> FallbackChain:
-        self._guard.begin(self.clock())
+        self._resilience.begin(self.clock())
         return self._routes.chain(request, self._policy, started)
 
-    def _entry(self, request: InferenceRequest, request_id: str, started: float) -> Entry:
+    def _entry(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
         content = request.text if self._policy.log_content else ""
-        return Entry(self._ledger, request_id, self._routes.asked(request, self._policy), started, content)
+        return RequestRecord(self._accounting, request_id, self._routes.asked(request, self._policy), started, content)
 
-    def _apology(self, shape: Shape) -> Answer:
-        message = canned(self._policy.last_resort.message, shape).text
+    def _apology(self, response_format: ResponseFormat) -> Answer:
+        message = canned(self._policy.last_resort.message, response_format).text
         return Answer(message, LAST_RESORT, Tier.LAST_RESORT, degraded=True, attempts=(), finish_reason=LAST_RESORT)
 
 
-def _judge_of(shape: Shape) -> Judge | None:
-    """What holds an answer to the shape its caller wants; `None` where any will do."""
-    if not shape.is_json and not shape.demands_tool_call:
+def _judge_of(response_format: ResponseFormat) -> Judge | None:
+    """What holds an answer to the response_format its caller wants; `None` where any will do."""
+    if not response_format.is_json and not response_format.demands_tool_call:
         return None
-    return lambda outcome: fit(outcome, shape) if isinstance(outcome, Answered) else outcome
+    return lambda outcome: fit(outcome, response_format) if isinstance(outcome, Answered) else outcome
 
 
 _RETRY_AFTER_S = 1.0

@@ -3,7 +3,7 @@
     the model asked for ─► its `fallbacks` ─► the remote backup, if there is one ─► the local backup
     └──────────── primary tier ───────────┘  └───────────────── backup tier ──────────────────────┘
 
-A model is a Serve application of its own, which the directory finds, or a remote one, which the policy declares.
+A model is a Serve application of its own, which the registry finds, or a remote one, which the policy declares.
 """
 
 import random
@@ -13,21 +13,23 @@ from deployments.execution.structured_output import canned
 from deployments.policy.answer import Candidate, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
-from deployments.policy.health import Guard
+from deployments.policy.resilience import ResilienceState
 from deployments.request import InferenceRequest
-from deployments.router.registry import Directory
+from deployments.router.registry import Registry
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
 
-class Routes:
+class ChainBuilder:
     """The routes of one router."""
 
-    def __init__(self, directory: Directory, upstreams: UpstreamPool, guard: Guard, backup_name: str) -> None:
-        """Route to what `directory` and `upstreams` know; `backup_name` is the local backup's."""
-        self._directory = directory
+    def __init__(
+        self, registry: Registry, upstreams: UpstreamPool, resilience: ResilienceState, backup_name: str
+    ) -> None:
+        """Route to what `registry` and `upstreams` know; `backup_name` is the local backup's."""
+        self._registry = registry
         self._upstreams = upstreams
-        self._guard = guard
+        self._resilience = resilience
         self._backup_name = backup_name
         # What follows from the policy and from few things of a request, worked out once.
         self._policy = PolicySettings()
@@ -43,15 +45,15 @@ class Routes:
         candidates, retry = self.candidates(request, policy), self._retry
         backup = next((c.model for c in candidates if c.tier is Tier.BACKUP), self._backup_name)
         first = candidates[0].model if candidates else self._backup_name
-        pace, streamed = self._guard.pace, request.stream
-        reserves = policy.to_reserves(pace.reserve_s(backup, streamed=streamed))
+        latencies, streamed = self._resilience.latencies, request.stream
+        reserves = policy.to_reserves(latencies.reserve_s(backup, streamed=streamed))
         hedges = request.hedge and len(candidates) > 1
         return FallbackChain(
             candidates,
             Deadline.after(started, request.timeout_s, reserves),
-            canned(policy.last_resort.message, request.shape).text,
+            canned(policy.last_resort.message, request.response_format).text,
             retry,
-            hedge_after_s=pace.hedge_after_s(first, backup, streamed=streamed) if hedges else float("inf"),
+            hedge_after_s=latencies.hedge_after_s(first, backup, streamed=streamed) if hedges else float("inf"),
             first_content_s=policy.streams.first_content_seconds if streamed else float("inf"),
             rescue_rejected=policy.rescue.invalid,
             rescue_withheld=policy.rescue.content_filter,
@@ -88,8 +90,8 @@ class Routes:
         if (remote := self._upstreams.find(candidate.model)) is not None:
             return remote
         if candidate.tier is Tier.BACKUP:
-            return self._directory.backup
-        return self._directory.find(candidate.model)
+            return self._registry.backup
+        return self._registry.find(candidate.model)
 
 
 _MOST_ORDERS = 1024

@@ -18,9 +18,9 @@ from deployments.settings.specs import (
     PythonSpec,
     TextModelSpec,
     WeightLimit,
-    load_backup,
-    load_model,
-    load_pool,
+    read_backup_spec,
+    read_model_spec,
+    read_pool_spec,
 )
 
 __all__ = [
@@ -46,10 +46,10 @@ __all__ = [
     "WheelSource",
     "digest",
     "load",
-    "load_backup",
-    "load_model",
-    "load_pool",
     "parse",
+    "read_backup_spec",
+    "read_model_spec",
+    "read_pool_spec",
     "resolve",
     "root",
 ]

@@ -6,9 +6,9 @@ Serve compares `args`, not the files: `digest` is what `neverblank deploy` chang
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.settings.base import Settings, Text
+from deployments.settings.base import NonEmpty, Settings
 from deployments.settings.files import parse
-from deployments.settings.specs import load_pool
+from deployments.settings.specs import read_pool_spec
 
 DIGEST_VARIABLE = "NEVERBLANK_DIGEST"
 """In the environment of replicas, where whoever asks Serve finds it: the digest of the files they are made from."""
@@ -17,8 +17,8 @@ DIGEST_VARIABLE = "NEVERBLANK_DIGEST"
 class AppArguments(Settings):
     """The `args` of the application `neverblank`: router and backup."""
 
-    policy: Text = "configs/policy.yaml"
-    backup: Text = "configs/backup.yaml"
+    policy: NonEmpty = "configs/policy.yaml"
+    backup: NonEmpty = "configs/backup.yaml"
     routers: int = 2
     digest: str = ""
 
@@ -31,7 +31,7 @@ class AppArguments(Settings):
 class ModelArguments(Settings):
     """The `args` of a model's application."""
 
-    spec: Text
+    spec: NonEmpty
     digest: str = ""
 
     @property
@@ -43,13 +43,13 @@ class ModelArguments(Settings):
 class PoolArguments(Settings):
     """The `args` of a pool's application."""
 
-    pool: Text
+    pool: NonEmpty
     digest: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that says what is served. Raises `SettingsError` where the pool's does not fit."""
-        return (self.pool, *load_pool(self.pool)[0].models)
+        return (self.pool, *read_pool_spec(self.pool)[0].models)
 
 
 Arguments = AppArguments | ModelArguments | PoolArguments

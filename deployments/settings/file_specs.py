@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from deployments.settings.base import ModelId, Settings, Text
+from deployments.settings.base import ModelId, NonEmpty, Settings
 from deployments.settings.serving import ModelServingSpec
 from deployments.settings.sources import Sha256
 
@@ -18,7 +18,9 @@ class FileSpec(ModelServingSpec):
     """A model that is one file."""
 
     id: ModelId = Field(description="The model's name, and its Serve application's.")
-    path: Text = Field(description="The file; a relative one starts from the project's root. See NEVERBLANK_MODELS.")
+    path: NonEmpty = Field(
+        description="The file; a relative one starts from the project's root. See NEVERBLANK_MODELS."
+    )
     sha256: Sha256 | None = Field(
         None, description="The file's digest. What can run code when it is loaded is only loaded with it."
     )

@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 
 from deployments.policy.blank import is_blank
 from deployments.policy.breaker import BreakerPolicy
-from deployments.policy.concurrency_limit import AdmissionPolicy
+from deployments.policy.concurrency_limit import LimitPolicy
 from deployments.policy.continuation import StreamRules
 from deployments.policy.deadline import Reserves
-from deployments.policy.health import GuardPolicy
-from deployments.policy.hedging import PacePolicy
+from deployments.policy.hedging import HedgingPolicy
+from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.retry import RetryPolicy
 from deployments.settings.base import ModelId, Seconds, Settings
 from deployments.settings.files import SettingsError, parse
@@ -122,10 +122,10 @@ class PolicySettings(Settings):
             self.retries.max, self.retries.base_seconds, self.retries.cap_seconds, self.retries.patience_seconds
         )
 
-    def to_guard(self) -> GuardPolicy:
-        """What the guard goes by."""
+    def to_resilience(self) -> ResiliencePolicy:
+        """What the resilience goes by."""
         breaker, admission, reserves = self.breaker, self.admission, self.reserves
-        return GuardPolicy(
+        return ResiliencePolicy(
             BreakerPolicy(
                 failures=breaker.failures,
                 failure_rate=breaker.failure_rate,
@@ -135,7 +135,7 @@ class PolicySettings(Settings):
                 open_max_s=breaker.open_max_seconds,
                 probes=breaker.probes,
             ),
-            AdmissionPolicy(
+            LimitPolicy(
                 min_limit=admission.min_limit,
                 max_limit=admission.max_limit,
                 tolerance=admission.tolerance,
@@ -144,7 +144,7 @@ class PolicySettings(Settings):
             ),
             retry_share=self.retries.budget_share,
             hedge_share=self.hedging.budget_share,
-            pace=PacePolicy(
+            latencies=HedgingPolicy(
                 hedging=self.hedging.enabled,
                 quantile=self.hedging.quantile,
                 min_samples=self.hedging.min_samples,

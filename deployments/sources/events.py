@@ -1,4 +1,4 @@
-"""What `sources` tells whoever runs it. `telemetry.SourceEvents` makes log lines of it."""
+"""What `sources` tells whoever runs it. `log.SourceEvents` makes log lines of it."""
 
 from typing import Protocol
 

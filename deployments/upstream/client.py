@@ -13,8 +13,8 @@ import aiohttp
 import orjson
 from msgspec.structs import replace
 
-from deployments.execution.splice import Joint, StartsOverError
-from deployments.observability import log as telemetry
+from deployments.execution.splice import Splicer, StartsOverError
+from deployments.observability import log
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
@@ -103,7 +103,7 @@ class Upstream:
         }
 
     async def _events(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> AsyncIterator[StreamItem]:
-        chunks, events, joint = ChunkReader(), EventReader(self.spec.max_event_bytes), Joint(request.prefix)
+        chunks, events, splicer = ChunkReader(), EventReader(self.spec.max_event_bytes), Splicer(request.prefix)
         size, data = 0, b" "
         while data and not chunks.done and not chunks.broken:
             data = await _next_chunk(response, chunks)
@@ -112,10 +112,10 @@ class Upstream:
                 raise _TooLargeError(f"a stream of more than {self.spec.max_answer_bytes} bytes")
             for event in events.feed(data) if data else events.finish():
                 for text in chunks.feed(event):
-                    yield joint.feed(text)
+                    yield splicer.feed(text)
                 if chunks.skipped:
-                    telemetry.upstream_event_skipped(self.name, chunks.skipped)
-        if rest := joint.finish():
+                    log.upstream_event_skipped(self.name, chunks.skipped)
+        if rest := splicer.finish():
             yield rest
         if chunks.error:
             for item in _told(self._judge(faults.read_complaint(chunks.error, _OK, {}), request)):
@@ -134,7 +134,7 @@ class Upstream:
     def _refusal(self, request: InferenceRequest) -> Failed | Refused | None:
         """Why `request` is not sent at all; `None` where it is."""
         if self._connection.lacks:
-            telemetry.upstream_misconfigured(self.name, self._lacking().reason)
+            log.upstream_misconfigured(self.name, self._lacking().reason)
             return self._lacking()
         if request.prefix and self.spec.prefill == "never":
             return Refused("it does not take the beginning of an answer")
@@ -157,7 +157,7 @@ class Upstream:
         explanation = self._connection.redactor.clean(complaint.message)
         outcome = faults.judge_complaint(complaint, explanation, prefilled=bool(request.prefix))
         if complaint.is_misconfigured:
-            telemetry.upstream_misconfigured(self.name, outcome.reason)
+            log.upstream_misconfigured(self.name, outcome.reason)
         return outcome
 
     def _fault(self, error: BaseException) -> Failed | Refused | Any:
@@ -167,7 +167,7 @@ class Upstream:
             return Failed(f"its response is too large: {error}")
         outcome, is_misconfigured = faults.judge_transport(error, self._connection.redactor.clean(str(error)))
         if is_misconfigured:
-            telemetry.upstream_misconfigured(self.name, outcome.reason)
+            log.upstream_misconfigured(self.name, outcome.reason)
         return outcome
 
     @staticmethod
@@ -213,8 +213,8 @@ def _joined(outcome: Outcome, prefix: str) -> Outcome:
     """
     if not isinstance(outcome, Answered) or not prefix or not isinstance(outcome.result, str):
         return outcome
-    joint = Joint(prefix)
-    text = joint.feed(outcome.result) + joint.finish()
+    splicer = Splicer(prefix)
+    text = splicer.feed(outcome.result) + splicer.finish()
     return Blank("it had nothing to add") if is_blank(text) else replace(outcome, result=text)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments.policy.blank import is_blank
-from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Usage, judge
+from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Usage, answered_or_blank
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 
@@ -34,7 +34,7 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
 
     A text is sent as a user's only turn. What the caller has not set is not sent.
     """
-    parameters, shape = request.parameters, request.shape
+    parameters, response_format = request.parameters, request.response_format
     turns: Sequence[Mapping[str, Any]] = request.turns or request.messages
     body: dict[str, Any] = {
         "model": spec.model,
@@ -49,10 +49,10 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
         "presence_penalty": parameters.presence_penalty,
         "frequency_penalty": parameters.frequency_penalty,
         "logit_bias": dict(parameters.logit_bias),
-        "response_format": dict(shape.response_format),
-        "tools": list(shape.tools),
-        "tool_choice": shape.tool_choice,
-        "parallel_tool_calls": shape.parallel_tool_calls,
+        "response_format": dict(response_format.constraint),
+        "tools": list(response_format.tools),
+        "tool_choice": response_format.tool_choice,
+        "parallel_tool_calls": response_format.parallel_tool_calls,
         "user": request.user,
     }
     # An empty list, object or text stands for what was not sent; 0 and False were.
@@ -87,7 +87,7 @@ def read_completion(data: Mapping[str, Any]) -> Outcome:
             return Answered(WITHHELD, usage, finish_reason)
         reasoned = message.get("reasoning_content") or message.get("reasoning")
         return Blank("it reasoned, and said nothing" if reasoned else "it returned no visible content")
-    return judge(content, usage, finish_reason)
+    return answered_or_blank(content, usage, finish_reason)
 
 
 def called(content: str, calls: list[Any], usage: Usage | None) -> Answered | Failed:

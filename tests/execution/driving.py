@@ -7,7 +7,7 @@ from deployments.policy.answer import Answer, Candidate, Tier
 from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
-from deployments.policy.health import Guard, GuardPolicy
+from deployments.policy.resilience import ResiliencePolicy, ResilienceState
 from tests.fakes import ScriptedCaller, a_request
 
 A, B = Candidate(Tier.PRIMARY, "a"), Candidate(Tier.PRIMARY, "b")
@@ -19,16 +19,16 @@ CUT_OVER, ANSWER_BY = 20.0, 29.0
 REQUEST = a_request("What is due, and when?")
 
 
-def new_guard(failures: int = 5, probes: int = 1) -> Guard:
-    """A guard whose breakers stay open for 10 s exactly: the draw is the one that adds and takes nothing."""
+def new_state(failures: int = 5, probes: int = 1) -> ResilienceState:
+    """A resilience whose breakers stay open for 10 s exactly: the draw is the one that adds and takes nothing."""
     breaker = BreakerPolicy(failures, open_s=10.0, probes=probes)
-    return Guard(GuardPolicy(breaker), lambda *_: None, BACKUP.model, lambda: 0.5)
+    return ResilienceState(ResiliencePolicy(breaker), lambda *_: None, BACKUP.model, lambda: 0.5)
 
 
-async def run(callers: dict[Candidate, ScriptedCaller], guard: Guard | None = None) -> Answer:
+async def run(callers: dict[Candidate, ScriptedCaller], resilience: ResilienceState | None = None) -> Answer:
     """Ask `callers` in this order, with 30 seconds from now."""
     chain = FallbackChain(tuple(callers), Deadline.after(clock(), 30.0, RESERVES), "Sorry, nobody can answer.")
-    return await run_chain(chain, REQUEST, callers.__getitem__, guard or new_guard())
+    return await run_chain(chain, REQUEST, callers.__getitem__, resilience or new_state())
 
 
 def clock() -> float:

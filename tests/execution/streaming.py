@@ -9,9 +9,9 @@ from deployments.policy.answer import Answer, Candidate
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamRules
 from deployments.policy.deadline import Deadline
-from deployments.policy.health import Guard
-from deployments.policy.stream_events import Done, Head, Text
-from tests.execution.driving import REQUEST, RESERVES, clock, new_guard
+from deployments.policy.resilience import ResilienceState
+from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
+from tests.execution.driving import REQUEST, RESERVES, clock, new_state
 from tests.streamers import ScriptedStreamer
 
 RULES = StreamRules(stall_s=5.0, continue_s=10.0, max_s=300.0, max_characters=1000)
@@ -23,8 +23,8 @@ LAST_RESORT = "Sorry, nobody can answer."
 class Read:
     """A stream as its reader got it."""
 
-    head: Head
-    texts: list[Text]
+    head: StreamHead
+    texts: list[TextDelta]
     answers: list[Answer]
     opened: float
 
@@ -45,7 +45,7 @@ class Read:
 
 async def read(
     callers: Mapping[Candidate, ScriptedStreamer],
-    guard: Guard | None = None,
+    resilience: ResilienceState | None = None,
     rules: StreamRules = RULES,
     judge: Judge | None = None,
 ) -> Read:
@@ -56,10 +56,10 @@ async def read(
         LAST_RESORT,
         first_content_s=FIRST_CONTENT_S,
     )
-    stream = await open_stream(chain, REQUEST, callers.__getitem__, guard or new_guard(), rules, judge)
+    stream = await open_stream(chain, REQUEST, callers.__getitem__, resilience or new_state(), rules, judge)
     got = Read(stream.head, [], [], clock())
     async for item in stream:
-        if isinstance(item, Done):
+        if isinstance(item, StreamDone):
             got.answers.append(item.answer)
         else:
             assert not got.answers, "nothing comes behind the end"

@@ -20,7 +20,7 @@ from tests.execution.driving import (
     A,
     clock,
     let_losers_go,
-    new_guard,
+    new_state,
     run,
     trace,
 )
@@ -157,7 +157,7 @@ async def test_a_candidate_that_cannot_be_reached_at_all_is_a_failed_attempt() -
     callers = {BACKUP: scripted(answers("from the backup"))}
     chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES), "Sorry.")
 
-    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_guard())
+    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_state())
 
     assert trace(answer) == [("a", "failed"), ("backup", "answered")]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deployments.policy.answer import Answer, Candidate
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
-from tests.execution.driving import BACKUP, RESERVES, A, B, clock, let_losers_go, new_guard, run, trace
+from tests.execution.driving import BACKUP, RESERVES, A, B, clock, let_losers_go, new_state, run, trace
 from tests.fakes import Play, run_virtually, scripted
 from tests.policy.simulation import OUTCOMES, Part, play
 
@@ -25,7 +25,7 @@ SCRIPTS = st.tuples(
 async def drive(script: dict[Candidate, Part]) -> tuple[Answer, float, int]:
     """The driver's answer, its time, and how many tasks it has left behind."""
     callers = {candidate: scripted(Play(part.outcome, part.seconds)) for candidate, part in script.items()}
-    answer, finished = await run(callers, new_guard()), clock()
+    answer, finished = await run(callers, new_state()), clock()
     await let_losers_go()
     return answer, finished, len(asyncio.all_tasks()) - 1
 

@@ -1,10 +1,10 @@
-"""The joint: what a model writes behind a text is neither repeated nor lost."""
+"""The splicer: what a model writes behind a text is neither repeated nor lost."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.execution.splice import MIN_OVERLAP, WINDOW, Joint, StartsOverError
+from deployments.execution.splice import MIN_OVERLAP, OVERLAP_WINDOW, Splicer, StartsOverError
 
 STORY = (
     "Once upon a time there was a small robot who lived in a library. Every evening, when the last reader had gone, "
@@ -14,9 +14,9 @@ REST = " Behind the door was another library, with another robot in it, reading 
 
 
 def joined(prefix: str, *pieces: str) -> str:
-    """What `Joint` lets through of a continuation in `pieces`."""
-    joint = Joint(prefix)
-    return "".join([joint.feed(piece) for piece in pieces] + [joint.finish()])
+    """What `Splicer` lets through of a continuation in `pieces`."""
+    splicer = Splicer(prefix)
+    return "".join([splicer.feed(piece) for piece in pieces] + [splicer.finish()])
 
 
 def cut_into(text: str, sizes: list[int]) -> list[str]:
@@ -32,19 +32,19 @@ def test_an_exact_continuation_is_passed_on_as_it_is_wherever_it_was_cut(place: 
     assert joined(STORY[:place], *cut_into(STORY[place:], sizes)) == STORY[place:]
 
 
-@given(st.integers(MIN_OVERLAP, WINDOW), st.lists(st.integers(0, 40), max_size=12))
+@given(st.integers(MIN_OVERLAP, OVERLAP_WINDOW), st.lists(st.integers(0, 40), max_size=12))
 def test_what_the_text_ends_with_is_not_said_again_however_long_it_is(size: int, sizes: list[int]) -> None:
     assert joined(STORY, *cut_into(STORY[-size:] + REST, sizes)) == REST
 
 
-@given(st.integers(4, WINDOW))
+@given(st.integers(4, OVERLAP_WINDOW))
 def test_a_text_that_is_said_again_as_a_whole_is_carried_on_behind_it(size: int) -> None:
     prefix = STORY[:size]
 
     assert joined(prefix, prefix + REST) == REST
 
 
-@given(st.integers(WINDOW + 1, len(STORY)), st.lists(st.integers(0, 40), max_size=12))
+@given(st.integers(OVERLAP_WINDOW + 1, len(STORY)), st.lists(st.integers(0, 40), max_size=12))
 def test_an_answer_that_begins_from_its_beginning_is_recognised(size: int, sizes: list[int]) -> None:
     with pytest.raises(StartsOverError):
         joined(STORY[:size], *cut_into(STORY[:60] + "and then it all went differently" * 9, sizes))
@@ -106,4 +106,4 @@ def test_it_makes_no_difference_how_a_continuation_is_cut_into_pieces(
 
 
 def test_a_continuation_that_shares_nothing_with_the_text_is_not_held_back() -> None:
-    assert Joint(STORY).feed(" Behind") == " Behind"
+    assert Splicer(STORY).feed(" Behind") == " Behind"

@@ -13,7 +13,7 @@ from deployments.policy.continuation import StreamRules
 from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, Usage
 from deployments.policy.problem import InvalidRequestError
-from tests.execution.driving import BACKUP, REQUEST, RESERVES, A, B, clock, new_guard
+from tests.execution.driving import BACKUP, REQUEST, RESERVES, A, B, clock, new_state
 from tests.execution.streaming import FIRST_CONTENT_S, LAST_RESORT, RULES, read
 from tests.streamers import Beat, Script, breaks, ends, hangs, says, streams
 
@@ -227,29 +227,29 @@ async def test_a_stream_that_takes_too_long_ends_with_what_there_is() -> None:
     assert clock() <= 60.0 + RULES.stall_s
 
 
-# --- what the guard learns, and what is left behind ---------------------------------------------------
+# --- what the resilience learns, and what is left behind ---------------------------------------------------
 
 
 async def test_a_stall_counts_against_its_model_and_a_finished_stream_for_it() -> None:
-    guard = new_guard(failures=1)
+    resilience = new_state(failures=1)
 
-    await read({A: streams([*says("One "), *hangs()]), BACKUP: streams(A_BACKUP)}, guard)
-    await read({B: streams(A_BACKUP)}, guard)
+    await read({A: streams([*says("One "), *hangs()]), BACKUP: streams(A_BACKUP)}, resilience)
+    await read({B: streams(A_BACKUP)}, resilience)
 
-    assert isinstance(guard.state("a"), Open)
-    assert isinstance(guard.state("b"), Closed)
+    assert isinstance(resilience.state("a"), Open)
+    assert isinstance(resilience.state("b"), Closed)
 
 
 async def test_a_reader_that_goes_away_stops_the_model_and_says_nothing_about_it() -> None:
-    guard, model = new_guard(failures=1), streams([*says("One ", "two ", every_s=1.0), *hangs()])
+    resilience, model = new_state(failures=1), streams([*says("One ", "two ", every_s=1.0), *hangs()])
     chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES), LAST_RESORT)
-    stream = await open_stream(chain, REQUEST, {A: model}.__getitem__, guard, RULES)
+    stream = await open_stream(chain, REQUEST, {A: model}.__getitem__, resilience, RULES)
 
     await stream.aclose()
 
     assert model.streams[0].closed
-    assert guard.describe("a")["in_flight"] == 0
-    assert guard.state("a") == Closed()
+    assert resilience.describe("a")["in_flight"] == 0
+    assert resilience.state("a") == Closed()
 
 
 async def test_a_reader_that_is_cancelled_in_a_wait_stops_the_model() -> None:
@@ -268,7 +268,7 @@ async def test_a_reader_that_is_cancelled_in_a_wait_stops_the_model() -> None:
 async def test_nothing_is_read_ahead_of_a_reader() -> None:
     model = streams([*says("One ", "two ", "three "), *ends()])
     chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES), LAST_RESORT)
-    stream = await open_stream(chain, REQUEST, {A: model}.__getitem__, new_guard(), RULES)
+    stream = await open_stream(chain, REQUEST, {A: model}.__getitem__, new_state(), RULES)
 
     await asyncio.sleep(100.0)
 

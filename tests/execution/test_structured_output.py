@@ -10,15 +10,15 @@ from jsonschema import Draft202012Validator
 
 from deployments.execution.structured_output import canned, fit
 from deployments.policy.outcome import Answered, Failed
-from deployments.request import Shape
+from deployments.request import ResponseFormat
 
 MESSAGE = "I am sorry: none of our models can answer just now."
-OBJECT = Shape(response_format={"type": "json_object"})
+OBJECT = ResponseFormat(constraint={"type": "json_object"})
 CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 
 
-def wanting(schema: Any) -> Shape:
-    return Shape(response_format={"type": "json_schema", "json_schema": {"name": "s", "schema": schema}})
+def wanting(schema: Any) -> ResponseFormat:
+    return ResponseFormat(constraint={"type": "json_schema", "json_schema": {"name": "s", "schema": schema}})
 
 
 PERSON = {
@@ -35,7 +35,7 @@ PERSON = {
 def test_an_answer_is_left_alone_where_no_form_is_demanded() -> None:
     answered = Answered("Hello")
 
-    assert fit(answered, Shape()) is answered
+    assert fit(answered, ResponseFormat()) is answered
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', ' {"a": 1}\n', '```json\n{"a": 1}\n```', '```\n{"a": 1}```'])
@@ -67,9 +67,9 @@ def test_a_tool_call_and_what_a_filter_withheld_fit_any_form() -> None:
 
 
 def test_a_text_is_no_answer_where_a_tool_call_is_demanded() -> None:
-    shape = Shape(tools=({"type": "function"},), tool_choice="required")
+    response_format = ResponseFormat(tools=({"type": "function"},), tool_choice="required")
 
-    assert isinstance(fit(Answered("Hello"), shape), Failed)
+    assert isinstance(fit(Answered("Hello"), response_format), Failed)
 
 
 def test_a_pattern_of_the_callers_is_never_run() -> None:
@@ -82,7 +82,7 @@ def test_a_pattern_of_the_callers_is_never_run() -> None:
 
 
 def test_a_message_is_itself_where_no_form_is_demanded() -> None:
-    assert canned(MESSAGE, Shape()).text == MESSAGE
+    assert canned(MESSAGE, ResponseFormat()).text == MESSAGE
 
 
 def test_a_message_is_an_object_where_any_object_is_demanded() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import BaseModel
 
-from deployments.formats.output import judge_output
+from deployments.formats.output import output_to_outcome
 from deployments.policy.outcome import Answered, Blank, Failed
 
 
@@ -49,14 +49,14 @@ class Weather(BaseModel):
     ],
 )
 def test_a_result_is_given_as_its_json(returned: Any, result: Any) -> None:
-    assert judge_output(returned) == Answered(result)
+    assert output_to_outcome(returned) == Answered(result)
 
 
 @pytest.mark.parametrize(
     "returned", [None, "", np.array([]), torch.full((2,), torch.nan), UserString(" "), [{}], pd.DataFrame()]
 )
 def test_a_result_with_nothing_in_it_is_blank(returned: Any) -> None:
-    assert isinstance(judge_output(returned), Blank)
+    assert isinstance(output_to_outcome(returned), Blank)
 
 
 def nested(levels: int) -> Any:
@@ -68,12 +68,12 @@ def nested(levels: int) -> Any:
 
 @pytest.mark.parametrize("returned", [object(), "\ud800", nested(300)], ids=["object", "surrogate", "deep"])
 def test_a_result_that_json_cannot_hold_is_a_failure_of_the_model(returned: Any) -> None:
-    assert isinstance(judge_output(returned), Failed)
+    assert isinstance(output_to_outcome(returned), Failed)
 
 
 @pytest.mark.parametrize("levels", range(245, 256))
 def test_whatever_is_judged_an_answer_can_be_written_into_the_body(levels: int) -> None:
-    outcome = judge_output(nested(levels))
+    outcome = output_to_outcome(nested(levels))
 
     if isinstance(outcome, Answered):
         orjson.dumps({"result": outcome.result})

@@ -8,7 +8,7 @@ import torch
 
 from deployments.generation.tokens import Tokens
 from deployments.generation.transformers import TransformersGenerator
-from deployments.settings import load_backup, resolve
+from deployments.settings import read_backup_spec, resolve
 from deployments.sources.acquire import acquire
 from tests.sources.fakes import RecordingEvents
 from tests.sources.tiny import model, tokenizer
@@ -16,7 +16,7 @@ from tests.sources.tiny import model, tokenizer
 
 @cache
 def _loaded() -> Any:
-    return acquire(load_backup("configs/backup.yaml"), resolve("cache"), "float32", events=RecordingEvents())
+    return acquire(read_backup_spec("configs/backup.yaml"), resolve("cache"), "float32", events=RecordingEvents())
 
 
 def smollm2_tokens(text: str) -> list[int]:

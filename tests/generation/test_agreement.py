@@ -9,7 +9,7 @@ from deployments.formats.engines import load_engine
 from deployments.generation import Prompt, Sampling, TextGenerator
 from deployments.generation.process import ProcessGenerator
 from deployments.generation.transformers import TransformersGenerator
-from deployments.settings import load_backup, resolve
+from deployments.settings import read_backup_spec, resolve
 from tests.generation.conftest import smollm2_tokens
 
 TOKENS = 16
@@ -29,7 +29,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def openvino() -> Iterator[TextGenerator]:
-    spec = load_backup("configs/backup.yaml").model_copy(update={"engine": "openvino"})
+    spec = read_backup_spec("configs/backup.yaml").model_copy(update={"engine": "openvino"})
     generator = load_engine(spec, resolve("cache"), "backup").generator
     assert isinstance(generator, ProcessGenerator)
     yield generator

@@ -8,7 +8,7 @@ from typing import Any
 from deployments.execution.clock import LoopClock
 from deployments.policy.answer import Answer, Tier
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.policy.stream_events import Done, Head, Text
+from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 
@@ -40,15 +40,15 @@ class ScriptedStream:
     read: int = 0
 
     @property
-    def head(self) -> Head:
+    def head(self) -> StreamHead:
         answer = self.answer
-        return Head(answer.model, answer.served_by, answer.degraded, answer.attempts, answer.retry_after_s)
+        return StreamHead(answer.model, answer.served_by, answer.degraded, answer.attempts, answer.retry_after_s)
 
-    async def __aiter__(self) -> AsyncIterator[Text | Done]:
+    async def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
         for piece in self.pieces:
             self.read += 1
-            yield Text(piece, self.answer.model, self.answer.served_by)
-        yield Done(self.answer)
+            yield TextDelta(piece, self.answer.model, self.answer.served_by)
+        yield StreamDone(self.answer)
 
     async def aclose(self) -> None:
         self.closed = True

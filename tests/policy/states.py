@@ -1,15 +1,15 @@
-"""A guard to be asked, and who asks it."""
+"""A resilience to be asked, and who asks it."""
 
 from deployments.policy.answer import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerState
-from deployments.policy.concurrency_limit import AdmissionPolicy
-from deployments.policy.health import Guard, GuardPolicy, Permit
+from deployments.policy.concurrency_limit import LimitPolicy
 from deployments.policy.outcome import Outcome, Refused
+from deployments.policy.resilience import Permit, ResiliencePolicy, ResilienceState
 
 A = Candidate(Tier.PRIMARY, "a")
 BACKUP = Candidate(Tier.BACKUP, "backup")
 REMOTE_BACKUP = Candidate(Tier.BACKUP, "hosted")
-SMALL = AdmissionPolicy(min_limit=1, max_limit=64, initial_limit=4, reserved_share=0.5)
+SMALL = LimitPolicy(min_limit=1, max_limit=64, initial_limit=4, reserved_share=0.5)
 
 
 class Told(list[tuple[str, str, str, str]]):
@@ -19,17 +19,26 @@ class Told(list[tuple[str, str, str, str]]):
         self.append((model, type(before).__name__, type(after).__name__, reason))
 
 
-def a_guard(policy: GuardPolicy | None = None, told: Told | None = None) -> Guard:
-    return Guard(policy or GuardPolicy(), told if told is not None else Told(), BACKUP.model, lambda: 0.5)
+def a_guard(policy: ResiliencePolicy | None = None, told: Told | None = None) -> ResilienceState:
+    return ResilienceState(
+        policy or ResiliencePolicy(), told if told is not None else Told(), BACKUP.model, lambda: 0.5
+    )
 
 
 def admit(
-    guard: Guard, candidate: Candidate = A, now: float = 0.0, *, why: Why = Why.NEXT, direct: bool = False
+    resilience: ResilienceState,
+    candidate: Candidate = A,
+    now: float = 0.0,
+    *,
+    why: Why = Why.NEXT,
+    direct: bool = False,
 ) -> Permit | Refused:
-    return guard.admit(candidate, why, now, direct=direct, streamed=False)
+    return resilience.admit(candidate, why, now, direct=direct, streamed=False)
 
 
-def attempt(guard: Guard, outcome: Outcome, started: float, ended: float, candidate: Candidate = A) -> None:
-    permit = admit(guard, candidate, started)
+def attempt(
+    resilience: ResilienceState, outcome: Outcome, started: float, ended: float, candidate: Candidate = A
+) -> None:
+    permit = admit(resilience, candidate, started)
     assert isinstance(permit, Permit)
-    guard.record(permit, outcome, ended)
+    resilience.record(permit, outcome, ended)

@@ -35,7 +35,9 @@ def by_name(value: object) -> str:
 
 @pytest.mark.parametrize(
     ("outcome", "expected"),
-    [(o, Evidence.WELL) for o in WELL] + [(o, Evidence.ILL) for o in ILL] + [(o, Evidence.NOTHING) for o in NOTHING],
+    [(o, Evidence.SUCCESS) for o in WELL]
+    + [(o, Evidence.FAILURE) for o in ILL]
+    + [(o, Evidence.NEUTRAL) for o in NOTHING],
 )
 def test_only_what_a_model_did_itself_is_evidence(outcome: Outcome, expected: Evidence) -> None:
     assert evidence(outcome) is expected

@@ -69,14 +69,14 @@ class BreakerMachine(RuleBasedStateMachine):
         self.under_way.remove(permit)
         before, said = self.state, evidence(outcome)
         self.state = record(before, self.policy, permit, outcome, self.now, 0.5)
-        if permit.epoch != before.epoch or said is Evidence.NOTHING:
+        if permit.epoch != before.epoch or said is Evidence.NEUTRAL:
             assert type(self.state) is type(before)
             assert self.state.epoch == before.epoch
         elif isinstance(before, HalfOpen):
             self.failures_in_a_row = 0
-            assert isinstance(self.state, Closed if said is Evidence.WELL else Open)
+            assert isinstance(self.state, Closed if said is Evidence.SUCCESS else Open)
         else:
-            self.failures_in_a_row = 0 if said is Evidence.WELL else self.failures_in_a_row + 1
+            self.failures_in_a_row = 0 if said is Evidence.SUCCESS else self.failures_in_a_row + 1
             opened = self.failures_in_a_row >= self.policy.failures
             assert isinstance(self.state, Open) == opened
         if isinstance(self.state, Open) and not isinstance(before, Open):

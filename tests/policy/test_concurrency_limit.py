@@ -2,16 +2,16 @@
 
 from deployments.policy.answer import Why
 from deployments.policy.breaker import BreakerPolicy
-from deployments.policy.concurrency_limit import AdmissionPolicy
-from deployments.policy.health import Guard, GuardPolicy, Permit
+from deployments.policy.concurrency_limit import LimitPolicy
 from deployments.policy.outcome import Answered, Blank, Refused, TimedOut
+from deployments.policy.resilience import Permit, ResiliencePolicy, ResilienceState
 from tests.policy.states import BACKUP, SMALL, A, a_guard, admit
 
 
 def test_a_model_gets_no_more_attempts_at_a_time_than_its_limit() -> None:
-    guard = a_guard(GuardPolicy(admission=SMALL))
+    resilience = a_guard(ResiliencePolicy(admission=SMALL))
 
-    admitted = [admit(guard) for _ in range(5)]
+    admitted = [admit(resilience) for _ in range(5)]
 
     assert [type(permit) for permit in admitted] == [Permit] * 4 + [Refused]
     refused = admitted[-1]
@@ -20,58 +20,58 @@ def test_a_model_gets_no_more_attempts_at_a_time_than_its_limit() -> None:
 
 
 def test_a_place_is_free_again_once_its_attempt_has_ended() -> None:
-    guard = a_guard(GuardPolicy(admission=SMALL))
-    permits = [admit(guard) for _ in range(4)]
+    resilience = a_guard(ResiliencePolicy(admission=SMALL))
+    permits = [admit(resilience) for _ in range(4)]
     assert isinstance(permits[0], Permit)
 
-    guard.record(permits[0], Blank(), 1.0)
+    resilience.record(permits[0], Blank(), 1.0)
 
-    assert isinstance(admit(guard), Permit)
+    assert isinstance(admit(resilience), Permit)
 
 
 def test_of_the_backup_places_are_kept_for_requests_whose_own_model_has_failed() -> None:
-    guard = a_guard(GuardPolicy(admission=SMALL))
+    resilience = a_guard(ResiliencePolicy(admission=SMALL))
 
-    meant_for_it = [admit(guard, BACKUP, direct=True) for _ in range(4)]
-    sent_to_it = [admit(guard, BACKUP) for _ in range(3)]
+    meant_for_it = [admit(resilience, BACKUP, direct=True) for _ in range(4)]
+    sent_to_it = [admit(resilience, BACKUP) for _ in range(3)]
 
     assert [type(permit) for permit in meant_for_it] == [Permit, Permit, Refused, Refused]
     assert [type(permit) for permit in sent_to_it] == [Permit, Permit, Refused]
 
 
-def loaded(guard: Guard, seconds: float, at: float, times: int, together: int) -> float:
+def loaded(resilience: ResilienceState, seconds: float, at: float, times: int, together: int) -> float:
     """Run `times` rounds of `together` attempts of `seconds` each; gives the time it is then."""
     for _ in range(times):
-        permits = [permit for _ in range(together) if isinstance(permit := admit(guard, now=at), Permit)]
+        permits = [permit for _ in range(together) if isinstance(permit := admit(resilience, now=at), Permit)]
         at += seconds
         for permit in permits:
-            guard.record(permit, Answered("x"), at)
+            resilience.record(permit, Answered("x"), at)
     return at
 
 
 def test_a_limit_falls_when_a_model_takes_much_longer_than_unloaded_and_grows_again_when_it_does_not() -> None:
-    policy = AdmissionPolicy(min_limit=1, max_limit=64, initial_limit=16, tolerance=2.0)
-    guard = a_guard(GuardPolicy(admission=policy))
-    now = loaded(guard, 0.1, 0.0, times=10, together=1)
-    before = guard.describe("a")["limit"]
+    policy = LimitPolicy(min_limit=1, max_limit=64, initial_limit=16, tolerance=2.0)
+    resilience = a_guard(ResiliencePolicy(admission=policy))
+    now = loaded(resilience, 0.1, 0.0, times=10, together=1)
+    before = resilience.describe("a")["limit"]
 
-    now = loaded(guard, 1.0, now, times=10, together=16)
-    crowded = guard.describe("a")["limit"]
-    loaded(guard, 0.1, now, times=200, together=64)
+    now = loaded(resilience, 1.0, now, times=10, together=16)
+    crowded = resilience.describe("a")["limit"]
+    loaded(resilience, 0.1, now, times=200, together=64)
 
     assert before == 16
     assert crowded < 8
-    assert guard.describe("a")["limit"] > 16
+    assert resilience.describe("a")["limit"] > 16
 
 
 def test_a_limit_that_is_in_the_way_doubles_until_the_model_was_too_slow_once_and_then_grows_by_one() -> None:
-    policy = AdmissionPolicy(min_limit=1, max_limit=512, initial_limit=16)
-    guard = a_guard(GuardPolicy(admission=policy))
+    policy = LimitPolicy(min_limit=1, max_limit=512, initial_limit=16)
+    resilience = a_guard(ResiliencePolicy(admission=policy))
     limits = []
     now = 0.0
     for seconds in (0.1, 0.1, 9.0, 0.1, 0.1):
-        now = loaded(guard, seconds, now, times=1, together=100)
-        limits.append(guard.describe("a")["limit"])
+        now = loaded(resilience, seconds, now, times=1, together=100)
+        limits.append(resilience.describe("a")["limit"])
 
     assert limits[:2] == [32, 64]
     assert limits[2] < 64
@@ -79,47 +79,47 @@ def test_a_limit_that_is_in_the_way_doubles_until_the_model_was_too_slow_once_an
 
 
 def test_a_limit_grows_with_the_first_content_of_streams_and_not_only_with_their_ends() -> None:
-    guard = a_guard(GuardPolicy(admission=AdmissionPolicy(initial_limit=16)))
-    streams = [guard.admit(A, Why.NEXT, 0.0, direct=False, streamed=True) for _ in range(20)]
+    resilience = a_guard(ResiliencePolicy(admission=LimitPolicy(initial_limit=16)))
+    streams = [resilience.admit(A, Why.NEXT, 0.0, direct=False, streamed=True) for _ in range(20)]
     for stream in streams:
         if isinstance(stream, Permit):
-            guard.began(stream, 0.1)
+            resilience.began(stream, 0.1)
 
-    assert guard.describe("a")["limit"] == 32
+    assert resilience.describe("a")["limit"] == 32
 
 
 def test_a_model_that_takes_milliseconds_may_take_several_times_as_long() -> None:
-    guard = a_guard(GuardPolicy(admission=AdmissionPolicy(min_limit=1, initial_limit=16, patience_s=0.25)))
-    now = loaded(guard, 0.002, 0.0, times=10, together=1)
+    resilience = a_guard(ResiliencePolicy(admission=LimitPolicy(min_limit=1, initial_limit=16, patience_s=0.25)))
+    now = loaded(resilience, 0.002, 0.0, times=10, together=1)
 
-    loaded(guard, 0.2, now, times=20, together=16)
+    loaded(resilience, 0.2, now, times=20, together=16)
 
-    assert guard.describe("a")["limit"] >= 16
+    assert resilience.describe("a")["limit"] >= 16
 
 
 def test_a_limit_never_leaves_its_bounds() -> None:
-    policy = AdmissionPolicy(min_limit=3, max_limit=20, initial_limit=16)
-    guard = a_guard(GuardPolicy(admission=policy))
+    policy = LimitPolicy(min_limit=3, max_limit=20, initial_limit=16)
+    resilience = a_guard(ResiliencePolicy(admission=policy))
 
-    now = loaded(guard, 0.1, 0.0, times=300, together=40)
-    assert guard.describe("a")["limit"] == 20
+    now = loaded(resilience, 0.1, 0.0, times=300, together=40)
+    assert resilience.describe("a")["limit"] == 20
     limits = []
     for _ in range(20):
-        now = loaded(guard, 100.0, now, times=1, together=40)
-        limits.append(guard.describe("a")["limit"])
+        now = loaded(resilience, 100.0, now, times=1, together=40)
+        limits.append(resilience.describe("a")["limit"])
     assert min(limits) <= 5
     assert all(3 <= limit <= 20 for limit in limits)
 
 
 def test_attempts_that_time_out_bring_a_limit_down() -> None:
-    guard = a_guard(GuardPolicy(BreakerPolicy(failures=1000, window_min_attempts=1000)))
-    loaded(guard, 0.1, 0.0, times=10, together=1)
-    before = guard.describe("a")["limit"]
+    resilience = a_guard(ResiliencePolicy(BreakerPolicy(failures=1000, window_min_attempts=1000)))
+    loaded(resilience, 0.1, 0.0, times=10, together=1)
+    before = resilience.describe("a")["limit"]
 
     for _ in range(8):
-        permits = [admit(guard, now=10.0) for _ in range(16)]
+        permits = [admit(resilience, now=10.0) for _ in range(16)]
         for permit in permits:
             if isinstance(permit, Permit):
-                guard.record(permit, TimedOut("late"), 20.0)
+                resilience.record(permit, TimedOut("late"), 20.0)
 
-    assert guard.describe("a")["limit"] <= before / 2
+    assert resilience.describe("a")["limit"] <= before / 2

@@ -8,7 +8,7 @@ import pytest
 from deployments.policy.answer import Answer, Candidate, Ended, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Refused, TimedOut, Usage, judge
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Refused, TimedOut, Usage, answered_or_blank
 
 A, B = Candidate(Tier.PRIMARY, "a"), Candidate(Tier.PRIMARY, "b")
 BACKUP = Candidate(Tier.BACKUP, "backup")
@@ -91,16 +91,16 @@ def test_a_value_cannot_be_changed_after_it_was_built(value: Any) -> None:
     ],
 )
 def test_a_blank_result_is_judged_blank_with_its_reason(result: Any, reason: str) -> None:
-    assert judge(result) == Blank(reason)
+    assert answered_or_blank(result) == Blank(reason)
 
 
 def test_a_blank_result_keeps_the_reason_its_model_gives() -> None:
-    assert judge("", empty_reason="the prompt was cut") == Blank("the prompt was cut")
+    assert answered_or_blank("", empty_reason="the prompt was cut") == Blank("the prompt was cut")
 
 
 @pytest.mark.parametrize("result", [0, False, "0", [0], {"a": 0.0}])
 def test_a_result_that_is_not_blank_is_judged_an_answer(result: Any) -> None:
-    assert judge(result, Usage(1, 2), "length") == Answered(result, Usage(1, 2), "length")
+    assert answered_or_blank(result, Usage(1, 2), "length") == Answered(result, Usage(1, 2), "length")
 
 
 def test_usage_counts_the_total() -> None:

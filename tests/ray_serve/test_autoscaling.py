@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deployments.policy.answer import Candidate, Tier, Why
-from deployments.policy.health import Guard, GuardPolicy, Permit
 from deployments.policy.outcome import Answered, Failed
+from deployments.policy.resilience import Permit, ResiliencePolicy, ResilienceState
 from deployments.ray_serve.autoscaling import EXPECTED, INTERVAL_S, Expected, report, scale_ahead
 from deployments.ray_serve.options import backup_options
 from deployments.replica.backup import BackupReplica
@@ -90,18 +90,18 @@ BACKED = Candidate(Tier.BACKUP, "backup")
 PRIMARY = Candidate(Tier.PRIMARY, "model")
 
 
-def guard() -> Guard:
-    return Guard(GuardPolicy(), lambda *_: None, "backup")
+def resilience() -> ResilienceState:
+    return ResilienceState(ResiliencePolicy(), lambda *_: None, "backup")
 
 
-def begun(of: Guard, candidate: Candidate, now: float) -> Permit:
+def begun(of: ResilienceState, candidate: Candidate, now: float) -> Permit:
     permit = of.admit(candidate, Why.NEXT, now, direct=False, streamed=False)
     assert isinstance(permit, Permit)
     return permit
 
 
 def test_the_demand_is_what_the_backup_does_and_what_is_overdue_elsewhere() -> None:
-    known = guard()
+    known = resilience()
     for _ in range(30):
         known.record(begun(known, PRIMARY, 0.0), Answered("x"), 0.4)
     working, late, fresh = begun(known, BACKED, 10.0), begun(known, PRIMARY, 9.0), begun(known, PRIMARY, 9.9)
@@ -114,7 +114,7 @@ def test_the_demand_is_what_the_backup_does_and_what_is_overdue_elsewhere() -> N
 
 
 def test_a_stream_that_has_begun_is_not_overdue_and_an_unknown_model_is_after_a_second() -> None:
-    known = guard()
+    known = resilience()
     stream = known.admit(PRIMARY, Why.NEXT, 0.0, direct=True, streamed=True)
     assert isinstance(stream, Permit)
 

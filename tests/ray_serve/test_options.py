@@ -7,7 +7,7 @@ import pytest
 
 from deployments.generation.devices import Machine, choose_device, choose_dtype
 from deployments.ray_serve.options import autoscaling, replica_options
-from deployments.settings import BackupSpec, Replicas, ServingSpec, SettingsError, load_backup, load_pool
+from deployments.settings import BackupSpec, Replicas, ServingSpec, SettingsError, read_backup_spec, read_pool_spec
 
 CPU = Machine(cuda=False, fast_bfloat16=False)
 AMX = Machine(cuda=False, fast_bfloat16=True)
@@ -85,13 +85,13 @@ def test_a_model_may_scale_to_zero_and_the_backup_and_pools_may_not(tmp_path: Pa
     assert autoscaling(ServingSpec(replicas=Replicas(min=0)))["min_replicas"] == 0
     (tmp_path / "backup.yaml").write_text("sources: [{kind: path, path: x}]\nreplicas: {min: 0}\n")
     (tmp_path / "pool.yaml").write_text("models: [a.yaml]\nreplicas: {min: 0}\n")
-    for load, file in ((load_backup, "backup.yaml"), (load_pool, "pool.yaml")):
+    for load, file in ((read_backup_spec, "backup.yaml"), (read_pool_spec, "pool.yaml")):
         with pytest.raises(SettingsError, match=r"replicas\.min: is 0"):
             load(str(tmp_path / file))
 
 
 def test_the_backup_never_scales_to_zero() -> None:
-    spec: BackupSpec = load_backup("configs/backup.yaml")
+    spec: BackupSpec = read_backup_spec("configs/backup.yaml")
 
     assert autoscaling(spec)["min_replicas"] >= 1
     assert autoscaling(spec)["max_replicas"] == spec.replicas.max

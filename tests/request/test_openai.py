@@ -116,9 +116,8 @@ def test_every_parameter_is_read() -> None:
     assert (parameters.max_tokens, parameters.temperature, parameters.top_p, parameters.stop) == (9, 0, 0.5, ("\n",))
     assert (parameters.seed, parameters.presence_penalty, parameters.frequency_penalty) == (-3, 1, -1)
     assert (dict(parameters.logit_bias), request.user, request.stream) == ({"5": -100.0}, "u", True)
-    assert (request.shape.tools, request.shape.tool_choice, request.shape.parallel_tool_calls) == (
-        (LOOK,), "required", False,
-    )  # fmt: skip
+    wanted = request.response_format
+    assert (wanted.tools, wanted.tool_choice, wanted.parallel_tool_calls) == ((LOOK,), "required", False)
     assert (request.timeout_s, request.tiers, request.hedge) == (5.0, {Tier.PRIMARY}, False)
 
 

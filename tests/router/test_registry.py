@@ -8,7 +8,7 @@ import pytest
 
 from deployments.policy.outcome import Answered, Outcome, Refused
 from deployments.ray_serve.handle import Application
-from deployments.router.registry import Directory
+from deployments.router.registry import Registry
 from tests.fakes import a_request
 
 OWN = "neverblank"
@@ -82,121 +82,121 @@ def application(name: str, **changes: Any) -> Application:
     return Application(name, **facts)
 
 
-async def ask(directory: Directory, model: str) -> Outcome:
-    return await directory.find(model).call(a_request(), 1.0)
+async def ask(registry: Registry, model: str) -> Outcome:
+    return await registry.find(model).call(a_request(), 1.0)
 
 
 async def test_a_model_with_a_running_replica_is_asked() -> None:
-    directory = Directory(FakeCluster(a=application("a")), Replica())
-    await directory.refresh()
+    registry = Registry(FakeCluster(a=application("a")), Replica())
+    await registry.refresh()
 
-    assert await ask(directory, "a") == Answered("from the replica")
-    assert directory.models["a"].state == "ready"
+    assert await ask(registry, "a") == Answered("from the replica")
+    assert registry.models["a"].state == "ready"
 
 
 async def test_a_model_nobody_serves_is_refused() -> None:
-    assert await ask(Directory(FakeCluster(), Replica()), "a") == Refused("unknown model")
+    assert await ask(Registry(FakeCluster(), Replica()), "a") == Refused("unknown model")
 
 
 async def test_a_model_without_a_running_replica_is_refused_as_serve_would_let_the_call_wait() -> None:
-    directory = Directory(FakeCluster(a=application("a", running=0, starting=1, status="DEPLOYING")), Replica())
-    await directory.refresh()
+    registry = Registry(FakeCluster(a=application("a", running=0, starting=1, status="DEPLOYING")), Replica())
+    await registry.refresh()
 
-    assert await ask(directory, "a") == Refused("not ready: no replica has started yet")
-    assert directory.models["a"].state == "loading"
+    assert await ask(registry, "a") == Refused("not ready: no replica has started yet")
+    assert registry.models["a"].state == "loading"
 
 
 async def test_a_model_whose_only_replica_a_call_saw_die_is_refused_until_serve_has_replaced_it() -> None:
     cluster = FakeCluster(a=application("a", actors=frozenset({"1"})))
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
     cluster.replicas["a"].dead.add("1")
-    died = await ask(directory, "a")
+    died = await ask(registry, "a")
     cluster.known["a"] = application("a", actors=frozenset({"1"}))  # as it has not noticed yet
-    await directory.refresh()
-    still = await ask(directory, "a")
+    await registry.refresh()
+    still = await ask(registry, "a")
     cluster.known["a"] = application("a", actors=frozenset({"2"}))
-    await directory.refresh()
+    await registry.refresh()
 
     assert died == still == Refused("not ready: its replica has been lost")
-    assert await ask(directory, "a") == Answered("from the replica")
+    assert await ask(registry, "a") == Answered("from the replica")
 
 
 async def test_a_model_with_another_replica_than_the_one_that_died_is_asked() -> None:
     cluster = FakeCluster(a=application("a", running=2, actors=frozenset({"1", "2"})))
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
     cluster.replicas["a"].dead.add("1")
 
-    assert await ask(directory, "a") == Answered("from the replica")
+    assert await ask(registry, "a") == Answered("from the replica")
 
 
 async def test_the_backup_is_asked_though_its_only_replica_died_as_nobody_is_behind_it() -> None:
     backup = Replica()
-    directory = Directory(FakeCluster(**{OWN: application(OWN, actors=frozenset({"1"}))}), backup)  # type: ignore[arg-type]
-    await directory.refresh()
+    registry = Registry(FakeCluster(**{OWN: application(OWN, actors=frozenset({"1"}))}), backup)  # type: ignore[arg-type]
+    await registry.refresh()
     backup.dead.add("1")
 
-    assert await directory.backup.call(a_request(), 1.0) == Answered("from the replica")
+    assert await registry.backup.call(a_request(), 1.0) == Answered("from the replica")
 
 
 async def test_a_model_that_could_not_be_built_is_refused_with_the_reason_and_hides_no_other() -> None:
     broken = application("a", built=False, running=0, status="DEPLOY_FAILED", message="bad spec")
-    directory = Directory(FakeCluster(a=broken, b=application("b")), Replica())
-    await directory.refresh()
+    registry = Registry(FakeCluster(a=broken, b=application("b")), Replica())
+    await registry.refresh()
 
-    outcome = await ask(directory, "a")
+    outcome = await ask(registry, "a")
 
     assert isinstance(outcome, Refused)
     assert "bad spec" in outcome.reason
-    assert directory.models["a"].state == "failed"
-    assert await ask(directory, "b") == Answered("from the replica")
+    assert registry.models["a"].state == "failed"
+    assert await ask(registry, "b") == Answered("from the replica")
 
 
 async def test_a_model_that_is_built_in_the_end_is_asked() -> None:
     cluster = FakeCluster(a=application("a", built=False, running=0, status="DEPLOY_FAILED"))
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
     cluster.known["a"] = application("a", deployed_at=2.0)
-    await directory.refresh()
+    await registry.refresh()
 
-    assert await ask(directory, "a") == Answered("from the replica")
+    assert await ask(registry, "a") == Answered("from the replica")
 
 
 @pytest.mark.parametrize("status", ["DEPLOYING", "DEPLOY_FAILED"])
 async def test_a_model_whose_new_version_is_being_built_or_could_not_be_is_asked_as_before(status: str) -> None:
     cluster = FakeCluster(a=application("a"))
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
     # Serve does not tell of the replicas of the version before.
     cluster.known["a"] = application("a", built=False, running=0, status=status, message="bad spec", deployed_at=2.0)
-    await directory.refresh()
+    await registry.refresh()
 
-    assert await ask(directory, "a") == Answered("from the replica")
-    assert directory.models["a"].state == "ready"
+    assert await ask(registry, "a") == Answered("from the replica")
+    assert registry.models["a"].state == "ready"
 
 
 async def test_a_new_version_that_could_not_be_started_is_told_beside_the_old_one_that_serves() -> None:
     failed = application("a", status="DEPLOY_FAILED", message="no weights")
-    directory = Directory(FakeCluster(a=failed), Replica())
-    await directory.refresh()
+    registry = Registry(FakeCluster(a=failed), Replica())
+    await registry.refresh()
 
-    assert directory.models["a"].to_json()["update_failed"] == "no weights"
-    assert await ask(directory, "a") == Answered("from the replica")
+    assert registry.models["a"].to_json()["update_failed"] == "no weights"
+    assert await ask(registry, "a") == Answered("from the replica")
 
 
 async def test_an_idle_model_is_refused_and_woken_by_one_call_that_waits_however_many_ask() -> None:
     cluster = FakeCluster(a=application("a", running=0))
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
     cluster.replicas["a"].waits = asyncio.Event()
 
     for _ in range(3):
-        assert await ask(directory, "a") == Refused("not ready: no replica runs, one is being woken")
-        await directory.refresh()
+        assert await ask(registry, "a") == Refused("not ready: no replica runs, one is being woken")
+        await registry.refresh()
     await asyncio.sleep(0)
 
-    assert directory.models["a"].state == "idle"
+    assert registry.models["a"].state == "idle"
     assert cluster.replicas["a"].asked == 1
     cluster.replicas["a"].waits.set()
 
@@ -205,79 +205,79 @@ async def test_the_models_of_a_pool_are_asked_by_their_own_names_and_the_pool_is
     cluster = FakeCluster(pool=application("pool", pool=True))
     cluster.replicas["pool"] = Replica()
     cluster.replicas["pool"].described = READY | {"models": {"a": READY, "b": {"state": "failed", "reason": "gone"}}}
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
 
-    assert {name: entry.state for name, entry in directory.models.items()} == {"a": "ready", "b": "failed"}
-    assert await ask(directory, "a") == Answered("from a")
-    assert await ask(directory, "pool") == Refused("unknown model")
+    assert {name: entry.state for name, entry in registry.models.items()} == {"a": "ready", "b": "failed"}
+    assert await ask(registry, "a") == Answered("from a")
+    assert await ask(registry, "pool") == Refused("unknown model")
 
 
 async def test_of_a_model_and_a_pools_of_one_name_the_one_with_an_application_of_its_own_is_asked() -> None:
     cluster = FakeCluster(pool=application("pool", pool=True), a=application("a"))
     cluster.replicas["pool"] = Replica()
     cluster.replicas["pool"].described = READY | {"models": {"a": READY}}
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
 
-    assert await ask(directory, "a") == Answered("from the replica")
+    assert await ask(registry, "a") == Answered("from the replica")
 
 
 async def test_a_pool_that_does_not_answer_keeps_its_models() -> None:
     cluster = FakeCluster(pool=application("pool", pool=True))
     cluster.replicas["pool"] = Replica()
     cluster.replicas["pool"].described = READY | {"models": {"a": READY}}
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
     cluster.replicas["pool"].described = RuntimeError("busy")
-    await directory.refresh()
+    await registry.refresh()
 
-    assert await ask(directory, "a") == Answered("from a")
+    assert await ask(registry, "a") == Answered("from a")
 
 
 async def test_a_model_that_is_taken_away_is_forgotten() -> None:
     cluster = FakeCluster(a=application("a"))
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
     del cluster.known["a"]
-    await directory.refresh()
+    await registry.refresh()
 
-    assert await ask(directory, "a") == Refused("unknown model")
+    assert await ask(registry, "a") == Refused("unknown model")
 
 
 async def test_while_serve_cannot_be_asked_what_was_known_holds_and_one_line_says_so(events: Any) -> None:
     cluster = FakeCluster(a=application("a"))
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
     cluster.trouble = RuntimeError("no controller")
-    await directory.refresh()
-    await directory.refresh()
+    await registry.refresh()
+    await registry.refresh()
 
-    assert await ask(directory, "a") == Answered("from the replica")
+    assert await ask(registry, "a") == Answered("from the replica")
     assert [line["reason"] for line in events if line["event"] == "discovery_failed"] == ["RuntimeError: no controller"]
 
 
 @pytest.mark.parametrize("trouble", [RuntimeError("died"), asyncio.CancelledError()])
 async def test_a_replica_that_fails_the_question_how_it_is_stops_no_search(trouble: BaseException) -> None:
     cluster = FakeCluster(a=application("a"))
-    directory = Directory(cluster, Replica())
+    registry = Registry(cluster, Replica())
     cluster.replicas["a"] = Replica()
     cluster.replicas["a"].described = trouble
-    await directory.refresh()
-    assert directory.models["a"].state == "loading"
+    await registry.refresh()
+    assert registry.models["a"].state == "loading"
 
     cluster.replicas["a"].described = READY
-    await directory.refresh()
+    await registry.refresh()
 
-    assert directory.models["a"].state == "ready"
+    assert registry.models["a"].state == "ready"
 
 
 async def test_a_new_deployment_is_asked_again_how_it_is() -> None:
     cluster = FakeCluster(a=application("a"))
-    directory = Directory(cluster, Replica())
-    await directory.refresh()
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
     cluster.replicas["a"].described = {"state": "failed", "reason": "no weights"}
     cluster.known["a"] = application("a", deployed_at=2.0)
-    await directory.refresh()
+    await registry.refresh()
 
-    assert (directory.models["a"].state, directory.models["a"].reason) == ("failed", "no weights")
+    assert (registry.models["a"].state, registry.models["a"].reason) == ("failed", "no weights")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from deployments.settings import load, load_backup, load_model
+from deployments.settings import load, read_backup_spec, read_model_spec
 from deployments.settings.policy import PolicySettings
 
 ROOT = Path(__file__).parents[2]
@@ -29,10 +29,10 @@ def test_the_config_names_the_shared_files(name: str) -> None:
     service, *models = read(name)["applications"]
 
     assert load(PolicySettings, service["args"]["policy"]).default_model == "smollm2"
-    assert load_backup(service["args"]["backup"]).replicas.min == 1
+    assert read_backup_spec(service["args"]["backup"]).replicas.min == 1
     assert service["args"]["policy"] == "configs/policy.yaml"
     for model in models:
-        assert load_model(model["args"]["spec"]).id == model["name"]
+        assert read_model_spec(model["args"]["spec"]).id == model["name"]
         assert model["route_prefix"] is None
 
 

@@ -16,9 +16,9 @@ from deployments.settings import (
     SettingsError,
     WeightLimit,
     load,
-    load_backup,
-    load_model,
     parse,
+    read_backup_spec,
+    read_model_spec,
 )
 
 PYTHON = "format: python\nid: echo\ntarget: examples.echo:Echo\n"
@@ -57,12 +57,12 @@ def policy_error(overrides: dict[str, Any]) -> SettingsError:
 
 
 def test_a_models_spec_is_read_by_its_format(write: Callable[[str], str]) -> None:
-    assert load_model(write(PYTHON)) == PythonSpec(format="python", id="echo", target="examples.echo:Echo")
-    assert isinstance(load_model(write(TEXT)), HuggingFaceSpec)
+    assert read_model_spec(write(PYTHON)) == PythonSpec(format="python", id="echo", target="examples.echo:Echo")
+    assert isinstance(read_model_spec(write(TEXT)), HuggingFaceSpec)
 
 
 def test_the_backups_spec_is_read(write: Callable[[str], str]) -> None:
-    spec = load_backup(write("sources: [{kind: path, path: weights}]\ngeneration: {max_tokens: 7}\n"))
+    spec = read_backup_spec(write("sources: [{kind: path, path: weights}]\ngeneration: {max_tokens: 7}\n"))
 
     assert isinstance(spec, BackupSpec)
     assert (spec.name, spec.generation.max_tokens, spec.replicas.max) == ("backup", 7, 2)
@@ -73,7 +73,7 @@ def test_an_empty_policy_file_is_the_defaults(write: Callable[[str], str]) -> No
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    error = error_of(lambda: load_model(str(tmp_path / "nowhere.yaml")))
+    error = error_of(lambda: read_model_spec(str(tmp_path / "nowhere.yaml")))
 
     assert error.file.endswith("nowhere.yaml")
     assert "cannot be read" in error.wrong
@@ -84,7 +84,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_not_yaml_is_refused(write: Callable[[str], str], text: str) -> None:
     path = write(text)
 
-    error = error_of(lambda: load_model(path))
+    error = error_of(lambda: read_model_spec(path))
 
     assert (error.file, error.accepted) == (path, "a YAML mapping")
     assert "is not YAML" in error.wrong
@@ -94,7 +94,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_bytes(b"id: \xff")
 
-    assert "is not YAML" in error_of(lambda: load_model(str(path))).wrong
+    assert "is not YAML" in error_of(lambda: read_model_spec(str(path))).wrong
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "just text", "7"])
@@ -132,13 +132,13 @@ def test_an_unknown_key_of_the_policy_is_named(key: str) -> None:
 def test_an_unknown_key_of_a_model_is_named_as_it_is_written(write: Callable[[str], str], text: str, key: str) -> None:
     path = write(text)
 
-    error = error_of(lambda: load_model(path))
+    error = error_of(lambda: read_model_spec(path))
 
     assert (error.file, error.key, error.wrong) == (path, key, "is not a setting")
 
 
 def test_what_is_accepted_is_told_in_the_users_words(write: Callable[[str], str]) -> None:
-    error = error_of(lambda: load_model(write(PYTHON + "replica: 1\n")))
+    error = error_of(lambda: read_model_spec(write(PYTHON + "replica: 1\n")))
 
     assert "tagged-union" not in error.accepted
     assert "function-after" not in error.accepted
@@ -146,14 +146,14 @@ def test_what_is_accepted_is_told_in_the_users_words(write: Callable[[str], str]
 
 @pytest.mark.parametrize("first", ["id: echo\n", "format: pythn\nid: echo\n"])
 def test_a_model_without_a_known_format_is_told_the_formats(write: Callable[[str], str], first: str) -> None:
-    error = error_of(lambda: load_model(write(first)))
+    error = error_of(lambda: read_model_spec(write(first)))
 
     assert error.key == "format"
     assert all(known in error.accepted for known in ("huggingface", "python"))
 
 
 def test_a_missing_key_is_named(write: Callable[[str], str]) -> None:
-    error = error_of(lambda: load_backup(write("name: backup\n")))
+    error = error_of(lambda: read_backup_spec(write("name: backup\n")))
 
     assert (error.key, error.wrong) == ("sources", "is missing")
 
@@ -212,7 +212,7 @@ def test_a_default_timeout_above_its_cap_is_refused() -> None:
     ],
 )
 def test_values_that_contradict_each_other_are_refused(write: Callable[[str], str], text: str, key: str) -> None:
-    assert key in str(error_of(lambda: load_model(write(text))))
+    assert key in str(error_of(lambda: read_model_spec(write(text))))
 
 
 def test_settings_cannot_be_changed_after_they_were_read() -> None:

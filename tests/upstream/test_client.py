@@ -13,7 +13,7 @@ import trustme
 
 from deployments.policy.answer import Tier
 from deployments.policy.outcome import Answered, Failed, Finished, Refused, TimedOut
-from deployments.request import InferenceRequest, Parameters, Shape
+from deployments.request import InferenceRequest, Parameters, ResponseFormat
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import Upstream
 from tests.fakes import a_request
@@ -47,7 +47,7 @@ async def test_what_the_caller_set_is_sent_and_nothing_else(faulty: FaultyUpstre
         model="remote",
         timeout_s=30.0,
         parameters=Parameters(max_tokens=9, temperature=0.0, stop=("\n",), seed=0, logit_bias={"5": -1.0}),
-        shape=Shape(tools=({"type": "function", "function": {"name": "look"}},), tool_choice="auto"),
+        response_format=ResponseFormat(tools=({"type": "function", "function": {"name": "look"}},), tool_choice="auto"),
         user="somebody",
         tiers=frozenset({Tier.PRIMARY}),
     )

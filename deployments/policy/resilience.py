@@ -17,37 +17,37 @@ from deployments.policy.answer import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerListener, BreakerPolicy, BreakerState, Closed
 from deployments.policy.budget import Budget
 from deployments.policy.chain import Allowance
-from deployments.policy.concurrency_limit import AdmissionPolicy, Limit
-from deployments.policy.hedging import Pace, PacePolicy
+from deployments.policy.concurrency_limit import AdaptiveLimiter, LimitPolicy
+from deployments.policy.hedging import HedgingPolicy, LatencyEstimator
 from deployments.policy.outcome import Answered, Outcome, Refused, TimedOut
 
 _NO_LESS_S = 1.0
 """What somebody refused for want of room is told to wait, in seconds, at the least."""
 
 
-class GuardPolicy(Struct, frozen=True):
-    """What the guard goes by.
+class ResiliencePolicy(Struct, frozen=True):
+    """What the resilience goes by.
 
     Attributes:
         breaker: when models are left alone.
         admission: how many attempts they get at a time.
         retry_share: retries as a share of requests.
         hedge_share: hedges as a share of requests.
-        pace: what counts as slow.
+        latencies: what counts as slow.
     """
 
     breaker: BreakerPolicy = BreakerPolicy()
-    admission: AdmissionPolicy = AdmissionPolicy()
+    admission: LimitPolicy = LimitPolicy()
     retry_share: float = 0.2
     hedge_share: float = 0.05
-    pace: PacePolicy = PacePolicy()
+    latencies: HedgingPolicy = HedgingPolicy()
 
 
 @dataclass(slots=True)
 class _Known:
     """What is known of one model."""
 
-    limit: Limit
+    limit: AdaptiveLimiter
     breaker: BreakerState = field(default_factory=Closed)
 
 
@@ -60,7 +60,7 @@ class Permit(Struct, eq=False):
         started: when it was given.
         streamed: the attempt is a stream.
         admission: the breaker's leave.
-        lonely: hardly any other attempt on this model was under way.
+        unloaded: hardly any other attempt on this model was under way.
         first_s: seconds until its first content; negative before that, and for what is no stream.
         returned: it has been handed back.
     """
@@ -70,21 +70,21 @@ class Permit(Struct, eq=False):
     started: float
     streamed: bool
     admission: breaker.Admission
-    lonely: bool
+    unloaded: bool
     first_s: float = -1.0
     returned: bool = False
 
 
-class Guard:
-    """The guard of one router.
+class ResilienceState:
+    """The resilience of one router.
 
     Attributes:
-        pace: how long models usually take.
+        latencies: how long models usually take.
     """
 
     def __init__(
         self,
-        policy: GuardPolicy,
+        policy: ResiliencePolicy,
         listener: BreakerListener,
         local_backup: str,
         draw: Callable[[], float] = random.random,
@@ -102,21 +102,21 @@ class Guard:
         self._local_backup = Candidate(Tier.BACKUP, local_backup)
         self._draw = draw
         self._models: dict[str, _Known] = {}
-        self.pace = Pace(policy.pace)
+        self.latencies = LatencyEstimator(policy.latencies)
         self._retries, self._hedges = Budget(policy.retry_share), Budget(policy.hedge_share)
         self._policy = policy
         self._open: dict[Permit, None] = {}
 
     @property
-    def policy(self) -> GuardPolicy:
+    def policy(self) -> ResiliencePolicy:
         """What it goes by. A new one is taken over in place; what is known stays."""
         return self._policy
 
     @policy.setter
-    def policy(self, policy: GuardPolicy) -> None:
+    def policy(self, policy: ResiliencePolicy) -> None:
         self._policy = policy
         self._retries.share, self._hedges.share = policy.retry_share, policy.hedge_share
-        self.pace.policy = policy.pace
+        self.latencies.policy = policy.latencies
         for name, known in self._models.items():
             known.limit.policy = policy.admission
             known.limit.patience_s = self._patience_s(name)
@@ -156,7 +156,7 @@ class Guard:
             self._retries.withdraw(now)
         elif why is Why.HEDGE:
             self._hedges.withdraw(now)
-        permit = Permit(candidate, admission.probe, now, streamed, admission, known.limit.lonely)
+        permit = Permit(candidate, admission.probe, now, streamed, admission, known.limit.unloaded)
         self._open[permit] = None
         return permit
 
@@ -190,7 +190,7 @@ class Guard:
     def demand(self, now: float) -> int:
         """Attempts that are under way at the local backup, or are overdue elsewhere and about to come to it.
 
-        Overdue is what has no first content after the time of `Pace.overdue_s`.
+        Overdue is what has no first content after the time of `LatencyEstimator.overdue_s`.
         """
         usual: dict[tuple[str, bool], float] = {}
         demand = 0
@@ -200,7 +200,7 @@ class Guard:
             elif permit.first_s < 0:
                 key = (permit.candidate.model, permit.streamed)
                 if key not in usual:
-                    usual[key] = self.pace.overdue_s(permit.candidate.model, streamed=permit.streamed)
+                    usual[key] = self.latencies.overdue_s(permit.candidate.model, streamed=permit.streamed)
                 demand += now - permit.started > usual[key]
         return demand
 
@@ -219,10 +219,10 @@ class Guard:
             "in_flight": known.limit.in_flight if known else 0,
             "limit": known.limit.value if known else self._policy.admission.initial_limit,
         }
-        return {**facts, **self.pace.describe(model)}
+        return {**facts, **self.latencies.describe(model)}
 
     def _new(self, model: str) -> _Known:
-        return _Known(Limit(self._policy.admission, self._patience_s(model)))
+        return _Known(AdaptiveLimiter(self._policy.admission, self._patience_s(model)))
 
     def _patience_s(self, model: str) -> float:
         admission = self._policy.admission
@@ -239,12 +239,12 @@ class Guard:
         """An answer, or the first content of a stream, took `seconds`; infinite for none in time."""
         limit = self._models[permit.candidate.model].limit
         if seconds < math.inf:
-            self.pace.add(permit.candidate.model, seconds, streamed=permit.streamed)
-        # Lonely is what was so from its beginning to its end.
-        limit.learn(seconds, permit.started, now, lonely=permit.lonely and limit.lonely)
+            self.latencies.add(permit.candidate.model, seconds, streamed=permit.streamed)
+        # Unloaded is what was so from its beginning to its end.
+        limit.learn(seconds, permit.started, now, unloaded=permit.unloaded and limit.unloaded)
 
     def _retry_after_s(self, candidate: Candidate) -> float:
-        return max(_NO_LESS_S, self.pace.median_s(candidate.model))
+        return max(_NO_LESS_S, self.latencies.median_s(candidate.model))
 
     def _move(self, model: str, known: _Known, after: BreakerState, reason: str) -> None:
         before, known.breaker = known.breaker, after
