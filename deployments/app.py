@@ -14,6 +14,7 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
 from deployments.formats import ServedModel
+from deployments.http.asgi import build_asgi
 from deployments.http.protocol import use_protocol
 from deployments.ray_serve.handle import (
     BACKUP_DEPLOYMENT,
@@ -57,7 +58,7 @@ class RouterDeployment(Router):
         """Called by Serve once the router has been built, and before its HTTP server is."""
         use_protocol()
         _spare_garbage_collector()
-        return self.asgi
+        return build_asgi(self)
 
 
 class PoolDeployment(PoolReplica):

@@ -8,12 +8,15 @@ import asyncio
 import functools
 import math
 from collections.abc import Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import looptime
+from msgspec.structs import replace
 
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused
+from deployments.execution.attempt import Begun, Caller, as_items
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 
 T = TypeVar("T")
@@ -78,7 +81,7 @@ class ScriptedCaller:
     dies_with: BaseException | None = None
     calls: list[Call] = field(default_factory=list)
 
-    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Play the next part of the script."""
         clock = asyncio.get_running_loop().time
         play = self.script[min(len(self.calls), len(self.script) - 1)]
@@ -102,6 +105,31 @@ class ScriptedCaller:
 
 def scripted(*script: Play, lingers_s: float = 0.0, dies_with: BaseException | None = None) -> ScriptedCaller:
     return ScriptedCaller(list(script), lingers_s, dies_with)
+
+
+async def read_stream(caller: Caller, request: InferenceRequest, budget_s: float = 10.0) -> list[StreamItem]:
+    """What `caller` streams for `request`, to its end."""
+    started = await caller.start(replace(request, stream=True), budget_s)
+    if not isinstance(started, Begun):
+        return list(as_items(started))
+    async with aclosing(started):
+        items: list[StreamItem] = [started.first]
+        while isinstance(items[-1], str):
+            items.append(await started.next())
+        return items
+
+
+async def read_whole(caller: Caller, request: InferenceRequest, budget_s: float = 10.0) -> Outcome:
+    """What `caller` answers to `request`, which does not stream."""
+    started = await caller.start(request, budget_s)
+    return await started.read_to_end() if isinstance(started, Begun) else started
+
+
+async def begun_stream(caller: Caller, request: InferenceRequest, budget_s: float = 30.0) -> Begun:
+    """A stream of `caller` whose first content is there."""
+    started = await caller.start(replace(request, stream=True), budget_s)
+    assert isinstance(started, Begun), started
+    return started
 
 
 async def _pause(seconds: float) -> None:

@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
+from deployments.execution.attempt import Begun, begin
 from deployments.policy.outcome import Failed, Finished, Outcome, StreamItem
 from deployments.request import InferenceRequest
 
@@ -60,11 +61,11 @@ class ScriptedStreamer:
     scripts: list[Script]
     streams: list[Streaming] = field(default_factory=list)
 
-    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
-        raise AssertionError("this fake only streams")
-
-    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Play the next script."""
+        return await begin(self._play(request))
+
+    async def _play(self, request: InferenceRequest) -> AsyncGenerator[StreamItem, None]:
         script = self.scripts[min(len(self.streams), len(self.scripts) - 1)]
         streaming = Streaming(request, asyncio.get_running_loop().time())
         self.streams.append(streaming)

@@ -17,8 +17,9 @@ from typing import Any, Self
 from uuid import uuid4
 
 from deployments.observability import log
-from deployments.policy.answer import Answer, Tier
-from deployments.policy.chain import LAST_RESORT
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
+from deployments.policy.last_resort import LAST_RESORT
 from deployments.request import extract_text
 from deployments.settings import PolicySettings
 

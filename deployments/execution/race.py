@@ -1,106 +1,66 @@
-"""Runs a chain: starts, races and cancels attempts. All decisions are `policy.chain.next_step`'s.
+"""Runs a chain: starts attempts, waits for them, cancels them. Every decision is `policy.next_step`'s.
 
 How a race can end:
 
-    next_step says Finish      its answer; attempts still running are cancelled, down to the replica
-    next_step says Reject      InvalidRequestError: the caller's fault, as the model asked for has it
-    the caller goes away       CancelledError, after every attempt has been cancelled
+    Accept       `Won`; attempts still running are cancelled, down to the replica
+    Exhausted    nobody answers in time
+    Reject       InvalidRequestError: the model asked for calls the request invalid
+    cancelled    the caller has gone away; every attempt is cancelled before CancelledError leaves
 
-A probe that loses is not cancelled: only its own end tells whether the model it tries is well again.
+On each of these ways, and on any exception, every permit is handed back and every stream but the winner's is closed.
+A probe that loses is not cancelled: only its own end tells whether the model that it tries has recovered.
 The clock is the event loop's (`loop.time()`), so tests put the loop on virtual time and wait for nothing.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from deployments.execution.attempt import Begun
 from deployments.observability import log
-from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Why
-from deployments.policy.chain import Allowance, FallbackChain, Finish, Reject, Start, WaitUntil, next_step
-from deployments.policy.outcome import Answered, Cancelled, Failed, Outcome, StreamItem, TimedOut
+from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
+from deployments.policy.chain import FallbackChain
+from deployments.policy.next_step import Accept, Allowance, Exhausted, Reject, Start, WaitUntil, next_step
+from deployments.policy.outcome import Cancelled, Failed, Finished, Outcome, TimedOut
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.resilience import Permit, ResilienceState
-from deployments.request import InferenceRequest
+
+Launch = Callable[[Candidate, float], Coroutine[Any, Any, Outcome | Begun]]
+"""Makes an attempt on a candidate within seconds. A `Begun` counts as an answer from its first content on."""
 
 
-class Caller(Protocol):
-    """One way to reach a model."""
+class Won(Struct, frozen=True):
+    """Somebody answers.
 
-    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
-        """Make one attempt that may take `budget_s` seconds.
-
-        Whatever goes wrong is an outcome; only cancellation raises, after it has been passed on to whoever
-        does the work.
-        """
-        ...
-
-    def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
-        """Make one attempt and give its text as it comes, with one `StreamEnd` behind it.
-
-        Where `request.prefix` is not empty, what is given carries on right behind it, with no character repeated;
-        a model that cannot do that, or starts over, is `Refused`. Closing the generator stops the work; whatever goes
-        wrong is the last item. No time is kept here but `budget_s`, the seconds for all of it: how long a silence may
-        last is the driver's to judge.
-        """
-        ...
-
-
-Judge = Callable[[Outcome], Outcome]
-"""Holds an answer to what its caller wants of it; any other outcome is left as it is."""
-
-Launch = Callable[[Candidate, float, int], Coroutine[Any, Any, Outcome]]
-"""Makes an attempt on a candidate within seconds; the last argument is its place in the trace."""
-
-
-async def run_chain(
-    chain: FallbackChain,
-    request: InferenceRequest,
-    caller_of: Callable[[Candidate], Caller],
-    resilience: ResilienceState,
-    judge: Judge | None = None,
-    loop: asyncio.AbstractEventLoop | None = None,
-) -> Answer:
-    """Answer `request` by `chain.deadline.answer_by`.
-
-    Args:
-        chain: who is asked, its deadline on the running event loop's clock.
-        request: what they are asked.
-        caller_of: how each candidate is reached.
-        resilience: asked before every attempt, and told how it ended.
-        judge: holds every answer to the form its caller wants; `None` where any will do.
-        loop: the running one, where it is known; see `LoopClock`.
-
-    Raises:
-        InvalidRequestError: the model asked for rejects the request.
+    Attributes:
+        place: of the winner in `trace`.
+        trace: all attempts; the winner's has `Began` where it is a stream that goes on, and every other one has ended.
+        begun: that stream, to be closed by whoever takes it; else `None`.
+        permit: the permit of that stream, to be handed back when it has ended; else `None`.
     """
 
-    async def launch(candidate: Candidate, budget_s: float, _: int) -> Outcome:
-        # Found within the task, so that a candidate that cannot be found is a failed attempt, too.
-        outcome = await caller_of(candidate).call(request, budget_s)
-        return outcome if judge is None else judge(outcome)
-
-    return await Race(chain, resilience, launch, streamed=False, loop=loop).run()
+    place: int
+    trace: tuple[Ended | Began, ...]
+    begun: Begun | None = None
+    permit: Permit | None = None
 
 
 @dataclass(slots=True)
 class _Flight:
-    """An attempt under way: its place in the trace, its leave to be made, the task that makes it."""
+    """An attempt whose permit is out: its place in the trace, the task that makes it, the stream that it has begun."""
 
     place: int
     permit: Permit
-    task: asyncio.Task[Outcome]
+    task: asyncio.Task[Outcome | Begun]
+    begun: Begun | None = None
 
 
 class Race:
-    """One run of one chain.
-
-    Attributes:
-        begun: of streams, the permits of the attempts whose first content has come, by their places in the trace.
-            Their streams go on, so these are the runner's to hand back; all others are the race's.
-    """
+    """One run of one chain."""
 
     def __init__(
         self,
@@ -111,8 +71,7 @@ class Race:
         streamed: bool,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Get ready to run `chain`, whose attempts `launch` makes; of streams it waits for the first content only."""
-        self.begun: dict[int, Permit] = {}
+        """Get ready to run `chain`, whose attempts `launch` makes; `streamed` says that they give streams."""
         self._chain, self._resilience, self._launch, self._streamed = chain, resilience, launch, streamed
         self._loop = loop or asyncio.get_running_loop()
         self._clock = self._loop.time
@@ -121,42 +80,43 @@ class Race:
         self._flights: list[_Flight] = []
         self._hedges = True
 
-    async def run(self) -> Answer:
-        """Run it to its end; see the module for the ends there are."""
+    async def run(self) -> Won | Exhausted:
+        """Run the chain to its end; see the module for the ends there are.
+
+        Raises:
+            InvalidRequestError: the model asked for rejects the request.
+        """
         try:
             while True:
                 now = self._clock()
                 # Before the first attempt there is nothing to repeat or to hedge.
                 allowance = self._resilience.allowance(now, hedge=self._hedges) if self._attempts else _NO_EXTRAS
                 match next_step(self._chain, self._attempts, now, allowance):
-                    case Finish(answer):
-                        self._land(answer.attempts, now)
-                        return answer
-                    case Reject(rejected, attempts):
-                        self._land(attempts, now)
-                        problem = Problem(
-                            rejected.field, f"was refused by the model: {rejected.reason}", "what it takes"
-                        )
-                        raise InvalidRequestError(problem)
                     case Start(candidate, why):
                         self._start(candidate, why, now)
                     case WaitUntil(until):
                         await self._wait(until - now)
-        except asyncio.CancelledError:
-            for flight in self._flights:  # a probe that was given up must not hold its place for ever
-                self._resilience.record(flight.permit, _GIVEN_UP, self._clock())
-            for permit in self.begun.values():
-                self._resilience.record(permit, _GIVEN_UP, self._clock())
-            raise
+                    case Accept(place, trace):
+                        return self._won(place, trace, now)
+                    case Exhausted(trace) as exhausted:
+                        self._land(trace, now)
+                        return exhausted
+                    case Reject(rejected, trace):
+                        self._land(trace, now)
+                        raise InvalidRequestError(
+                            Problem(rejected.field, f"was refused by the model: {rejected.reason}", "what it takes")
+                        )
         finally:
             for flight in self._flights:
+                if not flight.permit.returned:  # also a probe's: given up, it must not hold its place for ever
+                    self._resilience.record(flight.permit, _GIVEN_UP, self._clock())
                 _abandon(flight.task)
 
     def _start(self, candidate: Candidate, why: Why, now: float) -> None:
         direct = candidate == self._chain.candidates[0] and why is Why.NEXT
         permit = self._resilience.admit(candidate, why, now, direct=direct, streamed=self._streamed)
         if isinstance(permit, Permit):
-            task = self._loop.create_task(self._attempt(candidate, now, len(self._attempts)))
+            task = self._loop.create_task(self._attempt(candidate, now))
             self._flights.append(_Flight(len(self._attempts), permit, task))
             self._attempts.append(Running(candidate, now, why, permit.probe))
         elif why is Why.HEDGE:  # it was an extra: the backup's own turn is still to come
@@ -166,15 +126,14 @@ class Race:
         else:
             self._attempts.append(Ended(candidate, now, now, permit, why))
 
-    async def _attempt(self, candidate: Candidate, now: float, place: int) -> Outcome:
-        """Make one, and wake the race: its turn comes after the end of this one's, by which the task is done."""
+    async def _attempt(self, candidate: Candidate, now: float) -> Outcome | Begun:
         try:
-            return await self._launch(candidate, self._chain.deadline.answer_by - now, place)
+            return await self._launch(candidate, self._chain.deadline.answer_by - now)
         finally:
-            self._wake()
+            self._wake()  # the race's turn comes after the end of this one's, by which the task is done
 
     async def _wait(self, seconds: float) -> None:
-        """Until an attempt has ended, at most for so long. `asyncio.wait` does the same for any tasks, and dearer."""
+        """Wait for an attempt to end or to begin, at most for so long; then note what has become of each."""
         self._turn = self._loop.create_future()
         timer = self._loop.call_later(max(seconds, _TICK_S), self._wake)
         try:
@@ -183,31 +142,43 @@ class Race:
             self._turn = None
             timer.cancel()
         now = self._clock()
-        for flight in [flight for flight in self._flights if flight.task.done()]:
+        for flight in [flight for flight in self._flights if flight.begun is None and flight.task.done()]:
+            self._note(flight, now)
+
+    def _note(self, flight: _Flight, now: float) -> None:
+        running = self._attempts[flight.place]
+        result = _result(flight.task, running.candidate)
+        if isinstance(result, Begun):
+            flight.begun = result
+            self._resilience.began(flight.permit, now)
+            self._attempts[flight.place] = Began(running.candidate, running.started, now, running.why)
+        else:
             self._flights.remove(flight)
-            running = self._attempts[flight.place]
-            outcome = _outcome(flight.task, running.candidate)
-            if self._streamed and isinstance(outcome, Answered):
-                self._resilience.began(flight.permit, now)
-                self.begun[flight.place] = flight.permit
-            else:
-                self._resilience.record(flight.permit, outcome, now)
-            self._attempts[flight.place] = Ended(running.candidate, running.started, now, outcome, running.why)
+            self._resilience.record(flight.permit, result, now)
+            self._attempts[flight.place] = Ended(running.candidate, running.started, now, result, running.why)
 
     def _wake(self) -> None:
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
 
-    def _land(self, trace: Sequence[Ended], now: float) -> None:
+    def _won(self, place: int, trace: tuple[Ended | Began, ...], now: float) -> Won:
+        winner = next((flight for flight in self._flights if flight.place == place), None)
+        if winner is not None:  # a stream: whoever takes it hands its permit back
+            self._flights.remove(winner)
+        self._land(trace, now)
+        return Won(place, trace) if winner is None else Won(place, trace, winner.begun, winner.permit)
+
+    def _land(self, trace: Sequence[Ended | Began], now: float) -> None:
         """The race is over: hand back the permits of those who were cut off, but let probes come to their end."""
-        for flight in [flight for flight in self._flights if flight.permit.probe]:
+        for flight in [flight for flight in self._flights if flight.permit.probe and flight.begun is None]:
             self._flights.remove(flight)
             _let_probe(flight, self._resilience, self._chain.deadline.answer_by - now)
         for flight in self._flights:
-            self._resilience.record(flight.permit, trace[flight.place].outcome, now)
+            ended = trace[flight.place]
+            self._resilience.record(flight.permit, ended.outcome if isinstance(ended, Ended) else _GIVEN_UP, now)
 
 
-def _outcome(task: asyncio.Task[Outcome], candidate: Candidate) -> Outcome:
+def _result(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcome | Begun:
     """What a finished task says. A caller that breaks its promise and raises is a failed attempt, and a bug."""
     if task.cancelled():
         return Failed("the call was cancelled from outside", transient=True)
@@ -225,33 +196,47 @@ _TICK_S = 1e-4
 
 _GIVEN_UP = Cancelled("given up by the caller")
 
-_abandoned: set[asyncio.Task[Any]] = set()
-"""Losers on their way out. Nobody waits for them, but the event loop alone would keep only weak references."""
+_background: set[asyncio.Task[Any]] = set()
+"""Losers on their way out. Nobody waits for them, and the event loop alone would keep only weak references."""
 
 
 def _abandon(task: asyncio.Task[Any]) -> None:
+    """Cancel `task`, and close the stream that it may have begun."""
     task.cancel()
-    _abandoned.add(task)
-    task.add_done_callback(_buried)
+    _background.add(task)
+    task.add_done_callback(_abandoned)
 
 
-def _buried(task: asyncio.Task[Any]) -> None:
-    _abandoned.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None:
+def _abandoned(task: asyncio.Task[Any]) -> None:
+    _background.discard(task)
+    if task.cancelled():
+        return
+    if (error := task.exception()) is not None:
         log.internal_error("cancelled caller", "", error)
+    elif isinstance(begun := task.result(), Begun):
+        closing = task.get_loop().create_task(begun.aclose())
+        _background.add(closing)
+        closing.add_done_callback(_abandoned)
 
 
 def _let_probe(flight: _Flight, resilience: ResilienceState, seconds: float) -> None:
-    """Let a probe that has lost run on for `seconds`, and tell the resilience how it ended."""
+    """Let a probe that has lost run on for `seconds`, and tell `resilience` how it ended."""
     loop = asyncio.get_running_loop()
     timer = loop.call_later(max(0.0, seconds), flight.task.cancel)
-    _abandoned.add(flight.task)
+    _background.add(flight.task)
 
-    def ended(task: asyncio.Task[Outcome]) -> None:
+    def ended(task: asyncio.Task[Outcome | Begun]) -> None:
         timer.cancel()
-        _abandoned.discard(task)
-        late = TimedOut("the probe had no answer in time")
-        outcome = late if task.cancelled() else _outcome(task, flight.permit.candidate)
-        resilience.record(flight.permit, outcome, loop.time())
+        result: Outcome | Begun = TimedOut("the probe had no answer in time")
+        if not task.cancelled():
+            result = _result(task, flight.permit.candidate)
+        now = loop.time()
+        if isinstance(result, Begun):  # it has begun to answer: that is all a probe is to find out
+            resilience.began(flight.permit, now)
+            resilience.record(flight.permit, Finished(), now)
+            _abandoned(task)
+        else:
+            _background.discard(task)
+            resilience.record(flight.permit, result, now)
 
     flight.task.add_done_callback(ended)

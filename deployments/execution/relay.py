@@ -1,7 +1,7 @@
 """A stream from its first content to its end, through as many models as it takes.
 
 relay ──► Finished, or a bound reached ──────────────────────────────────────► StreamDone
-  │ broke, cut, stalled
+  │ broke, cut, silent too long
   ▼
 open again: those still left, a deadline of its own, the text so far as prefix
   │                                │ nobody
@@ -10,65 +10,31 @@ open again: those still left, a deadline of its own, the text so far as prefix
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from deployments.execution.stream_opening import Opened, Opener
+from deployments.execution.attempt import Begun
+from deployments.execution.idle import IdleError, IdleTimer
+from deployments.execution.opening import Opened, StreamOpener
+from deployments.execution.transcript import Transcript
 from deployments.observability import log
-from deployments.policy.answer import Answer, Candidate, Ended, Tier, Why
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Began, Candidate, Ended, Why
 from deployments.policy.blank import is_blank
-from deployments.policy.chain import LAST_RESORT, FallbackChain
-from deployments.policy.continuation import StreamRules, successors
+from deployments.policy.chain import FallbackChain
+from deployments.policy.continuation import successors
 from deployments.policy.deadline import Deadline
-from deployments.policy.outcome import Answered, Cancelled, Failed, Finished, Outcome, StreamEnd, Usage
-from deployments.policy.resilience import ResilienceState
+from deployments.policy.last_resort import LastResort
+from deployments.policy.next_step import Exhausted
+from deployments.policy.outcome import Cancelled, Failed, Finished, StreamEnd, StreamItem, TimedOut
 from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
-
-_GIVEN_UP = Cancelled("given up by the caller")
-
-
-@dataclass(slots=True)
-class _Story:
-    """What has been told so far, and by whom."""
-
-    trace: list[Ended]
-    texts: list[str] = field(default_factory=list)
-    length: int = 0
-    usages: list[Usage | None] = field(default_factory=list)
-
-    def add(self, text: str) -> None:
-        """One more piece."""
-        self.texts.append(text)
-        self.length += len(text)
-
-    @property
-    def text(self) -> str:
-        """All of it."""
-        if len(self.texts) > 1:
-            self.texts = ["".join(self.texts)]
-        return self.texts[0] if self.texts else ""
-
-    @property
-    def usage(self) -> Usage | None:
-        """Token counts of the whole; `None` unless everybody who wrote of it has told theirs."""
-        known = [usage for usage in self.usages if usage is not None]
-        if not known or len(known) < len(self.usages):
-            return None
-        return Usage(known[0].prompt_tokens, sum(usage.completion_tokens for usage in known))
 
 
 class Relay:
-    """An `AnswerStream`: the first model's text, and what others had to add."""
+    """An `AnswerStream`: what the first model writes, and what others add where it breaks off."""
 
     def __init__(
-        self,
-        opener: Opener,
-        chain: FallbackChain,
-        opened: Opened,
-        resilience: ResilienceState,
-        rules: StreamRules,
-        started: float,
+        self, opener: StreamOpener, chain: FallbackChain, opened: Opened, last_resort: LastResort, ends: float
     ) -> None:
         """Relay what `opened` begins.
 
@@ -76,25 +42,26 @@ class Relay:
             opener: opens a stream once more, to continue this one.
             chain: the chain of the request.
             opened: who has begun.
-            resilience: is told how each stream ended.
-            rules: the bounds.
-            started: when the request's stream was begun, on the loop's clock.
+            last_resort: what is said when nobody carries on.
+            ends: when the whole stream has to be over, on the event loop's clock.
         """
-        self._opener, self._chain, self._opened, self._resilience, self._rules = (
+        self._opener, self._chain, self._opened, self._last_resort, self._ends = (
             opener,
             chain,
             opened,
-            resilience,
-            rules,
+            last_resort,
+            ends,
         )
-        self._ends = started + rules.max_s
+        self._resilience, self._rules = opener.resilience, opener.rules
         self._clock = asyncio.get_running_loop().time
-        self._story = _Story(list(opened.trace))
+        self._transcript = Transcript(opened.trace)
+        self._place = opened.place
+        self._idle = IdleTimer(self._rules.stall_s)
         self._resumes = 0
-        self._strangers = False
-        first = opened.candidate
-        others = tuple(ended for place, ended in enumerate(opened.trace) if place != opened.place)
-        self._head = StreamHead(first.model, first.tier, first != chain.candidates[0], others)
+        self._degraded = opened.writer != chain.candidates[0]
+        writer = opened.writer
+        others = tuple(a for place, a in enumerate(opened.trace) if place != opened.place and isinstance(a, Ended))
+        self._head = StreamHead(writer.model, writer.tier, self._degraded, others)
         self._items = self._run()
 
     @property
@@ -109,114 +76,120 @@ class Relay:
     async def aclose(self) -> None:
         """Stop whoever is writing."""
         await self._items.aclose()
-        await self._leave(_GIVEN_UP)  # a generator that was never begun runs no `finally`
+        await self._leave()  # a generator that was never begun runs no `finally`
 
     async def _run(self) -> AsyncGenerator[TextDelta | StreamDone, None]:
         try:
-            while True:
-                opened = self._opened
-                self._strangers |= opened.candidate != self._chain.candidates[0]
-                begins = self._story.length
-                end: StreamEnd | None = None
-                try:
-                    async for item in self._segment(opened):
-                        if isinstance(item, TextDelta):
-                            self._story.add(item.text)
-                            yield item
-                        else:
-                            end = item
-                except Exception as error:  # noqa: BLE001 - a bug of ours must not cut the answer
-                    log.internal_error("relay", opened.candidate.model, error)
-                if isinstance(end, Finished):
-                    await self._settle(opened, begins, Answered(self._story.text or "tool calls"), end.usage)
-                    yield StreamDone(self._answer(opened.candidate, end))
+            goes_on = True
+            while goes_on:
+                writer, begun, begins = self._opened.writer, self._opened.begun, self._transcript.length
+                item: StreamItem = begun.first
+                while isinstance(item, str):
+                    if item:
+                        room = self._rules.max_characters - self._transcript.length
+                        self._transcript.add(item[:room])
+                        yield TextDelta(item[:room], writer.model, writer.tier)
+                        if len(item) > room:
+                            item = Finished("length")
+                            continue
+                    item = await self._next(begun)
+                done, goes_on = await self._end(item, begins)
+                if done is not None:
+                    yield done
                     return
-                broken = end or _BUG
-                await self._settle(opened, begins, broken, None)
-                continued = await self._continue(opened.candidate, broken)
-                if continued is None:
-                    break
-                self._opened = continued
-            text = ("\n\n" if self._story.length else "") + self._chain.last_resort
-            self._story.add(text)
-            yield TextDelta(text, LAST_RESORT, Tier.LAST_RESORT)
-            yield StreamDone(self._answer(_NOBODY, Finished(LAST_RESORT)))
+            text = ("\n\n" if self._transcript.length else "") + self._last_resort.message
+            self._transcript.add(text)
+            said = replace(self._last_resort.answer(self._transcript.trace), result=self._transcript.text)
+            yield TextDelta(text, said.model, said.served_by)
+            yield StreamDone(said)
         finally:
-            await self._leave(_GIVEN_UP)
+            await self._leave()
 
-    async def _segment(self, opened: Opened) -> AsyncGenerator[TextDelta | StreamEnd, None]:
-        """The texts of one model, and the end of its stream."""
-        source, candidate = opened.source, opened.candidate
-        room = self._rules.max_characters - self._story.length
-        item: str | StreamEnd = source.text
-        while True:
-            if isinstance(item, str):
-                if item:
-                    yield TextDelta(item[:room], candidate.model, candidate.tier)
-                    room -= len(item)
-                if source.end is not None:
-                    yield source.end
-                    return
-                if room <= 0 or self._clock() >= self._ends:
-                    yield Finished("length")
-                    return
-            else:
-                yield item
-                return
-            item = await source.pull()
+    async def _next(self, begun: Begun) -> StreamItem:
+        """What comes next, within the bounds; whatever goes wrong is the end of this writer's part."""
+        if begun.end is not None:
+            return begun.end
+        if self._transcript.length >= self._rules.max_characters or self._clock() >= self._ends:
+            return Finished("length")
+        try:
+            return await self._idle.watch(begun.next())
+        except IdleError as error:
+            return TimedOut(str(error))
+        except Exception as error:  # noqa: BLE001 - a bug in a caller must not cut the answer
+            log.internal_error("relay", self._opened.writer.model, error)
+            return Failed(f"internal error while its stream was relayed: {type(error).__name__}")
 
-    async def _settle(self, opened: Opened, begins: int, outcome: Outcome, usage: Usage | None) -> None:
-        """One model's part is over: close its stream, hand back its permit, write it into the trace."""
-        await opened.source.aclose()
+    async def _end(self, end: StreamEnd, begins: int) -> tuple[StreamDone | None, bool]:
+        """The part of a writer, which begins at character `begins`, is over.
+
+        Returns:
+            The end of the whole, where it is one, and whether somebody carries on.
+        """
+        writer = self._opened.writer
+        try:
+            await self._close(end, begins)
+            if isinstance(end, Finished):
+                return StreamDone(self._answer(writer, end)), False
+            return None, await self._continue(writer, end)
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not cut the answer
+            log.internal_error("relay", writer.model, error)
+            return None, False
+
+    async def _close(self, end: StreamEnd, begins: int) -> None:
+        """Close the writer's stream, hand its permit back, write it into the trace."""
+        self._idle.stop()
         now = self._clock()
-        self._resilience.record(opened.permit, outcome, now)
-        ended = self._story.trace[opened.place]
-        self._story.trace[opened.place] = replace(ended, ended=now, outcome=outcome, from_character=begins)
-        if self._story.length > begins or usage is not None:
-            self._story.usages.append(usage)
+        if self._opened.permit is not None and not self._opened.permit.returned:
+            self._resilience.record(self._opened.permit, end, now)
+        self._transcript.close(self._place, end, begins, now)
+        await self._opened.begun.aclose()
 
-    async def _leave(self, outcome: Outcome) -> None:
-        """Whoever is still writing is stopped."""
-        if not self._opened.permit.returned:
-            self._resilience.record(self._opened.permit, outcome, self._clock())
-            await self._opened.source.aclose()
+    async def _leave(self) -> None:
+        """Stop whoever is still writing: the reader has gone, or a bug of ours ended the relay."""
+        self._idle.stop()
+        if self._opened.permit is not None and not self._opened.permit.returned:
+            self._resilience.record(self._opened.permit, _GIVEN_UP, self._clock())
+        await self._opened.begun.aclose()
 
-    async def _continue(self, broken: Candidate, end: StreamEnd | Outcome) -> Opened | None:
-        """Who carries on, or `None` where nobody does in time."""
+    async def _continue(self, broken: Candidate, end: StreamEnd) -> bool:
+        """Open a stream that carries on; says whether somebody does, in time."""
         candidates = successors(self._chain.candidates, broken, end, self._resumes)
         self._resumes = self._resumes + 1 if broken in candidates else 0
-        if not candidates or is_blank(self._story.text):
-            return None
+        if not candidates or is_blank(self._transcript.text):
+            return False
         now = self._clock()
         seconds = min(self._rules.continue_s, max(0.001, self._ends - now))
         deadline = Deadline.after(now, seconds, self._chain.deadline.reserves)
         chain = replace(
             self._chain, candidates=candidates, deadline=deadline, hedge_after_s=float("inf"), rescue_rejected=True
         )
-        opened = await self._opener.open(chain, self._story.text)
-        before = len(self._story.trace)
-        trace = opened.trace
-        if trace and trace[0].why is Why.NEXT:
-            trace = (replace(trace[0], why=Why.CONTINUE), *trace[1:])
-        self._story.trace.extend(trace)
-        if not isinstance(opened, Opened):
-            return None
-        return replace(opened, place=before + opened.place)
+        opened = await self._opener.open(chain, self._transcript.text)
+        place = self._transcript.extend(_continuing(opened.trace))
+        if isinstance(opened, Exhausted):
+            return False
+        self._opened, self._place = opened, place + opened.place
+        self._degraded |= self._opened.writer != self._chain.candidates[0]
+        return True
 
-    def _answer(self, last: Candidate, end: Finished) -> Answer:
-        text = self._story.text
+    def _answer(self, writer: Candidate, end: Finished) -> Answer:
+        text = self._transcript.text
         return Answer(
             result={"tool_calls": list(end.tool_calls)} if is_blank(text) else text,
-            model=last.model,
-            served_by=last.tier,
-            degraded=self._strangers or last is _NOBODY,
-            attempts=tuple(self._story.trace),
-            usage=self._story.usage if last is not _NOBODY else None,
+            model=writer.model,
+            served_by=writer.tier,
+            degraded=self._degraded,
+            attempts=self._transcript.trace,
+            usage=self._transcript.usage,
             finish_reason=end.finish_reason,
             tool_calls=end.tool_calls,
         )
 
 
-_NOBODY = Candidate(Tier.LAST_RESORT, LAST_RESORT)
+def _continuing(trace: tuple[Ended | Began, ...]) -> tuple[Ended | Began, ...]:
+    """The first attempt of a continuation says that it is one."""
+    if trace and trace[0].why is Why.NEXT:
+        return (replace(trace[0], why=Why.CONTINUE), *trace[1:])
+    return trace
 
-_BUG = Failed("internal error while its stream was relayed")
+
+_GIVEN_UP = Cancelled("given up by the caller")

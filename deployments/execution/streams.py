@@ -1,23 +1,24 @@
 """Streamed answers: a race for the first content, then a relay that outlives the models it relays.
 
-open_stream ──► opening: `driver.Race` over first contents ──► relay: texts, and the next model where one breaks
+open_stream ──► StreamOpener: `Race` for the first content ──► Relay: texts, and the next model where one breaks
                    └── nobody: the last-resort message, as a stream
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
-from deployments.execution.race import Caller, Judge
+from deployments.execution.attempt import Caller, Conform
+from deployments.execution.opening import StreamOpener
 from deployments.execution.relay import Relay
-from deployments.execution.stream_opening import Opener, Unopened
-from deployments.policy.answer import Answer, Candidate
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Candidate
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamRules
+from deployments.policy.last_resort import LastResort
+from deployments.policy.next_step import Exhausted
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamHead, TextDelta
 from deployments.request import InferenceRequest
-
-__all__ = ["CompletedStream", "open_stream"]
 
 
 async def open_stream(
@@ -26,34 +27,37 @@ async def open_stream(
     caller_of: Callable[[Candidate], Caller],
     resilience: ResilienceState,
     rules: StreamRules,
-    judge: Judge | None = None,
+    last_resort: LastResort,
+    conform: Conform | None = None,
 ) -> AnswerStream:
     """Begin to answer `request` by `chain.deadline.answer_by`; gives the stream once its first content is there.
 
     Args:
-        chain: who is asked.
+        chain: who is asked, its deadline on the running event loop's clock.
         request: what they are asked.
         caller_of: how each candidate is reached.
         resilience: asked before every attempt, and told how it ended.
         rules: the bounds of the stream.
-        judge: holds whole answers to the form their caller wants: with it, nothing is passed on before the whole is
-            there and fits. `None` where any text will do.
+        last_resort: what is said when nobody begins, or nobody carries on.
+        conform: holds answers to the form that their caller demanded: then nothing is passed on before the whole is
+            there and fits. `None` where any form will do.
 
     Raises:
         InvalidRequestError: the model asked for rejects the request.
     """
-    opener = Opener(request, caller_of, resilience, judge, rules.max_s, rules.stall_s)
+    started = asyncio.get_running_loop().time()
+    opener = StreamOpener(request, caller_of, resilience, rules, conform)
     opened = await opener.open(chain)
-    if isinstance(opened, Unopened):
-        return CompletedStream(opened.answer)
-    return Relay(opener, chain, opened, resilience, rules, asyncio.get_running_loop().time())
+    if isinstance(opened, Exhausted):
+        return CompletedStream(last_resort.answer(opened.trace))
+    return Relay(opener, chain, opened, last_resort, ends=started + rules.max_s)
 
 
 class CompletedStream:
     """An answer that is there as a whole, as a stream of one text."""
 
     def __init__(self, answer: Answer) -> None:
-        """Tell `answer`, whose result is a text."""
+        """Give `answer`, whose result is a text."""
         self._answer = answer
         self._head = StreamHead(
             answer.model, answer.served_by, answer.degraded, answer.attempts, retry_after_s=answer.retry_after_s
@@ -61,7 +65,7 @@ class CompletedStream:
 
     @property
     def head(self) -> StreamHead:
-        """What is known: all of it."""
+        """What is known at the first content: here all of it."""
         return self._head
 
     async def __aiter__(self) -> AsyncGenerator[TextDelta | StreamDone, None]:

@@ -1,6 +1,6 @@
 """What an answer must look like where its caller set `response_format` or `tools`. L1: no I/O, no Ray.
 
-    fit()      holds a model's answer to it
+    conform()  holds a model's answer to it
     canned()   puts the last-resort message into it
 
 A caller's `pattern` and `patternProperties` are not looked at: an expression can be written so that it takes hours. No
@@ -8,7 +8,7 @@ reference to another document is followed (`request/response_format.py` refuses 
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from deployments.execution.attempt import Conform
 from deployments.execution.schema_example import instance
 from deployments.policy.outcome import Answered, Failed
 from deployments.request import ResponseFormat
@@ -43,7 +44,14 @@ class Canned(Struct, frozen=True):
     valid: bool
 
 
-def fit(answered: Answered, response_format: ResponseFormat) -> Answered | Failed:
+def conform_to(response_format: ResponseFormat) -> Conform | None:
+    """What holds an answer to `response_format`; `None` where any form will do."""
+    if not response_format.is_json and not response_format.demands_tool_call:
+        return None
+    return partial(conform, response_format=response_format)
+
+
+def conform(answered: Answered, response_format: ResponseFormat) -> Answered | Failed:
     """Hold `answered` to `response_format`; a fence around its JSON is removed.
 
     What a content filter withheld fits any form, and so does a tool call.

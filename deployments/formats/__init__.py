@@ -1,14 +1,16 @@
-"""How a model is loaded and called inside a replica: one module a format, one class each with `infer`.
+"""How a model is loaded and called inside a replica: one module a format, one class each with `start`.
+
+May import: policy, request, settings, observability, execution, generation, sources.
 
 Modules are imported when a model of their format is loaded: a `python` model's replica never loads torch.
 """
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Protocol
 
+from deployments.execution.attempt import Begun
 from deployments.formats.credentials import forget
-from deployments.policy.outcome import Outcome, StreamItem
+from deployments.policy.outcome import Outcome
 from deployments.request import InferenceRequest
 from deployments.settings import HuggingFaceSpec, ModelSpec, PickleSpec, PythonSpec, PyTorchSpec
 
@@ -16,15 +18,11 @@ from deployments.settings import HuggingFaceSpec, ModelSpec, PickleSpec, PythonS
 class ServedModel(Protocol):
     """A loaded model."""
 
-    async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
-        """Answer `request` within `budget_s` seconds.
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
+        """Answer `request` within `budget_s` seconds; see `execution.attempt.Caller`.
 
         Whatever the model's own code raises may be raised. Cancelling this stops the work.
         """
-        ...
-
-    def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
-        """The same piece by piece, with one `StreamEnd` behind the texts; see `driver.Caller`."""
         ...
 
     def describe(self) -> dict[str, Any]:

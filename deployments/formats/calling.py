@@ -1,14 +1,12 @@
 """What models have in common that answer as a whole, by a call that blocks."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import orjson
-
 from deployments.formats.output import output_to_outcome
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, StreamItem
+from deployments.policy.outcome import Outcome, Refused, Rejected
 from deployments.request import InferenceRequest
 
 Facts = Mapping[str, Any]
@@ -27,7 +25,7 @@ class UnreadableInputError(Exception):
 
 
 class CalledModel:
-    """Answers with what `call(inputs)` returns, each in a thread; a stream in one piece.
+    """Answers with what `call(inputs)` returns, each call in a thread, and never streams.
 
     A call that raises `UnreadableInputError` rejects the request.
     """
@@ -38,8 +36,10 @@ class CalledModel:
         self._facts = facts
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="infer")
 
-    async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - it cannot be stopped
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - it cannot be stopped
         """Answer; what the model raises is raised."""
+        if request.stream and request.prefix:
+            return Refused("it is no language model, and cannot carry on with a text")
         inputs = dict(request.inputs)
         if request.messages:  # of a chat it reads the last turn
             inputs["text"] = request.messages[-1]["content"]
@@ -49,22 +49,6 @@ class CalledModel:
         except UnreadableInputError as error:
             return Rejected(str(error), error.field)
 
-    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
-        """The same in one piece."""
-        if request.prefix:
-            yield Refused("it is no language model, and cannot carry on with a text")
-            return
-        for item in in_one_piece(await self.infer(request, budget_s)):
-            yield item
-
     def describe(self) -> dict[str, Any]:
         """For `/status`."""
         return dict(self._facts)
-
-
-def in_one_piece(outcome: Outcome) -> list[StreamItem]:
-    """An answer that is there as a whole, as a stream."""
-    if isinstance(outcome, Answered):
-        result = outcome.result
-        return [result if isinstance(result, str) else orjson.dumps(result).decode(), Finished(usage=outcome.usage)]
-    return [outcome if isinstance(outcome, (Blank, Failed, Rejected)) else Failed(outcome.reason)]

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
+from deployments.execution.attempt import Begun, begin
 from deployments.formats.engines import load_engine
 from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, TextGenerator
-from deployments.policy.outcome import Blank, Finished, Outcome, Refused, StreamItem, Usage, answered_or_blank
+from deployments.policy.outcome import Finished, Outcome, Refused, StreamItem, Usage, stream_to_outcome
 from deployments.request import InferenceRequest, ResponseFormat
 from deployments.settings import GenerationDefaults, TextModelSpec
 
@@ -36,34 +37,31 @@ class HuggingFaceModel:
             engine.generator, spec.generation, {"format": "huggingface", "name": name, "weights": engine.weights}
         )
 
-    async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Answer with generated text."""
         if request.response_format.demands_tool_call:
             return _NO_TOOLS
+        prompt, sampling = _prompt(request), self._sampling(request, budget_s)
         try:
-            generation = await self._generator.generate(_prompt(request), self._sampling(request, budget_s))
+            if request.stream:
+                return await begin(self._items(prompt, sampling))
+            generation = await self._generator.generate(prompt, sampling)
         except CannotGenerateError as error:
             return Refused(str(error))
         text = generation.text if request.prefix else generation.text.strip()
-        return answered_or_blank(text, _usage(generation), generation.finish_reason, empty_reason=_nothing(generation))
+        return stream_to_outcome(text, _end(generation))
 
-    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
-        """Answer with generated text as it is written. White space before the first word is left out."""
-        if request.response_format.demands_tool_call:
-            yield _NO_TOOLS
-            return
-        visible = bool(request.prefix)
-        try:
-            async with aclosing(self._generator.stream(_prompt(request), self._sampling(request, budget_s))) as items:
-                async for item in items:
-                    if isinstance(item, Generation):
-                        yield Finished(item.finish_reason, _usage(item)) if visible else Blank(_nothing(item))
-                    else:
-                        text = item if visible else item.lstrip()
-                        visible = visible or bool(text)
-                        yield text
-        except CannotGenerateError as error:
-            yield Refused(str(error))
+    async def _items(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[StreamItem, None]:
+        """Generated text as it is written. White space before the first word is left out, unless a text goes on."""
+        begun = bool(prompt.prefix)
+        async with aclosing(self._generator.stream(prompt, sampling)) as items:
+            async for item in items:
+                if isinstance(item, Generation):
+                    yield _end(item)
+                else:
+                    text = item if begun else item.lstrip()
+                    begun = begun or bool(text)
+                    yield text
 
     def describe(self) -> dict[str, Any]:
         """The weights' name and the generator's facts."""
@@ -103,9 +101,5 @@ def _instruction(response_format: ResponseFormat) -> str:
     return f"Answer with one JSON object{fitting}. Write nothing before it and nothing behind it."
 
 
-def _usage(generation: Generation) -> Usage:
-    return Usage(generation.prompt_tokens, generation.completion_tokens)
-
-
-def _nothing(generation: Generation) -> str:
-    return f"{generation.completion_tokens} tokens, none of them visible ({generation.finish_reason})"
+def _end(generation: Generation) -> Finished:
+    return Finished(generation.finish_reason, Usage(generation.prompt_tokens, generation.completion_tokens))

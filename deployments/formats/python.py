@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
 
-from deployments.formats.calling import in_one_piece
+from deployments.execution.attempt import Begun, begin
 from deployments.formats.output import output_to_outcome
 from deployments.formats.user_loop import UserLoop
 from deployments.generation.channel import Pipe
@@ -54,8 +54,12 @@ class PythonModel:
         target = getattr(importlib.import_module(module), name)
         return cls(spec.target, target(**spec.arguments), spec.max_ongoing_requests)
 
-    async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - ServedModel
-        """Answer with what the class returns. The user's code is not told of `budget_s`."""
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:  # noqa: ARG002 - ServedModel
+        """Answer with what the class returns, or writes; whatever it raises is raised. It is not told of `budget_s`."""
+        if request.stream and request.prefix:
+            return Refused("a class of its owner's cannot carry on with a text")
+        if request.stream and self._stream is not None:
+            return await begin(self._items(self._stream, dict(request.inputs)))
         call = functools.partial(self._infer, dict(request.inputs))
         if self._is_async:
             return output_to_outcome(await self._user_loop.run(call))
@@ -63,18 +67,11 @@ class PythonModel:
         # A plain function may still hand back an awaitable (a decorated or partial one).
         return output_to_outcome(await self._user_loop.run(lambda: result) if inspect.isawaitable(result) else result)
 
-    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
-        """Answer with what the class writes; whatever it raises is raised."""
-        if request.prefix:
-            yield Refused("a class of its owner's cannot carry on with a text")
-            return
-        if self._stream is None:
-            for item in in_one_piece(await self.infer(request, budget_s)):
-                yield item
-            return
-        call = functools.partial(self._stream, dict(request.inputs))
-        made = call() if inspect.isgeneratorfunction(self._stream) else None
-        async with aclosing(self._drive(made) if made is not None else self._user_loop.iterate(call)) as pieces:
+    async def _items(self, stream: Callable[[Any], Any], inputs: dict[str, Any]) -> AsyncGenerator[StreamItem, None]:
+        """What the class's `stream` writes."""
+        call = functools.partial(stream, inputs)
+        pieces = self._drive(call()) if inspect.isgeneratorfunction(stream) else self._user_loop.iterate(call)
+        async with aclosing(pieces):
             async for piece in pieces:
                 if not isinstance(piece, str):
                     yield Failed(f"its stream gave a {type(piece).__name__}, which is no text")

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from deployments.policy.answer import Answer, Tier
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
 from deployments.policy.outcome import Usage
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
@@ -20,7 +21,7 @@ def finish_reason(answer: Answer) -> str:
     deadline ended.
     """
     if answer.served_by is Tier.LAST_RESORT:
-        return "length" if any(ended.from_character >= 0 for ended in answer.attempts) else "stop"
+        return "length" if any(ended.from_character is not None for ended in answer.attempts) else "stop"
     return answer.finish_reason if answer.finish_reason in _FINISH_REASONS else "length"
 
 

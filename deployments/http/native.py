@@ -17,7 +17,8 @@ from deployments.http.arrival import drain, read_body, read_headers, read_reques
 from deployments.http.endpoint import get, post
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
-from deployments.policy.answer import Answer, Tier
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
 from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
 from deployments.request import native
 

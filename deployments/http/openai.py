@@ -21,7 +21,8 @@ from deployments.http.endpoint import get, post
 from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
-from deployments.policy.answer import Answer, Tier
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
 from deployments.request import InferenceRequest

@@ -12,11 +12,6 @@ OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/models")
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "request_too_large"}
 
 
-def problem_body(problem: Problem, request_id: str) -> dict[str, Any]:
-    """The native API's body, which the handle and the engine give, too: its `result` is not blank."""
-    return {"error": problem.to_json(), "result": problem.explain(), "request_id": request_id}
-
-
 def openai_body(problem: Problem, code: str | None) -> dict[str, Any]:
     """OpenAI's error object."""
     return {
@@ -34,5 +29,5 @@ def problem_response(problem: Problem, request_id: str, path: str, code: str | N
     if path.startswith(OPENAI_PATHS):
         body = openai_body(problem, code or _CODES.get(problem.status))
     else:
-        body = problem_body(problem, request_id)
+        body = problem.to_body(request_id)
     return json_response(body, problem.status, problem.headers)

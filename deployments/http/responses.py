@@ -9,7 +9,7 @@ import orjson
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from deployments.policy.answer import Ended, Tier
+from deployments.policy.attempt import Ended, Tier
 
 EVENT_STREAM = "text/event-stream"
 

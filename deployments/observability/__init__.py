@@ -1,1 +1,4 @@
-"""What operators are told: log lines and metrics."""
+"""What operators are told: log lines and metrics.
+
+May import: policy.
+"""

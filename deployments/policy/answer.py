@@ -1,86 +1,13 @@
 """The answer to a request, with the record of how it came about."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
 
+from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.blank import is_blank
-from deployments.policy.outcome import Outcome, Usage
-
-
-class Tier(StrEnum):
-    """Who serves a request, in the order in which they are asked."""
-
-    PRIMARY = "primary"
-    BACKUP = "backup"
-    LAST_RESORT = "last_resort"
-
-
-class Candidate(Struct, frozen=True):
-    """A model in its place in the chain. A `fallbacks` model is of the primary tier, too."""
-
-    tier: Tier
-    model: str
-
-
-class Why(StrEnum):
-    """Why an attempt was made."""
-
-    NEXT = "next"  # it was this candidate's turn
-    RETRY = "retry"  # the same candidate once more, after a transient failure
-    HEDGE = "hedge"  # the backup, beside a model that takes longer than it usually does
-    CUT_OVER = "cut_over"  # the backup, as its reserve of the deadline begins
-    BESIDE_PROBE = "beside_probe"  # the backup, beside a model that is being tried again
-    CONTINUE = "continue"  # goes on with a text that another attempt left unfinished
-
-
-class Running(Struct, frozen=True):
-    """An attempt under way since `started`; `probe` says that it tries a model whose breaker was open."""
-
-    candidate: Candidate
-    started: float
-    why: Why = Why.NEXT
-    probe: bool = False
-
-
-class Ended(Struct, frozen=True):
-    """An attempt that is over.
-
-    Attributes:
-        candidate: who was asked.
-        started: when.
-        ended: when it was over.
-        outcome: how.
-        why: why it was made.
-        from_character: of a streamed answer, the character at which its text begins; negative where it has none
-            in the answer.
-    """
-
-    candidate: Candidate
-    started: float
-    ended: float
-    outcome: Outcome
-    why: Why = Why.NEXT
-    from_character: int = -1
-
-    def to_json(self) -> dict[str, Any]:
-        """One line of an answer's `attempts`."""
-        line: dict[str, Any] = {
-            "tier": self.candidate.tier.value,
-            "model": self.candidate.model,
-            "why": self.why.value,
-            "outcome": self.outcome.name,
-            "reason": self.outcome.reason,
-            "ms": round(max(0.0, self.ended - self.started) * 1000, 2),
-        }
-        if self.from_character >= 0:
-            line["from_character"] = self.from_character
-        return line
-
-
-Attempt = Running | Ended
+from deployments.policy.outcome import Answered, Usage
 
 
 class Answer(Struct, frozen=True):
@@ -128,3 +55,17 @@ class Answer(Struct, frozen=True):
             "usage": self.usage.to_json() if self.usage else None,
             **({"tool_calls": list(self.tool_calls)} if self.tool_calls else {}),
         }
+
+
+def winning_answer(first: Candidate, winner: Candidate, answered: Answered, trace: tuple[Ended, ...]) -> Answer:
+    """The answer of `winner`; `first` is who was to answer."""
+    return Answer(
+        result=answered.result,
+        model=winner.model,
+        served_by=winner.tier,
+        degraded=winner != first,
+        attempts=trace,
+        usage=answered.usage,
+        finish_reason=answered.finish_reason,
+        tool_calls=answered.tool_calls,
+    )

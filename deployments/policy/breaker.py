@@ -22,7 +22,17 @@ from enum import Enum, auto
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
+from deployments.policy.outcome import (
+    Answered,
+    Blank,
+    Cancelled,
+    Failed,
+    Finished,
+    Outcome,
+    Refused,
+    Rejected,
+    TimedOut,
+)
 
 BUCKETS = 10
 """The sliding window moves in so many steps."""
@@ -138,10 +148,10 @@ class Evidence(Enum):
     NEUTRAL = auto()
 
 
-def evidence(outcome: Outcome) -> Evidence:
+def evidence(outcome: Outcome | Finished) -> Evidence:
     """What `outcome` says about the model (rule 1)."""
     match outcome:
-        case Answered():
+        case Answered() | Finished():
             return Evidence.SUCCESS
         case Blank() | Failed() | TimedOut():
             return Evidence.FAILURE
@@ -165,7 +175,12 @@ def admit(state: BreakerState, policy: BreakerPolicy, now: float) -> tuple[Break
 
 
 def record(
-    state: BreakerState, policy: BreakerPolicy, admission: Admission, outcome: Outcome, now: float, draw: float
+    state: BreakerState,
+    policy: BreakerPolicy,
+    admission: Admission,
+    outcome: Outcome | Finished,
+    now: float,
+    draw: float,
 ) -> BreakerState:
     """The state after an attempt made with `admission` has ended; `draw` in [0, 1) spreads the openings."""
     if admission.epoch != state.epoch:

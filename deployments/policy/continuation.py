@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from deployments.policy.answer import Candidate
+from deployments.policy.attempt import Candidate
 from deployments.policy.outcome import Failed, Outcome, StreamEnd
 
 MAX_RESUMES = 2

@@ -3,7 +3,7 @@
     Answered    an acceptable answer; it cannot be built blank
     Blank       the model returned, but nothing to show for it: a failure like an exception
     Failed      it raised, or its process died; `transient` says a repetition could succeed
-    TimedOut    its slice of the deadline passed without an answer
+    TimedOut    its per-try timeout passed without an answer
     Refused     it never took the request (queue full, not ready, breaker open, unknown)
     Rejected    it took the request and calls it invalid: the caller's fault
     Cancelled   stopped because another tier had answered, or the caller had gone away
@@ -72,10 +72,16 @@ class Answered(Struct, frozen=True):
 
 
 class Blank(Struct, frozen=True):
-    """The model returned nothing visible."""
+    """The model returned nothing visible.
+
+    Attributes:
+        reason: what it returned.
+        complete: it came to a proper end (`stop`). Where it was to carry on with a text, the text was complete.
+    """
 
     name: ClassVar[str] = "blank"
     reason: str = "the model returned nothing"
+    complete: bool = False
 
 
 class Failed(Struct, frozen=True):
@@ -94,7 +100,7 @@ class Failed(Struct, frozen=True):
 
 
 class TimedOut(Struct, frozen=True):
-    """The attempt's slice of the deadline passed."""
+    """The attempt's per-try timeout passed."""
 
     name: ClassVar[str] = "timed_out"
     reason: str
@@ -138,9 +144,15 @@ class Finished(Struct, frozen=True):
         tool_calls: as in `Answered`; a stream gives them whole, at its end.
     """
 
+    name: ClassVar[str] = "answered"
     finish_reason: str = "stop"
     usage: Usage | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Nothing went wrong: empty."""
+        return ""
 
 
 Outcome = Answered | Blank | Failed | TimedOut | Refused | Rejected | Cancelled
@@ -158,6 +170,23 @@ def answered_or_blank(
     if is_blank(result):
         return Blank(empty_reason or f"the model returned {_describe(result)}")
     return Answered(result, usage, finish_reason)
+
+
+def stream_to_outcome(text: str, end: StreamEnd) -> Outcome:
+    """What a stream of `text` that was read to its `end` comes to. White space beside tool calls is no text."""
+    if not isinstance(end, Finished):
+        return end
+    if is_blank(text) and not end.tool_calls:
+        return Blank(nothing_visible(end), complete=end.finish_reason == "stop")
+    result = {"tool_calls": list(end.tool_calls)} if is_blank(text) else text
+    return Answered(result, end.usage, end.finish_reason, end.tool_calls)
+
+
+def nothing_visible(end: Finished) -> str:
+    """Why an answer that came to its end is blank."""
+    if end.usage is None:
+        return "it returned no visible content"
+    return f"{end.usage.completion_tokens} tokens, none of them visible ({end.finish_reason})"
 
 
 def _describe(blank: Any) -> str:

@@ -32,6 +32,10 @@ class Problem(msgspec.Struct, frozen=True):
             "accepted": self.accepted,
         }
 
+    def to_body(self, request_id: str) -> dict[str, Any]:
+        """The native API's body, which the handle and the engine give, too: its `result` is not blank."""
+        return {"error": self.to_json(), "result": self.explain(), "request_id": request_id}
+
     def explain(self) -> str:
         """The non-blank `result` that goes with the error object."""
         return f"This request could not be read: {self.field} {self.message}. Accepted: {self.accepted}."

@@ -13,13 +13,13 @@ from typing import Any
 from msgspec import Struct
 
 from deployments.policy import breaker
-from deployments.policy.answer import Candidate, Tier, Why
+from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerListener, BreakerPolicy, BreakerState, Closed
 from deployments.policy.budget import Budget
-from deployments.policy.chain import Allowance
 from deployments.policy.concurrency_limit import AdaptiveLimiter, LimitPolicy
 from deployments.policy.hedging import HedgingPolicy, LatencyEstimator
-from deployments.policy.outcome import Answered, Outcome, Refused, TimedOut
+from deployments.policy.next_step import Allowance
+from deployments.policy.outcome import Answered, Finished, Outcome, Refused, TimedOut
 
 _NO_LESS_S = 1.0
 """What somebody refused for want of room is told to wait, in seconds, at the least."""
@@ -165,7 +165,7 @@ class ResilienceState:
         permit.first_s = now - permit.started
         self._learn(permit, permit.first_s, now)
 
-    def record(self, permit: Permit, outcome: Outcome, now: float) -> None:
+    def record(self, permit: Permit, outcome: Outcome | Finished, now: float) -> None:
         """Hand `permit` back with what came of the attempt.
 
         Raises:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from deployments.policy.answer import Ended
+from deployments.policy.attempt import Ended
 from deployments.policy.outcome import Failed, Refused
 
 MOST_RETRIES = 100

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from deployments.policy.answer import Answer, Ended, Tier
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Ended, Tier
 
 
 class StreamHead(Struct, frozen=True):

@@ -13,7 +13,7 @@ the replica working. Ray is imported here, in `observability.log` and in the top
 import asyncio
 import math
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus, ReplicaState
 
+from deployments.execution.attempt import Begun, begin
 from deployments.observability import log
 from deployments.policy.outcome import (
     Answered,
@@ -77,24 +78,37 @@ class ServeCaller:
         now = asyncio.get_running_loop().time()
         return sum(self._lost.get(actor, now) > now for actor in actors)
 
-    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
-        """Have one replica answer `request`; see the module's table for what can come back."""
+    async def start(
+        self, request: InferenceRequest, budget_s: float, *, alone: Callable[[], bool] = lambda: False
+    ) -> Outcome | Begun:
+        """Have one replica answer `request`; see the module's table for what can come back, and `Caller`.
+
+        Args:
+            request: what is asked.
+            budget_s: seconds it may take.
+            alone: whether there is no other replica: then the death of this one is not transient, as a replica takes
+                seconds to be replaced.
+        """
+        if request.stream:
+            return await begin(self._items(request, budget_s, alone))
         response = self._infer.remote(request, budget_s)
         try:
             outcome = await response
         except asyncio.CancelledError:
             if not _is_ours():
-                return _CANCELLED_BELOW
+                return Failed(_CANCELLED_BELOW, transient=not alone())
             self._cancel(response)
             raise
         except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
-            return self._fault(error)
+            return self._fault(error, alone)
         if not isinstance(outcome, _OUTCOMES):
             return Failed(f"its replica returned a {type(outcome).__name__}")
         return outcome
 
-    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
-        """Have one replica answer `request` piece by piece; a stream that just stops has been cut."""
+    async def _items(
+        self, request: InferenceRequest, budget_s: float, alone: Callable[[], bool]
+    ) -> AsyncGenerator[StreamItem, None]:
+        """What a replica streams; a stream that just stops has been cut."""
         response = self._stream.remote(request, budget_s)
         try:
             async for item in response:
@@ -104,13 +118,13 @@ class ServeCaller:
                 yield item
                 if not isinstance(item, str):
                     return
-            yield Failed("its stream was cut", transient=True)
+            yield Failed("its stream was cut", transient=not alone())
         except asyncio.CancelledError:
             if _is_ours():
                 raise
-            yield _CANCELLED_BELOW
+            yield Failed(_CANCELLED_BELOW, transient=not alone())
         except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
-            yield self._fault(error)
+            yield self._fault(error, alone)
         finally:
             self._cancel(response)  # of a stream that has come to its end there is nothing left to cancel
 
@@ -126,7 +140,7 @@ class ServeCaller:
         except Exception as error:  # noqa: BLE001 - replicas come and go, and the next report follows at once
             log.expectation_unheard(self._name, f"{type(error).__name__}: {error}")
 
-    def _fault(self, error: Exception) -> Refused | Failed:
+    def _fault(self, error: Exception, alone: Callable[[], bool]) -> Refused | Failed:
         match error:
             case BackPressureError():
                 return Refused("its queue is full")
@@ -134,7 +148,7 @@ class ServeCaller:
                 return Refused("it keeps failing to start")
             case RayActorError() | grpc.RpcError():
                 self._lose(error)
-                return Failed(f"its replica died ({type(error).__name__})", transient=True)
+                return Failed(f"its replica died ({type(error).__name__})", transient=not alone())
             case _:
                 log.internal_error("call", self._name, error)
                 return Failed(f"{type(error).__name__}: {error}")
@@ -158,7 +172,7 @@ _TELL_TIMEOUT_S = 2.0
 _UNAVAILABLE_S = 5.0
 """By then Serve's controller has found out by a health check, and the router has asked the controller."""
 
-_CANCELLED_BELOW = Failed("the replica cancelled the call", transient=True)
+_CANCELLED_BELOW = "the replica cancelled the call"
 
 
 def _is_ours() -> bool:

@@ -1,12 +1,12 @@
 """The replica of one model, and what all replicas have in common."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from deployments.execution.attempt import Begun, as_items
 from deployments.formats import ServedModel, load_model
 from deployments.observability import log
 from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem
@@ -27,33 +27,45 @@ class Replica(ABC):
         """How it is, for the router."""
 
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
-        """Answer `request` within `budget_s` seconds; everything but cancellation is an outcome."""
-        name, model = await self.chosen()
-        if isinstance(model, Refused):
-            return model
+        """Answer `request` as a whole within `budget_s` seconds; everything but cancellation is an outcome."""
+        name, started = await self._start(request, budget_s)
+        if not isinstance(started, Begun):
+            return started
         try:
-            return await model.infer(request, budget_s)
-        except asyncio.CancelledError:
-            raise
+            return await started.read_to_end()
         except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the attempt's outcome
-            log.model_raised(name, error)
-            return Failed(f"{type(error).__name__}: {error}")
+            return _raised(name, error)
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
         """Answer piece by piece; everything but cancellation is the end of the stream."""
+        name, started = await self._start(request, budget_s)
+        if not isinstance(started, Begun):
+            for item in as_items(started):
+                yield item
+            return
+        async with aclosing(started):
+            try:
+                yield started.first
+                while isinstance(item := await started.next(), str):
+                    yield item
+                yield item
+            except Exception as error:  # noqa: BLE001 - a model's own code: its failure ends the stream
+                yield _raised(name, error)
+
+    async def _start(self, request: InferenceRequest, budget_s: float) -> tuple[str, Outcome | Begun]:
+        """What log lines call the model that is asked, and what it makes of `request`."""
         name, model = await self.chosen()
         if isinstance(model, Refused):
-            yield model
-            return
+            return name, model
         try:
-            async with aclosing(model.stream(request, budget_s)) as items:
-                async for item in items:
-                    yield item
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a model's own code: its failure ends the stream
-            log.model_raised(name, error)
-            yield Failed(f"{type(error).__name__}: {error}")
+            return name, await model.start(request, budget_s)
+        except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the attempt's outcome
+            return name, _raised(name, error)
+
+
+def _raised(name: str, error: Exception) -> Failed:
+    log.model_raised(name, error)
+    return Failed(f"{type(error).__name__}: {error}")
 
 
 class SingleReplica(Replica):

@@ -1,11 +1,12 @@
-"""A request, read from whatever the caller sent. L1: no I/O, no Ray.
+"""A request, read from whatever the caller sent. The rules for what a request may look like are only here.
 
-    native.py     the native API, handles and the engine     inference.py    what all of them read into
-    openai.py     OpenAI's two formats                       controls.py     deadline, tiers, fallback, hedge
-    chat.py       its messages                               sampling.py     temperature and its like
-    response_format.py      its tools and response formats             fields.py       single fields
+May import: policy.
 
-The rules for what a request may look like are here and nowhere else.
+    native.py     the native API, handles and the engine     inference.py         what all of them read into
+    openai.py     OpenAI's two formats                       controls.py          deadline, tiers, fallback, hedge
+    chat.py       its messages                               sampling.py          temperature and its like
+    body.py       JSON in: size, depth, numbers              response_format.py   tools and response formats
+    turns.py      chat turns                                 fields.py            single fields
 """
 
 from deployments.request.controls import TIMEOUT_HEADER

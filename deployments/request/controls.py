@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from deployments.policy.answer import Tier
+from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits
 from deployments.request.fields import refuse, to_number

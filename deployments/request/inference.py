@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct, field, msgpack
 
-from deployments.policy.answer import Tier
+from deployments.policy.attempt import Tier
 
 
 class Parameters(Struct, frozen=True, omit_defaults=True):

@@ -6,7 +6,8 @@ from typing import Any
 
 from deployments.execution.clock import LoopClock
 from deployments.observability import log, metrics
-from deployments.policy.answer import Answer, Tier
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamHead, TextDelta
 
 

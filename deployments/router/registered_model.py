@@ -8,21 +8,17 @@ failed     its version could not be started, or its replica says that it cannot 
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from msgspec.structs import replace
-
-from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem
+from deployments.execution.attempt import Begun
+from deployments.policy.outcome import Outcome, Refused
 from deployments.ray_serve.handle import Application, ServeCaller
 from deployments.request import InferenceRequest
 
 _DESCRIBE_TIMEOUT_S = 1.0
 _WAKE_TIMEOUT_S = 600.0
-
-T = TypeVar("T", bound=StreamItem | Outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +27,15 @@ class Unreachable:
 
     why: str
 
-    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - Caller
+    async def start(
+        self,
+        request: InferenceRequest,  # noqa: ARG002 - as of what can be reached
+        budget_s: float,  # noqa: ARG002
+        *,
+        alone: Callable[[], bool] = lambda: True,  # noqa: ARG002
+    ) -> Outcome | Begun:
         """Refuse."""
         return Refused(self.why)
-
-    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:  # noqa: ARG002
-        """Refuse."""
-        yield Refused(self.why)
 
     def lost(self, actors: Collection[str]) -> int:  # noqa: ARG002 - as of what can be reached
         """It has none to lose."""
@@ -94,20 +92,11 @@ class RegisteredModel:
             return "its replica has been lost"
         return str(self.described.get("reason", "")) or self.application.message
 
-    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make one attempt, unless no replica could take it: Serve would let it wait for one."""
         if not self.running:
             return self._unready()
-        return self._honest(await self.caller.call(request, budget_s))
-
-    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
-        """The same for a streamed attempt."""
-        if not self.running:
-            yield self._unready()
-            return
-        async with aclosing(self.caller.stream(request, budget_s)) as items:
-            async for item in items:
-                yield item if isinstance(item, str) else self._honest(item)
+        return await self.caller.start(request, budget_s, alone=self._is_alone)
 
     def renewed(self, application: Application) -> "RegisteredModel":
         """The same with what Serve says now; what its replicas have said holds for the version that said it."""
@@ -165,9 +154,6 @@ class RegisteredModel:
         elif not waiting.cancelled():
             waiting.exception()  # whatever it was: the next refresh tells how the model is
 
-    def _honest(self, outcome: T) -> T:
-        """A replica's death is transient where there is another one: a single one takes seconds to be replaced."""
-        alone = self.application.running == 1 or not self.running
-        if isinstance(outcome, Failed) and outcome.transient and alone:
-            return replace(outcome, transient=False)
-        return outcome
+    def _is_alone(self) -> bool:
+        """No other replica could take what one has dropped."""
+        return self.application.running == 1 or not self.running

@@ -1,7 +1,7 @@
 """The router: reads a request, runs its chain, tells what happened. A plain class, bound to Serve in `app`.
 
 HTTP ──► http ───────────────────┐
-handle ──► infer, infer_stream ──┴─► answer, stream ──► ChainBuilder ──► driver, streaming ──► replicas and upstreams
+handle ──► infer, infer_stream ──┴─► answer, stream ──► ChainBuilder ──► execution ──► replicas and upstreams
 │
 └─ whatever breaks in here, and whatever is too much: the last-resort message
 """
@@ -17,21 +17,20 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from deployments.execution.clock import LoopClock
-from deployments.execution.race import Judge, run_chain
 from deployments.execution.streams import CompletedStream, open_stream
-from deployments.execution.structured_output import canned, fit
-from deployments.http.asgi import build_asgi
-from deployments.http.problems import problem_body
+from deployments.execution.structured_output import canned, conform_to
+from deployments.execution.whole import run_chain
 from deployments.observability import log, metrics
-from deployments.policy.answer import Answer, Tier
-from deployments.policy.chain import LAST_RESORT, FallbackChain
-from deployments.policy.outcome import Answered
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
+from deployments.policy.chain import FallbackChain
+from deployments.policy.last_resort import LastResort
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
 from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.handle import ServeCaller
-from deployments.request import InferenceRequest, ResponseFormat
+from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.native import from_python
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
@@ -60,11 +59,10 @@ class Router:
         self._registry = Registry(cluster, backup)
         self._upstreams = UpstreamPool(self._policy.remotes)
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
-        self._routes = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
+        self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self.clock = LoopClock()
         self._accounting = RequestAccounting(self.clock)
         self._take_over(self._policy)
-        self.asgi = build_asgi(self)
 
     def reconfigure(self, user_config: Mapping[str, Any] | None) -> None:
         """Take over a changed `user_config` in place; Serve calls this, at the start as well.
@@ -89,7 +87,7 @@ class Router:
             request = from_python(data, self.limits, model=model)
             return (await self.answer(request, request_id, started)).to_json(request_id)
         except InvalidRequestError as error:
-            return problem_body(error.problem, request_id)
+            return error.problem.to_body(request_id)
 
     async def infer_stream(self, data: Any, model: Any = "") -> AsyncIterator[dict[str, Any]]:
         """Answer through a deployment handle (`options(stream=True)`), piece by piece.
@@ -105,7 +103,7 @@ class Router:
             request = replace(from_python(data, self.limits, model=model), stream=True)
             stream = await self.stream(request, request_id, started)
         except InvalidRequestError as error:
-            yield problem_body(error.problem, request_id)
+            yield error.problem.to_body(request_id)
             return
         async with aclosing(stream):
             async for item in stream:
@@ -138,38 +136,50 @@ class Router:
         Raises:
             InvalidRequestError: the model asked for calls the request invalid, and that is not to be rescued.
         """
-        entry = self._entry(request, request_id, started)
-        entry.enter()
+        record = self._record(request, request_id, started)
+        record.enter()
         try:
-            chain = self._begin(request, started)
-            judge = _judge_of(request.response_format)
-            answer = await run_chain(chain, request, self._routes.caller_of, self._resilience, judge, self.clock.loop)
+            answer = await run_chain(
+                self._chain(request, started),
+                request,
+                self._chains.caller_of,
+                self._resilience,
+                self._last_resort(request),
+                conform_to(request.response_format),
+                self.clock.loop,
+            )
         except InvalidRequestError:
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
-            log.internal_error("router", entry.asked, error)
-            answer = self._apology(request.response_format)
+            log.internal_error("router", record.asked, error)
+            answer = self._last_resort(request).answer()
         finally:
-            entry.leave()
-        entry.answered(answer)
+            record.leave()
+        record.answered(answer)
         return answer
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
         """Begin to answer; gives the stream once its first content is there. See `answer`."""
-        entry = self._entry(request, request_id, started)
-        entry.enter()
+        record = self._record(request, request_id, started)
+        record.enter()
         stream: AnswerStream
         try:
-            chain, rules = self._begin(request, started), self._policy.to_stream_rules()
-            judge = _judge_of(request.response_format)
-            stream = await open_stream(chain, request, self._routes.caller_of, self._resilience, rules, judge)
+            stream = await open_stream(
+                self._chain(request, started),
+                request,
+                self._chains.caller_of,
+                self._resilience,
+                self._policy.to_stream_rules(),
+                self._last_resort(request),
+                conform_to(request.response_format),
+            )
         except (InvalidRequestError, asyncio.CancelledError):
-            entry.leave()
+            record.leave()
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
-            log.internal_error("router", entry.asked, error)
-            stream = CompletedStream(self._apology(request.response_format))
-        return RecordedStream(stream, entry)
+            log.internal_error("router", record.asked, error)
+            stream = CompletedStream(self._last_resort(request).answer())
+        return RecordedStream(stream, record)
 
     def overloaded(self) -> bool:
         """Whether a request that comes now is turned away unread."""
@@ -178,7 +188,7 @@ class Router:
     def turn_away(self) -> Answer:
         """The answer to a request that is turned away."""
         self._accounting.turned_away()
-        return replace(self._apology(ResponseFormat()), retry_after_s=_RETRY_AFTER_S)
+        return LastResort(self._policy.last_resort.message).answer(retry_after_s=_RETRY_AFTER_S)
 
     def arrival(self) -> AbstractContextManager[None]:
         """To be held while a request is read."""
@@ -247,24 +257,16 @@ class Router:
         self._limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
         log.policy_changed(policy.model_dump(exclude_unset=True))
 
-    def _begin(self, request: InferenceRequest, started: float) -> FallbackChain:
+    def _chain(self, request: InferenceRequest, started: float) -> FallbackChain:
         self._resilience.begin(self.clock())
-        return self._routes.chain(request, self._policy, started)
+        return self._chains.chain(request, self._policy, started)
 
-    def _entry(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
+    def _record(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
         content = request.text if self._policy.log_content else ""
-        return RequestRecord(self._accounting, request_id, self._routes.asked(request, self._policy), started, content)
+        return RequestRecord(self._accounting, request_id, self._chains.asked(request, self._policy), started, content)
 
-    def _apology(self, response_format: ResponseFormat) -> Answer:
-        message = canned(self._policy.last_resort.message, response_format).text
-        return Answer(message, LAST_RESORT, Tier.LAST_RESORT, degraded=True, attempts=(), finish_reason=LAST_RESORT)
-
-
-def _judge_of(response_format: ResponseFormat) -> Judge | None:
-    """What holds an answer to the response_format its caller wants; `None` where any will do."""
-    if not response_format.is_json and not response_format.demands_tool_call:
-        return None
-    return lambda outcome: fit(outcome, response_format) if isinstance(outcome, Answered) else outcome
+    def _last_resort(self, request: InferenceRequest) -> LastResort:
+        return LastResort(canned(self._policy.last_resort.message, request.response_format).text)
 
 
 _RETRY_AFTER_S = 1.0

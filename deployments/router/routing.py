@@ -8,9 +8,8 @@ A model is a Serve application of its own, which the registry finds, or a remote
 
 import random
 
-from deployments.execution.race import Caller
-from deployments.execution.structured_output import canned
-from deployments.policy.answer import Candidate, Tier
+from deployments.execution.attempt import Caller
+from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
 from deployments.policy.resilience import ResilienceState
@@ -51,7 +50,6 @@ class ChainBuilder:
         return FallbackChain(
             candidates,
             Deadline.after(started, request.timeout_s, reserves),
-            canned(policy.last_resort.message, request.response_format).text,
             retry,
             hedge_after_s=latencies.hedge_after_s(first, backup, streamed=streamed) if hedges else float("inf"),
             first_content_s=policy.streams.first_content_seconds if streamed else float("inf"),

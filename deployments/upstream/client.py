@@ -1,28 +1,30 @@
-"""One remote model, called over pooled connections. No time is kept here but the connect timeout: the driver does.
+"""One remote model, called over pooled connections. The race keeps the time, but for the connect timeout.
 
-call, stream ──► POST chat/completions ──► 200 ──► wire, stream
-                     │                      └─ anything else, or an error object ──► faults.judge_complaint
-                     └─ no response ──► faults.judge_transport
+start ──► POST chat/completions ──► 200 ──► wire (whole), stream (events)
+              │                      └─ anything else, or an error object ──► faults.classify_complaint
+              └─ no response ──► faults.classify_transport
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
 import orjson
 from msgspec.structs import replace
 
+from deployments.execution.attempt import Begun, as_items, begin
 from deployments.execution.splice import Splicer, StartsOverError
 from deployments.observability import log
 from deployments.policy.blank import is_blank
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
+from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
 from deployments.upstream.connection import Connection
 from deployments.upstream.sse import EventReader, EventTooLargeError
-from deployments.upstream.stream import ChunkReader, as_end
+from deployments.upstream.stream import ChunkReader
 from deployments.upstream.wire import read_completion, to_body
 
 _OK = 200
@@ -36,7 +38,7 @@ class _TooLargeError(Exception):
 
 
 class Upstream:
-    """A `driver.Caller` for one remote model."""
+    """A `Caller` for one remote model."""
 
     def __init__(self, name: str, spec: RemoteSpec) -> None:
         """Be ready to call `spec`, whose name here is `name`; nothing is connected before the first call."""
@@ -44,44 +46,21 @@ class Upstream:
         self.spec = spec
         self._connection = Connection(spec)
 
-    async def call(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - the driver keeps it
-        """Make one attempt; see `driver.Caller`."""
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:  # noqa: ARG002 - see the module
+        """Make one attempt; see `Caller`. An upstream may stream what was to come whole, and the other way round."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         try:
-            async with self._connection.post(to_body(request, self.spec, stream=False)) as response:
+            async with AsyncExitStack() as exits:
+                body = to_body(request, self.spec, stream=request.stream)
+                response = await exits.enter_async_context(self._connection.post(body))
                 if response.status != _OK:
                     return await self._complaint(response, request)
-                data = _decode(await self._read(response, self.spec.max_answer_bytes))
-                if isinstance(data, Mapping) and data.get("error"):
-                    return self._judge(faults.read_complaint(data, _OK, {}), request)
-                if not isinstance(data, Mapping):
-                    return _no_answer(data, response)
-                return _joined(read_completion(data), request.prefix)
-        except (_TooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:
-            return self._fault(error)
-
-    async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:  # noqa: ARG002
-        """Make one streamed attempt; see `driver.Caller`."""
-        if (refusal := self._refusal(request)) is not None:
-            yield refusal
-            return
-        try:
-            async with self._connection.post(to_body(request, self.spec, stream=True)) as response:
-                if response.status != _OK:
-                    for item in _told(await self._complaint(response, request)):
-                        yield item
-                elif "json" in response.content_type:
-                    data = _decode(await self._read(response, self.spec.max_answer_bytes))
-                    for item in self._told_whole(data, response, request):
-                        yield item
-                elif response.content_type == "text/html":
-                    yield _no_answer(None, response)
-                else:
-                    async for item in self._events(response, request):
-                        yield item
+                if not _is_stream(response, wanted=request.stream):
+                    return await self._whole(response, request)
+                return await begin(self._items(response, request, exits.pop_all()))
         except (_TooLargeError, EventTooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:
-            yield self._fault(error)
+            return self._fault(error)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -102,6 +81,26 @@ class Upstream:
             "requests": self._connection.in_flight,
         }
 
+    async def _whole(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome:
+        """An answer that comes in one piece."""
+        data = _decode(await self._read(response, self.spec.max_answer_bytes))
+        if not isinstance(data, Mapping):
+            return _no_answer(data, response)
+        if data.get("error"):
+            return self._classify(faults.read_complaint(data, _OK, {}), request)
+        return _spliced(read_completion(data), request.prefix)
+
+    async def _items(
+        self, response: aiohttp.ClientResponse, request: InferenceRequest, exits: AsyncExitStack
+    ) -> AsyncGenerator[StreamItem, None]:
+        """The items of a stream, behind which `exits` gives the connection back."""
+        async with exits:
+            try:
+                async for item in self._events(response, request):
+                    yield item
+            except (_TooLargeError, EventTooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:
+                yield self._fault(error)
+
     async def _events(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> AsyncIterator[StreamItem]:
         chunks, events, splicer = ChunkReader(), EventReader(self.spec.max_event_bytes), Splicer(request.prefix)
         size, data = 0, b" "
@@ -118,18 +117,10 @@ class Upstream:
         if rest := splicer.finish():
             yield rest
         if chunks.error:
-            for item in _told(self._judge(faults.read_complaint(chunks.error, _OK, {}), request)):
+            for item in as_items(self._classify(faults.read_complaint(chunks.error, _OK, {}), request)):
                 yield item
         else:
             yield chunks.end()
-
-    def _told_whole(self, data: Any, response: aiohttp.ClientResponse, request: InferenceRequest) -> list[StreamItem]:
-        """What an upstream said that was to stream, and has answered as a whole."""
-        if isinstance(data, Mapping) and data.get("error"):
-            return _told(self._judge(faults.read_complaint(data, _OK, {}), request))
-        if not isinstance(data, Mapping):
-            return [_no_answer(data, response)]
-        return _told(_joined(read_completion(data), request.prefix))
 
     def _refusal(self, request: InferenceRequest) -> Failed | Refused | None:
         """Why `request` is not sent at all; `None` where it is."""
@@ -151,11 +142,11 @@ class Upstream:
         except (_TooLargeError, *faults.TRANSPORT_ERRORS):
             body = b""  # its status says enough
         text = "" if response.content_type == "text/html" else body.decode("utf-8", errors="replace")
-        return self._judge(faults.read_complaint(_decode(body), response.status, headers, text), request)
+        return self._classify(faults.read_complaint(_decode(body), response.status, headers, text), request)
 
-    def _judge(self, complaint: faults.Complaint, request: InferenceRequest) -> Outcome:
+    def _classify(self, complaint: faults.Complaint, request: InferenceRequest) -> Outcome:
         explanation = self._connection.redactor.clean(complaint.message)
-        outcome = faults.judge_complaint(complaint, explanation, prefilled=bool(request.prefix))
+        outcome = faults.classify_complaint(complaint, explanation, prefilled=bool(request.prefix))
         if complaint.is_misconfigured:
             log.upstream_misconfigured(self.name, outcome.reason)
         return outcome
@@ -165,7 +156,7 @@ class Upstream:
             return Refused(str(error))
         if isinstance(error, (_TooLargeError, EventTooLargeError)):
             return Failed(f"its response is too large: {error}")
-        outcome, is_misconfigured = faults.judge_transport(error, self._connection.redactor.clean(str(error)))
+        outcome, is_misconfigured = faults.classify_transport(error, self._connection.redactor.clean(str(error)))
         if is_misconfigured:
             log.upstream_misconfigured(self.name, outcome.reason)
         return outcome
@@ -205,7 +196,14 @@ def _no_answer(data: Any, response: aiohttp.ClientResponse) -> Failed | Blank:
     return Failed(f"its response is not a JSON object ({response.content_type[:50]})")
 
 
-def _joined(outcome: Outcome, prefix: str) -> Outcome:
+def _is_stream(response: aiohttp.ClientResponse, *, wanted: bool) -> bool:
+    """Whether a response is read as server-sent events: where they were asked for, unless it says that it is none."""
+    if response.content_type == "text/event-stream":
+        return True
+    return wanted and "json" not in response.content_type and response.content_type != "text/html"
+
+
+def _spliced(outcome: Outcome, prefix: str) -> Outcome:
     """An answer that carries on behind `prefix`, without what it says again.
 
     Raises:
@@ -215,12 +213,4 @@ def _joined(outcome: Outcome, prefix: str) -> Outcome:
         return outcome
     splicer = Splicer(prefix)
     text = splicer.feed(outcome.result) + splicer.finish()
-    return Blank("it had nothing to add") if is_blank(text) else replace(outcome, result=text)
-
-
-def _told(outcome: Outcome) -> list[StreamItem]:
-    """An outcome that is there as a whole, as a stream."""
-    if not isinstance(outcome, Answered):
-        return [as_end(outcome)]
-    texts: list[StreamItem] = [outcome.result] if isinstance(outcome.result, str) else []
-    return [*texts, Finished(outcome.finish_reason, outcome.usage, outcome.tool_calls)]
+    return Blank("it had nothing to add", complete=True) if is_blank(text) else replace(outcome, result=text)

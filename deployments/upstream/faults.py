@@ -120,7 +120,7 @@ def read_complaint(data: Any, status: int, headers: Mapping[str, str], text: str
     )
 
 
-def judge_complaint(complaint: Complaint, explanation: str, *, prefilled: bool) -> Outcome:
+def classify_complaint(complaint: Complaint, explanation: str, *, prefilled: bool) -> Outcome:
     """What an error comes to; see the module's table.
 
     Args:
@@ -147,7 +147,7 @@ def judge_complaint(complaint: Complaint, explanation: str, *, prefilled: bool) 
     return Rejected(explanation or f"status {status}, without a word", complaint.param[:100] or "body")
 
 
-def judge_transport(error: BaseException, explanation: str) -> tuple[Failed | TimedOut, bool]:
+def classify_transport(error: BaseException, explanation: str) -> tuple[Failed | TimedOut, bool]:
     """What a failed connection comes to, and whether only the operator can remove its cause."""
     match error:
         case aiohttp.ClientConnectorDNSError():

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from deployments.policy.blank import is_blank
-from deployments.policy.outcome import Blank, Failed, Finished, Outcome, Refused, Rejected, StreamEnd, TimedOut, Usage
+from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, Usage
 from deployments.upstream.wire import (
     WITHHELD,
     is_tool_call,
@@ -78,7 +78,8 @@ class ChunkReader:
         if self._malformed > MAX_MALFORMED:
             return Failed(f"its stream has {self._malformed} events in a row that cannot be read")
         if not self._has_content and not self._calls:
-            return Blank("it reasoned, and said nothing" if self._reasoned else "its stream had no content")
+            said = "it reasoned, and said nothing" if self._reasoned else "its stream had no content"
+            return Blank(said, complete=self.finish_reason == "stop")
         if not self.finish_reason:
             return Failed("its stream ended without a finish reason", transient=True)
         calls = tuple(self._calls[place] for place in sorted(self._calls))
@@ -137,10 +138,3 @@ class ChunkReader:
         self._malformed += 1
         self.skipped = why
         return []
-
-
-def as_end(outcome: Outcome) -> StreamEnd:
-    """An outcome as the end of a stream without content."""
-    if isinstance(outcome, (Blank, Failed, TimedOut, Refused, Rejected)):
-        return outcome
-    return Failed(outcome.reason or f"it ended as {outcome.name}")

@@ -1,9 +1,14 @@
-"""The architecture as a test: a file imports from its own layer or a lower one, and Ray only where it may."""
+"""The architecture as a test: the header of each room says what its files may import, and this holds them to it.
+
+A room is a folder of `deployments/`, or a file beside them. Its header is the docstring of its `__init__.py`, of which
+the second line is `May import: <rooms>.`
+"""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
-from fnmatch import fnmatch
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -12,38 +17,24 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "deployments"
 MAX_LINES = 300
-
-# The layer of every file, lowest first. A new file is given a place here, or the test fails.
-LAYERS = (
-    ("policy/*",),
-    (
-        *("settings/*", "request/*", "execution/__init__.py", "execution/clock.py", "execution/schema_example.py"),
-        *("observability/*", "ray_serve/__init__.py", "ray_serve/autoscaling.py", "execution/structured_output.py"),
-    ),
-    (
-        *("sources/*", "formats/*", "generation/*", "execution/race.py", "execution/splice.py", "execution/streams.py"),
-        *("execution/attempt_stream.py", "execution/relay.py", "execution/stream_opening.py"),
-    ),
-    ("ray_serve/handle.py", "replica/*", "router/registry.py", "router/registered_model.py", "upstream/*"),
-    ("http/*", "router/__init__.py", "router/accounting.py", "router/router.py", "router/routing.py"),
-    (
-        "app.py",
-        "client/*",
-        "cli/*",
-        "ray_serve/attach.py",
-        "ray_serve/dashboard.py",
-        "ray_serve/options.py",
-        "__init__.py",
-    ),
-)
-TOP = len(LAYERS) - 1
-RAY_BELOW_THE_TOP = {"observability/metrics.py", "ray_serve/handle.py"}
+HEADER = re.compile(r"\A[^\n]+\n\nMay import: ([^\n]+)\.(?:\n|\Z)")
+NOT_A_ROOM = {"__init__.py"}  # of the package: it names what is public
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+ROOMS = sorted({file.split("/")[0] for file in FILES} - NOT_A_ROOM)
 
 
-def layers_of(file: str) -> list[int]:
-    return [layer for layer, patterns in enumerate(LAYERS) if any(fnmatch(file, pattern) for pattern in patterns)]
+def room_of(file: str) -> str:
+    return file.split("/")[0]
+
+
+@cache
+def allowed(room: str) -> frozenset[str]:
+    """What the header of `room` names: rooms, and `Ray`."""
+    file = PACKAGE / room if room.endswith(".py") else PACKAGE / room / "__init__.py"
+    header = HEADER.match(ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "")
+    assert header, f"{file.relative_to(ROOT)} needs `May import: <rooms>.` as the third line of its docstring"
+    return frozenset(header[1].replace(" and ", ", ").split(", ")) - {"no other room"}
 
 
 def imported(file: str) -> Iterator[str]:
@@ -74,32 +65,44 @@ def _file_of(module: str) -> str:
     return next((f"{place}.py" for place in places if (PACKAGE / f"{place}.py").is_file()), "")
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_every_file_has_its_layer(file: str) -> None:
-    assert len(layers_of(file)) == 1, f"deployments/{file} belongs in one layer of LAYERS"
+def test_the_headers_of_the_rooms_name_rooms_and_never_lead_back() -> None:
+    graph = {room: allowed(room) - {"Ray"} for room in ROOMS}
+    assert set().union(*graph.values()) <= set(ROOMS)
+
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"rooms import each other in a circle: {' -> '.join(error.args[1])}")
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_a_file_imports_from_its_own_layer_or_lower_ones(file: str) -> None:
-    layer = max(layers_of(file), default=TOP)
+@pytest.mark.parametrize("file", [file for file in FILES if room_of(file) in ROOMS])
+def test_a_file_imports_only_what_its_room_may(file: str) -> None:
+    rooms = {room_of(other) for other in imported_files(file)}
 
-    too_high = {other for other in imported_files(file) if min(layers_of(other), default=TOP) > layer}
-
-    assert too_high == set()
+    assert rooms - allowed(room_of(file)) - {room_of(file)} == set()
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if 0 in layers_of(file)])
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_names_nothing_in_its_header_that_it_does_not_import(room: str) -> None:
+    files = [file for file in FILES if room_of(file) == room]
+    rooms = {room_of(other) for file in files for other in imported_files(file)}
+
+    assert allowed(room) - {"Ray"} - rooms == set()
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if room_of(file) in ROOMS and "Ray" not in allowed(room_of(file))]
+)
+def test_ray_is_imported_only_in_rooms_that_say_so(file: str) -> None:
+    assert "ray" not in {module.split(".")[0] for module in imported(file)}
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if room_of(file) == "policy"])
 def test_policy_imports_nothing_but_the_standard_library_and_what_its_values_are_made_of(file: str) -> None:
     own = sys.stdlib_module_names | {"msgspec"}
     foreign = {module for module in imported(file) if module.split(".")[0] not in own}
 
     assert all(module.startswith("deployments.policy.") for module in foreign), foreign
-
-
-@pytest.mark.parametrize("file", [file for file in FILES if TOP not in layers_of(file)])
-def test_ray_is_imported_at_the_top_in_calls_and_in_metrics_only(file: str) -> None:
-    if file not in RAY_BELOW_THE_TOP:
-        assert "ray" not in {module.split(".")[0] for module in imported(file)}
 
 
 def test_no_import_goes_in_a_circle() -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 
-from deployments.execution.race import run_chain
-from deployments.policy.answer import Answer, Candidate, Tier
+from deployments.execution.whole import run_chain
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
+from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResiliencePolicy, ResilienceState
 from tests.fakes import ScriptedCaller, a_request
 
@@ -16,6 +18,7 @@ BACKUP = Candidate(Tier.BACKUP, "backup")
 RESERVES = Reserves(backup_s=9.0, backup_share=0.5, last_resort_s=1.0, last_resort_share=0.2)
 CUT_OVER, ANSWER_BY = 20.0, 29.0
 
+LAST_RESORT = LastResort("Sorry, none of our models can answer.")
 REQUEST = a_request("What is due, and when?")
 
 
@@ -27,8 +30,8 @@ def new_state(failures: int = 5, probes: int = 1) -> ResilienceState:
 
 async def run(callers: dict[Candidate, ScriptedCaller], resilience: ResilienceState | None = None) -> Answer:
     """Ask `callers` in this order, with 30 seconds from now."""
-    chain = FallbackChain(tuple(callers), Deadline.after(clock(), 30.0, RESERVES), "Sorry, nobody can answer.")
-    return await run_chain(chain, REQUEST, callers.__getitem__, resilience or new_state())
+    chain = FallbackChain(tuple(callers), Deadline.after(clock(), 30.0, RESERVES))
+    return await run_chain(chain, REQUEST, callers.__getitem__, resilience or new_state(), LAST_RESORT)
 
 
 def clock() -> float:

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deployments.execution.race import Judge
+from deployments.execution.attempt import Conform
 from deployments.execution.streams import open_stream
-from deployments.policy.answer import Answer, Candidate
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Candidate
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamRules
 from deployments.policy.deadline import Deadline
+from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
 from tests.execution.driving import REQUEST, RESERVES, clock, new_state
@@ -38,7 +40,7 @@ class Read:
         return self.answers[0]
 
     @property
-    def trace(self) -> list[tuple[str, str, str, int]]:
+    def trace(self) -> list[tuple[str, str, str, int | None]]:
         """Model, outcome, why, and from which character, of each attempt."""
         return [(a.candidate.model, a.outcome.name, a.why.value, a.from_character) for a in self.answer.attempts]
 
@@ -47,16 +49,17 @@ async def read(
     callers: Mapping[Candidate, ScriptedStreamer],
     resilience: ResilienceState | None = None,
     rules: StreamRules = RULES,
-    judge: Judge | None = None,
+    conform: Conform | None = None,
 ) -> Read:
     """Ask `callers` in this order, with 30 seconds from now, and read to the end."""
     chain = FallbackChain(
         tuple(callers),
         Deadline.after(clock(), 30.0, RESERVES),
-        LAST_RESORT,
         first_content_s=FIRST_CONTENT_S,
     )
-    stream = await open_stream(chain, REQUEST, callers.__getitem__, resilience or new_state(), rules, judge)
+    stream = await open_stream(
+        chain, REQUEST, callers.__getitem__, resilience or new_state(), rules, LastResort(LAST_RESORT), conform
+    )
     got = Read(stream.head, [], [], clock())
     async for item in stream:
         if isinstance(item, StreamDone):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from deployments.execution.race import run_chain
-from deployments.policy.answer import Tier
+from deployments.execution.whole import run_chain
+from deployments.policy.attempt import Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import Failed
@@ -15,6 +15,7 @@ from tests.execution.driving import (
     ANSWER_BY,
     BACKUP,
     CUT_OVER,
+    LAST_RESORT,
     REQUEST,
     RESERVES,
     A,
@@ -119,7 +120,7 @@ async def test_when_nobody_answers_the_last_resort_does_at_answer_by() -> None:
     answer = await run({A: scripted(hangs()), BACKUP: scripted(hangs())})
 
     assert clock() == pytest.approx(ANSWER_BY)
-    assert (answer.result, answer.served_by) == ("Sorry, nobody can answer.", Tier.LAST_RESORT)
+    assert (answer.result, answer.served_by) == ("Sorry, none of our models can answer.", Tier.LAST_RESORT)
     assert trace(answer) == [("a", "timed_out"), ("backup", "timed_out")]
 
 
@@ -155,9 +156,9 @@ async def test_a_call_that_is_cancelled_from_outside_is_a_failed_attempt() -> No
 
 async def test_a_candidate_that_cannot_be_reached_at_all_is_a_failed_attempt() -> None:
     callers = {BACKUP: scripted(answers("from the backup"))}
-    chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES), "Sorry.")
+    chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES))
 
-    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_state())
+    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_state(), LAST_RESORT)
 
     assert trace(answer) == [("a", "failed"), ("backup", "answered")]
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from deployments.policy.answer import Why
+from deployments.policy.attempt import Why
 from deployments.policy.breaker import BreakerState, Closed, HalfOpen, Open
-from deployments.policy.chain import PROBE_GRACE_S
+from deployments.policy.next_step import PROBE_GRACE_S
 from tests.execution.driving import ANSWER_BY, BACKUP, A, clock, new_state, run, trace
 from tests.fakes import Play, answers, fails, hangs, scripted
 

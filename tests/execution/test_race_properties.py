@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.policy.answer import Answer, Candidate
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Candidate
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
 from tests.execution.driving import BACKUP, RESERVES, A, B, clock, let_losers_go, new_state, run, trace
@@ -34,9 +35,7 @@ async def drive(script: dict[Candidate, Part]) -> tuple[Answer, float, int]:
 def test_the_driver_gives_the_answer_of_the_rules_at_their_time_and_leaves_nothing_behind(
     script: dict[Candidate, Part],
 ) -> None:
-    expected = play(
-        FallbackChain(tuple(script), Deadline.after(0.0, 30.0, RESERVES), "Sorry, nobody can answer."), script
-    )
+    expected = play(FallbackChain(tuple(script), Deadline.after(0.0, 30.0, RESERVES)), script)
 
     answer, finished, left_behind = run_virtually(drive(script))
 

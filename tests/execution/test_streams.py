@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from deployments.execution.streams import open_stream
-from deployments.policy.answer import Tier
+from deployments.policy.attempt import Tier
 from deployments.policy.breaker import Closed, Open
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamRules
 from deployments.policy.deadline import Deadline
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, Usage
+from deployments.policy.last_resort import LastResort
+from deployments.policy.outcome import Answered, Blank, Failed, Finished, Refused, Rejected, Usage
 from deployments.policy.problem import InvalidRequestError
 from tests.execution.driving import BACKUP, REQUEST, RESERVES, A, B, clock, new_state
 from tests.execution.streaming import FIRST_CONTENT_S, LAST_RESORT, RULES, read
@@ -195,7 +196,7 @@ async def test_a_continuation_may_break_off_too() -> None:
     )
 
     assert got.text == f"One two {BACKUP_TEXT}"
-    assert [place for *_, place in got.trace if place >= 0] == [0, 4, 8]
+    assert [place for *_, place in got.trace if place is not None] == [0, 4, 8]
 
 
 async def test_token_counts_of_a_continued_answer_are_told_only_where_all_are_known() -> None:
@@ -242,8 +243,8 @@ async def test_a_stall_counts_against_its_model_and_a_finished_stream_for_it() -
 
 async def test_a_reader_that_goes_away_stops_the_model_and_says_nothing_about_it() -> None:
     resilience, model = new_state(failures=1), streams([*says("One ", "two ", every_s=1.0), *hangs()])
-    chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES), LAST_RESORT)
-    stream = await open_stream(chain, REQUEST, {A: model}.__getitem__, resilience, RULES)
+    chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES))
+    stream = await open_stream(chain, REQUEST, {A: model}.__getitem__, resilience, RULES, LastResort(LAST_RESORT))
 
     await stream.aclose()
 
@@ -267,8 +268,8 @@ async def test_a_reader_that_is_cancelled_in_a_wait_stops_the_model() -> None:
 
 async def test_nothing_is_read_ahead_of_a_reader() -> None:
     model = streams([*says("One ", "two ", "three "), *ends()])
-    chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES), LAST_RESORT)
-    stream = await open_stream(chain, REQUEST, {A: model}.__getitem__, new_state(), RULES)
+    chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES))
+    stream = await open_stream(chain, REQUEST, {A: model}.__getitem__, new_state(), RULES, LastResort(LAST_RESORT))
 
     await asyncio.sleep(100.0)
 
@@ -280,12 +281,12 @@ async def test_nothing_is_read_ahead_of_a_reader() -> None:
 
 
 async def test_an_answer_of_a_demanded_form_is_held_back_until_it_is_known_to_fit() -> None:
-    def judge(outcome: Outcome) -> Outcome:
-        return outcome if isinstance(outcome, Answered) and outcome.result == "{}" else Failed("it does not fit")
+    def conform(answered: Answered) -> Answered | Failed:
+        return answered if answered.result == "{}" else Failed("it does not fit")
 
     misfit = streams([*says("Hello", every_s=1.0), *ends()])
 
-    got = await read({A: misfit, BACKUP: streams([*says("{", "}"), *ends()])}, judge=judge)
+    got = await read({A: misfit, BACKUP: streams([*says("{", "}"), *ends()])}, conform=conform)
 
     assert (got.text, got.head.served_by) == ("{}", Tier.BACKUP)
 

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.policy.answer import Candidate, Tier
+from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Blank, Failed, Finished, Refused, TimedOut
 from tests.execution.driving import ANSWER_BY, BACKUP, A, B
@@ -69,7 +69,7 @@ def test_the_text_is_what_its_writers_wrote_one_behind_the_other_with_one_end(
         if attempt.outcome.name == "refused" and attempt.outcome.reason.startswith("breaker"):
             continue
         stream = next(asked[attempt.candidate])
-        if attempt.from_character >= 0:
+        if attempt.from_character is not None:
             assert attempt.from_character == len(written)
             assert stream.request.prefix == written
             written += stream.text
@@ -82,7 +82,7 @@ def test_the_text_is_what_its_writers_wrote_one_behind_the_other_with_one_end(
     assert got.opened <= ANSWER_BY + 1e-3
     if answer.finish_reason == "stop":
         assert answer.attempts[-1].outcome.name in {"answered", "cancelled", "timed_out"}
-        assert any(a.outcome.name == "answered" and a.from_character >= 0 for a in answer.attempts)
+        assert any(a.outcome.name == "answered" and a.from_character is not None for a in answer.attempts)
 
     # Nobody is left writing.
     assert all(stream.closed for streamer in cast.values() for stream in streamer.streams)

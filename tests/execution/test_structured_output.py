@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from deployments.execution.structured_output import canned, fit
+from deployments.execution.structured_output import canned, conform
 from deployments.policy.outcome import Answered, Failed
 from deployments.request import ResponseFormat
 
@@ -35,12 +35,12 @@ PERSON = {
 def test_an_answer_is_left_alone_where_no_form_is_demanded() -> None:
     answered = Answered("Hello")
 
-    assert fit(answered, ResponseFormat()) is answered
+    assert conform(answered, ResponseFormat()) is answered
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', ' {"a": 1}\n', '```json\n{"a": 1}\n```', '```\n{"a": 1}```'])
 def test_json_is_an_object_with_or_without_a_fence(text: str) -> None:
-    fitted = fit(Answered(text), OBJECT)
+    fitted = conform(Answered(text), OBJECT)
 
     assert isinstance(fitted, Answered)
     assert orjson.loads(fitted.result) == {"a": 1}
@@ -48,34 +48,34 @@ def test_json_is_an_object_with_or_without_a_fence(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["Hello", "[1]", "1", '{"a": ', "```json\n{```", "```python\n{}\n```"])
 def test_what_is_no_json_object_is_a_failed_attempt(text: str) -> None:
-    assert isinstance(fit(Answered(text), OBJECT), Failed)
+    assert isinstance(conform(Answered(text), OBJECT), Failed)
 
 
 def test_an_answer_that_does_not_fit_its_schema_is_a_failed_attempt_that_names_the_place_and_no_content() -> None:
-    fitted = fit(Answered('{"age": 17, "name": "hunter2"}'), wanting(PERSON))
+    fitted = conform(Answered('{"age": 17, "name": "hunter2"}'), wanting(PERSON))
 
     assert fitted == Failed("its answer does not fit response_format: at $.age by minimum")
 
 
 def test_an_answer_that_was_cut_short_says_so() -> None:
-    assert "length" in fit(Answered('{"age": 1', finish_reason="length"), OBJECT).reason
+    assert "length" in conform(Answered('{"age": 1', finish_reason="length"), OBJECT).reason
 
 
 def test_a_tool_call_and_what_a_filter_withheld_fit_any_form() -> None:
     for answered in (Answered("No.", finish_reason="content_filter"), Answered({"x": 1}, tool_calls=(CALL,))):
-        assert fit(answered, wanting(PERSON)) is answered
+        assert conform(answered, wanting(PERSON)) is answered
 
 
 def test_a_text_is_no_answer_where_a_tool_call_is_demanded() -> None:
     response_format = ResponseFormat(tools=({"type": "function"},), tool_choice="required")
 
-    assert isinstance(fit(Answered("Hello"), response_format), Failed)
+    assert isinstance(conform(Answered("Hello"), response_format), Failed)
 
 
 def test_a_pattern_of_the_callers_is_never_run() -> None:
     catastrophic = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
 
-    assert isinstance(fit(Answered('{"a": "%s!"}' % ("a" * 5000)), wanting(catastrophic)), Answered)
+    assert isinstance(conform(Answered('{"a": "%s!"}' % ("a" * 5000)), wanting(catastrophic)), Answered)
 
 
 # --- the last-resort message ------------------------------------------------------------------------

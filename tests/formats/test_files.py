@@ -23,6 +23,7 @@ from deployments.request.native import from_python
 from deployments.settings import PickleSpec, PyTorchSpec
 from deployments.sources.errors import ModelTooLargeError
 from deployments.sources.model_file import ArtefactError
+from tests.fakes import read_stream
 from tests.formats.artefacts import (
     ROWS,
     Evil,
@@ -62,7 +63,7 @@ def torch_spec(file: Path, kind: str, **more: Any) -> PyTorchSpec:
 
 
 async def ask(spec: Any, **body: Any) -> Outcome:
-    return await load_model(spec, Path("unused")).infer(from_python(body, LIMITS), 10.0)
+    return await load_model(spec, Path("unused")).start(from_python(body, LIMITS), 10.0)
 
 
 async def result(spec: Any, **body: Any) -> Any:
@@ -149,15 +150,15 @@ async def test_an_object_that_returns_nothing_has_a_blank_answer(tmp_path: Path)
     blank = load_model(
         pickle_spec(pickled(tmp_path, print, "p.pkl"), method="call", allow_unsafe_imports=True), tmp_path
     )
-    assert isinstance(await blank.infer(from_python({"input": [1]}, LIMITS), 10.0), Blank)
+    assert isinstance(await blank.start(from_python({"input": [1]}, LIMITS), 10.0), Blank)
 
 
 async def test_a_stream_is_given_in_one_piece_and_carries_nothing_on(tmp_path: Path) -> None:
     model = load_model(pickle_spec(pickled(tmp_path, text_classifier())), tmp_path)
 
-    assert [item async for item in model.stream(from_python({"text": "great"}, LIMITS), 1.0)] == ["praise", Finished()]
+    assert await read_stream(model, from_python({"text": "great"}, LIMITS)) == ["praise", Finished()]
     begun = InferenceRequest({"text": "great"}, "great", (), "", 30.0, prefix="It is")
-    assert [type(item) async for item in model.stream(begun, 1.0)] == [Refused]
+    assert [type(item) for item in await read_stream(model, begun)] == [Refused]
 
 
 # --- torch ------------------------------------------------------------------------------------------

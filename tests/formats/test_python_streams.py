@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from deployments.formats.python import PythonModel
 from deployments.policy.outcome import Blank, Failed, Finished, Refused, StreamItem
@@ -73,7 +74,10 @@ async def replica(model: Any) -> SingleReplica:
 
 async def read(model: Any, request: InferenceRequest | None = None) -> tuple[str, StreamItem]:
     served = await replica(model)
-    async with asyncio.timeout(WAIT_S), aclosing(served.stream(request or a_request(), 1.0)) as items:
+    async with (
+        asyncio.timeout(WAIT_S),
+        aclosing(served.stream(replace(request or a_request(), stream=True), 1.0)) as items,
+    ):
         got = [item async for item in items]
     return "".join(str(item) for item in got[:-1]), got[-1]
 
@@ -143,7 +147,7 @@ class AsynchronousCounting(Counting):
 async def test_a_reader_that_does_not_read_holds_the_class_up_and_one_that_goes_closes_it(kind: type[Counting]) -> None:
     model = kind()
     served = await replica(model)
-    async with aclosing(served.stream(a_request(), 1.0)) as items:
+    async with aclosing(served.stream(replace(a_request(), stream=True), 1.0)) as items:
         await anext(items)
         written = -1
         while written != model.written:

@@ -30,7 +30,7 @@ def spec(folder: Path, task: str) -> HuggingFaceSpec:
 
 async def answer(folder: Path, task: str, **body: Any) -> Any:
     model = load_model(spec(bert.folder(folder, task), task), folder)
-    outcome = await model.infer(from_python(body, LIMITS), 10.0)
+    outcome = await model.start(from_python(body, LIMITS), 10.0)
     assert isinstance(outcome, Answered), outcome
     return outcome.result
 
@@ -97,7 +97,7 @@ async def test_a_question_without_its_context_is_named(tmp_path: Path) -> None:
     model = load_model(spec(bert.folder(tmp_path, "question-answering"), "question-answering"), tmp_path)
 
     with pytest.raises(TypeError, match=r'accepted: \{"question"'):
-        await model.infer(from_python({"query": "who is here"}, LIMITS), 10.0)
+        await model.start(from_python({"query": "who is here"}, LIMITS), 10.0)
 
 
 def test_a_model_of_another_task_leaves_no_snapshot(tmp_path: Path) -> None:

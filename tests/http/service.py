@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.execution.clock import LoopClock
-from deployments.policy.answer import Answer, Tier
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
 from deployments.request import InferenceRequest

@@ -21,11 +21,8 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_router_keeps_its_modules_out_of_sight_of_the_garbage_collector_and_speaks_its_own_protocol() -> None:
-    application = object()
+    RouterDeployment.__serve_build_asgi_app__(SimpleNamespace())  # type: ignore[arg-type]
 
-    built = RouterDeployment.__serve_build_asgi_app__(SimpleNamespace(asgi=application))  # type: ignore[arg-type]
-
-    assert built is application
     assert gc.get_freeze_count() > 10_000
     assert gc.get_threshold()[0] > 700, "Python's default"
     config = uvicorn.Config(lambda: None, factory=True, log_config=None)

@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect
 
 from deployments.http.asgi import build_asgi
 from deployments.http.pages import openapi
-from deployments.policy.answer import Answer, Candidate, Ended, Tier
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.outcome import Answered, Failed, Usage
 from deployments.policy.problem import Problem
 from tests.http.service import MESSAGE, ScriptedService, an_answer, last_resort

@@ -6,15 +6,19 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from deployments.policy.answer import Answer, Attempt, Candidate, Ended, Running, Tier
-from deployments.policy.chain import Allowance, FallbackChain, Finish, Reject, Start, Step, WaitUntil, next_step
+from deployments.policy.answer import Answer, winning_answer
+from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier
+from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
+from deployments.policy.last_resort import LastResort
+from deployments.policy.next_step import Accept, Allowance, Exhausted, Reject, Start, Step, WaitUntil, next_step
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 
 A, B, C = (Candidate(Tier.PRIMARY, name) for name in "abc")
 BACKUP = Candidate(Tier.BACKUP, "backup")
 EVERYTHING = Allowance()
 LAST_RESORT_MESSAGE = "Sorry, none of our models can answer."
+LAST_RESORT = LastResort(LAST_RESORT_MESSAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,11 @@ def play(
         step = next_step(chain, attempts, now, allowance)
         played.steps.append((now, step))
         match step:
-            case Finish(answer):
-                played.answer, played.finished = answer, now
+            case Accept(place, trace):
+                played.answer, played.trace, played.finished = _answer(chain, place, trace), _ended(trace), now
+                return played
+            case Exhausted(trace):
+                played.answer, played.trace, played.finished = LAST_RESORT.answer(trace), trace, now
                 return played
             case Reject(rejected, trace):
                 played.rejected, played.trace, played.finished = rejected, trace, now
@@ -101,6 +108,17 @@ def play(
                 now = min([until, *ends])
                 attempts = [_settle(attempts, place, script, now) for place in range(len(attempts))]
     raise AssertionError("the chain does not come to an end")
+
+
+def _answer(chain: FallbackChain, place: int, trace: Sequence[Ended | Began]) -> Answer:
+    winner = trace[place]
+    assert isinstance(winner, Ended)
+    assert isinstance(winner.outcome, Answered)
+    return winning_answer(chain.candidates[0], winner.candidate, winner.outcome, _ended(trace))
+
+
+def _ended(trace: Sequence[Ended | Began]) -> tuple[Ended, ...]:
+    return tuple(attempt for attempt in trace if isinstance(attempt, Ended))
 
 
 def _part(script: Mapping[Candidate, Part | Sequence[Part]], candidate: Candidate, number: int) -> Part:
@@ -149,5 +167,5 @@ DEADLINES = st.builds(
 def plays(draw: st.DrawFn) -> Played:
     """Any chain of up to three primaries with or without a backup, any outcomes, any durations; played."""
     candidates = (A, B, C)[: draw(st.integers(0, 3))] + ((BACKUP,) if draw(st.booleans()) else ())
-    chain = FallbackChain(candidates, draw(DEADLINES), LAST_RESORT_MESSAGE)
+    chain = FallbackChain(candidates, draw(DEADLINES))
     return play(chain, {candidate: draw(PARTS) for candidate in candidates})

@@ -1,6 +1,6 @@
 """A resilience to be asked, and who asks it."""
 
-from deployments.policy.answer import Candidate, Tier, Why
+from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerState
 from deployments.policy.concurrency_limit import LimitPolicy
 from deployments.policy.outcome import Outcome, Refused

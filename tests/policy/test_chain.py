@@ -2,9 +2,12 @@
 
 import pytest
 
-from deployments.policy.answer import Answer, Candidate, Ended, Running, Tier, Why
-from deployments.policy.chain import LAST_RESORT, FallbackChain, Finish, Start, WaitUntil, next_step
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Candidate, Ended, Running, Tier, Why
+from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
+from deployments.policy.last_resort import LAST_RESORT
+from deployments.policy.next_step import Accept, Exhausted, Start, WaitUntil, next_step
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut, Usage
 from tests.policy.simulation import BACKUP, HANGS, LAST_RESORT_MESSAGE, A, B, Part, answers, fails, play
 
@@ -16,7 +19,7 @@ FAILURES = [Blank(), Failed("boom"), Refused("queue full"), TimedOut("late")]
 
 
 def chain(*candidates: Candidate, deadline: Deadline = DEADLINE) -> FallbackChain:
-    return FallbackChain(candidates, deadline, LAST_RESORT_MESSAGE)
+    return FallbackChain(candidates, deadline)
 
 
 def test_a_primary_that_answers_serves_the_request() -> None:
@@ -141,8 +144,7 @@ def test_of_two_answers_of_the_same_moment_the_better_candidates_wins() -> None:
 def test_a_driver_that_wakes_up_late_still_gets_an_answer() -> None:
     step = next_step(chain(A, BACKUP), [Running(A, 0.0)], 31.0)
 
-    assert isinstance(step, Finish)
-    assert step.answer.served_by is Tier.LAST_RESORT
+    assert isinstance(step, Exhausted)
 
 
 def test_at_cut_over_the_backup_goes_before_models_that_were_not_asked_yet() -> None:
@@ -154,7 +156,7 @@ def test_at_cut_over_the_backup_goes_before_models_that_were_not_asked_yet() -> 
 def test_an_answer_is_never_kept_waiting_by_attempts_that_still_run() -> None:
     attempts = [Running(A, 0.0), Ended(BACKUP, CUT_OVER, 21.0, Answered("fine"))]
 
-    assert isinstance(next_step(chain(A, BACKUP), attempts, 21.0), Finish)
+    assert isinstance(next_step(chain(A, BACKUP), attempts, 21.0), Accept)
 
 
 def test_the_last_attempt_of_all_is_waited_for_until_answer_by() -> None:

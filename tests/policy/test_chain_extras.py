@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.policy.answer import Attempt, Candidate, Ended, Running, Tier, Why
-from deployments.policy.chain import PROBE_GRACE_S, Allowance, FallbackChain, Finish, Start, Step, WaitUntil, next_step
+from deployments.policy.attempt import Attempt, Candidate, Ended, Running, Tier, Why
+from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
+from deployments.policy.next_step import PROBE_GRACE_S, Accept, Allowance, Start, Step, WaitUntil, next_step
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused, Rejected, TimedOut
 from deployments.policy.retry import RetryPolicy
 from tests.policy.simulation import BACKUP, DEADLINES, HANGS, A, B, Part, Played, answers, fails, play
@@ -20,7 +21,7 @@ RETRY = RetryPolicy(max_retries=2, base_s=1.0, cap_s=4.0, patience_s=3.0)
 
 def chain(*candidates: Candidate, jitter: float = 0.0, **options: object) -> FallbackChain:
     settings = {"retry": RETRY, "jitter": jitter, **options}
-    return FallbackChain(candidates, DEADLINE, "Sorry.", **settings)  # type: ignore[arg-type]
+    return FallbackChain(candidates, DEADLINE, **settings)  # type: ignore[arg-type]
 
 
 def reset(seconds: float = 0.0, retry_after_s: float = 0.0) -> Part:
@@ -111,7 +112,7 @@ def test_the_backup_is_asked_again_too() -> None:
 def test_whatever_is_retried_the_answer_comes_in_time(
     deadline: Deadline, jitter: float, resets: list[tuple[float, float]], candidates: tuple[Candidate, ...]
 ) -> None:
-    tried = FallbackChain(candidates, deadline, "Sorry.", RETRY, jitter=jitter)
+    tried = FallbackChain(candidates, deadline, RETRY, jitter=jitter)
     parts = [reset(seconds, wait) for seconds, wait in resets]
 
     played = play(tried, {A: parts, BACKUP: parts})
@@ -174,8 +175,8 @@ def test_a_model_that_is_well_again_wins_over_a_backup_that_is_hardly_faster() -
 
     step = beside_a_probe(Ended(A, 0.0, 1.01, Answered("from a")), 1.01)
 
-    assert isinstance(step, Finish)
-    assert step.answer.result == "from a"
+    assert isinstance(step, Accept)
+    assert step.trace[step.place].candidate == A
 
 
 @pytest.mark.parametrize(
@@ -186,8 +187,8 @@ def test_a_model_that_is_still_ill_costs_no_more_than_that(probe: Attempt) -> No
 
     step = beside_a_probe(probe, now)
 
-    assert isinstance(step, Finish)
-    assert step.answer.result == "from the backup"
+    assert isinstance(step, Accept)
+    assert step.trace[step.place].candidate == BACKUP
 
 
 # --- first contents ---------------------------------------------------------------------------------

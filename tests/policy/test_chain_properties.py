@@ -2,9 +2,9 @@
 
 from hypothesis import given
 
-from deployments.policy.answer import Tier
+from deployments.policy.attempt import Tier
 from deployments.policy.blank import is_blank
-from deployments.policy.chain import Finish, Start, WaitUntil, next_step
+from deployments.policy.next_step import Accept, Exhausted, Start, WaitUntil, next_step
 from deployments.policy.outcome import Answered
 from tests.policy.simulation import BACKUP, LAST_RESORT_MESSAGE, Played, plays
 
@@ -129,5 +129,5 @@ def test_a_step_changes_nothing_it_was_given(played: Played) -> None:
 
     step = next_step(played.chain, attempts, played.finished)
 
-    assert isinstance(step, (Finish, Start, WaitUntil))
+    assert isinstance(step, (Accept, Exhausted, Start, WaitUntil))
     assert tuple(attempts) == before

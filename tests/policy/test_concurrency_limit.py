@@ -1,6 +1,6 @@
 """How many attempts a model is given at a time."""
 
-from deployments.policy.answer import Why
+from deployments.policy.attempt import Why
 from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.concurrency_limit import LimitPolicy
 from deployments.policy.outcome import Answered, Blank, Refused, TimedOut

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.policy.answer import Candidate, Tier, Why
+from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerPolicy, Closed, Open
 from deployments.policy.hedging import HedgingPolicy
 from deployments.policy.outcome import Answered, Blank, Failed, Refused, TimedOut

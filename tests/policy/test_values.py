@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from deployments.policy.answer import Answer, Candidate, Ended, Tier
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
+from deployments.policy.last_resort import LastResort
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Refused, TimedOut, Usage, answered_or_blank
 
 A, B = Candidate(Tier.PRIMARY, "a"), Candidate(Tier.PRIMARY, "b")
@@ -30,14 +32,14 @@ def test_an_answer_cannot_be_blank(result: Any) -> None:
 
 
 @pytest.mark.parametrize("message", ["", "\n", "\u200b"])
-def test_a_chain_cannot_end_with_a_blank_message(message: str) -> None:
-    with pytest.raises(ValueError, match="last-resort message that is not blank"):
-        FallbackChain((A,), DEADLINE, message)
+def test_a_last_resort_cannot_have_a_blank_message(message: str) -> None:
+    with pytest.raises(ValueError, match="last-resort message is not blank"):
+        LastResort(message)
 
 
 def test_a_chain_cannot_ask_a_candidate_twice() -> None:
     with pytest.raises(ValueError, match="once"):
-        FallbackChain((A, B, A), DEADLINE, "sorry")
+        FallbackChain((A, B, A), DEADLINE)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +48,12 @@ def test_a_chain_cannot_ask_a_candidate_twice() -> None:
 )
 def test_a_chain_cannot_have_its_tiers_out_of_order(candidates: tuple[Candidate, ...]) -> None:
     with pytest.raises(ValueError, match="primary tier first, then the backup"):
-        FallbackChain(candidates, DEADLINE, "sorry")
+        FallbackChain(candidates, DEADLINE)
 
 
 @pytest.mark.parametrize("candidates", [(), (A,), (BACKUP,), (A, B), (A, B, BACKUP)])
 def test_a_chain_in_order_can_be_built(candidates: tuple[Candidate, ...]) -> None:
-    assert FallbackChain(candidates, DEADLINE, "sorry").candidates == candidates
+    assert FallbackChain(candidates, DEADLINE).candidates == candidates
 
 
 @pytest.mark.parametrize(("start", "end"), [(1.0, 1.0), (2.0, 1.0), (0.0, math.nan), (math.nan, 1.0)])
@@ -68,7 +70,7 @@ def test_a_deadline_cannot_end_before_it_starts(start: float, end: float) -> Non
         A,
         DEADLINE,
         Answer("x", "a", Tier.PRIMARY, degraded=False, attempts=()),
-        FallbackChain((A,), DEADLINE, "sorry"),
+        FallbackChain((A,), DEADLINE),
     ],
     ids=lambda value: type(value).__name__,
 )

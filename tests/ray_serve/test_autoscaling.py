@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.policy.answer import Candidate, Tier, Why
+from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.outcome import Answered, Failed
 from deployments.policy.resilience import Permit, ResiliencePolicy, ResilienceState
 from deployments.ray_serve.autoscaling import EXPECTED, INTERVAL_S, Expected, report, scale_ahead

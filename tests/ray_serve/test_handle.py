@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, StreamItem
 from deployments.ray_serve.handle import ServeCaller
-from tests.fakes import a_request
+from tests.fakes import a_request, begun_stream, read_stream, read_whole
 
 
 class Response:
@@ -75,12 +74,11 @@ ERRORS = [
 
 
 async def call(*script: Any) -> Outcome:
-    return await ServeCaller(Handle(*script), "m").call(a_request(), 1.0)  # type: ignore[arg-type]
+    return await read_whole(ServeCaller(Handle(*script), "m"), a_request())  # type: ignore[arg-type]
 
 
 async def stream(*script: Any) -> list[StreamItem]:
-    async with aclosing(ServeCaller(Handle(*script), "m").stream(a_request(), 1.0)) as items:  # type: ignore[arg-type]
-        return [item async for item in items]
+    return await read_stream(ServeCaller(Handle(*script), "m"), a_request())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("error", "kind", "transient"), ERRORS, ids=lambda value: type(value).__name__)
@@ -114,7 +112,7 @@ async def test_a_replica_that_died_is_lost_for_good_and_one_that_is_unavailable_
     caller = ServeCaller(Handle(error), "m")  # type: ignore[arg-type]
     actors = [ACTOR.hex(), "another one"]
     before = caller.lost(actors)
-    await caller.call(a_request(), 1.0)
+    await caller.start(a_request(), 1.0)
     after, of_a_member = caller.lost(actors), caller.member("one of its models").lost(actors)
     await asyncio.sleep(60)
 
@@ -138,7 +136,7 @@ async def test_a_stream_without_an_end_was_cut() -> None:
 
 async def test_a_call_that_is_given_up_is_cancelled_at_the_replica() -> None:
     handle = Handle(WAITS)
-    calling = asyncio.ensure_future(ServeCaller(handle, "m").call(a_request(), 1.0))  # type: ignore[arg-type]
+    calling = asyncio.ensure_future(ServeCaller(handle, "m").start(a_request(), 1.0))  # type: ignore[arg-type]
     await asyncio.sleep(0)
 
     calling.cancel()
@@ -150,10 +148,9 @@ async def test_a_call_that_is_given_up_is_cancelled_at_the_replica() -> None:
 
 async def test_a_stream_that_is_closed_is_cancelled_at_the_replica() -> None:
     handle = Handle("a", WAITS)
-    items = ServeCaller(handle, "m").stream(a_request(), 1.0)  # type: ignore[arg-type]
-    await anext(items)
+    begun = await begun_stream(ServeCaller(handle, "m"), a_request())  # type: ignore[arg-type]
 
-    await items.aclose()
+    await begun.aclose()
 
     assert handle.response.cancelled
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.policy.answer import Tier
+from deployments.policy.attempt import Tier
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError
 from deployments.request import TEXT_KEYS, InferenceRequest, Parameters, extract_text

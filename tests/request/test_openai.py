@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from deployments.policy.answer import Tier
+from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits

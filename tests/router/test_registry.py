@@ -30,7 +30,7 @@ class Replica:
     def member(self, name: str) -> "Member":
         return Member(name)
 
-    async def call(self, request: object, budget_s: float) -> Outcome:
+    async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
         return Answered("from the replica")
 
     async def describe(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Member:
     def lost(self, actors: Collection[str]) -> int:
         return 0
 
-    async def call(self, request: object, budget_s: float) -> Outcome:
+    async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
         return Answered(f"from {self.name}")
 
 
@@ -83,7 +83,7 @@ def application(name: str, **changes: Any) -> Application:
 
 
 async def ask(registry: Registry, model: str) -> Outcome:
-    return await registry.find(model).call(a_request(), 1.0)
+    return await registry.find(model).start(a_request(), 1.0)
 
 
 async def test_a_model_with_a_running_replica_is_asked() -> None:
@@ -137,7 +137,7 @@ async def test_the_backup_is_asked_though_its_only_replica_died_as_nobody_is_beh
     await registry.refresh()
     backup.dead.add("1")
 
-    assert await registry.backup.call(a_request(), 1.0) == Answered("from the replica")
+    assert await registry.backup.start(a_request(), 1.0) == Answered("from the replica")
 
 
 async def test_a_model_that_could_not_be_built_is_refused_with_the_reason_and_hides_no_other() -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from deployments.policy.outcome import Outcome, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import Upstream
-from tests.fakes import a_request
+from tests.fakes import a_request, read_stream, read_whole
 from tests.upstream.faulty import FaultyUpstream
 
 WAIT_S = 20.0
@@ -32,18 +32,14 @@ async def remote(faulty: FaultyUpstream, scenario: str, **more: Any) -> AsyncIte
 
 async def call(faulty: FaultyUpstream, scenario: str, request: InferenceRequest | None = None, **more: Any) -> Outcome:
     async with remote(faulty, scenario, **more) as upstream, asyncio.timeout(WAIT_S):
-        return await upstream.call(request or a_request(), WAIT_S)
+        return await read_whole(upstream, request or a_request(), WAIT_S)
 
 
 async def stream(
     faulty: FaultyUpstream, scenario: str, request: InferenceRequest | None = None, **more: Any
 ) -> tuple[str, StreamItem]:
     """The whole text, and the end."""
-    async with (
-        remote(faulty, scenario, **more) as upstream,
-        asyncio.timeout(WAIT_S),
-        aclosing(upstream.stream(request or a_request(), WAIT_S)) as items,
-    ):
-        read = [item async for item in items]
+    async with remote(faulty, scenario, **more) as upstream, asyncio.timeout(WAIT_S):
+        read = await read_stream(upstream, request or a_request(), WAIT_S)
     assert all(isinstance(item, str) for item in read[:-1]), "there is one end, and nothing behind it"
     return "".join(str(item) for item in read[:-1]), read[-1]

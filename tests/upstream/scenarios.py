@@ -165,6 +165,7 @@ async def huge(exchange: Exchange) -> None:
     filler = "x" * (1 << 16)
     if exchange.streams:
         await exchange.begin_stream()
+        await exchange.says(["The quick brown"])
     else:
         await exchange.head(content_length=str(1 << 30))
     for _ in range(1 << 14):

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import trustme
 
-from deployments.policy.answer import Tier
+from deployments.policy.attempt import Tier
 from deployments.policy.outcome import Answered, Failed, Finished, Refused, TimedOut
 from deployments.request import InferenceRequest, Parameters, ResponseFormat
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import Upstream
-from tests.fakes import a_request
+from tests.fakes import a_request, begun_stream, read_stream
 from tests.upstream.calling import call, remote, stream
 from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import FaultyUpstream
@@ -157,7 +157,7 @@ async def test_nobody_listening_is_a_transient_failure() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         spec = RemoteSpec(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/v1", model="m")
-        outcome = await Upstream("remote", spec).call(a_request(), 5.0)
+        outcome = await Upstream("remote", spec).start(a_request(), 5.0)
 
     assert isinstance(outcome, Failed)
     assert outcome.transient
@@ -166,7 +166,7 @@ async def test_nobody_listening_is_a_transient_failure() -> None:
 async def test_a_host_that_does_not_exist_is_the_operators(events: list[dict[str, Any]]) -> None:
     upstream = Upstream("remote", RemoteSpec(base_url="http://no-such-host.invalid/v1", model="m"))
 
-    outcome = await upstream.call(a_request(), 5.0)
+    outcome = await upstream.start(a_request(), 5.0)
     await upstream.aclose()
 
     assert isinstance(outcome, Failed)
@@ -204,7 +204,7 @@ async def test_a_connection_that_does_not_stand_in_time_has_timed_out() -> None:
             client.setblocking(False)
             client.connect_ex(address)
         spec = RemoteSpec(base_url=f"http://127.0.0.1:{address[1]}/v1", model="m", connect_timeout_seconds=0.2)
-        outcome = await Upstream("remote", spec).call(a_request(), 5.0)
+        outcome = await Upstream("remote", spec).start(a_request(), 5.0)
         for client in waiting:
             client.close()
 
@@ -214,7 +214,7 @@ async def test_a_connection_that_does_not_stand_in_time_has_timed_out() -> None:
 @pytest.mark.parametrize("scenario", ["silent", "head-then-silence", "trickle"])
 async def test_a_call_that_is_given_up_closes_its_connection(faulty: FaultyUpstream, scenario: str) -> None:
     async with remote(faulty, scenario) as upstream:
-        waiting = asyncio.create_task(upstream.call(a_request(), 30.0))
+        waiting = asyncio.create_task(upstream.start(a_request(), 30.0))
         await until(lambda: faulty.counts[scenario])
 
         waiting.cancel()
@@ -226,10 +226,9 @@ async def test_a_call_that_is_given_up_closes_its_connection(faulty: FaultyUpstr
 @pytest.mark.parametrize("scenario", ["stall-after-3", "trickle-after-3", "huge"])
 async def test_a_stream_that_is_closed_closes_its_connection(faulty: FaultyUpstream, scenario: str) -> None:
     async with remote(faulty, scenario) as upstream:
-        items = upstream.stream(a_request(), 30.0)
-        await anext(items)
+        begun = await begun_stream(upstream, a_request())
 
-        await items.aclose()
+        await begun.aclose()
 
         await until(lambda: not faulty.open)
 
@@ -237,9 +236,8 @@ async def test_a_stream_that_is_closed_closes_its_connection(faulty: FaultyUpstr
 async def test_connections_are_used_again(faulty: FaultyUpstream) -> None:
     async with remote(faulty, "healthy") as upstream:
         for _ in range(5):
-            assert isinstance(await upstream.call(a_request(), 5.0), Answered)
-            async with aclosing(upstream.stream(a_request(), 5.0)) as items:
-                assert [item async for item in items]
+            assert isinstance(await upstream.start(a_request(), 5.0), Answered)
+            assert await read_stream(upstream, a_request())
 
         assert faulty.open == 1
 
@@ -247,10 +245,10 @@ async def test_connections_are_used_again(faulty: FaultyUpstream) -> None:
 async def test_a_reader_that_stops_holds_the_upstream_up(faulty: FaultyUpstream) -> None:
     async with (
         remote(faulty, "huge", max_answer_bytes=1 << 30) as upstream,
-        aclosing(upstream.stream(a_request(), 30.0)) as items,
+        aclosing(await begun_stream(upstream, a_request())) as begun,
     ):
         for _ in range(10):
-            await anext(items)
+            await begun.next()
         writer = faulty.requests[-1].writer
         # Loopback buffers fill up first; then the upstream cannot send any more.
         await until(lambda: writer.transport.get_write_buffer_size() > 0)
@@ -265,7 +263,7 @@ async def test_a_key_that_the_upstream_repeats_is_told_to_nobody(
     monkeypatch.setenv("TEST_KEY", KEY)
 
     async with remote(faulty, "status-401", api_key_env="TEST_KEY") as upstream:
-        outcome = await upstream.call(a_request(), 5.0)
+        outcome = await upstream.start(a_request(), 5.0)
         told = json.dumps([outcome.reason, upstream.describe(), events, repr(upstream), repr(upstream.spec)])
 
     assert "[redacted]" in outcome.reason

@@ -85,7 +85,8 @@ STREAMED_FAULTS: dict[str, tuple[str, type[Any], bool, str]] = {
     "error-after-3": (BEGUN, Failed, True, "engine died"),
     "no-finish-after-3": (BEGUN, Failed, True, "without a finish reason"),
     "garbage-for-ever": (BEGUN, Failed, False, "cannot be read"),
-    "white-space": (" \n\u200b", Blank, False, ""),
+    "white-space": ("", Blank, False, "no content"),
+    "huge": (BEGUN, Failed, False, "too large"),
     "no-deltas": ("", Blank, False, "no content"),
     "plain-text": ("", Blank, False, "no content"),
 }

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from deployments.policy.outcome import Finished
+from deployments.policy.outcome import Answered
 from deployments.upstream import UpstreamPool
-from tests.fakes import a_request
+from tests.fakes import a_request, begun_stream
 from tests.upstream.calling import a_spec
 from tests.upstream.faulty import FaultyUpstream
 
@@ -24,14 +24,13 @@ async def test_a_stream_under_way_to_a_model_that_is_removed_comes_to_its_end(fa
     pool = UpstreamPool({"a": a_spec(faulty, "healthy")})
     upstream = pool.find("a")
     assert upstream is not None
-    items = upstream.stream(a_request(), 5.0)
-    await anext(items)
+    begun = await begun_stream(upstream, a_request())
 
     pool.update({})
     await asyncio.sleep(0)
 
     assert pool.find("a") is None
-    assert isinstance([item async for item in items][-1], Finished)
+    assert isinstance(await begun.read_to_end(), Answered)
     async with asyncio.timeout(5):
         while faulty.open:  # noqa: ASYNC110 - the other end of a socket sets no event
             await asyncio.sleep(0.01)
@@ -44,5 +43,5 @@ async def test_a_changed_model_is_called_as_it_is_now(faulty: FaultyUpstream) ->
 
     upstream = pool.find("a")
     assert upstream is not None
-    assert (await upstream.call(a_request(), 5.0)).name == "answered"
+    assert (await upstream.start(a_request(), 5.0)).name == "answered"
     await pool.aclose()

@@ -1,0 +1,55 @@
+"""A whole answer: a race in which each attempt is read to its end."""
+
+import asyncio
+from collections.abc import Callable
+
+from deployments.execution.attempt import Begun, Caller, Conform
+from deployments.execution.race import Race
+from deployments.policy.answer import Answer, winning_answer
+from deployments.policy.attempt import Candidate, Ended
+from deployments.policy.chain import FallbackChain
+from deployments.policy.last_resort import LastResort
+from deployments.policy.next_step import Exhausted
+from deployments.policy.outcome import Answered, Outcome
+from deployments.policy.resilience import ResilienceState
+from deployments.request import InferenceRequest
+
+
+async def run_chain(
+    chain: FallbackChain,
+    request: InferenceRequest,
+    caller_of: Callable[[Candidate], Caller],
+    resilience: ResilienceState,
+    last_resort: LastResort,
+    conform: Conform | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> Answer:
+    """Answer `request` by `chain.deadline.answer_by`.
+
+    Args:
+        chain: who is asked, its deadline on the running event loop's clock.
+        request: what they are asked.
+        caller_of: how each candidate is reached.
+        resilience: asked before every attempt, and told how it ended.
+        last_resort: what is said when nobody answers.
+        conform: holds every answer to the form that its caller demanded; `None` where any form will do.
+        loop: the running one, where it is known; see `LoopClock`.
+
+    Raises:
+        InvalidRequestError: the model asked for rejects the request.
+    """
+
+    async def launch(candidate: Candidate, budget_s: float) -> Outcome:
+        # Looked up within the attempt: a candidate that cannot be found is a failed attempt, too.
+        started = await caller_of(candidate).start(request, budget_s)
+        outcome = await started.read_to_end() if isinstance(started, Begun) else started
+        return conform(outcome) if conform is not None and isinstance(outcome, Answered) else outcome
+
+    won = await Race(chain, resilience, launch, streamed=False, loop=loop).run()
+    if isinstance(won, Exhausted):
+        return last_resort.answer(won.trace)
+    winner = won.trace[won.place]
+    assert isinstance(winner, Ended)  # noqa: S101 - no launch here gives a stream
+    assert isinstance(winner.outcome, Answered)  # noqa: S101 - `next_step` accepts nothing else
+    trace = tuple(attempt for attempt in won.trace if isinstance(attempt, Ended))
+    return winning_answer(chain.candidates[0], winner.candidate, winner.outcome, trace)

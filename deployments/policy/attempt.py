@@ -1,0 +1,94 @@
+"""One attempt on one candidate, from its start to its end.
+
+Running ──► Ended                 a whole answer, or a failure
+   └──────► Began ──► Ended       a stream: its first content, then its end
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from deployments.policy.outcome import Finished, Outcome
+
+
+class Tier(StrEnum):
+    """Who serves a request, in the order in which they are asked."""
+
+    PRIMARY = "primary"
+    BACKUP = "backup"
+    LAST_RESORT = "last_resort"
+
+
+class Candidate(Struct, frozen=True):
+    """A model in its place in the chain. A model's `fallbacks` are of the primary tier, too."""
+
+    tier: Tier
+    model: str
+
+
+class Why(StrEnum):
+    """Why an attempt was made."""
+
+    NEXT = "next"  # it was this candidate's turn
+    RETRY = "retry"  # the same candidate once more, after a transient failure
+    HEDGE = "hedge"  # the backup, beside a model that takes longer than it usually does
+    CUT_OVER = "cut_over"  # the backup, as its reserve of the deadline begins
+    BESIDE_PROBE = "beside_probe"  # the backup, beside a model that is being tried again
+    CONTINUE = "continue"  # carries on with a text that another attempt left unfinished
+
+
+class Running(Struct, frozen=True):
+    """An attempt under way since `started`; `probe` says that it tries a model whose breaker was open."""
+
+    candidate: Candidate
+    started: float
+    why: Why = Why.NEXT
+    probe: bool = False
+
+
+class Began(Struct, frozen=True):
+    """A stream whose first content came at `began`. It goes on, and may still fail."""
+
+    candidate: Candidate
+    started: float
+    began: float
+    why: Why = Why.NEXT
+
+
+class Ended(Struct, frozen=True):
+    """An attempt that is over.
+
+    Attributes:
+        candidate: who was asked.
+        started: when.
+        ended: when it was over.
+        outcome: how; `Finished` for a stream that ended properly.
+        why: why it was made.
+        from_character: the character of a streamed answer at which its text begins; `None` where none of the answer
+            is its own.
+    """
+
+    candidate: Candidate
+    started: float
+    ended: float
+    outcome: Outcome | Finished
+    why: Why = Why.NEXT
+    from_character: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of an answer's `attempts`."""
+        line: dict[str, Any] = {
+            "tier": self.candidate.tier.value,
+            "model": self.candidate.model,
+            "why": self.why.value,
+            "outcome": self.outcome.name,
+            "reason": self.outcome.reason,
+            "ms": round(max(0.0, self.ended - self.started) * 1000, 2),
+        }
+        if self.from_character is not None:
+            line["from_character"] = self.from_character
+        return line
+
+
+Attempt = Running | Began | Ended

@@ -1,0 +1,53 @@
+"""The answer that is given when nobody else answers. This is the only place where it is made."""
+
+from msgspec import Struct
+
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Ended, Tier
+from deployments.policy.blank import is_blank
+from deployments.policy.outcome import Refused
+
+LAST_RESORT = "last_resort"
+"""The model name and the finish reason of a last-resort answer."""
+
+
+class LastResort(Struct, frozen=True):
+    """The last resort of one request.
+
+    Attributes:
+        message: what is said.
+
+    Raises:
+        ValueError: the message is blank.
+    """
+
+    message: str
+
+    def __post_init__(self) -> None:
+        if is_blank(self.message):
+            raise ValueError("the last-resort message is not blank")
+
+    def answer(self, trace: tuple[Ended, ...] = (), retry_after_s: float = 0.0) -> Answer:
+        """The answer. It raises nothing.
+
+        Args:
+            trace: the attempts that were made.
+            retry_after_s: seconds after which to ask again. Where it is 0 and every attempt was refused, some of them
+                for want of room, it is the shortest time that one of them named.
+        """
+        return Answer(
+            result=self.message,
+            model=LAST_RESORT,
+            served_by=Tier.LAST_RESORT,
+            degraded=True,
+            attempts=trace,
+            finish_reason=LAST_RESORT,
+            retry_after_s=retry_after_s or _named(trace),
+        )
+
+
+def _named(trace: tuple[Ended, ...]) -> float:
+    waits = [ended.outcome.retry_after_s for ended in trace if isinstance(ended.outcome, Refused)]
+    if len(waits) < len(trace):  # somebody tried, and failed: no time was named for that
+        return 0.0
+    return min((wait for wait in waits if wait > 0), default=0.0)

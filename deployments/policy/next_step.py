@@ -1,0 +1,215 @@
+"""Who is asked next, and when: the heart of the service, as a pure function of what has happened.
+
+Rules kept here:
+
+1. The first acceptable answer wins, and no acceptable answer is blank. Nothing is waited for beyond
+   `deadline.answer_by`: where nobody has answered by then, the chain is exhausted.
+2. After a transient failure the same model is asked again, within its per-try timeout: see `retry`.
+3. Any other failure starts the next candidate at once. Slowness starts it when the per-try timeout of the running
+   one is over; the slow one goes on.
+4. At `deadline.cut_over` the backup tier begins, whatever else is going on.
+5. The backup tier begins earlier beside a model that takes longer than it usually does (hedge), and beside a model
+   that is being tried again (probe); the probe wins if it is hardly later. The primary tier goes on by its own rules.
+6. A request that the model asked for calls invalid is handed back to its caller, and asked of nobody else.
+7. A budget that is used up (`Allowance`) refuses extra attempts, never the answer.
+"""
+
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier, Why
+from deployments.policy.chain import FallbackChain
+from deployments.policy.outcome import Answered, Rejected
+from deployments.policy.retry import retry_at
+from deployments.policy.trace import close_trace
+
+PROBE_GRACE_S = 0.02
+"""How much later than the backup beside it a probe may answer, and still win: a model that has recovered is to be used
+again even where the backup is about as fast."""
+
+
+class Allowance(Struct, frozen=True):
+    """What the budgets leave for extras at this moment."""
+
+    retry: bool = True
+    hedge: bool = True
+
+
+EVERYTHING = Allowance()
+"""No budget is short."""
+
+
+class Start(Struct, frozen=True):
+    """Ask `candidate` now."""
+
+    candidate: Candidate
+    why: Why = Why.NEXT
+
+
+class WaitUntil(Struct, frozen=True):
+    """Wait for an attempt to end, at most until `time`."""
+
+    time: float
+
+
+class Accept(Struct, frozen=True):
+    """The attempt at `place` answers. `trace` has every other one as ended; those still running are to be cancelled."""
+
+    place: int
+    trace: tuple[Ended | Began, ...]
+
+
+class Exhausted(Struct, frozen=True):
+    """Nobody answers in time. `trace` has every attempt as ended; those still running are to be cancelled."""
+
+    trace: tuple[Ended, ...]
+
+
+class Reject(Struct, frozen=True):
+    """Hand the request back: the model asked for calls it invalid."""
+
+    rejected: Rejected
+    trace: tuple[Ended, ...]
+
+
+Step = Start | WaitUntil | Accept | Exhausted | Reject
+
+
+class _TierDone(Struct, frozen=True):
+    """Nobody of a tier is left to be asked, or will be before the per-try timeout of its last one is over."""
+
+
+def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance = EVERYTHING) -> Step:
+    """Decide what to do at `now`, given all attempts made so far in the order of their starts."""
+    acceptable = [place for place, attempt in enumerate(attempts) if _is_acceptable(chain, attempt)]
+    if acceptable:
+        place = min(acceptable, key=lambda place: _answered_at(attempts[place]))
+        if attempts[place].why is Why.BESIDE_PROBE:
+            grace = min(_answered_at(attempts[place]) + PROBE_GRACE_S, chain.deadline.answer_by)
+            if now < grace and any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
+                return WaitUntil(grace)
+            place = min(acceptable, key=lambda place: chain.candidates.index(attempts[place].candidate))
+        return _accept(chain, attempts, place, now)
+    for attempt in attempts:
+        if isinstance(attempt, Ended) and isinstance(attempt.outcome, Rejected) and _hands_back(chain, attempt):
+            return Reject(attempt.outcome, _close(chain, attempts, now))
+    if now >= chain.deadline.answer_by:
+        return Exhausted(_close(chain, attempts, now))
+    return _go_on(chain, attempts, now, allowance)
+
+
+def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
+    backups = chain.backups
+    begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
+    if backups and not begun and now >= chain.deadline.cut_over:
+        return Start(backups[0], Why.CUT_OVER)
+    # A primary tier that gave way for want of budget does not come back when there is some.
+    gave_way = bool(begun) and begun[0].why is Why.NEXT
+    primary = _TierDone() if gave_way else _advance(chain, Tier.PRIMARY, attempts, now, allowance)
+    if isinstance(primary, Start):
+        return primary
+    if begun or isinstance(primary, _TierDone):
+        backup = _advance(chain, Tier.BACKUP, attempts, now, allowance)
+    else:
+        backup = _early(chain, attempts, now, allowance) if backups else _TierDone()
+    if isinstance(backup, Start):
+        return backup
+    waits = [step.time for step in (primary, backup) if isinstance(step, WaitUntil)]
+    if not waits and not any(isinstance(attempt, Running) for attempt in attempts):
+        return Exhausted(_close(chain, attempts, now))
+    return WaitUntil(min([*waits, chain.deadline.answer_by]))
+
+
+def _early(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Start | WaitUntil:
+    """Whether the backup is started before its turn, beside the primary tier."""
+    backup = chain.backups[0]
+    if any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
+        return Start(backup, Why.BESIDE_PROBE)
+    hedge_at = _hedge_at(chain, attempts) if allowance.hedge else math.inf
+    return Start(backup, Why.HEDGE) if now >= hedge_at else WaitUntil(min(hedge_at, chain.deadline.cut_over))
+
+
+def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
+    """When the first candidate, if it is running, has taken longer than it usually does."""
+    first = chain.candidates[0]
+    tries = [attempt for attempt in attempts if attempt.candidate == first]
+    if first.tier is not Tier.PRIMARY or not tries or not isinstance(tries[-1], Running):
+        return math.inf
+    return tries[0].started + chain.hedge_after_s
+
+
+def _advance(
+    chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt], now: float, allowance: Allowance
+) -> Start | WaitUntil | _TierDone:
+    """What the models of `tier` do by themselves: retry, give way to the next one, or wait."""
+    mine = [attempt for attempt in attempts if attempt.candidate.tier is tier]
+    if not mine:
+        return _following(chain, tier, attempts)
+    front = mine[-1].candidate
+    tries = [attempt for attempt in mine if attempt.candidate == front]
+    end = chain.per_try_end(front, tries[0].started)
+    if now >= end:
+        return _following(chain, tier, attempts)
+    done = [attempt for attempt in tries if isinstance(attempt, Ended)]
+    if len(done) < len(tries):  # the last one is running
+        return WaitUntil(end)
+    due = retry_at(chain.retry, done, end, chain.jitter) if allowance.retry else math.inf
+    if math.isinf(due):
+        return _following(chain, tier, attempts)
+    return Start(front, Why.RETRY) if now >= due else WaitUntil(due)
+
+
+def _following(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt]) -> Start | _TierDone:
+    """The next model of `tier` that has not been asked."""
+    asked = [attempt.candidate for attempt in attempts]
+    for candidate in chain.of(tier):
+        if candidate not in asked:
+            return Start(candidate)
+    return _TierDone()
+
+
+def _accept(chain: FallbackChain, attempts: Sequence[Attempt], place: int, now: float) -> Accept:
+    if len(attempts) == 1:  # the usual case
+        winner = attempts[0]
+        assert not isinstance(winner, Running)  # noqa: S101 - it is acceptable
+        return Accept(0, (winner,))
+    trace: list[Ended | Began] = list(_close(chain, attempts, now))
+    if isinstance(winner := attempts[place], Began):
+        trace[place] = winner
+    return Accept(place, tuple(trace))
+
+
+def _close(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tuple[Ended, ...]:
+    """The trace: every attempt as ended at `now`."""
+    first_start: dict[Candidate, float] = {}
+    for attempt in attempts:
+        first_start.setdefault(attempt.candidate, attempt.started)
+    ends = [chain.per_try_end(attempt.candidate, first_start[attempt.candidate]) for attempt in attempts]
+    return close_trace(attempts, ends, [chain.fair_s(attempt.candidate.tier) for attempt in attempts], now)
+
+
+def _is_acceptable(chain: FallbackChain, attempt: Attempt) -> bool:
+    match attempt:
+        case Began():
+            return True
+        case Ended(outcome=Answered(finish_reason=reason)):
+            return not (chain.rescue_withheld and reason == "content_filter")
+        case _:
+            return False
+
+
+def _answered_at(attempt: Attempt) -> float:
+    """When an acceptable attempt had its answer, or the first content of it."""
+    match attempt:
+        case Began(began=began):
+            return began
+        case Ended(ended=ended):
+            return ended
+        case Running():
+            return math.inf
+
+
+def _hands_back(chain: FallbackChain, attempt: Ended) -> bool:
+    return attempt.candidate == chain.candidates[0] and not chain.rescue_rejected
