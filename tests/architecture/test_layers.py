@@ -25,7 +25,7 @@ ROOMS = sorted({file.split("/")[0] for file in FILES} - NOT_A_ROOM)
 
 
 def room_of(file: str) -> str:
-    return file.split("/")[0]
+    return file.split("/", maxsplit=1)[0]
 
 
 @cache
