@@ -6,7 +6,7 @@
 Nothing is read ahead of a reader: a reader that does not read holds up the model that writes.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Protocol
 
 import orjson
@@ -19,6 +19,7 @@ from deployments.policy.outcome import (
     Failed,
     Finished,
     Outcome,
+    Refused,
     StreamEnd,
     StreamItem,
     stream_to_outcome,
@@ -33,7 +34,7 @@ _MAX_BLANK = 1 << 16
 
 _CUT = Failed("its stream was cut", transient=True)
 
-Conform = Callable[[Answered], Answered | Failed]
+Conform = Callable[[Answered], Awaitable[Answered | Failed | Refused]]
 """Holds an answer to the form that its caller demanded."""
 
 

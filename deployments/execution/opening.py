@@ -68,7 +68,7 @@ class StreamOpener(Struct, frozen=True):
             if self.conform is not None:
                 if isinstance(started, Begun):
                     started = await started.read_to_end(self.rules.max_characters)
-                return self.conform(started) if isinstance(started, Answered) else started
+                return await self.conform(started) if isinstance(started, Answered) else started
             if written and isinstance(started, Blank) and started.complete:
                 return Begun("", end=Finished())  # nothing to add is a proper end of the text
             return started

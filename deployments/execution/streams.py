@@ -60,7 +60,7 @@ class CompletedStream:
         """Give `answer`, whose result is a text."""
         self._answer = answer
         self._head = StreamHead(
-            answer.model, answer.served_by, answer.degraded, answer.attempts, retry_after_s=answer.retry_after_s
+            answer.model, answer.served_by, answer.degraded, answer.attempts, answer.refusal, answer.retry_after_s
         )
 
     @property

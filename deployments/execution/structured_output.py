@@ -1,60 +1,41 @@
-"""What an answer must look like where its caller set `response_format` or `tools`. L1: no I/O, no Ray.
+"""Holds an answer to the form that its caller demanded with `response_format` or `tools`.
 
-    conform()  holds a model's answer to it
-    canned()   puts the last-resort message into it
-
-A caller's `pattern` and `patternProperties` are not looked at: an expression can be written so that it takes hours. No
-reference to another document is followed (`request/response_format.py` refuses them).
+An answer is only looked at once it is there; no caller's schema is used before. The check runs in a thread, beside the
+event loop, and within a bound of steps (`schema_validator`).
 """
 
+import asyncio
 from collections.abc import Mapping
-from functools import lru_cache, partial
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import orjson
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
-from msgspec import Struct
 from msgspec.structs import replace
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from deployments.execution.attempt import Conform
-from deployments.execution.schema_example import instance
-from deployments.policy.outcome import Answered, Failed
+from deployments.execution.schema_validator import TooManyStepsError, find_violation
+from deployments.policy.outcome import Answered, Failed, Refused
 from deployments.request import ResponseFormat
 
 _FENCE = "```"
 _TRUNCATED = ("length", "deadline")
-_UNBOUNDED = ("pattern", "patternProperties")
 
-_Validator: Any = extend(Draft202012Validator, dict.fromkeys(_UNBOUNDED))  # type: ignore[no-untyped-call]
-
-
-class Canned(Struct, frozen=True):
-    """A last-resort message in the form its caller wants.
-
-    Attributes:
-        text: never blank.
-        valid: it fits the schema; there are schemas that no message of ours was found to fit.
-    """
-
-    text: str
-    valid: bool
+_threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="conform")
+"""One: a check computes, and a second one beside it would only take time from the event loop."""
 
 
 def conform_to(response_format: ResponseFormat) -> Conform | None:
     """What holds an answer to `response_format`; `None` where any form will do."""
-    if not response_format.is_json and not response_format.demands_tool_call:
+    if not response_format.demands_form:
         return None
     return partial(conform, response_format=response_format)
 
 
-def conform(answered: Answered, response_format: ResponseFormat) -> Answered | Failed:
+async def conform(answered: Answered, response_format: ResponseFormat) -> Answered | Failed | Refused:
     """Hold `answered` to `response_format`; a fence around its JSON is removed.
 
-    What a content filter withheld fits any form, and so does a tool call.
+    What a content filter withheld fits any form, and so does a tool call. An answer that cannot be checked within the
+    bound is `Refused`, which is no evidence against its model: the schema is the caller's.
     """
     if answered.finish_reason == "content_filter" or answered.tool_calls:
         return answered
@@ -64,46 +45,27 @@ def conform(answered: Answered, response_format: ResponseFormat) -> Answered | F
         return answered
     text = answered.result if isinstance(answered.result, str) else orjson.dumps(answered.result).decode()
     bare = _without_fence(text)
-    if wrong := _misfit(bare, response_format):
+    schema = orjson.dumps(response_format.schema) if response_format.schema else b""
+    try:
+        wrong = await asyncio.get_running_loop().run_in_executor(_threads, _misfit, bare, schema)
+    except TooManyStepsError:
+        return Refused("its answer takes too long to be checked against response_format")
+    if wrong:
         cut = f", as it ended early ({answered.finish_reason})" if answered.finish_reason in _TRUNCATED else ""
         return Failed(f"its answer does not fit response_format: {wrong}{cut}")
     return replace(answered, result=bare)
 
 
-def canned(message: str, response_format: ResponseFormat) -> Canned:
-    """Put `message`, which is not blank, into the form that `response_format` wants."""
-    if not response_format.is_json:
-        return Canned(message, valid=True)
-    return _canned_json(message, orjson.dumps(response_format.schema))
-
-
-@lru_cache(maxsize=128)
-def _canned_json(message: str, written: bytes) -> Canned:
-    """Callers send the same schema again and again."""
-    schema = orjson.loads(written)
-    if not schema:
-        return Canned(orjson.dumps({"message": message}).decode(), valid=True)
-    value = instance(schema, message)
-    return Canned(orjson.dumps(value).decode(), valid=not _violation(value, schema))
-
-
-def _misfit(text: str, response_format: ResponseFormat) -> str:
+def _misfit(text: str, schema: bytes) -> str:
     """Why `text` does not fit; empty where it does. Never quotes it."""
+    written = text.encode()
     try:
-        value = orjson.loads(text)
+        value = orjson.loads(written)
     except orjson.JSONDecodeError:
         return "it is not JSON"
-    if not response_format.schema:
+    if not schema:
         return "" if isinstance(value, Mapping) else "it is not a JSON object"
-    return _violation(value, response_format.schema)
-
-
-def _violation(value: Any, schema: Mapping[str, Any]) -> str:
-    try:
-        error: ValidationError | None = next(_Validator(schema, registry=Registry()).iter_errors(value), None)
-    except (RecursionError, Unresolvable):
-        return "its schema refers to itself without end, or to what is not there"
-    return "" if error is None else f"at {error.json_path[:100]} by {str(error.validator)[:50]}"
+    return find_violation(written, schema)
 
 
 def _without_fence(text: str) -> str:

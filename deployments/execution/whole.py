@@ -43,7 +43,7 @@ async def run_chain(
         # Looked up within the attempt: a candidate that cannot be found is a failed attempt, too.
         started = await caller_of(candidate).start(request, budget_s)
         outcome = await started.read_to_end() if isinstance(started, Begun) else started
-        return conform(outcome) if conform is not None and isinstance(outcome, Answered) else outcome
+        return await conform(outcome) if conform is not None and isinstance(outcome, Answered) else outcome
 
     won = await Race(chain, resilience, launch, streamed=False, loop=loop).run()
     if isinstance(won, Exhausted):

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from uuid import uuid4
 
 from starlette.requests import Request
@@ -20,9 +21,18 @@ ARRIVED = "neverblank.arrived"
 
 _DRAIN_BYTES = 64 << 20
 _DRAIN_S = 5.0
+# Neither is found inside a JSON text, where quotation marks are escaped.
 _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
-"""Never found in a JSON text: there, the quotation marks are escaped."""
+_FORM_DEMANDED = re.compile(rb'"json_(?:object|schema)"|"tool_choice"\s*:\s*(?:"required"|\{)')
 _OVERLAP = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What was seen of a body that was not read: a stream was asked for, and an answer in a form."""
+
+    stream: bool
+    form: bool
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
@@ -62,21 +72,19 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     return bytes(body)
 
 
-async def drain(chunks: AsyncIterator[bytes], size: int = 0) -> bool:
-    """Read on and forget, within bounds: most clients read no answer before they have sent everything.
-
-    Returns:
-        Whether a stream was asked for.
-    """
-    wanted, last = False, b""
+async def drain(chunks: AsyncIterator[bytes], size: int = 0) -> Glimpse:
+    """Read on and forget, within bounds: most clients read no answer before they have sent everything."""
+    stream, form, last = False, False, b""
     try:
         async with asyncio.timeout(_DRAIN_S):
             async for chunk in chunks:
-                wanted = wanted or _STREAM_WANTED.search(last + chunk) is not None
-                last = chunk[-_OVERLAP:]
+                seen = last + chunk
+                stream = stream or _STREAM_WANTED.search(seen) is not None
+                form = form or _FORM_DEMANDED.search(seen) is not None
+                last = seen[-_OVERLAP:]
                 size += len(chunk)
                 if size > _DRAIN_BYTES:
                     break
-    except TimeoutError:
-        return wanted
-    return wanted
+    except TimeoutError:  # a slow caller: the answer goes out without the rest
+        return Glimpse(stream, form)
+    return Glimpse(stream, form)

@@ -96,6 +96,8 @@ class Format:
             return {**choice, "text": text_of(answer)}
         content = None if says_nothing_but_calls(answer) else text_of(answer)
         message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if answer.refusal:
+            message |= {"content": None, "refusal": content}
         if answer.tool_calls:
             message["tool_calls"] = list(answer.tool_calls)
         return {**choice, "message": message}
@@ -120,9 +122,9 @@ class Chunks:
         if self.form.is_chat:
             yield self._chunk(model, {"role": "assistant", "content": "", "refusal": None}, "")
 
-    def text(self, text: str, model: str) -> dict[str, Any]:
-        """A piece of the answer."""
-        return self._chunk(model, {"content": text}, text)
+    def text(self, text: str, model: str, *, refusal: bool = False) -> dict[str, Any]:
+        """A piece of the answer, or of the words in which it is refused."""
+        return self._chunk(model, {"refusal" if refusal else "content": text}, text)
 
     def last(self, answer: Answer) -> Iterator[dict[str, Any]]:
         """Tool calls, the finish reason, and the token counts where they were asked for."""

@@ -31,8 +31,8 @@ def routes(service: Service) -> list[Route]:
         headers = read_headers(request.scope)
         request_id = read_request_id(headers)
         if service.overloaded():
-            answer = service.turn_away()
-            return _respond(service, answer, request_id, streamed=await drain(request.stream()))
+            seen = await drain(request.stream())
+            return _respond(service, service.turn_away(refusal=seen.form), request_id, streamed=seen.stream)
         with service.arrival():
             body = await read_body(request, service.limits)
         model = request.path_params.get("model", "")

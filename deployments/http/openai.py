@@ -66,10 +66,11 @@ async def _serve(service: Service, request: Request, form: Format) -> Response:
     headers = read_headers(request.scope)
     request_id = read_request_id(headers)
     if service.overloaded():
-        answers = [service.turn_away()]
-        if not await drain(request.stream()):
-            return _respond(service, answers, form, request_id)
-        return _stream(service, CompletedStream(answers[0]), form.chunks(request_id, with_usage=False))
+        seen = await drain(request.stream())
+        answer = service.turn_away(refusal=seen.form)
+        if not seen.stream:
+            return _respond(service, [answer], form, request_id)
+        return _stream(service, CompletedStream(answer), form.chunks(request_id, with_usage=False))
     with service.arrival():
         body = await read_body(request, service.limits)
     read = chat_request if form is CHAT else completion_request
@@ -88,8 +89,15 @@ async def _answers(
     """All of them at once; the one that there usually is without a task of its own."""
     if len(requests) == 1:
         return (await service.answer(requests[0], request_id, started),)
-    asked = (service.answer(each, _id(request_id, place), started) for place, each in enumerate(requests))
-    return await asyncio.gather(*asked)
+    try:
+        async with asyncio.TaskGroup() as tasks:  # one that is refused takes the others with it
+            asked = [
+                tasks.create_task(service.answer(each, _id(request_id, place), started))
+                for place, each in enumerate(requests)
+            ]
+    except* InvalidRequestError as refused:
+        raise refused.exceptions[0] from None
+    return [task.result() for task in asked]
 
 
 def _id(request_id: str, place: int) -> str:
@@ -119,7 +127,7 @@ async def _events(stream: AnswerStream, chunks: Chunks) -> AsyncIterator[bytes]:
     async for item in stream:
         match item:
             case TextDelta(text, model, _):
-                yield event(chunks.text(text, model))
+                yield event(chunks.text(text, model, refusal=stream.head.refusal))
             case StreamDone(answer):
                 for last in chunks.last(answer):
                     yield event(last)

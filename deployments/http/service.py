@@ -32,8 +32,8 @@ class Service(Protocol):
         """Whether a request that comes now is turned away unread."""
         ...
 
-    def turn_away(self) -> Answer:
-        """The answer to a request that is turned away."""
+    def turn_away(self, *, refusal: bool) -> Answer:
+        """The answer to a request that is turned away; `refusal` where it demands a form."""
         ...
 
     def arrival(self) -> AbstractContextManager[None]:

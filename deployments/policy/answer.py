@@ -22,6 +22,7 @@ class Answer(Struct, frozen=True):
         usage: the answering model's token counts, where it counts tokens.
         finish_reason: as in `Answered`; `last_resort` for the last-resort message.
         tool_calls: as in `Answered`.
+        refusal: the caller demanded a form, and `result` says in words that there is no answer in it.
         retry_after_s: with a last-resort answer to a refusal for want of capacity, when to ask again; else 0.
 
     Raises:
@@ -36,6 +37,7 @@ class Answer(Struct, frozen=True):
     usage: Usage | None = None
     finish_reason: str = "stop"
     tool_calls: tuple[Mapping[str, Any], ...] = ()
+    refusal: bool = False
     retry_after_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -53,6 +55,7 @@ class Answer(Struct, frozen=True):
             "attempts": [attempt.to_json() for attempt in self.attempts],
             "request_id": request_id,
             "usage": self.usage.to_json() if self.usage else None,
+            **({"refusal": True} if self.refusal else {}),
             **({"tool_calls": list(self.tool_calls)} if self.tool_calls else {}),
         }
 

@@ -16,12 +16,14 @@ class LastResort(Struct, frozen=True):
 
     Attributes:
         message: what is said.
+        refusal: the caller demanded a form: the message says that there is no answer in it, and nothing is invented.
 
     Raises:
         ValueError: the message is blank.
     """
 
     message: str
+    refusal: bool = False
 
     def __post_init__(self) -> None:
         if is_blank(self.message):
@@ -42,6 +44,7 @@ class LastResort(Struct, frozen=True):
             degraded=True,
             attempts=trace,
             finish_reason=LAST_RESORT,
+            refusal=self.refusal,
             retry_after_s=retry_after_s or _named(trace),
         )
 

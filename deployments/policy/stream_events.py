@@ -21,6 +21,7 @@ class StreamHead(Struct, frozen=True):
         served_by: its tier.
         degraded: somebody else than the one first asked begins it.
         attempts: the attempts that had ended by then, in the order of their starts.
+        refusal: as in `Answer`.
         retry_after_s: as in `Answer`.
     """
 
@@ -28,6 +29,7 @@ class StreamHead(Struct, frozen=True):
     served_by: Tier
     degraded: bool
     attempts: tuple[Ended, ...]
+    refusal: bool = False
     retry_after_s: float = 0.0
 
 

@@ -21,6 +21,9 @@ from deployments.request.inference import ANY_TIER
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge")}
+MIN_TIMEOUT_S = 0.001
+"""The shortest deadline: a shorter one is over before a clock can show it."""
+
 CONTROL_KEYS = frozenset(HEADERS)
 _NAMES = frozenset({TIMEOUT_HEADER, *HEADERS.values()})
 NO_HEADERS: Mapping[str, str] = {}
@@ -55,7 +58,7 @@ def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: L
 
 
 def _read_timeout(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> float:
-    accepted = f"seconds, above 0 and at most {limits.max_timeout_s:g}"
+    accepted = f"seconds, from {MIN_TIMEOUT_S:g} to {limits.max_timeout_s:g}"
     if data.get("timeout") is not None:
         return _in_range("timeout", to_number("timeout", data["timeout"], accepted), limits, accepted)
     found = {
@@ -77,7 +80,7 @@ def _parse(name: str, value: str, accepted: str) -> float:
 
 
 def _in_range(field: str, seconds: float, limits: Limits, accepted: str) -> float:
-    if not 0 < seconds <= limits.max_timeout_s:  # false for NaN, too
+    if not MIN_TIMEOUT_S <= seconds <= limits.max_timeout_s:  # false for NaN, too
         raise InvalidRequestError(Problem(field, "is out of range", accepted))
     return seconds
 

@@ -8,6 +8,7 @@ from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
 
 MAX_MODEL_NAME = 128
+MAX_COUNT = (1 << 31) - 1
 
 
 def kind(value: Any) -> str:
@@ -104,7 +105,7 @@ def read_number(data: Mapping[str, Any], key: str, low: float, high: float, *, a
 
 
 def read_count(data: Mapping[str, Any], key: str) -> int | None:
-    """A whole number, 1 or more; `None` where it was not sent.
+    """A whole number from 1 to `MAX_COUNT`; `None` where it was not sent.
 
     Raises:
         InvalidRequestError: it is something else.
@@ -112,8 +113,11 @@ def read_count(data: Mapping[str, Any], key: str) -> int | None:
     value = data.get(key)
     if value is None:
         return None
+    accepted = f"a whole number from 1 to {MAX_COUNT}"
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise refuse(key, value, "a whole number, 1 or more")
+        raise refuse(key, value, accepted)
+    if value > MAX_COUNT:
+        raise InvalidRequestError(Problem(key, "is out of range", accepted))
     return value
 
 

@@ -63,6 +63,11 @@ class ResponseFormat(Struct, frozen=True, omit_defaults=True):
         return schema
 
     @property
+    def demands_form(self) -> bool:
+        """Not any text is an answer."""
+        return self.is_json or self.demands_tool_call
+
+    @property
     def demands_tool_call(self) -> bool:
         """Plain text is no answer."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, Mapping)

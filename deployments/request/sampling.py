@@ -8,6 +8,9 @@ from deployments.request.fields import read_count, read_number, read_object, ref
 from deployments.request.inference import NO_PARAMETERS, Parameters
 
 MAX_STOPS = 4
+MAX_SEED = (1 << 63) - 1
+"""Engines take seeds as whole numbers of 64 bits, with or without a sign."""
+
 _KEYS = frozenset(Parameters.__struct_fields__)
 _MAX_BIAS = 100.0
 _MAX_TOKEN_DIGITS = 9
@@ -63,7 +66,11 @@ def _read_stop(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _read_seed(data: Mapping[str, Any]) -> int | None:
-    value = data.get("seed")
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise refuse("seed", value, "a whole number")
+    value, accepted = data.get("seed"), f"a whole number from 0 to {MAX_SEED}"
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise refuse("seed", value, accepted)
+    if not 0 <= value <= MAX_SEED:
+        raise InvalidRequestError(Problem("seed", "is out of range", accepted))
     return value

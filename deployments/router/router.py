@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from deployments.execution.clock import LoopClock
 from deployments.execution.streams import CompletedStream, open_stream
-from deployments.execution.structured_output import canned, conform_to
+from deployments.execution.structured_output import conform_to
 from deployments.execution.whole import run_chain
 from deployments.observability import log, metrics
 from deployments.policy.answer import Answer
@@ -185,10 +185,10 @@ class Router:
         """Whether a request that comes now is turned away unread."""
         return self._accounting.in_flight + self._accounting.arriving >= self._policy.admission.max_in_flight
 
-    def turn_away(self) -> Answer:
-        """The answer to a request that is turned away."""
+    def turn_away(self, *, refusal: bool = False) -> Answer:
+        """The answer to a request that is turned away; `refusal` where it demands a form."""
         self._accounting.turned_away()
-        return LastResort(self._policy.last_resort.message).answer(retry_after_s=_RETRY_AFTER_S)
+        return LastResort(self._policy.last_resort.message, refusal).answer(retry_after_s=_RETRY_AFTER_S)
 
     def arrival(self) -> AbstractContextManager[None]:
         """To be held while a request is read."""
@@ -266,7 +266,7 @@ class Router:
         return RequestRecord(self._accounting, request_id, self._chains.asked(request, self._policy), started, content)
 
     def _last_resort(self, request: InferenceRequest) -> LastResort:
-        return LastResort(canned(self._policy.last_resort.message, request.response_format).text)
+        return LastResort(self._policy.last_resort.message, refusal=request.response_format.demands_form)
 
 
 _RETRY_AFTER_S = 1.0

@@ -281,7 +281,7 @@ async def test_nothing_is_read_ahead_of_a_reader() -> None:
 
 
 async def test_an_answer_of_a_demanded_form_is_held_back_until_it_is_known_to_fit() -> None:
-    def conform(answered: Answered) -> Answered | Failed:
+    async def conform(answered: Answered) -> Answered | Failed:
         return answered if answered.result == "{}" else Failed("it does not fit")
 
     misfit = streams([*says("Hello", every_s=1.0), *ends()])

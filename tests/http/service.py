@@ -43,7 +43,9 @@ class ScriptedStream:
     @property
     def head(self) -> StreamHead:
         answer = self.answer
-        return StreamHead(answer.model, answer.served_by, answer.degraded, answer.attempts, answer.retry_after_s)
+        return StreamHead(
+            answer.model, answer.served_by, answer.degraded, answer.attempts, answer.refusal, answer.retry_after_s
+        )
 
     async def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
         for piece in self.pieces:
@@ -88,8 +90,8 @@ class ScriptedService:
     def overloaded(self) -> bool:
         return self.is_full
 
-    def turn_away(self) -> Answer:
-        return last_resort(retry_after_s=1.0)
+    def turn_away(self, *, refusal: bool) -> Answer:
+        return last_resort(retry_after_s=1.0, refusal=refusal)
 
     @contextmanager
     def arrival(self) -> Iterator[None]:

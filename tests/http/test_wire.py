@@ -1,42 +1,34 @@
 """The bytes of the HTTP surface: formats, headers, statuses, what is turned away and what is closed."""
 
+import asyncio
 import json
 from typing import Any
 
-import httpx
 import pytest
-from openapi_spec_validator import validate
 from starlette.requests import ClientDisconnect
 
 from deployments.http.asgi import build_asgi
-from deployments.http.pages import openapi
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Candidate, Ended, Tier
-from deployments.policy.outcome import Answered, Failed, Usage
-from deployments.policy.problem import Problem
+from deployments.policy.outcome import Usage
+from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request import InferenceRequest
 from tests.http.service import MESSAGE, ScriptedService, an_answer, last_resort
-
-CHAT = {"messages": [{"role": "user", "content": "Hi"}]}
-CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
-ENDPOINTS = [("/v1/infer", {"text": "Hi"}), ("/v1/chat/completions", CHAT), ("/v1/completions", {"prompt": "Hi"})]
+from tests.http.wire import BROKEN_OFF, CALL, CHAT, ENDPOINTS, events, send
 
 
-async def send(service: ScriptedService, path: str, body: Any = None, **more: Any) -> httpx.Response:
-    transport = httpx.ASGITransport(build_asgi(service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        if body is None and "content" not in more:
-            return await client.get(path)
-        return await client.post(path, **({"json": body} if body is not None else {}), **more)
+class OneRefused(ScriptedService):
+    """Refuses one prompt, and keeps the others waiting until they are given up."""
 
+    given_up = 0
 
-def events(response: httpx.Response) -> list[tuple[str, Any]]:
-    """Name and data of each event."""
-    read = []
-    for block in response.text.strip().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines())
-        data = fields["data"]
-        read.append((fields.get("event", ""), data if data == "[DONE]" else json.loads(data)))
-    return read
+    async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
+        if request.text == "refused":
+            raise InvalidRequestError(Problem("prompt", "was refused by the model", "another one"))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.given_up += 1
+        raise AssertionError("nobody sets the event")
 
 
 # --- streams ----------------------------------------------------------------------------------------
@@ -116,8 +108,6 @@ async def test_a_stream_of_several_prompts_is_refused_by_name() -> None:
 
 # --- the truth in OpenAI's words ----------------------------------------------------------------------
 
-BROKEN_OFF = Ended(Candidate(Tier.PRIMARY, "a"), 0.0, 1.0, Failed("boom"), from_character=0)
-
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
@@ -164,111 +154,41 @@ async def test_a_result_that_is_no_text_is_told_as_json() -> None:
     assert answer.json()["choices"][0]["message"]["content"] == '{"label":"cat"}'
 
 
-# --- headers and statuses ---------------------------------------------------------------------------
+async def test_where_a_form_was_demanded_the_last_resort_is_a_refusal_and_no_data() -> None:
+    service = ScriptedService(last_resort(refusal=True))
+
+    choice = (await send(service, "/v1/chat/completions", CHAT)).json()["choices"][0]
+    native = (await send(service, "/v1/infer", {"text": "Hi"})).json()
+
+    assert choice["message"] == {"role": "assistant", "content": None, "refusal": MESSAGE}
+    assert choice["finish_reason"] == "stop"
+    assert (native["result"], native["refusal"]) == (MESSAGE, True)
 
 
-@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
+async def test_a_refusal_is_streamed_as_one() -> None:
+    service = ScriptedService(last_resort(refusal=True), pieces=(MESSAGE,))
+
+    chunks = [data for _, data in events(await send(service, "/v1/chat/completions", CHAT | {"stream": True}))[:-1]]
+
+    assert [chunk["choices"][0]["delta"].get("refusal") for chunk in chunks] == [None, MESSAGE, None]
+    assert not any(chunk["choices"][0]["delta"].get("content") for chunk in chunks)
+
+
+FORM = {"response_format": {"type": "json_object"}}
+
+
 @pytest.mark.parametrize("stream", [False, True])
-async def test_headers_tell_who_has_answered(path: str, body: dict[str, Any], *, stream: bool) -> None:
-    answered = Ended(Candidate(Tier.BACKUP, "b"), 0.0, 1.0, Answered("x"))
-    answer = an_answer(model="b", served_by=Tier.BACKUP, degraded=True, attempts=(BROKEN_OFF, answered))
+async def test_a_request_for_a_form_that_is_turned_away_unread_is_refused_in_words(*, stream: bool) -> None:
+    response = await send(ScriptedService(is_full=True), "/v1/chat/completions", CHAT | FORM | {"stream": stream})
 
-    headers = (await send(ScriptedService(answer), path, body | {"stream": stream})).headers
-
-    assert (headers["x-neverblank-served-by"], headers["x-neverblank-degraded"]) == ("backup", "true")
-    assert headers["x-neverblank-attempts"] == "primary/a=failed, backup/b=answered"
+    choices = [chunk["choices"][0] for _, chunk in events(response)[:-1]] if stream else response.json()["choices"]
+    assert MESSAGE in [choice.get("delta", choice.get("message")).get("refusal") for choice in choices]
 
 
-@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
-@pytest.mark.parametrize("stream", [False, True])
-async def test_the_last_resort_has_the_status_of_the_policy(path: str, body: dict[str, Any], *, stream: bool) -> None:
-    response = await send(ScriptedService(last_resort(), status=503), path, body | {"stream": stream})
+async def test_prompts_of_one_request_end_together() -> None:
+    service = OneRefused()
 
-    assert response.status_code == 503
-    assert "Hel" in response.text if stream else MESSAGE in response.text
-
-
-@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_request_that_is_too_much_is_turned_away_unread_in_its_own_format(
-    path: str, body: dict[str, Any], *, stream: bool
-) -> None:
-    service = ScriptedService(is_full=True)
-
-    response = await send(service, path, body | {"stream": stream})
-
-    assert (response.status_code, response.headers["retry-after"]) == (200, "1")
-    assert MESSAGE in response.text
-    assert response.headers["content-type"].startswith("text/event-stream" if stream else "application/json")
-    assert service.asked == []
-
-
-async def test_a_text_about_streams_asks_for_none() -> None:
-    body = CHAT | {"messages": [{"role": "user", "content": 'Explain "stream": true to me.'}]}
-
-    response = await send(ScriptedService(is_full=True), "/v1/chat/completions", body)
-
-    assert response.headers["content-type"] == "application/json"
-
-
-# --- what is refused --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("path", "body"), ENDPOINTS[1:])
-async def test_a_mistake_is_an_error_of_openais(path: str, body: dict[str, Any]) -> None:
-    error = (await send(ScriptedService(), path, body | {"temperature": 9})).json()["error"]
-
-    assert (error["type"], error["param"]) == ("invalid_request_error", "temperature")
-    assert "temperature" in error["message"]
-
-
-async def test_a_mistake_is_a_native_problem() -> None:
-    problem = (await send(ScriptedService(), "/v1/infer", {"text": "Hi", "temperature": 9})).json()
-
-    assert (problem["error"]["type"], problem["error"]["field"]) == ("invalid_request", "temperature")
-    assert problem["result"]
-
-
-@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
-@pytest.mark.parametrize("stream", [False, True])
-async def test_what_a_model_calls_invalid_is_the_callers(path: str, body: dict[str, Any], *, stream: bool) -> None:
-    service = ScriptedService(Problem("seed", "was refused by the model", "what it takes"))
-
-    response = await send(service, path, body | {"stream": stream})
+    response = await send(service, "/v1/completions", {"prompt": ["a", "refused", "b"]})
 
     assert response.status_code == 400
-    error = response.json()["error"]
-    assert "seed" in {error.get("param"), error.get("field")}
-
-
-@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
-async def test_a_body_beyond_the_limit_is_refused_and_not_kept(path: str, body: dict[str, Any]) -> None:
-    service = ScriptedService()
-
-    response = await send(service, path, content=b"x" * 20_000)
-
-    assert response.status_code == 413
-    assert service.arriving == 0
-
-
-async def test_models_are_listed_and_one_that_does_not_exist_is_not_found() -> None:
-    assert (await send(ScriptedService(), "/v1/models/m")).json()["id"] == "m"
-    missing = await send(ScriptedService(), "/v1/models/nobody")
-    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
-
-
-# --- the description --------------------------------------------------------------------------------
-
-
-def test_the_description_is_valid_openapi_and_names_every_endpoint() -> None:
-    validate(openapi())
-
-    served = {getattr(route, "path", "") for route in build_asgi(ScriptedService()).routes} - {"/"}
-    assert openapi()["paths"].keys() == served
-
-
-async def test_the_description_is_served_for_programs_and_for_people() -> None:
-    assert (await send(ScriptedService(), "/openapi.json")).json() == openapi()
-    page = await send(ScriptedService(), "/docs")
-    assert "openapi.json" in page.text
-    assert "http://" not in page.text.replace("http://www.w3.org", "")
+    assert service.given_up == 2

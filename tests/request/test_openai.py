@@ -107,14 +107,14 @@ def test_a_message_that_is_none_is_refused_by_its_place(messages: Any, field: st
 
 def test_every_parameter_is_read() -> None:
     request = chat(
-        model="m", max_completion_tokens=9, temperature=0, top_p=0.5, stop="\n", seed=-3, presence_penalty=1,
+        model="m", max_completion_tokens=9, temperature=0, top_p=0.5, stop="\n", seed=3, presence_penalty=1,
         frequency_penalty=-1, logit_bias={"5": -100}, user="u", tools=[LOOK], tool_choice="required",
         parallel_tool_calls=False, stream=True, timeout=5, tiers=["primary"], hedge=False,
     )  # fmt: skip
 
     parameters = request.parameters
     assert (parameters.max_tokens, parameters.temperature, parameters.top_p, parameters.stop) == (9, 0, 0.5, ("\n",))
-    assert (parameters.seed, parameters.presence_penalty, parameters.frequency_penalty) == (-3, 1, -1)
+    assert (parameters.seed, parameters.presence_penalty, parameters.frequency_penalty) == (3, 1, -1)
     assert (dict(parameters.logit_bias), request.user, request.stream) == ({"5": -100.0}, "u", True)
     wanted = request.response_format
     assert (wanted.tools, wanted.tool_choice, wanted.parallel_tool_calls) == ((LOOK,), "required", False)

@@ -1,5 +1,6 @@
 """Requests that cannot be understood: every refusal names the field and what is accepted, and quotes no content."""
 
+import json
 import math
 from typing import Any
 
@@ -104,20 +105,20 @@ def test_a_text_that_is_something_else_is_refused(key: str, value: Any) -> None:
     assert (problem.field, problem.accepted) == (key, "text that is not blank")
 
 
-@pytest.mark.parametrize("timeout", [0, -1, 300.001, 1e300, "x", "5", True, False, [5], {"s": 5}, ""])
+@pytest.mark.parametrize("timeout", [0, 5e-324, 0.0009, -1, 300.001, 1e300, "x", "5", True, False, [5], {"s": 5}, ""])
 def test_a_timeout_in_the_body_that_is_not_accepted_is_refused(timeout: Any) -> None:
     problem = refusal_of({"text": SECRET, "timeout": timeout}, header="5")
 
     assert problem.field == "timeout"
-    assert problem.accepted == "seconds, above 0 and at most 300"
+    assert problem.accepted == "seconds, from 0.001 to 300"
 
 
-@pytest.mark.parametrize("timeout", ["0", "-1", "300.001", "x", "NaN", "inf", "-inf", "1e999", " ", "5s", "hunter2"])
+@pytest.mark.parametrize("timeout", ["0", "5e-324", "-1", "300.001", "x", "NaN", "inf", "-inf", "1e999", " ", "5s", "hunter2"])
 def test_a_timeout_in_the_header_that_is_not_accepted_is_refused(timeout: str) -> None:
     problem = refusal_of({"text": SECRET}, header=timeout)
 
     assert problem.field == HEADER
-    assert problem.accepted == "seconds, above 0 and at most 300"
+    assert problem.accepted == "seconds, from 0.001 to 300"
 
 
 @pytest.mark.parametrize("key", ["timeout", "temperature", "max_tokens"])
@@ -128,14 +129,19 @@ def test_a_number_that_json_has_not_is_refused_from_python_as_over_http(key: str
     refusal_from_python({"text": "x", key: value})
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, "7", True, [1], math.inf])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "7", True, [1], 1 << 31, 1 << 64, math.inf])
 def test_max_tokens_that_are_not_accepted_are_refused(value: Any) -> None:
     if value == math.inf:
         refusal(b'{"text": "x", "max_tokens": 1e999}')
         return
     problem = refusal_of({"text": SECRET, "max_tokens": value})
 
-    assert (problem.field, problem.accepted) == ("max_tokens", "a whole number, 1 or more")
+    assert (problem.field, problem.accepted) == ("max_tokens", "a whole number from 1 to 2147483647")
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 63, 1 << 64, 1.5, "7", True])
+def test_a_seed_that_an_engine_could_not_take_is_refused(value: Any) -> None:
+    assert refusal(b'{"text": "x", "seed": %s}' % json.dumps(value).encode()).field == "seed"
 
 
 @pytest.mark.parametrize("value", [-0.001, 2.001, "1", True, [1]])
@@ -259,5 +265,5 @@ def test_a_refusal_is_told_as_an_error_object() -> None:
         "type": "invalid_request",
         "field": "timeout",
         "message": "is out of range",
-        "accepted": "seconds, above 0 and at most 300",
+        "accepted": "seconds, from 0.001 to 300",
     }
