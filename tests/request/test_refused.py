@@ -113,7 +113,9 @@ def test_a_timeout_in_the_body_that_is_not_accepted_is_refused(timeout: Any) -> 
     assert problem.accepted == "seconds, from 0.001 to 300"
 
 
-@pytest.mark.parametrize("timeout", ["0", "5e-324", "-1", "300.001", "x", "NaN", "inf", "-inf", "1e999", " ", "5s", "hunter2"])
+@pytest.mark.parametrize(
+    "timeout", ["0", "5e-324", "-1", "300.001", "x", "NaN", "inf", "-inf", "1e999", " ", "5s", "hunter2"]
+)
 def test_a_timeout_in_the_header_that_is_not_accepted_is_refused(timeout: str) -> None:
     problem = refusal_of({"text": SECRET}, header=timeout)
 
@@ -129,7 +131,7 @@ def test_a_number_that_json_has_not_is_refused_from_python_as_over_http(key: str
     refusal_from_python({"text": "x", key: value})
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, "7", True, [1], 1 << 31, 1 << 64, math.inf])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "7", True, [1], 1 << 31, math.inf])
 def test_max_tokens_that_are_not_accepted_are_refused(value: Any) -> None:
     if value == math.inf:
         refusal(b'{"text": "x", "max_tokens": 1e999}')
