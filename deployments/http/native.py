@@ -1,7 +1,7 @@
 """The native API.
 
 POST /v1/infer, /v1/infer/{model}    an answer; with `stream: true` its pieces (`event: token`), then `event: done`
-GET  /healthz                        this process is alive
+GET  /healthz                        this process is alive; 503 when it is about to be replaced
 GET  /readyz                         which tiers are ready; 200 as soon as a model can answer
 GET  /status                         models, replicas, breakers, counts
 """
@@ -44,6 +44,10 @@ def routes(service: Service) -> list[Route]:
         return stream_response(_events(stream, request_id), status, headers_of(stream.head), stream)
 
     async def healthz(_: Request) -> Response:
+        try:
+            await service.check_health()
+        except RuntimeError as error:
+            return json_response({"status": "failing", "reason": str(error)}, 503)
         return json_response({"status": "alive"})
 
     async def readyz(_: Request) -> Response:

@@ -56,6 +56,10 @@ class Service(Protocol):
         """The body of `/v1/models`."""
         ...
 
+    async def check_health(self) -> None:
+        """Raises `RuntimeError` where the router is to be replaced."""
+        ...
+
     def readiness(self) -> dict[str, bool]:
         """Which tiers are ready."""
         ...

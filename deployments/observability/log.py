@@ -125,6 +125,11 @@ def internal_error(where: str, model: str, error: BaseException) -> None:
     _log().error("internal_error", where=where, model=model, reason=str(error), exc_info=error)
 
 
+def task_ended(task: str, reason: str, error: BaseException | None) -> None:
+    """A task in a router's background, which is meant to run for ever, has ended and is started again."""
+    _log().error("task_ended", task=task, reason=reason, exc_info=error)
+
+
 def expectation_unheard(model: str, reason: str) -> None:
     """The backup could not be told what is about to come to it; it is scaled by its queue alone."""
     _log().warning("expectation_unheard", model=model, reason=reason)

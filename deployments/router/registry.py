@@ -41,6 +41,7 @@ class Registry:
         self.backup = RegisteredModel(Application(cluster.own_application, "", "", 1, 0, 0.0), backup, last=True)
         self._trouble = ""
         self._refreshed = -math.inf
+        self._looked: float | None = None
 
     @property
     def models(self) -> Mapping[str, RegisteredModel]:
@@ -57,8 +58,11 @@ class Registry:
 
     async def watch(self, interval_s: Callable[[], float]) -> None:
         """Refresh now and for ever; `interval_s` says after how many seconds each time, as it may be changed."""
+        clock = asyncio.get_running_loop().time
         while True:
+            self._looked = clock()
             await self.refresh()
+            self._looked = clock()
             await asyncio.sleep(interval_s())
 
     async def refresh(self) -> None:
@@ -74,6 +78,10 @@ class Registry:
         self._refreshed = asyncio.get_running_loop().time()
         await asyncio.gather(*(entry.ask() for entry in (self.backup, *self._applications.values())))
         self._take_over_members()
+
+    def silent_s(self) -> float:
+        """Seconds since a look at Serve last began or ended, well or not; 0 before the first one."""
+        return 0.0 if self._looked is None else asyncio.get_running_loop().time() - self._looked
 
     def age_s(self) -> float:
         """Seconds since Serve last told; infinite before the first time."""

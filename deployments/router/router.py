@@ -36,6 +36,7 @@ from deployments.request.native import from_python
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
 from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
+from deployments.router.supervision import Supervisor
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
@@ -62,6 +63,13 @@ class Router:
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self.clock = LoopClock()
         self._accounting = RequestAccounting(self.clock)
+        self._background = Supervisor(
+            {
+                "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
+                "metrics": metrics.flush_forever,
+                "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
+            }
+        )
         self._take_over(self._policy)
 
     def reconfigure(self, user_config: Mapping[str, Any] | None) -> None:
@@ -230,18 +238,25 @@ class Router:
             "discovery_age_s": round(min(self._registry.age_s(), 1e9), 2),
             "models": {name: {**facts, **self._resilience.describe(name)} for name, facts in sorted(models.items())},
             "backup": {**self._registry.backup.to_json(), **self._resilience.describe(self._backup_name)},
+            "background": self._background.describe(),
             **self._accounting.describe(),
         }
 
     async def run(self) -> None:
         """Find models and tell the backup what is about to come, for as long as the router lives."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._registry.watch(lambda: self._policy.discovery_seconds))
-                tasks.create_task(metrics.flush_forever())
-                tasks.create_task(report(self._demand, partial(self._backup.expect, self._name)))
+            await self._background.run()
         finally:
             await self._upstreams.aclose()
+
+    async def check_health(self) -> None:
+        """Called by Serve, which replaces a router that is not well.
+
+        Raises:
+            RuntimeError: the router looks for models no more: it would go on calling those that have gone.
+        """
+        if (seconds := self._registry.silent_s()) > DISCOVERY_DEAD_S:
+            raise RuntimeError(f"models have not been looked for in {seconds:.0f} s")
 
     def _demand(self) -> float:
         return self._resilience.demand(self.clock())
@@ -268,6 +283,9 @@ class Router:
     def _last_resort(self, request: InferenceRequest) -> LastResort:
         return LastResort(self._policy.last_resort.message, refusal=request.response_format.demands_form)
 
+
+DISCOVERY_DEAD_S = 15.0
+"""Seconds after which a router that has not even tried to look for models is replaced; one look takes 10 at most."""
 
 _RETRY_AFTER_S = 1.0
 """What a request is told that was turned away; the first ones that may come again find most others gone by then."""

@@ -66,6 +66,7 @@ class ScriptedService:
         pieces: the same in pieces.
         is_full: it turns requests away.
         status: of the last resort.
+        is_failing: it is about to be replaced.
         asked: the requests so far.
         arriving: requests that are being read.
     """
@@ -74,6 +75,7 @@ class ScriptedService:
     pieces: Sequence[str] = ("Hel", "lo")
     is_full: bool = False
     status: int = 200
+    is_failing: bool = False
     asked: list[InferenceRequest] = field(default_factory=list)
     streams: list[ScriptedStream] = field(default_factory=list)
     arriving: int = 0
@@ -114,6 +116,10 @@ class ScriptedService:
     def describe_models(self) -> dict[str, Any]:
         model = {"id": "m", "object": "model", "created": 0, "owned_by": "neverblank", "state": "ready"}
         return {"object": "list", "data": [model]}
+
+    async def check_health(self) -> None:
+        if self.is_failing:
+            raise RuntimeError("models have not been looked for in 20 s")
 
     def readiness(self) -> dict[str, bool]:
         return {"primary": True, "backup": True, "last_resort": True}

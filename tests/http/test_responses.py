@@ -121,3 +121,11 @@ async def test_the_description_is_served_for_programs_and_for_people() -> None:
     page = await send(ScriptedService(), "/docs")
     assert "openapi.json" in page.text
     assert "http://" not in page.text.replace("http://www.w3.org", "")
+
+
+async def test_a_router_that_is_about_to_be_replaced_says_so() -> None:
+    well = await send(ScriptedService(), "/healthz")
+    failing = await send(ScriptedService(is_failing=True), "/healthz")
+
+    assert (well.status_code, failing.status_code) == (200, 503)
+    assert "not been looked for" in failing.json()["reason"]
