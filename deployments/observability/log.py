@@ -1,7 +1,8 @@
 """What the service tells its operators: one function per event.
 
-Every line is one JSON object on standard error (Ray keeps it in the session's log files and shows it on the
-console of `serve run`). Content of requests is in none of them unless `log_content` is set, credentials never.
+Every line is one JSON object on standard error (Ray keeps it in the session's log files and shows it on the console of
+`serve run`); a thread writes it (`log_writer`). Content of requests is in none of them unless `log_content` is set,
+credentials never.
 """
 
 import logging
@@ -13,6 +14,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict
 
+from deployments.observability.log_writer import write_in_background
 from deployments.policy.answer import Answer
 from deployments.policy.breaker import BreakerState, Closed
 
@@ -23,7 +25,7 @@ def _log() -> Any:
     if not logger.handlers:
         handler = logging.StreamHandler(sys.__stderr__)  # Serve puts its own log in the place of sys.stderr
         handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
+        logger.addHandler(write_in_background(handler))
         logger.setLevel(logging.INFO)
         logger.propagate = False
     return structlog.wrap_logger(
