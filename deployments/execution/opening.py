@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun, Caller, Conform
-from deployments.execution.race import Race
+from deployments.execution.race import Race, WaitReady
 from deployments.policy.attempt import Began, Candidate, Ended
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamRules
@@ -45,6 +45,7 @@ class StreamOpener(Struct, frozen=True):
         caller_of: how each candidate is reached.
         resilience: asked before every attempt, and told how it ended.
         rules: the bounds of the stream.
+        wait_ready: waits for a candidate that cannot take the request yet.
         conform: holds answers to the form that their caller demanded: then nothing is passed on before the whole is
             there and fits. `None` where any form will do.
     """
@@ -53,6 +54,7 @@ class StreamOpener(Struct, frozen=True):
     caller_of: Callable[[Candidate], Caller]
     resilience: ResilienceState
     rules: StreamRules
+    wait_ready: WaitReady
     conform: Conform | None = None
 
     async def open(self, chain: FallbackChain, written: str = "") -> Opened | Exhausted:
@@ -73,7 +75,7 @@ class StreamOpener(Struct, frozen=True):
                 return Begun("", end=Finished())  # nothing to add is a proper end of the text
             return started
 
-        won = await Race(chain, self.resilience, launch, streamed=True).run()
+        won = await Race(chain, self.resilience, launch, streamed=True, wait_ready=self.wait_ready).run()
         if isinstance(won, Exhausted):
             return won
         if won.begun is not None:

@@ -13,7 +13,7 @@ The clock is the event loop's (`loop.time()`), so tests put the loop on virtual 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,14 @@ from deployments.execution.attempt import Begun
 from deployments.observability import log
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.chain import FallbackChain
-from deployments.policy.next_step import Accept, Allowance, Exhausted, Reject, Start, WaitUntil, next_step
+from deployments.policy.next_step import Accept, Allowance, AwaitReady, Exhausted, Reject, Start, WaitUntil, next_step
 from deployments.policy.outcome import Cancelled, Failed, Finished, Outcome, TimedOut
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.resilience import Permit, ResilienceState
+
+WaitReady = Callable[[Sequence[Candidate], float], Awaitable[Candidate | None]]
+"""Waits until one of these candidates, best first, is ready, at most until a time; `None` where none is by then, or
+there is no room for one more who waits."""
 
 Launch = Callable[[Candidate, float], Coroutine[Any, Any, Outcome | Begun]]
 """Makes an attempt on a candidate within seconds. A `Begun` counts as an answer from its first content on."""
@@ -69,9 +73,20 @@ class Race:
         launch: Launch,
         *,
         streamed: bool,
+        wait_ready: WaitReady,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Get ready to run `chain`, whose attempts `launch` makes; `streamed` says that they give streams."""
+        """Get ready to run `chain`.
+
+        Args:
+            chain: who is asked.
+            resilience: asked before every attempt, and told how it ended.
+            launch: makes the attempts.
+            streamed: they give streams.
+            wait_ready: waits for a candidate that cannot take the request yet.
+            loop: the running event loop, where it is known.
+        """
+        self._wait_ready = wait_ready
         self._chain, self._resilience, self._launch, self._streamed = chain, resilience, launch, streamed
         self._loop = loop or asyncio.get_running_loop()
         self._clock = self._loop.time
@@ -79,6 +94,7 @@ class Race:
         self._attempts: list[Attempt] = []
         self._flights: list[_Flight] = []
         self._hedges = True
+        self._waits = True
 
     async def run(self) -> Won | Exhausted:
         """Run the chain to its end; see the module for the ends there are.
@@ -90,12 +106,16 @@ class Race:
             while True:
                 now = self._clock()
                 # Before the first attempt there is nothing to repeat or to hedge.
-                allowance = self._resilience.allowance(now, hedge=self._hedges) if self._attempts else _NO_EXTRAS
+                allowance = _NO_EXTRAS
+                if self._attempts:
+                    allowance = self._resilience.allowance(now, hedge=self._hedges, wait=self._waits)
                 match next_step(self._chain, self._attempts, now, allowance):
                     case Start(candidate, why):
                         self._start(candidate, why, now)
                     case WaitUntil(until):
                         await self._wait(until - now)
+                    case AwaitReady(candidates, until):
+                        await self._wait_for_one(candidates, until)
                     case Accept(place, trace):
                         return self._won(place, trace, now)
                     case Exhausted(trace) as exhausted:
@@ -111,6 +131,13 @@ class Race:
                 if not flight.permit.returned:  # also a probe's: given up, it must not hold its place for ever
                     self._resilience.record(flight.permit, _GIVEN_UP, self._clock())
                 _abandon(flight.task)
+
+    async def _wait_for_one(self, candidates: Sequence[Candidate], until: float) -> None:
+        candidate = await self._wait_ready(candidates, until)
+        if candidate is None:
+            self._waits = False
+        else:
+            self._start(candidate, Why.READY, self._clock())
 
     def _start(self, candidate: Candidate, why: Why, now: float) -> None:
         direct = candidate == self._chain.candidates[0] and why is Why.NEXT

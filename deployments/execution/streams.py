@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from deployments.execution.attempt import Caller, Conform
 from deployments.execution.opening import StreamOpener
+from deployments.execution.race import WaitReady
 from deployments.execution.relay import Relay
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate
@@ -28,6 +29,7 @@ async def open_stream(
     resilience: ResilienceState,
     rules: StreamRules,
     last_resort: LastResort,
+    wait_ready: WaitReady,
     conform: Conform | None = None,
 ) -> AnswerStream:
     """Begin to answer `request` by `chain.deadline.answer_by`; gives the stream once its first content is there.
@@ -39,6 +41,7 @@ async def open_stream(
         resilience: asked before every attempt, and told how it ended.
         rules: the bounds of the stream.
         last_resort: what is said when nobody begins, or nobody carries on.
+        wait_ready: waits for a candidate that cannot take the request yet.
         conform: holds answers to the form that their caller demanded: then nothing is passed on before the whole is
             there and fits. `None` where any form will do.
 
@@ -46,7 +49,7 @@ async def open_stream(
         InvalidRequestError: the model asked for rejects the request.
     """
     started = asyncio.get_running_loop().time()
-    opener = StreamOpener(request, caller_of, resilience, rules, conform)
+    opener = StreamOpener(request, caller_of, resilience, rules, wait_ready, conform)
     opened = await opener.open(chain)
     if isinstance(opened, Exhausted):
         return CompletedStream(last_resort.answer(opened.trace))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from deployments.execution.attempt import Begun, Caller, Conform
-from deployments.execution.race import Race
+from deployments.execution.race import Race, WaitReady
 from deployments.policy.answer import Answer, winning_answer
 from deployments.policy.attempt import Candidate, Ended
 from deployments.policy.chain import FallbackChain
@@ -21,6 +21,7 @@ async def run_chain(
     caller_of: Callable[[Candidate], Caller],
     resilience: ResilienceState,
     last_resort: LastResort,
+    wait_ready: WaitReady,
     conform: Conform | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
 ) -> Answer:
@@ -32,6 +33,7 @@ async def run_chain(
         caller_of: how each candidate is reached.
         resilience: asked before every attempt, and told how it ended.
         last_resort: what is said when nobody answers.
+        wait_ready: waits for a candidate that cannot take the request yet.
         conform: holds every answer to the form that its caller demanded; `None` where any form will do.
         loop: the running one, where it is known; see `LoopClock`.
 
@@ -45,7 +47,7 @@ async def run_chain(
         outcome = await started.read_to_end() if isinstance(started, Begun) else started
         return await conform(outcome) if conform is not None and isinstance(outcome, Answered) else outcome
 
-    won = await Race(chain, resilience, launch, streamed=False, loop=loop).run()
+    won = await Race(chain, resilience, launch, streamed=False, wait_ready=wait_ready, loop=loop).run()
     if isinstance(won, Exhausted):
         return last_resort.answer(won.trace)
     winner = won.trace[won.place]

@@ -35,6 +35,7 @@ class Why(StrEnum):
     HEDGE = "hedge"  # the backup, beside a model that takes longer than it usually does
     CUT_OVER = "cut_over"  # the backup, as its reserve of the deadline begins
     BESIDE_PROBE = "beside_probe"  # the backup, beside a model that is being tried again
+    READY = "ready"  # the candidate, which could not take the request yet, has become ready
     CONTINUE = "continue"  # carries on with a text that another attempt left unfinished
 
 

@@ -27,6 +27,7 @@ class FallbackChain(Struct, frozen=True):
         first_content_s: seconds any candidate of a stream has for its first content before the next is started.
         rescue_rejected: the next candidate is asked when a model calls the request invalid.
         rescue_withheld: the same when a content filter withheld the answer.
+        waits: where nobody can take the request yet and somebody will soon, the request waits for that.
         jitter: a draw in [0, 1) that spreads retries.
 
     Raises:
@@ -41,6 +42,7 @@ class FallbackChain(Struct, frozen=True):
     first_content_s: float = math.inf
     rescue_rejected: bool = False
     rescue_withheld: bool = False
+    waits: bool = True
     jitter: float = 0.5
 
     def __post_init__(self) -> None:

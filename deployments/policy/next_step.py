@@ -11,7 +11,9 @@ Rules kept here:
 5. The backup tier begins earlier beside a model that takes longer than it usually does (hedge), and beside a model
    that is being tried again (probe); the probe wins if it is hardly later. The primary tier goes on by its own rules.
 6. A request that the model asked for calls invalid is handed back to its caller, and asked of nobody else.
-7. A budget that is used up (`Allowance`) refuses extra attempts, never the answer.
+7. Where everybody has been asked and nobody is left, but somebody will be ready soon (it starts, loads, is being
+   replaced or woken), the request waits for that until `deadline.answer_by`.
+8. A budget that is used up (`Allowance`) refuses extra attempts, never the answer.
 """
 
 import math
@@ -21,7 +23,7 @@ from msgspec import Struct
 
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier, Why
 from deployments.policy.chain import FallbackChain
-from deployments.policy.outcome import Answered, Rejected
+from deployments.policy.outcome import Answered, Refused, Rejected
 from deployments.policy.retry import retry_at
 from deployments.policy.trace import close_trace
 
@@ -35,6 +37,7 @@ class Allowance(Struct, frozen=True):
 
     retry: bool = True
     hedge: bool = True
+    wait: bool = True
 
 
 EVERYTHING = Allowance()
@@ -51,6 +54,13 @@ class Start(Struct, frozen=True):
 class WaitUntil(Struct, frozen=True):
     """Wait for an attempt to end, at most until `time`."""
 
+    time: float
+
+
+class AwaitReady(Struct, frozen=True):
+    """Wait until one of `candidates`, best first, is ready, at most until `time`; then ask it."""
+
+    candidates: tuple[Candidate, ...]
     time: float
 
 
@@ -74,7 +84,7 @@ class Reject(Struct, frozen=True):
     trace: tuple[Ended, ...]
 
 
-Step = Start | WaitUntil | Accept | Exhausted | Reject
+Step = Start | WaitUntil | AwaitReady | Accept | Exhausted | Reject
 
 
 class _TierDone(Struct, frozen=True):
@@ -118,8 +128,24 @@ def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowa
         return backup
     waits = [step.time for step in (primary, backup) if isinstance(step, WaitUntil)]
     if not waits and not any(isinstance(attempt, Running) for attempt in attempts):
-        return Exhausted(_close(chain, attempts, now))
+        soon = _soon(chain, attempts) if allowance.wait and chain.waits else ()
+        return AwaitReady(soon, chain.deadline.answer_by) if soon else Exhausted(_close(chain, attempts, now))
     return WaitUntil(min([*waits, chain.deadline.answer_by]))
+
+
+def _soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate, ...]:
+    """The candidates that will be ready soon, best first, by what became of their last attempts.
+
+    One that was ready and had no room, as others had waited for it, too, is waited for once more.
+    """
+    last = {attempt.candidate: attempt for attempt in attempts}
+    return tuple(
+        candidate
+        for candidate in chain.candidates
+        if isinstance(attempt := last.get(candidate), Ended)
+        and isinstance(attempt.outcome, Refused)
+        and (attempt.outcome.soon or attempt.why is Why.READY)
+    )
 
 
 def _early(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Start | WaitUntil:

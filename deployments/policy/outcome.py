@@ -107,12 +107,21 @@ class TimedOut(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """The request was not taken on. The attributes are those of `Failed`."""
+    """The request was not taken on.
+
+    Attributes:
+        reason: why.
+        transient: as in `Failed`.
+        retry_after_s: as in `Failed`.
+        soon: it will be taken on later, perhaps within the deadline: the model is starting, loading, being replaced or
+            being woken.
+    """
 
     name: ClassVar[str] = "refused"
     reason: str
     transient: bool = False
     retry_after_s: float = 0.0
+    soon: bool = False
 
 
 class Rejected(Struct, frozen=True):

@@ -126,9 +126,9 @@ class ResilienceState:
         self._retries.deposit(now)
         self._hedges.deposit(now)
 
-    def allowance(self, now: float, *, hedge: bool = True) -> Allowance:
-        """What the budgets leave for extras; of hedges, `hedge` may be false by the request's own story."""
-        return Allowance(retry=self._retries.available(now), hedge=hedge and self._hedges.available(now))
+    def allowance(self, now: float, *, hedge: bool = True, wait: bool = True) -> Allowance:
+        """What the budgets leave for extras; the request itself may have no hedge left, or nobody to wait for."""
+        return Allowance(self._retries.available(now), hedge and self._hedges.available(now), wait)
 
     def admit(self, candidate: Candidate, why: Why, now: float, *, direct: bool, streamed: bool) -> Permit | Refused:
         """Ask for leave to make an attempt on `candidate`.

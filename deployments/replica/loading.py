@@ -55,7 +55,7 @@ class BackgroundLoad(Generic[D]):
     def model(self) -> D | Refused:
         """The model, or the reason why a request cannot be taken."""
         if not self._future.done():
-            return Refused("not ready: still loading")
+            return Refused("not ready: still loading", soon=True)
         if error := self._future.exception():
             return Refused(f"it could not be loaded: {_reason(error)}")
         return self._future.result()

@@ -4,6 +4,7 @@
     fallback    x-neverblank-fallback       false: nobody but the model asked for, then the last resort
     tiers       x-neverblank-tiers          who may be asked; separated by commas in the header
     hedge       x-neverblank-hedge          false: the backup is not started beside a slow model
+    wait        x-neverblank-wait           false: the last resort at once where nobody can answer yet
 
 An error names the one of them that was read.
 """
@@ -20,7 +21,7 @@ from deployments.request.fields import refuse, to_number
 from deployments.request.inference import ANY_TIER
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
-HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge")}
+HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait")}
 MIN_TIMEOUT_S = 0.001
 """The shortest deadline: a shorter one is over before a clock can show it."""
 
@@ -39,6 +40,7 @@ class Controls(Struct, frozen=True):
     tiers: frozenset[Tier]
     fallback: bool
     hedge: bool
+    wait: bool
 
 
 def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> Controls:
@@ -48,13 +50,19 @@ def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: L
         InvalidRequestError: one of them is not what it has to be, or two contradict each other.
     """
     if data.keys().isdisjoint(CONTROL_KEYS) and headers.keys().isdisjoint(_NAMES):
-        return Controls(limits.timeout_s, ANY_TIER, fallback=True, hedge=True)
+        return Controls(limits.timeout_s, ANY_TIER, fallback=True, hedge=True, wait=True)
     fallback_field, fallback = _read_flag(data, headers, "fallback")
     tiers = _read_tiers(data, headers)
     if not fallback and Tier.PRIMARY not in tiers:
         message = "is false, while tiers leaves out the model asked for"
         raise InvalidRequestError(Problem(fallback_field, message, "only one of the two, or primary among the tiers"))
-    return Controls(_read_timeout(data, headers, limits), tiers, fallback, _read_flag(data, headers, "hedge")[1])
+    return Controls(
+        timeout_s=_read_timeout(data, headers, limits),
+        tiers=tiers,
+        fallback=fallback,
+        hedge=_read_flag(data, headers, "hedge")[1],
+        wait=_read_flag(data, headers, "wait")[1],
+    )
 
 
 def _read_timeout(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> float:

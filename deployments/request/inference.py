@@ -97,6 +97,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         tiers: who may be asked; the last resort always may.
         fallback: other models than the one asked for may answer.
         hedge: the backup may be started beside a slow model.
+        wait: where nobody can answer yet and somebody will soon, the request waits for that, within its deadline.
         stream: the answer is wanted piece by piece.
         prefix: the beginning of the answer, which is there already: the model carries on behind it.
     """
@@ -113,6 +114,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     tiers: frozenset[Tier] = ANY_TIER
     fallback: bool = True
     hedge: bool = True
+    wait: bool = True
     stream: bool = False
     prefix: str = ""
 

@@ -70,6 +70,7 @@ def from_mapping(
         tiers=controls.tiers,
         fallback=controls.fallback,
         hedge=controls.hedge,
+        wait=controls.wait,
         stream=read_flag(data, "stream") or False,
         prefix=prefix,
     )

@@ -174,6 +174,7 @@ def _read_common(
         tiers=controls.tiers,
         fallback=controls.fallback,
         hedge=controls.hedge,
+        wait=controls.wait,
         stream=read_flag(data, "stream") or False,
     )
 

@@ -137,9 +137,9 @@ class RegisteredModel:
                 return Refused(f"it failed to start: {self.reason}")
             case "idle":
                 self._wake()
-                return Refused("not ready: no replica runs, one is being woken")
+                return Refused("not ready: no replica runs, one is being woken", soon=True)
             case _:
-                return Refused(f"not ready: {self.reason or 'no replica has started yet'}")
+                return Refused(f"not ready: {self.reason or 'no replica has started yet'}", soon=True)
 
     def _wake(self) -> None:
         """Have Serve start a replica: it does so for a call that waits, and forgets one that is given up."""

@@ -3,14 +3,19 @@
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from deployments.observability import log
+from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL
 from deployments.ray_serve.handle import Application, ServeCaller
 from deployments.router.registered_model import RegisteredModel, Unreachable
 
 _STATUS_TIMEOUT_S = 10.0
+
+HURRIED_S = 0.2
+"""Seconds between two looks while somebody waits for a model to become ready."""
 
 
 class ClusterView(Protocol):
@@ -42,6 +47,8 @@ class Registry:
         self._trouble = ""
         self._refreshed = -math.inf
         self._looked: float | None = None
+        self._first_look = asyncio.Event()
+        self._hurry = asyncio.Event()
 
     @property
     def models(self) -> Mapping[str, RegisteredModel]:
@@ -57,13 +64,33 @@ class Registry:
         return self._members.get(model) or Unreachable(UNKNOWN_MODEL)
 
     async def watch(self, interval_s: Callable[[], float]) -> None:
-        """Refresh now and for ever; `interval_s` says after how many seconds each time, as it may be changed."""
+        """Refresh now and for ever; `interval_s` says after how many seconds each time, or sooner: see `hurry`."""
         clock = asyncio.get_running_loop().time
         while True:
             self._looked = clock()
             await self.refresh()
             self._looked = clock()
-            await asyncio.sleep(interval_s())
+            self._first_look.set()
+            soonest = HURRIED_S if self._hurry.is_set() else interval_s()
+            self._hurry.clear()
+            await asyncio.sleep(soonest)
+
+    def hurry(self) -> None:
+        """Somebody waits for a model to become ready: look again soon."""
+        self._hurry.set()
+
+    async def first_look(self, until: float) -> None:
+        """Wait until Serve has been asked for the first time, well or not, at most until a time."""
+        if not self._first_look.is_set():
+            loop = asyncio.get_running_loop()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(max(until, loop.time())):
+                    await self._first_look.wait()
+
+    def is_ready(self, candidate: Candidate) -> bool:
+        """Whether a replica of `candidate` takes requests now."""
+        entry = self.backup if candidate.tier is Tier.BACKUP else self.find(candidate.model)
+        return isinstance(entry, RegisteredModel) and entry.state == "ready"
 
     async def refresh(self) -> None:
         """Ask Serve once; when that fails, what was known before holds."""

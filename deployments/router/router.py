@@ -8,7 +8,7 @@ handle ──► infer, infer_stream ──┴─► answer, stream ──► Ch
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from deployments.execution.structured_output import conform_to
 from deployments.execution.whole import run_chain
 from deployments.observability import log, metrics
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Tier
+from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.last_resort import LastResort
 from deployments.policy.problem import InvalidRequestError
@@ -37,6 +37,7 @@ from deployments.router.accounting import RecordedStream, RequestAccounting, Req
 from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
+from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
@@ -63,6 +64,7 @@ class Router:
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self.clock = LoopClock()
         self._accounting = RequestAccounting(self.clock)
+        self._room = WaitingRoom(self._registry.is_ready, lambda: MAX_WAITING)
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
@@ -147,12 +149,14 @@ class Router:
         record = self._record(request, request_id, started)
         record.enter()
         try:
+            await self._registry.first_look(started + request.timeout_s)
             answer = await run_chain(
                 self._chain(request, started),
                 request,
                 self._chains.caller_of,
                 self._resilience,
                 self._last_resort(request),
+                self._wait_ready,
                 conform_to(request.response_format),
                 self.clock.loop,
             )
@@ -172,6 +176,7 @@ class Router:
         record.enter()
         stream: AnswerStream
         try:
+            await self._registry.first_look(started + request.timeout_s)
             stream = await open_stream(
                 self._chain(request, started),
                 request,
@@ -179,6 +184,7 @@ class Router:
                 self._resilience,
                 self._policy.to_stream_rules(),
                 self._last_resort(request),
+                self._wait_ready,
                 conform_to(request.response_format),
             )
         except (InvalidRequestError, asyncio.CancelledError):
@@ -238,6 +244,7 @@ class Router:
             "discovery_age_s": round(min(self._registry.age_s(), 1e9), 2),
             "models": {name: {**facts, **self._resilience.describe(name)} for name, facts in sorted(models.items())},
             "backup": {**self._registry.backup.to_json(), **self._resilience.describe(self._backup_name)},
+            "waiting": self._room.size,
             "background": self._background.describe(),
             **self._accounting.describe(),
         }
@@ -276,6 +283,10 @@ class Router:
         self._resilience.begin(self.clock())
         return self._chains.chain(request, self._policy, started)
 
+    async def _wait_ready(self, candidates: Sequence[Candidate], until: float) -> Candidate | None:
+        self._registry.hurry()
+        return await self._room.wait(candidates, until)
+
     def _record(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
         content = request.text if self._policy.log_content else ""
         return RequestRecord(self._accounting, request_id, self._chains.asked(request, self._policy), started, content)
@@ -283,6 +294,9 @@ class Router:
     def _last_resort(self, request: InferenceRequest) -> LastResort:
         return LastResort(self._policy.last_resort.message, refusal=request.response_format.demands_form)
 
+
+MAX_WAITING = 256
+"""Requests that may wait for a model to become ready."""
 
 DISCOVERY_DEAD_S = 15.0
 """Seconds after which a router that has not even tried to look for models is replaced; one look takes 10 at most."""

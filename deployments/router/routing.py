@@ -53,6 +53,7 @@ class ChainBuilder:
             retry,
             hedge_after_s=latencies.hedge_after_s(first, backup, streamed=streamed) if hedges else float("inf"),
             first_content_s=policy.streams.first_content_seconds if streamed else float("inf"),
+            waits=request.wait,
             rescue_rejected=policy.rescue.invalid,
             rescue_withheld=policy.rescue.content_filter,
             jitter=random.random(),  # noqa: S311 - spreads retries, keeps no secret

@@ -1,6 +1,7 @@
 """Runs the driver over scripted callers: what its tests share."""
 
 import asyncio
+from collections.abc import Sequence
 
 from deployments.execution.whole import run_chain
 from deployments.policy.answer import Answer
@@ -28,10 +29,15 @@ def new_state(failures: int = 5, probes: int = 1) -> ResilienceState:
     return ResilienceState(ResiliencePolicy(breaker), lambda *_: None, BACKUP.model, lambda: 0.5)
 
 
+async def nobody_soon(candidates: Sequence[Candidate], until: float) -> Candidate | None:
+    """Nobody who could not take the request becomes ready."""
+    return None
+
+
 async def run(callers: dict[Candidate, ScriptedCaller], resilience: ResilienceState | None = None) -> Answer:
     """Ask `callers` in this order, with 30 seconds from now."""
     chain = FallbackChain(tuple(callers), Deadline.after(clock(), 30.0, RESERVES))
-    return await run_chain(chain, REQUEST, callers.__getitem__, resilience or new_state(), LAST_RESORT)
+    return await run_chain(chain, REQUEST, callers.__getitem__, resilience or new_state(), LAST_RESORT, nobody_soon)
 
 
 def clock() -> float:

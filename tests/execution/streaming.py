@@ -13,7 +13,7 @@ from deployments.policy.deadline import Deadline
 from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
-from tests.execution.driving import REQUEST, RESERVES, clock, new_state
+from tests.execution.driving import REQUEST, RESERVES, clock, new_state, nobody_soon
 from tests.streamers import ScriptedStreamer
 
 RULES = StreamRules(stall_s=5.0, continue_s=10.0, max_s=300.0, max_characters=1000)
@@ -58,7 +58,14 @@ async def read(
         first_content_s=FIRST_CONTENT_S,
     )
     stream = await open_stream(
-        chain, REQUEST, callers.__getitem__, resilience or new_state(), rules, LastResort(LAST_RESORT), conform
+        chain,
+        REQUEST,
+        callers.__getitem__,
+        resilience or new_state(),
+        rules,
+        LastResort(LAST_RESORT),
+        nobody_soon,
+        conform,
     )
     got = Read(stream.head, [], [], clock())
     async for item in stream:

@@ -2,15 +2,16 @@
 
 import asyncio
 import gc
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from deployments.execution.whole import run_chain
-from deployments.policy.attempt import Tier
+from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
-from deployments.policy.outcome import Failed
+from deployments.policy.outcome import Failed, Refused
 from tests.execution.driving import (
     ANSWER_BY,
     BACKUP,
@@ -22,6 +23,7 @@ from tests.execution.driving import (
     clock,
     let_losers_go,
     new_state,
+    nobody_soon,
     run,
     trace,
 )
@@ -158,7 +160,7 @@ async def test_a_candidate_that_cannot_be_reached_at_all_is_a_failed_attempt() -
     callers = {BACKUP: scripted(answers("from the backup"))}
     chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES))
 
-    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_state(), LAST_RESORT)
+    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_state(), LAST_RESORT, nobody_soon)
 
     assert trace(answer) == [("a", "failed"), ("backup", "answered")]
 
@@ -204,3 +206,21 @@ async def test_many_requests_at_a_time_do_not_disturb_each_other() -> None:
 
     assert [answer.result for answer in given] == [f"answer {n}" for n in range(1, 19)]
     assert clock() == 18.0
+
+
+async def test_a_request_waits_for_a_candidate_that_starts_and_is_answered_by_it() -> None:
+    starting, ready = scripted(Play(Refused("not ready", soon=True)), answers("from a")), asyncio.Event()
+
+    async def wait_ready(candidates: Sequence[Candidate], until: float) -> Candidate | None:
+        assert (candidates, until) == ((A,), ANSWER_BY)
+        await asyncio.sleep(7.0)
+        ready.set()
+        return A
+
+    chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES))
+    callers = {A: starting, BACKUP: scripted(fails())}
+    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_state(), LAST_RESORT, wait_ready)
+
+    assert (answer.result, answer.degraded, clock()) == ("from a", False, 7.0)
+    assert [attempt.why.value for attempt in answer.attempts] == ["next", "next", "ready"]
+    assert ready.is_set()

@@ -14,7 +14,7 @@ from deployments.policy.deadline import Deadline
 from deployments.policy.last_resort import LastResort
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Refused, Rejected, Usage
 from deployments.policy.problem import InvalidRequestError
-from tests.execution.driving import BACKUP, REQUEST, RESERVES, A, B, clock, new_state
+from tests.execution.driving import BACKUP, REQUEST, RESERVES, A, B, clock, new_state, nobody_soon
 from tests.execution.streaming import FIRST_CONTENT_S, LAST_RESORT, RULES, read
 from tests.streamers import Beat, Script, breaks, ends, hangs, says, streams
 
@@ -244,7 +244,9 @@ async def test_a_stall_counts_against_its_model_and_a_finished_stream_for_it() -
 async def test_a_reader_that_goes_away_stops_the_model_and_says_nothing_about_it() -> None:
     resilience, model = new_state(failures=1), streams([*says("One ", "two ", every_s=1.0), *hangs()])
     chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES))
-    stream = await open_stream(chain, REQUEST, {A: model}.__getitem__, resilience, RULES, LastResort(LAST_RESORT))
+    stream = await open_stream(
+        chain, REQUEST, {A: model}.__getitem__, resilience, RULES, LastResort(LAST_RESORT), nobody_soon
+    )
 
     await stream.aclose()
 
@@ -269,7 +271,9 @@ async def test_a_reader_that_is_cancelled_in_a_wait_stops_the_model() -> None:
 async def test_nothing_is_read_ahead_of_a_reader() -> None:
     model = streams([*says("One ", "two ", "three "), *ends()])
     chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES))
-    stream = await open_stream(chain, REQUEST, {A: model}.__getitem__, new_state(), RULES, LastResort(LAST_RESORT))
+    stream = await open_stream(
+        chain, REQUEST, {A: model}.__getitem__, new_state(), RULES, LastResort(LAST_RESORT), nobody_soon
+    )
 
     await asyncio.sleep(100.0)
 

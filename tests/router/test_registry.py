@@ -102,7 +102,7 @@ async def test_a_model_without_a_running_replica_is_refused_as_serve_would_let_t
     registry = Registry(FakeCluster(a=application("a", running=0, starting=1, status="DEPLOYING")), Replica())
     await registry.refresh()
 
-    assert await ask(registry, "a") == Refused("not ready: no replica has started yet")
+    assert await ask(registry, "a") == Refused("not ready: no replica has started yet", soon=True)
     assert registry.models["a"].state == "loading"
 
 
@@ -118,7 +118,7 @@ async def test_a_model_whose_only_replica_a_call_saw_die_is_refused_until_serve_
     cluster.known["a"] = application("a", actors=frozenset({"2"}))
     await registry.refresh()
 
-    assert died == still == Refused("not ready: its replica has been lost")
+    assert died == still == Refused("not ready: its replica has been lost", soon=True)
     assert await ask(registry, "a") == Answered("from the replica")
 
 
@@ -192,7 +192,7 @@ async def test_an_idle_model_is_refused_and_woken_by_one_call_that_waits_however
     cluster.replicas["a"].waits = asyncio.Event()
 
     for _ in range(3):
-        assert await ask(registry, "a") == Refused("not ready: no replica runs, one is being woken")
+        assert await ask(registry, "a") == Refused("not ready: no replica runs, one is being woken", soon=True)
         await registry.refresh()
     await asyncio.sleep(0)
 

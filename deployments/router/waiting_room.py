@@ -1,0 +1,111 @@
+"""Where requests wait that nobody can take yet, until a model is ready: while it starts, loads, is replaced or woken.
+
+A bounded queue, the nearest deadline first. When a model becomes ready, a few requests are let go at a time: all of
+them at once would find its queue full. Whoever waits for several gets the best one that is ready, and a better one if
+that follows within a short grace.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from deployments.policy.attempt import Candidate
+
+GRACE_S = 0.1
+"""How long a worse candidate that is ready is kept back, as a better one may be ready at the same time."""
+
+AT_A_TIME = 8
+"""Requests that are let go at once."""
+
+PAUSE_S = 0.05
+"""Until the next ones are."""
+
+
+@dataclass(order=True, slots=True)
+class _Waiting:
+    """One request, in the order of deadlines."""
+
+    until: float
+    number: int
+    candidates: Sequence[Candidate] = field(compare=False)
+    future: "asyncio.Future[Candidate | None]" = field(compare=False)
+    better_until: float | None = field(default=None, compare=False)
+
+
+class WaitingRoom:
+    """The waiting room of one router."""
+
+    def __init__(self, is_ready: Callable[[Candidate], bool], places: Callable[[], int]) -> None:
+        """Be empty.
+
+        Args:
+            is_ready: whether a candidate can take a request now.
+            places: how many requests may wait at a time, as things are.
+        """
+        self._is_ready = is_ready
+        self._places = places
+        self._waiting: list[_Waiting] = []
+        self._numbers = itertools.count()
+        self._looking: asyncio.TimerHandle | None = None
+
+    @property
+    def size(self) -> int:
+        """Requests that wait."""
+        return len(self._waiting)
+
+    async def wait(self, candidates: Sequence[Candidate], until: float) -> Candidate | None:
+        """Wait until one of `candidates`, best first, is ready.
+
+        Returns:
+            The one that is ready; `None` where none is by `until`, or at once where no place is free.
+        """
+        if len(self._waiting) >= self._places():
+            return None
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(until, next(self._numbers), candidates, loop.create_future())
+        heapq.heappush(self._waiting, waiting)
+        timer = loop.call_at(until, _give_up, waiting)
+        self._look_in(0.0)
+        try:
+            return await waiting.future
+        finally:
+            timer.cancel()
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+                heapq.heapify(self._waiting)
+
+    def _look_in(self, seconds: float) -> None:
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """Let those go, nearest deadline first, for whom somebody is ready; look again while anybody waits."""
+        self._looking = None
+        now = asyncio.get_running_loop().time()
+        gone = 0
+        for waiting in sorted(self._waiting):
+            if gone == AT_A_TIME:
+                break
+            candidate = self._ready_for(waiting, now)
+            if candidate is not None and not waiting.future.done():
+                waiting.future.set_result(candidate)
+                self._waiting.remove(waiting)
+                gone += 1
+        heapq.heapify(self._waiting)
+        if self._waiting:
+            self._look_in(PAUSE_S)
+
+    def _ready_for(self, waiting: _Waiting, now: float) -> Candidate | None:
+        ready = next((candidate for candidate in waiting.candidates if self._is_ready(candidate)), None)
+        if ready is None or ready == waiting.candidates[0]:
+            return ready
+        if waiting.better_until is None:
+            waiting.better_until = now + GRACE_S
+        return ready if now >= waiting.better_until else None
+
+
+def _give_up(waiting: _Waiting) -> None:
+    if not waiting.future.done():
+        waiting.future.set_result(None)
