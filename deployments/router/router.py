@@ -78,7 +78,11 @@ class Router:
         Raises:
             SettingsError: it is not valid; the policy in force stays.
         """
-        self._take_over(self._base.with_overrides(user_config or {}, os.environ))
+        try:
+            self._take_over(self._base.with_overrides(user_config or {}, os.environ))
+        except Exception as error:
+            log.policy_refused(str(error))
+            raise
 
     async def infer(self, data: Any, model: Any = "") -> dict[str, Any]:
         """Answer through a deployment handle: the body that HTTP would give, for content of any kind.
@@ -177,7 +181,7 @@ class Router:
                 request,
                 self._chains.caller_of,
                 self._resilience,
-                self._policy.to_stream_rules(),
+                self._policy.streams,
                 self._last_resort(request),
                 conform_to(request.response_format),
             )
@@ -266,11 +270,12 @@ class Router:
         return {name: entry.state for name, entry in self._registry.models.items()} | remotes
 
     def _take_over(self, policy: PolicySettings) -> None:
-        self._policy = policy
-        self._resilience.policy = policy.to_resilience()
-        self._upstreams.update(policy.remotes)
-        self._limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
-        log.policy_changed(policy.model_dump(exclude_unset=True))
+        """Put `policy` in force: all of it, or, where this raises, nothing."""
+        resilience, told = policy.to_resilience(), policy.to_log()
+        limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
+        self._upstreams.update(policy.remotes)  # all or nothing by itself, and the last step that can fail
+        self._policy, self._limits, self._resilience.policy = policy, limits, resilience
+        log.policy_changed(told)
 
     def _chain(self, request: InferenceRequest, started: float) -> FallbackChain:
         self._resilience.begin(self.clock())

@@ -1,11 +1,13 @@
 """Everything that can be configured: frozen pydantic models that refuse unknown keys.
 
 `policy` is what people tune while the service runs, `specs` what a model or the backup is, `sources` where
-weights come from, `files` reads them from YAML and turns every error into one that names file and key.
+weights come from, `files` reads them from YAML, and `findings` turns what does not fit into faults that name file and
+key.
 """
 
+from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.file_specs import FileSpec, PickleSpec, PyTorchSpec, TensorSpec
-from deployments.settings.files import SettingsError, digest, load, parse, resolve, root
+from deployments.settings.files import digest, load, parse, resolve, root
 from deployments.settings.policy import PolicySettings
 from deployments.settings.serving import Replicas, ServingSpec
 from deployments.settings.sources import HubSource, PathSource, Source, WheelSource
@@ -25,6 +27,7 @@ from deployments.settings.specs import (
 
 __all__ = [
     "BackupSpec",
+    "Fault",
     "FileSpec",
     "GenerationDefaults",
     "HubSource",
