@@ -1,8 +1,15 @@
 """Everything that can be configured: frozen pydantic models that refuse unknown keys.
 
-`policy` is what people tune while the service runs, `specs` what a model or the backup is, `sources` where
-weights come from, `files` reads them from YAML, and `findings` turns what does not fit into faults that name file and
-key.
+May import: policy.
+
+    policy.py          what people tune while the service runs; its sections are the dataclasses of the room `policy`
+    remotes.py         models behind OpenAI-compatible upstreams
+    specs.py           a model, a pool of models, the backup; file_specs.py: models that are a file
+    serving.py         how a model is served; sources.py: where its weights come from
+    applications.py    the applications of a Serve config
+    files.py           reads all of them from YAML
+    findings.py        everything that does not fit, as faults that name file and key: errors.py
+    reference.py       makes docs/configuration.md
 """
 
 from deployments.settings.errors import Fault, SettingsError

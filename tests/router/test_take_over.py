@@ -11,11 +11,13 @@ from msgspec.structs import replace
 
 from deployments.observability import log
 from deployments.policy.knob import Knobs
+from deployments.policy.outcome import Answered, Outcome
+from deployments.request import InferenceRequest
 from deployments.router.router import Router
 from deployments.settings import PolicySettings, SettingsError
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import Upstream
-from tests.fakes import a_request, answers, run_virtually, scripted
+from tests.fakes import a_request, run_virtually
 from tests.router.test_remotes import NoModels
 
 REMOTE = {"base_url": "https://api.example.com/v1", "model": "x"}
@@ -53,8 +55,15 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     return told
 
 
+class Backup:
+    """A backup that answers at once."""
+
+    async def start(self, request: InferenceRequest, budget_s: float, *, alone: object = None) -> Outcome:
+        return Answered("from the backup")
+
+
 def a_router(user_config: dict[str, Any]) -> Router:
-    backup: Any = scripted(answers("from the backup"))
+    backup: Any = Backup()
     router = Router(NoModels(), backup, "backup", PolicySettings())
     router.reconfigure(user_config)
     return router
