@@ -64,12 +64,12 @@ class BreakerPolicy(Knobs):
 
 
 class Window(Struct, frozen=True):
-    """Attempts of late: for each step of the clock (its number) how many there were, and how many failed."""
+    """The last attempts: for each step of the clock its number, how many attempts ended in it, and how many failed."""
 
     steps: tuple[tuple[int, int, int], ...] = ()
 
     def add(self, now: float, step_s: float, *, failed: bool) -> "Window":
-        """The window with one attempt more at `now`."""
+        """The window with one more attempt, which ended at `now`."""
         step = int(now / step_s)
         if self.steps and self.steps[-1][0] == step:  # the usual case: what is too old went when the step began
             number, attempts, failures = self.steps[-1]
@@ -79,12 +79,12 @@ class Window(Struct, frozen=True):
 
     @property
     def attempts(self) -> int:
-        """How many there were."""
+        """How many attempts there were."""
         return sum(attempts for _, attempts, _ in self.steps)
 
     @property
     def failure_rate(self) -> float:
-        """The share that failed; 0 where there were none."""
+        """The share of attempts that failed; 0 if there were none."""
         return sum(failures for _, _, failures in self.steps) / max(1, self.attempts)
 
 
@@ -108,7 +108,7 @@ class Open(Struct, frozen=True):
 
 
 class HalfOpen(Struct, frozen=True):
-    """`probing` attempts are finding out whether the model is well again."""
+    """`probing` attempts test whether the model works again."""
 
     epoch: int
     probing: int
@@ -118,18 +118,18 @@ class HalfOpen(Struct, frozen=True):
 BreakerState = Closed | Open | HalfOpen
 
 BreakerListener = Callable[[str, BreakerState, BreakerState, str], None]
-"""Told of every transition: model, state before, state after, and the reason of the attempt that caused it."""
+"""Called at every transition with model, state before, state after, and the reason of the attempt that caused it."""
 
 
 class Admission(Struct, frozen=True):
-    """Leave to make one attempt; `probe` says that it finds out whether the model is well."""
+    """Permission to make one attempt; `probe` says that the attempt tests whether the model works again."""
 
     epoch: int
     probe: bool
 
 
 class Evidence(Enum):
-    """What an outcome says about the health of the model."""
+    """Whether an outcome is evidence for or against the health of the model."""
 
     SUCCESS = auto()
     FAILURE = auto()
@@ -137,7 +137,7 @@ class Evidence(Enum):
 
 
 def evidence(outcome: Outcome | Finished) -> Evidence:
-    """What `outcome` says about the model (rule 1)."""
+    """Classify `outcome` by rule 1."""
     match outcome:
         case Answered() | Finished():
             return Evidence.SUCCESS
@@ -148,7 +148,7 @@ def evidence(outcome: Outcome | Finished) -> Evidence:
 
 
 def admit(state: BreakerState, policy: BreakerPolicy, now: float) -> tuple[BreakerState, Admission | Refused]:
-    """Ask for leave to make an attempt at `now`."""
+    """Ask for permission to make an attempt at `now`."""
     match state:
         case Closed():
             return state, Admission(state.epoch, probe=False)

@@ -27,7 +27,7 @@ class StreamPolicy(Knobs):
 def successors(
     candidates: tuple[Candidate, ...], broken: Candidate, end: StreamEnd | Outcome, resumes: int
 ) -> tuple[Candidate, ...]:
-    """Who may carry on with a text that `broken`, one of `candidates`, left unfinished, best first.
+    """The candidates that may carry on with a text that `broken`, one of `candidates`, left unfinished, best first.
 
     The same model first where only the transport broke, unless it has had its `MAX_RESUMES`; then those behind it.
     Those before it have failed with this request already.

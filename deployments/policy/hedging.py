@@ -15,13 +15,13 @@ from deployments.policy.knob import Knobs, knob, share
 from deployments.policy.quantile import Latencies
 
 _FEW = 5
-"""Answers of the backup before its latency is believed."""
+"""How many answers of the backup are needed before its latency is believed."""
 
 _OVERDUE_S = 1.0
 """Seconds after which an attempt on a model of which too little is known counts as overdue."""
 
 _OVERDUE_LEAST_S = 0.25
-"""The least that counts as overdue, however fast a model is: a replica takes seconds to start."""
+"""No attempt is overdue before that many seconds, however fast its model is: a replica takes seconds to start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class LatencyEstimator:
         return max(seen.value(self.policy.quantile), backup_s)
 
     def reserve_s(self, backup: str, *, streamed: bool) -> float:
-        """Seconds of a deadline to be kept for `backup`."""
+        """Seconds of a deadline that are kept for `backup`."""
         seen = self._seen.of(backup, streamed=streamed)
         if seen.count < _FEW:
             return self.reserves.backup_max_seconds

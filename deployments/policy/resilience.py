@@ -24,7 +24,7 @@ from deployments.policy.outcome import Answered, Finished, Outcome, Refused, Tim
 from deployments.policy.retry import RetryPolicy
 
 _NO_LESS_S = 1.0
-"""What somebody refused for want of room is told to wait, in seconds, at the least."""
+"""Seconds that a caller is told to wait, at the least, if it was refused because a limit was reached."""
 
 
 class ResiliencePolicy(Struct, frozen=True):
@@ -47,21 +47,21 @@ class ResiliencePolicy(Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one model."""
+    """The state that is kept for one model."""
 
     limit: AdaptiveLimiter
     breaker: BreakerState = field(default_factory=Closed)
 
 
 class Permit(Struct, eq=False):
-    """Leave to make one attempt, to be handed back with its outcome.
+    """Permission to make one attempt, to be handed back with its outcome.
 
     Attributes:
-        candidate: who may be asked.
-        probe: it finds out whether a model whose breaker was open is well again.
+        candidate: the model that may be asked.
+        probe: the attempt tests whether a model whose breaker was open works again.
         started: when it was given.
         streamed: the attempt is a stream.
-        admission: the breaker's leave.
+        admission: the permission of the breaker.
         unloaded: hardly any other attempt on this model was under way.
         first_s: seconds until its first content; infinite before its first content, and for an attempt that is no
             stream.
@@ -92,10 +92,10 @@ class ResilienceState:
         local_backup: str,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """Know nothing yet.
+        """Start without any observation.
 
         Args:
-            policy: what to go by; see the property.
+            policy: the policy in force; see the property.
             listener: told when a breaker opens, goes half-open or closes.
             local_backup: the backup that has nobody behind it, and therefore no breaker: refusing it would turn answers
                 into last-resort messages and protect nobody.
@@ -128,19 +128,19 @@ class ResilienceState:
             known.limit.patience_seconds = self._patience_seconds(name)
 
     def begin(self, now: float) -> None:
-        """A request has come: the budgets grow by their shares."""
+        """Learn that a request has come: the budgets grow by their shares."""
         self._retries.deposit(now)
         self._hedges.deposit(now)
 
     def allowance(self, now: float, *, hedge: bool = True) -> Allowance:
-        """What the budgets leave for extras; of hedges, `hedge` may be false by the request's own story."""
+        """The extras that the budgets allow; `hedge` is false for a request that gets no hedge whatever its budget."""
         return Allowance(retry=self._retries.available(now), hedge=hedge and self._hedges.available(now))
 
     def admit(self, candidate: Candidate, why: Why, now: float, *, direct: bool, streamed: bool) -> Permit | Refused:
-        """Ask for leave to make an attempt on `candidate`.
+        """Ask for permission to make an attempt on `candidate`.
 
         Args:
-            candidate: who is to be asked.
+            candidate: the model to be asked.
             why: retries and hedges are paid for from their budgets.
             now: the time.
             direct: the request was meant for this candidate from the start; of the backup, others get the larger share.
@@ -167,12 +167,12 @@ class ResilienceState:
         return permit
 
     def began(self, permit: Permit, now: float) -> None:
-        """The first content of a stream is there: the latency that hedges, reserve and limit go by."""
+        """Learn that the first content of a stream is there. Hedges, reserve and limit follow this latency."""
         permit.first_s = now - permit.started
         self._learn(permit, permit.first_s, now)
 
     def record(self, permit: Permit, outcome: Outcome | Finished, now: float) -> None:
-        """Hand `permit` back with what came of the attempt.
+        """Hand `permit` back with the outcome of the attempt.
 
         Raises:
             ValueError: it has been handed back before.

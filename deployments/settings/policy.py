@@ -49,7 +49,7 @@ class RescueSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """What the routers are to know of one model."""
+    """What the routers know of one model that they cannot find out themselves."""
 
     fallbacks: tuple[ModelId, ...] = Field(
         (), description="Models asked in its place, in this order, before the backup."
@@ -81,7 +81,7 @@ class PolicySettings(Settings):
     streams: StreamPolicy = StreamPolicy()
     rescue: RescueSettings = RescueSettings()
     models: dict[ModelId, ModelSettings] = Field(
-        default_factory=dict, description="What the routers are to know of single models, by their names."
+        default_factory=dict, description="What the routers know of single models, by the names of these."
     )
     remotes: dict[ModelId, RemoteSpec] = Field(
         default_factory=dict, description="Models behind OpenAI-compatible upstreams, by the names they get here."
@@ -123,9 +123,9 @@ class PolicySettings(Settings):
         return ResiliencePolicy(self.breaker, self.admission, self.retries, self.hedging, self.reserves)
 
     def to_log(self) -> dict[str, Any]:
-        """What is not the default, for a log line: of the headers of remote models the names only.
+        """The settings that differ from their defaults, for a log line; of the headers of remote models only the names.
 
-        A value of a header may be a credential, though `header_env` is the place for those.
+        The value of a header may be a credential, though `header_env` is the place for credentials.
         """
         written = self.model_dump(exclude_defaults=True)
         for remote in written.get("remotes", {}).values():
