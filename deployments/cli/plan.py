@@ -19,7 +19,6 @@ from deployments.settings import (
     SettingsError,
     TextModelSpec,
     load,
-    parse,
     read_backup_spec,
     read_model_spec,
     read_pool_spec,
@@ -83,13 +82,13 @@ def examine(file: Path, cache: Path) -> Iterator[Found]:
 
 
 def require_valid(config: Path, cache: Path) -> None:
-    """Raise the first `SettingsError` of `config`."""
-    for found in examine(config, cache):
-        if isinstance(found, SettingsError):
-            raise found
+    """Raise a `SettingsError` with all faults of `config`, if it has any."""
+    errors = [found for found in examine(config, cache) if isinstance(found, SettingsError)]
+    if errors:
+        raise SettingsError.of(fault for error in errors for fault in error.faults)
 
 
-def _caught(examine: Callable[[], Iterator[Planned]]) -> Iterator[Found]:
+def _caught(examine: Callable[[], Iterator[Found]]) -> Iterator[Found]:
     try:
         yield from examine()
     except SettingsError as error:
@@ -97,17 +96,17 @@ def _caught(examine: Callable[[], Iterator[Planned]]) -> Iterator[Found]:
 
 
 class _Examination:
-    """Each method gives what would be loaded and raises `SettingsError` for what is wrong."""
+    """Each method gives what would be loaded; what is wrong is raised as a `SettingsError`, or given beside it."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._names: dict[str, str] = {}
 
-    def application(self, file: str, application: Mapping[str, Any]) -> Iterator[Planned]:
+    def application(self, file: str, application: Mapping[str, Any]) -> Iterator[Found]:
         match read_arguments(application, file):
-            case AppArguments() as arguments:
-                yield self._backup(arguments.backup)
-                self._policy(file, arguments.policy, application)
+            case AppArguments(policy=policy, backup=backup):
+                yield from _caught(lambda: iter([self._backup(backup)]))
+                self._policy(policy, application)
             case ModelArguments() as arguments:
                 spec = read_model_spec(arguments.spec)
                 if spec.id != application.get("name"):
@@ -136,12 +135,11 @@ class _Examination:
         backup = read_backup_spec(file)
         return self._text_model(file, f"{backup.name} (backup)", backup, _count(backup))
 
-    def _policy(self, file: str, path: str, application: Mapping[str, Any]) -> None:
+    def _policy(self, path: str, application: Mapping[str, Any]) -> None:
         policy: PolicySettings = load(PolicySettings, path)
         for deployment in application.get("deployments", []):
             if deployment.get("name") == "Router":
-                overlay = deployment.get("user_config") or {}
-                parse(PolicySettings, policy.with_overrides(overlay, {}).model_dump(exclude_unset=True), file)
+                policy.with_overrides(deployment.get("user_config") or {}, {})
 
     def _model(self, file: str, spec: ModelSpec, replicas: str) -> Planned:
         if self._names.setdefault(spec.id, file) != file:

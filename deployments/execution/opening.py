@@ -9,7 +9,7 @@ from deployments.execution.attempt import Begun, Caller, Conform
 from deployments.execution.race import Race, WaitReady
 from deployments.policy.attempt import Began, Candidate, Ended
 from deployments.policy.chain import FallbackChain
-from deployments.policy.continuation import StreamRules
+from deployments.policy.continuation import StreamPolicy
 from deployments.policy.next_step import Exhausted
 from deployments.policy.outcome import Answered, Blank, Finished, Outcome
 from deployments.policy.resilience import Permit, ResilienceState
@@ -53,7 +53,7 @@ class StreamOpener(Struct, frozen=True):
     request: InferenceRequest
     caller_of: Callable[[Candidate], Caller]
     resilience: ResilienceState
-    rules: StreamRules
+    rules: StreamPolicy
     wait_ready: WaitReady
     conform: Conform | None = None
 
@@ -66,7 +66,7 @@ class StreamOpener(Struct, frozen=True):
         request = replace(self.request, prefix=self.request.prefix + written) if written else self.request
 
         async def launch(candidate: Candidate, _: float) -> Outcome | Begun:
-            started = await self.caller_of(candidate).start(request, self.rules.max_s)
+            started = await self.caller_of(candidate).start(request, self.rules.max_seconds)
             if self.conform is not None:
                 if isinstance(started, Begun):
                     started = await started.read_to_end(self.rules.max_characters)

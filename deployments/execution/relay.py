@@ -56,7 +56,7 @@ class Relay:
         self._clock = asyncio.get_running_loop().time
         self._transcript = Transcript(opened.trace)
         self._place = opened.place
-        self._idle = IdleTimer(self._rules.stall_s)
+        self._idle = IdleTimer(self._rules.stall_seconds)
         self._resumes = 0
         self._degraded = opened.writer != chain.candidates[0]
         writer = opened.writer
@@ -158,7 +158,7 @@ class Relay:
         if not candidates or is_blank(self._transcript.text):
             return False
         now = self._clock()
-        seconds = min(self._rules.continue_s, max(0.001, self._ends - now))
+        seconds = min(self._rules.continue_seconds, max(0.001, self._ends - now))
         deadline = Deadline.after(now, seconds, self._chain.deadline.reserves)
         chain = replace(
             self._chain, candidates=candidates, deadline=deadline, hedge_after_s=float("inf"), rescue_rejected=True

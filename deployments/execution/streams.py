@@ -14,7 +14,7 @@ from deployments.execution.relay import Relay
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate
 from deployments.policy.chain import FallbackChain
-from deployments.policy.continuation import StreamRules
+from deployments.policy.continuation import StreamPolicy
 from deployments.policy.last_resort import LastResort
 from deployments.policy.next_step import Exhausted
 from deployments.policy.resilience import ResilienceState
@@ -27,7 +27,7 @@ async def open_stream(
     request: InferenceRequest,
     caller_of: Callable[[Candidate], Caller],
     resilience: ResilienceState,
-    rules: StreamRules,
+    rules: StreamPolicy,
     last_resort: LastResort,
     wait_ready: WaitReady,
     conform: Conform | None = None,
@@ -53,7 +53,7 @@ async def open_stream(
     opened = await opener.open(chain)
     if isinstance(opened, Exhausted):
         return CompletedStream(last_resort.answer(opened.trace))
-    return Relay(opener, chain, opened, last_resort, ends=started + rules.max_s)
+    return Relay(opener, chain, opened, last_resort, ends=started + rules.max_seconds)
 
 
 class CompletedStream:

@@ -118,8 +118,13 @@ def discovery_failed(reason: str) -> None:
 
 
 def policy_changed(policy: dict[str, Any]) -> None:
-    """A router has taken over a policy."""
+    """A router has taken over a policy; `policy` is what differs from the defaults."""
     _log().info("policy_changed", policy=policy)
+
+
+def policy_refused(reason: str) -> None:
+    """A router could not take over a changed policy: the one before stays in force."""
+    _log().error("policy_refused", reason=reason)
 
 
 def internal_error(where: str, model: str, error: BaseException) -> None:

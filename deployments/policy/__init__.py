@@ -5,6 +5,7 @@ May import: no other room.
 The standard library and msgspec's structs, nothing else: no I/O, no clock.
 
     chain.py, next_step.py     who is asked next, and when: the heart of the service
+    knob.py                    values that an operator may set, with their bounds: the sections of the policy
     deadline.py, retry.py      how much time there is; when the same model is asked again
     attempt.py, outcome.py     an attempt; the closed set of ways in which it can end
     answer.py, last_resort.py  what the caller gets; what it gets when nobody answers

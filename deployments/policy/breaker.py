@@ -12,16 +12,18 @@ The pattern is Nygard's (Release It!, 2007); the window and its minimum are Hyst
 2. Half-open lets `probes` attempts through at a time and refuses the others.
 3. An attempt speaks for the state that admitted it: one that was started before the breaker opened says
    nothing about a probe (the `epoch` of its permit is over).
-4. Each opening that follows a failed probe lasts twice as long, up to `open_max_s`, and 20 % more or less, so that
-   many routers do not probe at once. An answer ends that.
+4. Each opening that follows a failed probe lasts twice as long, up to `open_max_seconds`, and 20 % more or less, so
+   that many routers do not probe at once. An answer ends that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from deployments.policy.knob import Knobs, knob, seconds
 from deployments.policy.outcome import (
     Answered,
     Blank,
@@ -40,48 +42,34 @@ BUCKETS = 10
 JITTER = 0.2
 
 
-class BreakerPolicy(Struct, frozen=True):
-    """When a breaker opens and how it closes again.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerPolicy(Knobs):
+    """When a model is left alone, and for how long."""
 
-    Attributes:
-        failures: that many in a row open it.
-        failure_rate: this share of the attempts in the window opens it, too.
-        window_s: seconds the window looks back.
-        window_min_attempts: attempts in the window before the share is believed.
-        open_s: seconds until it first lets a probe through.
-        open_max_s: the longest it stays open.
-        probes: attempts let through at a time while half-open.
+    failures: int = knob(5, "Failures in a row that open a model's breaker.", ge=1)
+    failure_rate: float = knob(0.5, "The share of failures within the window that opens it, too.", gt=0, le=1)
+    window_seconds: float = seconds(30.0, "How far back the window looks.")
+    window_min_attempts: int = knob(20, "Attempts within the window before the share is believed.", ge=1)
+    open_seconds: float = seconds(1.0, "Seconds until it lets a probe through; twice as long each time.")
+    open_max_seconds: float = seconds(10.0, "The longest that a breaker stays open.")
+    probes: int = knob(1, "Attempts let through at a time while half-open.", ge=1)
 
-    Raises:
-        ValueError: a number that makes no sense, by its name.
-    """
-
-    failures: int = 5
-    failure_rate: float = 0.5
-    window_s: float = 30.0
-    window_min_attempts: int = 20
-    open_s: float = 1.0
-    open_max_s: float = 10.0
-    probes: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("failures", "window_min_attempts", "probes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1")
-        for name in ("window_s", "open_s", "failure_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is above 0")
-        if self.open_max_s < self.open_s:
-            raise ValueError("open_max_s is at least open_s")
+    def contradictions(self) -> Iterator[str]:
+        """The longest time that a breaker stays open is not shorter than the first."""
+        if self.open_max_seconds < self.open_seconds:
+            yield (
+                f"open_max_seconds: is {self.open_max_seconds:g}, below open_seconds ({self.open_seconds:g}); "
+                "accepted: at least that"
+            )
 
 
 class Window(Struct, frozen=True):
-    """Attempts of late: for each step of the clock (its number) how many there were, and how many failed."""
+    """The last attempts: for each step of the clock its number, how many attempts ended in it, and how many failed."""
 
     steps: tuple[tuple[int, int, int], ...] = ()
 
     def add(self, now: float, step_s: float, *, failed: bool) -> "Window":
-        """The window with one attempt more at `now`."""
+        """The window with one more attempt, which ended at `now`."""
         step = int(now / step_s)
         if self.steps and self.steps[-1][0] == step:  # the usual case: what is too old went when the step began
             number, attempts, failures = self.steps[-1]
@@ -91,12 +79,12 @@ class Window(Struct, frozen=True):
 
     @property
     def attempts(self) -> int:
-        """How many there were."""
+        """How many attempts there were."""
         return sum(attempts for _, attempts, _ in self.steps)
 
     @property
     def failure_rate(self) -> float:
-        """The share that failed; 0 where there were none."""
+        """The share of attempts that failed; 0 if there were none."""
         return sum(failures for _, _, failures in self.steps) / max(1, self.attempts)
 
 
@@ -120,7 +108,7 @@ class Open(Struct, frozen=True):
 
 
 class HalfOpen(Struct, frozen=True):
-    """`probing` attempts are finding out whether the model is well again."""
+    """`probing` attempts test whether the model works again."""
 
     epoch: int
     probing: int
@@ -130,18 +118,18 @@ class HalfOpen(Struct, frozen=True):
 BreakerState = Closed | Open | HalfOpen
 
 BreakerListener = Callable[[str, BreakerState, BreakerState, str], None]
-"""Told of every transition: model, state before, state after, and the reason of the attempt that caused it."""
+"""Called at every transition with model, state before, state after, and the reason of the attempt that caused it."""
 
 
 class Admission(Struct, frozen=True):
-    """Leave to make one attempt; `probe` says that it finds out whether the model is well."""
+    """Permission to make one attempt; `probe` says that the attempt tests whether the model works again."""
 
     epoch: int
     probe: bool
 
 
 class Evidence(Enum):
-    """What an outcome says about the health of the model."""
+    """Whether an outcome is evidence for or against the health of the model."""
 
     SUCCESS = auto()
     FAILURE = auto()
@@ -149,7 +137,7 @@ class Evidence(Enum):
 
 
 def evidence(outcome: Outcome | Finished) -> Evidence:
-    """What `outcome` says about the model (rule 1)."""
+    """Classify `outcome` by rule 1."""
     match outcome:
         case Answered() | Finished():
             return Evidence.SUCCESS
@@ -160,7 +148,7 @@ def evidence(outcome: Outcome | Finished) -> Evidence:
 
 
 def admit(state: BreakerState, policy: BreakerPolicy, now: float) -> tuple[BreakerState, Admission | Refused]:
-    """Ask for leave to make an attempt at `now`."""
+    """Ask for permission to make an attempt at `now`."""
     match state:
         case Closed():
             return state, Admission(state.epoch, probe=False)
@@ -199,7 +187,7 @@ def record(
 
 
 def _counted(state: Closed, policy: BreakerPolicy, now: float, draw: float, *, failed: bool) -> BreakerState:
-    window = state.window.add(now, policy.window_s / BUCKETS, failed=failed)
+    window = state.window.add(now, policy.window_seconds / BUCKETS, failed=failed)
     if not failed:
         return Closed(state.epoch, 0, window)
     failures = state.failures + 1
@@ -211,5 +199,5 @@ def _counted(state: Closed, policy: BreakerPolicy, now: float, draw: float, *, f
 
 def _opened(policy: BreakerPolicy, epoch: int, openings: int, now: float, draw: float) -> Open:
     # The exponent is bounded, as 2.0 ** 2000 overflows; the cap is reached long before.
-    wanted = policy.open_s * 2.0 ** min(openings - 1, 60) * (1 - JITTER + 2 * JITTER * draw)
-    return Open(epoch + 1, now + min(policy.open_max_s, wanted), openings)
+    wanted = policy.open_seconds * 2.0 ** min(openings - 1, 60) * (1 - JITTER + 2 * JITTER * draw)
+    return Open(epoch + 1, now + min(policy.open_max_seconds, wanted), openings)

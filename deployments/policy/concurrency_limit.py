@@ -12,13 +12,14 @@ several attempts took stands for it.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
-from msgspec import Struct
+from deployments.policy.knob import Knobs, knob, seconds, share
 
 SAMPLES = 8
-"""Attempts a verdict needs, all begun since the last one: a queue is not to be punished twice."""
+"""Attempts that are measured before a limit changes, all begun since its last change: one queue lowers it once."""
 
 UNLOADED_SAMPLES = 32
 LARGEST_CUT = 0.5
@@ -26,36 +27,32 @@ GROW_SHARE = 0.5
 """A limit grows when this much of it has been taken at a time: before anybody is refused."""
 
 
-class LimitPolicy(Struct, frozen=True):
-    """The bounds of all limits.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitPolicy(Knobs):
+    """How many requests one router has in flight, and how many attempts each model."""
 
-    Attributes:
-        min_limit: no limit falls below it, 1 or more.
-        max_limit: nor grows above it.
-        initial_limit: where a limit starts, within these.
-        tolerance: how many times its unloaded latency a model may take.
-        reserved_share: of the backup's limit, kept for requests whose own model has failed; 0 to 1.
-        patience_s: no model is full before it takes this many seconds, whatever it takes unloaded: what takes
-            milliseconds may take several times as long before anybody is better off elsewhere.
-        backup_patience_s: the same for the backup: those who are sent to it have nobody else, and would rather wait.
+    max_in_flight: int = knob(1024, "Requests in one router; beyond, the last resort at once.", ge=1)
+    max_waiting: int = knob(
+        256, "Requests in one router that may wait for a model to become ready; beyond, the last resort at once.", ge=0
+    )
+    min_limit: int = knob(2, "Attempts at a time that any model is allowed by one router.", ge=1)
+    max_limit: int = knob(512, "The most the adaptive limit of a model may grow to.", ge=1)
+    initial_limit: int = knob(
+        128,
+        "Where the limit of a model starts; moved to `min_limit` or `max_limit` where it is not between them.",
+        ge=1,
+    )
+    tolerance: float = knob(2.0, "A model that takes this many times its unloaded latency is full.", ge=1, le=100)
+    patience_seconds: float = seconds(0.25, "No model is full before it takes so long, whatever it takes unloaded.")
+    backup_patience_seconds: float = seconds(
+        5.0, "The same for the backup: requests that are sent to it have nobody else, and would rather wait."
+    )
+    backup_reserved_share: float = share(0.5, "Of the backup's limit, kept for requests whose own model has failed.")
 
-    Raises:
-        ValueError: a number that makes no sense, by its name.
-    """
-
-    min_limit: int = 2
-    max_limit: int = 512
-    initial_limit: int = 128
-    tolerance: float = 2.0
-    reserved_share: float = 0.5
-    patience_s: float = 0.25
-    backup_patience_s: float = 5.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.min_limit <= self.max_limit:
-            raise ValueError("min_limit is at least 1, max_limit at least min_limit")
-        if self.tolerance < 1 or not 0 <= self.reserved_share <= 1 or min(self.patience_s, self.backup_patience_s) < 0:
-            raise ValueError("tolerance is at least 1, reserved_share from 0 to 1, patience not negative")
+    def contradictions(self) -> Iterator[str]:
+        """The largest limit is not below the smallest."""
+        if self.max_limit < self.min_limit:
+            yield f"max_limit: is {self.max_limit}, below min_limit ({self.min_limit}); accepted: at least that"
 
 
 @dataclass(slots=True)
@@ -64,12 +61,12 @@ class AdaptiveLimiter:
 
     Attributes:
         policy: its bounds.
-        patience_s: seconds below which the model is never called slow.
+        patience_seconds: a model that takes less is never called slow.
         in_flight: attempts under way.
     """
 
     policy: LimitPolicy
-    patience_s: float = 0.0
+    patience_seconds: float = 0.0
     in_flight: int = 0
     _limit: float = 0.0
     _unloaded_s: deque[float] = field(default_factory=lambda: deque(maxlen=UNLOADED_SAMPLES))
@@ -77,23 +74,23 @@ class AdaptiveLimiter:
     _peak: int = 0
     _slow_start: bool = True
     _least: float = float("inf")
-    _verdict_at: float = float("-inf")
+    _measured_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         self._limit = float(self.policy.initial_limit)
 
     @property
     def value(self) -> int:
-        """Attempts at a time, as things are."""
+        """Attempts that may be under way at a time now."""
         return int(min(self.policy.max_limit, max(self.policy.min_limit, self._limit)))
 
     @property
     def untouched(self) -> bool:
-        """Nothing has been learnt, and nothing is under way."""
+        """Whether no attempt has been learnt from, and none is under way."""
         return not self.in_flight and not self._window and not self._unloaded_s
 
     def admit(self, share: float = 1.0) -> bool:
-        """Take a place, if fewer than `share` of all are taken (one always counts as there)."""
+        """Take a place if fewer than `share` of the limit are taken; there is always at least one place."""
         if self.in_flight >= max(1.0, share * self.value):
             return False
         self.in_flight += 1
@@ -102,7 +99,7 @@ class AdaptiveLimiter:
 
     @property
     def unloaded(self) -> bool:
-        """Whether hardly any attempt is under way."""
+        """Whether at most `min_limit` attempts are under way."""
         return self.in_flight <= self.policy.min_limit
 
     def release(self) -> None:
@@ -110,25 +107,32 @@ class AdaptiveLimiter:
         self.in_flight -= 1
 
     def learn(self, seconds: float, started: float, now: float, *, unloaded: bool) -> None:
-        """Learn from an attempt of `seconds` (infinite: it timed out); `unloaded`: hardly another ran beside it."""
+        """Learn from an attempt.
+
+        Args:
+            seconds: how long it took; infinite if it timed out.
+            started: when it was started.
+            now: the time.
+            unloaded: the model was unloaded when it began and when it ended.
+        """
         if unloaded and seconds != float("inf"):
             self._unloaded_s.append(seconds)
-        if started < self._verdict_at:
+        if started < self._measured_at:
             return
         self._window.append(seconds)
         if len(self._window) >= SAMPLES:
-            self._judge(median(self._window), now)
+            self._measure(median(self._window), now)
 
-    def _judge(self, seconds: float, now: float) -> None:
+    def _measure(self, seconds: float, now: float) -> None:
         self._least = min(self._least, seconds)
         unloaded = median(self._unloaded_s) if self._unloaded_s else self._least
-        bound = max(self.patience_s, self.policy.tolerance * unloaded)
+        bound = max(self.patience_seconds, self.policy.tolerance * unloaded)
         if seconds > bound:
             self._limit = max(float(self.policy.min_limit), self.value * max(LARGEST_CUT, bound / seconds))
             self._slow_start = False
-        elif self._peak >= GROW_SHARE * self.value:  # what is not used teaches nothing
+        elif self._peak >= GROW_SHARE * self.value:  # a limit that is not used says nothing about the model
             more = self.value if self._slow_start else 1
             self._limit = min(float(self.policy.max_limit), float(self.value + more))
         self._window.clear()
         self._peak = self.in_flight
-        self._verdict_at = now
+        self._measured_at = now

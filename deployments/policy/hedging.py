@@ -1,4 +1,4 @@
-"""How long models usually take, and what follows from it: who is slow, and when the backup is started beside them.
+"""How long models usually take, which of them are slow, and when the backup is started beside them.
 
 Hedging is Dean and Barroso's ("The Tail at Scale", 2013): a second attempt once the first has taken longer than nearly
 all others did. Theirs goes to a server like the first; ours goes to a backup that may be much slower than the model.
@@ -8,51 +8,46 @@ and the backup has worked for nothing.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from msgspec import Struct
-
+from deployments.policy.deadline import ReservePolicy
+from deployments.policy.knob import Knobs, knob, share
 from deployments.policy.quantile import Latencies
 
 _FEW = 5
-"""Answers of the backup before its latency is believed."""
+"""How many answers of the backup are needed before its latency is believed."""
 
 _OVERDUE_S = 1.0
 """Seconds after which an attempt on a model of which too little is known counts as overdue."""
 
 _OVERDUE_LEAST_S = 0.25
-"""The least that counts as overdue, however fast a model is: a replica takes seconds to start."""
+"""No attempt is overdue before that many seconds, however fast its model is: a replica takes seconds to start."""
 
 
-class HedgingPolicy(Struct, frozen=True):
-    """What counts as slow.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgingPolicy(Knobs):
+    """Starting the backup beside a model that takes longer than it usually does."""
 
-    Attributes:
-        hedging: whether the backup is started beside slow models.
-        quantile: of a model's latency, beyond which it counts as slow.
-        min_samples: answers before that is believed.
-        reserve_min_s: seconds of a deadline kept for the backup at the least.
-        reserve_max_s: at the most, and while nothing is known.
-        reserve_quantile: of the backup's latency, that is followed in between.
-    """
-
-    hedging: bool = True
-    quantile: float = 0.95
-    min_samples: int = 20
-    reserve_min_s: float = 1.0
-    reserve_max_s: float = 10.0
-    reserve_quantile: float = 0.95
+    enabled: bool = knob(True, "Whether that is done.")
+    quantile: float = share(
+        0.95, "Beyond this quantile of its own latency, and the backup's usual one, a model counts as slow."
+    )
+    min_samples: int = knob(20, "Answers of a model before its quantile is believed.", ge=1)
+    budget_share: float = share(0.05, "Hedges may be this share of the requests.")
 
 
 class LatencyEstimator:
-    """What has been seen of late. Of streams, seconds until their first content, apart from those of whole answers.
+    """Latencies of the last answers of each model; those of streams count until the first content, and are kept apart.
 
     Attributes:
-        policy: what counts as slow; a new one is taken over in place.
+        policy: when a model counts as slow; may be replaced at any time.
+        reserves: the bounds of the reserve of the backup; may be replaced at any time.
     """
 
-    def __init__(self, policy: HedgingPolicy) -> None:
-        """Know nothing yet."""
+    def __init__(self, policy: HedgingPolicy, reserves: ReservePolicy) -> None:
+        """Start without any observation."""
         self.policy = policy
+        self.reserves = reserves
         self._seen = Latencies()
 
     def add(self, model: str, seconds: float, *, streamed: bool) -> None:
@@ -60,21 +55,21 @@ class LatencyEstimator:
         self._seen.add(model, seconds, streamed=streamed)
 
     def hedge_after_s(self, model: str, backup: str, *, streamed: bool) -> float:
-        """Seconds after which `backup` is started beside `model`; infinite where that cannot be said."""
+        """Seconds after which `backup` is started beside `model`; infinite for never, or if too little is known."""
         seen = self._seen.of(model, streamed=streamed)
-        if not self.policy.hedging or seen.count < self.policy.min_samples:
+        if not self.policy.enabled or seen.count < self.policy.min_samples:
             return math.inf
         behind = self._seen.of(backup, streamed=streamed)
-        backup_s = behind.value(0.5) if behind.count >= _FEW else self.policy.reserve_min_s
+        backup_s = behind.value(0.5) if behind.count >= _FEW else self.reserves.backup_min_seconds
         return max(seen.value(self.policy.quantile), backup_s)
 
     def reserve_s(self, backup: str, *, streamed: bool) -> float:
-        """Seconds of a deadline to be kept for `backup`."""
+        """Seconds of a deadline that are kept for `backup`."""
         seen = self._seen.of(backup, streamed=streamed)
         if seen.count < _FEW:
-            return self.policy.reserve_max_s
-        usual = seen.value(self.policy.reserve_quantile)
-        return min(self.policy.reserve_max_s, max(self.policy.reserve_min_s, usual))
+            return self.reserves.backup_max_seconds
+        usual = seen.value(self.reserves.backup_quantile)
+        return min(self.reserves.backup_max_seconds, max(self.reserves.backup_min_seconds, usual))
 
     def overdue_s(self, model: str, *, streamed: bool) -> float:
         """Seconds after which an attempt on `model` will most likely be rescued by the backup."""
@@ -83,7 +78,7 @@ class LatencyEstimator:
         return max(_OVERDUE_LEAST_S, seen.value(self.policy.quantile)) if believed else _OVERDUE_S
 
     def median_s(self, model: str) -> float:
-        """What half of the answers of `model` took at the most; 0 where there were none."""
+        """The median latency of the whole answers of `model`, in seconds; 0 if there are none."""
         seen = self._seen.of(model, streamed=False)
         return seen.value(0.5) if seen.count else 0.0
 

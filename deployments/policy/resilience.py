@@ -1,7 +1,7 @@
 """What a router remembers of its models between requests: breakers, limits, latencies, budgets.
 
-The driver asks it before every attempt and tells it how each one ended; nothing else changes it. No clock, no I/O:
-`now` is an argument, and so is the source of randomness.
+The race asks the state for leave before every attempt and records how each one ended; nothing else changes the state.
+No clock, no I/O: `now` is an argument, and so is the source of randomness.
 """
 
 import math
@@ -17,51 +17,54 @@ from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerListener, BreakerPolicy, BreakerState, Closed
 from deployments.policy.budget import Budget
 from deployments.policy.concurrency_limit import AdaptiveLimiter, LimitPolicy
+from deployments.policy.deadline import ReservePolicy
 from deployments.policy.hedging import HedgingPolicy, LatencyEstimator
 from deployments.policy.next_step import Allowance
 from deployments.policy.outcome import Answered, Finished, Outcome, Refused, TimedOut
+from deployments.policy.retry import RetryPolicy
 
 _NO_LESS_S = 1.0
-"""What somebody refused for want of room is told to wait, in seconds, at the least."""
+"""Seconds that a caller is told to wait, at the least, if it was refused because a limit was reached."""
 
 
 class ResiliencePolicy(Struct, frozen=True):
-    """What the resilience goes by.
+    """The sections of the policy that a `ResilienceState` follows.
 
     Attributes:
-        breaker: when models are left alone.
-        admission: how many attempts they get at a time.
-        retry_share: retries as a share of requests.
-        hedge_share: hedges as a share of requests.
-        latencies: what counts as slow.
+        breaker: when a model is left alone.
+        limits: how many attempts a model gets at a time.
+        retries: their budget.
+        hedging: when a model counts as slow, and the budget of hedges.
+        reserves: how much of a deadline is kept for the backup.
     """
 
     breaker: BreakerPolicy = BreakerPolicy()
-    admission: LimitPolicy = LimitPolicy()
-    retry_share: float = 0.2
-    hedge_share: float = 0.05
-    latencies: HedgingPolicy = HedgingPolicy()
+    limits: LimitPolicy = LimitPolicy()
+    retries: RetryPolicy = RetryPolicy()
+    hedging: HedgingPolicy = HedgingPolicy()
+    reserves: ReservePolicy = ReservePolicy()
 
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one model."""
+    """The state that is kept for one model."""
 
     limit: AdaptiveLimiter
     breaker: BreakerState = field(default_factory=Closed)
 
 
 class Permit(Struct, eq=False):
-    """Leave to make one attempt, to be handed back with its outcome.
+    """Permission to make one attempt, to be handed back with its outcome.
 
     Attributes:
-        candidate: who may be asked.
-        probe: it finds out whether a model whose breaker was open is well again.
+        candidate: the model that may be asked.
+        probe: the attempt tests whether a model whose breaker was open works again.
         started: when it was given.
         streamed: the attempt is a stream.
-        admission: the breaker's leave.
+        admission: the permission of the breaker.
         unloaded: hardly any other attempt on this model was under way.
-        first_s: seconds until its first content; negative before that, and for what is no stream.
+        first_s: seconds until its first content; infinite before its first content, and for an attempt that is no
+            stream.
         returned: it has been handed back.
     """
 
@@ -71,7 +74,7 @@ class Permit(Struct, eq=False):
     streamed: bool
     admission: breaker.Admission
     unloaded: bool
-    first_s: float = -1.0
+    first_s: float = math.inf
     returned: bool = False
 
 
@@ -89,10 +92,10 @@ class ResilienceState:
         local_backup: str,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """Know nothing yet.
+        """Start without any observation.
 
         Args:
-            policy: what to go by; see the property.
+            policy: the policy in force; see the property.
             listener: told when a breaker opens, goes half-open or closes.
             local_backup: the backup that has nobody behind it, and therefore no breaker: refusing it would turn answers
                 into last-resort messages and protect nobody.
@@ -102,27 +105,30 @@ class ResilienceState:
         self._local_backup = Candidate(Tier.BACKUP, local_backup)
         self._draw = draw
         self._models: dict[str, _Known] = {}
-        self.latencies = LatencyEstimator(policy.latencies)
-        self._retries, self._hedges = Budget(policy.retry_share), Budget(policy.hedge_share)
+        self.latencies = LatencyEstimator(policy.hedging, policy.reserves)
+        self._retries, self._hedges = Budget(policy.retries.budget_share), Budget(policy.hedging.budget_share)
         self._policy = policy
         self._open: dict[Permit, None] = {}
 
     @property
     def policy(self) -> ResiliencePolicy:
-        """What it goes by. A new one is taken over in place; what is known stays."""
+        """The policy in force. A new one is taken over in place; what is known of the models stays.
+
+        Taking over cannot fail: a policy that exists is valid.
+        """
         return self._policy
 
     @policy.setter
     def policy(self, policy: ResiliencePolicy) -> None:
         self._policy = policy
-        self._retries.share, self._hedges.share = policy.retry_share, policy.hedge_share
-        self.latencies.policy = policy.latencies
+        self._retries.share, self._hedges.share = policy.retries.budget_share, policy.hedging.budget_share
+        self.latencies.policy, self.latencies.reserves = policy.hedging, policy.reserves
         for name, known in self._models.items():
-            known.limit.policy = policy.admission
-            known.limit.patience_s = self._patience_s(name)
+            known.limit.policy = policy.limits
+            known.limit.patience_seconds = self._patience_seconds(name)
 
     def begin(self, now: float) -> None:
-        """A request has come: the budgets grow by their shares."""
+        """Learn that a request has come: the budgets grow by their shares."""
         self._retries.deposit(now)
         self._hedges.deposit(now)
 
@@ -131,10 +137,10 @@ class ResilienceState:
         return Allowance(self._retries.available(now), hedge and self._hedges.available(now), wait)
 
     def admit(self, candidate: Candidate, why: Why, now: float, *, direct: bool, streamed: bool) -> Permit | Refused:
-        """Ask for leave to make an attempt on `candidate`.
+        """Ask for permission to make an attempt on `candidate`.
 
         Args:
-            candidate: who is to be asked.
+            candidate: the model to be asked.
             why: retries and hedges are paid for from their budgets.
             now: the time.
             direct: the request was meant for this candidate from the start; of the backup, others get the larger share.
@@ -144,7 +150,7 @@ class ResilienceState:
         state, admission = self._ask_breaker(candidate, known, now)
         if isinstance(admission, Refused):
             return admission
-        share = 1 - self._policy.admission.reserved_share if direct and candidate == self._local_backup else 1.0
+        share = 1 - self._policy.limits.backup_reserved_share if direct and candidate == self._local_backup else 1.0
         if not known.limit.admit(share):
             # The breaker has not been told: a probe's place is not taken by an attempt that is not made.
             return Refused(
@@ -161,12 +167,12 @@ class ResilienceState:
         return permit
 
     def began(self, permit: Permit, now: float) -> None:
-        """The first content of a stream is there: the latency that hedges, reserve and limit go by."""
+        """Learn that the first content of a stream is there. Hedges, reserve and limit follow this latency."""
         permit.first_s = now - permit.started
         self._learn(permit, permit.first_s, now)
 
     def record(self, permit: Permit, outcome: Outcome | Finished, now: float) -> None:
-        """Hand `permit` back with what came of the attempt.
+        """Hand `permit` back with the outcome of the attempt.
 
         Raises:
             ValueError: it has been handed back before.
@@ -177,7 +183,7 @@ class ResilienceState:
         del self._open[permit]
         model = permit.candidate.model
         known = self._models[model]
-        if permit.first_s < 0 and isinstance(outcome, (Answered, TimedOut)):
+        if math.isinf(permit.first_s) and isinstance(outcome, (Answered, TimedOut)):
             self._learn(permit, now - permit.started if isinstance(outcome, Answered) else math.inf, now)
         known.limit.release()
         if permit.candidate != self._local_backup:
@@ -197,7 +203,7 @@ class ResilienceState:
         for permit in self._open:
             if permit.candidate == self._local_backup:
                 demand += 1
-            elif permit.first_s < 0:
+            elif math.isinf(permit.first_s):
                 key = (permit.candidate.model, permit.streamed)
                 if key not in usual:
                     usual[key] = self.latencies.overdue_s(permit.candidate.model, streamed=permit.streamed)
@@ -211,22 +217,22 @@ class ResilienceState:
 
     def describe(self, model: str) -> dict[str, Any]:
         """For `/status`."""
-        known = self._models.get(model)
-        state = self.state(model)
+        known = self._models.get(model) or self._new(model)
+        state = known.breaker
         facts: dict[str, Any] = {
             "breaker": type(state).__name__.lower(),
             "failure_rate": round(state.window.failure_rate, 3) if isinstance(state, Closed) else 1.0,
-            "in_flight": known.limit.in_flight if known else 0,
-            "limit": known.limit.value if known else self._policy.admission.initial_limit,
+            "in_flight": known.limit.in_flight,
+            "limit": known.limit.value,
         }
         return {**facts, **self.latencies.describe(model)}
 
     def _new(self, model: str) -> _Known:
-        return _Known(AdaptiveLimiter(self._policy.admission, self._patience_s(model)))
+        return _Known(AdaptiveLimiter(self._policy.limits, self._patience_seconds(model)))
 
-    def _patience_s(self, model: str) -> float:
-        admission = self._policy.admission
-        return admission.backup_patience_s if model == self._local_backup.model else admission.patience_s
+    def _patience_seconds(self, model: str) -> float:
+        limits = self._policy.limits
+        return limits.backup_patience_seconds if model == self._local_backup.model else limits.patience_seconds
 
     def _ask_breaker(
         self, candidate: Candidate, known: _Known, now: float
@@ -240,7 +246,7 @@ class ResilienceState:
         limit = self._models[permit.candidate.model].limit
         if seconds < math.inf:
             self.latencies.add(permit.candidate.model, seconds, streamed=permit.streamed)
-        # Unloaded is what was so from its beginning to its end.
+        # Unloaded: hardly any other attempt ran beside it, at its start and at its end.
         limit.learn(seconds, permit.started, now, unloaded=permit.unloaded and limit.unloaded)
 
     def _retry_after_s(self, candidate: Candidate) -> float:

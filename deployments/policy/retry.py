@@ -5,56 +5,48 @@ exponential backoff is fixed, half is drawn, so that callers who failed together
 """
 
 import math
-from collections.abc import Sequence
-
-from msgspec import Struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from deployments.policy.attempt import Ended
+from deployments.policy.knob import Knobs, knob, seconds, share
 from deployments.policy.outcome import Failed, Refused
 
-MOST_RETRIES = 100
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy(Knobs):
+    """Asking the same model once more after a transient failure, before another one is asked."""
+
+    max: int = knob(2, "Times a model is asked again in one request.", ge=0, le=10)
+    base_seconds: float = seconds(0.05, "The first pause; each later one is twice as long.")
+    cap_seconds: float = seconds(1.0, "The longest pause of our own choosing.")
+    patience_seconds: float = seconds(3.0, "The longest `retry-after` that is waited for.")
+    budget_share: float = share(0.2, "Retries may be this share of the requests, so that they multiply no outage.")
+
+    def contradictions(self) -> Iterator[str]:
+        """The longest pause is not shorter than the first."""
+        if self.cap_seconds < self.base_seconds:
+            yield (
+                f"cap_seconds: is {self.cap_seconds:g}, below base_seconds ({self.base_seconds:g}); "
+                "accepted: at least that"
+            )
 
 
-class RetryPolicy(Struct, frozen=True):
-    """How often and how soon.
-
-    Attributes:
-        max_retries: times a model is asked again, 0 to `MOST_RETRIES`.
-        base_s: seconds of the first backoff; each later one is twice as long.
-        cap_s: the longest backoff.
-        patience_s: the longest `retry-after` that is waited for.
-
-    Raises:
-        ValueError: a negative number, more than `MOST_RETRIES`, or a cap below the base.
-    """
-
-    max_retries: int = 2
-    base_s: float = 0.05
-    cap_s: float = 1.0
-    patience_s: float = 3.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_retries <= MOST_RETRIES:
-            raise ValueError(f"max_retries is from 0 to {MOST_RETRIES}")
-        if not 0 <= self.base_s <= self.cap_s or not self.patience_s >= 0:
-            raise ValueError("base_s and patience_s are not negative, and cap_s is at least base_s")
-
-
-def retry_at(policy: RetryPolicy, tries: Sequence[Ended], slice_end: float, jitter: float) -> float:
+def retry_at(policy: RetryPolicy, tries: Sequence[Ended], per_try_end: float, jitter: float) -> float:
     """When a model is asked again whose attempts so far are `tries`; infinite for never.
 
     Args:
         policy: how often and how soon.
         tries: at least one, in the order of their starts.
-        slice_end: a retry has to start before it.
+        per_try_end: when the per-try timeout of the model is over, which its retries share; a retry starts before it.
         jitter: a draw in [0, 1).
     """
     last = tries[-1]
     outcome = last.outcome
-    if not isinstance(outcome, (Failed, Refused)) or not outcome.transient or len(tries) > policy.max_retries:
+    if not isinstance(outcome, (Failed, Refused)) or not outcome.transient or len(tries) > policy.max:
         return math.inf
-    if outcome.retry_after_s > policy.patience_s:
+    if outcome.retry_after_s > policy.patience_seconds:
         return math.inf
-    backoff = min(policy.cap_s, policy.base_s * 2.0 ** (len(tries) - 1)) * (0.5 + jitter / 2)
+    backoff = min(policy.cap_seconds, policy.base_seconds * 2.0 ** (len(tries) - 1)) * (0.5 + jitter / 2)
     due = last.ended + max(backoff, outcome.retry_after_s)
-    return due if due < slice_end else math.inf
+    return due if due < per_try_end else math.inf

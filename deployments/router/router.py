@@ -64,7 +64,7 @@ class Router:
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self.clock = LoopClock()
         self._accounting = RequestAccounting(self.clock)
-        self._room = WaitingRoom(self._registry.is_ready, lambda: MAX_WAITING)
+        self._room = WaitingRoom(self._registry.is_ready, lambda: self._policy.admission.max_waiting)
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
@@ -80,7 +80,11 @@ class Router:
         Raises:
             SettingsError: it is not valid; the policy in force stays.
         """
-        self._take_over(self._base.with_overrides(user_config or {}, os.environ))
+        try:
+            self._take_over(self._base.with_overrides(user_config or {}, os.environ))
+        except Exception as error:
+            log.policy_refused(str(error))
+            raise
 
     async def infer(self, data: Any, model: Any = "") -> dict[str, Any]:
         """Answer through a deployment handle: the body that HTTP would give, for content of any kind.
@@ -182,7 +186,7 @@ class Router:
                 request,
                 self._chains.caller_of,
                 self._resilience,
-                self._policy.to_stream_rules(),
+                self._policy.streams,
                 self._last_resort(request),
                 self._wait_ready,
                 conform_to(request.response_format),
@@ -273,11 +277,12 @@ class Router:
         return {name: entry.state for name, entry in self._registry.models.items()} | remotes
 
     def _take_over(self, policy: PolicySettings) -> None:
-        self._policy = policy
-        self._resilience.policy = policy.to_resilience()
-        self._upstreams.update(policy.remotes)
-        self._limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
-        log.policy_changed(policy.model_dump(exclude_unset=True))
+        """Put `policy` in force: all of it, or, where this raises, nothing."""
+        resilience, told = policy.to_resilience(), policy.to_log()
+        limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
+        self._upstreams.update(policy.remotes)  # all or nothing by itself, and the last step that can fail
+        self._policy, self._limits, self._resilience.policy = policy, limits, resilience
+        log.policy_changed(told)
 
     def _chain(self, request: InferenceRequest, started: float) -> FallbackChain:
         self._resilience.begin(self.clock())
@@ -294,9 +299,6 @@ class Router:
     def _last_resort(self, request: InferenceRequest) -> LastResort:
         return LastResort(self._policy.last_resort.message, refusal=request.response_format.demands_form)
 
-
-MAX_WAITING = 256
-"""Requests that may wait for a model to become ready."""
 
 DISCOVERY_DEAD_S = 15.0
 """Seconds after which a router that has not even tried to look for models is replaced; one look takes 10 at most."""

@@ -30,9 +30,8 @@ class ChainBuilder:
         self._upstreams = upstreams
         self._resilience = resilience
         self._backup_name = backup_name
-        # What follows from the policy and from few things of a request, worked out once.
+        # The orders follow from the policy and from few things of a request; each is worked out once.
         self._policy = PolicySettings()
-        self._retry = self._policy.to_retry()
         self._orders: dict[tuple[str, frozenset[Tier], bool], tuple[Candidate, ...]] = {}
 
     def asked(self, request: InferenceRequest, policy: PolicySettings) -> str:
@@ -41,16 +40,16 @@ class ChainBuilder:
 
     def chain(self, request: InferenceRequest, policy: PolicySettings, started: float) -> FallbackChain:
         """The chain of `request`, which arrived at `started`."""
-        candidates, retry = self.candidates(request, policy), self._retry
+        candidates = self.candidates(request, policy)
         backup = next((c.model for c in candidates if c.tier is Tier.BACKUP), self._backup_name)
         first = candidates[0].model if candidates else self._backup_name
         latencies, streamed = self._resilience.latencies, request.stream
-        reserves = policy.to_reserves(latencies.reserve_s(backup, streamed=streamed))
+        reserves = policy.reserves.to_reserves(latencies.reserve_s(backup, streamed=streamed))
         hedges = request.hedge and len(candidates) > 1
         return FallbackChain(
             candidates,
             Deadline.after(started, request.timeout_s, reserves),
-            retry,
+            policy.retries,
             hedge_after_s=latencies.hedge_after_s(first, backup, streamed=streamed) if hedges else float("inf"),
             first_content_s=policy.streams.first_content_seconds if streamed else float("inf"),
             waits=request.wait,
@@ -62,7 +61,7 @@ class ChainBuilder:
     def candidates(self, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
         """Who may be asked for `request`, best first; empty where its own wishes leave nobody."""
         if policy is not self._policy:
-            self._policy, self._retry, self._orders = policy, policy.to_retry(), {}
+            self._policy, self._orders = policy, {}
         asked = self.asked(request, policy)
         key = (asked, request.tiers, request.fallback)
         if key not in self._orders:

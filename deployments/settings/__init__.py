@@ -1,11 +1,20 @@
 """Everything that can be configured: frozen pydantic models that refuse unknown keys.
 
-`policy` is what people tune while the service runs, `specs` what a model or the backup is, `sources` where
-weights come from, `files` reads them from YAML and turns every error into one that names file and key.
+May import: policy.
+
+    policy.py          what people tune while the service runs; its sections are the dataclasses of the room `policy`
+    remotes.py         models behind OpenAI-compatible upstreams
+    specs.py           a model, a pool of models, the backup; file_specs.py: models that are a file
+    serving.py         how a model is served; sources.py: where its weights come from
+    applications.py    the applications of a Serve config
+    files.py           reads all of them from YAML
+    findings.py        everything that does not fit, as faults that name file and key: errors.py
+    reference.py       makes docs/configuration.md
 """
 
+from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.file_specs import FileSpec, PickleSpec, PyTorchSpec, TensorSpec
-from deployments.settings.files import SettingsError, digest, load, parse, resolve, root
+from deployments.settings.files import digest, load, parse, resolve, root
 from deployments.settings.policy import PolicySettings
 from deployments.settings.serving import Replicas, ServingSpec
 from deployments.settings.sources import HubSource, PathSource, Source, WheelSource
@@ -25,6 +34,7 @@ from deployments.settings.specs import (
 
 __all__ = [
     "BackupSpec",
+    "Fault",
     "FileSpec",
     "GenerationDefaults",
     "HubSource",

@@ -24,7 +24,7 @@ class AppArguments(Settings):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every file that says what is served."""
+        """Every file that this application is made from."""
         return (self.policy, self.backup)
 
 
@@ -36,7 +36,7 @@ class ModelArguments(Settings):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every file that says what is served."""
+        """Every file that this application is made from."""
         return (self.spec,)
 
 
@@ -48,7 +48,7 @@ class PoolArguments(Settings):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every file that says what is served. Raises `SettingsError` where the pool's does not fit."""
+        """Every file that this application is made from. Raises `SettingsError` where the pool's does not fit."""
         return (self.pool, *read_pool_spec(self.pool)[0].models)
 
 
@@ -59,7 +59,7 @@ BUILDERS: Mapping[str, type[Arguments]] = {
     "deployments.app:build_model": ModelArguments,
     "deployments.app:build_pool": PoolArguments,
 }
-"""What is in `args`, by `import_path`."""
+"""The model of `args`, by `import_path`."""
 
 
 def read_arguments(application: Mapping[str, Any], file: str) -> Arguments | None:

@@ -1,8 +1,12 @@
 """What all settings have in common."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from deployments.policy.knob import LEAST_SECONDS, MOST_SECONDS
 
 
 class Settings(BaseModel):
@@ -10,9 +14,29 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, data: Any) -> Any:
+        """Refuse `true` and `false` where a number is wanted; pydantic would take them for 1 and 0."""
+        kinds = {name: info.annotation for name, info in cls.model_fields.items()}
+        return _truth_as_words(data, kinds)
 
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+def _truth_as_words(data: Any, kinds: Mapping[str, Any]) -> Any:
+    """`data` with the words "true" and "false" for the booleans among its numbers, which pydantic refuses by itself."""
+    if not isinstance(data, Mapping):
+        return data
+    changed = {}
+    for key, value in data.items():
+        kind = kinds.get(key)
+        if isinstance(value, bool) and kind in {int, float}:
+            changed[key] = str(value).lower()
+        elif isinstance(value, Mapping) and isinstance(kind, type) and is_dataclass(kind):
+            changed[key] = _truth_as_words(value, {each.name: each.type for each in fields(kind)})
+    return {**data, **changed}
+
+
+Seconds = Annotated[float, Field(ge=LEAST_SECONDS, le=MOST_SECONDS, allow_inf_nan=False)]
 NonEmpty = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 ModelId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 """Lower case letters, digits and `.`, `_`, `-`: it is a Serve application, a file name and part of a path."""

@@ -1,4 +1,4 @@
-"""Reading settings from YAML: every error names the file, the key, what is wrong and what is accepted."""
+"""Reading settings from YAML. Every fault of a file is reported at once: see `errors` and `findings`."""
 
 import hashlib
 import os
@@ -9,32 +9,12 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from deployments.settings.errors import SettingsError
+from deployments.settings.findings import find_faults
+
 ROOT_VARIABLE = "NEVERBLANK_ROOT"
 CACHE_VARIABLE = "NEVERBLANK_CACHE"
-T = TypeVar("T")
-
-_TAG_ERRORS = frozenset({"union_tag_not_found", "union_tag_invalid"})
-_TAGS = {"'format'": "'huggingface', 'python', 'pickle', 'pytorch'", "'kind'": "'hub', 'wheel', 'path'"}
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used.
-
-    Attributes:
-        file: the file, or the name of what was read.
-        key: the key in it, dotted; empty for the file as a whole.
-        wrong: what is wrong with it.
-        accepted: what would be right.
-    """
-
-    def __init__(self, file: str, key: str, wrong: str, accepted: str) -> None:
-        place = f"{file}: {key}" if key else file
-        super().__init__(f"{place}: {wrong}" + (f" (accepted: {accepted})" if accepted else ""))
-        self.file, self.key, self.wrong, self.accepted = file, key, wrong, accepted
-
-    def __reduce__(self) -> tuple[type["SettingsError"], tuple[str, str, str, str]]:
-        """Pickle by its parts: it crosses from the build task to the user."""
-        return type(self), (self.file, self.key, self.wrong, self.accepted)
+_T = TypeVar("_T")
 
 
 def root() -> Path:
@@ -94,53 +74,20 @@ def _read(path: str) -> bytes:
         raise SettingsError(path, "", f"cannot be read: {error.strerror}", f"a file below {root()}") from error
 
 
-def parse(model: type[T], data: Any, file: str) -> T:
+def parse(model: type[_T], data: Any, file: str) -> _T:
     """Validate `data`, which was read from `file`, as `model`.
 
     Raises:
-        SettingsError: it does not fit. The first fault is reported.
+        SettingsError: it does not fit; the error has every fault.
     """
     if not isinstance(data, Mapping):
         raise SettingsError(file, "", f"holds {_kind(data)}", "a mapping of settings")
+    adapter = TypeAdapter(model)
     try:
-        return TypeAdapter(model).validate_python(data)
+        return adapter.validate_python(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = _key(first, data)
-        wrong, accepted = _explain(first)
-        raise SettingsError(file, key, wrong, accepted) from error
-
-
-def _key(error: Any, data: Any) -> str:
-    """The key as the user wrote it: pydantic's own path also names the member of a union that was tried."""
-    path: list[str] = []
-    for part in error["loc"]:
-        held = isinstance(data, Mapping) and part in data
-        if held or (isinstance(data, (list, tuple)) and isinstance(part, int)):
-            data = data[part]
-            path.append(str(part))
-        elif error["type"] == "missing" and part == error["loc"][-1]:
-            path.append(str(part))
-    if error["type"] in _TAG_ERRORS:
-        path.append(error["ctx"]["discriminator"].strip("'"))
-    return ".".join(path)
-
-
-def _explain(error: Any) -> tuple[str, str]:
-    match error["type"]:
-        case "extra_forbidden":
-            return "is not a setting", "the settings in README.md, under Configuration"
-        case "missing":
-            return "is missing", "a value"
-        case "union_tag_not_found":
-            return "is missing", _TAGS[error["ctx"]["discriminator"]]
-        case "union_tag_invalid":
-            return f"is {error['ctx']['tag']!r}", error["ctx"]["expected_tags"]
-        case "value_error":
-            return str(error["ctx"]["error"]), ""
-        case _:
-            shown = repr(error["input"])
-            return f"is {shown[:80]}", error["msg"].removeprefix("Input should be ")
+        # Not `from error`: pydantic's own text quotes what was read, credentials too, and ends up in logs.
+        raise SettingsError.of(find_faults(adapter, data, file, error)) from None
 
 
 def _kind(data: Any) -> str:

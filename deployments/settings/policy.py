@@ -1,7 +1,7 @@
 """The router's policy: what people tune while the service runs (the Router's `user_config`)."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,24 +9,16 @@ from pydantic import Field, model_validator
 from deployments.policy.blank import is_blank
 from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.concurrency_limit import LimitPolicy
-from deployments.policy.continuation import StreamRules
-from deployments.policy.deadline import Reserves
+from deployments.policy.continuation import StreamPolicy
+from deployments.policy.deadline import ReservePolicy
 from deployments.policy.hedging import HedgingPolicy
+from deployments.policy.knob import LEAST_SECONDS, MOST_SECONDS
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.retry import RetryPolicy
 from deployments.settings.base import ModelId, Seconds, Settings
-from deployments.settings.files import SettingsError, parse
+from deployments.settings.errors import Fault, SettingsError
+from deployments.settings.files import parse
 from deployments.settings.remotes import RemoteSpec
-from deployments.settings.resilience import (
-    AdmissionSettings,
-    BreakerSettings,
-    HedgeSettings,
-    ModelSettings,
-    RescueSettings,
-    ReserveSettings,
-    RetrySettings,
-    StreamSettings,
-)
 
 TIMEOUT_VARIABLE = "INFERENCE_TIMEOUT_SECONDS"
 
@@ -49,8 +41,26 @@ class LastResortSettings(Settings):
         return self
 
 
+class RescueSettings(Settings):
+    """Whether a model's word about a request is passed on to its caller, or the next tier is asked."""
+
+    invalid: bool = Field(False, description="Ask the next tier when a model calls a request invalid.")
+    content_filter: bool = Field(False, description="Ask the next tier when a model's filter withholds an answer.")
+
+
+class ModelSettings(Settings):
+    """What the routers know of one model that they cannot find out themselves."""
+
+    fallbacks: tuple[ModelId, ...] = Field(
+        (), description="Models asked in its place, in this order, before the backup."
+    )
+
+
 class PolicySettings(Settings):
-    """The policy of all routers."""
+    """The policy of all routers.
+
+    The sections from `reserves` to `streams` are the values that decisions are made by; see `policy.knob`.
+    """
 
     default_model: ModelId | None = Field(
         None, description="Serves requests that name no model. Without it the backup does."
@@ -63,15 +73,15 @@ class PolicySettings(Settings):
         None, description="A remote model that is asked before the local backup whenever another model fails."
     )
     max_request_bytes: int = Field(1 << 20, ge=1024, le=1 << 28, description="The largest request body that is read.")
-    reserves: ReserveSettings = ReserveSettings()
-    retries: RetrySettings = RetrySettings()
-    hedging: HedgeSettings = HedgeSettings()
-    breaker: BreakerSettings = BreakerSettings()
-    admission: AdmissionSettings = AdmissionSettings()
-    streams: StreamSettings = StreamSettings()
+    reserves: ReservePolicy = ReservePolicy()
+    retries: RetryPolicy = RetryPolicy()
+    hedging: HedgingPolicy = HedgingPolicy()
+    breaker: BreakerPolicy = BreakerPolicy()
+    admission: LimitPolicy = LimitPolicy()
+    streams: StreamPolicy = StreamPolicy()
     rescue: RescueSettings = RescueSettings()
     models: dict[ModelId, ModelSettings] = Field(
-        default_factory=dict, description="What the routers are to know of single models, by their names."
+        default_factory=dict, description="What the routers know of single models, by the names of these."
     )
     remotes: dict[ModelId, RemoteSpec] = Field(
         default_factory=dict, description="Models behind OpenAI-compatible upstreams, by the names they get here."
@@ -81,25 +91,26 @@ class PolicySettings(Settings):
     log_content: bool = Field(False, description="Write the text of requests into the fallback log lines.")
 
     @model_validator(mode="after")
-    def _timeout_below_its_cap(self) -> Self:
+    def _values_that_fit_together(self) -> Self:
+        if faults := [*self._contradictions()]:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
         if self.timeout_seconds > self.max_timeout_seconds:
-            raise ValueError(
+            yield (
                 f"timeout_seconds: {self.timeout_seconds:g} is above max_timeout_seconds "
                 f"({self.max_timeout_seconds:g}); accepted: at most that"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _names_that_fit_together(self) -> Self:
         if self.backup_model is not None and self.backup_model not in self.remotes:
             known = ", ".join(self.remotes) or "none is declared"
-            raise ValueError(f"backup_model: {self.backup_model!r} is not a remote model; accepted: {known}")
+            yield f"backup_model: {self.backup_model!r} is not a remote model; accepted: {known}"
         for name in self.models.keys() & self.remotes.keys():
-            raise ValueError(f"models.{name}: is a remote model; accepted: its `fallbacks` in remotes.{name}")
-        for name in (*self.models, *self.remotes):
-            if name in self.fallbacks_of(name):
-                raise ValueError(f"{name}: is among its own fallbacks; accepted: other models")
-        return self
+            yield f"models.{name}: is a remote model; accepted: its fallbacks in remotes.{name}"
+        for section in ("models", "remotes"):
+            for name in getattr(self, section):
+                if name in self.fallbacks_of(name):
+                    yield f"{section}.{name}.fallbacks: names {name} itself; accepted: other models"
 
     def fallbacks_of(self, model: str) -> tuple[str, ...]:
         """The models that are asked in the place of `model`, before the backup."""
@@ -107,61 +118,20 @@ class PolicySettings(Settings):
             return remote.fallbacks
         return self.models[model].fallbacks if model in self.models else ()
 
-    def to_reserves(self, backup_s: float) -> Reserves:
-        """The reserves as the deadline wants them, where the backup needs `backup_s` seconds."""
-        return Reserves(
-            backup_s,
-            self.reserves.backup_share,
-            self.reserves.last_resort_seconds,
-            self.reserves.last_resort_share,
-        )
-
-    def to_retry(self) -> RetryPolicy:
-        """The retries as the chain wants them."""
-        return RetryPolicy(
-            self.retries.max, self.retries.base_seconds, self.retries.cap_seconds, self.retries.patience_seconds
-        )
-
     def to_resilience(self) -> ResiliencePolicy:
-        """What the resilience goes by."""
-        breaker, admission, reserves = self.breaker, self.admission, self.reserves
-        return ResiliencePolicy(
-            BreakerPolicy(
-                failures=breaker.failures,
-                failure_rate=breaker.failure_rate,
-                window_s=breaker.window_seconds,
-                window_min_attempts=breaker.window_min_attempts,
-                open_s=breaker.open_seconds,
-                open_max_s=breaker.open_max_seconds,
-                probes=breaker.probes,
-            ),
-            LimitPolicy(
-                min_limit=admission.min_limit,
-                max_limit=admission.max_limit,
-                tolerance=admission.tolerance,
-                patience_s=admission.patience_seconds,
-                reserved_share=admission.backup_reserved_share,
-            ),
-            retry_share=self.retries.budget_share,
-            hedge_share=self.hedging.budget_share,
-            latencies=HedgingPolicy(
-                hedging=self.hedging.enabled,
-                quantile=self.hedging.quantile,
-                min_samples=self.hedging.min_samples,
-                reserve_min_s=reserves.backup_min_seconds,
-                reserve_max_s=reserves.backup_max_seconds,
-                reserve_quantile=reserves.backup_quantile,
-            ),
-        )
+        """The sections that a router's `ResilienceState` follows."""
+        return ResiliencePolicy(self.breaker, self.admission, self.retries, self.hedging, self.reserves)
 
-    def to_stream_rules(self) -> StreamRules:
-        """What streams are held to."""
-        return StreamRules(
-            stall_s=self.streams.stall_seconds,
-            continue_s=self.streams.continue_seconds,
-            max_s=self.streams.max_seconds,
-            max_characters=self.streams.max_characters,
-        )
+    def to_log(self) -> dict[str, Any]:
+        """The settings that differ from their defaults, for a log line; of the headers of remote models only the names.
+
+        The value of a header may be a credential, though `header_env` is the place for credentials.
+        """
+        written = self.model_dump(exclude_defaults=True)
+        for remote in written.get("remotes", {}).values():
+            if "headers" in remote:
+                remote["headers"] = sorted(remote["headers"])
+        return written
 
     def with_overrides(self, overrides: Mapping[str, Any], environment: Mapping[str, str]) -> "PolicySettings":
         """This policy with the keys of `overrides` in place of its own, then the environment's.
@@ -171,15 +141,22 @@ class PolicySettings(Settings):
             environment: usually `os.environ`.
 
         Raises:
-            SettingsError: the merged policy is not valid.
+            SettingsError: the merged policy is not valid; the error has every fault.
         """
         merged = _merge(self.model_dump(exclude_unset=True), overrides)
-        policy = parse(PolicySettings, merged, "user_config")
-        if TIMEOUT_VARIABLE not in environment:
-            return policy
-        return policy.model_copy(
-            update={"timeout_seconds": _seconds(environment[TIMEOUT_VARIABLE], policy.max_timeout_seconds)}
-        )
+        faults: list[Fault] = []
+        policy, cap = None, MOST_SECONDS
+        try:
+            policy = parse(PolicySettings, merged, "user_config")
+            cap = policy.max_timeout_seconds
+        except SettingsError as error:
+            faults += error.faults
+        seconds = _seconds(environment.get(TIMEOUT_VARIABLE), cap)
+        if isinstance(seconds, Fault):
+            faults.append(seconds)
+        if policy is None or isinstance(seconds, Fault):
+            raise SettingsError.of(faults)
+        return policy if seconds is None else policy.model_copy(update={"timeout_seconds": seconds})
 
     @classmethod
     def from_environment(cls) -> "PolicySettings":
@@ -195,13 +172,15 @@ def _merge(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _seconds(text: str, cap: float) -> float:
-    accepted = f"seconds, above 0 and at most {cap:g}"
+def _seconds(text: str | None, cap: float) -> float | Fault | None:
+    """The seconds that the environment sets; `None` where it sets none."""
+    if text is None:
+        return None
+    accepted = f"seconds, from {LEAST_SECONDS:g} to {cap:g}"
     try:
         value = float(text)
-    except ValueError as error:
-        wrong = f"is {text!r}, which is not a number"
-        raise SettingsError("environment", TIMEOUT_VARIABLE, wrong, accepted) from error
-    if not 0 < value <= cap:  # NaN is not either
-        raise SettingsError("environment", TIMEOUT_VARIABLE, f"is {text!r}", accepted)
+    except ValueError:
+        return Fault("environment", TIMEOUT_VARIABLE, f"is {text!r}, which is not a number", accepted)
+    if not LEAST_SECONDS <= value <= cap:  # NaN is not either
+        return Fault("environment", TIMEOUT_VARIABLE, f"is {text!r}", accepted)
     return value

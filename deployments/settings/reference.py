@@ -1,25 +1,36 @@
-"""The configuration reference of README.md, made from the settings models themselves.
+"""The reference of the configuration, `docs/configuration.md`, made from the settings models themselves.
 
-`python -m deployments.settings.reference README.md` writes it between its two markers; a test holds it there.
+`python -m deployments.settings.reference` writes it; a test holds it to the models.
 """
 
-import sys
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from deployments.settings.file_specs import PickleSpec, PyTorchSpec
+from deployments.settings.files import root
+from deployments.settings.findings import REFERENCE
 from deployments.settings.policy import PolicySettings
 from deployments.settings.remotes import RemoteSpec
 from deployments.settings.sources import HubSource, PathSource, WheelSource
 from deployments.settings.specs import BackupSpec, HuggingFaceSpec, PoolSpec, PythonSpec
 
-BEGIN = "<!-- configuration: made by deployments/settings/reference.py -->"
-END = "<!-- /configuration -->"
+_LONGEST_SHOWN = 40
+"""Characters of a default; a longer one is a sentence, and no value."""
+
+_HEAD = """\
+<!-- Made by `python -m deployments.settings.reference` from the settings models: change those. -->
+# Configuration
+
+Every key of every file, with what is accepted and the default. An unknown key is an error, and so are values that
+contradict each other; `neverblank check` names all faults of a file at once. A changed policy is taken over as a whole
+or not at all: where it is refused, the router logs `policy_refused` and goes on with the policy before.
+"""
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Policy (`configs/policy.yaml`, and the Router's `user_config`)", PolicySettings),
@@ -37,34 +48,20 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
 
 
 def render() -> str:
-    """The whole reference as Markdown."""
-    return "\n".join(_section(title, model) for title, model in _SECTIONS)
-
-
-def insert(document: str) -> str:
-    """`document` with the reference between its markers.
-
-    Raises:
-        ValueError: it has no markers.
-    """
-    head, begin, rest = document.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the document has no {BEGIN} ... {END}")
-    return f"{head}{BEGIN}\n\n{render()}\n{END}{tail}"
+    """The whole document as Markdown."""
+    return "\n".join([_HEAD, *(_section(title, model) for title, model in _SECTIONS)])
 
 
 def _section(title: str, model: type[BaseModel]) -> str:
     rows = [f"| `{key}` | {kind} | {default} | {text} |" for key, kind, default, text in _rows(model, "")]
-    table = ["| key | accepted | default | |", "|---|---|---|---|", *rows]
-    return "\n".join([f"<details><summary>{title.replace('`', '')}</summary>", "", *table, "", "</details>", ""])
+    return "\n".join([f"## {title}", "", "| key | accepted | default | |", "|---|---|---|---|", *rows, ""])
 
 
-def _rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str, str]]:
+def _rows(model: type[Any], prefix: str) -> list[tuple[str, str, str, str]]:
     rows = []
-    for name, info in model.model_fields.items():
+    for name, info in _fields(model).items():
         nested = info.annotation
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
+        if isinstance(nested, type) and (issubclass(nested, BaseModel) or is_dataclass(nested)):
             overriding = info.default if isinstance(info.default, nested) else nested()
             rows += [
                 (key, kind, _default_of(overriding, key.removeprefix(f"{prefix}{name}.")) or default, text)
@@ -75,27 +72,45 @@ def _rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str, str]
     return rows
 
 
-def _default_of(settings: BaseModel, key: str) -> str:
+def _fields(model: type[Any]) -> Mapping[str, FieldInfo]:
+    """The fields of a settings model, or of a section of the policy, as pydantic sees them."""
+    if not is_dataclass(model):
+        found: Mapping[str, FieldInfo] = model.model_fields
+        return found
+    kinds = get_type_hints(model)
+    return {each.name: FieldInfo.from_annotated_attribute(kinds[each.name], each) for each in fields(model)}
+
+
+def _default_of(settings: Any, key: str) -> str:
     value = getattr(settings, key, None)
-    return "" if value is None else f"`{value}`"
+    return "" if value is None else _shown(value)
 
 
 def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
     value = info.default if info.default is not PydanticUndefined else info.get_default(call_default_factory=True)
-    if isinstance(value, str) and len(value) > 40:  # noqa: PLR2004 - a sentence, not a value
-        return "a built-in text"
-    return f"`{value}`" if value is not None else "none"
+    return _shown(value) if value is not None else "none"
+
+
+def _shown(value: Any) -> str:
+    """A default as it is written in YAML."""
+    if isinstance(value, str):
+        return "a built-in text" if len(value) > _LONGEST_SHOWN else f"`{value}`"
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{list(value) if value == () else value}`"
 
 
 def _kind(info: FieldInfo) -> str:
-    bounds = [
-        f"{sign} {getattr(rule, attribute):g}"
-        for rule in info.metadata
-        for attribute, sign in (("gt", "above"), ("ge", "at least"), ("lt", "below"), ("le", "at most"))
-        if getattr(rule, attribute, None) is not None
-    ]
+    bounds = []
+    for attribute, sign, tightest in (
+        ("gt", "above", max),
+        ("ge", "at least", max),
+        ("lt", "below", min),
+        ("le", "at most", min),
+    ):
+        found = [bound for rule in info.metadata if (bound := getattr(rule, attribute, None)) is not None]
+        if found:
+            bounds.append(f"{sign} {tightest(found):.10g}")
     return ", ".join([_name(info.annotation), *bounds])
 
 
@@ -115,5 +130,4 @@ def _name(annotation: Any) -> str:
 
 
 if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    path.write_text(insert(path.read_text(encoding="utf-8")), encoding="utf-8")
+    (root() / REFERENCE).write_text(render(), encoding="utf-8")

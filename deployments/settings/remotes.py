@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings
 
@@ -15,19 +15,29 @@ OWN_HEADERS = frozenset({"authorization", "content-type", "content-length", "hos
 """Headers that are set here; a key belongs into `api_key_env`."""
 
 
+SECRET: dict[str, JsonValue] = {"writeOnly": True}
+"""Of a field that credentials stand in, or are put into by mistake: errors do not quote its value."""
+
+
 class RemoteSpec(Settings):
     """One model behind an OpenAI-compatible upstream: vLLM, a hosted provider, another Neverblank."""
 
     base_url: NonEmpty = Field(description="Where its API begins, such as `https://api.example.com/v1`.")
     model: NonEmpty = Field(description="What the upstream calls the model.")
     api_key_env: VariableName | None = Field(
-        None, description="The environment variable with the key; keys are never written into a file."
+        None,
+        description="The environment variable with the key; keys are never written into a file.",
+        json_schema_extra=SECRET,
     )
     headers: dict[HeaderName, HeaderValue] = Field(
-        default_factory=dict, description="Further headers, as they are. Secrets belong into `header_env`."
+        default_factory=dict,
+        description="Further headers, as they are. Secrets belong into `header_env`.",
+        json_schema_extra=SECRET,
     )
     header_env: dict[HeaderName, VariableName] = Field(
-        default_factory=dict, description="Further headers by the environment variables that hold their values."
+        default_factory=dict,
+        description="Further headers by the environment variables that hold their values.",
+        json_schema_extra=SECRET,
     )
     tls_ca_file: NonEmpty | None = Field(None, description="Certificates to trust in the place of the system's.")
     connect_timeout_seconds: Seconds = Field(5.0, description="Until a connection stands.")

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings
+from deployments.settings.errors import SettingsError
 from deployments.settings.file_specs import FileSpec, PickleSpec, PyTorchSpec, Target
-from deployments.settings.files import SettingsError, load
+from deployments.settings.files import load
 from deployments.settings.serving import ModelServingSpec, Replicas, ServingSpec
 from deployments.settings.sources import HubSource, Source
 

@@ -18,17 +18,24 @@ class UpstreamPool:
         self.update(specs)
 
     def update(self, specs: Mapping[str, RemoteSpec]) -> None:
-        """Take over `specs`. Requests under way to what is changed or gone come to their end."""
+        """Take over all of `specs`, or, where this raises, none. Requests under way to old upstreams come to their end.
+
+        Raises:
+            RuntimeError: an upstream has to be retired, and no event loop runs.
+        """
         before = self._upstreams
-        self._upstreams = {
+        after = {
             name: before[name] if name in before and before[name].spec == spec else Upstream(name, spec)
             for name, spec in specs.items()
         }
-        for name, upstream in before.items():
-            if self._upstreams.get(name) is not upstream:
-                task = asyncio.get_running_loop().create_task(upstream.retire())
-                self._retiring.add(task)
-                task.add_done_callback(self._retiring.discard)
+        retired = [upstream for name, upstream in before.items() if after.get(name) is not upstream]
+        loop = asyncio.get_running_loop() if retired else None
+        self._upstreams = after
+        for upstream in retired:
+            assert loop is not None  # noqa: S101 - something is retired
+            task = loop.create_task(upstream.retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
 
     def find(self, name: str) -> Upstream | None:
         """The upstream of that name; `None` where there is none."""

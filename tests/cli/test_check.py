@@ -135,6 +135,19 @@ def test_every_fault_is_told_and_not_only_the_first(tmp_path: Path) -> None:
     assert "wrong_b" in checked.output
 
 
+def test_every_fault_of_a_service_is_told_those_of_its_backup_and_of_its_policy(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("breaker: {open_secods: 20, failures: 0}\nretries: {base_seconds: 2}\n")
+    (tmp_path / "backup.yaml").write_text("sources: []\n")
+    arguments = {"policy": f"{tmp_path}/policy.yaml", "backup": f"{tmp_path}/backup.yaml"}
+    application = {"name": "neverblank", "import_path": "deployments.app:build", "args": arguments}
+    (tmp_path / "serve.yaml").write_text(json.dumps({"applications": [application]}))
+
+    told = " ".join(check(tmp_path / "serve.yaml").output.split())
+
+    for fault in ("sources: is an empty list", "did you mean open_seconds?", "failures: is 0", "retries.cap_seconds"):
+        assert fault in told
+
+
 def test_a_file_that_is_not_there_is_named() -> None:
     checked = check("no/such/file.yaml")
 

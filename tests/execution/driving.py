@@ -16,7 +16,7 @@ from tests.fakes import ScriptedCaller, a_request
 A, B = Candidate(Tier.PRIMARY, "a"), Candidate(Tier.PRIMARY, "b")
 BACKUP = Candidate(Tier.BACKUP, "backup")
 # The model has until 20 s, then the backup is started, and at 29 s the last resort speaks.
-RESERVES = Reserves(backup_s=9.0, backup_share=0.5, last_resort_s=1.0, last_resort_share=0.2)
+RESERVES = Reserves(backup_seconds=9.0, backup_share=0.5, last_resort_seconds=1.0, last_resort_share=0.2)
 CUT_OVER, ANSWER_BY = 20.0, 29.0
 
 LAST_RESORT = LastResort("Sorry, none of our models can answer.")
@@ -25,7 +25,7 @@ REQUEST = a_request("What is due, and when?")
 
 def new_state(failures: int = 5, probes: int = 1) -> ResilienceState:
     """A resilience whose breakers stay open for 10 s exactly: the draw is the one that adds and takes nothing."""
-    breaker = BreakerPolicy(failures, open_s=10.0, probes=probes)
+    breaker = BreakerPolicy(failures=failures, open_seconds=10.0, probes=probes)
     return ResilienceState(ResiliencePolicy(breaker), lambda *_: None, BACKUP.model, lambda: 0.5)
 
 

@@ -8,7 +8,7 @@ from deployments.execution.streams import open_stream
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate
 from deployments.policy.chain import FallbackChain
-from deployments.policy.continuation import StreamRules
+from deployments.policy.continuation import StreamPolicy
 from deployments.policy.deadline import Deadline
 from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResilienceState
@@ -16,7 +16,7 @@ from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
 from tests.execution.driving import REQUEST, RESERVES, clock, new_state, nobody_soon
 from tests.streamers import ScriptedStreamer
 
-RULES = StreamRules(stall_s=5.0, continue_s=10.0, max_s=300.0, max_characters=1000)
+RULES = StreamPolicy(stall_seconds=5.0, continue_seconds=10.0, max_seconds=300.0, max_characters=1024)
 FIRST_CONTENT_S = 8.0
 LAST_RESORT = "Sorry, nobody can answer."
 
@@ -48,7 +48,7 @@ class Read:
 async def read(
     callers: Mapping[Candidate, ScriptedStreamer],
     resilience: ResilienceState | None = None,
-    rules: StreamRules = RULES,
+    rules: StreamPolicy = RULES,
     conform: Conform | None = None,
 ) -> Read:
     """Ask `callers` in this order, with 30 seconds from now, and read to the end."""

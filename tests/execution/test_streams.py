@@ -9,7 +9,7 @@ from deployments.execution.streams import open_stream
 from deployments.policy.attempt import Tier
 from deployments.policy.breaker import Closed, Open
 from deployments.policy.chain import FallbackChain
-from deployments.policy.continuation import StreamRules
+from deployments.policy.continuation import StreamPolicy
 from deployments.policy.deadline import Deadline
 from deployments.policy.last_resort import LastResort
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Refused, Rejected, Usage
@@ -124,16 +124,16 @@ async def test_a_text_that_breaks_off_is_carried_on_by_the_next_model(fault: Scr
 
 
 async def test_a_stall_is_a_silence_of_stall_s_and_no_less() -> None:
-    pieces = says("One ", "two ", every_s=RULES.stall_s - 0.1)
+    pieces = says("One ", "two ", every_s=RULES.stall_seconds - 0.1)
 
     got = await read({A: streams([*pieces, *hangs()]), BACKUP: streams(A_BACKUP)})
 
     assert got.trace[0][1] == "timed_out"
-    assert clock() == pytest.approx(2 * (RULES.stall_s - 0.1) + RULES.stall_s)
+    assert clock() == pytest.approx(2 * (RULES.stall_seconds - 0.1) + RULES.stall_seconds)
 
 
 async def test_a_model_that_reasons_between_two_texts_is_not_silent() -> None:
-    ticks = [Beat("", RULES.stall_s - 0.1) for _ in range(5)]
+    ticks = [Beat("", RULES.stall_seconds - 0.1) for _ in range(5)]
 
     got = await read({A: streams([*says("Well, "), *ticks, *says("yes."), *ends()])})
 
@@ -222,10 +222,10 @@ async def test_a_stream_without_end_is_ended_as_too_long() -> None:
 async def test_a_stream_that_takes_too_long_ends_with_what_there_is() -> None:
     slow = streams(says(*"word " * 100, every_s=4.0))
 
-    got = await read({A: slow}, rules=StreamRules(stall_s=5.0, max_s=60.0))
+    got = await read({A: slow}, rules=StreamPolicy(stall_seconds=5.0, max_seconds=60.0))
 
     assert got.answer.finish_reason == "length"
-    assert clock() <= 60.0 + RULES.stall_s
+    assert clock() <= 60.0 + RULES.stall_seconds
 
 
 # --- what the resilience learns, and what is left behind ---------------------------------------------------

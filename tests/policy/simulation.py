@@ -155,9 +155,9 @@ DEADLINES = st.builds(
     st.floats(0.05, 60),
     st.builds(
         Reserves,
-        backup_s=st.floats(0.01, 60),
+        backup_seconds=st.floats(0.01, 60),
         backup_share=st.floats(0, 1),
-        last_resort_s=st.floats(0.01, 10),
+        last_resort_seconds=st.floats(0.01, 10),
         last_resort_share=st.floats(0.01, 0.99),
     ),
 )

@@ -9,7 +9,7 @@ from deployments.policy.resilience import Permit, ResiliencePolicy, ResilienceSt
 A = Candidate(Tier.PRIMARY, "a")
 BACKUP = Candidate(Tier.BACKUP, "backup")
 REMOTE_BACKUP = Candidate(Tier.BACKUP, "hosted")
-SMALL = LimitPolicy(min_limit=1, max_limit=64, initial_limit=4, reserved_share=0.5)
+SMALL = LimitPolicy(min_limit=1, max_limit=64, initial_limit=4, backup_reserved_share=0.5)
 
 
 class Told(list[tuple[str, str, str, str]]):

@@ -20,7 +20,7 @@ from deployments.policy.breaker import (
 )
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 
-POLICY = BreakerPolicy(failures=3, open_s=10.0, open_max_s=60.0, probes=2)
+POLICY = BreakerPolicy(failures=3, open_seconds=10.0, open_max_seconds=60.0, probes=2)
 MIDDLE = 0.5  # the draw that makes no opening longer or shorter
 NOW = 100.0
 
@@ -112,7 +112,7 @@ def after(outcomes: list[Outcome], policy: BreakerPolicy, *, apart_s: float = 0.
 
 
 FLAKY: list[Outcome] = [Answered("x"), Failed("boom")]
-RATE = BreakerPolicy(failures=5, failure_rate=0.5, window_s=10.0, window_min_attempts=20)
+RATE = BreakerPolicy(failures=5, failure_rate=0.5, window_seconds=10.0, window_min_attempts=20)
 
 
 def test_a_model_that_fails_every_other_time_opens_its_breaker_though_never_twice_in_a_row() -> None:
@@ -147,14 +147,14 @@ def open_seconds(openings: int, draw: float, policy: BreakerPolicy) -> float:
 
 
 def test_each_failed_probe_doubles_the_time_to_the_next_up_to_the_cap() -> None:
-    policy = BreakerPolicy(open_s=1.0, open_max_s=10.0)
+    policy = BreakerPolicy(open_seconds=1.0, open_max_seconds=10.0)
 
     assert [open_seconds(n, MIDDLE, policy) for n in range(1, 7)] == pytest.approx([1.0, 2.0, 4.0, 8.0, 10.0, 10.0])
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_openings_are_spread_by_a_fifth_and_never_beyond_the_cap(openings: int, draw: float) -> None:
-    policy = BreakerPolicy(open_s=1.0, open_max_s=10.0)
+    policy = BreakerPolicy(open_seconds=1.0, open_max_seconds=10.0)
 
     usual = min(10.0, 2.0 ** min(openings - 1, 10))
 

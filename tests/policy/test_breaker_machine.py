@@ -30,7 +30,9 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @initialize(failures=st.integers(1, 4), probes=st.integers(1, 3))
     def begin(self, failures: int, probes: int) -> None:
-        self.policy = BreakerPolicy(failures, open_s=10.0, open_max_s=10.0, probes=probes, window_min_attempts=1 << 30)
+        self.policy = BreakerPolicy(
+            failures=failures, open_seconds=10.0, open_max_seconds=10.0, probes=probes, window_min_attempts=1 << 30
+        )
         self.state: BreakerState = Closed()
         self.now = 0.0
         self.under_way: list[Admission] = []
@@ -81,7 +83,7 @@ class BreakerMachine(RuleBasedStateMachine):
             assert isinstance(self.state, Open) == opened
         if isinstance(self.state, Open) and not isinstance(before, Open):
             self.failures_in_a_row = 0
-            assert self.now < self.state.until <= self.now + self.policy.open_max_s
+            assert self.now < self.state.until <= self.now + self.policy.open_max_seconds
 
     @invariant()
     def probes_are_counted_and_bounded(self) -> None:
@@ -99,7 +101,7 @@ class BreakerMachine(RuleBasedStateMachine):
             return
         for permit in self.under_way:
             self.state = record(self.state, self.policy, permit, Cancelled("the end"), self.now, 0.5)
-        self.state, leave = admit(self.state, self.policy, self.now + self.policy.open_s)
+        self.state, leave = admit(self.state, self.policy, self.now + self.policy.open_seconds)
         assert isinstance(leave, Admission), "a breaker whose attempts are over lets one through again"
         self.state = record(self.state, self.policy, leave, Answered("x"), self.now, 0.5)
         assert isinstance(self.state, Closed), "an answer closes it"

@@ -12,7 +12,9 @@ from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outco
 from tests.policy.simulation import BACKUP, HANGS, LAST_RESORT_MESSAGE, A, B, Part, answers, fails, play
 
 # The model has until 20 s, then the backup is started, and at 29 s the last resort speaks.
-DEADLINE = Deadline(0.0, 30.0, Reserves(backup_s=9.0, backup_share=0.5, last_resort_s=1.0, last_resort_share=0.2))
+DEADLINE = Deadline(
+    0.0, 30.0, Reserves(backup_seconds=9.0, backup_share=0.5, last_resort_seconds=1.0, last_resort_share=0.2)
+)
 CUT_OVER, ANSWER_BY = 20.0, 29.0
 
 FAILURES = [Blank(), Failed("boom"), Refused("queue full"), TimedOut("late")]

@@ -14,9 +14,11 @@ from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused
 from deployments.policy.retry import RetryPolicy
 from tests.policy.simulation import BACKUP, DEADLINES, HANGS, A, B, Part, Played, answers, fails, play
 
-DEADLINE = Deadline(0.0, 30.0, Reserves(backup_s=9.0, backup_share=0.5, last_resort_s=1.0, last_resort_share=0.2))
+DEADLINE = Deadline(
+    0.0, 30.0, Reserves(backup_seconds=9.0, backup_share=0.5, last_resort_seconds=1.0, last_resort_share=0.2)
+)
 CUT_OVER, ANSWER_BY = 20.0, 29.0
-RETRY = RetryPolicy(max_retries=2, base_s=1.0, cap_s=4.0, patience_s=3.0)
+RETRY = RetryPolicy(max=2, base_seconds=1.0, cap_seconds=4.0, patience_seconds=3.0)
 
 
 def chain(*candidates: Candidate, jitter: float = 0.0, **options: object) -> FallbackChain:
@@ -118,7 +120,7 @@ def test_whatever_is_retried_the_answer_comes_in_time(
     played = play(tried, {A: parts, BACKUP: parts})
 
     assert played.finished <= deadline.answer_by
-    assert len(played.starts) <= len(candidates) * (1 + RETRY.max_retries)
+    assert len(played.starts) <= len(candidates) * (1 + RETRY.max)
 
 
 # --- hedges and probes ------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from tests.policy.states import BACKUP, SMALL, A, a_guard, admit
 
 
 def test_a_model_gets_no_more_attempts_at_a_time_than_its_limit() -> None:
-    resilience = a_guard(ResiliencePolicy(admission=SMALL))
+    resilience = a_guard(ResiliencePolicy(limits=SMALL))
 
     admitted = [admit(resilience) for _ in range(5)]
 
@@ -20,7 +20,7 @@ def test_a_model_gets_no_more_attempts_at_a_time_than_its_limit() -> None:
 
 
 def test_a_place_is_free_again_once_its_attempt_has_ended() -> None:
-    resilience = a_guard(ResiliencePolicy(admission=SMALL))
+    resilience = a_guard(ResiliencePolicy(limits=SMALL))
     permits = [admit(resilience) for _ in range(4)]
     assert isinstance(permits[0], Permit)
 
@@ -30,7 +30,7 @@ def test_a_place_is_free_again_once_its_attempt_has_ended() -> None:
 
 
 def test_of_the_backup_places_are_kept_for_requests_whose_own_model_has_failed() -> None:
-    resilience = a_guard(ResiliencePolicy(admission=SMALL))
+    resilience = a_guard(ResiliencePolicy(limits=SMALL))
 
     meant_for_it = [admit(resilience, BACKUP, direct=True) for _ in range(4)]
     sent_to_it = [admit(resilience, BACKUP) for _ in range(3)]
@@ -51,7 +51,7 @@ def loaded(resilience: ResilienceState, seconds: float, at: float, times: int, t
 
 def test_a_limit_falls_when_a_model_takes_much_longer_than_unloaded_and_grows_again_when_it_does_not() -> None:
     policy = LimitPolicy(min_limit=1, max_limit=64, initial_limit=16, tolerance=2.0)
-    resilience = a_guard(ResiliencePolicy(admission=policy))
+    resilience = a_guard(ResiliencePolicy(limits=policy))
     now = loaded(resilience, 0.1, 0.0, times=10, together=1)
     before = resilience.describe("a")["limit"]
 
@@ -66,7 +66,7 @@ def test_a_limit_falls_when_a_model_takes_much_longer_than_unloaded_and_grows_ag
 
 def test_a_limit_that_is_in_the_way_doubles_until_the_model_was_too_slow_once_and_then_grows_by_one() -> None:
     policy = LimitPolicy(min_limit=1, max_limit=512, initial_limit=16)
-    resilience = a_guard(ResiliencePolicy(admission=policy))
+    resilience = a_guard(ResiliencePolicy(limits=policy))
     limits = []
     now = 0.0
     for seconds in (0.1, 0.1, 9.0, 0.1, 0.1):
@@ -79,7 +79,7 @@ def test_a_limit_that_is_in_the_way_doubles_until_the_model_was_too_slow_once_an
 
 
 def test_a_limit_grows_with_the_first_content_of_streams_and_not_only_with_their_ends() -> None:
-    resilience = a_guard(ResiliencePolicy(admission=LimitPolicy(initial_limit=16)))
+    resilience = a_guard(ResiliencePolicy(limits=LimitPolicy(initial_limit=16)))
     streams = [resilience.admit(A, Why.NEXT, 0.0, direct=False, streamed=True) for _ in range(20)]
     for stream in streams:
         if isinstance(stream, Permit):
@@ -89,7 +89,7 @@ def test_a_limit_grows_with_the_first_content_of_streams_and_not_only_with_their
 
 
 def test_a_model_that_takes_milliseconds_may_take_several_times_as_long() -> None:
-    resilience = a_guard(ResiliencePolicy(admission=LimitPolicy(min_limit=1, initial_limit=16, patience_s=0.25)))
+    resilience = a_guard(ResiliencePolicy(limits=LimitPolicy(min_limit=1, initial_limit=16, patience_seconds=0.25)))
     now = loaded(resilience, 0.002, 0.0, times=10, together=1)
 
     loaded(resilience, 0.2, now, times=20, together=16)
@@ -99,7 +99,7 @@ def test_a_model_that_takes_milliseconds_may_take_several_times_as_long() -> Non
 
 def test_a_limit_never_leaves_its_bounds() -> None:
     policy = LimitPolicy(min_limit=3, max_limit=20, initial_limit=16)
-    resilience = a_guard(ResiliencePolicy(admission=policy))
+    resilience = a_guard(ResiliencePolicy(limits=policy))
 
     now = loaded(resilience, 0.1, 0.0, times=300, together=40)
     assert resilience.describe("a")["limit"] == 20

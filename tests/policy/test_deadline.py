@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.policy.deadline import Deadline, Reserves
+from deployments.policy.deadline import Deadline, ReservePolicy, Reserves
 
 NOWS = st.floats(0, 1e7)
 SECONDS = st.floats(0.01, 86_400)
 RESERVES = st.builds(
     Reserves,
-    backup_s=st.floats(0.001, 86_400),
+    backup_seconds=st.floats(0.001, 86_400),
     backup_share=st.floats(0, 1),
-    last_resort_s=st.floats(0.001, 86_400),
+    last_resort_seconds=st.floats(0.001, 86_400),
     last_resort_share=st.floats(0.01, 0.99),
 )
 
@@ -31,8 +31,8 @@ def test_a_reserve_takes_at_most_its_seconds_and_its_share(now: float, seconds: 
     deadline = Deadline.after(now, seconds, reserves)
 
     for reserve, most_s, share in [
-        (deadline.end - deadline.answer_by, reserves.last_resort_s, reserves.last_resort_share),
-        (deadline.answer_by - deadline.cut_over, reserves.backup_s, reserves.backup_share),
+        (deadline.end - deadline.answer_by, reserves.last_resort_seconds, reserves.last_resort_share),
+        (deadline.answer_by - deadline.cut_over, reserves.backup_seconds, reserves.backup_share),
     ]:
         assert reserve <= most_s + 1e-6
         assert reserve <= share * deadline.seconds + 1e-6
@@ -61,3 +61,14 @@ def test_reserves_of_nothing_leave_the_whole_deadline() -> None:
     deadline = Deadline.after(0.0, 30.0, Reserves(0.0, 0.0, 0.0, 0.0))
 
     assert deadline.cut_over == deadline.answer_by == deadline.end == 30.0
+
+
+def test_a_deadline_is_not_given_what_follows_from_its_start_its_end_and_its_reserves() -> None:
+    with pytest.raises(TypeError, match="answer_by"):
+        Deadline(0.0, 30.0, answer_by=10.0)  # type: ignore[call-arg]
+
+
+def test_the_reserves_of_a_request_are_those_of_the_policy_with_the_seconds_its_backup_needs() -> None:
+    policy = ReservePolicy(backup_share=0.4, last_resort_seconds=0.2, last_resort_share=0.1)
+
+    assert policy.to_reserves(3.0) == Reserves(3.0, 0.4, 0.2, 0.1)

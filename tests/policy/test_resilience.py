@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerPolicy, Closed, Open
+from deployments.policy.concurrency_limit import LimitPolicy
+from deployments.policy.deadline import ReservePolicy
 from deployments.policy.hedging import HedgingPolicy
 from deployments.policy.outcome import Answered, Blank, Failed, Refused, TimedOut
 from deployments.policy.resilience import Permit, ResiliencePolicy
+from deployments.policy.retry import RetryPolicy
 from tests.policy.states import BACKUP, REMOTE_BACKUP, Told, a_guard, admit, attempt
 
 # --- breakers ---------------------------------------------------------------------------------------
@@ -18,7 +21,7 @@ from tests.policy.states import BACKUP, REMOTE_BACKUP, Told, a_guard, admit, att
 
 def test_a_listener_hears_of_every_transition_with_the_reason_of_its_attempt() -> None:
     told = Told()
-    resilience = a_guard(ResiliencePolicy(BreakerPolicy(failures=2, open_s=10.0)), told)
+    resilience = a_guard(ResiliencePolicy(BreakerPolicy(failures=2, open_seconds=10.0)), told)
 
     attempt(resilience, Failed("first"), 0.0, 0.0)
     attempt(resilience, Failed("second"), 0.0, 0.0)
@@ -65,6 +68,27 @@ def test_a_permit_is_handed_back_once() -> None:
         resilience.record(permit, Answered("x"), 1.0)
 
 
+def test_a_permit_has_an_infinite_first_content_time_until_its_first_content() -> None:
+    resilience = a_guard()
+    permit = admit(resilience)
+    assert isinstance(permit, Permit)
+    before = permit.first_s
+
+    resilience.began(permit, 2.0)
+
+    assert (before, permit.first_s) == (math.inf, 2.0)
+
+
+def test_a_new_policy_holds_for_what_is_known_already() -> None:
+    resilience = a_guard()
+    attempt(resilience, Answered("x"), 0.0, 1.0)
+
+    resilience.policy = ResiliencePolicy(limits=LimitPolicy(max_limit=7), retries=RetryPolicy(budget_share=0.0))
+
+    assert resilience.describe("a")["limit"] == 7
+    assert not resilience.allowance(1e6).retry
+
+
 def test_names_that_nobody_goes_by_are_not_remembered() -> None:
     resilience = a_guard()
 
@@ -79,7 +103,11 @@ def test_names_that_nobody_goes_by_are_not_remembered() -> None:
 
 @given(st.integers(100, 2000), st.floats(0.01, 0.5))
 def test_retries_stay_a_share_of_the_requests_however_many_would_be_wanted(requests: int, share: float) -> None:
-    resilience = a_guard(ResiliencePolicy(BreakerPolicy(failures=10**9, window_min_attempts=10**9), retry_share=share))
+    resilience = a_guard(
+        ResiliencePolicy(
+            BreakerPolicy(failures=10**9, window_min_attempts=10**9), retries=RetryPolicy(budget_share=share)
+        )
+    )
     retries = 0
     for number in range(requests):
         now = number / 1000
@@ -94,7 +122,7 @@ def test_retries_stay_a_share_of_the_requests_however_many_would_be_wanted(reque
 
 
 def test_hedges_have_a_budget_of_their_own() -> None:
-    resilience = a_guard(ResiliencePolicy(hedge_share=0.05))
+    resilience = a_guard(ResiliencePolicy(hedging=HedgingPolicy(budget_share=0.05)))
     permit = admit(resilience, why=Why.HEDGE)
     assert isinstance(permit, Permit)
 
@@ -103,7 +131,9 @@ def test_hedges_have_a_budget_of_their_own() -> None:
 
 
 def test_a_budget_of_nothing_allows_nothing() -> None:
-    resilience = a_guard(ResiliencePolicy(retry_share=0.0, hedge_share=0.0))
+    resilience = a_guard(
+        ResiliencePolicy(retries=RetryPolicy(budget_share=0.0), hedging=HedgingPolicy(budget_share=0.0))
+    )
 
     assert not resilience.allowance(1e6).retry
     assert not resilience.allowance(1e6).hedge
@@ -113,7 +143,7 @@ def test_a_budget_of_nothing_allows_nothing() -> None:
 
 
 def test_a_model_is_slow_beyond_the_quantile_of_its_own_latency() -> None:
-    resilience = a_guard(ResiliencePolicy(latencies=HedgingPolicy(min_samples=20)))
+    resilience = a_guard(ResiliencePolicy(hedging=HedgingPolicy(min_samples=20)))
     for number in range(1, 101):
         attempt(resilience, Answered("x"), 0.0, number / 10)
 
@@ -125,7 +155,7 @@ def test_a_model_is_slow_beyond_the_quantile_of_its_own_latency() -> None:
 def test_a_fast_model_is_not_hedged_before_the_backup_could_have_answered(
     answers: int, usual: float, after: float
 ) -> None:
-    resilience = a_guard(ResiliencePolicy(latencies=HedgingPolicy(min_samples=20)))
+    resilience = a_guard(ResiliencePolicy(hedging=HedgingPolicy(min_samples=20)))
     for _ in range(20):
         attempt(resilience, Answered("x"), 0.0, 0.1)
     for _ in range(answers):
@@ -135,7 +165,7 @@ def test_a_fast_model_is_not_hedged_before_the_backup_could_have_answered(
 
 
 def test_a_model_that_is_hardly_known_is_never_called_slow() -> None:
-    resilience = a_guard(ResiliencePolicy(latencies=HedgingPolicy(min_samples=20)))
+    resilience = a_guard(ResiliencePolicy(hedging=HedgingPolicy(min_samples=20)))
     for _ in range(19):
         attempt(resilience, Answered("x"), 0.0, 1.0)
 
@@ -143,7 +173,7 @@ def test_a_model_that_is_hardly_known_is_never_called_slow() -> None:
 
 
 def test_only_answers_tell_how_long_a_model_takes() -> None:
-    resilience = a_guard(ResiliencePolicy(BreakerPolicy(failures=1000), latencies=HedgingPolicy(min_samples=1)))
+    resilience = a_guard(ResiliencePolicy(BreakerPolicy(failures=1000), hedging=HedgingPolicy(min_samples=1)))
     for outcome in (Failed("boom"), Blank(), TimedOut("late")):
         attempt(resilience, outcome, 0.0, 9.0)
 
@@ -152,7 +182,7 @@ def test_only_answers_tell_how_long_a_model_takes() -> None:
 
 @pytest.mark.parametrize(("latency", "reserve"), [(0.2, 1.0), (4.0, 4.0), (60.0, 10.0)])
 def test_the_backups_reserve_follows_its_latency_within_its_bounds(latency: float, reserve: float) -> None:
-    resilience = a_guard(ResiliencePolicy(latencies=HedgingPolicy(reserve_min_s=1.0, reserve_max_s=10.0)))
+    resilience = a_guard(ResiliencePolicy(reserves=ReservePolicy(backup_min_seconds=1.0, backup_max_seconds=10.0)))
     assert resilience.latencies.reserve_s("backup", streamed=False) == 10.0
 
     for _ in range(10):
@@ -162,7 +192,7 @@ def test_the_backups_reserve_follows_its_latency_within_its_bounds(latency: floa
 
 
 def test_a_model_that_changes_is_measured_by_what_it_did_of_late() -> None:
-    resilience = a_guard(ResiliencePolicy(latencies=HedgingPolicy(min_samples=1)))
+    resilience = a_guard(ResiliencePolicy(hedging=HedgingPolicy(min_samples=1)))
     for _ in range(1000):
         attempt(resilience, Answered("x"), 0.0, 9.0)
     for _ in range(256):

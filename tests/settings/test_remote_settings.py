@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from deployments.settings import PolicySettings
-from deployments.settings.files import SettingsError
+from deployments.settings import PolicySettings, SettingsError
 from deployments.settings.remotes import RemoteSpec
 
 GOOD = {"base_url": "https://api.example.com/v1", "model": "x"}
