@@ -16,7 +16,7 @@ from pathlib import Path
 from deployments.generation import CannotLoadError, Prompt, Sampling, TextGenerator
 from deployments.generation.devices import Machine, choose_device, choose_dtype, may_have_gpu
 from deployments.generation.process import ProcessGenerator
-from deployments.generation.worker import Recipe
+from deployments.generation.worker import EngineConfig
 from deployments.observability import log
 from deployments.settings import TextModelSpec, WeightLimit
 from deployments.sources.checkpoint import Checkpoint
@@ -120,8 +120,8 @@ def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path, name: str) ->
         "chat": spec.chat,
         "long_prompt": spec.long_prompt,
     }
-    recipe = Recipe("deployments.generation.openvino:OpenVINOGenerator", arguments, _WARM_UP)
-    return Engine(ProcessGenerator(name, recipe), found.name)
+    config = EngineConfig("deployments.generation.openvino:OpenVINOGenerator", arguments, _WARM_UP)
+    return Engine(ProcessGenerator(name, config), found.name)
 
 
 def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
@@ -137,15 +137,17 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
 
     # Now only: with a snapshot, what these import comes in while it is verified.
     from deployments.generation.continuous import ContinuousGenerator
-    from deployments.generation.tokens import Tokens
+    from deployments.generation.prompts import PromptTokenizer
     from deployments.generation.transformers import TransformersGenerator
 
     model = loaded.model.to(device)
     context = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20)
-    tokens = Tokens(loaded.tokenizer, context, chat=spec.chat, long_prompt=spec.long_prompt)
-    alone = TransformersGenerator(model, tokens, concurrency=spec.concurrency)
+    tokenizer = PromptTokenizer(loaded.tokenizer, context, chat=spec.chat, long_prompt=spec.long_prompt)
+    alone = TransformersGenerator(model, tokenizer, concurrency=spec.concurrency)
     try:
-        batched = ContinuousGenerator(model, tokens, alone, capacity=spec.max_ongoing_requests, gpu_share=spec.num_gpus)
+        batched = ContinuousGenerator(
+            model, tokenizer, alone, capacity=spec.max_ongoing_requests, gpu_share=spec.num_gpus
+        )
         return _warmed(batched, batched.warm_up, loaded.name)
     except CannotLoadError as error:
         log.engine_not_used(name, "transformers' continuous batching", str(error))
