@@ -16,7 +16,7 @@ from benchmarks.stage import config, serving
 from deployments.observability.log import SourceEvents
 from deployments.settings import read_backup_spec, resolve
 from deployments.sources.acquire import acquire
-from deployments.sources.gguf import OtherForm, find_gguf
+from deployments.sources.gguf import NoGguf, find_gguf
 from tests.service.service import ROOT, Service, eventually
 
 ROUNDS = 3
@@ -77,7 +77,7 @@ def run() -> Report:
     """SmolLM2, whatever it comes from; each start in a process of its own."""
     spec, cache = read_backup_spec("configs/backup.yaml"), Path(resolve("cache"))
     found = find_gguf(spec, cache, events=SourceEvents())
-    if isinstance(found, OtherForm):
+    if isinstance(found, NoGguf):
         raise RuntimeError(f"the backup has no GGUF file here: {found.reason}")  # noqa: TRY004 - not its type: what is there
     gguf = found.folder / str(found.gguf)
     with tempfile.TemporaryDirectory() as folder:

@@ -27,8 +27,8 @@ from deployments.settings import (
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments, read_arguments
 from deployments.settings.serving import ServingSpec
 from deployments.sources.errors import ModelTooLargeError
-from deployments.sources.model_file import ArtefactError
-from deployments.sources.sizes import Weighed, weigh_file, weigh_gguf, weigh_weights
+from deployments.sources.model_file import ModelFileError
+from deployments.sources.sizes import ModelSize, size_of_file, size_of_gguf, size_of_weights
 
 TORCH_PROCESS_BYTES = 480_000_000
 """Memory of a replica with torch and transformers beside its weights: measured, proportional set size."""
@@ -153,8 +153,8 @@ class _Examination:
     def _file_model(self, file: str, spec: Any, replicas: str) -> Planned:
         model: FileSpec = spec
         try:
-            weighed = weigh_file(model)
-        except (ArtefactError, ModelTooLargeError) as error:
+            weighed = size_of_file(model)
+        except (ModelFileError, ModelTooLargeError) as error:
             raise SettingsError(file, "", str(error), "") from error
         except OSError as error:
             raise SettingsError(file, "path", f"cannot be read: {error.strerror}", "a readable file") from error
@@ -166,9 +166,9 @@ class _Examination:
         task = spec.task if isinstance(spec, HuggingFaceSpec) else "text-generation"
         engine = meant_engine(spec) if task == "text-generation" else "transformers"
         try:
-            weighed = weigh_gguf(spec, self._cache) if engine == "openvino" else None
+            weighed = size_of_gguf(spec, self._cache) if engine == "openvino" else None
             process = OPENVINO_PROCESS_BYTES if weighed else TORCH_PROCESS_BYTES
-            weighed = weighed or weigh_weights(spec, self._cache)
+            weighed = weighed or size_of_weights(spec, self._cache)
         except ModelTooLargeError as error:
             raise SettingsError(file, "max_model_size_mb", error.reason, "that much, or a smaller model") from error
         source = weighed.origin if weighed else ", then ".join(source.kind for source in spec.sources)
@@ -176,7 +176,7 @@ class _Examination:
 
 
 def _planned(
-    name: str, kind: str, source: str, weighed: Weighed | None, process: int, spec: ServingSpec, replicas: str
+    name: str, kind: str, source: str, weighed: ModelSize | None, process: int, spec: ServingSpec, replicas: str
 ) -> Planned:
     memory = None
     if weighed is not None:

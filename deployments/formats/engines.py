@@ -16,14 +16,14 @@ from pathlib import Path
 from deployments.generation import CannotLoadError, Prompt, Sampling, TextGenerator
 from deployments.generation.devices import Machine, choose_device, choose_dtype, may_have_gpu
 from deployments.generation.process import ProcessGenerator
-from deployments.generation.worker import Recipe
+from deployments.generation.worker import EngineConfig
 from deployments.observability import log
 from deployments.settings import TextModelSpec, WeightLimit
 from deployments.sources.checkpoint import Checkpoint
 from deployments.sources.errors import SourceError
-from deployments.sources.gguf import OtherForm, find_gguf
-from deployments.sources.gguf_q8 import make_readable
-from deployments.sources.openvino_ir import ExportError, export
+from deployments.sources.gguf import NoGguf, find_gguf
+from deployments.sources.gguf_q8 import prepare_gguf
+from deployments.sources.openvino_ir import ExportError, export_ir
 
 _WARM_UP = Prompt("Hello"), Sampling(max_tokens=2, temperature=0.0, budget_s=60.0)
 
@@ -78,7 +78,7 @@ def load_engine(spec: TextModelSpec, cache: Path, name: str) -> Engine:
     """
     if meant_engine(spec) == "openvino":
         found = find_gguf(spec, cache, events=log.SourceEvents())
-        if isinstance(found, OtherForm):
+        if isinstance(found, NoGguf):
             log.engine_not_used(name, "openvino", found.reason)
         elif not _has_openvino():
             log.engine_not_used(name, "openvino", "openvino-genai is not installed (accepted: the extra [cpu])")
@@ -99,29 +99,29 @@ def prepare(spec: TextModelSpec, cache: Path) -> bool:
     if meant_engine(spec) != "openvino" or not _has_openvino():
         return False
     found = find_gguf(spec, cache, events=log.SourceEvents())
-    if isinstance(found, OtherForm):
+    if isinstance(found, NoGguf):
         return False
-    export(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
+    export_ir(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
     return True
 
 
 def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path, name: str) -> Engine:
     file, limit = found.folder / str(found.gguf), WeightLimit.of(spec).max_bytes
     try:
-        readable = export(file, cache, limit)
+        model = export_ir(file, cache, limit)
     except ExportError as error:
         log.not_exported(name, error.reason)
-        readable = make_readable(file, cache, limit)
+        model = prepare_gguf(file, cache, limit)
     arguments = {
-        "file": readable.file,
-        "context": readable.context,
+        "file": model.path,
+        "context": model.context,
         "capacity": spec.max_ongoing_requests,
         "threads": spec.threads,
         "chat": spec.chat,
         "long_prompt": spec.long_prompt,
     }
-    recipe = Recipe("deployments.generation.openvino:OpenVINOGenerator", arguments, _WARM_UP)
-    return Engine(ProcessGenerator(name, recipe), found.name)
+    config = EngineConfig("deployments.generation.openvino:OpenVINOGenerator", arguments, _WARM_UP)
+    return Engine(ProcessGenerator(name, config), found.name)
 
 
 def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
@@ -137,15 +137,17 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
 
     # Now only: with a snapshot, what these import comes in while it is verified.
     from deployments.generation.continuous import ContinuousGenerator
-    from deployments.generation.tokens import Tokens
+    from deployments.generation.prompts import PromptTokenizer
     from deployments.generation.transformers import TransformersGenerator
 
     model = loaded.model.to(device)
     context = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 20)
-    tokens = Tokens(loaded.tokenizer, context, chat=spec.chat, long_prompt=spec.long_prompt)
-    alone = TransformersGenerator(model, tokens, concurrency=spec.concurrency)
+    tokenizer = PromptTokenizer(loaded.tokenizer, context, chat=spec.chat, long_prompt=spec.long_prompt)
+    alone = TransformersGenerator(model, tokenizer, concurrency=spec.concurrency)
     try:
-        batched = ContinuousGenerator(model, tokens, alone, capacity=spec.max_ongoing_requests, gpu_share=spec.num_gpus)
+        batched = ContinuousGenerator(
+            model, tokenizer, alone, capacity=spec.max_ongoing_requests, gpu_share=spec.num_gpus
+        )
         return _warmed(batched, batched.warm_up, loaded.name)
     except CannotLoadError as error:
         log.engine_not_used(name, "transformers' continuous batching", str(error))

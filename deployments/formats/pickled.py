@@ -13,7 +13,7 @@ from deployments.formats.calling import CalledModel, UnreadableInputError
 from deployments.formats.scan import findings
 from deployments.request import extract_text
 from deployments.settings import PickleSpec
-from deployments.sources.model_file import ArtefactError, opened
+from deployments.sources.model_file import ModelFileError, open_model_file
 
 _METHODS = ("predict", "transform")
 
@@ -22,12 +22,12 @@ def load_pickle(spec: PickleSpec) -> CalledModel:
     """Load the object of `spec`.
 
     Raises:
-        ArtefactError: it is not to be loaded, and why.
+        ModelFileError: it is not to be loaded, and why.
         ModelTooLargeError: it is over the limit.
         TypeError: it has nothing to call.
         Exception: whatever its own code raises.
     """
-    with opened(spec) as file:
+    with open_model_file(spec) as file:
         loaded = _load_skops(file, spec) if spec.is_skops else _load(file, spec)
     method, call = _callable(loaded, spec)
     facts = {"format": "pickle", "type": type(loaded).__name__, "method": method}
@@ -37,7 +37,7 @@ def load_pickle(spec: PickleSpec) -> CalledModel:
 def _load(file: BinaryIO, spec: PickleSpec) -> Any:
     found = findings(file)
     if found and not spec.allow_unsafe_imports:
-        raise ArtefactError(
+        raise ModelFileError(
             f"{spec.path}: {'; '.join(found[:5])} (accepted: a pickle of a common library's model, a .skops file, or "
             "allow_unsafe_imports: true, if you know what is in it)"
         )
@@ -56,7 +56,9 @@ def _load_skops(file: BinaryIO, spec: PickleSpec) -> Any:
     data = file.read()
     if untrusted := get_untrusted_types(data=data):
         names = ", ".join(untrusted[:5])
-        raise ArtefactError(f"{spec.path}: it holds types that skops does not trust: {names} (accepted: those it does)")
+        raise ModelFileError(
+            f"{spec.path}: it holds types that skops does not trust: {names} (accepted: those it does)"
+        )
     return loads(data)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from deployments.execution.attempt import Begun, begin
 from deployments.formats.output import output_to_outcome
 from deployments.formats.user_loop import UserLoop
-from deployments.generation.channel import Pipe
+from deployments.generation.channel import Channel
 from deployments.policy.outcome import Failed, Finished, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings import PythonSpec
@@ -82,7 +82,7 @@ class PythonModel:
     async def _drive(self, pieces: Iterator[Any]) -> AsyncGenerator[Any, None]:
         """A plain generator in a thread: it may block."""
         given_up = threading.Event()
-        pipe = Pipe(given_up)
+        channel = Channel(given_up)
         odd: list[Any] = []
 
         def work() -> None:
@@ -92,14 +92,14 @@ class PythonModel:
                 if not isinstance(piece, str):
                     odd.append(piece)
                     break
-                pipe.put(piece)
+                channel.put(piece)
             if inspect.isgenerator(pieces):
                 pieces.close()
 
         working = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        working.add_done_callback(lambda _: pipe.close())
+        working.add_done_callback(lambda _: channel.close())
         try:
-            async for text in pipe:
+            async for text in channel:
                 yield text
             await working
             for piece in odd:

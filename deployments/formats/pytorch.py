@@ -22,19 +22,19 @@ from safetensors.torch import save as save_tensors
 from deployments.formats.calling import CalledModel, UnreadableInputError
 from deployments.generation.devices import Machine, choose_device
 from deployments.settings import PyTorchSpec, TensorSpec
-from deployments.sources.model_file import opened
+from deployments.sources.model_file import open_model_file
 
 
 def load_pytorch(spec: PyTorchSpec) -> CalledModel:
     """Load the program or module of `spec`.
 
     Raises:
-        ArtefactError: it is not to be loaded, and why.
+        ModelFileError: it is not to be loaded, and why.
         ModelTooLargeError: it is over the limit.
         Exception: whatever torch raises for what it cannot load.
     """
     device = choose_device(spec.device, Machine.here())
-    with opened(spec) as file:
+    with open_model_file(spec) as file:
         module = _LOADERS[spec.kind](file, spec, device)
     facts = {"format": "pytorch", "kind": spec.kind, "device": device}
     return CalledModel(lambda inputs: _called(module, inputs, spec.inputs, device), facts, spec.max_ongoing_requests)

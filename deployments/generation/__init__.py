@@ -1,19 +1,26 @@
-"""Text generation engines, behind one protocol."""
+"""Text generation: engines that continue a prompt with a language model, all behind the protocol `TextGenerator`.
+
+May import: observability.
+
+    openvino.py       for CPUs: OpenVINO GenAI's continuous batching (driven by batch.py) in a process (process.py)
+    continuous.py     for GPUs, and for CPUs without OpenVINO: transformers' continuous batching
+    transformers.py   transformers' `generate`, one thread for each request: for what cannot be in the batch
+"""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is generated from.
+    """What a model continues.
 
     Attributes:
-        text: a plain text, where there are no `messages`.
-        messages: chat turns of `role` and `content`.
-        prefix: the beginning of the answer, which is there already: generation carries on behind it, character
-            for character.
+        text: plain text, used if there are no `messages`.
+        messages: chat turns with `role` and `content`.
+        prefix: the part of the answer that has already been written; the model continues it character for character.
     """
 
     text: str
@@ -21,24 +28,24 @@ class Prompt:
     prefix: str = ""
 
     def as_text(self) -> str:
-        """The prompt for a model without a chat template; the answer's prefix goes behind it."""
+        """The prompt for a model without a chat template; the prefix has to be appended."""
         return self.text or "\n".join(f"{turn['role']}: {turn['content']}" for turn in self.messages) + "\nassistant:"
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to generate.
+    """How to generate; the parameters are those of OpenAI's API.
 
     Attributes:
-        max_tokens: at most so many, 1 or more.
-        temperature: 0 always takes the likeliest token.
-        budget_s: seconds after which generation ends with what there is.
-        top_p: the smallest set of likeliest tokens with this much probability is sampled from.
-        stop: texts that end the generation and are not part of it.
-        seed: the same seed, prompt and sampling give the same text; `None` draws one.
-        presence_penalty: off the logits of every token written so far.
-        frequency_penalty: off the logits of every token for each time it was written.
-        logit_bias: token id to what is added to its logit.
+        max_tokens: the most tokens to write, 1 or more.
+        temperature: the logits are divided by it; 0 always takes the likeliest token.
+        budget_s: seconds after which generation ends with the text written so far.
+        top_p: sample from the smallest set of likeliest tokens that has this much probability.
+        stop: texts that end the generation; the answer does not contain them.
+        seed: the same seed, prompt and sampling give the same text; `None` draws a seed.
+        presence_penalty: subtracted from the logit of every token that has been written.
+        frequency_penalty: subtracted from the logit of a token once for each time it has been written.
+        logit_bias: token id to the value that is added to its logit.
     """
 
     max_tokens: int
@@ -54,13 +61,13 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What was generated.
+    """A complete generation.
 
     Attributes:
-        text: may be blank; the caller judges it.
+        text: what was written; it may be blank.
         prompt_tokens: tokens read.
         completion_tokens: tokens written.
-        finish_reason: `stop`, `length` (`max_tokens` reached) or `deadline` (`budget_s` over).
+        finish_reason: `stop`, `length` (`max_tokens` reached) or `deadline` (`budget_s` used up).
     """
 
     text: str
@@ -70,11 +77,11 @@ class Generation:
 
 
 class CannotLoadError(Exception):
-    """An engine cannot make a model of the weights; another one may."""
+    """The engine cannot load the weights; another engine may."""
 
 
 class CannotGenerateError(Exception):
-    """A request that this engine does not take, or not now; another one may."""
+    """The engine does not accept the request, or not now; another replica or model may."""
 
 
 class PromptTooLongError(CannotGenerateError):
@@ -82,34 +89,49 @@ class PromptTooLongError(CannotGenerateError):
 
 
 class BatchFullError(CannotGenerateError):
-    """As many requests are under way as there is room for."""
+    """The engine has as many requests under way as it has room for."""
 
 
 class UnsupportedSamplingError(CannotGenerateError):
-    """The engine cannot sample in the way that is wanted."""
+    """The engine does not support a sampling parameter of the request."""
+
+
+class IncompleteGenerationError(Exception):
+    """The engine ended a generation before its end, for example for lack of memory. What it wrote is no answer."""
 
 
 class TextGenerator(Protocol):
-    """One loaded language model."""
+    """A loaded language model."""
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        """Continue `prompt`. Never blocks the event loop; cancelling it stops the work within a part of a layer.
+        """Continue `prompt` and return the complete generation.
+
+        Never blocks the event loop. Cancelling it stops the work: within a part of a layer in `transformers.py`, after
+        the current step of the batch elsewhere.
 
         Raises:
-            CannotGenerateError: it does not fit the context and is not to be truncated, there is no room for it, or
-                it wants what this engine cannot do.
+            CannotGenerateError: the prompt is too long, the engine is full, or it does not support the sampling.
+            IncompleteGenerationError: the engine ended the generation before its end.
         """
         ...
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
-        """Continue `prompt` piece by piece.
+        """Continue `prompt` and yield the text as it is written, then the complete `Generation`.
 
-        The pieces are texts, some perhaps empty, and together the `text` of the `Generation` that comes last.
-        Closing the iterator stops the work as cancelling `generate` does; a reader that does not read stops it
-        for as long. Raises as `generate` does.
+        The texts (some may be empty) add up to the `text` of the `Generation`. Closing the stream stops the work, as
+        cancelling `generate` does. Raises what `generate` raises.
         """
         ...
 
     def describe(self) -> dict[str, Any]:
         """Facts for `/status`: engine, device, dtype."""
         ...
+
+
+async def read_to_end(stream: AsyncGenerator[str | Generation, None]) -> Generation:
+    """Read a generator's stream and return its last item, the complete generation. Raises what the stream raises."""
+    async with aclosing(stream):
+        async for item in stream:
+            if isinstance(item, Generation):
+                return item
+    raise AssertionError("a stream ends with a Generation")

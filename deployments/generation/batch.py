@@ -1,8 +1,8 @@
-"""Many generations in one batch, driven by one thread: what an engine with continuous batching has to be given.
+"""Continuous batching, driven by one thread: many sequences, of which every step of the engine writes a token.
 
-The engine advances all of its requests by one token at a time. So nothing here waits for a single request: what is
-written is handed to the event loop and waits there for its reader, bounded by `max_tokens`. What is cheaper for all
-tokens of a step at once is done so: making text of them, and waking the event loop.
+No step waits for a single caller. What a step writes is put into a queue of each caller's event loop, where it waits to
+be read; `max_tokens` bounds how much that is. Two things are done once for a whole step because that is cheaper than
+once for each sequence: decoding tokens (see `detokenizer.StepDecoder`) and waking the event loop.
 """
 
 import asyncio
@@ -11,205 +11,235 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from deployments.generation import BatchFullError, Generation, Sampling
-from deployments.generation.detokenizer import Pieces
+from deployments.generation import BatchFullError, Generation, IncompleteGenerationError, Sampling
+from deployments.generation.detokenizer import Detokenizer, StepDecoder
 from deployments.observability import log
 
+_Item = str | Generation | Exception
 
-class Request(Protocol):
-    """One request inside an engine."""
+
+class EngineRequest(Protocol):
+    """A request inside the engine."""
 
     def read(self) -> Sequence[int]:
-        """The tokens written since it was last read."""
+        """The tokens written since the last call."""
         ...
 
     def finished(self) -> str:
-        """`stop` or `length` once it has ended by itself; empty before."""
+        """`stop` or `length` if the engine has finished the request, else empty.
+
+        Raises:
+            IncompleteGenerationError: the engine ended the request before its end.
+        """
         ...
 
     def cancel(self) -> None:
-        """Take it out of the batch by the next step."""
+        """Take the request out of the engine before the next step."""
         ...
 
 
-class Engine(Protocol):
-    """What batches. Called from one thread only."""
+class BatchingEngine(Protocol):
+    """An engine with continuous batching. All methods are called from one thread."""
 
-    def add(self, tokens: Sequence[int], sampling: Sampling) -> Request:
-        """Take a request in. Whatever this raises is raised to its caller."""
+    def add(self, tokens: Sequence[int], sampling: Sampling) -> EngineRequest:
+        """Add a request. What this raises is raised to the request's caller."""
         ...
 
     def step(self) -> None:
-        """Advance every request by a token; blocks for as long."""
-        ...
-
-    def foresee(self, windows: Sequence[Sequence[int]]) -> None:
-        """The texts of these tokens are about to be asked for, one by one."""
+        """Advance every request by a token; blocks until that is done."""
         ...
 
 
-class Member:
-    """One generation in the batch, and the way of its pieces to the event loop it was made in.
+class BatchedSequence:
+    """One generation in the batch, and the queue through which its caller reads it.
+
+    To be made in the event loop of the caller.
 
     Attributes:
-        loop: that event loop.
+        tokens: the prompt.
+        sampling: the request's sampling.
+        detokenizer: makes text of what is written.
+        loop: the caller's event loop.
+        request: the request inside the engine; `None` until it has been added.
+        given_up: set by the caller when it wants no more: the sequence leaves the batch after the next step.
     """
 
-    def __init__(self, tokens: Sequence[int], sampling: Sampling, pieces: Pieces, now: float) -> None:
-        """Be ready to be taken into a batch; its budget runs from `now`."""
+    def __init__(self, tokens: Sequence[int], sampling: Sampling, detokenizer: Detokenizer, now: float) -> None:
+        """Make a sequence that can be added to a batch; its budget runs from `now`."""
         self.tokens = tokens
         self.sampling = sampling
-        self.given_up = False
-        self._pieces = pieces
-        self._end = now + sampling.budget_s
+        self.detokenizer = detokenizer
         self.loop = asyncio.get_running_loop()
-        self._items: asyncio.Queue[str | Generation | Exception] = asyncio.Queue()
-        self._text: list[str] = []
+        self.request: EngineRequest | None = None
+        self.given_up = False
+        self._deadline = now + sampling.budget_s
+        self._items: asyncio.Queue[_Item] = asyncio.Queue()
+        self._texts: list[str] = []
         self._written = 0
-        self.request: Request | None = None
 
     async def next(self) -> str | Generation:
-        """What comes next: a text, or the whole, which is the last. Raises what the engine has raised."""
+        """Wait for the next text, or for the complete generation, which is the last item. Raises its error instead."""
         item = await self._items.get()
         if isinstance(item, Exception):
             raise item
         return item
 
-    def windows(self, tokens: Sequence[int]) -> Sequence[Sequence[int]]:
-        """What `advance` will want the texts of: all of it, if there is one token."""
-        return self._pieces.windows(tokens[0]) if tokens else ()
+    def advance(self, request: EngineRequest, tokens: Sequence[int], now: float, outbox: "Outbox") -> Generation | None:
+        """Take the `tokens` of a step, and put their text into `outbox`.
 
-    def advance(self, request: Request, tokens: Sequence[int], now: float, outbox: "Outbox") -> Generation | None:
-        """Hand on the `tokens` written; gives the whole where it has ended, which is to be handed on behind them."""
+        Returns:
+            The complete generation if this was its last step, else `None`.
+
+        Raises:
+            IncompleteGenerationError: the engine ended the request before its end.
+        """
         for token in tokens:
             self._written += 1
-            self._tell(self._pieces.add(token), outbox)
-            if self._pieces.stopped:
+            self._emit(self.detokenizer.add(token), outbox)
+            if self.detokenizer.stopped:
                 break
-        finished = "stop" if self._pieces.stopped else request.finished()
-        if not finished and now >= self._end:
+        finished = "stop" if self.detokenizer.stopped else request.finished()
+        if not finished and now >= self._deadline:
             finished = "deadline"
         if not finished and not self.given_up:
             return None
         request.cancel()
-        self._tell(self._pieces.finish(), outbox)
-        return Generation("".join(self._text), len(self.tokens), self._written, finished or "stop")
+        self._emit(self.detokenizer.finish(), outbox)
+        return Generation("".join(self._texts), len(self.tokens), self._written, finished or "stop")
 
-    def take(self, item: str | Generation | Exception) -> None:
-        """What comes next; nothing behind anything but a text. Called on `loop`."""
+    def deliver(self, item: _Item) -> None:
+        """Put the next item into the caller's queue; to be called in `loop`."""
         self._items.put_nowait(item)
 
-    def _tell(self, text: str, outbox: "Outbox") -> None:
+    def _emit(self, text: str, outbox: "Outbox") -> None:
         if text:
-            self._text.append(text)
+            self._texts.append(text)
             outbox.put(self, text)
 
 
 class Outbox:
-    """What is to be handed to event loops, each of which is woken once for all of it: that takes a system call."""
+    """Items for callers. Waking an event loop takes a system call, so each is woken once for all of its items."""
 
     def __init__(self) -> None:
-        """Be empty."""
-        self._items: dict[asyncio.AbstractEventLoop, list[tuple[Member, str | Generation | Exception]]] = {}
+        """Make an empty outbox."""
+        self._items: dict[asyncio.AbstractEventLoop, list[tuple[BatchedSequence, _Item]]] = {}
 
-    def put(self, member: Member, item: str | Generation | Exception) -> None:
-        """`item` is for `member`, behind what is there for it already."""
-        self._items.setdefault(member.loop, []).append((member, item))
+    def put(self, sequence: BatchedSequence, item: _Item) -> None:
+        """Append an item for the caller of `sequence`."""
+        self._items.setdefault(sequence.loop, []).append((sequence, item))
 
     def send(self) -> None:
-        """Hand all of it over."""
+        """Deliver all items."""
         items, self._items = self._items, {}
-        for loop, its in items.items():
+        for loop, of_loop in items.items():
             try:
-                loop.call_soon_threadsafe(_deliver, its)
-            except RuntimeError:  # it is closed: whoever waited has gone with it; the others in the batch have not
-                for member, _ in its:
-                    member.given_up = True
+                loop.call_soon_threadsafe(_deliver, of_loop)
+            except RuntimeError:  # the loop is closed, its callers have gone with it; the others must not notice
+                for sequence, _ in of_loop:
+                    sequence.given_up = True
 
 
-def _deliver(items: Sequence[tuple[Member, str | Generation | Exception]]) -> None:
-    for member, item in items:
-        member.take(item)
+def _deliver(items: Sequence[tuple[BatchedSequence, _Item]]) -> None:
+    for sequence, item in items:
+        sequence.deliver(item)
 
 
 class Batch:
-    """Drives an engine for as long as anybody wants something of it."""
+    """Drives an engine while there are sequences in it."""
 
-    def __init__(self, engine: Engine, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Drive `engine` with at most `capacity` requests at a time."""
+    def __init__(
+        self,
+        engine: BatchingEngine,
+        decoder: StepDecoder,
+        capacity: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            engine: what to drive.
+            decoder: decodes for the detokenizers of all sequences.
+            capacity: the most sequences at a time; more are refused.
+            clock: seconds since any moment.
+        """
         self._engine = engine
+        self._decoder = decoder
         self._capacity = capacity
         self._clock = clock
-        self._members: list[Member] = []
-        self._arrived: list[Member] = []
+        self._running: list[BatchedSequence] = []
+        self._arrived: list[BatchedSequence] = []
         self._outbox = Outbox()
-        self._wanted = threading.Condition()
+        self._wake = threading.Condition()
         threading.Thread(target=self._drive, name="generate", daemon=True).start()
 
     @property
     def active(self) -> int:
-        """Requests in the batch, or about to be."""
-        return len(self._members) + len(self._arrived)
+        """Sequences in the batch, and those that are about to be added to it."""
+        return len(self._running) + len(self._arrived)
 
-    def add(self, member: Member) -> None:
-        """Take `member` in.
+    def add(self, sequence: BatchedSequence) -> None:
+        """Add a sequence.
 
         Raises:
-            BatchFullError: there is no room, and nothing queues: another replica or tier may have some.
+            BatchFullError: there is no room. Nothing waits here: another replica or model may have room.
         """
-        with self._wanted:
+        with self._wake:
             if self.active >= self._capacity:
                 raise BatchFullError(f"its batch of {self._capacity} is full")
-            self._arrived.append(member)
-            self._wanted.notify()
+            self._arrived.append(sequence)
+            self._wake.notify()
 
     def _drive(self) -> None:
         while True:
-            with self._wanted:
-                while not self._members and not self._arrived:
-                    self._wanted.wait()
+            with self._wake:
+                while not self._running and not self._arrived:
+                    self._wake.wait()
                 arrived, self._arrived = self._arrived, []
-                self._members += arrived
-            for member in arrived:
-                self._admit(member)
-            if self._members:
+                self._running += arrived
+            for sequence in arrived:
+                self._admit(sequence)
+            if self._running:
                 self._step()
 
-    def _admit(self, member: Member) -> None:
+    def _admit(self, sequence: BatchedSequence) -> None:
         try:
-            member.request = self._engine.add(member.tokens, member.sampling)
-        except Exception as error:  # noqa: BLE001 - raised where the request came from
-            self._members.remove(member)
-            self._outbox.put(member, error)
+            sequence.request = self._engine.add(sequence.tokens, sequence.sampling)
+        except Exception as error:  # noqa: BLE001 - raised to the request's caller
+            self._running.remove(sequence)
+            self._outbox.put(sequence, error)
             self._outbox.send()
 
     def _step(self) -> None:
-        ended: list[tuple[Member, Generation]] = []
-        going_on: list[Member] = []
+        ended: list[tuple[BatchedSequence, _Item]] = []
+        still_running: list[BatchedSequence] = []
         try:
             self._engine.step()
             now = self._clock()
-            written = [(member, member.request, member.request.read()) for member in self._members if member.request]
-            self._engine.foresee([window for member, _, tokens in written for window in member.windows(tokens)])
-            for member, request, tokens in written:
-                generation = member.advance(request, tokens, now, self._outbox)
-                if generation is None:
-                    going_on.append(member)
+            written = [(each, each.request, each.request.read()) for each in self._running if each.request]
+            self._decoder.prefetch((sequence.detokenizer, tokens) for sequence, _, tokens in written)
+            for sequence, request, tokens in written:
+                end: _Item | None
+                try:
+                    end = sequence.advance(request, tokens, now, self._outbox)
+                except IncompleteGenerationError as error:
+                    end = error
+                if end is None:
+                    still_running.append(sequence)
                 else:
-                    ended.append((member, generation))
-        except Exception as error:  # noqa: BLE001 - an engine that breaks fails those in it, and is asked again
+                    ended.append((sequence, end))
+        except Exception as error:  # noqa: BLE001 - fails the sequences in the batch; the engine is used again
             log.internal_error("generate", "batch", error)
-            self._break(error)
+            self._fail_all(error)
             return
-        self._members = going_on  # before they hear of it: there is room for their next request
-        for member, generation in ended:
-            self._outbox.put(member, generation)
+        self._running = still_running  # before callers hear of an end: there must be room for their next request
+        for sequence, item in ended:
+            self._outbox.put(sequence, item)
         self._outbox.send()
 
-    def _break(self, error: Exception) -> None:
-        broken, self._members = self._members, []
-        for member in broken:
-            if member.request:
-                member.request.cancel()
-            self._outbox.put(member, RuntimeError(f"the engine failed: {error}"))
+    def _fail_all(self, error: Exception) -> None:
+        failed, self._running = self._running, []
+        for sequence in failed:
+            if sequence.request:
+                sequence.request.cancel()
+            self._outbox.put(sequence, RuntimeError(f"the engine failed: {error}"))
         self._outbox.send()

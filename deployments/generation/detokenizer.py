@@ -1,79 +1,111 @@
-"""Tokens into text, piece by piece.
+"""Incremental detokenization: text from tokens, as soon as it is certain.
 
-A token alone has no text: it may be half a character, or a word whose space depends on the one before. So a window of
-tokens is decoded with and without the new one, and the difference is its text. The algorithm is that of Hugging Face's
-text-generation-inference (`decode_token` in `server/text_generation_server/models/model.py`).
+A single token has no text of its own: it may be half a character, or a word whose leading space depends on the token
+before it. So a window of recent tokens is decoded twice, with the new token and without it, and the difference is the
+new text. Source: `decode_token` of Hugging Face's text-generation-inference
+(`server/text_generation_server/models/model.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 _INCOMPLETE = "�"
-"""What half a character decodes to."""
+"""The decoded form of half a character."""
 
 Decode = Callable[[Sequence[int]], str]
 
 
-class Pieces:
-    """Gives the text of tokens as soon as it is certain, up to the first stop text."""
+class Detokenizer:
+    """Turns the tokens of one generation into text, up to the first stop text.
 
-    def __init__(self, decode: Decode, stops: Sequence[str] = (), swallow: str = "") -> None:
-        """Begin behind a prompt.
+    Attributes:
+        stopped: whether a stop text has been found.
+    """
+
+    def __init__(self, decode: Decode, stops: Sequence[str] = (), skip: str = "") -> None:
+        """Make the detokenizer of a generation that has no tokens yet.
 
         Args:
-            decode: tokens to text, special ones left out.
-            stops: texts that end the generation; none of them is given.
-            swallow: white space that stands already, and is not given once more should the text begin with it.
+            decode: turns tokens into text, without special tokens.
+            stops: texts that end the generation; they are never returned.
+            skip: white space at the end of the prompt; if the text begins with it, it is not returned again.
         """
         self.stopped = False
         self._decode = decode
         self._stops = tuple(stops)
-        self._swallow = swallow
+        self._skip = skip
         self._ids: list[int] = []
         self._prefix = 0
         self._read = 0
         self._held = ""
 
-    def windows(self, token: int) -> Sequence[Sequence[int]]:
-        """What `add` of this token will decode."""
+    def windows(self, token: int) -> tuple[list[int], list[int]]:
+        """The two windows that `add(token)` decodes: without the token, and with it."""
         return self._ids[self._prefix : self._read], [*self._ids[self._prefix :], token]
 
     def add(self, token: int) -> str:
-        """The text that is certain now that `token` has come; perhaps none."""
+        """The text that has become certain with `token`; it may be empty."""
         self._ids.append(token)
         known = self._decode(self._ids[self._prefix : self._read])
         text = self._decode(self._ids[self._prefix :])
         if len(text) <= len(known) or text.endswith(_INCOMPLETE):
             return ""
         self._prefix, self._read = self._read, len(self._ids)
-        return self._pass(text[len(known) :])
+        return self._before_stop(text[len(known) :])
 
     def finish(self) -> str:
-        """What was held back, now that nothing follows."""
+        """The text that was held back; to be called after the last token."""
         known = self._decode(self._ids[self._prefix : self._read])
         rest = self._decode(self._ids[self._prefix :])[len(known) :]
-        text = self._pass(rest.rstrip(_INCOMPLETE)) if rest else ""
+        text = self._before_stop(rest.rstrip(_INCOMPLETE)) if rest else ""
         held, self._held = self._held, ""
         return text if self.stopped else text + held
 
-    def _pass(self, text: str) -> str:
+    def _before_stop(self, text: str) -> str:
+        """`text` up to a stop text, without an end that may turn out to be the beginning of one."""
         if self.stopped:
             return ""
-        text = self._held + self._without_what_stands(text)
+        text = self._held + self._without_skipped(text)
         places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
         if places:
             self.stopped, self._held = True, ""
             return text[: min(places)]
-        keep = max((_begun(text, stop) for stop in self._stops), default=0)
+        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
-    def _without_what_stands(self, text: str) -> str:
-        while self._swallow and text:
-            if text[0] != self._swallow[0]:
-                self._swallow = ""
+    def _without_skipped(self, text: str) -> str:
+        while self._skip and text:
+            if text[0] != self._skip[0]:
+                self._skip = ""
             else:
-                text, self._swallow = text[1:], self._swallow[1:]
+                text, self._skip = text[1:], self._skip[1:]
         return text
+
+
+class StepDecoder:
+    """Decodes for the detokenizers of a batch: all windows of a step in one call.
+
+    One call for 64 windows takes OpenVINO 0.06 ms, and a call for a single window 0.04 ms.
+    """
+
+    def __init__(self, decode_many: Callable[[list[list[int]]], Sequence[str]]) -> None:
+        """Decode with `decode_many`, which turns windows of tokens into one text each."""
+        self._decode_many = decode_many
+        self._texts: dict[tuple[int, ...], str] = {}
+
+    def prefetch(self, written: Iterable[tuple[Detokenizer, Sequence[int]]]) -> None:
+        """Decode in one call what each detokenizer needs for the first of its new tokens, and forget the last step."""
+        windows = {tuple(w) for detokenizer, tokens in written if tokens for w in detokenizer.windows(tokens[0]) if w}
+        keys = list(windows)
+        texts = self._decode_many([list(key) for key in keys]) if keys else ()
+        self._texts = dict(zip(keys, texts, strict=True))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`: prefetched, or decoded now."""
+        if not ids:
+            return ""
+        text = self._texts.get(tuple(ids))
+        return self._decode_many([list(ids)])[0] if text is None else text
 
 
 def trailing_space(text: str) -> str:
@@ -81,6 +113,6 @@ def trailing_space(text: str) -> str:
     return text[len(text.rstrip()) :]
 
 
-def _begun(text: str, stop: str) -> int:
+def _overlap(text: str, stop: str) -> int:
     """How many characters at the end of `text` may be the beginning of `stop`."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-size:])), 0)

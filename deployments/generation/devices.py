@@ -1,4 +1,4 @@
-"""Where a model runs and in which precision: decisions without side effects."""
+"""On which device a model runs and in which precision: decisions without side effects."""
 
 import os
 from dataclasses import dataclass
@@ -8,14 +8,17 @@ _GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")
 
 
 def may_have_gpu() -> bool:
-    """Whether torch is worth asking for a GPU: importing it takes seconds. Ray hides the GPUs a replica did not get."""
+    """Whether this process may have a GPU, found out without importing torch, which takes seconds.
+
+    Ray sets `CUDA_VISIBLE_DEVICES` so that a replica sees only the GPUs it was given.
+    """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
     return not hidden and any(Path(file).exists() for file in _GPU_FILES)
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What torch reports of the process it runs in.
+    """The hardware that torch sees in this process.
 
     Attributes:
         cuda: a GPU is visible to this process.
@@ -27,19 +30,19 @@ class Machine:
 
     @classmethod
     def here(cls) -> "Machine":
-        """This process's."""
+        """Ask torch."""
         import torch
 
-        # The operator exists only in builds with oneDNN; there is no public way to ask.
+        # The operator exists only in builds with oneDNN; torch has no public function for this.
         onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         return cls(torch.cuda.is_available(), onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
 def choose_device(wanted: str, machine: Machine) -> str:
-    """`cuda` or `cpu` for a spec's `device`.
+    """`cuda` or `cpu`, from the `device` of a spec.
 
     Raises:
-        RuntimeError: a GPU is demanded and none is visible.
+        RuntimeError: `cuda` is demanded and no GPU is visible.
     """
     if wanted == "cuda" and not machine.cuda:
         raise RuntimeError("device: cuda is demanded, but this replica sees no GPU")
@@ -47,7 +50,7 @@ def choose_device(wanted: str, machine: Machine) -> str:
 
 
 def choose_dtype(wanted: str, device: str, machine: Machine) -> str:
-    """The precision for a spec's `dtype`; `auto` is bfloat16 wherever the hardware is fast at it."""
+    """The precision, from the `dtype` of a spec; `auto` is bfloat16 where the hardware is fast at it, else float32."""
     if wanted != "auto":
         return wanted
     return "bfloat16" if device == "cuda" or machine.fast_bfloat16 else "float32"

@@ -1,4 +1,4 @@
-"""How the next token of a single request is chosen, as processors of its logits; of a batch's: `company`."""
+"""Sampling for a single request: processors of its logits. Those of a batch are in `batch_sampling`."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from transformers import (
 )
 
 from deployments.generation import Sampling
-from deployments.generation.gumbel import Draws, noise
+from deployments.generation.gumbel import DrawKeys, gumbel_noise
 
 
-def processors(sampling: Sampling, prompt_tokens: int, model: Any) -> LogitsProcessorList:
-    """The processors for one request, in the order of OpenAI's API: penalties and bias, temperature, nucleus, the draw.
+def logits_processors(sampling: Sampling, prompt_tokens: int, model: Any) -> LogitsProcessorList:
+    """The processors for one request: penalties and bias, temperature, top-k, top-p, then the draw.
 
     Args:
-        sampling: what is asked for.
-        prompt_tokens: how many tokens are not the model's own.
-        model: whose generation settings say from how many of the likeliest tokens it samples (`top_k`).
+        sampling: the request's sampling.
+        prompt_tokens: how many tokens at the beginning of the input are the prompt.
+        model: the model; its generation config may set `top_k`.
     """
     chain: list[Any] = []
     if sampling.presence_penalty or sampling.frequency_penalty:
@@ -34,12 +34,12 @@ def processors(sampling: Sampling, prompt_tokens: int, model: Any) -> LogitsProc
             chain.append(TopKLogitsWarper(top_k))
         if sampling.top_p < 1:
             chain.append(TopPLogitsWarper(sampling.top_p))
-        chain.append(_Draw(sampling.seed))
+        chain.append(_GumbelNoise(sampling.seed))
     return LogitsProcessorList(chain)
 
 
 class _Penalties(LogitsProcessor):  # type: ignore[misc]  # transformers has no types
-    """Off the logits of what has been written, by the formula in OpenAI's API reference."""
+    """Presence and frequency penalty, by the formula in OpenAI's API reference."""
 
     def __init__(self, presence: float, frequency: float, prompt_tokens: int) -> None:
         self._presence, self._frequency, self._prompt_tokens = presence, frequency, prompt_tokens
@@ -51,7 +51,7 @@ class _Penalties(LogitsProcessor):  # type: ignore[misc]  # transformers has no 
 
 
 class _Bias(LogitsProcessor):  # type: ignore[misc]
-    """Added to the logits of single tokens; ids beyond the vocabulary are nobody's."""
+    """Logit bias; ids beyond the vocabulary are ignored."""
 
     def __init__(self, bias: dict[int, float]) -> None:
         self._bias = bias
@@ -63,12 +63,12 @@ class _Bias(LogitsProcessor):  # type: ignore[misc]
         return biased
 
 
-class _Draw(LogitsProcessor):  # type: ignore[misc]
-    """Adds the noise that makes the likeliest token a draw."""
+class _GumbelNoise(LogitsProcessor):  # type: ignore[misc]
+    """Adds noise that turns taking the likeliest token into sampling; see `gumbel`."""
 
     def __init__(self, seed: int | None) -> None:
-        self._draws = Draws(seed)
+        self._keys = DrawKeys(seed)
 
     def __call__(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        key = torch.tensor([self._draws.next()], device=scores.device)
-        return scores + noise(key, scores.shape[-1])
+        key = torch.tensor([self._keys.next()], device=scores.device)
+        return scores + gumbel_noise(key, scores.shape[-1])

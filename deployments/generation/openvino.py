@@ -1,8 +1,8 @@
-"""Generation with OpenVINO GenAI's continuous batching: the fast engine of CPUs, from GGUF files as they are.
+"""Generation with OpenVINO GenAI's continuous batching: the fast engine for CPUs.
 
-Weights stay as they are in the file, quantised ones, too, which is where its speed comes from. Greedy answers of both
-engines begin alike, and part where two tokens are nearly as likely. A `seed` is passed on, but means something only
-while nothing else is in the batch: requests share one generator of random numbers.
+It computes with the quantised weights of a GGUF file, which is where its speed comes from. Its greedy answers begin
+like those of transformers and part where two tokens are nearly equally likely. A `seed` is passed on, but the requests
+of a batch share one random number generator: an answer is repeatable only if nothing else is in the batch.
 """
 
 import random
@@ -14,25 +14,33 @@ from typing import Any, Literal
 import openvino_genai as genai
 from openvino import Tensor
 
-from deployments.generation import CannotLoadError, Generation, Prompt, Sampling, UnsupportedSamplingError
-from deployments.generation.batch import Batch, Member
-from deployments.generation.detokenizer import Pieces, trailing_space
-from deployments.generation.prompts import fit
+from deployments.generation import (
+    CannotLoadError,
+    Generation,
+    IncompleteGenerationError,
+    Prompt,
+    Sampling,
+    UnsupportedSamplingError,
+    read_to_end,
+)
+from deployments.generation.batch import Batch, BatchedSequence
+from deployments.generation.detokenizer import Detokenizer, StepDecoder, trailing_space
+from deployments.generation.prompts import fit_to_context
 
 CACHE_GIGABYTES = 1
-"""For keys and values of all requests of a replica; taken from memory as it is used."""
+"""For the keys and values of all requests of a replica; memory is taken as the cache fills."""
 
 _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
-"""How it computes; what it multiplies it rounds to 8 bits in groups of 32. Left to itself it takes bfloat16 where the
-CPU has that: there SmolLM2 wrote 69, 293 and 861 tokens/s at 1, 8 and 32 streams instead of 98, 445 and 885, and its
-greedy answers agreed with float32 weights for 11.5 instead of 14.6 tokens of 20. Only prompts are read faster in
-bfloat16: 256 tokens in 0.08 instead of 0.12 s, 1,024 in 0.34 instead of 0.57 s."""
+"""The precision of activations; matrices are multiplied in groups of 32 values rounded to 8 bits. By default OpenVINO
+takes bfloat16 where the CPU has it. There, SmolLM2 wrote 69, 293 and 861 tokens/s at 1, 8 and 32 streams instead of 98,
+445 and 885, and its greedy answers agreed with float32 weights for 11.5 instead of 14.6 tokens of 20. Only prompts are
+read faster in bfloat16: 256 tokens in 0.08 instead of 0.12 s, 1,024 in 0.34 instead of 0.57 s."""
 
-_BATCHED_TOKENS = 256  # of prompts in one step: more would hold up those that are writing
+_BATCHED_TOKENS = 256  # of prompts in one step: more would delay the requests that are writing
 
 
 class OpenVINOGenerator:
-    """A language model out of a GGUF file, or in OpenVINO's own form."""
+    """A language model from a GGUF file, or in OpenVINO's IR format."""
 
     def __init__(
         self,
@@ -48,27 +56,26 @@ class OpenVINOGenerator:
         """Load the model in `file`.
 
         Args:
-            file: a GGUF file (see `sources.converted` for which are read faithfully), or the folder of a model in
-                OpenVINO's own form.
-            context: tokens the model was made for.
-            capacity: requests generated at the same time; more are refused.
-            threads: CPU threads; 0 leaves it to OpenVINO.
-            chat: whether prompts go through the file's chat template.
-            long_prompt: what becomes of a prompt beyond the model's context.
+            file: a GGUF file (`sources.gguf_q8` says which are read correctly), or the folder of a model in IR format.
+            context: the model's context, in tokens.
+            capacity: the most requests at the same time; more are refused.
+            threads: CPU threads; 0 leaves the number to OpenVINO.
+            chat: whether to apply the file's chat template; `auto` applies it if there is one.
+            long_prompt: whether a prompt beyond the context is refused or loses its oldest tokens.
             clock: seconds since any moment.
 
         Raises:
-            CannotLoadError: OpenVINO cannot make a model of the file.
+            CannotLoadError: OpenVINO cannot load the file.
             ValueError: `chat` is `always`, and the file has no template.
         """
         try:
             self._pipeline = genai.ContinuousBatchingPipeline(
                 str(file),
-                _scheduling(capacity),
+                _scheduler_config(capacity),
                 "CPU",
                 _FLOAT32 | ({"INFERENCE_NUM_THREADS": threads} if threads else {}),
             )
-        except (RuntimeError, LookupError, ValueError) as error:  # what its C++ throws comes as any of these
+        except (RuntimeError, LookupError, ValueError) as error:  # C++ exceptions arrive as any of these
             raise CannotLoadError(" ".join(f"{type(error).__name__}: {error}".split())) from error
         self._tokenizer = self._pipeline.get_tokenizer()
         has_template = bool(self._tokenizer.chat_template)
@@ -79,39 +86,33 @@ class OpenVINOGenerator:
         self._context = context
         self._capacity = capacity
         self._clock = clock
-        self._texts = _Texts(self._tokenizer)
-        self._engine = _Engine(self._pipeline, self._texts)
-        self._batch = Batch(self._engine, capacity, clock)
+        self._decoder = StepDecoder(self._tokenizer.decode)
+        self._engine = _Engine(self._pipeline)
+        self._batch = Batch(self._engine, self._decoder, capacity, clock)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """See `TextGenerator`."""
-        member = self._admitted(prompt, sampling)
-        try:
-            while not isinstance(item := await member.next(), Generation):
-                pass
-        finally:
-            member.given_up = True
-        return item
+        return await read_to_end(self.stream(prompt, sampling))
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
-        """See `TextGenerator`. What nobody reads yet waits, at most `max_tokens` of it: a batch waits for nobody."""
-        member = self._admitted(prompt, sampling)
+        """See `TextGenerator`. A slow reader does not slow the batch down: at most `max_tokens` wait to be read."""
+        sequence = self._admit(prompt, sampling)
         try:
-            while not isinstance(item := await member.next(), Generation):
+            while not isinstance(item := await sequence.next(), Generation):
                 yield item
             yield item
         finally:
-            member.given_up = True
+            sequence.given_up = True
 
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
-        """Generate once on the calling thread, before the first request: OpenVINO compiles as it first runs."""
+        """Generate once on the calling thread, before the first request: OpenVINO compiles during its first run."""
         request = self._engine.add(self._encode(prompt), sampling)
         while not request.finished():
             self._engine.step()
             request.read()
 
     def describe(self) -> dict[str, Any]:
-        """Engine, device, and how full its batch is."""
+        """Engine, device, and how full the batch is."""
         return {
             "engine": "openvino",
             "device": "cpu",
@@ -121,17 +122,17 @@ class OpenVINOGenerator:
             "capacity": self._capacity,
         }
 
-    def _admitted(self, prompt: Prompt, sampling: Sampling) -> Member:
+    def _admit(self, prompt: Prompt, sampling: Sampling) -> BatchedSequence:
         if sampling.logit_bias:
             raise UnsupportedSamplingError("logit_bias cannot be given to the openvino engine")
-        tokens = fit(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
-        pieces = Pieces(self._texts.of, sampling.stop, trailing_space(prompt.prefix))
-        member = Member(tokens, sampling, pieces, self._clock())
-        self._batch.add(member)
-        return member
+        tokens = fit_to_context(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
+        detokenizer = Detokenizer(self._decoder.decode, sampling.stop, trailing_space(prompt.prefix))
+        sequence = BatchedSequence(tokens, sampling, detokenizer, self._clock())
+        self._batch.add(sequence)
+        return sequence
 
     def _encode(self, prompt: Prompt) -> list[int]:
-        """Tokens of the prompt, and of the prefix without its trailing white space; see `TransformersGenerator`."""
+        """The tokens of the prompt and of the prefix; see `PromptTokenizer` for the white space at the prefix's end."""
         turns = [dict(turn) for turn in prompt.messages]
         prefix = prompt.prefix.rstrip()
         if self._chat:
@@ -145,31 +146,11 @@ class OpenVINOGenerator:
         return [int(token) for token in ids.data[0]]
 
 
-class _Texts:
-    """The texts of tokens. One call for 64 windows takes OpenVINO 0.06 ms, and one for a single window 0.04."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self._foreseen: dict[tuple[int, ...], str] = {}
-
-    def foresee(self, windows: Sequence[Sequence[int]]) -> None:
-        keys = [key for key in {tuple(window) for window in windows} if key]
-        texts = self._tokenizer.decode([list(key) for key in keys]) if keys else ()
-        self._foreseen = dict(zip(keys, texts, strict=True))
-
-    def of(self, tokens: Sequence[int]) -> str:
-        if not tokens:
-            return ""
-        text = self._foreseen.get(tuple(tokens))
-        return str(self._tokenizer.decode(list(tokens))) if text is None else text
-
-
 class _Engine:
-    """The pipeline as `Batch` wants it."""
+    """OpenVINO's pipeline as a `BatchingEngine`."""
 
-    def __init__(self, pipeline: Any, texts: _Texts) -> None:
+    def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
-        self.foresee = texts.foresee
         self._number = 0
 
     def add(self, tokens: Sequence[int], sampling: Sampling) -> "_Request":
@@ -177,7 +158,7 @@ class _Engine:
 
         self._number += 1
         ids = Tensor(np.array([tokens], dtype=np.int64))
-        return _Request(self._pipeline.add_request(self._number, ids, _configured(sampling)))
+        return _Request(self._pipeline.add_request(self._number, ids, _generation_config(sampling)))
 
     def step(self) -> None:
         if self._pipeline.has_non_finished_requests():
@@ -185,7 +166,7 @@ class _Engine:
 
 
 class _Request:
-    """A handle of the pipeline's as `Batch` wants it."""
+    """OpenVINO's handle of a request as an `EngineRequest`."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
@@ -200,7 +181,12 @@ class _Request:
         return tokens
 
     def finished(self) -> str:
-        return "" if self._handle.get_status() == _RUNNING else self._reason or "stop"
+        status = self._handle.get_status()
+        if status == _RUNNING:
+            return ""
+        if status == _IGNORED:
+            raise IncompleteGenerationError("openvino had no memory for its keys and values, and gave the request up")
+        return self._reason or "stop"
 
     def cancel(self) -> None:
         if self._handle.get_status() == _RUNNING:
@@ -208,27 +194,28 @@ class _Request:
 
 
 _RUNNING = genai.GenerationStatus.RUNNING
+_IGNORED = genai.GenerationStatus.IGNORED
 _REASONS = {genai.GenerationFinishReason.STOP: "stop", genai.GenerationFinishReason.LENGTH: "length"}
 
 
-def _scheduling(capacity: int) -> Any:
-    scheduling = genai.SchedulerConfig()
-    scheduling.max_num_seqs = capacity
-    scheduling.max_num_batched_tokens = max(_BATCHED_TOKENS, capacity)
-    scheduling.cache_size = CACHE_GIGABYTES
-    scheduling.enable_prefix_caching = True
-    return scheduling
+def _scheduler_config(capacity: int) -> Any:
+    config = genai.SchedulerConfig()
+    config.max_num_seqs = capacity
+    config.max_num_batched_tokens = max(_BATCHED_TOKENS, capacity)
+    config.cache_size = CACHE_GIGABYTES
+    config.enable_prefix_caching = True
+    return config
 
 
-def _configured(sampling: Sampling) -> Any:
-    """Stop texts are not passed on: `Pieces` finds them, wherever tokens end."""
+def _generation_config(sampling: Sampling) -> Any:
+    """The sampling without its stop texts: `Detokenizer` finds those, even where they end within a token."""
     config = genai.GenerationConfig()
     config.max_new_tokens = sampling.max_tokens
     config.do_sample = sampling.temperature > 0
     if config.do_sample:
         config.temperature = sampling.temperature
         config.top_p = sampling.top_p
-        # Its own default is 0 for everybody.
+        # OpenVINO's default seed is 0 for every request.
         config.rng_seed = random.getrandbits(31) if sampling.seed is None else sampling.seed
     config.presence_penalty = sampling.presence_penalty
     config.frequency_penalty = sampling.frequency_penalty

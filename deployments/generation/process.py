@@ -1,9 +1,9 @@
-"""An engine in a process of its own, behind the protocol of all engines.
+"""An engine in a process of its own, behind the same protocol as the engines in this process.
 
-OpenVINO's binding holds Python's interpreter lock for as long as a step of the batch takes: in the replica's own
-process its event loops got one turn a step, and requests came in one after the other (figures: docs/performance.md).
-vLLM keeps its `EngineCore` apart from its API server for the same reason. It is a wall, too: an engine that crashes
-takes the requests in it with it, and is started again.
+OpenVINO's Python binding holds the interpreter lock during a step of the batch. In the replica's own process, its
+event loops got one turn for each step, and requests came in one after the other (figures: docs/performance.md). vLLM
+keeps its `EngineCore` apart from its API server for the same reason. The process also limits the damage of a crash: the
+requests in the engine fail, and the engine is started again.
 """
 
 import asyncio
@@ -18,67 +18,60 @@ import threading
 import weakref
 from collections import defaultdict
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from multiprocessing.connection import Connection
 from typing import Any
 
-from deployments.generation import BatchFullError, CannotGenerateError, Generation, Prompt, Sampling
-from deployments.generation.worker import Ask, Item, Recipe
+from deployments.generation import BatchFullError, CannotGenerateError, Generation, Prompt, Sampling, read_to_end
+from deployments.generation.worker import EngineConfig, GenerateRequest, Item
 from deployments.observability import log
 
-_LEAVE_S = 5.0
+_EXIT_S = 5.0
 _RESTARTING = "its engine has ended and is being started again"
 _RESTART_S = (0.0, 1.0, 5.0, 30.0)
-"""Pauses before an engine that has ended is started again; the last one holds from then on."""
+"""Seconds before each attempt to start an engine again; the last pause repeats."""
 
 
 class ProcessGenerator:
-    """A generator whose work is done elsewhere."""
+    """A generator that another process runs."""
 
-    def __init__(self, name: str, recipe: Recipe) -> None:
+    def __init__(self, name: str, config: EngineConfig) -> None:
         """Start the process and wait until it is ready.
 
         Args:
-            name: what log lines call it.
-            recipe: what the process loads.
+            name: the model's name in log lines.
+            config: what the process loads.
 
         Raises:
-            CannotLoadError: it cannot be loaded. Whatever else the generator raises is raised, too.
-            RuntimeError: the process has ended.
+            CannotLoadError: the engine cannot load the weights. Other errors of loading are raised as they are.
+            RuntimeError: the process ended while it was loading.
         """
-        self._keeper = _Keeper(name, recipe)
-        weakref.finalize(self, self._keeper.close)
+        self._supervisor = _Supervisor(name, config)
+        weakref.finalize(self, self._supervisor.close)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        """See `TextGenerator`."""
-        async with aclosing(self._items(Ask(prompt, sampling, streamed=False))) as items:
-            async for item in items:
-                if isinstance(item, Generation):
-                    return item
-        raise AssertionError("an engine ends with a generation")
+        """See `TextGenerator`. The process sends the answer in one message."""
+        return await read_to_end(self._items(GenerateRequest(prompt, sampling, streamed=False)))
 
-    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
-        """See `TextGenerator`. What nobody reads yet waits, at most `max_tokens` of it: a batch waits for nobody."""
-        async with aclosing(self._items(Ask(prompt, sampling, streamed=True))) as items:
-            async for item in items:
-                yield item
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
+        """See `TextGenerator`. A slow reader does not slow the batch down: at most `max_tokens` wait to be read."""
+        return self._items(GenerateRequest(prompt, sampling, streamed=True))
 
     def describe(self) -> dict[str, Any]:
-        """The engine's facts, and its process; `restarting` while there is none."""
-        engine = self._keeper.engine
-        if engine is None:
+        """The engine's facts, requests under way and process id; `restarting` while there is no engine."""
+        engine = self._supervisor.engine
+        if engine is None or engine.closed:
             return {"engine": "restarting"}
         return {**engine.facts, "active": engine.active, "process": engine.pid}
 
     def close(self) -> None:
-        """End the process; what is under way fails. It ends by itself when nothing holds this any more."""
-        self._keeper.close()
+        """End the process; requests under way fail. Garbage collection of the generator does the same."""
+        self._supervisor.close()
 
-    async def _items(self, ask: Ask) -> AsyncGenerator[str | Generation, None]:
-        engine = self._keeper.engine
+    async def _items(self, request: GenerateRequest) -> AsyncGenerator[str | Generation, None]:
+        engine = self._supervisor.engine
         if engine is None:
             raise CannotGenerateError(_RESTARTING)
-        number, items = engine.begin(ask)
+        number, items = engine.submit(request)
         try:
             while True:
                 item = await items.get()
@@ -88,58 +81,63 @@ class ProcessGenerator:
                 if isinstance(item, Generation):
                     return
         finally:
-            engine.leave(number)
+            engine.cancel(number)
 
 
-class _Keeper:
-    """Listens to the engine, and starts another one whenever it ends, for as long as it is wanted.
+class _Supervisor:
+    """Receives from the engine, and starts a new one whenever it ends, until it is closed.
 
     Attributes:
-        engine: `None` while there is none.
+        engine: the running engine; `None` while there is none.
     """
 
-    def __init__(self, name: str, recipe: Recipe) -> None:
+    def __init__(self, name: str, config: EngineConfig) -> None:
         self._name = name
-        self._recipe = recipe
-        self._unwanted = threading.Event()
-        engine = _Engine(recipe)
-        self.engine: _Engine | None = engine
-        threading.Thread(target=self._keep, args=(engine,), name="engine-listen", daemon=True).start()
+        self._config = config
+        self._closed = threading.Event()
+        engine = _EngineProcess(config)
+        self.engine: _EngineProcess | None = engine
+        threading.Thread(target=self._supervise, args=(engine,), name="engine-receive", daemon=True).start()
 
     def close(self) -> None:
-        """It is not wanted any more."""
-        self._unwanted.set()
+        """End the engine and start no other."""
+        self._closed.set()
         if engine := self.engine:
             engine.close()
 
-    def _keep(self, engine: "_Engine | None") -> None:
+    def _supervise(self, engine: "_EngineProcess | None") -> None:
         while engine is not None:
-            status = engine.listen()
+            status = engine.receive()
             self.engine = None
-            if not self._unwanted.is_set():
+            if not self._closed.is_set():
                 log.engine_ended(self._name, status)
-            engine = self._start_again()
+            engine = self._restart()
 
-    def _start_again(self) -> "_Engine | None":
+    def _restart(self) -> "_EngineProcess | None":
         for pause in itertools.chain(_RESTART_S, itertools.repeat(_RESTART_S[-1])):
-            if self._unwanted.wait(pause):
+            if self._closed.wait(pause):
                 return None
             try:
-                engine = _Engine(self._recipe)
-            except Exception as error:  # noqa: BLE001 - whatever loading raises: it is tried again
+                engine = _EngineProcess(self._config)
+            except Exception as error:  # noqa: BLE001 - whatever loading raises, it is tried again
                 log.internal_error("engine", self._name, error)
                 continue
             self.engine = engine
-            if self._unwanted.is_set():
+            if self._closed.is_set():
                 engine.close()
             return engine
-        raise AssertionError("it is tried for ever")
+        raise AssertionError("the pauses never end")
 
 
-class _Engine:
-    """One process, from its start to its end."""
+class _EngineProcess:
+    """One process, from its start to its end.
 
-    def __init__(self, recipe: Recipe) -> None:
+    Attributes:
+        facts: what the engine's `describe` said when it was ready.
+        closed: whether it accepts no more requests.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "deployments.generation.worker", str(theirs.fileno())]
@@ -150,24 +148,24 @@ class _Engine:
         self._connection = Connection(os.dup(self._socket.fileno()))
         self._numbers = itertools.count()
         self._waiting: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Queue[Item]]] = {}
-        self._settling = threading.Lock()
-        self._outgoing: queue.SimpleQueue[tuple[int, Ask | None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._outgoing: queue.SimpleQueue[tuple[int, GenerateRequest | None] | None] = queue.SimpleQueue()
         self.closed = False
         try:
-            self._connection.send(recipe)
-            told = self._connection.recv()
+            self._connection.send(config)
+            reply = self._connection.recv()
         except (EOFError, OSError):
             raise RuntimeError(f"the engine's process ended as it loaded, with {self._end()}") from None
-        if isinstance(told, Exception):
+        if isinstance(reply, Exception):
             self._end()
-            raise told
-        self.facts: dict[str, Any] = told
-        # A large prompt may have to wait until the process reads it: nothing an event loop could do.
+            raise reply
+        self.facts: dict[str, Any] = reply
+        # Sending a large prompt blocks until the process reads it, so no event loop may do it.
         threading.Thread(target=self._send, name="engine-send", daemon=True).start()
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process id."""
         return self._process.pid
 
     @property
@@ -175,43 +173,44 @@ class _Engine:
         """Requests under way."""
         return len(self._waiting)
 
-    def begin(self, ask: Ask) -> tuple[int, asyncio.Queue[Item]]:
-        """Send a request; gives its number and what comes of it.
+    def submit(self, request: GenerateRequest) -> tuple[int, asyncio.Queue[Item]]:
+        """Send a request. Returns its number and the queue of its items, read in the current event loop.
 
         Raises:
-            BatchFullError: there is no room, and nothing queues: another replica or tier may have some.
+            BatchFullError: there is no room. Nothing waits here: another replica or model may have room.
+            CannotGenerateError: the process has ended.
         """
         items: asyncio.Queue[Item] = asyncio.Queue()
-        with self._settling:
+        with self._lock:
             if self.closed:
                 raise CannotGenerateError(_RESTARTING)
             if len(self._waiting) >= self.facts.get("capacity", sys.maxsize):
                 raise BatchFullError(f"its batch of {self.facts['capacity']} is full")
             number = next(self._numbers)
             self._waiting[number] = asyncio.get_running_loop(), items
-        self._outgoing.put((number, ask))
+        self._outgoing.put((number, request))
         return number, items
 
-    def leave(self, number: int) -> None:
-        """Nobody waits for this request any more."""
+    def cancel(self, number: int) -> None:
+        """Cancel a request, unless it has ended."""
         if self._waiting.pop(number, None):
             self._outgoing.put((number, None))
 
-    def listen(self) -> int:
-        """Hand out what is written until the process has ended, then fail what is left; gives its exit status."""
+    def receive(self) -> int:
+        """Deliver items until the process ends, then fail the requests under way. Returns the exit status."""
         try:
             while True:
                 self._deliver(self._connection.recv())
-        except (EOFError, OSError):  # OSError: it ended in the midst of a message
+        except (EOFError, OSError):  # OSError: it ended in the middle of a message
             status = self._end()
-        with self._settling:
+        with self._lock:
             self.closed = True
             lost = RuntimeError(f"the engine's process has ended, with {status}")
             self._deliver([(number, lost) for number in list(self._waiting)])
         return status
 
     def close(self) -> None:
-        """Have the process end: it does when its connection does."""
+        """Close the connection, upon which the process ends."""
         self.closed = True
         self._outgoing.put(None)
         with contextlib.suppress(OSError):  # it has ended by itself
@@ -222,19 +221,19 @@ class _Engine:
             try:
                 self._connection.send(message)
             except OSError:
-                return  # it has ended, as `listen` hears
+                return  # the process has ended, and `receive` notices
 
     def _deliver(self, written: list[tuple[int, Item]]) -> None:
-        """Hand each event loop all of its items at once."""
+        """Put items into the queues of their requests; each event loop is woken once for all of its items."""
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Queue[Item], Item]]] = defaultdict(list)
         for number, item in written:
             if waiting := self._waiting.get(number):
-                if waiting[0].is_closed():  # whoever waited there has gone with it
-                    self.leave(number)
+                if waiting[0].is_closed():  # its callers have gone with it
+                    self.cancel(number)
                 else:
                     by_loop[waiting[0]].append((waiting[1], item))
         for loop, items in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # it was closed just now: the next item finds that out
+            with contextlib.suppress(RuntimeError):  # closed just now: the next item finds out above
                 loop.call_soon_threadsafe(_put, items)
 
     def _end(self) -> int:
@@ -242,7 +241,7 @@ class _Engine:
         self._socket.close()
         self._outgoing.put(None)
         try:
-            return self._process.wait(_LEAVE_S)
+            return self._process.wait(_EXIT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()

@@ -1,21 +1,86 @@
-"""What every engine does with a prompt's tokens."""
+"""From prompts to tokens: the chat template, the prefix of the answer and the model's context."""
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
-from deployments.generation import PromptTooLongError
+from deployments.generation import Prompt, PromptTooLongError
 
 
-def fit(tokens: Sequence[int], context: int, max_tokens: int, *, truncate: bool) -> list[int]:
-    """`tokens`, or the newest of them that leave room for an answer.
+class PromptTokenizer:
+    """Encodes prompts with the tokenizer of a transformers model.
+
+    Attributes:
+        context: the model's context, in tokens.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        context: int,
+        *,
+        chat: Literal["auto", "always", "never"] = "auto",
+        long_prompt: Literal["refuse", "truncate"] = "refuse",
+    ) -> None:
+        """Encode with `tokenizer`.
+
+        Args:
+            tokenizer: a tokenizer of transformers.
+            context: the model's context, in tokens.
+            chat: whether to apply the tokenizer's chat template; `auto` applies it if there is one.
+            long_prompt: whether a prompt beyond the context is refused or loses its oldest tokens.
+
+        Raises:
+            ValueError: `chat` is `always`, and the tokenizer has no template.
+        """
+        has_template = bool(getattr(tokenizer, "chat_template", None))
+        if chat == "always" and not has_template:
+            raise ValueError("chat: always is demanded, but the tokenizer has no chat template")
+        self.context = context
+        self._tokenizer = tokenizer
+        self._chat = has_template and chat != "never"
+        self._truncate = long_prompt == "truncate"
+
+    def encode(self, prompt: Prompt, max_tokens: int) -> list[int]:
+        """The tokens of `prompt`, short enough for an answer of `max_tokens`.
+
+        Raises:
+            PromptTooLongError: they do not fit the context.
+        """
+        return fit_to_context(self._encode(prompt), self.context, max_tokens, truncate=self._truncate)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, without special tokens."""
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _encode(self, prompt: Prompt) -> list[int]:
+        """The tokens of the prompt and of the prefix, without the white space at the prefix's end.
+
+        A token usually holds a word and the space before it. A prompt that ends with a space would make the model
+        continue with tokens it has rarely seen in that place.
+        """
+        turns = [dict(turn) for turn in prompt.messages]
+        prefix = prompt.prefix.rstrip()
+        if self._chat:
+            turns = turns or [{"role": "user", "content": prompt.text}]
+            begun = [{"role": "assistant", "content": prefix}] if prefix else []
+            encoded = self._tokenizer.apply_chat_template(
+                turns + begun, add_generation_prompt=not begun, continue_final_message=bool(begun), return_dict=True
+            )
+            return list(encoded["input_ids"])
+        return list(self._tokenizer(prompt.as_text() + prefix)["input_ids"])
+
+
+def fit_to_context(tokens: Sequence[int], context: int, max_tokens: int, *, truncate: bool) -> list[int]:
+    """`tokens`, or as many of the last ones as leave room for the answer.
 
     Args:
-        tokens: of the prompt.
-        context: tokens the model was made for.
-        max_tokens: of the answer.
-        truncate: leave out the oldest part of what is too long.
+        tokens: the prompt.
+        context: the model's context, in tokens.
+        max_tokens: the answer's length.
+        truncate: drop the oldest tokens of a prompt that is too long.
 
     Raises:
-        PromptTooLongError: it does not fit, and is not to be truncated or leaves no room at all.
+        PromptTooLongError: the prompt is too long, and `truncate` is not set or leaves no token of it.
     """
     room = context - max_tokens
     if len(tokens) <= room:

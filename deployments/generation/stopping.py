@@ -1,7 +1,7 @@
-"""Stopping a generation, from outside and by the clock.
+"""Stopping `generate`: when the caller has gone, when the budget is used up, and at a stop text.
 
-A stopping criterion is asked after every token, which is too late while a long prompt is read; so every part of every
-layer asks before it runs, too (`before_step`), and the work ends within that part's time.
+transformers asks a stopping criterion after every token. That is too late while a long prompt is read. So every part of
+every layer asks before it runs, too (`StopController.before_module`), and the work ends within the time of one part.
 """
 
 import threading
@@ -13,73 +13,78 @@ import torch
 from transformers import StoppingCriteria
 
 from deployments.generation import Sampling
-from deployments.generation.detokenizer import Pieces
+from deployments.generation.detokenizer import Detokenizer
 
 _MARGIN_S = 0.05
-"""Kept of a budget for turning tokens into text and sending it."""
+"""The part of a budget that is kept for turning tokens into text and sending it."""
 
 
 class StoppedError(Exception):
-    """Leaves `generate` from within a layer."""
+    """Raised within a layer to leave `generate`."""
 
 
-class Ward(StoppingCriteria):  # type: ignore[misc]  # transformers has no types
-    """Watches over one request; also the streamer that `generate` gives its tokens to."""
+class StopController(StoppingCriteria):  # type: ignore[misc]  # transformers has no types
+    """The stopping criterion of one request, and the streamer that `generate` gives its tokens to.
+
+    Attributes:
+        out_of_time: whether the budget was used up after the last token.
+        written: how many tokens have been written.
+    """
 
     def __init__(
         self,
         prompt_tokens: int,
         sampling: Sampling,
         cancelled: threading.Event,
-        pieces: Pieces,
+        detokenizer: Detokenizer,
         emit: Callable[[str], None],
     ) -> None:
-        """Watch over one request.
+        """Start the budget.
 
         Args:
-            prompt_tokens: how many `generate` begins with.
-            sampling: with the budget and the stops.
-            cancelled: set by whoever wants no more.
-            pieces: makes text of tokens.
-            emit: is given the text as it comes; may block.
+            prompt_tokens: how many tokens the prompt has.
+            sampling: the budget and the stop texts.
+            cancelled: is set when nobody waits for the generation any more.
+            detokenizer: turns tokens into text.
+            emit: is called with each text; may block.
         """
-        self.ends = time.monotonic() + sampling.budget_s - _MARGIN_S
         self.out_of_time = False
         self.written = 0
+        self._deadline = time.monotonic() + sampling.budget_s - _MARGIN_S
         self._cancelled = cancelled
         self._prompt_tokens = prompt_tokens
-        self._pieces = pieces
+        self._detokenizer = detokenizer
         self._emit = emit
         self._prompt_seen = False
 
-    def before_step(self) -> None:
-        """Leave the computation if nobody waits for it any more."""
-        if self._cancelled.is_set() or (not self.written and time.monotonic() >= self.ends):
+    def before_module(self) -> None:
+        """Raise `StoppedError` if nobody waits any more, or if time is up before the first token."""
+        if self._cancelled.is_set() or (not self.written and time.monotonic() >= self._deadline):
             raise StoppedError
 
     def put(self, ids: torch.Tensor) -> None:
-        """`generate` hands over the prompt, then one token after the other."""
+        """Streamer: `generate` gives the prompt first, then one token after the other."""
         if not self._prompt_seen:
             self._prompt_seen = True
             return
-        if text := self._pieces.add(int(ids.reshape(-1)[0])):
+        if text := self._detokenizer.add(int(ids.reshape(-1)[0])):
             self._emit(text)
 
     def end(self) -> None:
-        """`generate` has come to its end; what is still held back follows once it is known how."""
+        """Streamer: `generate` has ended. Does nothing: who called `generate` takes the text that was held back."""
 
     def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        """After every token: which rows of the batch are done."""
+        """Criterion: called after every token; returns for each row whether it is done."""
         self.written = int(input_ids.shape[1]) - self._prompt_tokens
-        self.out_of_time = not self._pieces.stopped and time.monotonic() >= self.ends
-        stop = self._pieces.stopped or self.out_of_time or self._cancelled.is_set()
+        self.out_of_time = not self._detokenizer.stopped and time.monotonic() >= self._deadline
+        stop = self._detokenizer.stopped or self.out_of_time or self._cancelled.is_set()
         return torch.full((input_ids.shape[0],), stop, dtype=torch.bool, device=input_ids.device)
 
 
-def steps(model: Any) -> list[torch.nn.Module]:
-    """The parts of the decoder's layers: attention, feed-forward and norms, whatever the architecture calls them.
+def layer_modules(model: Any) -> list[torch.nn.Module]:
+    """The layers of the decoder and their parts: attention, feed-forward, norms, whatever the architecture calls them.
 
-    The layers are the longest list of modules in it.
+    The layers are taken to be the longest `ModuleList` in the model.
     """
     lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
     return [part for layer in max(lists, key=len, default=[]) for part in (layer, *layer.children())]

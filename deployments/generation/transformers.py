@@ -1,6 +1,6 @@
-"""Generation with transformers' `generate`, one thread for each request under way.
+"""Generation with transformers' `generate`, one thread for each request.
 
-Stopping is the point of this module: a request whose caller has gone must give its cores back at once; see `ward`.
+A request whose caller has gone gives its cores back at once: `stopping` has how.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from transformers import StoppingCriteriaList
 
-from deployments.generation import BatchFullError, Generation, Prompt, Sampling
-from deployments.generation.channel import Pipe
-from deployments.generation.detokenizer import Pieces, trailing_space
-from deployments.generation.logits import processors
-from deployments.generation.stopping import StoppedError, Ward, steps
-from deployments.generation.tokens import Tokens
+from deployments.generation import BatchFullError, Generation, Prompt, Sampling, read_to_end
+from deployments.generation.channel import Channel
+from deployments.generation.detokenizer import Detokenizer, trailing_space
+from deployments.generation.logits import logits_processors
+from deployments.generation.prompts import PromptTokenizer
+from deployments.generation.stopping import StopController, StoppedError, layer_modules
 
 WAITING = 3
-"""How many requests may wait for each that is generated: beyond, another replica or tier answers sooner."""
+"""How many requests may wait for each that is being generated. Beyond that, another replica or model is faster."""
 
 
 class TransformersGenerator:
@@ -28,58 +28,53 @@ class TransformersGenerator:
 
     Attributes:
         model: a `PreTrainedModel` on its device.
-        tokens: reads its prompts.
+        tokenizer: encodes its prompts.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        tokens: Tokens,
-        *,
-        concurrency: int,
-    ) -> None:
+    def __init__(self, model: Any, tokenizer: PromptTokenizer, *, concurrency: int) -> None:
         """Take over a loaded model.
 
         Args:
             model: a `PreTrainedModel` on its device.
-            tokens: reads its prompts.
-            concurrency: requests generated at the same time. `WAITING` times as many wait; beyond, they are refused.
+            tokenizer: encodes its prompts.
+            concurrency: requests generated at the same time. `WAITING` times as many may wait; more are refused.
         """
         self.model = model.eval()
-        self.tokens = tokens
+        self.tokenizer = tokenizer
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="generate")
         self._capacity = concurrency * (1 + WAITING)
         self._admitted = 0
         self._current = threading.local()
         self._counting = threading.Lock()
         self._active = 0
-        for step in steps(model):
-            step.register_forward_pre_hook(self._before_step)
+        for module in layer_modules(model):
+            module.register_forward_pre_hook(self._before_module)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        """See `TextGenerator`. Reading the prompt's tokens is left to the thread, too."""
-        given_up = threading.Event()
-        try:
-            return await self._started(prompt, sampling, given_up, _ignore)
-        finally:
-            given_up.set()
+        """See `TextGenerator`."""
+        return await read_to_end(self.stream(prompt, sampling))
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
-        """See `TextGenerator`."""
+        """See `TextGenerator`. A reader that stops reading makes the generation wait."""
+        if self._admitted >= self._capacity:
+            raise BatchFullError(f"{self._capacity} requests are under way or wait")
         given_up = threading.Event()
-        pipe = Pipe(given_up)
-        work = self._started(prompt, sampling, given_up, pipe.put)
-        work.add_done_callback(lambda _: pipe.close())
+        channel = Channel(given_up)
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._threads, self._generate, prompt, sampling, given_up, channel.put)
+        self._admitted += 1
+        work.add_done_callback(lambda _: self._end(channel))
         try:
-            async for text in pipe:
+            async for text in channel:
                 yield text
             yield await work
         finally:
             given_up.set()
+            work.cancel()  # if it still waits for a thread, it leaves the queue
 
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
-        """Generate once on the calling thread, so that the first request pays for no initialisation."""
-        self._generate(prompt, sampling, threading.Event(), _ignore)
+        """Generate once on the calling thread, so that the first request does not pay for initialisation."""
+        self._generate(prompt, sampling, threading.Event(), lambda _: None)
 
     def describe(self) -> dict[str, Any]:
         """Engine, device, precision and context."""
@@ -87,40 +82,29 @@ class TransformersGenerator:
             "engine": "transformers",
             "device": str(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
-            "context": self.tokens.context,
+            "context": self.tokenizer.context,
             "active": self._active,
         }
 
-    def _started(
-        self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
-    ) -> "asyncio.Future[Generation]":
-        if self._admitted >= self._capacity:
-            raise BatchFullError(f"{self._capacity} requests are under way or wait")
-        work = asyncio.get_running_loop().run_in_executor(
-            self._threads, self._generate, prompt, sampling, given_up, emit
-        )
-        self._admitted += 1
-        work.add_done_callback(self._left)
-        return work
-
-    def _left(self, _: object) -> None:
+    def _end(self, channel: Channel) -> None:
         self._admitted -= 1
+        channel.close()
 
     def _generate(
         self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
     ) -> Generation:
-        tokens = self.tokens.read(prompt, sampling.max_tokens)
+        tokens = self.tokenizer.encode(prompt, sampling.max_tokens)
         ids = torch.tensor([tokens], dtype=torch.long, device=self.model.device)
-        read = int(ids.shape[1])
+        read = len(tokens)
         texts: list[str] = []
 
-        def tell(text: str) -> None:
+        def keep_and_emit(text: str) -> None:
             texts.append(text)
             emit(text)
 
-        pieces = Pieces(self.tokens.text, sampling.stop, trailing_space(prompt.prefix))
-        ward = Ward(read, sampling, given_up, pieces, tell)
-        self._current.ward = ward
+        detokenizer = Detokenizer(self.tokenizer.decode, sampling.stop, trailing_space(prompt.prefix))
+        controller = StopController(read, sampling, given_up, detokenizer, keep_and_emit)
+        self._current.controller = controller
         self._count(+1)
         try:
             with torch.inference_mode():
@@ -130,36 +114,32 @@ class TransformersGenerator:
                     max_new_tokens=sampling.max_tokens,
                     do_sample=False,
                     num_beams=1,
-                    logits_processor=processors(sampling, read, self.model),
-                    stopping_criteria=StoppingCriteriaList([ward]),
-                    streamer=ward,
+                    logits_processor=logits_processors(sampling, read, self.model),
+                    stopping_criteria=StoppingCriteriaList([controller]),
+                    streamer=controller,
                 )
         except StoppedError:
-            return Generation("".join(texts), read, ward.written, "deadline")
+            return Generation("".join(texts), read, controller.written, "deadline")
         finally:
-            self._current.ward = None
+            self._current.controller = None
             self._count(-1)
-        if rest := pieces.finish():
-            tell(rest)
-        return Generation("".join(texts), read, ward.written, _finish_reason(ward, pieces, sampling))
+        if rest := detokenizer.finish():
+            keep_and_emit(rest)
+        return Generation("".join(texts), read, controller.written, _finish_reason(controller, detokenizer, sampling))
 
     def _count(self, change: int) -> None:
         with self._counting:
             self._active += change
 
-    def _before_step(self, *_: Any) -> None:
-        ward = getattr(self._current, "ward", None)
-        if ward is not None:
-            ward.before_step()
+    def _before_module(self, *_: Any) -> None:
+        controller: StopController | None = getattr(self._current, "controller", None)
+        if controller is not None:
+            controller.before_module()
 
 
-def _ignore(_: str) -> None:
-    """Nobody reads along."""
-
-
-def _finish_reason(ward: Ward, pieces: Pieces, sampling: Sampling) -> str:
-    if pieces.stopped:
+def _finish_reason(controller: StopController, detokenizer: Detokenizer, sampling: Sampling) -> str:
+    if detokenizer.stopped:
         return "stop"
-    if ward.out_of_time:
+    if controller.out_of_time:
         return "deadline"
-    return "length" if ward.written >= sampling.max_tokens else "stop"
+    return "length" if controller.written >= sampling.max_tokens else "stop"

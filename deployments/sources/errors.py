@@ -1,9 +1,12 @@
-"""What can go wrong with weights.
+"""The errors of this room.
 
-SourceError             a source cannot give the weights; the next one is tried
-  ModelTooLargeError    it could, but they are over the limit; they are not read
-SnapshotNotKeptError    no snapshot could be written; the model is served all the same
-NoSourceError           no source could give the weights
+SourceError                a source cannot give the weights; the next one is tried
+  ModelTooLargeError       the weights are over the limit; they are not read
+  openvino_ir.ExportError  OpenVINO cannot convert the file to its IR format; the GGUF file is used
+SnapshotNotKeptError       a snapshot could not be written; the model is served without it
+CorruptSnapshotError       a file is not a valid snapshot; it is moved to the quarantine
+NoSourceError              no source could give the weights
+model_file.ModelFileError  the file of a `pickle` or `pytorch` model is refused
 """
 
 import re
@@ -15,7 +18,7 @@ class SourceError(Exception):
     """A source cannot give the weights; the next one is tried.
 
     Attributes:
-        reason: why, for operators; on one line, without addresses and credentials.
+        reason: why, for operators; one line, without addresses and credentials.
     """
 
     def __init__(self, reason: str) -> None:
@@ -24,19 +27,23 @@ class SourceError(Exception):
 
 
 class ModelTooLargeError(SourceError):
-    """The weights are over the limit. They have not been read."""
+    """The weights are over the limit, and have not been read."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"its weights are {size:,} bytes, over the limit of {limit:,}")
         self.size, self.limit = size, limit
 
     def __reduce__(self) -> tuple[type["ModelTooLargeError"], tuple[int, int]]:
-        """Pickle by its parts: it may cross processes."""
+        """Pickle the arguments: the error may be raised in another process."""
         return type(self), (self.size, self.limit)
 
 
+class CorruptSnapshotError(ValueError):
+    """A file is not a valid snapshot, or no model can be made of it."""
+
+
 class SnapshotNotKeptError(Exception):
-    """No snapshot could be written.
+    """A snapshot could not be written.
 
     Attributes:
         reason: why, for operators.
@@ -51,7 +58,7 @@ class NoSourceError(Exception):
     """No source could give the weights.
 
     Attributes:
-        failures: each source with its reason, in the order in which they were tried.
+        failures: each source and the reason, in the order in which they were tried.
     """
 
     def __init__(self, failures: tuple[tuple[str, str], ...]) -> None:
@@ -60,22 +67,22 @@ class NoSourceError(Exception):
         self.failures = failures
 
     def __reduce__(self) -> tuple[type["NoSourceError"], tuple[tuple[tuple[str, str], ...]]]:
-        """Pickle by its parts: it may cross processes."""
+        """Pickle the arguments: the error may be raised in another process."""
         return type(self), (self.failures,)
 
 
 def refuse_over(limit: int, size: int) -> None:
-    """Raise `ModelTooLargeError` where `size` is over `limit`; both are in bytes."""
+    """Raise `ModelTooLargeError` if `size` is over `limit`; both are in bytes."""
     if size > limit:
         raise ModelTooLargeError(size, limit)
 
 
-def plain(text: object) -> str:
-    """`text` as a reason: on one line, its end where it is long, and without addresses, which may hold credentials."""
+def redact(text: object) -> str:
+    """`text` on one line, without addresses, which may contain credentials; of a long text only the end."""
     line = " ".join(re.sub(r"\w[\w+.-]*://\S+", "<address>", str(text)).split())
     return line if len(line) <= _LONGEST else "…" + line[-_LONGEST:]
 
 
-def said_by(error: BaseException) -> str:
-    """An exception of other people's code as a reason."""
-    return plain(f"{type(error).__name__}: {error}")
+def describe_error(error: BaseException) -> str:
+    """The type and the redacted text of an exception."""
+    return redact(f"{type(error).__name__}: {error}")

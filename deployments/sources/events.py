@@ -1,10 +1,10 @@
-"""What `sources` tells whoever runs it. `log.SourceEvents` makes log lines of it."""
+"""The events of this room, which its callers may log. `log.SourceEvents` writes them as log lines."""
 
 from typing import Protocol
 
 
 class Events(Protocol):
-    """One method per event. Names of snapshots are as in `Source.snapshot`, reasons hold no credentials."""
+    """One method for each event. Snapshots are named as in `Source.snapshot`, and reasons contain no credentials."""
 
     def source_tried(self, source: str) -> None:
         """A source is asked for the weights, which may take minutes."""
@@ -19,15 +19,15 @@ class Events(Protocol):
         ...
 
     def snapshot_set_aside(self, name: str, reason: str) -> None:
-        """A snapshot failed verification and is rebuilt."""
+        """A snapshot failed verification, was moved to the quarantine, and is built again."""
         ...
 
     def snapshot_not_kept(self, name: str, reason: str) -> None:
-        """No snapshot could be written; the model is served all the same."""
+        """A snapshot could not be written; the model is served without it."""
         ...
 
     def source_failed(self, source: str, reason: str) -> None:
-        """A source could not give the weights; the next is tried."""
+        """A source could not give the weights; the next one is tried."""
         ...
 
     def source_loaded(self, source: str, seconds: float) -> None:
@@ -35,5 +35,5 @@ class Events(Protocol):
         ...
 
     def waiting_for_builder(self, name: str) -> None:
-        """Another process of this node is building the snapshot; repeated while it lasts."""
+        """Another process of this node is building the snapshot; repeated until it is done."""
         ...

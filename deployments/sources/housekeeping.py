@@ -1,4 +1,4 @@
-"""The snapshots of a node as a whole: what there is, whether it is sound, and what nobody needs any more."""
+"""All snapshots of a node: list, verify and remove them."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,76 +11,76 @@ from pydantic import ValidationError
 from deployments.settings.sources import Source
 from deployments.sources.errors import SnapshotNotKeptError
 from deployments.sources.manifest import Manifest
-from deployments.sources.snapshots import Absent, Damaged, Ready, SnapshotStore
+from deployments.sources.snapshots import Corrupt, Hit, Miss, SnapshotStore
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """One snapshot, or what is left of one.
+class StoredSnapshot:
+    """A snapshot in the cache, complete or not.
 
     Attributes:
-        name: of its files, without the ending.
-        manifest: what vouches for it; `None` where there is none that can be read.
+        name: the name of its files, without the ending.
+        manifest: its manifest; `None` if there is none that can be read.
     """
 
     name: str
     manifest: Manifest | None
 
 
-def list_snapshots(cache: Path) -> list[Kept]:
-    """Every snapshot in `cache`, by name; nothing is verified."""
+def list_snapshots(cache: Path) -> list[StoredSnapshot]:
+    """Every snapshot in `cache`, sorted by name; they are not verified."""
     folder = cache / "snapshots"
     names = sorted(
         {file.name.removesuffix(file.suffix) for ending in ("pkl", "json") for file in folder.glob(f"*.{ending}")}
     )
-    return [Kept(name, _manifest(folder / f"{name}.json")) for name in names]
+    return [StoredSnapshot(name, _manifest(folder / f"{name}.json")) for name in names]
 
 
-def verify_snapshot(cache: Path, kept: Kept) -> str:
-    """Read a snapshot as a replica would, its digest and all. Returns what is wrong with it; empty where nothing is."""
-    if kept.manifest is None:
+def verify_snapshot(cache: Path, stored: StoredSnapshot) -> str:
+    """Verify and load a snapshot as a replica does. Returns what is wrong with it; empty if nothing is."""
+    if stored.manifest is None:
         return "it has no manifest that can be read"
-    found = SnapshotStore(cache).look(kept.manifest.source, kept.manifest.weight_bytes, "auto")
+    found = SnapshotStore(cache).lookup(stored.manifest.source, stored.manifest.weight_bytes, "auto")
     match found:
-        case Ready():
+        case Hit():
             return ""
-        case Absent(reason) | Damaged(reason):
+        case Miss(reason) | Corrupt(reason):
             return reason or "its files are gone"
 
 
 def prune_snapshots(cache: Path, unneeded: Callable[[Source], bool], *, dry_run: bool = False) -> Iterator[str]:
-    """Remove the snapshots of sources that are `unneeded`, and name each; with `dry_run` only name them.
+    """Remove the snapshots whose source is `unneeded`, and yield the name of each; with `dry_run` remove none.
 
-    Who has mapped one keeps what it has mapped. One that is being built is left alone.
+    A process that has mapped a removed snapshot keeps its memory. A snapshot that is being built is skipped.
 
     Raises:
         SnapshotNotKeptError: the folder cannot be written to.
     """
     store = SnapshotStore(cache)
-    for kept in list_snapshots(cache):
-        if kept.manifest is None or not unneeded(kept.manifest.source):
+    for stored in list_snapshots(cache):
+        if stored.manifest is None or not unneeded(stored.manifest.source):
             continue
-        with suppress(_BeingBuiltError), store.building(kept.manifest.source, _leave_alone):
+        with suppress(_BeingBuiltError), store.lock(stored.manifest.source, _skip):
             if not dry_run:
-                for ending in ("json", "pkl"):  # the manifest first: without it, it is none
-                    (cache / "snapshots" / f"{kept.name}.{ending}").unlink(missing_ok=True)
-            yield kept.name
+                for ending in ("json", "pkl"):  # the manifest first: a pickle alone is not a snapshot
+                    (cache / "snapshots" / f"{stored.name}.{ending}").unlink(missing_ok=True)
+            yield stored.name
 
 
 def clear_quarantine(cache: Path, *, dry_run: bool = False) -> Iterator[str]:
-    """Remove every snapshot that was found damaged, and name each; with `dry_run` only name them."""
+    """Remove every snapshot in the quarantine, and yield the name of each; with `dry_run` remove none."""
     quarantine = cache / "quarantine"
-    for aside in sorted(quarantine.iterdir()) if quarantine.is_dir() else ():
+    for folder in sorted(quarantine.iterdir()) if quarantine.is_dir() else ():
         if not dry_run:
-            shutil.rmtree(aside)
-        yield f"quarantine/{aside.name}"
+            shutil.rmtree(folder)
+        yield f"quarantine/{folder.name}"
 
 
 class _BeingBuiltError(SnapshotNotKeptError):
-    """Somebody else holds the snapshot's lock."""
+    """Another process holds the snapshot's lock."""
 
 
-def _leave_alone() -> None:
+def _skip() -> None:
     raise _BeingBuiltError("it is being built")
 
 

@@ -1,9 +1,9 @@
-"""Opening a model's file: from where, how large, and whether it is the one that was meant.
+"""Opening the file of a model, after it has been verified.
 
-resolved  ──► inside one of the model roots, links followed     else ArtefactError
-opened    ──► its size                                          else ModelTooLargeError, nothing read
-digested  ──► its sha256, of the same open file                 else ArtefactError
-rewound   ──► handed over: what is read is what was digested
+resolve  ──► the path, links followed, is inside a model root     else ModelFileError
+open     ──► the size is within the limit                         else ModelTooLargeError, nothing is read
+digest   ──► the sha256 of the open file is the pinned one        else ModelFileError
+rewind   ──► the same open file is handed over, so that what is loaded is what was verified
 """
 
 import hashlib
@@ -17,26 +17,26 @@ from deployments.settings import FileSpec, WeightLimit, root
 from deployments.sources.errors import refuse_over
 
 ROOTS_VARIABLE = "NEVERBLANK_MODELS"
-"""Folders that models may be in, separated by `:`; without it the project's root."""
+"""Environment variable: the folders that models may be in, separated by `:`. Default: the project's root."""
 
 
-class ArtefactError(Exception):
-    """A model's file is not loaded; the message says why, and what would be right."""
+class ModelFileError(Exception):
+    """The file of a model is refused; the message says why, and what is accepted."""
 
 
 @contextmanager
-def opened(spec: FileSpec) -> Iterator[BinaryIO]:
-    """Open the file of `spec`, verified and at its beginning.
+def open_model_file(spec: FileSpec) -> Iterator[BinaryIO]:
+    """Open the file of `spec` and verify it; it is positioned at its beginning.
 
     Args:
-        spec: which file, its digest, which is demanded where loading it can run code, and its largest size.
+        spec: the file's path, size limit, and digest, which is mandatory if loading the file can run code.
 
     Raises:
-        ArtefactError: it is outside the model roots, is not the file that was pinned, or should have been.
-        ModelTooLargeError: it is over the limit; it has not been read.
+        ModelFileError: the file is outside the model roots, does not have the pinned digest, or needs one.
+        ModelTooLargeError: it is over the limit, and has not been read.
         OSError: it cannot be read.
     """
-    path = locate(spec.path)
+    path = resolve_model_path(spec.path)
     with path.open("rb") as file:
         refuse_over(WeightLimit.of(spec).max_bytes, os.fstat(file.fileno()).st_size)
         if spec.sha256 is not None or spec.runs_code:
@@ -45,23 +45,23 @@ def opened(spec: FileSpec) -> Iterator[BinaryIO]:
         yield file
 
 
-def locate(path: str) -> Path:
-    """`path` with its links followed.
+def resolve_model_path(path: str) -> Path:
+    """`path` as an absolute path, links followed.
 
     Raises:
-        ArtefactError: it is not inside one of the model roots.
+        ModelFileError: it is not inside one of the model roots.
         OSError: it does not exist.
     """
     found = (root() / path).resolve(strict=True)
     roots = model_roots()
     if not any(found.is_relative_to(folder) for folder in roots):
         accepted = ", ".join(str(folder) for folder in roots)
-        raise ArtefactError(f"path: {path} leaves the model roots (accepted: a file below {accepted})")
+        raise ModelFileError(f"path: {path} leaves the model roots (accepted: a file below {accepted})")
     return found
 
 
 def model_roots() -> tuple[Path, ...]:
-    """The folders that models may be in."""
+    """The folders that models may be in, links followed."""
     configured = os.environ.get(ROOTS_VARIABLE, "")
     folders = [Path(folder) for folder in configured.split(os.pathsep) if folder]
     return tuple(folder.resolve() for folder in folders) or (root().resolve(),)
@@ -69,9 +69,9 @@ def model_roots() -> tuple[Path, ...]:
 
 def _verify(spec: FileSpec, digest: str) -> None:
     if spec.sha256 is None:
-        raise ArtefactError(
+        raise ModelFileError(
             f"sha256: is missing. Loading {spec.path} can run any code that is in it. If you trust where this very "
             f"file came from, pin it: sha256: {digest}"
         )
     if digest != spec.sha256:
-        raise ArtefactError(f"sha256: {spec.path} has {digest}, which is not the digest that was pinned")
+        raise ModelFileError(f"sha256: {spec.path} has {digest}, which is not the digest that was pinned")

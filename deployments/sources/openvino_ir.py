@@ -1,12 +1,12 @@
-"""Language models in OpenVINO's own form, made once out of a GGUF file and kept in `cache/gguf/`.
+"""Language models in OpenVINO's IR format, exported once from a GGUF file into `cache/gguf/`.
 
-From a GGUF file OpenVINO GenAI builds its model and its tokenizer anew at every start, which takes three of the four
-seconds a replica needs. In its own form it maps the weights instead, and the replicas of a node share their pages.
+From a GGUF file, OpenVINO GenAI builds model and tokenizer anew at every start, which takes three of the four seconds
+that a replica needs. In its IR format it maps the weights instead, and the replicas of a node share their pages.
 
-    <key>.openvino/         model, tokenizer and detokenizer, as OpenVINO GenAI itself writes them
-    <key>.openvino.json     what is known of them: the version that wrote them, and their digests
+    <key>.openvino/         model, tokenizer and detokenizer, written by OpenVINO GenAI
+    <key>.openvino.json     the record: the version that wrote them, and their digests
 
-The key is that of `converted`.
+The key is that of `gguf_q8`.
 """
 
 import hashlib
@@ -21,84 +21,86 @@ from pydantic import ValidationError
 
 from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256
-from deployments.sources.errors import SourceError, plain, said_by
-from deployments.sources.gguf_q8 import Readable, make_readable, places
+from deployments.sources.errors import SourceError, describe_error, redact
+from deployments.sources.gguf_q8 import OpenVINOModel, cache_paths, prepare_gguf
 
 _TIMEOUT_S = 600.0
 
 
 class ExportError(SourceError):
-    """The file is readable, but its form for OpenVINO cannot be made or kept."""
+    """OpenVINO cannot export the file, or the export cannot be stored; the GGUF file may still be used."""
 
 
-class _Known(Settings):
-    """What is known of an export."""
+class _Record(Settings):
+    """The record of an export."""
 
     context: int
     openvino: str
     files: dict[str, Sha256]
 
 
-def export(file: Path, cache: Path, limit: int) -> Readable:
-    """The folder of `file` in OpenVINO's form, from the cache where it is there. Blocks for seconds where it is not.
+def export_ir(file: Path, cache: Path, limit: int) -> OpenVINOModel:
+    """The folder of `file` in IR format. Blocks for seconds if the cache does not have it yet.
 
     Args:
         file: a GGUF file.
         cache: the cache's folder.
-        limit: bytes of weights, at most.
+        limit: the most bytes of weights.
 
     Raises:
         ModelTooLargeError: the weights are over the limit.
-        ExportError: OpenVINO cannot write it, or the cache has no room.
+        ExportError: OpenVINO cannot export the file, or the cache cannot be written to.
         SourceError: the file cannot be read.
     """
     try:
-        conversion = places(file, cache)[1]
+        conversion = cache_paths(file, cache)[1]
     except OSError as error:
-        raise SourceError(f"{file.name} cannot be read: {said_by(error)}") from error
-    folder, record = conversion.with_suffix(".openvino"), conversion.with_suffix(".openvino.json")
+        raise SourceError(f"{file.name} cannot be read: {describe_error(error)}") from error
+    folder, record_path = conversion.with_suffix(".openvino"), conversion.with_suffix(".openvino.json")
     try:
-        record.parent.mkdir(parents=True, exist_ok=True)
+        record_path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(conversion.with_suffix(".openvino.lock"), fallback_to_soft=False):
-            known = _known(record, folder) or _make(make_readable(file, cache, limit), record, folder)
+            record = _read_record(record_path, folder)
+            record = record or _export(prepare_gguf(file, cache, limit), record_path, folder)
     except (OSError, NotImplementedError) as error:
-        raise ExportError(f"the cache of GGUF files cannot be used: {said_by(error)}") from error
-    return Readable(folder, known.context)
+        raise ExportError(f"the cache of GGUF files cannot be used: {describe_error(error)}") from error
+    return OpenVINOModel(folder, record.context)
 
 
-def _known(record: Path, folder: Path) -> _Known | None:
+def _read_record(path: Path, folder: Path) -> _Record | None:
+    """The record, if there is one, the export is intact and of the installed version."""
     try:
-        known = _Known.model_validate_json(record.read_bytes())
-        sound = known.openvino == _version() and _digests(folder) == known.files
+        record = _Record.model_validate_json(path.read_bytes())
+        intact = record.openvino == _version() and _digests(folder) == record.files
     except (FileNotFoundError, ValidationError):
         return None
-    return known if sound else None
+    return record if intact else None
 
 
-def _make(readable: Readable, record: Path, folder: Path) -> _Known:
+def _export(model: OpenVINOModel, record_path: Path, folder: Path) -> _Record:
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     try:
-        link = new / "model.gguf"  # it is written beside the file it is made from
-        link.symlink_to(readable.file.resolve())
+        link = new / "model.gguf"  # OpenVINO writes the export beside this file
+        link.symlink_to(model.path.resolve())
         _run(link)
         link.unlink()
         shutil.rmtree(folder, ignore_errors=True)
-        known = _Known(context=readable.context, openvino=_version(), files=_digests(new))
+        record = _Record(context=model.context, openvino=_version(), files=_digests(new))
         new.replace(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    written = record.with_name(f"{record.name}.new")
-    written.write_text(known.model_dump_json(), encoding="utf-8")
-    written.replace(record)
-    return known
+    new_record = record_path.with_name(f"{record_path.name}.new")
+    new_record.write_text(record.model_dump_json(), encoding="utf-8")
+    new_record.replace(record_path)
+    return record
 
 
 def _run(file: Path) -> None:
-    """In a process of its own: what it takes is not given back, and OpenVINO holds the interpreter's lock."""
+    """Export in a child process: OpenVINO does not free all memory, and holds the interpreter lock meanwhile."""
     try:
-        done = subprocess.run(  # noqa: S603 - no shell, and every word is ours
+        done = subprocess.run(  # noqa: S603 - no shell; every argument is ours
             [sys.executable, "-c", _PROGRAM, str(file)],
             capture_output=True,
             text=True,
@@ -110,7 +112,7 @@ def _run(file: Path) -> None:
         raise ExportError(f"OpenVINO has not written it within {_TIMEOUT_S:g} s") from error
     if done.returncode != 0:
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-        raise ExportError(f"OpenVINO cannot write it: {plain(' '.join(last))}")
+        raise ExportError(f"OpenVINO cannot write it: {redact(' '.join(last))}")
 
 
 _PROGRAM = """

@@ -3,36 +3,30 @@
 from pathlib import Path
 
 from deployments.settings.sources import PathSource
-from deployments.sources.checkpoint import Checkpoint, label, weight_size
+from deployments.sources.checkpoint import Checkpoint, source_name, weight_size
 from deployments.sources.errors import SourceError, refuse_over
-from deployments.sources.model_file import ArtefactError, locate
-
-
-def size_of(source: PathSource, limit: int) -> int:
-    """The bytes of a folder's weights; raises what `find` does."""
-    found = find(source, limit)
-    return weight_size(found.folder) if found.gguf is None else (found.folder / found.gguf).stat().st_size
+from deployments.sources.model_file import ModelFileError, resolve_model_path
 
 
 def find(source: PathSource, limit: int) -> Checkpoint:
-    """Find a folder's weights: safetensors with a `config.json`, or else one GGUF file.
+    """Find the weights in a folder: safetensors with a `config.json`, or else a single GGUF file.
 
     Args:
         source: the folder.
-        limit: bytes of weights, at most.
+        limit: the most bytes of weights.
 
     Raises:
         ModelTooLargeError: the weights are over the limit.
-        SourceError: the folder is missing, outside the model roots, or holds no such weights.
+        SourceError: the folder is missing, outside the model roots, or has no such weights.
     """
     try:
-        folder = locate(source.path)
+        folder = resolve_model_path(source.path)
         ggufs = sorted(file for file in folder.iterdir() if file.suffix == ".gguf")
         size = weight_size(folder)
         gguf = None if size or len(ggufs) != 1 else ggufs[0]
         if gguf is not None:
             size = gguf.stat().st_size
-    except ArtefactError as error:
+    except ModelFileError as error:
         raise SourceError(str(error)) from error
     except OSError as error:
         raise SourceError(f"the folder cannot be read: {error.strerror}") from error
@@ -48,7 +42,7 @@ def find(source: PathSource, limit: int) -> Checkpoint:
         folder=folder,
         gguf=None if gguf is None else gguf.name,
         name=Path(source.path).name,
-        origin=label(source),
+        origin=source_name(source),
         revision="",
         license="",
     )

@@ -1,4 +1,4 @@
-"""The .pkl file of a snapshot: a torch pickle, written with its digest, and mapped once it has been verified."""
+"""The .pkl file of a snapshot: a torch pickle. It is digested while it is written, and verified before it is mapped."""
 
 import hashlib
 import os
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from deployments.sources.checkpoint import LoadedModel, dtype_name
-from deployments.sources.contents import ContentsError, check, prepare, unpack, weight_bytes
-from deployments.sources.errors import said_by
+from deployments.sources.errors import CorruptSnapshotError, describe_error
 from deployments.sources.manifest import Manifest
+from deployments.sources.serialization import deserialize, import_transformers, validate_contents, weight_bytes
 
-_PIECE_BYTES = 16 << 20
+_BUFFER_BYTES = 16 << 20
 
 
 def open_pickle(pkl: Path, manifest: Manifest, dtype: str, name: str) -> LoadedModel:
@@ -20,32 +20,32 @@ def open_pickle(pkl: Path, manifest: Manifest, dtype: str, name: str) -> LoadedM
 
     Args:
         pkl: the file.
-        manifest: what vouches for it.
-        dtype: the weights' dtype; `auto` for the pickle's own, any other than that costs a copy.
+        manifest: what to verify it against.
+        dtype: the dtype of the weights; `auto` keeps that of the pickle, and any other is a copy in memory.
         name: the snapshot's name.
 
     Raises:
-        ContentsError: it is not what the manifest says, or no model can be made of it.
-        FileNotFoundError: there is none.
-        OSError: it cannot be read.
-        MemoryError: it cannot be mapped.
+        CorruptSnapshotError: the file does not match the manifest, or no model can be made of it.
+        FileNotFoundError: there is no file.
+        OSError: the file cannot be read.
+        MemoryError: the file cannot be mapped.
     """
-    with pkl.open("rb", buffering=0) as opened, ThreadPoolExecutor(1, "digest") as aside:
+    with pkl.open("rb", buffering=0) as opened, ThreadPoolExecutor(1, "digest") as executor:
         size = os.fstat(opened.fileno()).st_size
         if size != manifest.size:
-            raise ContentsError(f"it has {size:,} bytes instead of {manifest.size:,}")
-        digest = aside.submit(_digest, opened)
-        prepare()  # on another core meanwhile, and usually longer
+            raise CorruptSnapshotError(f"it has {size:,} bytes instead of {manifest.size:,}")
+        digest = executor.submit(_digest, opened)
+        import_transformers()  # at the same time, on another core; usually takes longer
         if digest.result() != manifest.sha256:
-            raise ContentsError("its sha256 is not the manifest's")
+            raise CorruptSnapshotError("its sha256 is not the manifest's")
         try:
-            # torch maps by name only; this name is the file that was just digested, whatever was renamed since.
+            # torch maps by name only. This name is the open file that has been digested, even if it has been renamed.
             contents = _load(f"/dev/fd/{opened.fileno()}", manifest.weight_bytes)
-            model, tokenizer = unpack(contents, manifest.dtype if dtype == "auto" else dtype)
-        except (ContentsError, OSError, MemoryError):
+            model, tokenizer = deserialize(contents, manifest.dtype if dtype == "auto" else dtype)
+        except (CorruptSnapshotError, OSError, MemoryError):
             raise
         except Exception as error:
-            raise ContentsError(f"no model can be made of it: {said_by(error)}") from error
+            raise CorruptSnapshotError(f"no model can be made of it: {describe_error(error)}") from error
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
@@ -59,8 +59,8 @@ def open_pickle(pkl: Path, manifest: Manifest, dtype: str, name: str) -> LoadedM
 
 
 def _digest(opened: FileIO) -> str:
-    """The sha256 of a file. `hashlib.file_digest` reads in small pieces, and waits for the interpreter lock at each."""
-    digest, buffer = hashlib.sha256(), bytearray(_PIECE_BYTES)
+    """The sha256 of a file. `hashlib.file_digest` reads smaller blocks, and waits for the interpreter lock at each."""
+    digest, buffer = hashlib.sha256(), bytearray(_BUFFER_BYTES)
     while count := opened.readinto(buffer):
         digest.update(memoryview(buffer)[:count])
     return digest.hexdigest()
@@ -70,19 +70,19 @@ def _load(name: str, expected: int) -> dict[str, Any]:
     import torch
 
     try:
-        contents = check(torch.load(name, "cpu", weights_only=True, mmap=True))
+        contents = validate_contents(torch.load(name, "cpu", weights_only=True, mmap=True))
     except OSError as error:
-        # All of it has just been read: the disk is fine, what torch looked for is not there.
-        raise ContentsError(f"no model can be made of it: {said_by(error)}") from error
+        # The file has just been read to its end, so the disk is not to blame.
+        raise CorruptSnapshotError(f"no model can be made of it: {describe_error(error)}") from error
     if (weights := weight_bytes(contents)) != expected:
-        raise ContentsError(f"it has {weights:,} bytes of weights instead of {expected:,}")
+        raise CorruptSnapshotError(f"it has {weights:,} bytes of weights instead of {expected:,}")
     return contents
 
 
-class _Digesting:
-    """A file that torch writes to: digests on the way, and keeps the first error for later.
+class _HashingWriter:
+    """The file that torch writes to. It digests what is written, and keeps the first error.
 
-    torch's writer is C++ and turns what a file raises into an error of its own, which hides the reason.
+    torch's writer is C++ and replaces an exception of the file by one of its own, which does not say the reason.
     """
 
     def __init__(self, file: Any) -> None:
@@ -91,7 +91,7 @@ class _Digesting:
         self.errors: list[OSError] = []
 
     def write(self, data: Any) -> int:
-        """Write `data`, a buffer. Returns its bytes."""
+        """Write `data`, a buffer. Returns its size in bytes."""
         view = memoryview(data).cast("B")
         if not self.errors:
             try:
@@ -103,28 +103,28 @@ class _Digesting:
         return view.nbytes
 
     def flush(self) -> None:
-        """Do nothing: whoever opened the file flushes and syncs it."""
+        """Do nothing: `write_pickle` flushes and syncs the file."""
 
     @property
     def sha256(self) -> str:
-        """The digest of what was written."""
+        """The digest of what was written, in hexadecimal."""
         return self._digest.hexdigest()
 
 
 def write_pickle(pkl: Path, contents: Any) -> tuple[str, int]:
-    """Write `contents` and sync.
+    """Write `contents` and sync the file.
 
     Returns:
-        The sha256 and the bytes of what was meant to be written, whatever the disk then holds.
+        The sha256 and the size in bytes of what was given to the disk; the file has yet to be verified against them.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     import torch
 
     with pkl.open("wb") as opened:
-        writer = _Digesting(opened)
-        torch.save(contents, cast("IO[bytes]", writer))  # it asks for no more
+        writer = _HashingWriter(opened)
+        torch.save(contents, cast("IO[bytes]", writer))  # torch needs no other method
         if writer.errors:
             raise writer.errors[0]
         opened.flush()
@@ -133,7 +133,7 @@ def write_pickle(pkl: Path, contents: Any) -> tuple[str, int]:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write `text` and sync. Raises `OSError` where it cannot be written."""
+    """Write `text` and sync the file. Raises `OSError` if it cannot be written."""
     with file.open("w", encoding="utf-8") as opened:
         opened.write(text)
         opened.flush()

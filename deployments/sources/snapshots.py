@@ -1,13 +1,13 @@
-"""`cache/snapshots/<name>.pkl` and `<name>.json`: weights and tokenizer, and the manifest that vouches for them.
+"""Snapshots: `cache/snapshots/<name>.pkl` with weights and tokenizer, and `<name>.json`, its manifest.
 
-Rules this file keeps:
+Rules of this file:
 
-- Nothing of a snapshot is used before the manifest fits it: size, then sha256, then a load that can make tensors and
-  texts and nothing else (`weights_only`). A pickle that wants to run code does not run, whatever the manifest says.
-- A snapshot appears whole or not at all: written aside, synced, opened again and compared, then renamed, the manifest
-  last. Without its manifest it is none.
-- What fails verification is set aside, never trusted and never repaired.
-- Only who holds the snapshot's lock writes, renames or sets aside. The kernel frees the lock of a process that died.
+- A snapshot is verified against its manifest before it is used: size, then sha256, then a load that can create tensors
+  and texts only (`weights_only`). Code in a pickle does not run, even if the manifest matches the pickle.
+- A snapshot appears whole or not at all: it is written under another name, synced, opened and compared, then renamed,
+  the manifest last. A pickle without a manifest is not a snapshot.
+- A file that fails verification is moved to the quarantine; it is never used and never repaired.
+- Only the holder of a snapshot's lock writes, renames or moves it. The kernel frees the lock of a process that dies.
 """
 
 import os
@@ -23,151 +23,157 @@ from pydantic import ValidationError
 
 from deployments.settings.sources import Source
 from deployments.sources.checkpoint import LoadedModel
-from deployments.sources.contents import ContentsError, pack, require_alike, weight_bytes
-from deployments.sources.errors import ModelTooLargeError, SnapshotNotKeptError, refuse_over, said_by
-from deployments.sources.manifest import Manifest, vouch
+from deployments.sources.errors import (
+    CorruptSnapshotError,
+    ModelTooLargeError,
+    SnapshotNotKeptError,
+    describe_error,
+    refuse_over,
+)
+from deployments.sources.manifest import Manifest, make_manifest
 from deployments.sources.pickles import open_pickle, write_pickle, write_text
+from deployments.sources.serialization import require_same_tokenizer, serialize, weight_bytes
 
 WAITING_SECONDS = 30.0
-"""How often whoever waits for a builder says so."""
+"""How often `on_wait` is called while another process holds the lock."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """A snapshot that was verified and mapped."""
+class Hit:
+    """The snapshot has been verified and mapped."""
 
     loaded: LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """There is no snapshot to use. `reason` is empty where there simply is none."""
+class Miss:
+    """There is no snapshot to use. `reason` is empty if there is none at all."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Damaged:
-    """There is something, but it failed verification."""
+class Corrupt:
+    """There is a snapshot, but it failed verification."""
 
     reason: str
 
 
-Found = Ready | Absent | Damaged
+Lookup = Hit | Miss | Corrupt
 
 
 class SnapshotStore:
-    """The snapshots of one node, in `cache`, the cache's folder.
+    """The snapshots of one node, in the folder `cache`.
 
-    Names are `Source.snapshot`; where two sources share one, the manifest tells whose it is.
+    They are named by `Source.snapshot`. If two sources have the same name, the manifest says whose the snapshot is.
     """
 
     def __init__(self, cache: Path) -> None:
         self._folder = cache / "snapshots"
-        self._quarantine = cache / "quarantine"
+        self._quarantine_folder = cache / "quarantine"
 
     def manifest(self, source: Source) -> Manifest | None:
-        """What the manifest of the snapshot of `source` says; nothing is verified. `None` where there is none of it."""
+        """The manifest of the snapshot of `source`, which is not verified; `None` if there is no such snapshot."""
         try:
-            manifest = Manifest.model_validate_json(self._manifest(source).read_bytes())
+            manifest = Manifest.model_validate_json(self._manifest_path(source).read_bytes())
         except (OSError, ValidationError):
             return None
-        return manifest if manifest.source == source and self._pkl(source).exists() else None
+        return manifest if manifest.source == source and self._pkl_path(source).exists() else None
 
-    def look(self, source: Source, limit: int, dtype: str) -> Found:
-        """Verify and open the snapshot of `source`. Changes nothing.
+    def lookup(self, source: Source, limit: int, dtype: str) -> Lookup:
+        """Verify and open the snapshot of `source`. Changes no file.
 
         Args:
-            source: what it must have been made from, pins included.
-            limit: bytes of weights, at most; checked before they are read.
-            dtype: the weights' dtype; `auto` for the snapshot's own, any other than that costs a copy.
+            source: the source it must have been made from, with the same pins.
+            limit: the most bytes of weights; checked before they are read.
+            dtype: the dtype of the weights; `auto` keeps that of the snapshot, and any other is a copy in memory.
         """
-        pkl, beside = self._pkl(source), self._manifest(source)
+        pkl, manifest_path = self._pkl_path(source), self._manifest_path(source)
         try:
-            manifest = Manifest.model_validate_json(beside.read_bytes())
+            manifest = Manifest.model_validate_json(manifest_path.read_bytes())
         except FileNotFoundError:
-            return Damaged("it has no manifest") if pkl.exists() else Absent()
+            return Corrupt("it has no manifest") if pkl.exists() else Miss()
         except ValidationError as error:
-            return Damaged(f"its manifest does not fit: {error.errors()[0]['msg']}")
+            return Corrupt(f"its manifest is not valid: {error.errors()[0]['msg']}")
         except OSError as error:
-            return Absent(f"its manifest cannot be read: {error.strerror}")
+            return Miss(f"its manifest cannot be read: {error.strerror}")
         if manifest.source != source:
-            return Absent(f"it was made from another source: {manifest.origin}")
+            return Miss(f"it was made from another source: {manifest.origin}")
         if manifest.weight_bytes > limit:
-            return Absent(ModelTooLargeError(manifest.weight_bytes, limit).reason)
+            return Miss(ModelTooLargeError(manifest.weight_bytes, limit).reason)
         try:
-            return Ready(open_pickle(pkl, manifest, dtype, source.snapshot))
+            return Hit(open_pickle(pkl, manifest, dtype, source.snapshot))
         except FileNotFoundError:
-            return Damaged("its manifest stands alone")
+            return Corrupt("it has a manifest and no .pkl file")
         except (OSError, MemoryError) as error:
-            return Absent(f"it cannot be read: {said_by(error)}")
-        except ContentsError as error:
-            return Damaged(str(error))
+            return Miss(f"it cannot be read: {describe_error(error)}")
+        except CorruptSnapshotError as error:
+            return Corrupt(str(error))
 
     @contextmanager
-    def building(self, source: Source, waiting: Callable[[], None]) -> Iterator[None]:
-        """Be the one builder of a snapshot on this node.
+    def lock(self, source: Source, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Hold the lock of a snapshot, without which it must not be changed; waits for it.
 
         Args:
-            source: what it is made from.
-            waiting: called where another is building, at once and every `WAITING_SECONDS`.
+            source: the source of the snapshot.
+            on_wait: called if another process holds the lock: at once, and then every `WAITING_SECONDS`.
 
         Raises:
             SnapshotNotKeptError: the folder cannot be written to, or its file system has no locks.
         """
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self._file(source, ".lock"), fallback_to_soft=False)
-        patience = 0.0
+        file_lock = FileLock(self._file(source, ".lock"), fallback_to_soft=False)
+        timeout = 0.0
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            while not lock.is_locked:
+            while not file_lock.is_locked:
                 try:
-                    lock.acquire(timeout=patience)
+                    file_lock.acquire(timeout=timeout)
                 except Timeout:
-                    waiting()
-                    patience = WAITING_SECONDS
+                    on_wait()
+                    timeout = WAITING_SECONDS
         except (OSError, NotImplementedError) as error:
-            raise SnapshotNotKeptError(f"{self._folder.name} cannot be locked: {said_by(error)}") from error
+            raise SnapshotNotKeptError(f"{self._folder.name} cannot be locked: {describe_error(error)}") from error
         try:
             yield
         finally:
-            lock.release()
+            file_lock.release()
 
-    def set_aside(self, source: Source) -> None:
-        """Move a damaged snapshot into the quarantine, in place of an earlier one of the same name.
+    def quarantine(self, source: Source) -> None:
+        """Move a corrupt snapshot into the quarantine, where it replaces an earlier one of the same name.
 
-        To be called by its builder. Where it cannot be moved it is deleted.
+        The caller has to hold the lock. A snapshot that cannot be moved is deleted.
 
         Raises:
             SnapshotNotKeptError: it can be neither moved nor deleted.
         """
         stem = _stem(source)
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        files = (self._manifest(source), self._pkl(source))
+        files = (self._manifest_path(source), self._pkl_path(source))
         try:
-            for earlier in self._quarantine.glob(f"{stem}-????????T*Z"):
+            for earlier in self._quarantine_folder.glob(f"{stem}-????????T*Z"):
                 shutil.rmtree(earlier)
-            aside = self._quarantine / f"{stem}-{now}"
-            aside.mkdir(parents=True)
+            target = self._quarantine_folder / f"{stem}-{now}"
+            target.mkdir(parents=True)
             for file in files:
                 with suppress(FileNotFoundError):
-                    file.rename(aside / file.name)
+                    file.rename(target / file.name)
         except OSError:
             try:
                 for file in files:
                     file.unlink(missing_ok=True)
             except OSError as error:
-                raise SnapshotNotKeptError(f"a damaged one is in the way: {said_by(error)}") from error
+                raise SnapshotNotKeptError(f"a corrupt one is in the way: {describe_error(error)}") from error
 
     def publish(self, source: Source, loaded: LoadedModel, limit: int, dtype: str) -> tuple[LoadedModel, int]:
-        """Make a snapshot of `loaded`, in place of an earlier one. To be called by its builder.
+        """Make a snapshot of `loaded`, which replaces an earlier one. The caller has to hold the lock.
 
         Args:
-            source: where the model came from.
-            loaded: the model, with weights of the dtype the snapshot is to have.
-            limit: bytes of weights, at most.
-            dtype: the dtype of what is returned.
+            source: the source of the model.
+            loaded: the model; the snapshot gets the dtype of its weights.
+            limit: the most bytes of weights.
+            dtype: the dtype of the model that is returned.
 
         Returns:
             The model with its weights mapped from the snapshot, and the bytes of its file.
@@ -175,30 +181,30 @@ class SnapshotStore:
         Raises:
             SnapshotNotKeptError: it could not be written or failed verification; nothing is left of it.
         """
-        pkl, beside = self._pkl(source), self._manifest(source)
-        new_pkl, new_beside = self._file(source, ".pkl.new"), self._file(source, ".json.new")
+        pkl, manifest_path = self._pkl_path(source), self._manifest_path(source)
+        new_pkl, new_manifest = self._file(source, ".pkl.new"), self._file(source, ".json.new")
         try:
-            contents = pack(loaded)
+            contents = serialize(loaded)
             weights = weight_bytes(contents)
             refuse_over(limit, weights)
             sha256, size = write_pickle(new_pkl, contents)
-            manifest = vouch(sha256, size, weights, source, loaded)
+            manifest = make_manifest(sha256, size, weights, source, loaded)
             mapped = open_pickle(new_pkl, manifest, dtype, source.snapshot)
-            require_alike(loaded.tokenizer, mapped.tokenizer)
-            write_text(new_beside, manifest.model_dump_json(indent=2))
-            # Never a new pickle beside an old manifest: without one it is recognised as unfinished.
-            beside.unlink(missing_ok=True)
+            require_same_tokenizer(loaded.tokenizer, mapped.tokenizer)
+            write_text(new_manifest, manifest.model_dump_json(indent=2))
+            # A new pickle must not stand beside an old manifest; without a manifest it is known to be unfinished.
+            manifest_path.unlink(missing_ok=True)
             new_pkl.replace(pkl)
-            new_beside.replace(beside)
+            new_manifest.replace(manifest_path)
             _sync_folder(self._folder)
         except SnapshotNotKeptError:
             raise
-        except (ModelTooLargeError, ContentsError) as error:
+        except (ModelTooLargeError, CorruptSnapshotError) as error:
             raise SnapshotNotKeptError(str(error)) from error
         except Exception as error:
-            raise SnapshotNotKeptError(said_by(error)) from error
+            raise SnapshotNotKeptError(describe_error(error)) from error
         finally:
-            for leftover in (new_pkl, new_beside):
+            for leftover in (new_pkl, new_manifest):
                 with suppress(OSError):
                     leftover.unlink(missing_ok=True)
         return mapped, size
@@ -206,10 +212,10 @@ class SnapshotStore:
     def _file(self, source: Source, ending: str) -> Path:
         return self._folder / f"{_stem(source)}{ending}"
 
-    def _pkl(self, source: Source) -> Path:
+    def _pkl_path(self, source: Source) -> Path:
         return self._file(source, ".pkl")
 
-    def _manifest(self, source: Source) -> Path:
+    def _manifest_path(self, source: Source) -> Path:
         return self._file(source, ".json")
 
 

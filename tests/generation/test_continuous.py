@@ -1,4 +1,4 @@
-"""Transformers' continuous batching, with a tiny model and with SmolLM2."""
+"""Generation with transformers' continuous batching, with a tiny model and with SmolLM2."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,10 +8,19 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 
-from deployments.generation import BatchFullError, CannotLoadError, Generation, Prompt, PromptTooLongError, Sampling
-from deployments.generation.continuous import ContinuousGenerator, batchable, batching
-from deployments.generation.tokens import Tokens
+from deployments.generation import (
+    BatchFullError,
+    CannotLoadError,
+    Generation,
+    IncompleteGenerationError,
+    Prompt,
+    PromptTooLongError,
+    Sampling,
+)
+from deployments.generation.continuous import ContinuousGenerator, batchable, batching_config
+from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import TransformersGenerator
 from tests.sources.tiny import model, tokenizer
 
@@ -24,37 +33,45 @@ def greedy(max_tokens: int, budget_s: float = 60.0, **more: Any) -> Sampling:
 
 
 def plain_model() -> Any:
-    """One without a repetition penalty of its own, which the batch does not know."""
+    """A model without a repetition penalty of its own, which the batch would ignore."""
     made = model()
     made.generation_config.repetition_penalty = 1.0
     return made
 
 
+def pending(generator: ContinuousGenerator) -> bool:
+    """Whether transformers holds any request in the batch."""
+    processor = generator._manager.batch_processor
+    return processor is not None and bool(processor.has_pending_requests())
+
+
 @pytest.fixture(scope="module")
 def alone() -> TransformersGenerator:
-    return TransformersGenerator(plain_model(), Tokens(tokenizer(), 128), concurrency=2)
+    return TransformersGenerator(plain_model(), PromptTokenizer(tokenizer(), 128), concurrency=2)
 
 
 @pytest.fixture(scope="module")
 def batched() -> Iterator[ContinuousGenerator]:
     made = plain_model()
-    tokens = Tokens(tokenizer(), 128)
-    generator = ContinuousGenerator(made, tokens, TransformersGenerator(made, tokens, concurrency=2), capacity=CAPACITY)
+    prompts = PromptTokenizer(tokenizer(), 128)
+    generator = ContinuousGenerator(
+        made, prompts, TransformersGenerator(made, prompts, concurrency=2), capacity=CAPACITY
+    )
     generator.warm_up(HELLO, greedy(2))
     yield generator
     generator.close()
 
 
-async def test_a_stream_gives_the_same_text_in_pieces(batched: ContinuousGenerator) -> None:
+async def test_a_stream_gives_the_same_text_as_it_is_written(batched: ContinuousGenerator) -> None:
     whole = await batched.generate(HELLO, greedy(16))
-    *pieces, last = [item async for item in batched.stream(HELLO, greedy(16))]
+    *texts, last = [item async for item in batched.stream(HELLO, greedy(16))]
 
-    assert "".join(str(piece) for piece in pieces) == whole.text
-    assert len(pieces) > 4
+    assert "".join(str(text) for text in texts) == whole.text
+    assert len(texts) > 4
     assert last == whole
 
 
-async def test_a_stop_text_ends_a_generation_and_is_no_part_of_it(batched: ContinuousGenerator) -> None:
+async def test_a_stop_text_ends_a_generation_and_is_not_in_it(batched: ContinuousGenerator) -> None:
     whole = await batched.generate(HELLO, greedy(24))
     stop = whole.text[6:9]
     stopped = await batched.generate(HELLO, greedy(24, stop=(stop,)))
@@ -63,14 +80,14 @@ async def test_a_stop_text_ends_a_generation_and_is_no_part_of_it(batched: Conti
     assert stopped.finish_reason == "stop"
 
 
-async def test_a_budget_ends_a_generation_with_what_there_is(batched: ContinuousGenerator) -> None:
+async def test_a_budget_ends_a_generation_with_the_text_written_so_far(batched: ContinuousGenerator) -> None:
     generation = await batched.generate(HELLO, greedy(100, budget_s=1e-6))
 
     assert generation.finish_reason == "deadline"
     assert 0 < generation.completion_tokens < 100
 
 
-async def test_a_full_batch_refuses_and_has_room_again_once_somebody_has_gone(batched: ContinuousGenerator) -> None:
+async def test_a_full_batch_refuses_and_has_room_again_once_a_caller_has_gone(batched: ContinuousGenerator) -> None:
     streams = [batched.stream(HELLO, greedy(100)) for _ in range(CAPACITY)]
     for stream in streams:
         await anext(stream)
@@ -84,15 +101,15 @@ async def test_a_full_batch_refuses_and_has_room_again_once_somebody_has_gone(ba
     assert batched.describe()["active"] == 0
 
 
-async def test_what_is_given_up_leaves_the_batch(batched: ContinuousGenerator) -> None:
+async def test_a_request_whose_stream_is_closed_leaves_the_batch(batched: ContinuousGenerator) -> None:
     async with aclosing(batched.stream(HELLO, greedy(110))) as stream:
         await anext(stream)
     for _ in range(200):
-        if not batched.in_batch():
+        if not pending(batched):
             break
         await batched.generate(HELLO, greedy(1))
 
-    assert not batched.in_batch()
+    assert not pending(batched)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +117,7 @@ async def test_what_is_given_up_leaves_the_batch(batched: ContinuousGenerator) -
     [{"presence_penalty": 0.5}, {"frequency_penalty": 0.5, "temperature": 0.8}, {"logit_bias": {65: 5.0}}],
     ids=lambda more: next(iter(more)),
 )
-async def test_what_the_batch_does_not_know_is_generated_beside_it_and_exactly(
+async def test_sampling_that_the_batch_does_not_support_is_generated_outside_it(
     batched: ContinuousGenerator, alone: TransformersGenerator, more: dict[str, Any]
 ) -> None:
     sampling = Sampling(12, **{"temperature": 0.0, "budget_s": 60.0, "seed": 7, **more})
@@ -112,33 +129,48 @@ async def test_what_the_batch_does_not_know_is_generated_beside_it_and_exactly(
 
 
 @pytest.mark.parametrize("more", [{}, {"top_p": 0.5}], ids=["all tokens", "a nucleus"])
-async def test_a_seed_means_the_same_in_any_company_as_alone(
+async def test_a_seed_gives_the_same_text_in_a_batch_as_alone(
     batched: ContinuousGenerator, alone: TransformersGenerator, more: dict[str, Any]
 ) -> None:
     seeded = [Sampling(12, 0.8, 60.0, seed=seed, **more) for seed in (7, 8)]
-    company = await asyncio.gather(*(batched.generate(HELLO, sampling) for sampling in (*seeded, greedy(12))))
+    together = await asyncio.gather(*(batched.generate(HELLO, sampling) for sampling in (*seeded, greedy(12))))
 
-    assert company == [await alone.generate(HELLO, sampling) for sampling in (*seeded, greedy(12))]
-    assert len({generation.text for generation in company}) > 1
+    assert together == [await alone.generate(HELLO, sampling) for sampling in (*seeded, greedy(12))]
+    assert len({generation.text for generation in together}) > 1
 
 
-async def test_without_a_seed_a_request_is_sampled_anew_each_time(batched: ContinuousGenerator) -> None:
+async def test_without_a_seed_two_generations_differ(batched: ContinuousGenerator) -> None:
     sampling = Sampling(16, 1.0, 60.0)
 
     assert await batched.generate(HELLO, sampling) != await batched.generate(HELLO, sampling)
 
 
-async def test_a_prompt_that_does_not_fit_is_refused_and_takes_no_place(batched: ContinuousGenerator) -> None:
+async def test_a_prompt_that_does_not_fit_is_refused_and_takes_no_room(batched: ContinuousGenerator) -> None:
     with pytest.raises(PromptTooLongError):
         await batched.generate(Prompt("word " * 100), greedy(100))
 
     assert batched.describe()["active"] == 0
 
 
-async def test_a_batch_that_has_ended_is_a_failure_and_not_a_silence() -> None:
+async def test_a_request_that_transformers_ends_before_its_end_is_an_error(
+    batched: ContinuousGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_early(tokens: list[int], request_id: str, *_: object, **__: object) -> str:
+        output = GenerationOutput(request_id, tokens, generated_tokens=[65], status=RequestStatus.FINISHED)
+        batched._manager.output_router.deliver(output)
+        return request_id
+
+    monkeypatch.setattr(batched._manager, "add_request", end_early)
+
+    with pytest.raises(IncompleteGenerationError, match="before its end"):
+        await batched.generate(HELLO, greedy(4))
+    assert batched.describe()["active"] == 0
+
+
+async def test_a_request_to_a_batch_that_has_ended_is_an_error() -> None:
     made = model()
-    tokens = Tokens(tokenizer(), 128)
-    generator = ContinuousGenerator(made, tokens, TransformersGenerator(made, tokens, concurrency=1), capacity=1)
+    prompts = PromptTokenizer(tokenizer(), 128)
+    generator = ContinuousGenerator(made, prompts, TransformersGenerator(made, prompts, concurrency=1), capacity=1)
     generator.warm_up(HELLO, greedy(2))
     generator.close()
 
@@ -149,23 +181,23 @@ async def test_a_batch_that_has_ended_is_a_failure_and_not_a_silence() -> None:
 def test_a_model_that_cannot_be_batched_says_so_when_it_is_loaded() -> None:
     made = model()
     made.init_continuous_batching = _refuses
-    tokens = Tokens(tokenizer(), 128)
+    prompts = PromptTokenizer(tokenizer(), 128)
 
     with pytest.raises(CannotLoadError, match="no paged attention"):
-        ContinuousGenerator(made, tokens, TransformersGenerator(made, tokens, concurrency=1), capacity=1)
+        ContinuousGenerator(made, prompts, TransformersGenerator(made, prompts, concurrency=1), capacity=1)
 
 
-def test_a_gpu_is_shared_by_the_fraction_that_was_asked_for_and_keeps_its_graphs() -> None:
+def test_on_a_gpu_the_cache_takes_the_replicas_share_of_the_memory_and_graphs_are_kept() -> None:
     gpu = SimpleNamespace(device=SimpleNamespace(type="cuda"))
 
-    whole, half = batching(gpu, 128, 8, 1.0), batching(gpu, 128, 8, 0.5)
+    whole, half = batching_config(gpu, 128, 8, 1.0), batching_config(gpu, 128, 8, 0.5)
 
     assert (whole.max_memory_percent, half.max_memory_percent) == (0.8, 0.4)
     assert (half.max_requests_per_batch, half.use_cuda_graph, half.auto_switch_to_flash) == (8, None, True)
 
 
 def test_the_cache_of_a_cpu_is_bounded_and_has_room_for_every_request() -> None:
-    short, long = batching(model(), 128, 8, 1.0), batching(model(), 1 << 30, 8, 1.0)
+    short, long = batching_config(model(), 128, 8, 1.0), batching_config(model(), 1 << 30, 8, 1.0)
     bytes_a_block = 2 * 1 * 1 * 16 * 4 * short.page_size
 
     assert short.num_blocks * short.page_size == 8 * 128
@@ -176,7 +208,7 @@ def test_the_cache_of_a_cpu_is_bounded_and_has_room_for_every_request() -> None:
 async def test_smollm2_writes_the_same_in_a_batch(smollm2: TransformersGenerator) -> None:
     prompts = [Prompt("What is the capital of France?"), Prompt("Name three colours."), Prompt("Hello!")]
     expected = [await smollm2.generate(prompt, greedy(48)) for prompt in prompts]
-    batched = ContinuousGenerator(smollm2.model, smollm2.tokens, smollm2, capacity=4)
+    batched = ContinuousGenerator(smollm2.model, smollm2.tokenizer, smollm2, capacity=4)
     try:
         written = await asyncio.gather(*(batched.generate(prompt, greedy(48)) for prompt in prompts))
     finally:

@@ -1,4 +1,4 @@
-"""Tokens into text: nothing comes before it is certain, nothing of a stop text comes at all, nothing is lost."""
+"""The detokenizer returns no uncertain text and no part of a stop text, and loses nothing."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.generation.detokenizer import Pieces
+from deployments.generation.detokenizer import Detokenizer, StepDecoder
 
 
 def decode(ids: Sequence[int]) -> str:
@@ -14,43 +14,44 @@ def decode(ids: Sequence[int]) -> str:
     return bytes(ids).decode("utf-8", errors="replace")
 
 
-def said(text: str, stops: Sequence[str] = (), swallow: str = "") -> tuple[list[str], bool]:
-    pieces = Pieces(decode, stops, swallow)
-    given = []
+def detokenized(text: str, stops: Sequence[str] = (), skip: str = "") -> tuple[list[str], bool]:
+    """The texts of the tokens of `text`, and whether a stop text was found."""
+    detokenizer = Detokenizer(decode, stops, skip)
+    texts = []
     for token in text.encode():
-        given.append(pieces.add(token))
-        if pieces.stopped:
+        texts.append(detokenizer.add(token))
+        if detokenizer.stopped:
             break
-    return [*given, pieces.finish()], pieces.stopped
+    return [*texts, detokenizer.finish()], detokenizer.stopped
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="�"), max_size=40))
-def test_the_pieces_are_the_text_and_none_is_half_a_character(text: str) -> None:
-    pieces, _ = said(text)
+def test_the_texts_add_up_to_the_whole_and_none_is_half_a_character(text: str) -> None:
+    texts, _ = detokenized(text)
 
-    assert "".join(pieces) == text
+    assert "".join(texts) == text
 
 
 @given(st.text("abc", max_size=30), st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=3))
-def test_a_text_ends_before_its_first_stop_and_no_part_of_the_stop_is_given(text: str, stops: list[str]) -> None:
-    pieces, stopped = said(text, stops)
+def test_a_text_ends_before_its_first_stop_text_and_contains_no_part_of_it(text: str, stops: list[str]) -> None:
+    texts, stopped = detokenized(text, stops)
     ended = next((n for n in range(len(text) + 1) if any(stop in text[:n] for stop in stops)), None)
 
     if ended is None:
-        assert ("".join(pieces), stopped) == (text, False)
+        assert ("".join(texts), stopped) == (text, False)
     else:
         first = min(place for stop in stops if (place := text[:ended].find(stop)) >= 0)
-        assert ("".join(pieces), stopped) == (text[:first], True)
+        assert ("".join(texts), stopped) == (text[:first], True)
 
 
-def test_what_may_be_the_beginning_of_a_stop_is_held_back_and_nothing_else() -> None:
-    pieces = Pieces(decode, ["END"])
+def test_only_what_may_be_the_beginning_of_a_stop_text_is_held_back() -> None:
+    detokenizer = Detokenizer(decode, ["END"])
 
-    assert [pieces.add(byte) for byte in b"abENx"] == ["a", "b", "", "", "ENx"]
+    assert [detokenizer.add(byte) for byte in b"abENx"] == ["a", "b", "", "", "ENx"]
 
 
 @pytest.mark.parametrize(
-    ("swallow", "text", "passed"),
+    ("skip", "text", "returned"),
     [
         (" ", " word", "word"),
         (" ", "word", "word"),
@@ -59,7 +60,24 @@ def test_what_may_be_the_beginning_of_a_stop_is_held_back_and_nothing_else() -> 
         ("", " x", " x"),
     ],
 )
-def test_white_space_that_stands_already_is_not_given_again(swallow: str, text: str, passed: str) -> None:
-    pieces, _ = said(text, swallow=swallow)
+def test_white_space_that_the_prompt_ends_with_is_not_returned_again(skip: str, text: str, returned: str) -> None:
+    texts, _ = detokenized(text, skip=skip)
 
-    assert "".join(pieces) == passed
+    assert "".join(texts) == returned
+
+
+def test_the_windows_of_a_step_are_decoded_in_one_call() -> None:
+    calls: list[int] = []
+
+    def decode_many(windows: list[list[int]]) -> list[str]:
+        calls.append(len(windows))
+        return [decode(window) for window in windows]
+
+    decoder = StepDecoder(decode_many)
+    detokenizers = [Detokenizer(decoder.decode) for _ in range(2)]
+    for tokens in zip(b"abc", b"xyz", strict=True):
+        decoder.prefetch((detokenizer, [token]) for detokenizer, token in zip(detokenizers, tokens, strict=True))
+        for detokenizer, token in zip(detokenizers, tokens, strict=True):
+            assert detokenizer.add(token) == chr(token)
+
+    assert calls == [2, 4, 4]

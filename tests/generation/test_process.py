@@ -1,10 +1,10 @@
-"""An engine in a process of its own: as good as in this one, and no worse when it ends."""
+"""An engine in a process of its own answers as one in this process does, and is started again when it dies."""
 
 import asyncio
 import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from deployments.generation import (
     UnsupportedSamplingError,
 )
 from deployments.generation.process import ProcessGenerator
-from deployments.generation.worker import Recipe
+from deployments.generation.worker import EngineConfig
 
 SAMPLING = Sampling(8, 0.0, 60.0)
 TARGET = "tests.generation.engines:Obedient"
@@ -29,42 +29,42 @@ TARGET = "tests.generation.engines:Obedient"
 
 @pytest.fixture(scope="module")
 def generator() -> Iterator[ProcessGenerator]:
-    made = ProcessGenerator("obedient", Recipe(TARGET))
+    made = ProcessGenerator("obedient", EngineConfig(TARGET))
     yield made
     made.close()
 
 
-def generate(generator: ProcessGenerator, text: str) -> Any:
+def generate(generator: ProcessGenerator, text: str) -> Coroutine[Any, Any, Generation]:
     return generator.generate(Prompt(text), SAMPLING)
 
 
-async def until(condition: Any) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.01)
 
 
-async def test_a_stream_gives_its_pieces_and_then_the_whole(generator: ProcessGenerator) -> None:
+async def test_a_stream_gives_its_texts_and_then_the_complete_generation(generator: ProcessGenerator) -> None:
     items = [item async for item in generator.stream(Prompt("one two"), SAMPLING)]
 
     assert items == ["one", "two", Generation("onetwo", 7, 2, "stop")]
     assert await generate(generator, "one two") == items[-1]
 
 
-async def test_requests_beside_each_other_get_their_own(generator: ProcessGenerator) -> None:
-    given = await asyncio.gather(*(generate(generator, f"{n} times") for n in range(4)))
+async def test_requests_at_the_same_time_get_their_own_texts(generator: ProcessGenerator) -> None:
+    generations = await asyncio.gather(*(generate(generator, f"{n} times") for n in range(4)))
 
-    assert [one.text for one in given] == [f"{n}times" for n in range(4)]
+    assert [generation.text for generation in generations] == [f"{n}times" for n in range(4)]
 
 
-async def test_what_the_engine_raises_is_raised_here(generator: ProcessGenerator) -> None:
+async def test_an_error_of_the_engine_is_raised_in_the_client(generator: ProcessGenerator) -> None:
     with pytest.raises(UnsupportedSamplingError, match="not like that"):
         await generate(generator, "refuse")
     with pytest.raises(RuntimeError, match="OddError: odd"):
         await generate(generator, "odd")
 
 
-async def test_a_stream_that_is_closed_is_ended_in_the_engine(generator: ProcessGenerator, tmp_path: Path) -> None:
+async def test_a_stream_that_is_closed_is_closed_in_the_engine(generator: ProcessGenerator, tmp_path: Path) -> None:
     stream = generator.stream(Prompt(f"hang {tmp_path / 'ended'}"), SAMPLING)
     assert await anext(stream) == "I "
     await stream.aclose()
@@ -99,7 +99,7 @@ async def test_an_engine_that_holds_its_interpreter_lock_does_not_hold_up_this_p
     assert turns > 5, "the lock was held for half a second"
 
 
-async def test_an_engine_that_dies_fails_what_is_in_it_and_is_started_again(
+async def test_an_engine_that_dies_fails_its_requests_and_is_started_again(
     generator: ProcessGenerator, tmp_path: Path
 ) -> None:
     other = asyncio.ensure_future(generate(generator, f"hang {tmp_path / 'x'}"))
@@ -116,7 +116,7 @@ async def test_an_engine_that_dies_fails_what_is_in_it_and_is_started_again(
     assert generator.describe()["process"] != before
 
 
-async def test_an_engine_that_dies_in_the_midst_of_a_message_is_started_again(generator: ProcessGenerator) -> None:
+async def test_an_engine_that_dies_in_the_middle_of_a_message_is_started_again(generator: ProcessGenerator) -> None:
     with pytest.raises(RuntimeError, match="has ended, with -9"):
         await generate(generator, "half")
 
@@ -125,7 +125,7 @@ async def test_an_engine_that_dies_in_the_midst_of_a_message_is_started_again(ge
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the task that is left behind
-def test_a_request_whose_event_loop_has_gone_gives_its_place_back(generator: ProcessGenerator) -> None:
+def test_a_request_whose_event_loop_is_closed_makes_room(generator: ProcessGenerator) -> None:
     loop = asyncio.new_event_loop()
     asking = loop.create_task(generate(generator, "hold"))
     loop.run_until_complete(asyncio.sleep(0))
@@ -139,16 +139,16 @@ def test_a_request_whose_event_loop_has_gone_gives_its_place_back(generator: Pro
 
 
 @pytest.mark.parametrize(
-    ("load", "error", "told"),
+    ("load", "error", "reason"),
     [("refuse", CannotLoadError, "no such weights"), ("die", RuntimeError, "ended as it loaded, with -9")],
 )
-def test_an_engine_that_cannot_be_loaded_says_why(load: str, error: type[Exception], told: str) -> None:
-    with pytest.raises(error, match=told):
-        ProcessGenerator("bad", Recipe(TARGET, {"load": load}))
+def test_an_engine_that_cannot_be_loaded_raises_the_reason(load: str, error: type[Exception], reason: str) -> None:
+    with pytest.raises(error, match=reason):
+        ProcessGenerator("bad", EngineConfig(TARGET, {"load": load}))
 
 
-async def test_its_process_ends_with_the_generator_that_nobody_holds_any_more() -> None:
-    generator = ProcessGenerator("obedient", Recipe(TARGET))
+async def test_the_process_ends_when_the_generator_is_garbage_collected() -> None:
+    generator = ProcessGenerator("obedient", EngineConfig(TARGET))
     process = psutil.Process(generator.describe()["process"])
     del generator
     gc.collect()
@@ -156,11 +156,11 @@ async def test_its_process_ends_with_the_generator_that_nobody_holds_any_more() 
     await until(lambda: not process.is_running())
 
 
-def test_its_process_ends_with_the_one_that_started_it() -> None:
+def test_the_process_ends_when_its_client_is_killed() -> None:
     read, write = os.pipe()
     client = os.fork()
     if client == 0:  # what a replica that is killed leaves behind
-        made = ProcessGenerator("obedient", Recipe(TARGET))
+        made = ProcessGenerator("obedient", EngineConfig(TARGET))
         os.write(write, str(made.describe()["process"]).encode())
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(client, 0)

@@ -1,12 +1,13 @@
-"""Streaming generation: the same text as at once, stopped by its reader, its sampling its own."""
+"""A streamed generation has the text of a complete one, stops when its reader leaves, and has its own sampling."""
 
 import asyncio
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
 from deployments.generation import BatchFullError, Generation, Prompt, Sampling
-from deployments.generation.tokens import Tokens
+from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import WAITING, TransformersGenerator
 from tests.sources.tiny import model, tokenizer
 
@@ -14,8 +15,8 @@ FRANCE = Prompt("", ({"role": "user", "content": "What is the capital of France?
 HELLO = Prompt("Hello")
 
 
-def greedy(max_tokens: int = 24, **more: object) -> Sampling:
-    return Sampling(max_tokens=max_tokens, temperature=0.0, budget_s=60.0, **more)  # type: ignore[arg-type]
+def greedy(max_tokens: int = 24, **more: Any) -> Sampling:
+    return Sampling(max_tokens=max_tokens, temperature=0.0, budget_s=60.0, **more)
 
 
 async def streamed(model: TransformersGenerator, prompt: Prompt, sampling: Sampling) -> tuple[list[str], Generation]:
@@ -25,7 +26,7 @@ async def streamed(model: TransformersGenerator, prompt: Prompt, sampling: Sampl
     return [str(text) for text in texts], last
 
 
-async def test_a_stream_is_the_text_that_would_have_been_generated_at_once(smollm2: TransformersGenerator) -> None:
+async def test_a_stream_gives_the_same_text_as_it_is_written(smollm2: TransformersGenerator) -> None:
     texts, last = await streamed(smollm2, FRANCE, greedy())
     whole = await smollm2.generate(FRANCE, greedy())
 
@@ -34,7 +35,7 @@ async def test_a_stream_is_the_text_that_would_have_been_generated_at_once(smoll
     assert len(texts) > 3
 
 
-async def test_a_text_cut_between_two_words_goes_on_as_it_would_have_gone_on_uncut(
+async def test_a_text_cut_between_two_words_is_continued_as_if_it_had_not_been_cut(
     smollm2: TransformersGenerator,
 ) -> None:
     whole = (await smollm2.generate(FRANCE, greedy())).text
@@ -47,7 +48,7 @@ async def test_a_text_cut_between_two_words_goes_on_as_it_would_have_gone_on_unc
             assert (begun + rest).startswith(whole[: len(begun) + 8]), begun
 
 
-async def test_tokens_of_a_prefix_count_as_the_prompts(tiny: TransformersGenerator) -> None:
+async def test_the_tokens_of_a_prefix_count_as_prompt_tokens(tiny: TransformersGenerator) -> None:
     without = await tiny.generate(HELLO, greedy(4))
     with_it = await tiny.generate(Prompt("Hello", (), "Well"), greedy(4))
 
@@ -76,11 +77,11 @@ async def test_a_reader_that_closes_the_stream_stops_the_work(tiny: Transformers
     pytest.fail("it is still generating")
 
 
-def sampled(seed: int | None, **more: object) -> Sampling:
-    return Sampling(max_tokens=16, temperature=1.0, budget_s=60.0, seed=seed, **more)  # type: ignore[arg-type]
+def sampled(seed: int | None, **more: Any) -> Sampling:
+    return Sampling(max_tokens=16, temperature=1.0, budget_s=60.0, seed=seed, **more)
 
 
-async def test_a_seed_decides_whatever_else_is_sampled_at_the_same_time(tiny: TransformersGenerator) -> None:
+async def test_a_seed_gives_the_same_text_whatever_is_generated_at_the_same_time(tiny: TransformersGenerator) -> None:
     alone = await tiny.generate(HELLO, sampled(7))
     together = await asyncio.gather(*(tiny.generate(HELLO, sampled(seed)) for seed in (7, 8, None, 7)))
 
@@ -88,11 +89,11 @@ async def test_a_seed_decides_whatever_else_is_sampled_at_the_same_time(tiny: Tr
     assert together[1].text != alone.text
 
 
-async def test_no_seed_is_another_draw_each_time(tiny: TransformersGenerator) -> None:
+async def test_without_a_seed_two_generations_differ(tiny: TransformersGenerator) -> None:
     assert (await tiny.generate(HELLO, sampled(None))).text != (await tiny.generate(HELLO, sampled(None))).text
 
 
-async def test_a_narrow_nucleus_is_the_likeliest_token(tiny: TransformersGenerator) -> None:
+async def test_a_tiny_top_p_always_takes_the_likeliest_token(tiny: TransformersGenerator) -> None:
     narrow = await tiny.generate(HELLO, sampled(3, top_p=1e-6))
 
     assert narrow.text == (await tiny.generate(HELLO, greedy(16))).text
@@ -121,8 +122,8 @@ async def test_a_penalty_makes_a_model_repeat_itself_less(tiny: TransformersGene
     assert 0 < less.text.count("a") < usual.text.count("a")
 
 
-async def test_more_than_may_wait_are_refused_and_there_is_room_again_afterwards() -> None:
-    one_at_a_time = TransformersGenerator(model(), Tokens(tokenizer(), 256), concurrency=1)
+async def test_more_requests_than_may_wait_are_refused_and_there_is_room_again_afterwards() -> None:
+    one_at_a_time = TransformersGenerator(model(), PromptTokenizer(tokenizer(), 256), concurrency=1)
     requests = [one_at_a_time.generate(Prompt("Hello"), Sampling(2, 0.0, 60.0)) for _ in range(1 + WAITING + 2)]
 
     outcomes = await asyncio.gather(*requests, return_exceptions=True)

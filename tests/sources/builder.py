@@ -1,4 +1,4 @@
-"""`python -m tests.sources.builder CACHE`: acquire the tiny model and write each event's name on a line."""
+"""`python -m tests.sources.builder CACHE`: acquire the tiny model and print the name of each event on a line."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.sources.fakes import RecordingEvents
 
 
 class PrintingEvents(RecordingEvents):
-    """Tells every event at once."""
+    """Prints every event at once."""
 
     def __getattribute__(self, name: str) -> object:
         if name in {"seen", "source_tried", "__class__"} or name.startswith("_"):
@@ -23,7 +23,7 @@ class PrintingEvents(RecordingEvents):
 
 
 def main() -> None:
-    """Acquire it."""
+    """Acquire the model."""
     events = PrintingEvents()
     sys.stdout.write("started\n")
     sys.stdout.flush()

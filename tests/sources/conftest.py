@@ -1,4 +1,4 @@
-"""What the tests of sources share: a tiny model, a hub that has it, and a cache of its own for every test."""
+"""Fixtures: a tiny model, a hub that has it, and an empty cache."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _models_here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Models may be below the test's own folder, and where the shared one is."""
+    """Allow models in the test's own folder and in that of the shared model."""
     monkeypatch.setenv("NEVERBLANK_MODELS", f"{tmp_path}{os.pathsep}{made}")
 
 
@@ -44,7 +44,7 @@ def cache(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    """A hub that has the tiny model, and is the one the library asks; the library's own cache is empty."""
+    """A hub that has the tiny model, and which the library asks; the library's cache is empty."""
     folder = shutil.copytree(made, tmp_path / "repository")
     with serving(FakeHub(folder)) as hub:
         use_hub(hub.address, tmp_path, monkeypatch)

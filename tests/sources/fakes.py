@@ -1,4 +1,4 @@
-"""What stands for the world outside: a hub on 127.0.0.1, and a list instead of a log."""
+"""A hub on 127.0.0.1, and a list of events instead of a log."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class RecordingEvents:
-    """Keeps every event: its name, and its arguments without the times."""
+    """Keeps the name of every event and its arguments, without the times."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, ...]] = []
@@ -26,7 +26,7 @@ class RecordingEvents:
         return " | ".join(event[-1] for event in self.seen)
 
     def source_tried(self, source: str) -> None:
-        """Not kept: what comes of it is told, too."""
+        """Not kept: the result is an event, too."""
 
     def snapshot_loaded(self, name: str, seconds: float) -> None:
         self.seen.append(("snapshot_loaded", name))

@@ -48,7 +48,7 @@ def test_a_second_start_uses_the_snapshot_and_touches_no_source(
     )
 
 
-def test_sources_are_tried_in_the_order_of_the_spec_and_each_failure_is_told(
+def test_sources_are_tried_in_the_order_of_the_spec_and_each_failure_is_reported(
     hub: FakeHub, cache: Path, recorded: RecordingEvents
 ) -> None:
     missing = {"kind": "hub", "repo": "some/other"}
@@ -65,7 +65,7 @@ def test_sources_are_tried_in_the_order_of_the_spec_and_each_failure_is_told(
     assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)  # noqa: S301 - our own
 
 
-def test_a_source_that_fails_gives_way_to_the_next(hub: FakeHub, cache: Path, recorded: RecordingEvents) -> None:
+def test_after_a_source_that_fails_the_next_one_is_tried(hub: FakeHub, cache: Path, recorded: RecordingEvents) -> None:
     loaded = acquire(spec(NOWHERE, HUB), cache, "auto", events=recorded)
     assert loaded.name == "some/tiny"
     assert recorded.names() == ["source_failed", "source_loaded", "snapshot_built"]
@@ -152,7 +152,7 @@ def test_the_answers_from_a_snapshot_are_those_from_the_source(
     assert not from_snapshot.model.training
 
 
-def test_a_dtype_asked_for_is_given_whatever_the_snapshot_holds(
+def test_the_model_has_the_requested_dtype_whatever_the_snapshot_has(
     hub: FakeHub, made: Path, cache: Path, recorded: RecordingEvents
 ) -> None:
     first = acquire(spec(HUB), cache, "bfloat16", events=recorded)
@@ -177,7 +177,7 @@ def test_code_that_comes_with_a_model_does_not_run(hub: FakeHub, cache: Path, tm
     assert "evil.py" not in hub.downloads()
 
 
-def test_a_download_that_stands_still_is_given_up(hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_stalls_is_given_up(hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "STALL_SECONDS", 1.0)
     hub.sending.clear()
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""GGUF files in a form that OpenVINO reads faithfully."""
+"""GGUF files are converted where OpenVINO does not read their tensor types correctly."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from gguf import GGUFReader, quants
 
 from deployments.sources.errors import ModelTooLargeError, SourceError
-from deployments.sources.gguf_q8 import FAITHFUL, make_readable
+from deployments.sources.gguf_q8 import SUPPORTED_TYPES, prepare_gguf
 from tests.sources import tiny
 
 LIMIT = 10_000_000
@@ -25,54 +25,54 @@ def values(file: Path) -> dict[str, np.ndarray]:
     return {tensor.name: quants.dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
 
 
-def test_what_is_not_read_faithfully_is_converted_with_all_that_is_known_of_the_model(file: Path, cache: Path) -> None:
-    readable = make_readable(file, cache, LIMIT)
+def test_unsupported_tensor_types_are_converted_and_all_metadata_is_kept(file: Path, cache: Path) -> None:
+    prepared = prepare_gguf(file, cache, LIMIT)
 
-    before, after = GGUFReader(file), GGUFReader(readable.file)
-    assert readable.context == 128
-    assert {tensor.tensor_type.name for tensor in after.tensors} <= FAITHFUL
+    before, after = GGUFReader(file), GGUFReader(prepared.path)
+    assert prepared.context == 128
+    assert {tensor.tensor_type.name for tensor in after.tensors} <= SUPPORTED_TYPES
     skipped = {"general.file_type"}
-    told = {name: field.contents() for name, field in before.fields.items() if not name.startswith("GGUF.")}
-    assert {name: after.fields[name].contents() for name in told.keys() - skipped} == told
-    for name, value in values(readable.file).items():
+    fields = {name: field.contents() for name, field in before.fields.items() if not name.startswith("GGUF.")}
+    assert {name: after.fields[name].contents() for name in fields.keys() - skipped} == fields
+    for name, value in values(prepared.path).items():
         np.testing.assert_allclose(value, values(file)[name], atol=0.02)
 
 
-def test_it_is_converted_once(file: Path, cache: Path) -> None:
-    first = make_readable(file, cache, LIMIT)
-    made = first.file.stat().st_mtime_ns
+def test_a_file_is_converted_once(file: Path, cache: Path) -> None:
+    first = prepare_gguf(file, cache, LIMIT)
+    made = first.path.stat().st_mtime_ns
 
-    assert make_readable(file, cache, LIMIT) == first
-    assert first.file.stat().st_mtime_ns == made
-
-
-def test_a_file_in_a_faithful_form_is_used_as_it_is(file: Path, cache: Path) -> None:
-    converted = make_readable(file, cache, LIMIT).file
-
-    assert make_readable(converted, cache, LIMIT).file == converted
+    assert prepare_gguf(file, cache, LIMIT) == first
+    assert first.path.stat().st_mtime_ns == made
 
 
-def test_a_conversion_that_was_damaged_and_one_of_a_file_that_has_changed_are_made_again(
+def test_a_file_with_supported_types_is_used_as_it_is(file: Path, cache: Path) -> None:
+    converted = prepare_gguf(file, cache, LIMIT).path
+
+    assert prepare_gguf(converted, cache, LIMIT).path == converted
+
+
+def test_a_file_is_converted_again_if_its_conversion_is_damaged_or_the_file_has_changed(
     file: Path, cache: Path
 ) -> None:
-    first = make_readable(file, cache, LIMIT)
-    whole = first.file.read_bytes()
-    first.file.write_bytes(whole[:-1] + b"x")
-    assert make_readable(file, cache, LIMIT).file.read_bytes() == whole
+    first = prepare_gguf(file, cache, LIMIT)
+    whole = first.path.read_bytes()
+    first.path.write_bytes(whole[:-1] + b"x")
+    assert prepare_gguf(file, cache, LIMIT).path.read_bytes() == whole
 
     os.utime(file, ns=(1, 1))
-    assert make_readable(file, cache, LIMIT).file != first.file
+    assert prepare_gguf(file, cache, LIMIT).path != first.path
 
 
 def test_a_conversion_over_the_limit_is_not_kept(file: Path, cache: Path) -> None:
     with pytest.raises(ModelTooLargeError):
-        make_readable(file, cache, 1000)
+        prepare_gguf(file, cache, 1000)
 
     assert list((cache / "gguf").glob("*.gguf")) == list((cache / "gguf").glob("*.new")) == []
 
 
-def test_a_file_that_is_none_is_an_error(tmp_path: Path, cache: Path) -> None:
+def test_a_file_that_is_not_gguf_is_an_error(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "no.gguf").write_bytes(b"no")
 
     with pytest.raises(SourceError, match=r"no\.gguf cannot be read"):
-        make_readable(tmp_path / "no.gguf", cache, LIMIT)
+        prepare_gguf(tmp_path / "no.gguf", cache, LIMIT)

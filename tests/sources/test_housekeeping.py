@@ -1,4 +1,4 @@
-"""The snapshots of a node as a whole."""
+"""Listing, verifying and removing the snapshots of a node."""
 
 import json
 from pathlib import Path
@@ -37,38 +37,38 @@ def config(folder: Path, *sources: object) -> str:
     return str(folder / "serve.yaml")
 
 
-def test_what_there_is_is_listed_with_what_vouches_for_it(built: Path) -> None:
-    (kept,) = list_snapshots(built)
+def test_snapshots_are_listed_with_their_manifests(built: Path) -> None:
+    (stored,) = list_snapshots(built)
 
-    assert kept.name == NAME
-    assert kept.manifest is not None
-    assert kept.manifest.origin == "hub some/tiny@main"
-    (told,) = json.loads(command(built, "snapshot", "list", "--json").output)
-    assert (told["snapshot"], told["manifest"]["size"]) == (NAME, kept.manifest.size)
+    assert stored.name == NAME
+    assert stored.manifest is not None
+    assert stored.manifest.origin == "hub some/tiny@main"
+    (entry,) = json.loads(command(built, "snapshot", "list", "--json").output)
+    assert (entry["snapshot"], entry["manifest"]["size"]) == (NAME, stored.manifest.size)
     assert NAME in command(built, "snapshot", "list").output
 
 
-def test_a_sound_snapshot_is_told_from_a_damaged_one(built: Path) -> None:
-    (kept,) = list_snapshots(built)
-    assert verify_snapshot(built, kept) == ""
+def test_verification_tells_a_sound_snapshot_from_a_damaged_one(built: Path) -> None:
+    (stored,) = list_snapshots(built)
+    assert verify_snapshot(built, stored) == ""
     assert command(built, "snapshot", "verify").exit_code == 0
 
     file = built / "snapshots" / f"{NAME}.pkl"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
 
-    assert "sha256" in verify_snapshot(built, kept)
+    assert "sha256" in verify_snapshot(built, stored)
     verified = command(built, "snapshot", "verify")
     assert (verified.exit_code, "sha256" in verified.output) == (1, True)
 
 
-def test_a_snapshot_without_a_manifest_is_none(built: Path) -> None:
+def test_a_snapshot_without_a_manifest_fails_verification(built: Path) -> None:
     (built / "snapshots" / f"{NAME}.json").unlink()
-    (kept,) = list_snapshots(built)
+    (stored,) = list_snapshots(built)
 
-    assert "manifest" in verify_snapshot(built, kept)
+    assert "manifest" in verify_snapshot(built, stored)
 
 
-def test_what_no_model_needs_is_removed_and_what_one_does_stays(built: Path, tmp_path: Path) -> None:
+def test_only_snapshots_that_no_model_needs_are_removed(built: Path, tmp_path: Path) -> None:
     assert list(prune_snapshots(built, lambda _: False)) == []
     assert command(built, "snapshot", "prune", config(tmp_path, HUB)).output == ""
     other = config(tmp_path, HUB | {"repo": "some/other"})
@@ -79,20 +79,20 @@ def test_what_no_model_needs_is_removed_and_what_one_does_stays(built: Path, tmp
     assert list_snapshots(built) == []
 
 
-def test_one_that_is_being_built_is_left_alone(built: Path) -> None:
-    (kept,) = list_snapshots(built)
-    assert kept.manifest is not None
+def test_a_snapshot_that_is_being_built_is_not_removed(built: Path) -> None:
+    (stored,) = list_snapshots(built)
+    assert stored.manifest is not None
 
-    with SnapshotStore(built).building(kept.manifest.source, lambda: None):
+    with SnapshotStore(built).lock(stored.manifest.source, lambda: None):
         assert list(prune_snapshots(built, lambda _: True)) == []
 
     assert list(prune_snapshots(built, lambda _: True)) == [NAME]
 
 
-def test_what_was_found_damaged_is_removed(built: Path) -> None:
-    (kept,) = list_snapshots(built)
-    assert kept.manifest is not None
-    SnapshotStore(built).set_aside(kept.manifest.source)
+def test_the_quarantine_can_be_cleared(built: Path) -> None:
+    (stored,) = list_snapshots(built)
+    assert stored.manifest is not None
+    SnapshotStore(built).quarantine(stored.manifest.source)
 
     (named,) = clear_quarantine(built, dry_run=True)
     assert named.startswith(f"quarantine/{NAME}-")
@@ -100,7 +100,7 @@ def test_what_was_found_damaged_is_removed(built: Path) -> None:
     assert list(clear_quarantine(built)) == []
 
 
-def test_pull_fetches_once_and_build_again_makes_it_anew(hub: FakeHub, cache: Path, tmp_path: Path) -> None:
+def test_pull_fetches_once_and_build_again_builds_a_new_snapshot(hub: FakeHub, cache: Path, tmp_path: Path) -> None:
     listed = config(tmp_path, HUB)
 
     pulled = command(cache, "pull", listed)
@@ -115,7 +115,9 @@ def test_pull_fetches_once_and_build_again_makes_it_anew(hub: FakeHub, cache: Pa
     assert second.manifest.created > first.manifest.created
 
 
-def test_weights_that_no_source_can_give_are_an_error_that_says_why(hub: FakeHub, cache: Path, tmp_path: Path) -> None:
+def test_pull_fails_with_the_reason_if_no_source_can_give_the_weights(
+    hub: FakeHub, cache: Path, tmp_path: Path
+) -> None:
     hub.status = 404
 
     pulled = command(cache, "pull", config(tmp_path, HUB))

@@ -1,4 +1,4 @@
-"""A hub that answers is used, one that does not is given up in time."""
+"""A hub that answers is used; one that does not is given up in time."""
 
 import socket
 import time
@@ -48,7 +48,7 @@ def test_a_hub_that_hangs_is_given_up_within_its_time(hub: FakeHub, cache: Path)
 def test_a_name_look_up_that_hangs_is_given_up_within_its_time(
     hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    released = []
+    released: list[bool] = []
 
     def hang(*_: object, **__: object) -> list[object]:
         while not released:
@@ -64,7 +64,7 @@ def test_a_name_look_up_that_hangs_is_given_up_within_its_time(
     assert took < 2
 
 
-def test_a_hub_that_cannot_be_reached_gives_way_without_telling_its_address(
+def test_a_hub_that_cannot_be_reached_is_a_failure_without_its_address(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as unused:
@@ -77,7 +77,7 @@ def test_a_hub_that_cannot_be_reached_gives_way_without_telling_its_address(
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])
-def test_a_hub_that_refuses_gives_way_with_its_reason(hub: FakeHub, cache: Path, status: int) -> None:
+def test_a_hub_that_refuses_is_a_failure_with_its_status(hub: FakeHub, cache: Path, status: int) -> None:
     hub.status = status
     reason, _ = _refused(cache, hub_timeout_seconds=2)
     assert str(status) in reason or "has not answered" in reason
@@ -116,7 +116,7 @@ def test_offline_only_the_librarys_cache_is_used(
     assert (loaded.revision, hub.requests) == (COMMIT, [])
 
 
-def test_what_the_library_has_is_used_when_the_hub_cannot_be_asked(hub: FakeHub, cache: Path) -> None:
+def test_the_librarys_copy_is_used_when_the_hub_cannot_be_asked(hub: FakeHub, cache: Path) -> None:
     acquire(spec(HUB, snapshot=False), cache, "auto", events=RecordingEvents())
     hub.answering.clear()
     loaded = acquire(spec(HUB, hub_timeout_seconds=0.5), cache, "auto", events=RecordingEvents())

@@ -51,7 +51,7 @@ def test_a_folder_that_is_missing_is_refused(folder: Path, cache: Path) -> None:
     assert "cannot be read: No such file" in _refused(folder / "missing", cache)
 
 
-def test_weights_that_cannot_be_read_give_way(folder: Path, cache: Path) -> None:
+def test_weights_that_cannot_be_read_are_refused(folder: Path, cache: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"not safetensors")
     assert "cannot be read: " in _refused(folder, cache)
 

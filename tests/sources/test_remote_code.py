@@ -1,4 +1,4 @@
-"""Code that comes with weights: run where a spec says so and pins the commit, and nowhere else."""
+"""Code that comes with weights runs only if the spec says so and pins the commit."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ class TheirModel(LlamaForCausalLM):
 
 @pytest.fixture
 def mark(hub: FakeHub, tmp_path: Path) -> Path:
-    """The hub's model comes with code, which leaves a file at this path when it runs."""
+    """The path of a file that the code of the hub's model makes when it runs."""
     mark = tmp_path / "mark"
     (hub.folder / "modeling_theirs.py").write_text(CODE.format(mark=str(mark)))
     config = json.loads((hub.folder / "config.json").read_text())

