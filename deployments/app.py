@@ -1,5 +1,6 @@
 """Builds the applications that a Serve config names, and binds the plain classes of the service to Serve.
-May import: formats, http, ray_serve, replica, router, settings and Ray.
+
+May import: settings, formats, ray_serve, replica, router, http and Ray.
 
     deployments.app:build         application "neverblank": the routers and the backup
     deployments.app:build_model   one application a model; its name is the model's id

@@ -1,5 +1,6 @@
 """The `neverblank` command.
-May import: settings, formats, sources, generation and ray_serve.
+
+May import: settings, sources, formats, generation and ray_serve.
 """
 
 import sys

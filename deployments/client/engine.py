@@ -18,9 +18,8 @@ from uuid import uuid4
 
 from deployments.client.waiting import StreamPieces, wait_for_response
 from deployments.observability import log
-from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
-from deployments.policy.last_resort import LAST_RESORT
+from deployments.policy.last_resort import LAST_RESORT, LastResort
 from deployments.request import extract_text
 from deployments.settings import PolicySettings
 
@@ -192,5 +191,5 @@ class InferenceEngine:
     def _apology(self, error: BaseException) -> dict[str, Any]:
         """The last resort, where the router gave no answer because of `error`."""
         log.internal_error("engine", "", error)
-        answer = Answer(self._policy.last_resort.message, LAST_RESORT, Tier.LAST_RESORT, degraded=True, attempts=())
+        answer = LastResort(self._policy.last_resort.message).answer()
         return {**answer.to_json(uuid4().hex), "reason": f"{type(error).__name__}: {error}"}

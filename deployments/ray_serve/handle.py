@@ -1,4 +1,4 @@
-"""Calls through Ray Serve's deployment handles, every way they can go wrong as an outcome.
+"""Calls replicas through Ray Serve's deployment handles, and makes an outcome of every way that can go wrong.
 
     BackPressureError                          Refused     its queue is full
     DeploymentUnavailableError                 Refused     it keeps failing to start
@@ -6,8 +6,8 @@
     the call cancelled, though not by us       Failed      transient
     anything else                              Failed      and logged: it is not expected
 
-Our own cancellation is passed on with `response.cancel()`: an awaited response that is merely dropped leaves
-the replica working.
+A call that its own caller cancels is cancelled at the replica, too, by `response.cancel()`: a replica goes on with a
+response that nobody awaits any more.
 """
 
 import asyncio
@@ -44,24 +44,24 @@ class ServeCaller:
     """Reaches the replicas of one deployment."""
 
     def __init__(self, handle: DeploymentHandle, name: str, lost: dict[str, float] | None = None) -> None:
-        # Until when the actors of replicas are taken for dead that calls have not found there any more. Serve's
-        # controller notices seconds later, and would let calls wait for a replica till then.
+        # By the id of its actor: until when, on the loop's clock, a replica is taken for dead because a call has not
+        # found it. Serve's controller notices a death seconds later, and until then lets calls wait for the replica.
         self._lost: dict[str, float] = {} if lost is None else lost
         self._name = name
         self._handle = handle
-        # `handle.method` builds a new handle at each access: keep it. Requests and outcomes are importable classes,
-        # so the plain pickler will do; cloudpickle, the default, has to look for what is not.
+        # Each access to `handle.method` builds a new handle, so they are kept. Requests and outcomes are importable
+        # classes, which plain pickling is enough for; cloudpickle, Serve's default, looks for classes that are not.
         plain = handle.options(request_serialization="pickle", response_serialization="pickle")
         self._infer = plain.infer
         self._describe = plain.describe
         self._stream = plain.options(stream=True).stream
 
     def member(self, name: str) -> "ServeCaller":
-        """Reaches the model `name` of the pool that this reaches."""
+        """A caller of the model `name` in the pool that this one reaches."""
         return ServeCaller(self._handle.options(multiplexed_model_id=name), name, self._lost)
 
     def lost(self, actors: Collection[str]) -> int:
-        """How many of the replicas that are these actors calls have lost."""
+        """How many of these replicas calls have lost; a replica is named by the id of its actor."""
         if not self._lost:
             return 0
         now = asyncio.get_running_loop().time()
@@ -115,15 +115,18 @@ class ServeCaller:
         except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
             yield self._fault(error, alone)
         finally:
-            self._cancel(response)  # of a stream that has come to its end there is nothing left to cancel
+            self._cancel(response)  # where the stream has ended, that does nothing
 
     async def describe(self) -> dict[str, Any]:
-        """Ask one replica about itself; whatever Serve raises is raised."""
+        """What one replica says of itself. Raises whatever Serve raises."""
         described: dict[str, Any] = await self._describe.remote()
         return described
 
     async def expect(self, router: str, requests: float) -> None:
-        """Tell all replicas what is about to come to them: see `scaling`. Whoever cannot be told does without."""
+        """Tell every replica of the backup how many requests the router `router` expects of it: see `autoscaling`.
+
+        Where they cannot be told, they are scaled by their queues alone.
+        """
         try:
             await self._handle.broadcast("expect", router, requests).results_async(timeout_s=_TELL_TIMEOUT_S)
         except Exception as error:  # noqa: BLE001 - replicas come and go, and the next report follows at once
@@ -144,7 +147,7 @@ class ServeCaller:
 
     def _lose(self, error: Exception) -> None:
         actor = getattr(error, "actor_id", None)
-        if actor:  # Ray calls one unavailable before it knows whether that is for ever
+        if actor:  # Ray calls an actor unavailable before it knows whether the actor is dead
             seconds = math.inf if isinstance(error, ActorDiedError) else _UNAVAILABLE_S
             self._lost[actor] = asyncio.get_running_loop().time() + seconds
 
@@ -152,14 +155,15 @@ class ServeCaller:
         try:
             response.cancel()
         except (BackPressureError, DeploymentUnavailableError):
-            # A cancelled response may raise what it had been refused with: then nothing is running.
+            # The call had been refused, and to cancel it raises the refusal: nothing runs.
             return
 
 
 _TELL_TIMEOUT_S = 2.0
 
 _UNAVAILABLE_S = 5.0
-"""By then Serve's controller has found out by a health check, and the router has asked the controller."""
+"""How long a replica that could not be reached is taken for dead. By then Serve's controller has found out by a health
+check how it is, and the router has asked the controller."""
 
 _CANCELLED_BELOW = "the replica cancelled the call"
 

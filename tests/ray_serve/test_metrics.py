@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from deployments.observability.metrics import MAX_DURATIONS, answered, drain_counts, turned_away
-from deployments.policy.answer import Answer, Candidate, Ended, Tier
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL, Answered, Refused
 from deployments.ray_serve import metrics
 
