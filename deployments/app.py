@@ -1,8 +1,10 @@
-"""Builds the Serve applications.
+"""Builds the applications that a Serve config names, and binds the plain classes of the service to Serve.
 
-deployments.app:build         application "neverblank": Router and Backup
-deployments.app:build_model   one application a model; its name is the model's id
-deployments.app:build_pool    one application for many small models that share its replicas
+May import: settings, formats, ray_serve, replica, router, http and Ray.
+
+    deployments.app:build         application "neverblank": the routers and the backup
+    deployments.app:build_model   one application a model; its name is the model's id
+    deployments.app:build_pool    one application for many small models that share its replicas
 """
 
 import gc
@@ -16,14 +18,9 @@ from ray.serve.handle import DeploymentHandle
 from deployments.formats import ServedModel
 from deployments.http.asgi import build_asgi
 from deployments.http.protocol import use_protocol
-from deployments.ray_serve.handle import (
-    BACKUP_DEPLOYMENT,
-    MODEL_DEPLOYMENT,
-    POOL_DEPLOYMENT,
-    ROUTER_DEPLOYMENT,
-    ServeCaller,
-    ServeCluster,
-)
+from deployments.ray_serve.cluster import ServeCluster
+from deployments.ray_serve.handle import ServeCaller
+from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
 from deployments.ray_serve.options import HEALTH, LOGGING, backup_options, model_options
 from deployments.replica.backup import BackupReplica
 from deployments.replica.multiplexed import Load, PoolReplica
@@ -43,19 +40,23 @@ from deployments.settings import (
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments
 from deployments.settings.files import cache_folder
 
-APPLICATION = "neverblank"
-
 
 class RouterDeployment(Router):
-    """The router, with what Serve asks of an ingress."""
+    """The router as a deployment that Serve sends HTTP requests to."""
 
     def __init__(self, backup: DeploymentHandle, backup_name: str, policy: PolicySettings) -> None:
-        """Route to `backup` and to the models of this Serve instance."""
+        """Route to the models of this Serve instance.
+
+        Args:
+            backup: a handle to the backup's deployment.
+            backup_name: what answers call the backup.
+            policy: the base that the `user_config` is laid over.
+        """
         cluster = ServeCluster(serve.get_replica_context().app_name)
         super().__init__(cluster, ServeCaller(backup, backup_name), backup_name, policy)
 
     def __serve_build_asgi_app__(self) -> Any:
-        """Called by Serve once the router has been built, and before its HTTP server is."""
+        """The router's ASGI application. Serve calls this once, when the router is built and no HTTP server is yet."""
         use_protocol()
         _spare_garbage_collector()
         return build_asgi(self)
@@ -65,7 +66,13 @@ class PoolDeployment(PoolReplica):
     """A pool whose models are kept by Serve's multiplexing."""
 
     def __init__(self, specs: Sequence[ModelSpec], cache: str, models_per_replica: int) -> None:
-        """Hold up to `models_per_replica` models; for the others see `PoolReplica`."""
+        """Load nothing yet.
+
+        Args:
+            specs: of the models, each with an id of its own.
+            cache: the cache folder's absolute path on this node.
+            models_per_replica: how many models are held at a time; the one asked least recently makes room.
+        """
 
         def keep(load: Load) -> Load:
             async def get(name: str) -> ServedModel:
@@ -78,7 +85,10 @@ class PoolDeployment(PoolReplica):
 
 
 def build(args: Mapping[str, Any]) -> Application:
-    """The router and the backup.
+    """The application of the routers and the backup.
+
+    Args:
+        args: `AppArguments` as a mapping, from the Serve config.
 
     Raises:
         SettingsError: the arguments or one of the files they name are not valid.
@@ -86,14 +96,14 @@ def build(args: Mapping[str, Any]) -> Application:
     arguments = parse(AppArguments, args, "serve_config: neverblank: args")
     policy: PolicySettings = load(PolicySettings, arguments.policy)
     backup = read_backup_spec(arguments.backup)
-    # Autoscaled on its own and never below one replica: the backup must be there before it is needed.
+    # The backup scales apart from the routers, and never below one replica: it must be there before it is needed.
     options = backup_options(backup, digest(*arguments.files))
     bound = serve.deployment(BackupReplica, name=BACKUP_DEPLOYMENT, **options).bind(backup, cache_folder())
     router = serve.deployment(
         serve.ingress()(RouterDeployment),
         name=ROUTER_DEPLOYMENT,
         num_replicas=arguments.routers,
-        # The router refuses by its own rules; Serve's default of 5 would refuse long before.
+        # The router refuses by its own rules; Serve's default of 5 requests would refuse long before.
         max_ongoing_requests=4096,
         ray_actor_options={"num_cpus": 0.1},
         max_surge_percent=100,
@@ -105,7 +115,10 @@ def build(args: Mapping[str, Any]) -> Application:
 
 
 def build_model(args: Mapping[str, Any]) -> Application:
-    """One model.
+    """The application of one model.
+
+    Args:
+        args: `ModelArguments` as a mapping, from the Serve config.
 
     Raises:
         SettingsError: the arguments or the spec are not valid.
@@ -120,7 +133,12 @@ def build_model(args: Mapping[str, Any]) -> Application:
 
 
 def build_pool(args: Mapping[str, Any]) -> Application:
-    """Many small models in shared replicas. One untrusted file among them costs them all their credentials.
+    """The application of many small models in shared replicas.
+
+    If the file of one of them might run code, no replica of the pool gets credentials.
+
+    Args:
+        args: `PoolArguments` as a mapping, from the Serve config.
 
     Raises:
         SettingsError: the arguments, the pool's file or one of the specs are not valid.
@@ -134,10 +152,10 @@ def build_pool(args: Mapping[str, Any]) -> Application:
 
 
 def _spare_garbage_collector() -> None:
-    """Keep what is there, mostly modules, out of the garbage collector's sight, and have it look less often.
+    """Keep the objects that exist now, mostly modules, out of garbage collections, and have those start less often.
 
-    A request makes hundreds of objects and gives them back when it ends. While it lasts they count as possible garbage,
-    so sixteen of them at a time set off one collection after the other, and some of these looked through every module.
+    A request makes hundreds of objects and frees them when it ends. Until then they count as possible garbage: sixteen
+    requests at a time start one collection after the other, and some collections look through every module.
     """
     gc.collect()
     gc.freeze()
@@ -145,4 +163,4 @@ def _spare_garbage_collector() -> None:
 
 
 _OBJECTS_A_COLLECTION = 10_000
-"""A few megabytes at most."""
+"""New objects that start a collection; they take a few megabytes at most."""

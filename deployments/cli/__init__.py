@@ -1,6 +1,6 @@
 """The `neverblank` command.
 
-Exit codes: 0 done, 1 it could not be done (the reason is on standard error), 2 wrong usage.
+May import: settings, sources, formats, generation and ray_serve.
 """
 
 import sys
@@ -10,22 +10,27 @@ import typer
 from rich.console import Console
 
 from deployments.cli.ask import ask
-from deployments.cli.check import check
+from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
 from deployments.cli.http_client import UnreachableError
 from deployments.cli.status import status
-from deployments.cli.weights import pull, snapshot
+from deployments.cli.weights import pull, snapshot_commands
 from deployments.ray_serve.dashboard import ClusterError
 from deployments.settings import SettingsError, root
 from deployments.sources.errors import SnapshotNotKeptError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+_HELP = """The `neverblank` command.
+
+Exit codes: 0 done, 1 it could not be done (the reason is on standard error), 2 wrong usage.
+"""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP)
 _errors = Console(stderr=True, highlight=False)
 
 
 @app.callback()
 def _commands() -> None:
-    """Make commands of all functions, however many there are."""
+    """With a callback, typer asks for the name of a command even where there is only one."""
 
 
 @app.command()
@@ -42,16 +47,16 @@ def stop(*, orphans: Annotated[bool, typer.Option(help="Only what a dead service
         _errors.print(f"ended {stopped.haproxies} HAProxy left behind by a service that has gone")
 
 
-app.command()(check)
+app.command("check")(check_files)
 app.command()(pull)
-app.add_typer(snapshot, name="snapshot")
+app.add_typer(snapshot_commands, name="snapshot")
 app.command()(deploy)
 app.command()(ask)
 app.command()(status)
 
 
 def main() -> None:
-    """Run the command; errors of the user's are one line."""
+    """Run the command; an error that the user can mend is one line on standard error."""
     try:
         app()
     except (SettingsError, SnapshotNotKeptError, UnreachableError, ClusterError, OSError) as error:

@@ -1,4 +1,4 @@
-"""`python -m deployments.cli`: the same as `neverblank`."""
+"""Makes `python -m deployments.cli` the same as `neverblank`."""
 
 from deployments.cli import main
 

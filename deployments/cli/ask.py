@@ -1,4 +1,4 @@
-"""`neverblank ask`: an answer in the terminal."""
+"""`neverblank ask`: prints an answer in the terminal."""
 
 import asyncio
 import json
@@ -8,26 +8,24 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deployments.cli.http_client import ask as ask_service
-from deployments.cli.http_client import default_url, stream
+from deployments.cli.http_client import request_answer, stream_answer
+from deployments.cli.options import AsJson, Url
 
-Text = Annotated[str, typer.Argument(help="What is asked.")]
-Model = Annotated[str, typer.Option(help="The model; without it the service's default.")]
-Url = Annotated[str, typer.Option(help="The service's address; also NEVERBLANK_URL.", default_factory=default_url)]
-Timeout = Annotated[float, typer.Option(help="The deadline in seconds; 0 leaves it to the service.")]
-Stream = Annotated[bool, typer.Option("--stream", help="Print the answer as it is written.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
+_Text = Annotated[str, typer.Argument(help="What is asked.")]
+_Model = Annotated[str, typer.Option(help="The model; without it the service's default.")]
+_Timeout = Annotated[float, typer.Option(help="The deadline in seconds; 0 leaves it to the service.")]
+_Stream = Annotated[bool, typer.Option("--stream", help="Print the answer as it is written.")]
 
 _errors = Console(stderr=True, highlight=False)
 
 
 def ask(
-    text: Text,
+    text: _Text,
     url: Url,
-    model: Model = "",
-    timeout: Timeout = 0.0,
+    model: _Model = "",
+    timeout: _Timeout = 0.0,
     *,
-    streamed: Stream = False,
+    streamed: _Stream = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the running service; the answer goes to standard output, who gave it to standard error.
@@ -39,7 +37,7 @@ def ask(
         body["model"] = model
     if timeout:
         body["timeout"] = timeout
-    answer = asyncio.run(_streamed(url, body, quiet=as_json) if streamed else ask_service(url, body))
+    answer = asyncio.run(_streamed(url, body, quiet=as_json) if streamed else request_answer(url, body))
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
     elif not streamed or "error" in answer:
@@ -52,7 +50,7 @@ def ask(
 
 async def _streamed(url: str, body: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
     answer: dict[str, Any] = {}
-    async for item in stream(url, body):
+    async for item in stream_answer(url, body):
         if "result" in item:
             answer = item
         elif not quiet:

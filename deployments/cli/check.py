@@ -1,4 +1,4 @@
-"""`neverblank check`: what is wrong with the configuration, and what would be loaded; without Ray."""
+"""`neverblank check`: prints what is wrong with a configuration, and what it would load. Nothing is started."""
 
 import json
 from dataclasses import asdict
@@ -10,17 +10,17 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from deployments.cli.options import DEFAULT_CONFIG, AsJson
 from deployments.cli.plan import Planned, examine
 from deployments.settings import SettingsError
 from deployments.settings.files import cache_folder
 
-Files = Annotated[list[Path] | None, typer.Argument(help="Serve configs and specs; without any, serve_config.yaml.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what would be loaded as JSON.")]
+_Files = Annotated[list[Path] | None, typer.Argument(help="Serve configs and specs; without any, serve_config.yaml.")]
 
 _errors = Console(stderr=True, highlight=False)
 
 
-def check(files: Files = None, *, as_json: AsJson = False) -> None:
+def check_files(files: _Files = None, *, as_json: AsJson = False) -> None:
     """Validate Serve configs and specs without starting anything.
 
     Every error names file, key, what is wrong and what is accepted. Exit code 1: there is one. Memory is estimated: the
@@ -28,7 +28,7 @@ def check(files: Files = None, *, as_json: AsJson = False) -> None:
     """
     planned: list[Planned] = []
     faults: list[SettingsError] = []
-    for file in files or [Path("serve_config.yaml")]:
+    for file in files or [DEFAULT_CONFIG]:
         for found in examine(file, Path(cache_folder())):
             if isinstance(found, SettingsError):
                 faults.append(found)

@@ -1,8 +1,9 @@
-"""`neverblank deploy`: bring the running service to what a Serve config says.
+"""`neverblank deploy`: brings the running service to what a Serve config says.
 
-Serve compares `args`, not the files they name: a spec edited in place would go unnoticed. But every deployment bears
-the digest of the files it was made from. An application whose files still have it is submitted as it runs; one whose
-files do not, or which has failed, gets a new `digest` among its `args`. So exactly what has changed is replaced.
+Serve compares `args`, not the files they name: it would not notice a spec that was edited in place. But every
+deployment carries the digest of the files it was made from. An application whose files still have that digest is
+submitted as it runs. One whose files have changed, or which has failed, gets a new `digest` among its `args`. So an
+application is replaced if and only if it has changed.
 """
 
 import json
@@ -12,32 +13,30 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from deployments.cli.options import DEFAULT_CONFIG, AsJson
 from deployments.cli.plan import require_valid
-from deployments.cli.submission import Progress, progress_of, settled, submission
-from deployments.ray_serve.dashboard import Cluster
-from deployments.settings import resolve
+from deployments.cli.submission import ApplicationProgress, progress_of, settled, submission
+from deployments.ray_serve.dashboard import DashboardClient
+from deployments.ray_serve.names import DASHBOARD_ADDRESS, DASHBOARD_VARIABLE
+from deployments.ray_serve.serve_config import read_serve_config
 from deployments.settings.files import cache_folder
 
-Config = Annotated[Path, typer.Argument(help="The Serve config.")]
-Address = Annotated[
-    str, typer.Option(help="The cluster's dashboard.", envvar="RAY_DASHBOARD_ADDRESS", show_envvar=True)
-]
-Patience = Annotated[float, typer.Option(help="Seconds to wait for the applications.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what has become of each application as JSON.")]
+_Config = Annotated[Path, typer.Argument(help="The Serve config.")]
+_Address = Annotated[str, typer.Option(help="The cluster's dashboard.", envvar=DASHBOARD_VARIABLE, show_envvar=True)]
+_Wait = Annotated[float, typer.Option(help="Seconds to wait for the applications.")]
 
 _INTERVAL_S = 0.5
 _errors = Console(stderr=True, highlight=False)
 
 
 def deploy(
-    config: Config = Path("serve_config.yaml"),
-    address: Address = "http://127.0.0.1:8265",
-    wait: Patience = 1800.0,
+    config: _Config = DEFAULT_CONFIG,
+    address: _Address = DASHBOARD_ADDRESS,
+    wait: _Wait = 1800.0,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -47,9 +46,9 @@ def deploy(
     config is not valid, the cluster cannot be reached, or an application is not ready.
     """
     require_valid(config, Path(cache_folder()))
-    cluster = Cluster(address)
+    cluster = DashboardClient(address)
     before = cluster.details()
-    wanted = submission(yaml.safe_load(resolve(str(config)).read_text(encoding="utf-8")), str(config), before)
+    wanted = submission(read_serve_config(str(config)), str(config), before)
     cluster.submit(wanted)
     end = time.monotonic() + wait
     with Live(console=_errors, auto_refresh=False) as live:
@@ -65,7 +64,7 @@ def deploy(
         raise typer.Exit(1)
 
 
-def _table(applications: list[Progress]) -> Table:
+def _table(applications: list[ApplicationProgress]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("application", "change", "state", "replicas", "why"):
         table.add_column(column)

@@ -1,4 +1,4 @@
-"""Talking to the running service over HTTP, for the commands that do."""
+"""The running service over HTTP, for the commands that ask it something."""
 
 import json
 import os
@@ -8,8 +8,8 @@ from typing import Any
 
 import aiohttp
 
-URL_VARIABLE = "NEVERBLANK_URL"
-DEFAULT_URL = "http://127.0.0.1:8000"
+_URL_VARIABLE = "NEVERBLANK_URL"
+_DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class UnreachableError(Exception):
@@ -21,11 +21,11 @@ class UnreachableError(Exception):
 
 def default_url() -> str:
     """The address of the service: `NEVERBLANK_URL`, else port 8000 of this machine."""
-    return os.environ.get(URL_VARIABLE, DEFAULT_URL)
+    return os.environ.get(_URL_VARIABLE, _DEFAULT_URL)
 
 
-async def get(url: str, path: str) -> dict[str, Any]:
-    """The JSON at `path`.
+async def fetch_json(url: str, path: str) -> dict[str, Any]:
+    """The JSON that `GET` gives at `path`.
 
     Raises:
         UnreachableError: nobody answers.
@@ -35,7 +35,7 @@ async def get(url: str, path: str) -> dict[str, Any]:
         return body
 
 
-async def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
+async def request_answer(url: str, body: dict[str, Any]) -> dict[str, Any]:
     """The answer to a request, whatever its status.
 
     Raises:
@@ -46,14 +46,14 @@ async def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
         return answer
 
 
-async def stream(url: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    """The pieces of an answer, then the whole of it (the item with `result`).
+async def stream_answer(url: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """The pieces of an answer, and last the whole answer, which is the item with `result`.
 
     Raises:
         UnreachableError: nobody answers.
     """
     async with _session(url) as session, session.post("/v1/infer", json=body | {"stream": True}) as response:
-        if response.content_type == "application/json":  # a request that was refused
+        if response.content_type == "application/json":  # the request was refused
             yield await response.json()
             return
         async for line in response.content:
@@ -63,7 +63,7 @@ async def stream(url: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]
 
 @asynccontextmanager
 async def _session(url: str) -> AsyncIterator[aiohttp.ClientSession]:
-    # No time limit of our own: the service keeps the deadline.
+    # No time limit here: the service keeps the deadline.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
     try:
         async with aiohttp.ClientSession(url, timeout=timeout, read_bufsize=1 << 20) as session:

@@ -1,4 +1,4 @@
-"""What a Serve config or a spec would load, and everything that is wrong with it. Without Ray, without torch."""
+"""Examines a Serve config or a spec: what it would load, and everything that is wrong with it. Nothing is loaded."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from deployments.formats.engines import meant_engine
+from deployments.ray_serve.names import ROUTER_DEPLOYMENT
+from deployments.ray_serve.serve_config import is_serve_config, list_applications, read_yaml
 from deployments.settings import (
     BackupSpec,
     FileSpec,
@@ -22,7 +22,6 @@ from deployments.settings import (
     read_backup_spec,
     read_model_spec,
     read_pool_spec,
-    resolve,
 )
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments, read_arguments
 from deployments.settings.serving import ServingSpec
@@ -42,16 +41,16 @@ PLAIN_PROCESS_BYTES = 120_000_000
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What would be loaded.
+    """A model, or the backup, that would be loaded.
 
     Attributes:
-        name: the model's; the backup's is marked as such.
-        format: its spec's.
+        name: the model's; the backup's is marked.
+        format: the spec's.
         source: where it would be read from, or the sources in their order where nothing is on this node yet.
-        size: bytes of its weights or its file; `None` where they are not on this node, or are its own affair.
-        memory: estimated bytes of all its replicas under load, without what requests take; `None` as for `size`.
+        size: bytes of its weights or its file; `None` where they are not on this node, or the model reads its own.
+        memory: estimated bytes of all its replicas under load, without the memory of requests; `None` as for `size`.
         device: as the spec wants it.
-        replicas: from, to; of a model in a pool the pool's name.
+        replicas: how many, from and to; of a model in a pool, the pool's name.
     """
 
     name: str
@@ -63,32 +62,42 @@ class Planned:
     replicas: str
 
 
-Found = Planned | SettingsError
+Finding = Planned | SettingsError
 
 
-def examine(file: Path, cache: Path) -> Iterator[Found]:
-    """What `file`, a Serve config or a spec, would load, and what is wrong with it."""
-    try:
-        data = yaml.safe_load(resolve(str(file)).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        yield SettingsError(str(file), "", f"cannot be read ({type(error).__name__})", "a YAML file")
-        return
+def examine(file: Path, cache: Path) -> Iterator[Finding]:
+    """What `file`, a Serve config or a spec, would load, and what is wrong with it.
+
+    Args:
+        file: its path.
+        cache: the cache folder, where snapshots are looked for.
+    """
     examined = _Examination(cache)
-    if isinstance(data, dict) and "applications" in data:
-        for application in data["applications"] or []:
-            yield from _caught(partial(examined.application, str(file), application))
-    else:
+    try:
+        data = read_yaml(str(file))
+        applications = list_applications(data, str(file)) if is_serve_config(data) else None
+    except SettingsError as error:
+        yield error
+        return
+    if applications is None:
         yield from _caught(partial(examined.spec, str(file), data))
+        return
+    for application in applications:
+        yield from _caught(partial(examined.application, str(file), application))
 
 
 def require_valid(config: Path, cache: Path) -> None:
-    """Raise a `SettingsError` with all faults of `config`, if it has any."""
+    """Raise a `SettingsError` with all faults of the Serve config `config`, if it has any.
+
+    Raises:
+        SettingsError: it has some.
+    """
     errors = [found for found in examine(config, cache) if isinstance(found, SettingsError)]
     if errors:
         raise SettingsError.of(fault for error in errors for fault in error.faults)
 
 
-def _caught(examine: Callable[[], Iterator[Found]]) -> Iterator[Found]:
+def _caught(examine: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from examine()
     except SettingsError as error:
@@ -102,7 +111,7 @@ class _Examination:
         self._cache = cache
         self._names: dict[str, str] = {}
 
-    def application(self, file: str, application: Mapping[str, Any]) -> Iterator[Found]:
+    def application(self, file: str, application: Mapping[str, Any]) -> Iterator[Finding]:
         match read_arguments(application, file):
             case AppArguments(policy=policy, backup=backup):
                 yield from _caught(lambda: iter([self._backup(backup)]))
@@ -138,7 +147,7 @@ class _Examination:
     def _policy(self, path: str, application: Mapping[str, Any]) -> None:
         policy: PolicySettings = load(PolicySettings, path)
         for deployment in application.get("deployments", []):
-            if deployment.get("name") == "Router":
+            if deployment.get("name") == ROUTER_DEPLOYMENT:
                 policy.with_overrides(deployment.get("user_config") or {}, {})
 
     def _model(self, file: str, spec: ModelSpec, replicas: str) -> Planned:

@@ -1,4 +1,4 @@
-"""`neverblank status`: models, tiers, breakers and counts of the running service."""
+"""`neverblank status`: prints the models, breakers and counts of the running service."""
 
 import asyncio
 import json
@@ -10,16 +10,15 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from deployments.cli.http_client import default_url, get
+from deployments.cli.http_client import fetch_json
+from deployments.cli.options import AsJson, Url
 
-Url = Annotated[str, typer.Option(help="The service's address; also NEVERBLANK_URL.", default_factory=default_url)]
-Watch = Annotated[bool, typer.Option("--watch", help="Keep it up to date until Ctrl-C.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the router's status as JSON.")]
+_Watch = Annotated[bool, typer.Option("--watch", help="Keep it up to date until Ctrl-C.")]
 
 _INTERVAL_S = 1.0
 
 
-def status(url: Url, *, watch: Watch = False, as_json: AsJson = False) -> None:
+def status(url: Url, *, watch: _Watch = False, as_json: AsJson = False) -> None:
     """Show what the router that answers knows and has done. Exit code 1: no service could be reached."""
     if as_json:
         typer.echo(json.dumps(_read(url), indent=2))
@@ -38,7 +37,7 @@ def status(url: Url, *, watch: Watch = False, as_json: AsJson = False) -> None:
 
 
 def _read(url: str) -> dict[str, Any]:
-    return asyncio.run(get(url, "/status"))
+    return asyncio.run(fetch_json(url, "/status"))
 
 
 def _render(described: dict[str, Any]) -> Group:
@@ -56,7 +55,7 @@ def _render(described: dict[str, Any]) -> Group:
         "reason",
     ):
         left = column in {"model", "state", "breaker", "reason"}
-        # In a narrow terminal reasons are broken into lines, and nothing else is.
+        # In a narrow terminal only the reasons are broken into lines.
         models.add_column(column, justify="left" if left else "right", no_wrap=column != "reason", overflow="fold")
     for name, facts in described["models"].items():
         models.add_row(name, *_row(facts))

@@ -1,4 +1,4 @@
-"""What `neverblank deploy` submits, and what becomes of it: decisions without side effects."""
+"""Decides what `neverblank deploy` submits, and reads from Serve's details what has become of it. Nothing is sent."""
 
 import copy
 import time
@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deployments.ray_serve.dashboard import Details
+from deployments.ray_serve.errors import last_line
 from deployments.settings import digest
 from deployments.settings.applications import DIGEST_VARIABLE, read_arguments
 
-Details = Mapping[str, Any]
-State = Literal["ready", "loading", "leaving", "failed"]
-Change = Literal["new", "changed", "settings", "unchanged", "removed"]
+ApplicationState = Literal["ready", "loading", "leaving", "failed"]
+ApplicationChange = Literal["new", "changed", "settings", "unchanged", "removed"]
 
-_STATES: Mapping[str, State] = {
+_STATES: Mapping[str, ApplicationState] = {
     "RUNNING": "ready",
     "DEPLOY_FAILED": "failed",
     "UNHEALTHY": "failed",
@@ -22,20 +23,20 @@ _STATES: Mapping[str, State] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an application is.
+class ApplicationProgress:
+    """How far the deployment of one application is.
 
     Attributes:
         name: the application's.
-        change: what was asked for; `settings` are changed in place, what has `changed` is replaced.
-        state: how it is.
-        replicas: those that take requests, of all there are.
-        why: of one that is not ready.
+        change: what was asked for: `settings` are changed in place, an application that has `changed` is replaced.
+        state: how it is now.
+        replicas: how many replicas take requests, of how many there are.
+        why: why it is not ready; empty where it is, or where Serve gives no reason.
     """
 
     name: str
-    change: Change
-    state: State
+    change: ApplicationChange
+    state: ApplicationState
     replicas: str
     why: str
 
@@ -46,7 +47,7 @@ def submission(config: Mapping[str, Any], file: str, before: Details) -> dict[st
     Args:
         config: the Serve config, read from `file`.
         file: its path, for messages.
-        before: how Serve is.
+        before: Serve's details before the submission.
 
     Raises:
         SettingsError: the `args` of an application, or a file they name, cannot be read.
@@ -64,14 +65,21 @@ def submission(config: Mapping[str, Any], file: str, before: Details) -> dict[st
         if same and not failed and now in _digests(running):
             application["args"] = known
         else:
-            # One that has failed is tried again, though its files may be the same: what they name may not be.
+            # An application that has failed is tried again though its files are the same: the files that those name may
+            # have changed.
             attempt = f"-{time.time():.0f}" if failed else ""
             application["args"] = {**(application.get("args") or {}), "digest": now + attempt}
     return wanted
 
 
-def progress_of(wanted: Mapping[str, Any], before: Details, now: Details) -> list[Progress]:
-    """How each application is that is wanted, or is still there."""
+def progress_of(wanted: Mapping[str, Any], before: Details, now: Details) -> list[ApplicationProgress]:
+    """How far each application is that is wanted or still runs, by name.
+
+    Args:
+        wanted: the Serve config that was submitted.
+        before: Serve's details before the submission.
+        now: Serve's details now.
+    """
     submitted = {application["name"]: application for application in wanted["applications"]}
     known, found = before["applications"], now["applications"]
     return [
@@ -80,25 +88,25 @@ def progress_of(wanted: Mapping[str, Any], before: Details, now: Details) -> lis
     ]
 
 
-def settled(applications: list[Progress]) -> bool:
-    """Nothing will change any more."""
+def settled(applications: list[ApplicationProgress]) -> bool:
+    """Whether no application will change any more."""
     return all(application.state in {"ready", "failed"} for application in applications)
 
 
-def _progress(name: str, change: Change, facts: Mapping[str, Any]) -> Progress:
+def _progress(name: str, change: ApplicationChange, facts: Mapping[str, Any]) -> ApplicationProgress:
     deployments = facts.get("deployments", {}).values()
     replicas = [replica["state"] for deployment in deployments for replica in deployment.get("replicas", ())]
     running = replicas.count("RUNNING")
     state = "leaving" if change == "removed" else _STATES.get(facts.get("status", ""), "loading")
     messages = [deployment.get("message", "") for deployment in deployments] + [facts.get("message", "")]
-    told = [lines[-1] for message in messages if (lines := message.strip().splitlines())]
-    why = "" if state == "ready" or not told else told[0].strip()
+    reasons = (reason for message in messages if (reason := last_line(message)))
+    why = "" if state == "ready" else next(reasons, "")
     if state == "failed" and running:
         why += " (what was there before still serves)"
-    return Progress(name, change, state, f"{running} of {len(replicas)}", why)
+    return ApplicationProgress(name, change, state, f"{running} of {len(replicas)}", why)
 
 
-def _change(wanted: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> Change:
+def _change(wanted: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> ApplicationChange:
     if wanted is None:
         return "removed"
     if before is None:
@@ -118,7 +126,7 @@ def _arguments_of(facts: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _digests(facts: Mapping[str, Any]) -> set[str]:
-    """Of the files that the deployments of an application were made from."""
+    """The digests of the files that the deployments of an application were made from."""
     options = [
         (deployment.get("deployment_config") or {}).get("ray_actor_options") or {}
         for deployment in facts.get("deployments", {}).values()

@@ -1,4 +1,4 @@
-"""`neverblank pull` and `neverblank snapshot`: weights and snapshots ahead of time, for images and air-gapped sites."""
+"""`neverblank pull` and `neverblank snapshot`: gets weights ahead of time, for images and sites without a network."""
 
 import json
 from collections.abc import Iterator
@@ -7,43 +7,34 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from deployments.cli.options import DEFAULT_CONFIG, AsJson
 from deployments.formats.engines import prepare
-from deployments.settings import (
-    HuggingFaceSpec,
-    SettingsError,
-    TextModelSpec,
-    read_backup_spec,
-    read_model_spec,
-    read_pool_spec,
-    resolve,
-)
+from deployments.ray_serve.serve_config import list_applications, read_serve_config
+from deployments.settings import HuggingFaceSpec, TextModelSpec, read_backup_spec, read_model_spec, read_pool_spec
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments, read_arguments
 from deployments.settings.files import cache_folder
 from deployments.sources.errors import NoSourceError, SourceError
 from deployments.sources.housekeeping import clear_quarantine, list_snapshots, prune_snapshots, verify_snapshot
 
-snapshot = typer.Typer(no_args_is_help=True, help="The snapshots of this node: what replicas start from.")
+snapshot_commands = typer.Typer(no_args_is_help=True, help="The snapshots of this node: what replicas start from.")
 
-ConfigFile = Annotated[Path, typer.Argument(help="The Serve config whose models are meant.")]
-Again = Annotated[bool, typer.Option("--again", help="Also those that are there already.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")]
+_ConfigFile = Annotated[Path, typer.Argument(help="The Serve config whose models are meant.")]
+_Again = Annotated[bool, typer.Option("--again", help="Also those that are there already.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")]
 
-Models = list[tuple[str, TextModelSpec]]
-"""Models with weights, and what they are called."""
+_NamedSpecs = list[tuple[str, TextModelSpec]]
+"""Models with weights by their names."""
 
-_CONFIG = Path("serve_config.yaml")
 _STEPS = 3  # fetched and read, written, verified: the last two are one event
 _errors = Console(stderr=True, highlight=False)
 
 
-def pull(config: ConfigFile = _CONFIG) -> None:
+def pull(config: _ConfigFile = DEFAULT_CONFIG) -> None:
     """Fetch the weights of all models, and build the snapshots of those that have one.
 
     What is there already is left alone. Exit code 1: no source could give a model's weights.
@@ -51,7 +42,7 @@ def pull(config: ConfigFile = _CONFIG) -> None:
     _acquire(_text_models(config))
 
 
-@snapshot.command("list")
+@snapshot_commands.command("list")
 def list_command(*, as_json: AsJson = False) -> None:
     """Show every snapshot of this node; nothing is verified."""
     found = list_snapshots(_cache())
@@ -71,8 +62,8 @@ def list_command(*, as_json: AsJson = False) -> None:
     Console().print(table)
 
 
-@snapshot.command()
-def build(config: ConfigFile = _CONFIG, *, again: Again = False) -> None:
+@snapshot_commands.command("build")
+def build_snapshots(config: _ConfigFile = DEFAULT_CONFIG, *, again: _Again = False) -> None:
     """Build the snapshots that are missing. Exit code 1: no source could give a model's weights."""
     models = [(name, spec) for name, spec in _text_models(config) if spec.keeps_snapshot]
     if again:
@@ -81,8 +72,8 @@ def build(config: ConfigFile = _CONFIG, *, again: Again = False) -> None:
     _acquire(models)
 
 
-@snapshot.command()
-def verify() -> None:
+@snapshot_commands.command("verify")
+def verify_snapshots() -> None:
     """Read every snapshot as a replica would, its digest and all. Exit code 1: one is damaged."""
     sound = True
     for kept in list_snapshots(_cache()):
@@ -93,8 +84,8 @@ def verify() -> None:
         raise typer.Exit(1)
 
 
-@snapshot.command()
-def prune(config: ConfigFile = _CONFIG, *, dry_run: DryRun = False) -> None:
+@snapshot_commands.command("prune")
+def prune_unused(config: _ConfigFile = DEFAULT_CONFIG, *, dry_run: _DryRun = False) -> None:
     """Remove the snapshots that no model of the config has for a source, and what was found damaged."""
     needed = _snapshots(_text_models(config))
     for name in prune_snapshots(_cache(), lambda source: source.snapshot not in needed, dry_run=dry_run):
@@ -103,7 +94,7 @@ def prune(config: ConfigFile = _CONFIG, *, dry_run: DryRun = False) -> None:
         typer.echo(f"{'would remove' if dry_run else 'removed'} {name}")
 
 
-def _snapshots(models: Models) -> set[str]:
+def _snapshots(models: _NamedSpecs) -> set[str]:
     return {source.snapshot for _, spec in models for source in spec.sources if source.snapshot}
 
 
@@ -115,16 +106,11 @@ def _cache() -> Path:
     return Path(cache_folder())
 
 
-def _text_models(config: Path) -> Models:
+def _text_models(config: Path) -> _NamedSpecs:
     """The backup and the models with weights that `config` names, each once."""
-    try:
-        serve_config = yaml.safe_load(resolve(str(config)).read_text(encoding="utf-8"))
-        applications = serve_config["applications"]
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-        raise SettingsError(
-            str(config), "applications", f"cannot be read ({type(error).__name__})", "a list"
-        ) from error
-    return [(name, spec) for app in applications for name, spec in _specs_of(app, str(config))]
+    file = str(config)
+    applications = list_applications(read_serve_config(file), file)
+    return [(name, spec) for application in applications for name, spec in _specs_of(application, file)]
 
 
 def _specs_of(application: dict[str, Any], file: str) -> Iterator[tuple[str, TextModelSpec]]:
@@ -140,13 +126,13 @@ def _specs_of(application: dict[str, Any], file: str) -> Iterator[tuple[str, Tex
             yield from ((member.id, member) for member in members if isinstance(member, TextModelSpec))
 
 
-def _acquire(models: Models) -> None:
+def _acquire(models: _NamedSpecs) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from deployments.generation.devices import Machine, choose_device, choose_dtype
     from deployments.sources.acquire import acquire
 
-    disable_progress_bar()  # reading takes a moment; what takes longer is shown here
+    disable_progress_bar()  # reading takes a moment; the steps that take longer are shown here
     machine = Machine.here()
     failed = False
     columns = (TextColumn("{task.fields[model]}"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -168,7 +154,7 @@ def _acquire(models: Models) -> None:
 
 
 def _prepared(spec: TextModelSpec, shown: "_Shown") -> bool:
-    """Make ready what a CPU's engine wants in another form."""
+    """Make the form of the weights that the engine of CPUs reads; whether that was possible, or not needed."""
     if isinstance(spec, HuggingFaceSpec) and spec.task != "text-generation":
         return True
     shown.tell("a form for the engine of CPUs", _STEPS - 1)
@@ -182,7 +168,7 @@ def _prepared(spec: TextModelSpec, shown: "_Shown") -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """The events of `sources`, as one line of a progress display. A hub's downloads have bars of the library's own."""
+    """Shows the events of `sources` as one line of a progress display; the hub's library shows downloads by itself."""
 
     progress: Progress
     task: TaskID

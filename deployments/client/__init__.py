@@ -1,1 +1,4 @@
-"""The service from Python: `InferenceEngine`."""
+"""The service from Python: `InferenceEngine`.
+
+May import: policy, request, settings, observability and ray_serve.
+"""

@@ -1,6 +1,6 @@
 """The HTTP surface: wire formats in and out. No decision is made here.
 
-May import: policy, request, execution.
+May import: policy, request, execution, ray_serve.
 
     asgi.py                       the application
     native.py, openai.py          the endpoints of the two APIs

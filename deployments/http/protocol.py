@@ -11,15 +11,12 @@ import asyncio
 from typing import Any, cast
 from uuid import uuid4
 
-import uvicorn.config
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from deployments.http.arrival import ARRIVED, REQUEST_ID_HEADER, SENT
 from deployments.http.writes import JoinedWrites
-
-_LEFT_TO_US = [(b"x-request-disconnect-disabled", b"?1"), (b"x-request-timeout-seconds", b"0")]
-"""For Serve: of headers of one name it reads the last."""
+from deployments.ray_serve.ingress import LEFT_TO_THE_ROUTER, serve_http_with
 
 _REQUEST_ID = REQUEST_ID_HEADER.encode()
 
@@ -51,7 +48,7 @@ class RouterProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         sent = scope["headers"]
         if _REQUEST_ID not in dict(sent):  # Serve makes a longer one, and repeats either
             sent.append((_REQUEST_ID, uuid4().hex.encode()))
-        scope[SENT], scope["headers"] = sent, sent + _LEFT_TO_US
+        scope[SENT], scope["headers"] = sent, sent + LEFT_TO_THE_ROUTER
         scope[ARRIVED] = not self.cycle.more_body
         self._answering = asyncio.current_task(self.loop)
         try:
@@ -61,8 +58,5 @@ class RouterProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
 
 def use_protocol() -> None:
-    """Have the servers that are started from now on in this process, by whomever, use `RouterProtocol`.
-
-    Serve starts uvicorn itself and leaves it the choice of the protocol; this is the list it is chosen from.
-    """
-    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{RouterProtocol.__name__}"
+    """Have the servers that are started from now on in this process, by whomever, use `RouterProtocol`."""
+    serve_http_with(f"{__name__}:{RouterProtocol.__name__}")

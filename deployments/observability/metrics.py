@@ -1,93 +1,74 @@
-"""The service's own metrics, exported by Ray for Prometheus beside Serve's (`ray_neverblank_...`).
+"""Counts what a process answers, until somebody takes the counts: `ray_serve.metrics` exports them every second.
 
-    neverblank_answers_total           answers, by `served_by`, `model`, `degraded`
-    neverblank_answer_seconds          until the answer was complete, by `served_by`
-    neverblank_attempts_total          attempts, by `model`, `outcome`, `why`
-    neverblank_turned_away_total       requests answered unread, as there were too many
-
-Names of models come from those that have answered or were asked, which callers choose: a name that no model goes by
-counts as `unknown`, so that nobody can fill the memory with names of their own.
+Names of models come from those that have answered or were asked, which callers choose: a name that no model has counts
+as `unknown`, so that nobody can fill the memory with names of their own. Nor does a process whose counts are taken no
+more: it forgets the oldest durations.
 """
 
-import asyncio
-from collections import Counter
-from functools import cache
-from typing import Any
-
-from ray.util import metrics as ray
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from deployments.policy.answer import Answer
 from deployments.policy.outcome import UNKNOWN_MODEL
 
-FLUSH_S = 1.0
-
-_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
-
-
-@cache
-def _answers() -> Any:
-    return ray.Counter("neverblank_answers_total", "Answers given.", ("served_by", "model", "degraded"))
+MAX_DURATIONS = 10_000
+"""Durations that are kept until they are taken: those of a second at five times what a router has been seen to do."""
 
 
-@cache
-def _seconds() -> Any:
-    return ray.Histogram("neverblank_answer_seconds", "Until an answer was complete.", _SECONDS, ("served_by",))
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was counted since counts were last taken.
+
+    Attributes:
+        answers: how many answers, by tier, model and whether it was degraded (`true`, `false`).
+        attempts: how many attempts, by model, outcome and why it was made.
+        turned_away: requests that were answered unread.
+        durations: the tier that answered, and seconds until the answer was complete.
+        forgotten: durations that were more than could be kept.
+    """
+
+    answers: Mapping[tuple[str, str, str], int]
+    attempts: Mapping[tuple[str, str, str], int]
+    turned_away: int
+    durations: Sequence[tuple[str, float]]
+    forgotten: int
 
 
-@cache
-def _attempts() -> Any:
-    return ray.Counter("neverblank_attempts_total", "Attempts made.", ("model", "outcome", "why"))
-
-
-@cache
-def _turned_away() -> Any:
-    return ray.Counter("neverblank_turned_away_total", "Requests answered unread, as there were too many.")
-
-
-_given: Counter[tuple[str, str, str]] = Counter()
-_made: Counter[tuple[str, str, str]] = Counter()
-_refused: Counter[tuple[()]] = Counter()
-_took: list[tuple[str, float]] = []
-"""What there has been since the last `flush`. To tell one of Ray's metrics takes ten times as long, and on the request
-path, where it finds cold caches, as long again."""
+# A counter here takes a tenth of the time that one of Ray's takes, and half of that again on the request path, where
+# Ray's finds cold caches.
+_answers: Counter[tuple[str, str, str]] = Counter()
+_attempts: Counter[tuple[str, str, str]] = Counter()
+_durations: deque[tuple[str, float]] = deque(maxlen=MAX_DURATIONS)
+_others: Counter[str] = Counter()
 
 
 def answered(answer: Answer, seconds: float) -> None:
-    """An answer was given, `seconds` after its request had arrived."""
+    """Count an answer that was given, `seconds` after its request had arrived, and its attempts."""
     tier = answer.served_by.value
-    _given[tier, answer.model, "true" if answer.degraded else "false"] += 1
-    _took.append((tier, seconds))
+    _answers[tier, answer.model, "true" if answer.degraded else "false"] += 1
+    if len(_durations) == MAX_DURATIONS:
+        _others["forgotten"] += 1
+    _durations.append((tier, seconds))
     for attempt in answer.attempts:
         model = "unknown" if attempt.outcome.reason == UNKNOWN_MODEL else attempt.candidate.model
-        _made[model, attempt.outcome.name, attempt.why.value] += 1
+        _attempts[model, attempt.outcome.name, attempt.why.value] += 1
 
 
 def turned_away() -> None:
-    """A request was answered unread."""
-    _refused[()] += 1
+    """Count a request that was answered unread."""
+    _others["turned_away"] += 1
 
 
-async def flush_forever() -> None:
-    """Hand over what has been counted, every `FLUSH_S` seconds, and once more at the end."""
-    try:
-        while True:
-            await asyncio.sleep(FLUSH_S)
-            flush()
-    finally:
-        flush()
-
-
-def flush() -> None:
-    """Hand over what has been counted."""
-    for counted, counter, keys in (
-        (_given, _answers(), ("served_by", "model", "degraded")),
-        (_made, _attempts(), ("model", "outcome", "why")),
-        (_refused, _turned_away(), ()),
-    ):
-        for values, count in counted.items():
-            counter.inc(count, tags=dict(zip(keys, values, strict=True)))
+def drain_counts() -> Counts:
+    """Take what has been counted, and begin again at nothing."""
+    counts = Counts(
+        answers=dict(_answers),
+        attempts=dict(_attempts),
+        turned_away=_others["turned_away"],
+        durations=tuple(_durations),
+        forgotten=_others["forgotten"],
+    )
+    for counted in (_answers, _attempts, _durations, _others):
         counted.clear()
-    histogram = _seconds()
-    for tier, seconds in _took:
-        histogram.observe(seconds, tags={"served_by": tier})
-    _took.clear()
+    return counts

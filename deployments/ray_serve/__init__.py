@@ -1,1 +1,6 @@
-"""Everything that knows Ray: handles, the controller, deployment options, autoscaling."""
+"""Everything that knows Ray: Serve's handles, controller, options and private names, autoscaling and metrics.
+
+May import: policy, request, settings, observability, execution, formats and Ray.
+
+Whatever is relied on here, and in `app`, has a row in tests/ray_serve/test_contract.py.
+"""

@@ -1,21 +1,21 @@
-"""The cluster that runs the service, through its dashboard: for the commands that change it."""
+"""Serve on a running cluster, reached through the cluster's dashboard: what `neverblank deploy` reads and changes."""
 
 from collections.abc import Mapping
 from typing import Any
 
 Details = Mapping[str, Any]
-"""What Serve tells of itself, as its REST interface gives it."""
+"""What Serve says of itself in its REST interface: `ray.serve.schema.ServeInstanceDetails` as JSON."""
 
 
 class ClusterError(Exception):
     """The cluster cannot be reached, or refuses what it is given."""
 
 
-class Cluster:
-    """Serve on a running cluster."""
+class DashboardClient:
+    """A connection to the dashboard of one cluster."""
 
     def __init__(self, address: str) -> None:
-        """Connect to the dashboard at `address`.
+        """Connect to the dashboard at `address`, an HTTP URL.
 
         Raises:
             ClusterError: nobody answers there.
@@ -29,7 +29,11 @@ class Cluster:
             raise ClusterError(f"no cluster answers at {address}: {error}") from error
 
     def details(self) -> Details:
-        """How Serve is. Raises `ClusterError` where it does not say."""
+        """What Serve says of itself now.
+
+        Raises:
+            ClusterError: it does not answer.
+        """
         try:
             found: Details = self._client.get_serve_details()
         except (ConnectionError, RuntimeError) as error:
@@ -37,7 +41,11 @@ class Cluster:
         return found
 
     def submit(self, config: Mapping[str, Any]) -> None:
-        """Have Serve become what `config` says. Raises `ClusterError` where it refuses."""
+        """Have Serve bring what runs to what the Serve config `config` says; returns before that has happened.
+
+        Raises:
+            ClusterError: it refuses the config.
+        """
         try:
             self._client.deploy_applications(dict(config))
         except (ConnectionError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Calls through Ray Serve's deployment handles, every way they can go wrong as an outcome.
+"""Calls replicas through Ray Serve's deployment handles, and makes an outcome of every way that can go wrong.
 
     BackPressureError                          Refused     its queue is full
     DeploymentUnavailableError                 Refused     it keeps failing to start
@@ -6,24 +6,19 @@
     the call cancelled, though not by us       Failed      transient
     anything else                              Failed      and logged: it is not expected
 
-Our own cancellation is passed on with `response.cancel()`: an awaited response that is merely dropped leaves
-the replica working. Ray is imported here, in `observability.log` and in the top layer, nowhere else.
+A call that its own caller cancels is cancelled at the replica, too, by `response.cancel()`: a replica goes on with a
+response that nobody awaits any more.
 """
 
 import asyncio
 import math
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Any
 
 import grpc
-from ray import serve
 from ray.exceptions import ActorDiedError, RayActorError
-from ray.serve._private.api import _get_global_client
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
-from ray.serve.schema import ApplicationStatus, ReplicaState
 
 from deployments.execution.attempt import Begun, begin
 from deployments.observability import log
@@ -39,13 +34,7 @@ from deployments.policy.outcome import (
     StreamItem,
     TimedOut,
 )
-from deployments.replica.loading import LoadFailedError
 from deployments.request import InferenceRequest
-
-MODEL_DEPLOYMENT = "Model"
-POOL_DEPLOYMENT = "Pool"
-BACKUP_DEPLOYMENT = "Backup"
-ROUTER_DEPLOYMENT = "Router"
 
 _OUTCOMES = (Answered, Blank, Failed, TimedOut, Refused, Rejected, Cancelled)
 _ENDS = (Finished, Blank, Failed, TimedOut, Refused, Rejected)
@@ -55,24 +44,24 @@ class ServeCaller:
     """Reaches the replicas of one deployment."""
 
     def __init__(self, handle: DeploymentHandle, name: str, lost: dict[str, float] | None = None) -> None:
-        # Until when the actors of replicas are taken for dead that calls have not found there any more. Serve's
-        # controller notices seconds later, and would let calls wait for a replica till then.
+        # By the id of its actor: until when, on the loop's clock, a replica is taken for dead because a call has not
+        # found it. Serve's controller notices a death seconds later, and until then lets calls wait for the replica.
         self._lost: dict[str, float] = {} if lost is None else lost
         self._name = name
         self._handle = handle
-        # `handle.method` builds a new handle at each access: keep it. Requests and outcomes are importable classes,
-        # so the plain pickler will do; cloudpickle, the default, has to look for what is not.
+        # Each access to `handle.method` builds a new handle, so they are kept. Requests and outcomes are importable
+        # classes, which plain pickling is enough for; cloudpickle, Serve's default, looks for classes that are not.
         plain = handle.options(request_serialization="pickle", response_serialization="pickle")
         self._infer = plain.infer
         self._describe = plain.describe
         self._stream = plain.options(stream=True).stream
 
     def member(self, name: str) -> "ServeCaller":
-        """Reaches the model `name` of the pool that this reaches."""
+        """A caller of the model `name` in the pool that this one reaches."""
         return ServeCaller(self._handle.options(multiplexed_model_id=name), name, self._lost)
 
     def lost(self, actors: Collection[str]) -> int:
-        """How many of the replicas that are these actors calls have lost."""
+        """How many of these replicas calls have lost; a replica is named by the id of its actor."""
         if not self._lost:
             return 0
         now = asyncio.get_running_loop().time()
@@ -126,15 +115,18 @@ class ServeCaller:
         except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
             yield self._fault(error, alone)
         finally:
-            self._cancel(response)  # of a stream that has come to its end there is nothing left to cancel
+            self._cancel(response)  # where the stream has ended, that does nothing
 
     async def describe(self) -> dict[str, Any]:
-        """Ask one replica about itself; whatever Serve raises is raised."""
+        """What one replica says of itself. Raises whatever Serve raises."""
         described: dict[str, Any] = await self._describe.remote()
         return described
 
     async def expect(self, router: str, requests: float) -> None:
-        """Tell all replicas what is about to come to them: see `scaling`. Whoever cannot be told does without."""
+        """Tell every replica of the backup how many requests the router `router` expects of it: see `autoscaling`.
+
+        Where they cannot be told, they are scaled by their queues alone.
+        """
         try:
             await self._handle.broadcast("expect", router, requests).results_async(timeout_s=_TELL_TIMEOUT_S)
         except Exception as error:  # noqa: BLE001 - replicas come and go, and the next report follows at once
@@ -155,7 +147,7 @@ class ServeCaller:
 
     def _lose(self, error: Exception) -> None:
         actor = getattr(error, "actor_id", None)
-        if actor:  # Ray calls one unavailable before it knows whether that is for ever
+        if actor:  # Ray calls an actor unavailable before it knows whether the actor is dead
             seconds = math.inf if isinstance(error, ActorDiedError) else _UNAVAILABLE_S
             self._lost[actor] = asyncio.get_running_loop().time() + seconds
 
@@ -163,14 +155,15 @@ class ServeCaller:
         try:
             response.cancel()
         except (BackPressureError, DeploymentUnavailableError):
-            # A cancelled response may raise what it had been refused with: then nothing is running.
+            # The call had been refused, and to cancel it raises the refusal: nothing runs.
             return
 
 
 _TELL_TIMEOUT_S = 2.0
 
 _UNAVAILABLE_S = 5.0
-"""By then Serve's controller has found out by a health check, and the router has asked the controller."""
+"""How long a replica that could not be reached is taken for dead. By then Serve's controller has found out by a health
+check how it is, and the router has asked the controller."""
 
 _CANCELLED_BELOW = "the replica cancelled the call"
 
@@ -179,122 +172,3 @@ def _is_ours() -> bool:
     """Whether a cancellation that has been raised was meant for the running task."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """What Serve says of one deployment.
-
-    Attributes:
-        name: the application's.
-        status: such as `RUNNING`, `DEPLOYING`, `DEPLOY_FAILED`.
-        message: Serve's own explanation; empty where all is well.
-        running: replicas that take requests.
-        starting: replicas that do not yet.
-        deployed_at: changes with every deployment.
-        actors: those of the running replicas.
-        built: it has a deployment that can be called; one that failed to build has none.
-        pool: it serves several models.
-    """
-
-    name: str
-    status: str
-    message: str
-    running: int
-    starting: int
-    deployed_at: float
-    actors: frozenset[str] = frozenset()
-    built: bool = True
-    pool: bool = False
-
-    def serving_as(self, earlier: "Application") -> "Application":
-        """This one's status, and the replicas of an `earlier` look."""
-        return replace(
-            self,
-            running=earlier.running,
-            starting=earlier.starting,
-            actors=earlier.actors,
-            built=earlier.built,
-            pool=earlier.pool,
-        )
-
-    @property
-    def idle(self) -> bool:
-        """Scaled to zero: it is well, and has and starts no replica."""
-        return self.status == "RUNNING" and not self.running and not self.starting
-
-
-class ServeCluster:
-    """The running Serve instance: which models there are, and how each is reached."""
-
-    def __init__(self, own_application: str) -> None:
-        self._own = own_application
-
-    async def applications(self) -> dict[str, Application]:
-        """Every model's application by its name, with the router's own under the name of its own.
-
-        Raises whatever Serve raises when it cannot be asked.
-        """
-        details = await asyncio.to_thread(_details)
-        found = {}
-        for name, told in details["applications"].items():
-            kinds = (BACKUP_DEPLOYMENT,) if name == self._own else (MODEL_DEPLOYMENT, POOL_DEPLOYMENT)
-            kind = next((kind for kind in kinds if kind in told["deployments"]), "")
-            # An application that failed to build has no deployments: it was meant to be a model.
-            if kind or not told["deployments"]:
-                found[name] = _application(name, told, kind)
-        return found
-
-    def caller(self, application: Application) -> ServeCaller:
-        """How the model or the pool of `application` is reached."""
-        deployment = POOL_DEPLOYMENT if application.pool else MODEL_DEPLOYMENT
-        return ServeCaller(serve.get_deployment_handle(deployment, app_name=application.name), application.name)
-
-    @property
-    def own_application(self) -> str:
-        """The name of the router's own application."""
-        return self._own
-
-
-def _details() -> dict[str, Any]:
-    """What `serve.status()` is made of, as the controller gives it: `ray.serve.schema.ServeInstanceDetails` as JSON.
-
-    The function itself takes a router 8 ms of computing for each application, as it validates their whole
-    configurations; this takes less than 1 ms. It is not public: the version of Ray is pinned, and
-    tests/service hold it to what is read here.
-
-    Raises:
-        RayServeException: there is no controller.
-    """
-    details: dict[str, Any] = _get_global_client().get_serve_details()
-    return details
-
-
-def _application(name: str, told: Mapping[str, Any], kind: str) -> Application:
-    deployment: Mapping[str, Any] | None = told["deployments"].get(kind)
-    told_replicas = deployment["replicas"] if deployment else ()
-    replicas = Counter(ReplicaState(replica["state"]) for replica in told_replicas)
-    # Of a deployment that failed the application's own message only says that it did.
-    message = (deployment and deployment["message"]) or told["message"]
-    return Application(
-        name=name,
-        status=ApplicationStatus(told["status"]).value,
-        message=_told(message),
-        running=replicas[ReplicaState.RUNNING],
-        starting=replicas[ReplicaState.STARTING],
-        deployed_at=told["last_deployed_time_s"],
-        actors=frozenset(
-            replica["actor_id"] for replica in told_replicas if replica["state"] == ReplicaState.RUNNING.value
-        ),
-        built=deployment is not None,
-        pool=kind == POOL_DEPLOYMENT,
-    )
-
-
-def _told(message: str) -> str:
-    """Serve reports whole tracebacks; their last line names the error."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1].removeprefix(_LOAD_FAILED) if lines else ""
-
-
-_LOAD_FAILED = f"{LoadFailedError.__module__}.{LoadFailedError.__qualname__}: "

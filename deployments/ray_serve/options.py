@@ -1,4 +1,4 @@
-"""Serve's options for deployments: the only place that knows them."""
+"""The options that Serve deploys models, pools and the backup with."""
 
 import os
 from typing import Any
@@ -6,21 +6,25 @@ from typing import Any
 import ray
 
 from deployments.formats.credentials import credentials
-from deployments.ray_serve.autoscaling import INTERVAL_S
+from deployments.ray_serve.autoscaling import REPORT_INTERVAL_S
 from deployments.settings import ServingSpec
 from deployments.settings.applications import DIGEST_VARIABLE
 
 START_ATTEMPTS = 2
-"""Replicas of a version that may fail to start, in a row, before it counts as failed: one may be an accident."""
+"""Replicas of a version that may fail to start, one after the other, before Serve takes the version for failed. The
+first failure may be an accident."""
 
-_NO_QUEUE = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0"}
-"""For replicas: between a thread of Serve's and the replica's loop is a queue without bounds, in which a stream that
-nobody reads would pile up. What computes or may block has threads of our own: `generation`, `formats.user_loop`."""
+_ONE_LOOP = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0"}
+"""Variables of replicas: Serve runs our code on its own event loop. With a thread for it, Serve would put an unbounded
+queue between the two, in which a stream that nobody reads piles up. Code that computes or may block has threads of this
+project's own: see `generation` and `formats.user_loop`."""
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
-"""Of Serve's own lines in every process. It makes one for each request, and only then finds that nobody wants it."""
+"""Serve's own log in every process. At a lower level it makes a line for each request before it finds that no handler
+wants it."""
 
 HEALTH = {"health_check_period_s": 2, "health_check_timeout_s": 10}
+"""How often, and for how long, Serve asks a replica for its health."""
 
 
 def model_options(spec: ServingSpec, digest: str, *, untrusted: bool) -> dict[str, Any]:
@@ -28,8 +32,8 @@ def model_options(spec: ServingSpec, digest: str, *, untrusted: bool) -> dict[st
 
     Args:
         spec: how it is served.
-        digest: of the files that say so.
-        untrusted: it loads files that might run code, and gets no credentials in its environment.
+        digest: the digest of the files that say so.
+        untrusted: the deployment loads files that might run code, and gets no credentials in its environment.
     """
     options = {**replica_counts(spec), **replica_options(spec, cluster_gpus(), untrusted=untrusted)}
     options["ray_actor_options"]["runtime_env"]["env_vars"][DIGEST_VARIABLE] = digest
@@ -37,13 +41,18 @@ def model_options(spec: ServingSpec, digest: str, *, untrusted: bool) -> dict[st
 
 
 def backup_options(spec: ServingSpec, digest: str) -> dict[str, Any]:
-    """All options of the backup's deployment, which is scaled ahead of its queue; see `model_options`."""
+    """All options of the backup's deployment, which is scaled ahead of its queue.
+
+    Args:
+        spec: how it is served.
+        digest: the digest of the files that say so.
+    """
     options = model_options(spec, digest, untrusted=False)
     if "autoscaling_config" in options:
         options["autoscaling_config"] |= {
             "policy": {"policy_function": "deployments.ray_serve.autoscaling:scale_ahead"},
             "upscale_delay_s": 0,
-            "metrics_interval_s": INTERVAL_S,
+            "metrics_interval_s": REPORT_INTERVAL_S,
         }
     return options
 
@@ -52,27 +61,27 @@ def replica_counts(spec: ServingSpec) -> dict[str, Any]:
     """A fixed number of replicas, or autoscaling."""
     if spec.replicas.min == spec.replicas.max:
         return {"num_replicas": spec.replicas.min}
-    return {"autoscaling_config": autoscaling(spec)}
+    return {"autoscaling_config": autoscaling_config(spec)}
 
 
 def replica_options(spec: ServingSpec, gpus: float, *, untrusted: bool = False) -> dict[str, Any]:
-    """Options of its replicas.
+    """Options of the replicas of a model, a pool or the backup.
 
     Args:
         spec: how it is served.
-        gpus: GPUs the cluster has; `device: auto` takes one only where there are any, as a replica that asks for what
-            no node has waits for ever.
+        gpus: GPUs the cluster has. `device: auto` takes one only where there are any: a replica that asks for a
+            resource that no node has waits for ever.
         untrusted: see `model_options`.
     """
     withheld = dict.fromkeys(credentials(os.environ), "") if untrusted else {}
-    actor: dict[str, Any] = {"num_cpus": spec.num_cpus, "runtime_env": {"env_vars": {**_NO_QUEUE, **withheld}}}
+    actor: dict[str, Any] = {"num_cpus": spec.num_cpus, "runtime_env": {"env_vars": {**_ONE_LOOP, **withheld}}}
     if spec.device == "cuda" or (spec.device == "auto" and gpus > 0):
         actor["num_gpus"] = spec.num_gpus
     return {
         "ray_actor_options": actor,
         "max_ongoing_requests": spec.max_ongoing_requests,
-        # Serve counts as queued what no replica has accepted yet, though one may have room: a burst that the replicas
-        # can take would be refused.
+        # Serve counts a request as queued until a replica has accepted it, though one may have room: with a smaller
+        # number, a burst that the replicas have room for would be refused.
         "max_queued_requests": spec.max_queued_requests + spec.max_ongoing_requests * spec.replicas.max,
         # Without a surge Serve stops the only replica before its successor has loaded.
         "max_surge_percent": 100 if spec.replicas.surge else 0,
@@ -83,8 +92,8 @@ def replica_options(spec: ServingSpec, gpus: float, *, untrusted: bool = False) 
     }
 
 
-def autoscaling(spec: ServingSpec) -> dict[str, Any]:
-    """Serve's autoscaling settings between `replicas.min` and `replicas.max`."""
+def autoscaling_config(spec: ServingSpec) -> dict[str, Any]:
+    """Serve's autoscaling between `replicas.min` and `replicas.max`, by the requests that are under way."""
     return {
         "min_replicas": spec.replicas.min,
         "max_replicas": spec.replicas.max,
@@ -97,5 +106,5 @@ def autoscaling(spec: ServingSpec) -> dict[str, Any]:
 
 
 def cluster_gpus() -> float:
-    """GPUs the cluster has now."""
+    """GPUs that the cluster has now; none where this process is not connected to one."""
     return float(ray.cluster_resources().get("GPU", 0)) if ray.is_initialized() else 0.0

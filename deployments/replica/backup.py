@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from deployments.formats import ServedModel
-from deployments.ray_serve.autoscaling import EXPECTED, Expected
+from deployments.ray_serve.autoscaling import EXPECTED_REQUESTS, DemandReports
 from deployments.replica.replica import SingleReplica
 from deployments.settings import BackupSpec
 
@@ -15,15 +15,15 @@ class BackupReplica(SingleReplica):
     def __init__(self, spec: BackupSpec, cache: str) -> None:
         """Start to load the model of `spec`; `cache` is the cache folder's absolute path on this node."""
         super().__init__(spec.name, lambda: _load(spec, Path(cache)), spec.load_timeout_seconds)
-        self._expected = Expected()
+        self._expected = DemandReports()
 
     async def expect(self, router: str, requests: float) -> None:
-        """Hear what a router is about to send here; see `scaling`."""
+        """Hear what a router is about to send here; see `ray_serve.autoscaling`."""
         self._expected.hear(router, requests, asyncio.get_running_loop().time())
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """What all routers are about to send: asked by Serve, for `scaling.scale_ahead`."""
-        return {EXPECTED: self._expected.total(asyncio.get_running_loop().time())}
+        """What all routers are about to send: asked by Serve, for `autoscaling.scale_ahead`."""
+        return {EXPECTED_REQUESTS: self._expected.total(asyncio.get_running_loop().time())}
 
 
 def _load(spec: BackupSpec, cache: Path) -> ServedModel:

@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from deployments.observability import log
 from deployments.policy.outcome import Refused
+from deployments.ray_serve.errors import LoadFailedError
 
 
 class Described(Protocol):
@@ -28,10 +29,6 @@ class Described(Protocol):
 
 
 D = TypeVar("D", bound=Described)
-
-
-class LoadFailedError(Exception):
-    """A model could not be loaded. Its text is one line: Serve passes on the last line of what a replica raises."""
 
 
 class BackgroundLoad(Generic[D]):

@@ -12,7 +12,8 @@ from typing import Any
 from deployments.formats import ServedModel, load_model
 from deployments.observability import log
 from deployments.policy.outcome import Refused
-from deployments.replica.loading import BackgroundLoad, LoadFailedError
+from deployments.ray_serve.errors import LoadFailedError
+from deployments.replica.loading import BackgroundLoad
 from deployments.replica.replica import Replica
 from deployments.settings import ModelSpec
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from deployments.execution.attempt import Begun
 from deployments.policy.outcome import Outcome, Refused
-from deployments.ray_serve.handle import Application, ServeCaller
+from deployments.ray_serve.cluster import DeployedApplication
+from deployments.ray_serve.handle import ServeCaller
 from deployments.request import InferenceRequest
 
 _DESCRIBE_TIMEOUT_S = 1.0
@@ -64,7 +65,7 @@ class RegisteredModel:
         waking: keeps a call waiting for a model that is idle, which has Serve start a replica.
     """
 
-    application: Application
+    application: DeployedApplication
     caller: ServeCaller | Unreachable
     described: dict[str, Any] = field(default_factory=dict)
     settled: bool = False
@@ -98,7 +99,7 @@ class RegisteredModel:
             return self._unready()
         return await self.caller.start(request, budget_s, alone=self._is_alone)
 
-    def renewed(self, application: Application) -> "RegisteredModel":
+    def renewed(self, application: DeployedApplication) -> "RegisteredModel":
         """The same with what Serve says now; what its replicas have said holds for the version that said it."""
         same = self.application.deployed_at in {application.deployed_at, 0.0}
         described = self.described if same and application.running else {}

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL
-from deployments.ray_serve.handle import Application, ServeCaller
+from deployments.ray_serve.cluster import DeployedApplication
+from deployments.ray_serve.handle import ServeCaller
 from deployments.router.registered_model import RegisteredModel, Unreachable
 
 _STATUS_TIMEOUT_S = 10.0
@@ -19,18 +20,18 @@ HURRIED_S = 0.2
 
 
 class ClusterView(Protocol):
-    """What the registry needs of Serve; `calls.ServeCluster` is the real one."""
+    """What the registry needs of Serve; `ray_serve.cluster.ServeCluster` is the real one."""
 
     @property
     def own_application(self) -> str:
         """The router's own application."""
         ...
 
-    async def applications(self) -> dict[str, Application]:
+    async def applications(self) -> dict[str, DeployedApplication]:
         """Every model's and pool's application, and the router's own."""
         ...
 
-    def caller(self, application: Application) -> ServeCaller:
+    def caller(self, application: DeployedApplication) -> ServeCaller:
         """How the model or the pool of an application is reached."""
         ...
 
@@ -43,7 +44,9 @@ class Registry:
         self._applications: dict[str, RegisteredModel] = {}
         self._members: dict[str, RegisteredModel] = {}
         # Taken for running until Serve has been asked: a router that cannot ask must still try it.
-        self.backup = RegisteredModel(Application(cluster.own_application, "", "", 1, 0, 0.0), backup, last=True)
+        self.backup = RegisteredModel(
+            DeployedApplication(cluster.own_application, "", "", 1, 0, 0.0), backup, last=True
+        )
         self._trouble = ""
         self._refreshed = -math.inf
         self._looked: float | None = None
@@ -114,7 +117,7 @@ class Registry:
         """Seconds since Serve last told; infinite before the first time."""
         return asyncio.get_running_loop().time() - self._refreshed
 
-    def _take_over(self, applications: dict[str, Application]) -> None:
+    def _take_over(self, applications: dict[str, DeployedApplication]) -> None:
         own = applications.pop(self._cluster.own_application, None)
         if own is not None:
             self.backup = self.backup.renewed(own)
@@ -126,7 +129,7 @@ class Registry:
                 log.model_found(name)
             self._applications[name] = self._entry(application, known)
 
-    def _entry(self, application: Application, known: RegisteredModel | None) -> RegisteredModel:
+    def _entry(self, application: DeployedApplication, known: RegisteredModel | None) -> RegisteredModel:
         if known is not None and known.application.built:
             # While Serve builds a new version, and after it could not, it does not tell of the replicas of the one
             # before, which serve on.

@@ -20,7 +20,7 @@ from deployments.execution.clock import LoopClock
 from deployments.execution.streams import CompletedStream, open_stream
 from deployments.execution.structured_output import conform_to
 from deployments.execution.whole import run_chain
-from deployments.observability import log, metrics
+from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
@@ -30,6 +30,7 @@ from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
 from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.handle import ServeCaller
+from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.native import from_python
@@ -68,7 +69,7 @@ class Router:
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
-                "metrics": metrics.flush_forever,
+                "metrics": flush_forever,
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
             }
         )

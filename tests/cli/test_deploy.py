@@ -14,7 +14,7 @@ NOBODY: dict[str, Any] = {"applications": {}}
 
 def config(folder: Path, **texts: str) -> dict[str, Any]:
     """Two applications, and the files they name with `texts` in them."""
-    applications = []
+    applications: list[dict[str, Any]] = []
     for name in ("a", "b"):
         file = folder / f"{name}.yaml"
         file.write_text(texts.get(name, name))

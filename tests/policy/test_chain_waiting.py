@@ -9,7 +9,9 @@ from deployments.policy.next_step import Allowance, AwaitReady, Exhausted, Start
 from deployments.policy.outcome import Failed, Outcome, Refused
 from tests.policy.simulation import BACKUP, A, B
 
-DEADLINE = Deadline(0.0, 30.0, Reserves(backup_s=9.0, backup_share=0.5, last_resort_s=1.0, last_resort_share=0.2))
+DEADLINE = Deadline(
+    0.0, 30.0, Reserves(backup_seconds=9.0, backup_share=0.5, last_resort_seconds=1.0, last_resort_share=0.2)
+)
 ANSWER_BY = 29.0
 STARTING, FULL = Refused("not ready: it starts", soon=True), Refused("its queue is full")
 

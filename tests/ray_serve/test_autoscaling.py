@@ -9,7 +9,7 @@ import pytest
 from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.outcome import Answered, Failed
 from deployments.policy.resilience import Permit, ResiliencePolicy, ResilienceState
-from deployments.ray_serve.autoscaling import EXPECTED, INTERVAL_S, Expected, report, scale_ahead
+from deployments.ray_serve.autoscaling import EXPECTED_REQUESTS, REPORT_INTERVAL_S, DemandReports, report, scale_ahead
 from deployments.ray_serve.options import backup_options
 from deployments.replica.backup import BackupReplica
 from deployments.settings import Replicas, ServingSpec
@@ -21,7 +21,7 @@ def context(*reported: tuple[float, float], requests: float = 0.0) -> Any:
     return SimpleNamespace(
         current_time=100.0,
         total_num_requests=requests,
-        raw_metrics={EXPECTED: series},
+        raw_metrics={EXPECTED_REQUESTS: series},
         config=SimpleNamespace(target_ongoing_requests=4),
     )
 
@@ -44,7 +44,7 @@ def test_replicas_are_wanted_for_the_larger_of_what_is_expected_and_what_is_ther
 
 
 def test_what_the_routers_expect_is_summed_and_forgotten_when_they_fall_silent() -> None:
-    heard = Expected()
+    heard = DemandReports()
     heard.hear("a", 3.0, 10.0)
     heard.hear("b", 2.0, 12.0)
     heard.hear("a", 4.0, 12.0)
@@ -64,18 +64,18 @@ async def test_a_router_reports_while_it_expects_anything_and_is_silent_otherwis
         told.append((round(now() - began, 3), requests))
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(4.5 * INTERVAL_S):
+        async with asyncio.timeout(4.5 * REPORT_INTERVAL_S):
             await report(demands.pop, tell)
 
-    assert told == [(2 * INTERVAL_S, 3.0), (4 * INTERVAL_S, 2.0)]
+    assert told == [(2 * REPORT_INTERVAL_S, 3.0), (4 * REPORT_INTERVAL_S, 2.0)]
 
 
 async def test_a_replica_of_the_backup_reports_to_serve_what_it_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     replica = BackupReplica.__new__(BackupReplica)
-    monkeypatch.setattr(replica, "_expected", Expected(), raising=False)
+    monkeypatch.setattr(replica, "_expected", DemandReports(), raising=False)
     await replica.expect("a", 7.0)
 
-    assert await replica.record_autoscaling_stats() == {EXPECTED: 7.0}
+    assert await replica.record_autoscaling_stats() == {EXPECTED_REQUESTS: 7.0}
 
 
 def test_a_backup_that_may_have_several_replicas_is_scaled_ahead_and_at_once() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deployments.generation.devices import Machine, choose_device, choose_dtype
-from deployments.ray_serve.options import autoscaling, replica_options
+from deployments.ray_serve.options import autoscaling_config, replica_options
 from deployments.settings import BackupSpec, Replicas, ServingSpec, SettingsError, read_backup_spec, read_pool_spec
 
 CPU = Machine(cuda=False, fast_bfloat16=False)
@@ -82,7 +82,7 @@ def test_a_new_version_starts_beside_the_old_one_unless_a_node_cannot_hold_both(
 
 
 def test_a_model_may_scale_to_zero_and_the_backup_and_pools_may_not(tmp_path: Path) -> None:
-    assert autoscaling(ServingSpec(replicas=Replicas(min=0)))["min_replicas"] == 0
+    assert autoscaling_config(ServingSpec(replicas=Replicas(min=0)))["min_replicas"] == 0
     (tmp_path / "backup.yaml").write_text("sources: [{kind: path, path: x}]\nreplicas: {min: 0}\n")
     (tmp_path / "pool.yaml").write_text("models: [a.yaml]\nreplicas: {min: 0}\n")
     for load, file in ((read_backup_spec, "backup.yaml"), (read_pool_spec, "pool.yaml")):
@@ -93,5 +93,5 @@ def test_a_model_may_scale_to_zero_and_the_backup_and_pools_may_not(tmp_path: Pa
 def test_the_backup_never_scales_to_zero() -> None:
     spec: BackupSpec = read_backup_spec("configs/backup.yaml")
 
-    assert autoscaling(spec)["min_replicas"] >= 1
-    assert autoscaling(spec)["max_replicas"] == spec.replicas.max
+    assert autoscaling_config(spec)["min_replicas"] >= 1
+    assert autoscaling_config(spec)["max_replicas"] == spec.replicas.max

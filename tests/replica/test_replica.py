@@ -9,7 +9,7 @@ import pytest
 
 from deployments.formats.python import PythonModel
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused
-from deployments.replica.loading import LoadFailedError
+from deployments.ray_serve.errors import LoadFailedError
 from deployments.replica.replica import SingleReplica
 from tests.fakes import a_request
 

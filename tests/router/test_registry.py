@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.policy.outcome import Answered, Outcome, Refused
-from deployments.ray_serve.handle import Application
+from deployments.ray_serve.cluster import DeployedApplication
 from deployments.router.registry import Registry
 from tests.fakes import a_request
 
@@ -58,7 +58,7 @@ class Member:
 class FakeCluster:
     """Serve, saying what a test puts into `known`."""
 
-    def __init__(self, **known: Application) -> None:
+    def __init__(self, **known: DeployedApplication) -> None:
         self.known = known
         self.trouble: Exception | None = None
         self.replicas: dict[str, Replica] = {}
@@ -67,19 +67,19 @@ class FakeCluster:
     def own_application(self) -> str:
         return OWN
 
-    async def applications(self) -> dict[str, Application]:
+    async def applications(self) -> dict[str, DeployedApplication]:
         if self.trouble:
             raise self.trouble
         return dict(self.known)
 
-    def caller(self, application: Application) -> Any:
+    def caller(self, application: DeployedApplication) -> Any:
         assert application.built, "Serve has no handle for what was not built"
         return self.replicas.setdefault(application.name, Replica())
 
 
-def application(name: str, **changes: Any) -> Application:
+def application(name: str, **changes: Any) -> DeployedApplication:
     facts = {"status": "RUNNING", "message": "", "running": 1, "starting": 0, "deployed_at": 1.0} | changes
-    return Application(name, **facts)
+    return DeployedApplication(name, **facts)
 
 
 async def ask(registry: Registry, model: str) -> Outcome:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deployments.ray_serve.handle import Application
+from deployments.ray_serve.cluster import DeployedApplication
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.fakes import answers, scripted
@@ -15,7 +15,7 @@ class NoModels:
 
     own_application = "neverblank"
 
-    async def applications(self) -> dict[str, Application]:
+    async def applications(self) -> dict[str, DeployedApplication]:
         return {}
 
     def caller(self, name: str) -> Any:

@@ -14,7 +14,7 @@ from ray.serve import Application
 
 from deployments import app
 from deployments.formats import load_model
-from deployments.ray_serve.autoscaling import Expected
+from deployments.ray_serve.autoscaling import DemandReports
 from deployments.replica.backup import BackupReplica
 from deployments.replica.replica import SingleReplica
 from deployments.settings import BackupSpec, PythonSpec
@@ -27,7 +27,7 @@ class _StandIn(BackupReplica):
 
     def __init__(self, spec: BackupSpec, cache: str) -> None:
         SingleReplica.__init__(self, spec.name, lambda: load_model(self.MODEL, Path(cache)), spec.load_timeout_seconds)
-        self._expected = Expected()
+        self._expected = DemandReports()
 
 
 class PacedBackup(_StandIn):

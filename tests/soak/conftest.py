@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.ray_serve.options import autoscaling
+from deployments.ray_serve.options import autoscaling_config
 from deployments.settings import read_backup_spec
 from tests.service.service import ROOT, Service, Upstream
 
@@ -46,7 +46,7 @@ def start(upstream: Upstream) -> Iterator[Callable[..., Service]]:
         main, model = config["applications"]
         main |= {"import_path": build, "args": main["args"] | {"backup": backup}}
         if not ahead:
-            by_queue = autoscaling(read_backup_spec(backup))
+            by_queue = autoscaling_config(read_backup_spec(backup))
             main["deployments"].append({"name": "Backup", "autoscaling_config": by_queue})
         declared = {name: {"base_url": upstream.url, "model": name} for name in remotes}
         main["deployments"][0]["user_config"] = {"remotes": declared, "default_model": None, **policy}

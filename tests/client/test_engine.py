@@ -1,0 +1,161 @@
+"""`InferenceEngine` on a handle that a test breaks: its caller is answered, whatever becomes of the router."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deployments import InferenceEngine
+
+WAITS = object()
+PIECE = {"text": "word", "model": "m", "served_by": "primary"}
+
+
+class Response:
+    """A call through a handle: it gives the items of a script, raises them, or waits at `WAITS`."""
+
+    def __init__(self, script: tuple[Any, ...]) -> None:
+        self._items = iter(script)
+        self._waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._under_way = asyncio.Event()
+        self.cancelled = False
+
+    def __await__(self) -> Any:
+        return self._next().__await__()
+
+    async def __anext__(self) -> Any:
+        return await self._next()
+
+    async def _next(self) -> Any:
+        item = next(self._items, None)
+        if item is None:
+            raise StopAsyncIteration
+        if isinstance(item, BaseException):
+            raise item
+        if item is WAITS:
+            self._under_way.set()
+            return await self._waiting
+        return item
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    async def go_down(self) -> None:
+        """Cancel the call from outside, as Serve does when the router's replica goes down."""
+        await self._under_way.wait()
+        self._waiting.cancel()
+
+    async def under_way(self) -> None:
+        """Return once the call waits."""
+        await self._under_way.wait()
+
+
+class Handle:
+    """A handle to the router, each method of which starts the one call that the test has scripted."""
+
+    def __init__(self, *script: Any) -> None:
+        self.response = Response(script)
+
+    def options(self, **_: Any) -> "Handle":
+        return self
+
+    def __getattr__(self, _: str) -> "Handle":
+        return self
+
+    def remote(self, *_: Any) -> Response:
+        return self.response
+
+
+def engine(handle: Handle) -> InferenceEngine:
+    attached = InferenceEngine()
+    attached._handle = handle
+    return attached
+
+
+async def ask(handle: Handle) -> list[dict[str, Any]]:
+    return [await engine(handle).run_inference("m", {"text": "Hello"})]
+
+
+async def stream(handle: Handle) -> list[dict[str, Any]]:
+    return [item async for item in engine(handle).stream_inference({"text": "Hello"}, "m")]
+
+
+@pytest.mark.parametrize("asking", [ask, stream])
+async def test_a_caller_who_cancelled_nothing_is_answered_when_the_router_goes_down_under_the_call(
+    asking: Callable[[Handle], Any],
+) -> None:
+    handle = Handle(WAITS)
+    asked = asyncio.ensure_future(asking(handle))
+
+    await handle.response.go_down()
+    *_, answer = await asyncio.wait_for(asked, 10)
+
+    assert (answer["served_by"], answer["degraded"]) == ("last_resort", True)
+    assert answer["result"].strip()
+    assert "the router went down" in answer["reason"]
+
+
+async def test_a_stream_whose_router_goes_down_ends_with_all_that_was_given_and_the_last_resort() -> None:
+    handle = Handle(PIECE, WAITS)
+    asked = asyncio.ensure_future(stream(handle))
+
+    await handle.response.go_down()
+    first, last_words, answer = await asyncio.wait_for(asked, 10)
+
+    assert (first, last_words["served_by"]) == (PIECE, "last_resort")
+    assert answer["result"] == first["text"] + last_words["text"]
+
+
+async def test_a_status_that_the_router_did_not_live_to_tell_is_an_error_and_no_cancellation() -> None:
+    handle = Handle(WAITS)
+    asked = asyncio.ensure_future(engine(handle).status())
+
+    await handle.response.go_down()
+
+    with pytest.raises(ConnectionError, match="the router went down"):
+        await asyncio.wait_for(asked, 10)
+
+
+@pytest.mark.parametrize("asking", [ask, stream])
+async def test_a_call_that_its_caller_cancels_is_cancelled_at_the_router(asking: Callable[[Handle], Any]) -> None:
+    handle = Handle(WAITS)
+    asked = asyncio.ensure_future(asking(handle))
+    await handle.response.under_way()
+
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+
+    assert handle.response.cancelled
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("asking", [ask, stream])
+async def test_a_router_that_stays_silent_is_waited_for_until_the_deadline_and_then_cancelled(
+    asking: Callable[[Handle], Any],
+) -> None:
+    handle = Handle(WAITS)
+    began = asyncio.get_running_loop().time()
+
+    *_, answer = await asking(handle)
+
+    assert answer["served_by"] == "last_resort"
+    assert asyncio.get_running_loop().time() - began == pytest.approx(32, abs=0.5), "30 s, and 2 s for the way"
+    assert handle.response.cancelled
+
+
+@pytest.mark.parametrize("asking", [ask, stream])
+async def test_what_serve_raises_is_answered_by_the_last_resort_with_the_reason(
+    asking: Callable[[Handle], Any],
+) -> None:
+    *_, answer = await asking(Handle(RuntimeError("no controller")))
+
+    assert (answer["served_by"], answer["reason"]) == ("last_resort", "RuntimeError: no controller")
+
+
+async def test_what_the_router_answers_is_passed_on() -> None:
+    body = {"result": "Hello to you", "served_by": "primary"}
+
+    assert await ask(Handle(body)) == [body]
+    assert await stream(Handle(PIECE, body)) == [PIECE, body]

@@ -1,0 +1,55 @@
+"""The applications a router finds in what Serve says of itself."""
+
+from typing import Any
+
+from deployments.ray_serve.cluster import DeployedApplication, read_applications
+from deployments.ray_serve.errors import LoadFailedError, last_line
+
+OWN = "neverblank"
+RUNNING = {"state": "RUNNING", "actor_id": "a1"}
+STARTING = {"state": "STARTING", "actor_id": "a2"}
+
+
+def application(message: str = "", **deployments: Any) -> dict[str, Any]:
+    """One application as Serve's controller describes it, with the replicas of each deployment."""
+    return {
+        "status": "RUNNING",
+        "message": message,
+        "last_deployed_time_s": 7.0,
+        "deployments": {name: {"message": "", "replicas": replicas} for name, replicas in deployments.items()},
+    }
+
+
+def read(**applications: Any) -> dict[str, DeployedApplication]:
+    return read_applications({"applications": applications}, OWN)
+
+
+def test_models_and_pools_are_found_with_their_replicas() -> None:
+    found = read(m=application(Model=[RUNNING, STARTING]), p=application(Pool=[RUNNING]))
+
+    assert found["m"] == DeployedApplication("m", "RUNNING", "", 1, 1, 7.0, frozenset({"a1"}))
+    assert found["p"].pool
+
+
+def test_the_routers_own_application_stands_for_the_backup() -> None:
+    found = read(neverblank=application(Router=[RUNNING, RUNNING], Backup=[STARTING]))
+
+    assert (found[OWN].running, found[OWN].starting) == (0, 1)
+
+
+def test_an_application_of_somebody_elses_is_no_model() -> None:
+    assert read(theirs=application(Ingress=[RUNNING])) == {}
+
+
+def test_an_application_that_could_not_be_built_is_a_model_that_says_why() -> None:
+    found = read(m=application(message="Traceback:\n  File\nSettingsError: no such file\n"))
+
+    assert not found["m"].built
+    assert found["m"].message == "SettingsError: no such file"
+
+
+def test_a_load_that_failed_is_told_by_the_error_it_failed_with() -> None:
+    name = f"{LoadFailedError.__module__}.{LoadFailedError.__qualname__}"
+
+    assert last_line(f"Traceback:\n  File\n{name}: OSError: no weights\n\n") == "OSError: no weights"
+    assert last_line(" \n") == ""
