@@ -26,7 +26,7 @@ from deployments.policy.outcome import (
 )
 from deployments.request import InferenceRequest
 
-MAX_CHARACTERS = 1 << 24
+MAX_COLLECTED = 1 << 24
 """The longest text of an answer that is collected before it is passed on."""
 
 _MAX_BLANK = 1 << 16
@@ -85,7 +85,7 @@ class Begun:
             self.end = item
         return self.end
 
-    async def read_to_end(self, max_characters: int = MAX_CHARACTERS) -> Outcome:
+    async def read_to_end(self, max_characters: int = MAX_COLLECTED) -> Outcome:
         """The whole answer; one of more than `max_characters` has failed. What the attempt raises is raised."""
         texts, size = [self.first], len(self.first)
         try:

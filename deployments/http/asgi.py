@@ -28,7 +28,7 @@ def build_asgi(service: Service) -> Starlette:
         yield
         task.cancel()
 
-    routes: list[BaseRoute] = [*native.routes(service), *openai.routes(service), *pages.routes()]
+    routes: list[BaseRoute] = [*native.native_routes(service), *openai.openai_routes(service), *pages.page_routes()]
     return _Application(routes=sorted(routes, key=_is_rare), lifespan=lifespan)
 
 

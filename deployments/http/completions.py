@@ -25,7 +25,7 @@ def finish_reason(answer: Answer) -> str:
     return answer.finish_reason if answer.finish_reason in _FINISH_REASONS else "length"
 
 
-def text_of(answer: Answer) -> str:
+def result_text(answer: Answer) -> str:
     """The answer as a text; JSON where it is something else."""
     return answer.result if isinstance(answer.result, str) else orjson.dumps(answer.result).decode()
 
@@ -93,8 +93,8 @@ class Format:
     def _choice(self, place: int, answer: Answer) -> dict[str, Any]:
         choice: dict[str, Any] = {"index": place, "finish_reason": finish_reason(answer), "logprobs": None}
         if not self.is_chat:
-            return {**choice, "text": text_of(answer)}
-        content = None if says_nothing_but_calls(answer) else text_of(answer)
+            return {**choice, "text": result_text(answer)}
+        content = None if says_nothing_but_calls(answer) else result_text(answer)
         message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
         if answer.refusal:
             message |= {"content": None, "refusal": content}

@@ -2,7 +2,7 @@
 
 POST /v1/infer, /v1/infer/{model}    an answer; with `stream: true` its pieces (`event: token`), then `event: done`
 GET  /healthz                        this process is alive; 503 when it is about to be replaced
-GET  /readyz                         which tiers are ready; 200 as soon as a model can answer
+GET  /readyz                         which tiers are ready; 200 once every router would answer with a model
 GET  /status                         models, replicas, breakers, counts
 """
 
@@ -23,7 +23,7 @@ from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
 from deployments.request import native
 
 
-def routes(service: Service) -> list[Route]:
+def native_routes(service: Service) -> list[Route]:
     """The endpoints above."""
 
     async def infer(request: Request) -> Response:
@@ -51,7 +51,7 @@ def routes(service: Service) -> list[Route]:
         return json_response({"status": "alive"})
 
     async def readyz(_: Request) -> Response:
-        tiers = service.readiness()
+        tiers = await service.readiness_of_all()
         ready = tiers[Tier.PRIMARY.value] or tiers[Tier.BACKUP.value]
         return json_response({"ready": ready, "tiers": tiers}, 200 if ready else 503)
 

@@ -31,7 +31,7 @@ from deployments.request.openai import chat_request, completion_request
 _DONE = b"data: [DONE]\n\n"
 
 
-def routes(service: Service) -> list[Route]:
+def openai_routes(service: Service) -> list[Route]:
     """The endpoints above."""
 
     async def chat(request: Request) -> Response:

@@ -37,7 +37,7 @@ def _page() -> str:
     return (_STATIC / "docs.html").read_text(encoding="utf-8")
 
 
-def routes() -> list[Route]:
+def page_routes() -> list[Route]:
     """The endpoints above."""
 
     async def document(_: Request) -> Response:

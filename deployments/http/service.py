@@ -60,8 +60,8 @@ class Service(Protocol):
         """Raises `RuntimeError` where the router is to be replaced."""
         ...
 
-    def readiness(self) -> dict[str, bool]:
-        """Which tiers are ready."""
+    async def readiness_of_all(self) -> dict[str, bool]:
+        """Which tiers are ready in every router."""
         ...
 
     def describe(self) -> dict[str, Any]:

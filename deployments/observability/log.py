@@ -117,6 +117,11 @@ def discovery_failed(reason: str) -> None:
     _log().warning("discovery_failed", reason=reason)
 
 
+def routers_not_asked(reason: str) -> None:
+    """Whether every router is ready could not be found out: `/readyz` says that the service is not."""
+    _log().warning("routers_not_asked", reason=reason)
+
+
 def policy_changed(policy: dict[str, Any]) -> None:
     """A router has taken over a policy; `policy` is what differs from the defaults."""
     _log().info("policy_changed", policy=policy)

@@ -1,8 +1,7 @@
 """The running Serve instance as a router sees it: which applications there are, and how each is reached."""
 
-import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from ray.serve.schema import ApplicationStatus, ReplicaState
 
 from deployments.ray_serve.errors import last_line
 from deployments.ray_serve.handle import ServeCaller
-from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT
+from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +69,20 @@ class ServeCluster:
 
         Raises whatever Serve raises when it cannot be asked.
         """
-        details = await asyncio.to_thread(_details)
-        return read_applications(details, self._own)
+        return read_applications(await _details(), self._own)
 
     def caller(self, application: DeployedApplication) -> ServeCaller:
         """How the model or the pool of `application` is reached."""
         deployment = POOL_DEPLOYMENT if application.pool else MODEL_DEPLOYMENT
-        return ServeCaller(serve.get_deployment_handle(deployment, app_name=application.name), application.name)
+        # It is known to exist, and to have that checked would block the event loop until the controller answers.
+        handle = serve.get_deployment_handle(deployment, app_name=application.name, _check_exists=False)
+        return ServeCaller(handle, application.name)
+
+    async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
+        """What each router says of its tiers. Raises whatever Serve raises when one of them cannot be asked."""
+        handle = serve.get_deployment_handle(ROUTER_DEPLOYMENT, app_name=self._own, _check_exists=False)
+        answers: list[Mapping[str, bool]] = await handle.broadcast("ready").results_async(timeout_s=_ASK_ROUTERS_S)
+        return answers
 
     @property
     def own_application(self) -> str:
@@ -84,16 +90,20 @@ class ServeCluster:
         return self._own
 
 
-def _details() -> dict[str, Any]:
+_ASK_ROUTERS_S = 2.0
+
+
+async def _details() -> dict[str, Any]:
     """What `serve.status()` is made of, as the controller gives it: `ray.serve.schema.ServeInstanceDetails` as JSON.
 
     `serve.status()` validates the whole configuration of each application, which takes a router 8 ms of computing for
-    each; this takes less than 1 ms. The function is private to Serve: see tests/ray_serve/test_contract.py.
+    each; this takes less than 1 ms. Serve's own function for it blocks: a controller that does not answer would keep a
+    thread for ever, while what is awaited can be given up. Private to Serve: see tests/ray_serve/test_contract.py.
 
     Raises:
         RayServeException: there is no controller.
     """
-    details: dict[str, Any] = _get_global_client().get_serve_details()
+    details: dict[str, Any] = await _get_global_client()._controller.get_serve_instance_details.remote()  # noqa: SLF001
     return details
 
 

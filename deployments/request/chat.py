@@ -19,13 +19,13 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import kind, refuse
 from deployments.request.turns import split_prefix
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
+CHAT_ROLES = ("system", "developer", "user", "assistant", "tool")
 MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal", "annotations"})
 """`annotations` is what answers carry and clients send back: it is accepted, and left out."""
 
 _LEFT_OUT = "annotations"
 _OUR_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "user"}
-_MESSAGES = f"a list of objects with `role` ({', '.join(ROLES)}) and `content`"
+_MESSAGES = f"a list of objects with `role` ({', '.join(CHAT_ROLES)}) and `content`"
 _CONTENT = 'a text, or a list of parts {"type": "text", "text": ...}'
 _CALL = 'a list of {"id": ..., "type": "function", "function": {"name": ..., "arguments": <text>}}'
 
@@ -77,8 +77,8 @@ class _Reader:
             raise refuse(place, message, _MESSAGES)
         turn = {key: value for key, value in message.items() if value is not None and value != []}
         role = turn.get("role")
-        if not isinstance(role, str) or role not in ROLES:
-            raise InvalidRequestError(Problem(f"{place}.role", "is not a role", ", ".join(ROLES)))
+        if not isinstance(role, str) or role not in CHAT_ROLES:
+            raise InvalidRequestError(Problem(f"{place}.role", "is not a role", ", ".join(CHAT_ROLES)))
         if unknown := next((key for key in turn if key not in MESSAGE_FIELDS), ""):
             accepted = ", ".join(sorted(MESSAGE_FIELDS))
             raise InvalidRequestError(Problem(f"{place}.{unknown}", "is not supported", accepted))

@@ -20,7 +20,7 @@ from deployments.request.turns import split_prefix
 TEXT_KEYS = ("text", "prompt", "query", "input", "message")
 """Where a request's text may be: the first of these that is present and not blank counts."""
 
-ROLES = ("system", "user", "assistant")
+NATIVE_ROLES = ("system", "user", "assistant")
 
 _TEXT_FIELDS = ", ".join(TEXT_KEYS)
 _NOT_INPUTS = CONTROL_KEYS | {"model", "stream"}
@@ -101,7 +101,7 @@ def _read_messages(data: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
     value = data.get("messages")
     if value is None:
         return ()
-    accepted = f"a list of objects with `role` ({', '.join(ROLES)}) and `content` (text)"
+    accepted = f"a list of objects with `role` ({', '.join(NATIVE_ROLES)}) and `content` (text)"
     if clash := next((key for key in TEXT_KEYS if key in data), ""):
         raise InvalidRequestError(Problem("messages", f"and {clash} are both given", "one of them"))
     if not isinstance(value, list) or not value:
@@ -110,8 +110,8 @@ def _read_messages(data: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
         field = f"messages[{place}]"
         if not isinstance(message, Mapping):
             raise refuse(field, message, accepted)
-        if message.get("role") not in ROLES:
-            raise InvalidRequestError(Problem(f"{field}.role", "is not a role", ", ".join(ROLES)))
+        if message.get("role") not in NATIVE_ROLES:
+            raise InvalidRequestError(Problem(f"{field}.role", "is not a role", ", ".join(NATIVE_ROLES)))
         if not isinstance(message.get("content"), str):
             raise InvalidRequestError(Problem(f"{field}.content", f"is {kind(message.get('content'))}", "text"))
     return tuple({"role": message["role"], "content": message["content"]} for message in value)

@@ -19,16 +19,16 @@ from urllib.parse import unquote
 import jsonschema_rs
 import orjson
 
-MAX_BYTES = 64 << 10
-MAX_DEPTH = 64
+MAX_SCHEMA_BYTES = 64 << 10
+MAX_SCHEMA_DEPTH = 64
 """Levels of a schema, those behind its references included, until it comes back to where it was."""
 
 MAX_EXPANDED = 10_000
 """Values in a schema that are compared with one place of an answer, with all references expanded."""
 
 ACCEPTED = (
-    f"a JSON schema (draft 2020-12) of at most {MAX_BYTES} bytes, {MAX_DEPTH} levels and {MAX_EXPANDED} values once "
-    "its references are expanded; references begin with #"
+    f"a JSON schema (draft 2020-12) of at most {MAX_SCHEMA_BYTES} bytes, {MAX_SCHEMA_DEPTH} levels and "
+    f"{MAX_EXPANDED} values once its references are expanded; references begin with #"
 )
 
 _DRAFT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
@@ -49,7 +49,7 @@ class _BoundError(Exception):
 def fault_of_schema(schema: Mapping[str, Any]) -> str:
     """What is wrong with `schema`; empty where nothing is. It takes milliseconds at the most."""
     written = orjson.dumps(schema)
-    if len(written) > MAX_BYTES:
+    if len(written) > MAX_SCHEMA_BYTES:
         return f"has {len(written)} bytes"
     return _fault(written)
 
@@ -88,8 +88,8 @@ class _Bounds:
         pending: list[tuple[Any, int]] = [(self._root, 1)]
         while pending:
             schema, depth = pending.pop()
-            if depth > MAX_DEPTH:
-                raise _BoundError(f"has more than {MAX_DEPTH} levels")
+            if depth > MAX_SCHEMA_DEPTH:
+                raise _BoundError(f"has more than {MAX_SCHEMA_DEPTH} levels")
             if not isinstance(schema, Mapping):  # true and false are schemas, too
                 continue
             for key in _REFUSED:
@@ -108,8 +108,8 @@ class _Bounds:
             return known
         if id(schema) in self._under_way:
             raise _BoundError("refers to itself without end")
-        if depth > MAX_DEPTH:
-            raise _BoundError(f"has more than {MAX_DEPTH} levels")
+        if depth > MAX_SCHEMA_DEPTH:
+            raise _BoundError(f"has more than {MAX_SCHEMA_DEPTH} levels")
         self._under_way.add(id(schema))
         parts = [*_same(schema)]
         if isinstance(reference := schema.get("$ref"), str):

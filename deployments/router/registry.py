@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -29,6 +29,10 @@ class ClusterView(Protocol):
 
     async def applications(self) -> dict[str, DeployedApplication]:
         """Every model's and pool's application, and the router's own."""
+        ...
+
+    async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
+        """What each router of the service says of its tiers."""
         ...
 
     def caller(self, application: DeployedApplication) -> ServeCaller:
@@ -73,7 +77,6 @@ class Registry:
             self._looked = clock()
             await self.refresh()
             self._looked = clock()
-            self._first_look.set()
             soonest = HURRIED_S if self._hurry.is_set() else interval_s()
             self._hurry.clear()
             await asyncio.sleep(soonest)
@@ -96,18 +99,19 @@ class Registry:
         return isinstance(entry, RegisteredModel) and entry.state == "ready"
 
     async def refresh(self) -> None:
-        """Ask Serve once; when that fails, what was known before holds."""
+        """Ask Serve once, then the replicas that it names; when that fails, what was known before holds."""
         try:
             async with asyncio.timeout(_STATUS_TIMEOUT_S):
                 applications = await self._cluster.applications()
             self._take_over(applications)
+            self._refreshed = asyncio.get_running_loop().time()
+            await asyncio.gather(*(entry.ask() for entry in (self.backup, *self._applications.values())))
+            self._take_over_members()
+            self._report("")
         except Exception as error:  # noqa: BLE001 - the controller may be restarting: the next refresh asks again
             self._report(f"{type(error).__name__}: {error}")
-            return
-        self._report("")
-        self._refreshed = asyncio.get_running_loop().time()
-        await asyncio.gather(*(entry.ask() for entry in (self.backup, *self._applications.values())))
-        self._take_over_members()
+        finally:
+            self._first_look.set()
 
     def silent_s(self) -> float:
         """Seconds since a look at Serve last began or ended, well or not; 0 before the first one."""

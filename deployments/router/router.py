@@ -1,20 +1,18 @@
 """The router: reads a request, runs its chain, tells what happened. A plain class, bound to Serve in `app`.
 
 HTTP ──► http ───────────────────┐
-handle ──► infer, infer_stream ──┴─► answer, stream ──► ChainBuilder ──► execution ──► replicas and upstreams
+handle ──► handle_methods ───────┴─► answer, stream ──► ChainBuilder ──► execution ──► replicas and upstreams
 │
 └─ whatever breaks in here, and whatever is too much: the last-resort message
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 from uuid import uuid4
-
-from msgspec.structs import replace
 
 from deployments.execution.clock import LoopClock
 from deployments.execution.streams import CompletedStream, open_stream
@@ -27,14 +25,14 @@ from deployments.policy.chain import FallbackChain
 from deployments.policy.last_resort import LastResort
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
-from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
+from deployments.policy.stream_events import AnswerStream
 from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.handle import ServeCaller
 from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
-from deployments.request.native import from_python
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
+from deployments.router.handle_methods import HandleMethods
 from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
@@ -43,7 +41,7 @@ from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
 
-class Router:
+class Router(HandleMethods):
     """One router process. Its breakers, limits and counts are its own; nothing is shared between routers."""
 
     def __init__(self, cluster: ClusterView, backup: ServeCaller, backup_name: str, policy: PolicySettings) -> None:
@@ -59,6 +57,7 @@ class Router:
         self._policy = policy.with_overrides({}, os.environ)
         self._name = uuid4().hex
         self._backup, self._backup_name = backup, backup_name
+        self._cluster = cluster
         self._registry = Registry(cluster, backup)
         self._upstreams = UpstreamPool(self._policy.remotes)
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
@@ -86,59 +85,6 @@ class Router:
         except Exception as error:
             log.policy_refused(str(error))
             raise
-
-    async def infer(self, data: Any, model: Any = "") -> dict[str, Any]:
-        """Answer through a deployment handle: the body that HTTP would give, for content of any kind.
-
-        Args:
-            data: a mapping as the native API's JSON body.
-            model: the model asked for, a text; the same as `data["model"]`.
-        """
-        started = self.clock()
-        request_id = uuid4().hex
-        if self.overloaded():
-            return self.turn_away().to_json(request_id)
-        try:
-            request = from_python(data, self.limits, model=model)
-            return (await self.answer(request, request_id, started)).to_json(request_id)
-        except InvalidRequestError as error:
-            return error.problem.to_body(request_id)
-
-    async def infer_stream(self, data: Any, model: Any = "") -> AsyncIterator[dict[str, Any]]:
-        """Answer through a deployment handle (`options(stream=True)`), piece by piece.
-
-        Gives `{"text", "model", "served_by"}` for each piece, and at the end the body that `infer` would give.
-        """
-        started = self.clock()
-        request_id = uuid4().hex
-        if self.overloaded():
-            yield self.turn_away().to_json(request_id)
-            return
-        try:
-            request = replace(from_python(data, self.limits, model=model), stream=True)
-            stream = await self.stream(request, request_id, started)
-        except InvalidRequestError as error:
-            yield error.problem.to_body(request_id)
-            return
-        async with aclosing(stream):
-            async for item in stream:
-                match item:
-                    case TextDelta(text, writer, tier):
-                        yield {"text": text, "model": writer, "served_by": tier.value}
-                    case StreamDone(answer):
-                        yield answer.to_json(request_id)
-
-    async def models(self) -> dict[str, Any]:
-        """`GET /v1/models` for deployment handles."""
-        return self.describe_models()
-
-    async def status(self) -> dict[str, Any]:
-        """`GET /status` for deployment handles."""
-        return self.describe()
-
-    async def ready(self) -> dict[str, bool]:
-        """The tiers of `GET /readyz` for deployment handles."""
-        return self.readiness()
 
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
         """Answer a well-formed request; only the caller's own cancellation is raised.
@@ -232,8 +178,24 @@ class Router:
         ]
         return {"object": "list", "data": data}
 
+    async def readiness_of_all(self) -> dict[str, bool]:
+        """The tiers that are ready in every router; none but the last resort where one of them does not say."""
+        try:
+            answers = await self._cluster.routers_readiness()
+        except Exception as error:  # noqa: BLE001 - whatever Serve raises: a router that does not answer is not ready
+            log.routers_not_asked(f"{type(error).__name__}: {error}")
+            answers = ()
+        return {
+            tier: tier == Tier.LAST_RESORT or (bool(answers) and all(answer[tier] for answer in answers))
+            for tier in self.readiness()
+        }
+
     def readiness(self) -> dict[str, bool]:
-        """Primary: some model is ready; a remote one is, if its variables are set. The last resort needs nothing."""
+        """Which tiers would answer in this router.
+
+        Primary: some model is ready; a remote one is if its variables are set. Before its first look at Serve a router
+        calls nobody ready. The last resort needs nothing.
+        """
         return {
             Tier.PRIMARY.value: "ready" in self._model_states().values(),
             Tier.BACKUP.value: self._registry.backup.state == "ready",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-MAX_CHARACTERS = 500
+MAX_REASON_CHARACTERS = 500
 _SHORTEST_SECRET = 4
 """Anything shorter is no secret, and would tear holes into ordinary words."""
 
@@ -16,8 +16,8 @@ class Redactor:
         self._secrets = sorted({secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True)
 
     def clean(self, text: str) -> str:
-        """`text` in at most `MAX_CHARACTERS` characters, without secrets and control characters."""
+        """`text` in at most `MAX_REASON_CHARACTERS` characters, without secrets and control characters."""
         for secret in self._secrets:
             text = text.replace(secret, "[redacted]")
-        line = "".join(char if char.isprintable() else " " for char in text[: MAX_CHARACTERS * 2])
-        return " ".join(line.split())[:MAX_CHARACTERS]
+        line = "".join(char if char.isprintable() else " " for char in text[: MAX_REASON_CHARACTERS * 2])
+        return " ".join(line.split())[:MAX_REASON_CHARACTERS]

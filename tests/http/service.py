@@ -121,7 +121,7 @@ class ScriptedService:
         if self.is_failing:
             raise RuntimeError("models have not been looked for in 20 s")
 
-    def readiness(self) -> dict[str, bool]:
+    async def readiness_of_all(self) -> dict[str, bool]:
         return {"primary": True, "backup": True, "last_resort": True}
 
     def describe(self) -> dict[str, Any]:

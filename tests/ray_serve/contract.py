@@ -51,7 +51,6 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
         "ray_serve/attach.py does not wait for models that cannot start",
     ),
     "ray.serve.start": (("proxy_location",), "ray_serve/attach.py starts Serve without an HTTP port"),
-    "ray.serve.get_deployment_handle": (("deployment_name", "app_name"), "ray_serve/cluster.py names both"),
     "ray.serve.multiplexed": (("func", "max_num_models_per_replica"), "app.py bounds the models that a pool holds"),
     "ray.serve.handle.DeploymentHandle.options": (
         ("stream", "multiplexed_model_id", "request_serialization", "response_serialization"),
@@ -74,9 +73,13 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
     "ray.serve.handle.DeploymentResponseGenerator.__aiter__": ((), "ray_serve/handle.py reads streams"),
     "ray.serve.handle.DeploymentResponseGenerator.__anext__": ((), "client/waiting.py pulls a stream's items singly"),
     "ray.serve.handle.DeploymentResponseGenerator.cancel": ((), "ray_serve/handle.py stops streams at the replica"),
-    "ray.serve._private.client.ServeControllerClient.get_serve_details": (
+    "ray.serve._private.controller.ServeController.get_serve_instance_details": (
         (),
-        "ray_serve/cluster.py finds models by it, without validating their configurations",
+        "ray_serve/cluster.py finds models by it, without validating their configurations, and without a thread",
+    ),
+    "ray.serve.get_deployment_handle": (
+        ("deployment_name", "app_name", "_check_exists"),
+        "ray_serve/cluster.py has none of its deployments looked up: that would block the event loop",
     ),
     "ray.dashboard.modules.serve.sdk.ServeSubmissionClient": (("dashboard_head_address",), "ray_serve/dashboard.py"),
     "ray.dashboard.modules.serve.sdk.ServeSubmissionClient.get_serve_details": ((), "ray_serve/dashboard.py"),

@@ -9,6 +9,7 @@ import inspect
 
 import pytest
 from pydantic import BaseModel
+from ray.serve._private.client import ServeControllerClient
 
 from tests.ray_serve.contract import CONSTANTS, DEFAULTS, FIELDS, LITERALS, MEMBERS, SIGNATURES, SYMBOLS, VARIABLES
 from tests.ray_serve.installed import CONFIGS, constants_with, find, switches, texts, used_names, used_variables
@@ -107,3 +108,8 @@ def test_serve_that_is_optimised_for_throughput_calls_replicas_by_grpc_on_the_ca
     assert effective["RAY_SERVE_USE_GRPC_BY_DEFAULT"] is True
     assert effective["RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP"] is False
     assert effective["RAY_SERVE_LOG_TO_STDERR"] is False, "it would write a line for each of Serve's events"
+
+
+def test_serves_client_keeps_the_controller_under_the_name_that_the_registry_asks_it_by() -> None:
+    """ray_serve/cluster.py awaits the controller's answer itself, as the client's own method blocks."""
+    assert "self._controller" in inspect.getsource(ServeControllerClient.__init__)

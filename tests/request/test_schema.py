@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deployments.request.schema import MAX_BYTES, MAX_DEPTH, fault_of_schema
+from deployments.request.schema import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, fault_of_schema
 
 
 def chained(levels: int, keyword: str, width: int = 2) -> dict[str, Any]:
@@ -24,11 +24,11 @@ def deep(levels: int) -> dict[str, Any]:
 
 
 HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
-    "large": ({"enum": ["x" * MAX_BYTES]}, "bytes"),
-    "deep": (deep(MAX_DEPTH + 1), "levels"),
+    "large": ({"enum": ["x" * MAX_SCHEMA_BYTES]}, "bytes"),
+    "deep": (deep(MAX_SCHEMA_DEPTH + 1), "levels"),
     "doubling by anyOf": (chained(24, "anyOf"), "values"),
     "doubling by allOf": (chained(16, "allOf"), "values"),
-    "a long chain": (chained(MAX_DEPTH + 1, "allOf", width=1), "levels"),
+    "a long chain": (chained(MAX_SCHEMA_DEPTH + 1, "allOf", width=1), "levels"),
     "itself": ({"anyOf": [{"$ref": "#"}]}, "without end"),
     "itself, all of it": ({"allOf": [{"$ref": "#"}]}, "without end"),
     "two that are each other": (

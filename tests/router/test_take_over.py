@@ -88,7 +88,8 @@ def in_force(router: Router) -> list[Any]:
 
 
 async def ask(router: Router, model: str = "") -> str:
-    """The tier that answers a request."""
+    """The tier that answers a request; the router has looked at Serve before."""
+    await router._registry.refresh()
     return str((await router.infer({"input": "What is due?"}, model))["served_by"])
 
 
