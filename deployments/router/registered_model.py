@@ -10,16 +10,35 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from deployments.execution.attempt import Begun
 from deployments.policy.outcome import Outcome, Refused
 from deployments.ray_serve.cluster import DeployedApplication
-from deployments.ray_serve.handle import ServeCaller
 from deployments.request import InferenceRequest
 
 _DESCRIBE_TIMEOUT_S = 1.0
 _WAKE_TIMEOUT_S = 600.0
+
+
+class ModelReplicas(Protocol):
+    """How the replicas of one model are reached; `ray_serve.handle.ServeCaller` is the real one."""
+
+    async def start(self, request: InferenceRequest, budget_s: float, *, alone: Callable[[], bool]) -> Outcome | Begun:
+        """Make one attempt on one replica; `alone` says whether there is no other one to repeat it on."""
+        ...
+
+    def lost(self, actors: Collection[str]) -> int:
+        """How many of the replicas that are these actors have been found dead."""
+        ...
+
+    def member(self, name: str) -> "ModelReplicas":
+        """Of a pool: how its model `name` is reached."""
+        ...
+
+    async def describe(self) -> dict[str, Any]:
+        """Ask one replica how it is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +85,7 @@ class RegisteredModel:
     """
 
     application: DeployedApplication
-    caller: ServeCaller | Unreachable
+    caller: ModelReplicas
     described: dict[str, Any] = field(default_factory=dict)
     settled: bool = False
     last: bool = False
@@ -83,7 +102,7 @@ class RegisteredModel:
 
     @property
     def running(self) -> int:
-        """Replicas that take requests: those that Serve counts, without those that calls have lost."""
+        """ModelReplicas that take requests: those that Serve counts, without those that calls have lost."""
         return self.application.running - (0 if self.last else self.caller.lost(self.application.actors))
 
     @property

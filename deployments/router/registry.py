@@ -10,8 +10,7 @@ from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL
 from deployments.ray_serve.cluster import DeployedApplication
-from deployments.ray_serve.handle import ServeCaller
-from deployments.router.registered_model import RegisteredModel, Unreachable
+from deployments.router.registered_model import ModelReplicas, RegisteredModel, Unreachable
 
 _STATUS_TIMEOUT_S = 10.0
 
@@ -35,7 +34,7 @@ class ClusterView(Protocol):
         """What each router of the service says of its tiers."""
         ...
 
-    def caller(self, application: DeployedApplication) -> ServeCaller:
+    def caller(self, application: DeployedApplication) -> ModelReplicas:
         """How the model or the pool of an application is reached."""
         ...
 
@@ -43,7 +42,7 @@ class ClusterView(Protocol):
 class Registry:
     """All models and the backup. Refreshed by `watch`; readers see the last state that Serve gave."""
 
-    def __init__(self, cluster: ClusterView, backup: ServeCaller) -> None:
+    def __init__(self, cluster: ClusterView, backup: ModelReplicas) -> None:
         self._cluster = cluster
         self._applications: dict[str, RegisteredModel] = {}
         self._members: dict[str, RegisteredModel] = {}

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from deployments.execution.clock import LoopClock
@@ -27,12 +27,12 @@ from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import AnswerStream
 from deployments.ray_serve.autoscaling import report
-from deployments.ray_serve.handle import ServeCaller
 from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
 from deployments.router.handle_methods import HandleMethods
+from deployments.router.registered_model import ModelReplicas
 from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
@@ -41,10 +41,18 @@ from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
 
+class Backup(ModelReplicas, Protocol):
+    """How the backup is reached, and told what is about to come."""
+
+    async def expect(self, router: str, requests: float) -> None:
+        """Tell all its replicas how many requests `router` is about to send."""
+        ...
+
+
 class Router(HandleMethods):
     """One router process. Its breakers, limits and counts are its own; nothing is shared between routers."""
 
-    def __init__(self, cluster: ClusterView, backup: ServeCaller, backup_name: str, policy: PolicySettings) -> None:
+    def __init__(self, cluster: ClusterView, backup: Backup, backup_name: str, policy: PolicySettings) -> None:
         """Route with `policy` until `reconfigure` says otherwise.
 
         Args:

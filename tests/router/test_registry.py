@@ -9,7 +9,7 @@ import pytest
 from deployments.policy.outcome import Answered, Outcome, Refused
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.router.registry import Registry
-from tests.fakes import a_request
+from tests.fakes import a_request, read_whole
 
 OWN = "neverblank"
 READY = {"state": "ready", "reason": ""}
@@ -51,8 +51,14 @@ class Member:
     def lost(self, actors: Collection[str]) -> int:
         return 0
 
+    def member(self, name: str) -> "Member":
+        raise AssertionError("a model of a pool has no models")
+
     async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
         return Answered(f"from {self.name}")
+
+    async def describe(self) -> dict[str, Any]:
+        raise AssertionError("its pool is asked")
 
 
 class FakeCluster:
@@ -72,18 +78,27 @@ class FakeCluster:
             raise self.trouble
         return dict(self.known)
 
+    async def routers_readiness(self) -> list[dict[str, bool]]:
+        return []
+
     def caller(self, application: DeployedApplication) -> Any:
         assert application.built, "Serve has no handle for what was not built"
         return self.replicas.setdefault(application.name, Replica())
 
 
 def application(name: str, **changes: Any) -> DeployedApplication:
-    facts = {"status": "RUNNING", "message": "", "running": 1, "starting": 0, "deployed_at": 1.0} | changes
+    facts: dict[str, Any] = {
+        "status": "RUNNING",
+        "message": "",
+        "running": 1,
+        "starting": 0,
+        "deployed_at": 1.0,
+    } | changes
     return DeployedApplication(name, **facts)
 
 
 async def ask(registry: Registry, model: str) -> Outcome:
-    return await registry.find(model).start(a_request(), 1.0)
+    return await read_whole(registry.find(model), a_request(), 1.0)
 
 
 async def test_a_model_with_a_running_replica_is_asked() -> None:
@@ -133,7 +148,7 @@ async def test_a_model_with_another_replica_than_the_one_that_died_is_asked() ->
 
 async def test_the_backup_is_asked_though_its_only_replica_died_as_nobody_is_behind_it() -> None:
     backup = Replica()
-    registry = Registry(FakeCluster(**{OWN: application(OWN, actors=frozenset({"1"}))}), backup)  # type: ignore[arg-type]
+    registry = Registry(FakeCluster(**{OWN: application(OWN, actors=frozenset({"1"}))}), backup)
     await registry.refresh()
     backup.dead.add("1")
 

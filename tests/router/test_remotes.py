@@ -18,8 +18,11 @@ class NoModels:
     async def applications(self) -> dict[str, DeployedApplication]:
         return {}
 
-    def caller(self, name: str) -> Any:
-        raise AssertionError(name)
+    async def routers_readiness(self) -> list[dict[str, bool]]:
+        return []
+
+    def caller(self, application: DeployedApplication) -> Any:
+        raise AssertionError(application.name)
 
 
 def router(**remote: Any) -> Router:
