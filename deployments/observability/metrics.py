@@ -24,6 +24,8 @@ class Counts:
         answers: how many answers, by tier, model and whether it was degraded (`true`, `false`).
         attempts: how many attempts, by model, outcome and why it was made.
         turned_away: requests that were answered unread.
+        abandoned: requests whose callers left before they were answered.
+        abandoned_seconds: the time that was spent on those.
         durations: the tier that answered, and seconds until the answer was complete.
         forgotten: durations that were more than could be kept.
     """
@@ -31,6 +33,8 @@ class Counts:
     answers: Mapping[tuple[str, str, str], int]
     attempts: Mapping[tuple[str, str, str], int]
     turned_away: int
+    abandoned: int
+    abandoned_seconds: float
     durations: Sequence[tuple[str, float]]
     forgotten: int
 
@@ -41,6 +45,7 @@ _answers: Counter[tuple[str, str, str]] = Counter()
 _attempts: Counter[tuple[str, str, str]] = Counter()
 _durations: deque[tuple[str, float]] = deque(maxlen=MAX_DURATIONS)
 _others: Counter[str] = Counter()
+_abandoned_seconds = [0.0]
 
 
 def answered(answer: Answer, seconds: float) -> None:
@@ -60,15 +65,24 @@ def turned_away() -> None:
     _others["turned_away"] += 1
 
 
+def abandoned(seconds: float) -> None:
+    """Count a request whose caller left `seconds` after it had arrived, unanswered."""
+    _others["abandoned"] += 1
+    _abandoned_seconds[0] += seconds
+
+
 def drain_counts() -> Counts:
     """Take what has been counted, and begin again at nothing."""
     counts = Counts(
         answers=dict(_answers),
         attempts=dict(_attempts),
         turned_away=_others["turned_away"],
+        abandoned=_others["abandoned"],
+        abandoned_seconds=_abandoned_seconds[0],
         durations=tuple(_durations),
         forgotten=_others["forgotten"],
     )
     for counted in (_answers, _attempts, _durations, _others):
         counted.clear()
+    _abandoned_seconds[0] = 0.0
     return counts

@@ -4,6 +4,8 @@ neverblank_answers_total                answers, by `served_by`, `model`, `degra
 neverblank_answer_seconds               until the answer was complete, by `served_by`
 neverblank_attempts_total               attempts, by `model`, `outcome`, `why`
 neverblank_turned_away_total            requests answered unread, as there were too many
+neverblank_abandoned_total              requests whose callers left before they were answered
+neverblank_abandoned_seconds_total      the time that was spent on those
 neverblank_answers_without_time_total   answers that `neverblank_answer_seconds` lacks, as the export was late
 """
 
@@ -18,6 +20,7 @@ from deployments.observability.metrics import drain_counts
 FLUSH_S = 1.0
 
 _SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
+_LEAST_S = 1e-6  # a counter of Ray's takes nothing that is not above 0
 _ANSWER_TAGS = ("served_by", "model", "degraded")
 _ATTEMPT_TAGS = ("model", "outcome", "why")
 
@@ -43,6 +46,9 @@ def flush() -> None:
         _answer_seconds().observe(seconds, tags={"served_by": tier})
     if counts.turned_away:
         _turned_away().inc(counts.turned_away)
+    if counts.abandoned:
+        _abandoned().inc(counts.abandoned)
+        _abandoned_seconds().inc(max(counts.abandoned_seconds, _LEAST_S))
     if counts.forgotten:
         _without_time().inc(counts.forgotten)
 
@@ -66,6 +72,16 @@ def _attempts() -> Any:
 @cache
 def _turned_away() -> Any:
     return ray_metrics.Counter("neverblank_turned_away_total", "Requests answered unread, as there were too many.")
+
+
+@cache
+def _abandoned() -> Any:
+    return ray_metrics.Counter("neverblank_abandoned_total", "Requests whose callers left before they were answered.")
+
+
+@cache
+def _abandoned_seconds() -> Any:
+    return ray_metrics.Counter("neverblank_abandoned_seconds_total", "Time spent on requests whose callers left.")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What one router keeps book of: requests in flight, answers given, and what is told of each of them."""
+"""Counts one router's requests: those in flight, those answered, those turned away, those whose caller has left."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -12,92 +12,112 @@ from deployments.policy.stream_events import AnswerStream, StreamDone, StreamHea
 
 
 class RequestAccounting:
-    """The book of one router."""
+    """The counts of one router. As a context manager it counts a request that is being read.
+
+    Attributes:
+        in_flight: requests that are being answered.
+        arriving: requests that are being read.
+    """
 
     def __init__(self, clock: LoopClock) -> None:
-        """Begin with nothing; `clock` is the one that `RequestRecord.started` was read on."""
+        """Begin at nothing; `RequestRecord.started` is read on `clock`."""
         self._clock = clock
         self.in_flight = 0
         self.arriving = 0
         self._answers: Counter[Tier] = Counter()
         self._turned_away = 0
-
-    def turned_away(self) -> None:
-        """A request was answered without being read: there were too many."""
-        self._turned_away += 1
-        metrics.turned_away()
+        self._abandoned = 0
 
     def __enter__(self) -> None:
-        """A request is being read, until it leaves."""
+        """Begin to read a request."""
         self.arriving += 1
 
     def __exit__(self, *_: object) -> None:
-        """It has been read, or not."""
+        """The request was read, or could not be."""
         self.arriving -= 1
 
-    def answered(self, entry: "RequestRecord", answer: Answer) -> None:
-        """A request has been answered: count it, and say so where somebody else has answered."""
-        seconds = self._clock() - entry.started
+    def turned_away(self) -> None:
+        """Count a request that was answered unread, as there were too many."""
+        self._turned_away += 1
+        metrics.turned_away()
+
+    def answered(self, record: "RequestRecord", answer: Answer) -> None:
+        """Count an answer, and log it where another model than the one asked for gave it."""
+        seconds = self._clock() - record.started
         self._answers[answer.served_by] += 1
         metrics.answered(answer, seconds)
         if answer.degraded:
-            log.fallback(entry.request_id, entry.asked, answer, seconds, entry.content)
+            log.fallback(record.request_id, record.asked, answer, seconds, record.content)
+
+    def abandoned(self, record: "RequestRecord") -> None:
+        """Count a request whose caller left before it was answered, and the time that was spent on it."""
+        self._abandoned += 1
+        metrics.abandoned(self._clock() - record.started)
 
     def describe(self) -> dict[str, Any]:
-        """For `/status`."""
+        """The counts, for `/status`."""
         return {
             "in_flight": self.in_flight,
             "arriving": self.arriving,
             "answers": {tier.value: self._answers[tier] for tier in Tier},
             "turned_away": self._turned_away,
+            "abandoned": self._abandoned,
         }
 
 
 class RequestRecord:
-    """One request in the book."""
+    """One request, from its start to the one of its ends that comes first: answered, rejected or abandoned."""
 
     def __init__(
         self, accounting: RequestAccounting, request_id: str, asked: str, started: float, content: str
     ) -> None:
-        """Open an entry.
+        """Count a request as in flight.
 
         Args:
-            accounting: the book.
+            accounting: the router's counts.
             request_id: for the log.
             asked: the model asked for.
             started: when the request arrived, on the event loop's clock.
-            content: its text where content may be logged, else empty.
+            content: the request's text where content may be logged, else empty.
         """
         self._accounting = accounting
         self.request_id = request_id
         self.asked = asked
         self.started = started
         self.content = content
-        self._open = False
-
-    def enter(self) -> None:
-        """It is in flight."""
         self._open = True
-        self._accounting.in_flight += 1
-
-    def leave(self) -> None:
-        """It is not any more; leaving twice is leaving once."""
-        if self._open:
-            self._open = False
-            self._accounting.in_flight -= 1
+        accounting.in_flight += 1
 
     def answered(self, answer: Answer) -> None:
-        """Its answer is complete."""
-        self._accounting.answered(self, answer)
+        """The answer is complete."""
+        if self._close():
+            self._accounting.answered(self, answer)
+
+    def rejected(self) -> None:
+        """The model asked for calls the request invalid, and its caller is told so."""
+        self._close()
+
+    def abandoned(self) -> None:
+        """The caller has left. After another end this does nothing."""
+        if self._close():
+            self._accounting.abandoned(self)
+
+    def _close(self) -> bool:
+        """Whether this is the request's first end."""
+        if not self._open:
+            return False
+        self._open = False
+        self._accounting.in_flight -= 1
+        return True
 
 
 class RecordedStream:
-    """An answer's stream whose end goes into the book."""
+    """A stream whose end is recorded: answered at its `StreamDone`, abandoned where it is closed before."""
 
-    def __init__(self, stream: AnswerStream, entry: RequestRecord) -> None:
-        """Pass on `stream`; `entry` is in flight until it is over or closed."""
+    def __init__(self, stream: AnswerStream, record: RequestRecord) -> None:
+        """Pass `stream` on, and note its end in `record`."""
         self._stream = stream
-        self._entry = entry
+        self._record = record
 
     @property
     def head(self) -> StreamHead:
@@ -109,13 +129,12 @@ class RecordedStream:
         try:
             async for item in self._stream:
                 if isinstance(item, StreamDone):
-                    self._entry.answered(item.answer)
-                    self._entry.leave()
+                    self._record.answered(item.answer)
                 yield item
         finally:
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop, and leave the book."""
-        self._entry.leave()
+        """Stop the stream."""
+        self._record.abandoned()
         await self._stream.aclose()

@@ -106,7 +106,6 @@ class Router(HandleMethods):
             InvalidRequestError: the model asked for calls the request invalid, and that is not to be rescued.
         """
         record = self._record(request, request_id, started)
-        record.enter()
         try:
             await self._registry.first_look(started + request.timeout_s)
             answer = await run_chain(
@@ -120,19 +119,20 @@ class Router(HandleMethods):
                 self.clock.loop,
             )
         except InvalidRequestError:
+            record.rejected()
+            raise
+        except asyncio.CancelledError:
+            record.abandoned()
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
             log.internal_error("router", record.asked, error)
             answer = self._last_resort(request).answer()
-        finally:
-            record.leave()
         record.answered(answer)
         return answer
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
         """Begin to answer; gives the stream once its first content is there. See `answer`."""
         record = self._record(request, request_id, started)
-        record.enter()
         stream: AnswerStream
         try:
             await self._registry.first_look(started + request.timeout_s)
@@ -146,8 +146,11 @@ class Router(HandleMethods):
                 self._wait_ready,
                 conform_to(request.response_format),
             )
-        except (InvalidRequestError, asyncio.CancelledError):
-            record.leave()
+        except InvalidRequestError:
+            record.rejected()
+            raise
+        except asyncio.CancelledError:
+            record.abandoned()
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
             log.internal_error("router", record.asked, error)

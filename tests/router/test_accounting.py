@@ -1,0 +1,74 @@
+"""Every request has one end that is counted: answered, rejected by its model, or abandoned by its caller."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from deployments.execution.clock import LoopClock
+from deployments.observability.metrics import drain_counts
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
+from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
+from tests.http.service import ScriptedStream
+
+pytestmark = pytest.mark.looptime
+
+ANSWER = Answer("Hello", "a", Tier.PRIMARY, degraded=False, attempts=())
+
+
+@pytest.fixture
+async def accounting() -> AsyncIterator[RequestAccounting]:
+    drain_counts()
+    yield RequestAccounting(LoopClock())
+    drain_counts()
+
+
+def a_record(accounting: RequestAccounting) -> RequestRecord:
+    return RequestRecord(accounting, "id", "a", accounting._clock(), "")
+
+
+async def test_an_answered_request_counts_once_whatever_comes_after(accounting: RequestAccounting) -> None:
+    record = a_record(accounting)
+    assert accounting.in_flight == 1
+
+    record.answered(ANSWER)
+    record.abandoned()
+
+    facts = accounting.describe()
+    assert (facts["in_flight"], facts["answers"]["primary"], facts["abandoned"]) == (0, 1, 0)
+
+
+async def test_what_a_caller_that_left_has_cost_is_counted(accounting: RequestAccounting) -> None:
+    record = RequestRecord(accounting, "id", "a", started=accounting._clock() - 2.5, content="")
+
+    record.abandoned()
+
+    counts = drain_counts()
+    assert (counts.abandoned, counts.abandoned_seconds) == (1, pytest.approx(2.5))
+    assert accounting.describe()["abandoned"] == 1
+    assert drain_counts().abandoned_seconds == 0.0
+
+
+async def test_a_request_that_its_model_rejects_is_neither_answered_nor_abandoned(
+    accounting: RequestAccounting,
+) -> None:
+    record = a_record(accounting)
+
+    record.rejected()
+    record.abandoned()
+
+    facts = accounting.describe()
+    assert (facts["in_flight"], sum(facts["answers"].values()), facts["abandoned"]) == (0, 0, 0)
+
+
+async def test_a_stream_that_is_read_to_its_end_is_answered_and_one_that_is_closed_before_is_abandoned(
+    accounting: RequestAccounting,
+) -> None:
+    read = RecordedStream(ScriptedStream(("Hel", "lo"), ANSWER), a_record(accounting))
+    left = RecordedStream(ScriptedStream(("Hel", "lo"), ANSWER), a_record(accounting))
+
+    assert len([item async for item in read]) == 3
+    await left.aclose()
+
+    facts = accounting.describe()
+    assert (facts["answers"]["primary"], facts["abandoned"], facts["in_flight"]) == (1, 1, 0)
