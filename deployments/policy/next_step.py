@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier, Why
 from deployments.policy.chain import FallbackChain
-from deployments.policy.outcome import Answered, Refused, Rejected
+from deployments.policy.outcome import Answered, Failed, Refused, Rejected
 from deployments.policy.retry import retry_at
 from deployments.policy.trace import close_trace
 
@@ -143,8 +143,8 @@ def _soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate,
         candidate
         for candidate in chain.candidates
         if isinstance(attempt := last.get(candidate), Ended)
-        and isinstance(attempt.outcome, Refused)
-        and (attempt.outcome.soon or attempt.why is Why.READY)
+        and isinstance(attempt.outcome, (Failed, Refused))
+        and (attempt.outcome.soon or (attempt.why is Why.READY and isinstance(attempt.outcome, Refused)))
     )
 
 

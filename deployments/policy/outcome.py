@@ -91,12 +91,14 @@ class Failed(Struct, frozen=True):
         reason: what went wrong.
         transient: the same model could do it if it was asked again.
         retry_after_s: seconds after which it wants to be asked again; 0 where it has not said.
+        soon: as in `Refused`: what failed is being replaced.
     """
 
     name: ClassVar[str] = "failed"
     reason: str
     transient: bool = False
     retry_after_s: float = 0.0
+    soon: bool = False
 
 
 class TimedOut(Struct, frozen=True):

@@ -140,7 +140,7 @@ class ServeCaller:
                 return Refused("it keeps failing to start")
             case RayActorError() | grpc.RpcError():
                 self._lose(error)
-                return Failed(f"its replica died ({type(error).__name__})", transient=not alone())
+                return Failed(f"its replica died ({type(error).__name__})", transient=not alone(), soon=alone())
             case _:
                 log.internal_error("call", self._name, error)
                 return Failed(f"{type(error).__name__}: {error}")

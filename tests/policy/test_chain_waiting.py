@@ -53,5 +53,11 @@ def test_nothing_is_waited_for_where(allowance: Allowance, now: float, *, waits:
     assert isinstance(step(*attempts, now=now, allowance=allowance, waits=waits), Exhausted)
 
 
+def test_a_candidate_whose_only_replica_died_is_waited_for_as_it_is_being_replaced() -> None:
+    died = Failed("its replica died", soon=True)
+
+    assert step(ended(A, died), ended(B, Failed("boom")), ended(BACKUP, FULL)) == AwaitReady((A,), ANSWER_BY)
+
+
 def test_where_everybody_has_failed_for_good_nobody_is_waited_for() -> None:
     assert isinstance(step(ended(A, FULL), ended(B, Failed("boom")), ended(BACKUP, FULL)), Exhausted)
