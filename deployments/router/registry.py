@@ -11,6 +11,7 @@ from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.router.registered_model import ModelReplicas, RegisteredModel, Unreachable
+from deployments.router.waiting_room import Readiness
 
 _STATUS_TIMEOUT_S = 10.0
 
@@ -92,10 +93,12 @@ class Registry:
                 async with asyncio.timeout_at(max(until, loop.time())):
                     await self._first_look.wait()
 
-    def is_ready(self, candidate: Candidate) -> bool:
-        """Whether a replica of `candidate` takes requests now."""
+    def readiness_of(self, candidate: Candidate) -> Readiness:
+        """Whether a replica of `candidate` takes requests now, or will."""
         entry = self.backup if candidate.tier is Tier.BACKUP else self.find(candidate.model)
-        return isinstance(entry, RegisteredModel) and entry.state == "ready"
+        if not isinstance(entry, RegisteredModel) or entry.state == "failed":
+            return Readiness.NEVER
+        return Readiness.NOW if entry.state == "ready" else Readiness.SOON
 
     async def refresh(self) -> None:
         """Ask Serve once, then the replicas that it names; when that fails, what was known before holds."""

@@ -72,7 +72,7 @@ class Router(HandleMethods):
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self.clock = LoopClock()
         self._accounting = RequestAccounting(self.clock)
-        self._room = WaitingRoom(self._registry.is_ready, lambda: self._policy.admission.max_waiting)
+        self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),

@@ -10,6 +10,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from deployments.policy.attempt import Candidate
 
@@ -21,6 +22,14 @@ AT_A_TIME = 8
 
 PAUSE_S = 0.05
 """Until the next ones are."""
+
+
+class Readiness(Enum):
+    """Whether a candidate can take a request."""
+
+    NOW = auto()
+    SOON = auto()
+    NEVER = auto()
 
 
 @dataclass(order=True, slots=True)
@@ -37,14 +46,14 @@ class _Waiting:
 class WaitingRoom:
     """The waiting room of one router."""
 
-    def __init__(self, is_ready: Callable[[Candidate], bool], places: Callable[[], int]) -> None:
+    def __init__(self, readiness_of: Callable[[Candidate], Readiness], places: Callable[[], int]) -> None:
         """Be empty.
 
         Args:
-            is_ready: whether a candidate can take a request now.
+            readiness_of: whether a candidate can take a request now, or ever.
             places: how many requests may wait at a time, as things are.
         """
-        self._is_ready = is_ready
+        self._readiness_of = readiness_of
         self._places = places
         self._waiting: list[_Waiting] = []
         self._numbers = itertools.count()
@@ -59,7 +68,8 @@ class WaitingRoom:
         """Wait until one of `candidates`, best first, is ready.
 
         Returns:
-            The one that is ready; `None` where none is by `until`, or at once where no place is free.
+            The one that is ready; where all of them have failed for good, the first one, which tells why when it is
+            asked. `None` where none is ready by `until`, or at once where no place is free.
         """
         if len(self._waiting) >= self._places():
             return None
@@ -98,7 +108,10 @@ class WaitingRoom:
             self._look_in(PAUSE_S)
 
     def _ready_for(self, waiting: _Waiting, now: float) -> Candidate | None:
-        ready = next((candidate for candidate in waiting.candidates if self._is_ready(candidate)), None)
+        states = [(candidate, self._readiness_of(candidate)) for candidate in waiting.candidates]
+        if all(state is Readiness.NEVER for _, state in states):
+            return waiting.candidates[0]
+        ready = next((candidate for candidate, state in states if state is Readiness.NOW), None)
         if ready is None or ready == waiting.candidates[0]:
             return ready
         if waiting.better_until is None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from deployments.policy.attempt import Candidate, Tier
-from deployments.router.waiting_room import AT_A_TIME, GRACE_S, PAUSE_S, WaitingRoom
+from deployments.router.waiting_room import AT_A_TIME, GRACE_S, PAUSE_S, Readiness, WaitingRoom
 
 pytestmark = pytest.mark.looptime
 
@@ -16,11 +16,11 @@ class Models:
     """Those that are ready."""
 
     def __init__(self) -> None:
-        self.ready: set[Candidate] = set()
-        self.room = WaitingRoom(self.ready.__contains__, lambda: 3 * AT_A_TIME)
+        self.known: dict[Candidate, Readiness] = {}
+        self.room = WaitingRoom(lambda candidate: self.known.get(candidate, Readiness.SOON), lambda: 3 * AT_A_TIME)
 
-    def becomes_ready(self, candidate: Candidate, after_s: float) -> None:
-        asyncio.get_running_loop().call_later(after_s, self.ready.add, candidate)
+    def becomes_ready(self, candidate: Candidate, after_s: float, readiness: Readiness = Readiness.NOW) -> None:
+        asyncio.get_running_loop().call_later(after_s, self.known.__setitem__, candidate, readiness)
 
 
 def now() -> float:
@@ -42,6 +42,15 @@ async def test_a_better_candidate_that_is_ready_within_the_grace_is_preferred() 
     models.becomes_ready(A, 1.0 + GRACE_S / 2)
 
     assert await models.room.wait((A, BACKUP), 30.0) == A
+
+
+async def test_nobody_waits_for_those_who_have_failed_for_good() -> None:
+    models = Models()
+    models.becomes_ready(A, 1.0, Readiness.NEVER)
+    models.becomes_ready(BACKUP, 3.0, Readiness.NEVER)
+
+    assert await models.room.wait((A, BACKUP), 30.0) == A
+    assert now() == pytest.approx(3.0, abs=2 * PAUSE_S)
 
 
 async def test_nobody_waits_beyond_the_deadline() -> None:

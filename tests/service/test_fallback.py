@@ -101,7 +101,13 @@ def test_the_last_resort_answers_when_the_backup_is_killed_under_the_request(ser
     asked: dict[str, Any] = {}
 
     def ask() -> None:
-        body = {"text": "Tell me a very long story.", "fault": "raise", "max_tokens": 500, "timeout": DEADLINE_S}
+        body = {
+            "text": "Tell me a very long story.",
+            "fault": "raise",
+            "max_tokens": 500,
+            "timeout": DEADLINE_S,
+            "wait": False,
+        }
         asked["answer"], asked["seconds"] = service.ask(body, "faulty")
 
     thread = threading.Thread(target=ask)
@@ -116,11 +122,21 @@ def test_the_last_resort_answers_when_the_backup_is_killed_under_the_request(ser
     assert asked["seconds"] <= DEADLINE_S + SLACK_S
 
 
-def test_without_any_backup_replica_the_last_resort_answers_at_once(service: Service) -> None:
-    # Follows the test above: the killed replica is still being replaced, or is killed here.
+def test_a_request_waits_for_the_backup_that_is_being_replaced(service: Service) -> None:
     service.wait_ready()
     service.replica("neverblank:Backup").send_signal(signal.SIGKILL)
-    answer, seconds = service.ask({"text": "Hello", "timeout": 2}, "nobody-knows-it")
+
+    answer, _ = service.ask({"text": "Hello", "timeout": 120, "max_tokens": 4}, "nobody-knows-it")
+
+    assert answer["served_by"] == "backup"
+    assert answer["attempts"][-1]["why"] == "ready"
+
+
+def test_without_any_backup_replica_a_caller_that_will_not_wait_gets_the_last_resort(service: Service) -> None:
+    service.wait_ready()
+    service.replica("neverblank:Backup").send_signal(signal.SIGKILL)
+
+    answer, seconds = service.ask({"text": "Hello", "timeout": 2, "wait": False}, "nobody-knows-it")
 
     assert answer["served_by"] == "last_resort"
     assert seconds <= 2 + SLACK_S
