@@ -19,7 +19,7 @@ from deployments.formats import ServedModel
 from deployments.http.asgi import build_asgi
 from deployments.http.protocol import use_protocol
 from deployments.ray_serve.cluster import ServeCluster
-from deployments.ray_serve.handle import ServeCaller
+from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
 from deployments.ray_serve.options import HEALTH, LOGGING, backup_options, model_options
 from deployments.replica.backup import BackupReplica
@@ -53,7 +53,7 @@ class RouterDeployment(Router):
             policy: the base that the `user_config` is laid over.
         """
         cluster = ServeCluster(serve.get_replica_context().app_name)
-        super().__init__(cluster, ServeCaller(backup, backup_name), backup_name, policy)
+        super().__init__(cluster, ServeReplicas(backup, backup_name), backup_name, policy)
 
     def __serve_build_asgi_app__(self) -> Any:
         """The router's ASGI application. Serve calls this once, when the router is built and no HTTP server is yet."""

@@ -1,4 +1,4 @@
-"""The fakes of the tests, maintained like code: one scripted caller, and the loop on virtual time.
+"""The fakes of the tests, maintained like code: one scripted model client, and the loop on virtual time.
 
 Every time in here is the running event loop's: on a looptime loop (`run_virtually`, or `pytest.mark.looptime`
 on an async test) a script of minutes takes no time at all.
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import looptime
 from msgspec.structs import replace
 
-from deployments.execution.attempt import Begun, Caller, as_items
+from deployments.execution.attempt import Begun, ModelClient, as_items
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 
@@ -56,7 +56,7 @@ def hangs() -> Play:
 
 @dataclass(slots=True)
 class Call:
-    """A call a `ScriptedCaller` has had; `ended` and `cancelled` are times on the loop's clock."""
+    """A call a `ScriptedClient` has had; `ended` and `cancelled` are times on the loop's clock."""
 
     request: InferenceRequest
     budget_s: float
@@ -66,8 +66,8 @@ class Call:
 
 
 @dataclass(slots=True)
-class ScriptedCaller:
-    """A `Caller` that plays one `Play` a call, the last one again and again.
+class ScriptedClient:
+    """A `ModelClient` that plays one `Play` a call, the last one again and again.
 
     Attributes:
         script: what the calls do, in order.
@@ -103,13 +103,13 @@ class ScriptedCaller:
         return play.then
 
 
-def scripted(*script: Play, lingers_s: float = 0.0, dies_with: BaseException | None = None) -> ScriptedCaller:
-    return ScriptedCaller(list(script), lingers_s, dies_with)
+def scripted(*script: Play, lingers_s: float = 0.0, dies_with: BaseException | None = None) -> ScriptedClient:
+    return ScriptedClient(list(script), lingers_s, dies_with)
 
 
-async def read_stream(caller: Caller, request: InferenceRequest, budget_s: float = 10.0) -> list[StreamItem]:
-    """What `caller` streams for `request`, to its end."""
-    started = await caller.start(replace(request, stream=True), budget_s)
+async def read_stream(client: ModelClient, request: InferenceRequest, budget_s: float = 10.0) -> list[StreamItem]:
+    """What `client` streams for `request`, to its end."""
+    started = await client.start(replace(request, stream=True), budget_s)
     if not isinstance(started, Begun):
         return list(as_items(started))
     async with aclosing(started):
@@ -119,15 +119,15 @@ async def read_stream(caller: Caller, request: InferenceRequest, budget_s: float
         return items
 
 
-async def read_whole(caller: Caller, request: InferenceRequest, budget_s: float = 10.0) -> Outcome:
-    """What `caller` answers to `request`, which does not stream."""
-    started = await caller.start(request, budget_s)
+async def read_whole(client: ModelClient, request: InferenceRequest, budget_s: float = 10.0) -> Outcome:
+    """What `client` answers to `request`, which does not stream."""
+    started = await client.start(request, budget_s)
     return await started.read_to_end() if isinstance(started, Begun) else started
 
 
-async def begun_stream(caller: Caller, request: InferenceRequest, budget_s: float = 30.0) -> Begun:
-    """A stream of `caller` whose first content is there."""
-    started = await caller.start(replace(request, stream=True), budget_s)
+async def begun_stream(client: ModelClient, request: InferenceRequest, budget_s: float = 30.0) -> Begun:
+    """A stream of `client` whose first content is there."""
+    started = await client.start(replace(request, stream=True), budget_s)
     assert isinstance(started, Begun), started
     return started
 

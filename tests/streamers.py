@@ -1,4 +1,4 @@
-"""The fake of streaming callers, maintained like code: one scripted streamer on the running loop's clock."""
+"""The fake of streaming model clients, maintained like code: one scripted streamer on the running loop's clock."""
 
 import asyncio
 import math
@@ -56,7 +56,7 @@ class Streaming:
 
 @dataclass(slots=True)
 class ScriptedStreamer:
-    """A `Caller` that plays one script a stream, the last one again and again."""
+    """A `ModelClient` that plays one script a stream, the last one again and again."""
 
     scripts: list[Script]
     streams: list[Streaming] = field(default_factory=list)

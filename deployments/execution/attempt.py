@@ -38,16 +38,18 @@ Conform = Callable[[Answered], Awaitable[Answered | Failed | Refused]]
 """Holds an answer to the form that its caller demanded."""
 
 
-class Caller(Protocol):
-    """One way to reach a model."""
+class ModelClient(Protocol):
+    """A way to reach one model."""
 
     async def start(self, request: InferenceRequest, budget_s: float) -> "Outcome | Begun":
         """Make one attempt that may take `budget_s` seconds.
 
-        Of a request that streams, an attempt gives a `Begun` as soon as there is something to pass on. Where
-        `request.prefix` is not empty, the text carries on right behind it, with no character repeated; a model that
-        cannot do that, or starts over, is `Refused`. Whatever goes wrong is an outcome. Only cancellation raises, after
-        it has been passed on to whoever does the work. How long a silence may last is for the caller of this to judge.
+        A request that streams gives a `Begun` as soon as there is something to pass on. Where `request.prefix` is not
+        empty, the text carries on right behind it and repeats none of it; a model that cannot carry on, or starts over,
+        gives `Refused`. Every error is returned as an outcome. Silence is not bounded here: `IdleTimer` does that.
+
+        Raises:
+            asyncio.CancelledError: the attempt was cancelled; whoever did the work has been cancelled before.
         """
         ...
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deployments.execution.attempt import Begun, Caller, Conform
+from deployments.execution.attempt import Begun, Conform, ModelClient
 from deployments.execution.race import Race, WaitReady
 from deployments.policy.attempt import Began, Candidate, Ended
 from deployments.policy.chain import FallbackChain
@@ -42,7 +42,7 @@ class StreamOpener(Struct, frozen=True):
 
     Attributes:
         request: what is asked.
-        caller_of: how each candidate is reached.
+        client_of: how each candidate is reached.
         resilience: asked before every attempt, and told how it ended.
         rules: the bounds of the stream.
         wait_ready: waits for a candidate that cannot take the request yet.
@@ -51,7 +51,7 @@ class StreamOpener(Struct, frozen=True):
     """
 
     request: InferenceRequest
-    caller_of: Callable[[Candidate], Caller]
+    client_of: Callable[[Candidate], ModelClient]
     resilience: ResilienceState
     rules: StreamPolicy
     wait_ready: WaitReady
@@ -66,7 +66,7 @@ class StreamOpener(Struct, frozen=True):
         request = replace(self.request, prefix=self.request.prefix + written) if written else self.request
 
         async def launch(candidate: Candidate, _: float) -> Outcome | Begun:
-            started = await self.caller_of(candidate).start(request, self.rules.max_seconds)
+            started = await self.client_of(candidate).start(request, self.rules.max_seconds)
             if self.conform is not None:
                 if isinstance(started, Begun):
                     started = await started.read_to_end(self.rules.max_characters)

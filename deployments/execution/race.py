@@ -206,13 +206,13 @@ class Race:
 
 
 def _result(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcome | Begun:
-    """What a finished task says. A caller that breaks its promise and raises is a failed attempt, and a bug."""
+    """What a finished task says. A model client that breaks its promise and raises is a failed attempt, and a bug."""
     if task.cancelled():
         return Failed("the call was cancelled from outside", transient=True)
     error = task.exception()
     if error is None:
         return task.result()
-    log.internal_error("caller", candidate.model, error)
+    log.internal_error("attempt", candidate.model, error)
     return Failed(f"internal error: {type(error).__name__}")
 
 
@@ -239,7 +239,7 @@ def _abandoned(task: asyncio.Task[Any]) -> None:
     if task.cancelled():
         return
     if (error := task.exception()) is not None:
-        log.internal_error("cancelled caller", "", error)
+        log.internal_error("cancelled attempt", "", error)
     elif isinstance(begun := task.result(), Begun):
         closing = task.get_loop().create_task(begun.aclose())
         _background.add(closing)

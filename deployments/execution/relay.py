@@ -115,7 +115,7 @@ class Relay:
             return await self._idle.watch(begun.next())
         except IdleError as error:
             return TimedOut(str(error))
-        except Exception as error:  # noqa: BLE001 - a bug in a caller must not cut the answer
+        except Exception as error:  # noqa: BLE001 - a bug in a model client must not cut the answer
             log.internal_error("relay", self._opened.writer.model, error)
             return Failed(f"internal error while its stream was relayed: {type(error).__name__}")
 

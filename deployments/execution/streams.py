@@ -7,7 +7,7 @@ open_stream ──► StreamOpener: `Race` for the first content ──► Relay
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
-from deployments.execution.attempt import Caller, Conform
+from deployments.execution.attempt import Conform, ModelClient
 from deployments.execution.opening import StreamOpener
 from deployments.execution.race import WaitReady
 from deployments.execution.relay import Relay
@@ -25,7 +25,7 @@ from deployments.request import InferenceRequest
 async def open_stream(
     chain: FallbackChain,
     request: InferenceRequest,
-    caller_of: Callable[[Candidate], Caller],
+    client_of: Callable[[Candidate], ModelClient],
     resilience: ResilienceState,
     rules: StreamPolicy,
     last_resort: LastResort,
@@ -37,7 +37,7 @@ async def open_stream(
     Args:
         chain: who is asked, its deadline on the running event loop's clock.
         request: what they are asked.
-        caller_of: how each candidate is reached.
+        client_of: how each candidate is reached.
         resilience: asked before every attempt, and told how it ended.
         rules: the bounds of the stream.
         last_resort: what is said when nobody begins, or nobody carries on.
@@ -49,7 +49,7 @@ async def open_stream(
         InvalidRequestError: the model asked for rejects the request.
     """
     started = asyncio.get_running_loop().time()
-    opener = StreamOpener(request, caller_of, resilience, rules, wait_ready, conform)
+    opener = StreamOpener(request, client_of, resilience, rules, wait_ready, conform)
     opened = await opener.open(chain)
     if isinstance(opened, Exhausted):
         return CompletedStream(last_resort.answer(opened.trace))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from deployments.execution.attempt import Begun, Caller, Conform
+from deployments.execution.attempt import Begun, Conform, ModelClient
 from deployments.execution.race import Race, WaitReady
 from deployments.policy.answer import Answer, winning_answer
 from deployments.policy.attempt import Candidate, Ended
@@ -18,7 +18,7 @@ from deployments.request import InferenceRequest
 async def run_chain(
     chain: FallbackChain,
     request: InferenceRequest,
-    caller_of: Callable[[Candidate], Caller],
+    client_of: Callable[[Candidate], ModelClient],
     resilience: ResilienceState,
     last_resort: LastResort,
     wait_ready: WaitReady,
@@ -30,7 +30,7 @@ async def run_chain(
     Args:
         chain: who is asked, its deadline on the running event loop's clock.
         request: what they are asked.
-        caller_of: how each candidate is reached.
+        client_of: how each candidate is reached.
         resilience: asked before every attempt, and told how it ended.
         last_resort: what is said when nobody answers.
         wait_ready: waits for a candidate that cannot take the request yet.
@@ -43,7 +43,7 @@ async def run_chain(
 
     async def launch(candidate: Candidate, budget_s: float) -> Outcome:
         # Looked up within the attempt: a candidate that cannot be found is a failed attempt, too.
-        started = await caller_of(candidate).start(request, budget_s)
+        started = await client_of(candidate).start(request, budget_s)
         outcome = await started.read_to_end() if isinstance(started, Begun) else started
         return await conform(outcome) if conform is not None and isinstance(outcome, Answered) else outcome
 

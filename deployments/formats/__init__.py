@@ -19,7 +19,7 @@ class ServedModel(Protocol):
     """A loaded model."""
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
-        """Answer `request` within `budget_s` seconds; see `execution.attempt.Caller`.
+        """Answer `request` within `budget_s` seconds; see `execution.attempt.ModelClient`.
 
         Whatever the model's own code raises may be raised. Cancelling this stops the work.
         """

@@ -10,7 +10,7 @@ from ray.serve._private.api import _get_global_client
 from ray.serve.schema import ApplicationStatus, ReplicaState
 
 from deployments.ray_serve.errors import last_line
-from deployments.ray_serve.handle import ServeCaller
+from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
 
 
@@ -71,12 +71,12 @@ class ServeCluster:
         """
         return read_applications(await _details(), self._own)
 
-    def caller(self, application: DeployedApplication) -> ServeCaller:
+    def replicas_of(self, application: DeployedApplication) -> ServeReplicas:
         """How the model or the pool of `application` is reached."""
         deployment = POOL_DEPLOYMENT if application.pool else MODEL_DEPLOYMENT
         # It is known to exist, and to have that checked would block the event loop until the controller answers.
         handle = serve.get_deployment_handle(deployment, app_name=application.name, _check_exists=False)
-        return ServeCaller(handle, application.name)
+        return ServeReplicas(handle, application.name)
 
     async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
         """What each router says of its tiers. Raises whatever Serve raises when one of them cannot be asked."""

@@ -40,7 +40,7 @@ _OUTCOMES = (Answered, Blank, Failed, TimedOut, Refused, Rejected, Cancelled)
 _ENDS = (Finished, Blank, Failed, TimedOut, Refused, Rejected)
 
 
-class ServeCaller:
+class ServeReplicas:
     """Reaches the replicas of one deployment."""
 
     def __init__(self, handle: DeploymentHandle, name: str, lost: dict[str, float] | None = None) -> None:
@@ -56,9 +56,9 @@ class ServeCaller:
         self._describe = plain.describe
         self._stream = plain.options(stream=True).stream
 
-    def member(self, name: str) -> "ServeCaller":
-        """A caller of the model `name` in the pool that this one reaches."""
-        return ServeCaller(self._handle.options(multiplexed_model_id=name), name, self._lost)
+    def member(self, name: str) -> "ServeReplicas":
+        """Reach the model `name` in the pool that this one reaches."""
+        return ServeReplicas(self._handle.options(multiplexed_model_id=name), name, self._lost)
 
     def lost(self, actors: Collection[str]) -> int:
         """How many of these replicas calls have lost; a replica is named by the id of its actor."""
@@ -70,7 +70,7 @@ class ServeCaller:
     async def start(
         self, request: InferenceRequest, budget_s: float, *, alone: Callable[[], bool] = lambda: False
     ) -> Outcome | Begun:
-        """Have one replica answer `request`; see the module's table for what can come back, and `Caller`.
+        """Have one replica answer `request`; see the module's table for what can come back, and `ModelClient`.
 
         Args:
             request: what is asked.

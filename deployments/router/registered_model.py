@@ -22,7 +22,7 @@ _WAKE_TIMEOUT_S = 600.0
 
 
 class ModelReplicas(Protocol):
-    """How the replicas of one model are reached; `ray_serve.handle.ServeCaller` is the real one."""
+    """How the replicas of one model are reached; `ray_serve.handle.ServeReplicas` is the real one."""
 
     async def start(self, request: InferenceRequest, budget_s: float, *, alone: Callable[[], bool]) -> Outcome | Begun:
         """Make one attempt on one replica; `alone` says whether there is no other one to repeat it on."""
@@ -43,7 +43,7 @@ class ModelReplicas(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """The caller of a model that does not exist, or whose application could not be built."""
+    """The replicas of a model that does not exist, or whose application could not be built."""
 
     why: str
 
@@ -76,7 +76,7 @@ class RegisteredModel:
 
     Attributes:
         application: what Serve says of it.
-        caller: how it is reached.
+        replicas: how it is reached.
         described: what a replica last said of itself; empty while none has.
         settled: the replica that said so is of the version that is to run.
         last: nobody is behind it, so that a call does better to wait for a new replica than to be refused, for as long
@@ -85,7 +85,7 @@ class RegisteredModel:
     """
 
     application: DeployedApplication
-    caller: ModelReplicas
+    replicas: ModelReplicas
     described: dict[str, Any] = field(default_factory=dict)
     settled: bool = False
     last: bool = False
@@ -102,8 +102,8 @@ class RegisteredModel:
 
     @property
     def running(self) -> int:
-        """ModelReplicas that take requests: those that Serve counts, without those that calls have lost."""
-        return self.application.running - (0 if self.last else self.caller.lost(self.application.actors))
+        """Replicas that take requests: those that Serve counts, without those that calls have lost."""
+        return self.application.running - (0 if self.last else self.replicas.lost(self.application.actors))
 
     @property
     def reason(self) -> str:
@@ -116,7 +116,7 @@ class RegisteredModel:
         """Make one attempt, unless no replica could take it: Serve would let it wait for one."""
         if not self.running:
             return self._unready()
-        return await self.caller.start(request, budget_s, alone=self._is_alone)
+        return await self.replicas.start(request, budget_s, alone=self._is_alone)
 
     def renewed(self, application: DeployedApplication) -> "RegisteredModel":
         """The same with what Serve says now; what its replicas have said holds for the version that said it."""
@@ -130,8 +130,8 @@ class RegisteredModel:
         if not self.running or (self.state == "ready" and self.settled):
             return
         settled = self.application.status == "RUNNING"
-        # In a task of its own: a replica that goes down cancels the call, which must not cancel its caller.
-        asking = asyncio.ensure_future(self.caller.describe())
+        # In a task of its own: a replica that goes down cancels the call, which must not cancel whoever asked.
+        asking = asyncio.ensure_future(self.replicas.describe())
         await asyncio.wait({asking}, timeout=_DESCRIBE_TIMEOUT_S)
         if asking.done() and not asking.cancelled() and asking.exception() is None:
             self.described, self.settled = asking.result(), settled
@@ -167,7 +167,7 @@ class RegisteredModel:
             self.waking = asyncio.ensure_future(self._wait_for_a_replica())
 
     async def _wait_for_a_replica(self) -> None:
-        waiting = asyncio.ensure_future(self.caller.describe())
+        waiting = asyncio.ensure_future(self.replicas.describe())
         await asyncio.wait({waiting}, timeout=_WAKE_TIMEOUT_S)
         if not waiting.done():
             waiting.cancel()

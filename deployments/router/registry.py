@@ -35,7 +35,7 @@ class ClusterView(Protocol):
         """What each router of the service says of its tiers."""
         ...
 
-    def caller(self, application: DeployedApplication) -> ModelReplicas:
+    def replicas_of(self, application: DeployedApplication) -> ModelReplicas:
         """How the model or the pool of an application is reached."""
         ...
 
@@ -141,7 +141,7 @@ class Registry:
             # before, which serve on.
             return known.renewed(application if application.built else application.serving_as(known.application))
         if application.built:
-            return RegisteredModel(application, self._cluster.caller(application))
+            return RegisteredModel(application, self._cluster.replicas_of(application))
         return RegisteredModel(application, Unreachable(application.message))
 
     def _take_over_members(self) -> None:
@@ -167,8 +167,8 @@ class Registry:
         entry = self._applications[pool]
         known = self._members.get(model)
         theirs = known is not None and known.application.name == pool
-        caller = known.caller if known and theirs else entry.caller.member(model)
-        return RegisteredModel(entry.application, caller, {**facts, "pool": pool}, settled=True)
+        replicas = known.replicas if known and theirs else entry.replicas.member(model)
+        return RegisteredModel(entry.application, replicas, {**facts, "pool": pool}, settled=True)
 
     def _forget(self, name: str) -> None:
         del self._applications[name]

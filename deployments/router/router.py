@@ -111,7 +111,7 @@ class Router(HandleMethods):
             answer = await run_chain(
                 self._chain(request, started),
                 request,
-                self._chains.caller_of,
+                self._chains.client_of,
                 self._resilience,
                 self._last_resort(request),
                 self._wait_ready,
@@ -139,7 +139,7 @@ class Router(HandleMethods):
             stream = await open_stream(
                 self._chain(request, started),
                 request,
-                self._chains.caller_of,
+                self._chains.client_of,
                 self._resilience,
                 self._policy.streams,
                 self._last_resort(request),

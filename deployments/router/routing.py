@@ -8,7 +8,7 @@ A model is a Serve application of its own, which the registry finds, or a remote
 
 import random
 
-from deployments.execution.attempt import Caller
+from deployments.execution.attempt import ModelClient
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
@@ -83,7 +83,7 @@ class ChainBuilder:
             allowed = [candidate for candidate in allowed if candidate.model == asked]
         return tuple(allowed)
 
-    def caller_of(self, candidate: Candidate) -> Caller:
+    def client_of(self, candidate: Candidate) -> ModelClient:
         """How `candidate` is reached. A remote model goes before a Serve application of the same name."""
         if (remote := self._upstreams.find(candidate.model)) is not None:
             return remote

@@ -3,7 +3,7 @@
 May import: policy, request, settings, observability, execution.
 
     pool.py         all of them, changed while requests are under way
-    client.py       one of them: a `Caller`
+    client.py       one of them: a `ModelClient`
     connection.py   its pooled connections, and the secrets they carry
     wire.py         request to body, completion to outcome
     stream.py       chunks to texts and an end

@@ -38,7 +38,7 @@ class _TooLargeError(Exception):
 
 
 class Upstream:
-    """A `Caller` for one remote model."""
+    """A `ModelClient` for one remote model."""
 
     def __init__(self, name: str, spec: RemoteSpec) -> None:
         """Be ready to call `spec`, whose name here is `name`; nothing is connected before the first call."""
@@ -47,7 +47,7 @@ class Upstream:
         self._connection = Connection(spec)
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:  # noqa: ARG002 - see the module
-        """Make one attempt; see `Caller`. An upstream may stream what was to come whole, and the other way round."""
+        """Make one attempt; see `ModelClient`. The upstream may stream what was to come whole, or the reverse."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         try:

@@ -1,4 +1,4 @@
-"""Runs the driver over scripted callers: what its tests share."""
+"""Runs the driver over scripted clients: what its tests share."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
 from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResiliencePolicy, ResilienceState
-from tests.fakes import ScriptedCaller, a_request
+from tests.fakes import ScriptedClient, a_request
 
 A, B = Candidate(Tier.PRIMARY, "a"), Candidate(Tier.PRIMARY, "b")
 BACKUP = Candidate(Tier.BACKUP, "backup")
@@ -34,10 +34,10 @@ async def nobody_soon(candidates: Sequence[Candidate], until: float) -> Candidat
     return None
 
 
-async def run(callers: dict[Candidate, ScriptedCaller], resilience: ResilienceState | None = None) -> Answer:
-    """Ask `callers` in this order, with 30 seconds from now."""
-    chain = FallbackChain(tuple(callers), Deadline.after(clock(), 30.0, RESERVES))
-    return await run_chain(chain, REQUEST, callers.__getitem__, resilience or new_state(), LAST_RESORT, nobody_soon)
+async def run(clients: dict[Candidate, ScriptedClient], resilience: ResilienceState | None = None) -> Answer:
+    """Ask `clients` in this order, with 30 seconds from now."""
+    chain = FallbackChain(tuple(clients), Deadline.after(clock(), 30.0, RESERVES))
+    return await run_chain(chain, REQUEST, clients.__getitem__, resilience or new_state(), LAST_RESORT, nobody_soon)
 
 
 def clock() -> float:

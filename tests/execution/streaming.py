@@ -46,21 +46,21 @@ class Read:
 
 
 async def read(
-    callers: Mapping[Candidate, ScriptedStreamer],
+    clients: Mapping[Candidate, ScriptedStreamer],
     resilience: ResilienceState | None = None,
     rules: StreamPolicy = RULES,
     conform: Conform | None = None,
 ) -> Read:
-    """Ask `callers` in this order, with 30 seconds from now, and read to the end."""
+    """Ask `clients` in this order, with 30 seconds from now, and read to the end."""
     chain = FallbackChain(
-        tuple(callers),
+        tuple(clients),
         Deadline.after(clock(), 30.0, RESERVES),
         first_content_s=FIRST_CONTENT_S,
     )
     stream = await open_stream(
         chain,
         REQUEST,
-        callers.__getitem__,
+        clients.__getitem__,
         resilience or new_state(),
         rules,
         LastResort(LAST_RESORT),

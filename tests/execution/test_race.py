@@ -32,7 +32,7 @@ from tests.fakes import Play, answers, fails, hangs, raises, refuses, returns_bl
 pytestmark = pytest.mark.looptime(idle_timeout=1)  # a driver that waits for ever fails instead of hanging
 
 
-async def test_a_caller_that_answers_is_the_only_one_asked() -> None:
+async def test_a_model_that_answers_is_the_only_one_asked() -> None:
     first, backup = scripted(answers("from a", after=2.0)), scripted(answers())
 
     answer = await run({A: first, BACKUP: backup})
@@ -60,7 +60,7 @@ async def test_an_attempt_gets_the_request_and_what_is_left_of_the_deadline() ->
     ],
     ids=["error", "blank", "refused", "raises"],
 )
-async def test_a_caller_that_does_not_answer_hands_over_at_once(play: Play, outcome: str) -> None:
+async def test_a_model_that_does_not_answer_hands_over_at_once(play: Play, outcome: str) -> None:
     backup = scripted(answers("from the backup", after=1.0))
 
     answer = await run({A: scripted(play), BACKUP: backup})
@@ -140,7 +140,7 @@ async def test_a_chain_of_nobody_is_answered_by_the_last_resort_at_once() -> Non
     assert (answer.served_by, clock()) == (Tier.LAST_RESORT, 0.0)
 
 
-async def test_a_caller_that_raises_is_logged_as_an_internal_error(events: list[dict[str, Any]]) -> None:
+async def test_a_model_client_that_raises_is_logged_as_an_internal_error(events: list[dict[str, Any]]) -> None:
     answer = await run({A: scripted(raises(RuntimeError("boom"))), BACKUP: scripted(answers())})
 
     assert answer.attempts[0].outcome == Failed("internal error: RuntimeError")
@@ -157,10 +157,10 @@ async def test_a_call_that_is_cancelled_from_outside_is_a_failed_attempt() -> No
 
 
 async def test_a_candidate_that_cannot_be_reached_at_all_is_a_failed_attempt() -> None:
-    callers = {BACKUP: scripted(answers("from the backup"))}
+    clients = {BACKUP: scripted(answers("from the backup"))}
     chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES))
 
-    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_state(), LAST_RESORT, nobody_soon)
+    answer = await run_chain(chain, REQUEST, clients.__getitem__, new_state(), LAST_RESORT, nobody_soon)
 
     assert trace(answer) == [("a", "failed"), ("backup", "answered")]
 
@@ -218,8 +218,8 @@ async def test_a_request_waits_for_a_candidate_that_starts_and_is_answered_by_it
         return A
 
     chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES))
-    callers = {A: starting, BACKUP: scripted(fails())}
-    answer = await run_chain(chain, REQUEST, callers.__getitem__, new_state(), LAST_RESORT, wait_ready)
+    clients = {A: starting, BACKUP: scripted(fails())}
+    answer = await run_chain(chain, REQUEST, clients.__getitem__, new_state(), LAST_RESORT, wait_ready)
 
     assert (answer.result, answer.degraded, clock()) == ("from a", False, 7.0)
     assert [attempt.why.value for attempt in answer.attempts] == ["next", "next", "ready"]

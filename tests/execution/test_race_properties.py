@@ -15,7 +15,7 @@ from tests.execution.driving import BACKUP, RESERVES, A, B, clock, let_losers_go
 from tests.fakes import Play, run_virtually, scripted
 from tests.policy.simulation import OUTCOMES, Part, play
 
-# No sum of these falls on a slice's end: what happens first at one and the same moment is nobody's promise.
+# No sum of these falls on the end of a per-try timeout: the order of two events at the same moment is not promised.
 SECONDS = st.just(0.0) | st.just(math.inf) | st.integers(0, 40).map(lambda whole: whole + 0.17)
 SCRIPTS = st.tuples(
     st.sampled_from([(), (A,), (BACKUP,), (A, B), (A, BACKUP), (A, B, BACKUP)]),
@@ -25,8 +25,8 @@ SCRIPTS = st.tuples(
 
 async def drive(script: dict[Candidate, Part]) -> tuple[Answer, float, int]:
     """The driver's answer, its time, and how many tasks it has left behind."""
-    callers = {candidate: scripted(Play(part.outcome, part.seconds)) for candidate, part in script.items()}
-    answer, finished = await run(callers, new_state()), clock()
+    clients = {candidate: scripted(Play(part.outcome, part.seconds)) for candidate, part in script.items()}
+    answer, finished = await run(clients, new_state()), clock()
     await let_losers_go()
     return answer, finished, len(asyncio.all_tasks()) - 1
 

@@ -111,7 +111,7 @@ async def test_an_answer_of_a_demanded_form_is_held_back_until_it_is_known_to_fi
     assert (got.text, got.head.served_by) == ("{}", Tier.BACKUP)
 
 
-async def test_a_bug_in_a_caller_is_logged_and_costs_no_answer(events: list[dict[str, Any]]) -> None:
+async def test_a_bug_in_a_model_client_is_logged_and_costs_no_answer(events: list[dict[str, Any]]) -> None:
     got = await read({A: streams([*says("One "), Beat(RuntimeError("boom"))]), BACKUP: streams(A_BACKUP)})
 
     assert got.text == f"One {BACKUP_TEXT}"

@@ -74,7 +74,7 @@ def test_a_primary_beaten_by_the_backup_has_timed_out() -> None:
     assert played.answer.attempts[0] == Ended(A, 0.0, 22.0, TimedOut("no answer within 22.00 s"))
 
 
-def test_an_attempt_beaten_within_its_slice_was_cancelled() -> None:
+def test_an_attempt_beaten_within_its_per_try_timeout_was_cancelled() -> None:
     played = play(chain(A, B, BACKUP), {A: answers(12.0), B: HANGS})
 
     assert played.starts == [(0.0, A), (10.0, B)]

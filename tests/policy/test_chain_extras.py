@@ -80,7 +80,7 @@ def test_a_wait_beyond_the_patience_goes_to_the_next_tier_at_once() -> None:
     assert played.starts == [(0.0, A), (1.0, BACKUP)]
 
 
-def test_a_wait_that_does_not_fit_into_the_slice_goes_to_the_next_tier_at_once() -> None:
+def test_a_wait_that_does_not_fit_into_the_per_try_timeout_goes_to_the_next_tier_at_once() -> None:
     played = play(chain(A, BACKUP), {A: reset(18.0, retry_after_s=2.5), BACKUP: answers()})
 
     assert played.starts == [(0.0, A), (18.0, BACKUP)]

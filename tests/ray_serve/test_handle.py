@@ -10,7 +10,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, StreamItem
-from deployments.ray_serve.handle import ServeCaller
+from deployments.ray_serve.handle import ServeReplicas
 from tests.fakes import a_request, begun_stream, read_stream, read_whole
 
 
@@ -74,11 +74,11 @@ ERRORS = [
 
 
 async def call(*script: Any) -> Outcome:
-    return await read_whole(ServeCaller(Handle(*script), "m"), a_request())
+    return await read_whole(ServeReplicas(Handle(*script), "m"), a_request())
 
 
 async def stream(*script: Any) -> list[StreamItem]:
-    return await read_stream(ServeCaller(Handle(*script), "m"), a_request())
+    return await read_stream(ServeReplicas(Handle(*script), "m"), a_request())
 
 
 @pytest.mark.parametrize(("error", "kind", "transient"), ERRORS, ids=lambda value: type(value).__name__)
@@ -109,15 +109,15 @@ async def test_what_serve_raises_in_a_stream_is_its_end(
 async def test_a_replica_that_died_is_lost_for_good_and_one_that_is_unavailable_for_seconds(
     error: Exception, lost_later: int
 ) -> None:
-    caller = ServeCaller(Handle(error), "m")
+    replicas = ServeReplicas(Handle(error), "m")
     actors = [ACTOR.hex(), "another one"]
-    before = caller.lost(actors)
-    await caller.start(a_request(), 1.0)
-    after, of_a_member = caller.lost(actors), caller.member("one of its models").lost(actors)
+    before = replicas.lost(actors)
+    await replicas.start(a_request(), 1.0)
+    after, of_a_member = replicas.lost(actors), replicas.member("one of its models").lost(actors)
     await asyncio.sleep(60)
 
     assert (before, after, of_a_member) == (0, 1, 1)
-    assert caller.lost(actors) == lost_later
+    assert replicas.lost(actors) == lost_later
 
 
 async def test_what_the_replica_gives_is_passed_on() -> None:
@@ -136,7 +136,7 @@ async def test_a_stream_without_an_end_was_cut() -> None:
 
 async def test_a_call_that_is_given_up_is_cancelled_at_the_replica() -> None:
     handle = Handle(WAITS)
-    calling = asyncio.ensure_future(ServeCaller(handle, "m").start(a_request(), 1.0))
+    calling = asyncio.ensure_future(ServeReplicas(handle, "m").start(a_request(), 1.0))
     await asyncio.sleep(0)
 
     calling.cancel()
@@ -148,7 +148,7 @@ async def test_a_call_that_is_given_up_is_cancelled_at_the_replica() -> None:
 
 async def test_a_stream_that_is_closed_is_cancelled_at_the_replica() -> None:
     handle = Handle("a", WAITS)
-    begun = await begun_stream(ServeCaller(handle, "m"), a_request())
+    begun = await begun_stream(ServeReplicas(handle, "m"), a_request())
 
     await begun.aclose()
 
@@ -157,4 +157,4 @@ async def test_a_stream_that_is_closed_is_cancelled_at_the_replica() -> None:
 
 async def test_a_backup_that_cannot_be_told_what_comes_costs_the_router_nothing() -> None:
     for script in (None, DeploymentUnavailableError("a"), TimeoutError()):
-        await ServeCaller(Handle(script), "m").expect("router", 3.0)
+        await ServeReplicas(Handle(script), "m").expect("router", 3.0)

@@ -81,7 +81,7 @@ class FakeCluster:
     async def routers_readiness(self) -> list[dict[str, bool]]:
         return []
 
-    def caller(self, application: DeployedApplication) -> Any:
+    def replicas_of(self, application: DeployedApplication) -> Any:
         assert application.built, "Serve has no handle for what was not built"
         return self.replicas.setdefault(application.name, Replica())
 

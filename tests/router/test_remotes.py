@@ -21,7 +21,7 @@ class NoModels:
     async def routers_readiness(self) -> list[dict[str, bool]]:
         return []
 
-    def caller(self, application: DeployedApplication) -> Any:
+    def replicas_of(self, application: DeployedApplication) -> Any:
         raise AssertionError(application.name)
 
 
