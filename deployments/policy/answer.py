@@ -11,19 +11,19 @@ from deployments.policy.outcome import Answered, Usage
 
 
 class Answer(Struct, frozen=True):
-    """What the caller gets.
+    """An answer as the caller gets it.
 
     Attributes:
         result: never blank.
         model: the model that really answered; `last_resort` where none did.
-        served_by: its tier.
-        degraded: somebody else than the one first asked has answered.
+        served_by: the tier of that model.
+        degraded: another model than the first candidate has answered, or written a part of the answer.
         attempts: every attempt that was made, in the order of their starts.
         usage: the answering model's token counts, where it counts tokens.
         finish_reason: as in `Answered`; `last_resort` for the last-resort message.
         tool_calls: as in `Answered`.
-        refusal: the caller demanded a form, and `result` says in words that there is no answer in it.
-        retry_after_s: with a last-resort answer to a refusal for want of capacity, when to ask again; else 0.
+        refusal: the caller demanded a form (JSON, a tool call), and `result` says in words that none is available.
+        retry_after_s: seconds after which to ask again, where this is a last resort for lack of capacity; else 0.
 
     Raises:
         ValueError: `result` is blank.
@@ -45,7 +45,7 @@ class Answer(Struct, frozen=True):
             raise ValueError("an Answer needs a result that is not blank")
 
     def to_json(self, request_id: str) -> dict[str, Any]:
-        """The body of the native API."""
+        """Return the answer as a body of the native API."""
         return {
             "result": self.result,
             "model": self.model,
@@ -61,7 +61,7 @@ class Answer(Struct, frozen=True):
 
 
 def winning_answer(first: Candidate, winner: Candidate, answered: Answered, trace: tuple[Ended, ...]) -> Answer:
-    """The answer of `winner`; `first` is who was to answer."""
+    """Build the answer that `winner` gave; it is degraded unless `winner` is `first`, the first candidate."""
     return Answer(
         result=answered.result,
         model=winner.model,

@@ -13,7 +13,7 @@ from deployments.policy.outcome import Finished, Outcome
 
 
 class Tier(StrEnum):
-    """Who serves a request, in the order in which they are asked."""
+    """The tiers that can serve a request, in the order in which they are asked."""
 
     PRIMARY = "primary"
     BACKUP = "backup"
@@ -21,14 +21,14 @@ class Tier(StrEnum):
 
 
 class Candidate(Struct, frozen=True):
-    """A model in its place in the chain. A model's `fallbacks` are of the primary tier, too."""
+    """A model and the tier in which it stands in a chain. The `fallbacks` of a model are in the primary tier, too."""
 
     tier: Tier
     model: str
 
 
 class Why(StrEnum):
-    """Why an attempt was made."""
+    """The reason for which an attempt was made."""
 
     NEXT = "next"  # it was this candidate's turn
     RETRY = "retry"  # the same candidate once more, after a transient failure
@@ -40,7 +40,7 @@ class Why(StrEnum):
 
 
 class Running(Struct, frozen=True):
-    """An attempt under way since `started`; `probe` says that it tries a model whose breaker was open."""
+    """An attempt under way since `started`; a `probe` tests a model whose breaker was open."""
 
     candidate: Candidate
     started: float
@@ -61,13 +61,13 @@ class Ended(Struct, frozen=True):
     """An attempt that is over.
 
     Attributes:
-        candidate: who was asked.
-        started: when.
-        ended: when it was over.
-        outcome: how; `Finished` for a stream that ended properly.
-        why: why it was made.
-        from_character: the character of a streamed answer at which its text begins; `None` where none of the answer
-            is its own.
+        candidate: the model that was asked.
+        started: the time of its start.
+        ended: the time of its end.
+        outcome: how it ended; `Finished` for a stream that ended properly.
+        why: the reason for which it was made.
+        from_character: the index in the streamed answer at which the text of this attempt begins; `None` where it
+            wrote none of the answer.
     """
 
     candidate: Candidate
@@ -78,7 +78,7 @@ class Ended(Struct, frozen=True):
     from_character: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """One line of an answer's `attempts`."""
+        """Return the attempt as one item of an answer's `attempts`."""
         line: dict[str, Any] = {
             "tier": self.candidate.tier.value,
             "model": self.candidate.model,

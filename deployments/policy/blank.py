@@ -1,6 +1,6 @@
-"""What counts as no answer at all.
+"""The rule for what counts as no answer. Every tier is held to it.
 
-The one rule every tier is held to. Blank is:
+These are blank:
 
 - `None`;
 - text or bytes with nothing visible in it (white space, control and zero-width characters);
@@ -25,15 +25,15 @@ _LAST_INVISIBLE_BYTE, _DELETE = 0x20, 0x7F
 
 
 def is_blank(value: Any) -> bool:
-    """Say whether `value` is no answer.
+    """Return whether `value` is no answer.
 
     Arrays and tensors of any library are recognised by their `tolist` method. The walk keeps its own stack,
-    so neither deep nesting nor a collection that contains itself can break it.
+    so neither deep nesting nor a collection that contains itself makes it fail.
     """
     if isinstance(value, str):  # by far the most frequent output, answered without the walk
         return _is_blank_text(value)
     pending = [value]
-    seen: dict[int, Any] = {}  # held, not only their ids: a list made by `tolist` would leave its id to the next
+    seen: dict[int, Any] = {}  # keeps the objects: a list from `tolist` that was freed would leave its id to the next
     while pending:
         leaf = pending.pop()
         children = _children(leaf)
@@ -62,7 +62,7 @@ def _children(value: Any) -> Sequence[Any] | None:
 def _is_blank_leaf(value: Any) -> bool:
     if value is None:
         return True
-    if isinstance(value, (str, UserString)):  # the latter's characters are UserStrings again: no end to that walk
+    if isinstance(value, (str, UserString)):  # a UserString is a sequence of UserStrings: the walk would never end
         return _is_blank_text(str(value))
     if isinstance(value, (bytes, bytearray)):
         return all(byte <= _LAST_INVISIBLE_BYTE or byte == _DELETE for byte in value)

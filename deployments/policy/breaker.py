@@ -7,13 +7,13 @@
 
 The pattern is Nygard's (Release It!, 2007); the window and its minimum are Hystrix's. Rules kept here:
 
-1. Only what a model did itself counts: exceptions, blanks, time-outs and stalls against it, answers for it. Refusals
-   by back-pressure, mistakes of the caller and cancelled attempts count for nothing.
+1. Only what a model did itself counts: exceptions, blanks, time-outs and stalls as failures, answers as successes.
+   Refusals by back-pressure, invalid requests and cancelled attempts are neutral.
 2. Half-open lets `probes` attempts through at a time and refuses the others.
-3. An attempt speaks for the state that admitted it: one that was started before the breaker opened says
-   nothing about a probe (the `epoch` of its permit is over).
-4. Each opening that follows a failed probe lasts twice as long, up to `open_max_seconds`, and 20 % more or less, so
-   that many routers do not probe at once. An answer ends that.
+3. An attempt counts only while the state that admitted it lasts: one that was started before the breaker opened does
+   not decide about a probe (its `epoch` is over).
+4. Each opening that follows a failed probe lasts twice as long as the one before, up to `open_max_seconds`, give or
+   take 20 %, so that many routers do not probe at once. After a successful probe the next opening is a first one.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,14 +37,14 @@ from deployments.policy.outcome import (
 )
 
 BUCKETS = 10
-"""The sliding window moves in so many steps."""
+"""Steps into which the sliding window is divided."""
 
 JITTER = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerPolicy(Knobs):
-    """When a model is left alone, and for how long."""
+    """When the breaker of a model opens, and for how long."""
 
     failures: int = knob(5, "Failures in a row that open a model's breaker.", ge=1)
     failure_rate: float = knob(0.5, "The share of failures within the window that opens it, too.", gt=0, le=1)
@@ -55,7 +55,7 @@ class BreakerPolicy(Knobs):
     probes: int = knob(1, "Attempts let through at a time while half-open.", ge=1)
 
     def contradictions(self) -> Iterator[str]:
-        """The longest time that a breaker stays open is not shorter than the first."""
+        """Hold the longest time that a breaker stays open to be no shorter than the first."""
         if self.open_max_seconds < self.open_seconds:
             yield (
                 f"open_max_seconds: is {self.open_max_seconds:g}, below open_seconds ({self.open_seconds:g}); "
@@ -64,14 +64,14 @@ class BreakerPolicy(Knobs):
 
 
 class Window(Struct, frozen=True):
-    """The last attempts: for each step of the clock its number, how many attempts ended in it, and how many failed."""
+    """Recent attempts. For each step of time: its number, the attempts that ended in it, and how many failed."""
 
     steps: tuple[tuple[int, int, int], ...] = ()
 
     def add(self, now: float, step_s: float, *, failed: bool) -> "Window":
-        """The window with one more attempt, which ended at `now`."""
+        """Return the window with one more attempt, which ended at `now`; a step takes `step_s` seconds."""
         step = int(now / step_s)
-        if self.steps and self.steps[-1][0] == step:  # the usual case: what is too old went when the step began
+        if self.steps and self.steps[-1][0] == step:  # the usual case: old steps were dropped when this step began
             number, attempts, failures = self.steps[-1]
             return Window((*self.steps[:-1], (number, attempts + 1, failures + failed)))
         kept = tuple(entry for entry in self.steps if step - BUCKETS < entry[0] <= step)
@@ -79,7 +79,7 @@ class Window(Struct, frozen=True):
 
     @property
     def attempts(self) -> int:
-        """How many attempts there were."""
+        """The number of attempts in the window."""
         return sum(attempts for _, attempts, _ in self.steps)
 
     @property
@@ -92,7 +92,7 @@ EMPTY = Window()
 
 
 class Closed(Struct, frozen=True):
-    """All attempts pass. `failures` is how many in a row have failed."""
+    """All attempts pass; the last `failures` of them have failed."""
 
     epoch: int = 0
     failures: int = 0
@@ -100,7 +100,7 @@ class Closed(Struct, frozen=True):
 
 
 class Open(Struct, frozen=True):
-    """No attempt passes before `until`. `openings` is how many there were in a row."""
+    """No attempt passes before `until`. The breaker has opened `openings` times without a success in between."""
 
     epoch: int
     until: float
@@ -148,7 +148,7 @@ def evidence(outcome: Outcome | Finished) -> Evidence:
 
 
 def admit(state: BreakerState, policy: BreakerPolicy, now: float) -> tuple[BreakerState, Admission | Refused]:
-    """Ask for permission to make an attempt at `now`."""
+    """Ask for permission to make an attempt at `now`; return the state after that, and the permission or a refusal."""
     match state:
         case Closed():
             return state, Admission(state.epoch, probe=False)
@@ -170,7 +170,7 @@ def record(
     now: float,
     draw: float,
 ) -> BreakerState:
-    """The state after an attempt made with `admission` has ended; `draw` in [0, 1) spreads the openings."""
+    """Return the state after an attempt made with `admission` has ended; `draw` in [0, 1) jitters an opening."""
     if admission.epoch != state.epoch:
         return state
     match state, evidence(outcome):

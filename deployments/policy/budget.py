@@ -1,4 +1,4 @@
-"""How many extras there may be: a token bucket that requests feed.
+"""The budget of extra attempts: a token bucket that requests fill.
 
 After Finagle's `RetryBudget` (a share of the requests, and a small floor for a service that has few) and gRPC's retry
 throttling (gRFC A6: a bucket with a cap). Retries and hedges have one each, so neither can multiply an outage.
@@ -7,10 +7,10 @@ throttling (gRFC A6: a bucket with a cap). Retries and hedges have one each, so 
 from dataclasses import dataclass, field
 
 BURST = 10.0
-"""Tokens a bucket holds at most: what may follow at once on a long quiet time."""
+"""The most tokens that a bucket holds: the extras that may be made at once after a long quiet time."""
 
 FLOOR_PER_S = 0.1
-"""Tokens that come in each second by themselves: one extra every ten seconds for a service with hardly any requests."""
+"""Tokens added each second without any request, so that a service with few requests has an extra every ten seconds."""
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Budget:
     """One bucket. It begins with a single token.
 
     Attributes:
-        share: tokens each request brings.
+        share: tokens that each request adds; 0 allows no extras.
     """
 
     share: float
@@ -26,17 +26,17 @@ class Budget:
     _filled: float = field(default=-1.0)
 
     def deposit(self, now: float) -> None:
-        """A request has come."""
+        """Add the tokens of one request."""
         self._fill(now)
         self._tokens = min(BURST, self._tokens + self.share)
 
     def available(self, now: float) -> bool:
-        """Whether one extra may be made."""
+        """Return whether one extra may be made."""
         self._fill(now)
         return self.share > 0 and self._tokens >= 1.0
 
     def withdraw(self, now: float) -> None:
-        """One extra is made. Without a token that is a mistake of the caller's, and the bucket stays empty."""
+        """Take the token of one extra. Ask `available` before: an empty bucket stays empty."""
         self._fill(now)
         self._tokens = max(0.0, self._tokens - 1.0)
 

@@ -13,7 +13,7 @@ from deployments.policy.trace import FAIR_SHARE
 DEFAULT_RETRY = RetryPolicy()
 
 FIRST_CONTENT_SHARE = 1 / 3
-"""No candidate's first content is waited for longer than this share of a deadline before the next is started."""
+"""The next candidate of a stream is started once this share of the deadline has passed without first content."""
 
 
 class FallbackChain(Struct, frozen=True):
@@ -26,8 +26,8 @@ class FallbackChain(Struct, frozen=True):
         hedge_after_s: seconds after which the first candidate counts as slow; infinite for no hedge.
         first_content_s: seconds any candidate of a stream has for its first content before the next is started.
         rescue_rejected: the next candidate is asked when a model calls the request invalid.
-        rescue_withheld: the same when a content filter withheld the answer.
-        waits: where nobody can take the request yet and somebody will soon, the request waits for that.
+        rescue_withheld: the next candidate is asked when a content filter withheld the answer.
+        waits: where no candidate can take the request yet and one will soon, the request waits for that one.
         jitter: a draw in [0, 1) that spreads retries.
 
     Raises:
@@ -65,19 +65,19 @@ class FallbackChain(Struct, frozen=True):
         return self.primaries if tier is Tier.PRIMARY else self.backups
 
     def per_try_end(self, candidate: Candidate, started: float) -> float:
-        """When the per-try timeout of `candidate`, first asked at `started`, is over; its retries share it.
+        """Return when the per-try timeout of `candidate`, first asked at `started`, is over; its retries share it.
 
-        The models of a tier share what is left for that tier evenly with those of it still to come.
+        What is left of the tier's time is divided evenly among `candidate` and those behind it in the tier.
         """
         peers = self.of(candidate.tier)
         left = len(peers) - peers.index(candidate)
         tier_end = self._tier_end(candidate.tier, started)
-        # The last one's is the tier's end itself: `started + (tier_end - started)` can come out an ulp beside it.
+        # The last one gets the tier's end itself: `started + (tier_end - started)` can differ from it by an ulp.
         end = tier_end if left == 1 else min(tier_end, started + (tier_end - started) / left)
         return min(end, started + self._longest_try_s)
 
     def fair_s(self, tier: Tier) -> float:
-        """Seconds that an attempt must have had to be charged with a time-out: see `trace.FAIR_SHARE`."""
+        """Return the seconds that an attempt must have had to be charged with a time-out: see `trace.FAIR_SHARE`."""
         begins = self.deadline.start
         if tier is Tier.BACKUP and self.primaries:
             begins = self.deadline.cut_over
@@ -85,17 +85,17 @@ class FallbackChain(Struct, frozen=True):
         return FAIR_SHARE * min(even, self._longest_try_s)
 
     def _tier_end(self, tier: Tier, started: float) -> float:
-        """Until when an attempt of `tier` may go on before somebody else is asked.
+        """Return when the time of `tier` is over, for an attempt started at `started`.
 
-        Primaries have until the cut-over where a backup follows. One that is only asked after that (the event loop was
-        held up) has until `answer_by`, like the backups.
+        Where a backup follows, the primary tier has until the cut-over. A primary that is started after the cut-over
+        (the event loop was held up) has until `answer_by`, like the backups.
         """
         followed = tier is Tier.PRIMARY and started < self.deadline.cut_over and bool(self.backups)
         return self.deadline.cut_over if followed else self.deadline.answer_by
 
     @property
     def _longest_try_s(self) -> float:
-        """The longest per-try timeout that any candidate gets: of a stream, seconds for its first content."""
+        """The longest per-try timeout, in seconds: that of a stream ends its wait for first content; else infinite."""
         if math.isinf(self.first_content_s):
             return math.inf
         return min(self.first_content_s, FIRST_CONTENT_SHARE * self.deadline.seconds)
@@ -103,7 +103,7 @@ class FallbackChain(Struct, frozen=True):
 
 @lru_cache(maxsize=1024)
 def _by_tier(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
-    """The candidates of the two tiers; the same few sequences come again with every request."""
+    """Split candidates into the two tiers. Cached: the same few sequences come with every request."""
     if len(set(candidates)) != len(candidates):
         raise ValueError("a chain holds every candidate once")
     primaries = tuple(candidate for candidate in candidates if candidate.tier is Tier.PRIMARY)

@@ -1,14 +1,14 @@
-"""How many attempts a model is given at a time: an adaptive limit on concurrency.
+"""An adaptive limit on the attempts that a model is given at a time.
 
 Additive increase, multiplicative decrease (Chiu and Jain, 1989; Netflix' concurrency-limits, `AIMDLimit`) on latency
-as TCP Vegas reads it: a model that takes `tolerance` times what it takes unloaded has a queue, and what is beyond the
-limit is better asked of somebody else. Until it has been too slow once, the limit doubles (slow start: Jacobson, 1988):
-a model that can take far more than where its limit starts is not to be found out one place at a time.
+as TCP Vegas reads it: a model that takes `tolerance` times its unloaded latency has a queue, and attempts beyond the
+limit are better made on another model. Until the model has been too slow once, its limit doubles (slow start: Jacobson,
+1988), so that a model that can take far more than `initial_limit` is not explored one place at a time.
 
-The unloaded latency is the median of attempts that began and ended when hardly any other was under way. Under lasting
-load there are none, so it does not drift up with the queue; a model that has really become slower brings its limit down
-to `min_limit`, where all attempts are of that kind, and is measured afresh. Until there has been one, the least that
-several attempts took stands for it.
+The unloaded latency is the median over attempts that began and ended while hardly any other attempt was under way.
+Under lasting load there are no such attempts, so the median does not drift up with the queue. A model that has become
+slower for good has its limit lowered to `min_limit`, where every attempt is unloaded, and is measured afresh. Before
+the first unloaded attempt, the smallest median of any measurement stands in for the unloaded latency.
 """
 
 from collections import deque
@@ -19,17 +19,18 @@ from statistics import median
 from deployments.policy.knob import Knobs, knob, seconds, share
 
 SAMPLES = 8
-"""Attempts that are measured before a limit changes, all begun since its last change: one queue lowers it once."""
+"""Attempts that are measured before a limit changes. All were begun since its last change, so that one queue lowers it
+only once."""
 
 UNLOADED_SAMPLES = 32
 LARGEST_CUT = 0.5
 GROW_SHARE = 0.5
-"""A limit grows when this much of it has been taken at a time: before anybody is refused."""
+"""A limit grows once this share of it has been in use at a time, so that it grows before it refuses anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitPolicy(Knobs):
-    """How many requests one router has in flight, and how many attempts each model."""
+    """The bounds on requests in flight in one router, and on attempts in flight on each model."""
 
     max_in_flight: int = knob(1024, "Requests in one router; beyond, the last resort at once.", ge=1)
     max_waiting: int = knob(
@@ -50,7 +51,7 @@ class LimitPolicy(Knobs):
     backup_reserved_share: float = share(0.5, "Of the backup's limit, kept for requests whose own model has failed.")
 
     def contradictions(self) -> Iterator[str]:
-        """The largest limit is not below the smallest."""
+        """Hold the largest limit to be no smaller than the smallest."""
         if self.max_limit < self.min_limit:
             yield f"max_limit: is {self.max_limit}, below min_limit ({self.min_limit}); accepted: at least that"
 
@@ -60,8 +61,8 @@ class AdaptiveLimiter:
     """The limit of one model.
 
     Attributes:
-        policy: its bounds.
-        patience_seconds: a model that takes less is never called slow.
+        policy: the bounds of the limit.
+        patience_seconds: a model that takes less is never counted as slow.
         in_flight: attempts under way.
     """
 
@@ -81,16 +82,16 @@ class AdaptiveLimiter:
 
     @property
     def value(self) -> int:
-        """Attempts that may be under way at a time now."""
+        """The current limit: attempts that may be under way at a time."""
         return int(min(self.policy.max_limit, max(self.policy.min_limit, self._limit)))
 
     @property
     def untouched(self) -> bool:
-        """Whether no attempt has been learnt from, and none is under way."""
+        """Whether the limiter holds no measurement and no attempt: it may be forgotten."""
         return not self.in_flight and not self._window and not self._unloaded_s
 
     def admit(self, share: float = 1.0) -> bool:
-        """Take a place if fewer than `share` of the limit are taken; there is always at least one place."""
+        """Take a place if fewer than `share` of the limit are taken, and say so; there is always at least one place."""
         if self.in_flight >= max(1.0, share * self.value):
             return False
         self.in_flight += 1
@@ -107,7 +108,7 @@ class AdaptiveLimiter:
         self.in_flight -= 1
 
     def learn(self, seconds: float, started: float, now: float, *, unloaded: bool) -> None:
-        """Learn from an attempt.
+        """Learn from an attempt. One started before the last change of the limit does not count towards the next.
 
         Args:
             seconds: how long it took; infinite if it timed out.

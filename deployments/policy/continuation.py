@@ -1,4 +1,4 @@
-"""The bounds of a stream, and who carries on with one that has broken."""
+"""The bounds of a stream, and which models may continue a stream that has broken."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from deployments.policy.knob import Knobs, knob, seconds
 from deployments.policy.outcome import Failed, Outcome, StreamEnd
 
 MAX_RESUMES = 2
-"""How often one model may carry on with a text that it left unfinished itself, in one stream. A transport that keeps
-breaking under the same model is a fault of that model."""
+"""Times that one model may continue its own unfinished text in one stream. A transport that breaks more often under the
+same model counts as a fault of the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPolicy(Knobs):
-    """How long a stream may be silent, and how much of it there may be."""
+    """The bounds of a stream: its silences, its duration, its length."""
 
     first_content_seconds: float = seconds(
         10.0, "Until the first content, then the next tier is started; at most a third of the deadline."
@@ -27,10 +27,10 @@ class StreamPolicy(Knobs):
 def successors(
     candidates: tuple[Candidate, ...], broken: Candidate, end: StreamEnd | Outcome, resumes: int
 ) -> tuple[Candidate, ...]:
-    """The candidates that may carry on with a text that `broken`, one of `candidates`, left unfinished, best first.
+    """Return the candidates that may continue a text that `broken`, one of `candidates`, left unfinished; best first.
 
-    The same model first where only the transport broke, unless it has had its `MAX_RESUMES`; then those behind it.
-    Those before it have failed with this request already.
+    `broken` itself comes first where only the transport broke (`end` is transient) and it has resumed fewer than
+    `MAX_RESUMES` times. The candidates behind it follow. Those before it have failed with this request already.
     """
     behind = candidates[candidates.index(broken) + 1 :]
     again = isinstance(end, Failed) and end.transient and resumes < MAX_RESUMES

@@ -1,10 +1,10 @@
-"""One deadline a request, shared by all tiers; nobody gets a fresh timeout of their own.
+"""One deadline for each request, shared by all tiers: no tier gets a fresh timeout.
 
     start                    cut over                         answer by   end
       |---- requested model ----|------- the backup's reserve -----|--------|
                                  (the model may still win here)      last resort's reserve
 
-Remaining seconds travel between processes, never clock readings: clocks of two machines do not compare.
+What is sent to another process is the seconds that are left, never a clock reading: the clocks of two machines differ.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from deployments.policy.knob import Knobs, seconds, share
 
 
 class Reserves(Struct, frozen=True):
-    """How much of one request's deadline is kept for the tiers that answer when the others do not.
+    """The parts of one request's deadline that are kept for the backup and the last resort.
 
     Attributes:
-        backup_seconds: kept for the backup, while they are at most `backup_share` of the deadline.
+        backup_seconds: kept for the backup, but at most `backup_share` of the deadline.
         backup_share: the largest share of a deadline that the backup's reserve may take, 0 to 1.
-        last_resort_seconds: kept for sending the last-resort message.
-        last_resort_share: the largest share of a deadline that this may take, 0 to 1.
+        last_resort_seconds: kept for sending the last-resort message, but at most `last_resort_share` of the deadline.
+        last_resort_share: the largest share of a deadline that the last resort's reserve may take, 0 to 1.
     """
 
     backup_seconds: float = 10.0
@@ -36,9 +36,9 @@ USUAL_RESERVES = Reserves()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservePolicy(Knobs):
-    """How much of a request's deadline is kept for the tiers behind the first.
+    """The parts of a request's deadline that are kept for the tiers behind the first.
 
-    The backup's reserve follows how long the backup has been taking, within these bounds.
+    The reserve for the backup follows the backup's measured latency within these bounds.
     """
 
     backup_min_seconds: float = seconds(1.0, "Kept for the backup at the least.")
@@ -49,7 +49,7 @@ class ReservePolicy(Knobs):
     last_resort_share: float = share(0.2, "The largest share of a deadline this reserve may take.")
 
     def contradictions(self) -> Iterator[str]:
-        """The shares leave time for the model, and the largest reserve is not below the smallest."""
+        """Hold the shares to leave time for the model, and the largest reserve to be no smaller than the smallest."""
         if self.backup_max_seconds < self.backup_min_seconds:
             yield (
                 f"backup_max_seconds: is {self.backup_max_seconds:g}, below backup_min_seconds "
@@ -62,20 +62,20 @@ class ReservePolicy(Knobs):
             )
 
     def to_reserves(self, backup_seconds: float) -> Reserves:
-        """The reserves of one request, for a backup that needs `backup_seconds`."""
+        """Return the reserves of one request, for a backup that needs `backup_seconds`."""
         return Reserves(backup_seconds, self.backup_share, self.last_resort_seconds, self.last_resort_share)
 
 
 class Deadline(Struct, frozen=True):
-    """When a request was taken on and when its answer is due, on the clock of the process that holds it.
+    """The time span of a request, on the clock of the process that holds it.
 
     Attributes:
-        start: when it was taken on.
-        end: when it is over.
-        reserves: what is kept of it.
+        start: the time at which the request arrived.
+        end: the time at which its answer is due.
+        reserves: the parts of the span that are kept for the backup and the last resort.
 
     Raises:
-        ValueError: it would end before it starts.
+        ValueError: `end` is not after `start`.
     """
 
     start: float
@@ -88,21 +88,21 @@ class Deadline(Struct, frozen=True):
 
     @classmethod
     def after(cls, now: float, seconds: float, reserves: Reserves = USUAL_RESERVES) -> "Deadline":
-        """The deadline of a request taken on at `now` that may take `seconds`."""
+        """Return the deadline of a request that arrived at `now` and may take `seconds`."""
         return cls(now, now + seconds, reserves)
 
     @property
     def seconds(self) -> float:
-        """How long the request may take."""
+        """The seconds that the request may take."""
         return self.end - self.start
 
     @property
     def answer_by(self) -> float:
-        """The moment at which the last-resort message is sent if nobody else has answered."""
+        """The time at which the last-resort message is sent if no model has answered."""
         return self.end - min(self.reserves.last_resort_seconds, self.reserves.last_resort_share * self.seconds)
 
     @property
     def cut_over(self) -> float:
-        """The moment at which the backup is started at the latest."""
+        """The latest time at which the backup is started."""
         reserve = min(self.reserves.backup_seconds, self.reserves.backup_share * self.seconds)
         return max(self.start, self.answer_by - reserve)

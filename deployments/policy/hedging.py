@@ -1,9 +1,9 @@
-"""How long models usually take, which of them are slow, and when the backup is started beside them.
+"""Latencies of models, and when the backup is started beside a slow one.
 
-Hedging is Dean and Barroso's ("The Tail at Scale", 2013): a second attempt once the first has taken longer than nearly
-all others did. Theirs goes to a server like the first; ours goes to a backup that may be much slower than the model.
-So the model also has to have taken as long as the backup usually does: before that, it will most likely be there first,
-and the backup has worked for nothing.
+Hedging is Dean and Barroso's ("The Tail at Scale", 2013): a second attempt is made once the first has taken longer than
+nearly all others did. Their second attempt goes to a server like the first; ours goes to a backup that may be much
+slower than the model. So the hedge also waits until the model has taken as long as the backup usually takes: before
+that, the model will most likely answer first, and the work of the backup is wasted.
 """
 
 import math
@@ -15,13 +15,14 @@ from deployments.policy.knob import Knobs, knob, share
 from deployments.policy.quantile import Latencies
 
 _FEW = 5
-"""How many answers of the backup are needed before its latency is believed."""
+"""Answers of the backup that are needed before its latency is believed."""
 
 _OVERDUE_S = 1.0
-"""Seconds after which an attempt on a model of which too little is known counts as overdue."""
+"""Seconds after which an attempt counts as overdue on a model with too few measured latencies."""
 
 _OVERDUE_LEAST_S = 0.25
-"""No attempt is overdue before that many seconds, however fast its model is: a replica takes seconds to start."""
+"""Seconds before which no attempt is overdue, however fast its model is: a replica of the backup takes seconds to
+start, so demand that lasts shorter is no reason to start one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +38,11 @@ class HedgingPolicy(Knobs):
 
 
 class LatencyEstimator:
-    """Latencies of the last answers of each model; those of streams count until the first content, and are kept apart.
+    """Recent latencies of each model. Those of streams last until the first content, and are kept apart.
 
     Attributes:
-        policy: when a model counts as slow; may be replaced at any time.
-        reserves: the bounds of the reserve of the backup; may be replaced at any time.
+        policy: the rules by which a model counts as slow; may be replaced at any time.
+        reserves: the bounds of the backup's reserve; may be replaced at any time.
     """
 
     def __init__(self, policy: HedgingPolicy, reserves: ReservePolicy) -> None:
@@ -51,11 +52,14 @@ class LatencyEstimator:
         self._seen = Latencies()
 
     def add(self, model: str, seconds: float, *, streamed: bool) -> None:
-        """`model` has answered after `seconds`."""
+        """Add an answer of `model` that took `seconds`."""
         self._seen.add(model, seconds, streamed=streamed)
 
     def hedge_after_s(self, model: str, backup: str, *, streamed: bool) -> float:
-        """Seconds after which `backup` is started beside `model`; infinite for never, or if too little is known."""
+        """Return the seconds after which `backup` is started beside `model`.
+
+        Infinite where hedging is off, or `model` has fewer than `min_samples` latencies.
+        """
         seen = self._seen.of(model, streamed=streamed)
         if not self.policy.enabled or seen.count < self.policy.min_samples:
             return math.inf
@@ -64,7 +68,7 @@ class LatencyEstimator:
         return max(seen.value(self.policy.quantile), backup_s)
 
     def reserve_s(self, backup: str, *, streamed: bool) -> float:
-        """Seconds of a deadline that are kept for `backup`."""
+        """Return the seconds of a deadline that are kept for `backup`: the most that is allowed until it is known."""
         seen = self._seen.of(backup, streamed=streamed)
         if seen.count < _FEW:
             return self.reserves.backup_max_seconds
@@ -72,18 +76,18 @@ class LatencyEstimator:
         return min(self.reserves.backup_max_seconds, max(self.reserves.backup_min_seconds, usual))
 
     def overdue_s(self, model: str, *, streamed: bool) -> float:
-        """Seconds after which an attempt on `model` will most likely be rescued by the backup."""
+        """Return the seconds after which an attempt on `model` will most likely be answered by the backup."""
         seen = self._seen.of(model, streamed=streamed)
         believed = seen.count >= self.policy.min_samples
         return max(_OVERDUE_LEAST_S, seen.value(self.policy.quantile)) if believed else _OVERDUE_S
 
     def median_s(self, model: str) -> float:
-        """The median latency of the whole answers of `model`, in seconds; 0 if there are none."""
+        """Return the median latency of whole answers of `model`, in seconds; 0 if there are none."""
         seen = self._seen.of(model, streamed=False)
         return seen.value(0.5) if seen.count else 0.0
 
     def describe(self, model: str) -> Mapping[str, float]:
-        """For `/status`."""
+        """Return the 50th and 95th percentile of `model` in seconds, as far as they are known, for `/status`."""
         facts: dict[str, float] = {}
         for streamed, prefix in ((False, ""), (True, "first_content_")):
             seen = self._seen.of(model, streamed=streamed)

@@ -3,8 +3,8 @@
 A section of the policy is a frozen dataclass derived from `Knobs`. Its fields are the keys of the settings file, and
 are declared with `knob`, `seconds` or `share`. The bounds stand in the metadata of the field, where pydantic finds them
 when it reads a file (`ge`, `gt`, `le`, `allow_inf_nan`, `description` are its own names); `Knobs` holds values that are
-built in Python to the same bounds. A section adds the rules between its fields in `contradictions`, and they hold on
-both ways, as pydantic builds the dataclass, too.
+built in Python to the same bounds. A section adds the rules between its fields in `contradictions`. Those hold for
+files as well, as pydantic builds the same dataclass.
 """
 
 import math
@@ -13,7 +13,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 LEAST_SECONDS = 0.001
-"""Shorter times are lost in the resolution of clocks that have run for long."""
+"""The shortest time that may be set: the resolution of a clock that has run for long is not much finer."""
 
 MOST_SECONDS = 86_400.0
 
@@ -29,10 +29,10 @@ def knob(
     """Declare a field of a section: its default, what it does, and its bounds.
 
     Args:
-        default: its type is the type of the field.
+        default: the value of the field unless it is set.
         description: one or two sentences for the reference of the configuration.
         ge: the least value.
-        gt: a value that is already too small.
+        gt: a bound below the least value, and itself not allowed.
         le: the largest value.
     """
     bounds = {name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le)) if bound is not None}
@@ -69,7 +69,7 @@ class Knobs:
             raise ValueError("\n".join(faults))
 
     def contradictions(self) -> Iterator[str]:
-        """One line for each rule between the fields that does not hold; called only if each field is in its bounds."""
+        """Return a line for each broken rule between the fields; called only where each field is within its bounds."""
         return iter(())
 
 
@@ -80,7 +80,7 @@ def _fits(each: "Field[Any]", value: object) -> bool:
         return False
     bounds = each.metadata
     return (
-        -math.inf < value < math.inf  # which NaN is not, either
+        -math.inf < value < math.inf  # false for NaN, too
         and value >= bounds.get("ge", -math.inf)
         and value > bounds.get("gt", -math.inf)
         and value <= bounds.get("le", math.inf)

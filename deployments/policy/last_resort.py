@@ -1,4 +1,4 @@
-"""The answer that is given when nobody else answers. This is the only place where it is made."""
+"""The answer that is given when no model answers. It is made here and nowhere else."""
 
 from msgspec import Struct
 
@@ -15,8 +15,9 @@ class LastResort(Struct, frozen=True):
     """The last resort of one request.
 
     Attributes:
-        message: what is said.
-        refusal: the caller demanded a form: the message says that there is no answer in it, and nothing is invented.
+        message: the text of the answer.
+        refusal: the caller demanded a form (JSON, a tool call). The message says that there is no answer in that form,
+            and none is invented.
 
     Raises:
         ValueError: the message is blank.
@@ -30,12 +31,12 @@ class LastResort(Struct, frozen=True):
             raise ValueError("the last-resort message is not blank")
 
     def answer(self, trace: tuple[Ended, ...] = (), retry_after_s: float = 0.0) -> Answer:
-        """The answer. It raises nothing.
+        """Return the last-resort answer. This never raises.
 
         Args:
             trace: the attempts that were made.
-            retry_after_s: seconds after which to ask again. Where it is 0 and every attempt was refused, some of them
-                for want of room, it is the shortest time that one of them named.
+            retry_after_s: seconds after which to ask again. With 0, the answer carries the shortest time that a refusal
+                in `trace` named, provided that every attempt was refused.
         """
         return Answer(
             result=self.message,
@@ -51,6 +52,6 @@ class LastResort(Struct, frozen=True):
 
 def _named(trace: tuple[Ended, ...]) -> float:
     waits = [ended.outcome.retry_after_s for ended in trace if isinstance(ended.outcome, Refused)]
-    if len(waits) < len(trace):  # somebody tried, and failed: no time was named for that
+    if len(waits) < len(trace):  # some model failed, and when it works again is unknown
         return 0.0
     return min((wait for wait in waits if wait > 0), default=0.0)

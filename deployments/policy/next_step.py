@@ -1,19 +1,20 @@
-"""Who is asked next, and when: the heart of the service, as a pure function of what has happened.
+"""Which candidate is asked next, and when: the heart of the service, as a pure function of what has happened.
 
 Rules kept here:
 
-1. The first acceptable answer wins, and no acceptable answer is blank. Nothing is waited for beyond
-   `deadline.answer_by`: where nobody has answered by then, the chain is exhausted.
+1. The first acceptable answer wins; a blank one is never acceptable. No attempt is waited for beyond
+   `deadline.answer_by`: without an answer by then, the chain is exhausted.
 2. After a transient failure the same model is asked again, within its per-try timeout: see `retry`.
 3. Any other failure starts the next candidate at once. Slowness starts it when the per-try timeout of the running
    one is over; the slow one goes on.
 4. At `deadline.cut_over` the backup tier begins, whatever else is going on.
 5. The backup tier begins earlier beside a model that takes longer than it usually does (hedge), and beside a model
-   that is being tried again (probe); the probe wins if it is hardly later. The primary tier goes on by its own rules.
-6. A request that the model asked for calls invalid is handed back to its caller, and asked of nobody else.
-7. Where everybody has been asked and nobody is left, but somebody will be ready soon (it starts, loads, is being
-   replaced or woken), the request waits for that until `deadline.answer_by`.
-8. A budget that is used up (`Allowance`) refuses extra attempts, never the answer.
+   that is being tried again (probe). The probe wins if it answers within `PROBE_GRACE_S` of the backup. The primary
+   tier goes on by its own rules.
+6. Where the model that was asked for calls the request invalid, the request is rejected: no other candidate is asked.
+7. Where every candidate has been asked, and one of them will be ready soon (it starts, loads, is being replaced or
+   woken), the request waits for that one until `deadline.answer_by`.
+8. A budget that is used up (`Allowance`) stops extra attempts, never the answer.
 """
 
 import math
@@ -28,12 +29,12 @@ from deployments.policy.retry import retry_at
 from deployments.policy.trace import close_trace
 
 PROBE_GRACE_S = 0.02
-"""How much later than the backup beside it a probe may answer, and still win: a model that has recovered is to be used
-again even where the backup is about as fast."""
+"""Seconds by which a probe may answer later than the backup beside it and still win: a model that has recovered is to
+be used again even where the backup is about as fast."""
 
 
 class Allowance(Struct, frozen=True):
-    """What the budgets leave for extras at this moment."""
+    """Which extras are allowed at this moment: a retry, a hedge, a wait for a candidate that is not ready."""
 
     retry: bool = True
     hedge: bool = True
@@ -41,7 +42,7 @@ class Allowance(Struct, frozen=True):
 
 
 EVERYTHING = Allowance()
-"""No budget is short."""
+"""Allows every extra."""
 
 
 class Start(Struct, frozen=True):
@@ -52,7 +53,7 @@ class Start(Struct, frozen=True):
 
 
 class WaitUntil(Struct, frozen=True):
-    """Wait for an attempt to end, at most until `time`."""
+    """Wait until an attempt begins or ends, at most until `time`."""
 
     time: float
 
@@ -65,20 +66,20 @@ class AwaitReady(Struct, frozen=True):
 
 
 class Accept(Struct, frozen=True):
-    """The attempt at `place` answers. `trace` has every other one as ended; those still running are to be cancelled."""
+    """Take the answer of the attempt at `place`. `trace` shows all others as ended; cancel the running ones."""
 
     place: int
     trace: tuple[Ended | Began, ...]
 
 
 class Exhausted(Struct, frozen=True):
-    """Nobody answers in time. `trace` has every attempt as ended; those still running are to be cancelled."""
+    """Give the last resort: no candidate answers in time. `trace` shows all attempts as ended; cancel the running ones."""
 
     trace: tuple[Ended, ...]
 
 
 class Reject(Struct, frozen=True):
-    """Hand the request back: the model asked for calls it invalid."""
+    """Reject the request: the model that was asked for calls it invalid. Cancel the attempts that are still running."""
 
     rejected: Rejected
     trace: tuple[Ended, ...]
@@ -88,11 +89,11 @@ Step = Start | WaitUntil | AwaitReady | Accept | Exhausted | Reject
 
 
 class _TierDone(Struct, frozen=True):
-    """Nobody of a tier is left to be asked, or will be before the per-try timeout of its last one is over."""
+    """Every candidate of a tier has been asked; the last one is not retried, or its per-try timeout is over."""
 
 
 def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance = EVERYTHING) -> Step:
-    """Decide what to do at `now`, given all attempts made so far in the order of their starts."""
+    """Return what to do at `now`, given all attempts made so far in the order of their starts."""
     acceptable = [place for place, attempt in enumerate(attempts) if _is_acceptable(chain, attempt)]
     if acceptable:
         place = min(acceptable, key=lambda place: _answered_at(attempts[place]))
@@ -115,7 +116,7 @@ def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowa
     begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
     if backups and not begun and now >= chain.deadline.cut_over:
         return Start(backups[0], Why.CUT_OVER)
-    # A primary tier that gave way for want of budget does not come back when there is some.
+    # A primary tier that was left because the retry budget was empty does not retry once there is budget again.
     gave_way = bool(begun) and begun[0].why is Why.NEXT
     primary = _TierDone() if gave_way else _advance(chain, Tier.PRIMARY, attempts, now, allowance)
     if isinstance(primary, Start):
@@ -134,9 +135,9 @@ def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowa
 
 
 def _soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate, ...]:
-    """The candidates that will be ready soon, best first, by what became of their last attempts.
+    """Return the candidates that will be ready soon, best first, judging by their last attempts.
 
-    One that was ready and had no room, as others had waited for it, too, is waited for once more.
+    A candidate that became ready, but was full when it was asked (other requests waited for it, too), counts again.
     """
     last = {attempt.candidate: attempt for attempt in attempts}
     return tuple(
@@ -149,7 +150,7 @@ def _soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate,
 
 
 def _early(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Start | WaitUntil:
-    """Whether the backup is started before its turn, beside the primary tier."""
+    """Start the backup before its turn, beside the primary tier, or wait until that is due."""
     backup = chain.backups[0]
     if any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
         return Start(backup, Why.BESIDE_PROBE)
@@ -158,7 +159,7 @@ def _early(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowa
 
 
 def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
-    """When the first candidate, if it is running, has taken longer than it usually does."""
+    """Return when a hedge is due: `hedge_after_s` after the first candidate was first asked, if it is running."""
     first = chain.candidates[0]
     tries = [attempt for attempt in attempts if attempt.candidate == first]
     if first.tier is not Tier.PRIMARY or not tries or not isinstance(tries[-1], Running):
@@ -169,7 +170,7 @@ def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
 def _advance(
     chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt], now: float, allowance: Allowance
 ) -> Start | WaitUntil | _TierDone:
-    """What the models of `tier` do by themselves: retry, give way to the next one, or wait."""
+    """Return the next step of `tier` on its own: retry its latest candidate, start the following one, or wait."""
     mine = [attempt for attempt in attempts if attempt.candidate.tier is tier]
     if not mine:
         return _following(chain, tier, attempts)
@@ -188,7 +189,7 @@ def _advance(
 
 
 def _following(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt]) -> Start | _TierDone:
-    """The next model of `tier` that has not been asked."""
+    """Start the first candidate of `tier` that has not been asked."""
     asked = [attempt.candidate for attempt in attempts]
     for candidate in chain.of(tier):
         if candidate not in asked:
@@ -208,7 +209,7 @@ def _accept(chain: FallbackChain, attempts: Sequence[Attempt], place: int, now: 
 
 
 def _close(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tuple[Ended, ...]:
-    """The trace: every attempt as ended at `now`."""
+    """Return the trace with every attempt as ended at `now`."""
     first_start: dict[Candidate, float] = {}
     for attempt in attempts:
         first_start.setdefault(attempt.candidate, attempt.started)
@@ -227,7 +228,7 @@ def _is_acceptable(chain: FallbackChain, attempt: Attempt) -> bool:
 
 
 def _answered_at(attempt: Attempt) -> float:
-    """When an acceptable attempt had its answer, or the first content of it."""
+    """Return when an attempt had its answer, or the first content of a stream."""
     match attempt:
         case Began(began=began):
             return began

@@ -1,15 +1,15 @@
-"""How an attempt can end: a closed union, so that no two flags can contradict each other.
+"""The ways in which an attempt can end: a closed union, so that no two flags can contradict each other.
 
     Answered    an acceptable answer; it cannot be built blank
-    Blank       the model returned, but nothing to show for it: a failure like an exception
-    Failed      it raised, or its process died; `transient` says a repetition could succeed
+    Blank       the model returned nothing visible: a failure like an exception
+    Failed      the model raised, or its process died; `transient` says that a retry could succeed
     TimedOut    its per-try timeout passed without an answer
-    Refused     it never took the request (queue full, not ready, breaker open, unknown)
-    Rejected    it took the request and calls it invalid: the caller's fault
-    Cancelled   stopped because another tier had answered, or the caller had gone away
+    Refused     the model never took the request (queue full, not ready, breaker open, unknown)
+    Rejected    the model took the request and calls it invalid: the caller's fault
+    Cancelled   stopped because another candidate had answered, or the caller had gone away
 
-A stream is a sequence of texts with one `StreamEnd` behind them: `Finished`, or how it failed. A stream that
-just stops has been cut.
+A stream is a sequence of texts with one `StreamEnd` behind them: `Finished`, or the way in which it failed. A stream
+without a `StreamEnd` was cut.
 
 Outcomes travel between processes: they hold JSON-like data and nothing else.
 """
@@ -22,17 +22,17 @@ from msgspec import Struct
 from deployments.policy.blank import is_blank
 
 UNKNOWN_MODEL = "unknown model"
-"""The reason with which a name that no model goes by is refused."""
+"""The reason of the refusal of a name that no model has."""
 
 
 class Usage(Struct, frozen=True):
-    """Tokens read and written by a language model."""
+    """Counts of the tokens that a language model read and wrote."""
 
     prompt_tokens: int
     completion_tokens: int
 
     def to_json(self) -> dict[str, int]:
-        """The field names of OpenAI's `usage`."""
+        """Return the counts as OpenAI's `usage` object."""
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
@@ -44,11 +44,11 @@ class Answered(Struct, frozen=True):
     """An acceptable answer.
 
     Attributes:
-        result: what the model said; any JSON value, never blank.
+        result: the answer: any JSON value, never blank.
         usage: token counts, where the model counts tokens.
-        finish_reason: `stop`; `length` where `max_tokens` ended it; `deadline` where time did; `tool_calls`;
-            `content_filter` where a filter of the model's refused the content and `result` says so.
-        tool_calls: the functions the model wants called, in OpenAI's form. Where it says nothing besides,
+        finish_reason: `stop`; `length` where `max_tokens` ended the answer; `deadline` where the time budget did;
+            `tool_calls`; `content_filter` where the model's filter withheld the content and `result` says so.
+        tool_calls: the functions that the model wants called, in OpenAI's form. Where there is no text beside them,
             `result` is `{"tool_calls": [...]}`.
 
     Raises:
@@ -67,7 +67,7 @@ class Answered(Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        """Nothing went wrong: empty."""
+        """Always empty: only a failure has a reason."""
         return ""
 
 
@@ -75,8 +75,8 @@ class Blank(Struct, frozen=True):
     """The model returned nothing visible.
 
     Attributes:
-        reason: what it returned.
-        complete: it came to a proper end (`stop`). Where it was to carry on with a text, the text was complete.
+        reason: a description of what the model returned.
+        complete: the model stopped by itself (`stop`). Where it was to continue a text, the text was complete already.
     """
 
     name: ClassVar[str] = "blank"
@@ -89,8 +89,8 @@ class Failed(Struct, frozen=True):
 
     Attributes:
         reason: what went wrong.
-        transient: the same model could do it if it was asked again.
-        retry_after_s: seconds after which it wants to be asked again; 0 where it has not said.
+        transient: the same model could succeed if it was asked again.
+        retry_after_s: seconds after which the model wants to be asked again; 0 where it named none.
         soon: as in `Refused`: what failed is being replaced.
     """
 
@@ -109,14 +109,13 @@ class TimedOut(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """The request was not taken on.
+    """The model did not take the request.
 
     Attributes:
-        reason: why.
+        reason: the cause.
         transient: as in `Failed`.
         retry_after_s: as in `Failed`.
-        soon: it will be taken on later, perhaps within the deadline: the model is starting, loading, being replaced or
-            being woken.
+        soon: the model may take requests within the deadline: it is starting, loading, being replaced or being woken.
     """
 
     name: ClassVar[str] = "refused"
@@ -127,11 +126,11 @@ class Refused(Struct, frozen=True):
 
 
 class Rejected(Struct, frozen=True):
-    """The model calls the request invalid. It is never sent to it again unchanged.
+    """The model calls the request invalid. The same request is not sent to it again.
 
     Attributes:
         reason: the model's explanation, bounded in length and free of secrets.
-        field: the field of the request it names; `body` where it names none.
+        field: the field of the request that the model names; `body` where it names none.
     """
 
     name: ClassVar[str] = "rejected"
@@ -140,7 +139,7 @@ class Rejected(Struct, frozen=True):
 
 
 class Cancelled(Struct, frozen=True):
-    """Stopped from outside, through no fault of the model."""
+    """The attempt was stopped from outside, through no fault of the model."""
 
     name: ClassVar[str] = "cancelled"
     reason: str
@@ -152,7 +151,7 @@ class Finished(Struct, frozen=True):
     Attributes:
         finish_reason: as in `Answered`.
         usage: token counts of the whole stream, where the model counts tokens.
-        tool_calls: as in `Answered`; a stream gives them whole, at its end.
+        tool_calls: as in `Answered`; a stream gives the calls whole, at its end.
     """
 
     name: ClassVar[str] = "answered"
@@ -162,7 +161,7 @@ class Finished(Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        """Nothing went wrong: empty."""
+        """Always empty: only a failure has a reason."""
         return ""
 
 
@@ -171,20 +170,20 @@ Outcome = Answered | Blank | Failed | TimedOut | Refused | Rejected | Cancelled
 StreamEnd = Finished | Blank | Failed | TimedOut | Refused | Rejected
 
 StreamItem = str | StreamEnd
-"""One item of a stream. An empty text says that the model is at work (it reasons, or writes a tool call)."""
+"""One item of a stream. An empty text is a sign of life: the model reasons, or writes a tool call."""
 
 
 def answered_or_blank(
     result: Any, usage: Usage | None = None, finish_reason: str = "stop", *, empty_reason: str = ""
 ) -> Answered | Blank:
-    """Turn what a model returned into an outcome: the only place where a result becomes an answer."""
+    """Return `Answered`, or `Blank` where `result` is blank, with `empty_reason` or a description of `result`."""
     if is_blank(result):
         return Blank(empty_reason or f"the model returned {_describe(result)}")
     return Answered(result, usage, finish_reason)
 
 
 def stream_to_outcome(text: str, end: StreamEnd) -> Outcome:
-    """What a stream of `text` that was read to its `end` comes to. White space beside tool calls is no text."""
+    """Return the outcome of a stream that gave `text` and then `end`. White space beside tool calls is dropped."""
     if not isinstance(end, Finished):
         return end
     if is_blank(text) and not end.tool_calls:
@@ -194,7 +193,7 @@ def stream_to_outcome(text: str, end: StreamEnd) -> Outcome:
 
 
 def nothing_visible(end: Finished) -> str:
-    """Why an answer that came to its end is blank."""
+    """Describe a finished answer without visible content."""
     if end.usage is None:
         return "it returned no visible content"
     return f"{end.usage.completion_tokens} tokens, none of them visible ({end.finish_reason})"
@@ -204,7 +203,7 @@ def _describe(blank: Any) -> str:
     match blank:
         case None:
             return "None"
-        case str():  # told apart by length: an array compared with "" is no truth value
+        case str():  # compared by length, as all blanks are: comparing an array with "" gives no truth value
             return "only white space" if len(blank) else "an empty string"
         case Mapping():
             return "an empty object" if not blank else "an object with nothing but blank values"

@@ -1,4 +1,4 @@
-"""What is wrong with a request: the caller's fault, never a model's."""
+"""A fault in a request, in words that let its caller mend it: 4xx, never a fault of a model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +7,12 @@ import msgspec
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A request that cannot be understood.
+    """A fault in a request.
 
     Attributes:
-        field: where the fault is: a field, a header, `body`, `path` or `method`.
-        message: what is wrong with it. It never quotes more of the request than a field's name.
-        accepted: what would be right.
+        field: the place of the fault: a field, a header, `body`, `path` or `method`.
+        message: the fault, worded to follow `field` ("is missing"). Of the request it quotes names of fields only.
+        accepted: the values that would be accepted.
         status: the HTTP status, 400 to 499.
         headers: response headers that belong to the status, such as `allow`.
     """
@@ -24,7 +24,7 @@ class Problem(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The error object of the native API."""
+        """Return the error object of the native API."""
         return {
             "type": "invalid_request",
             "field": self.field,
@@ -33,19 +33,19 @@ class Problem(msgspec.Struct, frozen=True):
         }
 
     def to_body(self, request_id: str) -> dict[str, Any]:
-        """The native API's body, which the handle and the engine give, too: its `result` is not blank."""
+        """Return the native API's body, for HTTP, handles and the engine alike; its `result` is not blank."""
         return {"error": self.to_json(), "result": self.explain(), "request_id": request_id}
 
     def explain(self) -> str:
-        """The non-blank `result` that goes with the error object."""
+        """Return the fault as a sentence, for the `result` beside the error object."""
         return f"This request could not be read: {self.field} {self.message}. Accepted: {self.accepted}."
 
 
 class InvalidRequestError(ValueError):
-    """Raised while a request is read.
+    """The request cannot be read, or the model that was asked for calls it invalid.
 
     Attributes:
-        problem: what is wrong.
+        problem: the fault.
     """
 
     def __init__(self, problem: Problem) -> None:

@@ -1,7 +1,7 @@
-"""Quantiles of what has been seen of late: exact, over a sliding window of observations.
+"""Exact quantiles over a sliding window of observations.
 
-A sketch (P², t-digest, DDSketch) holds more with less, but forgets nothing or only in steps. A few hundred numbers kept
-in order answer exactly, follow a model that changes, and cost a bisection and a short move of memory each.
+A sketch (P², t-digest, DDSketch) needs less memory, but forgets old observations never, or only in steps. A few hundred
+sorted numbers are exact and follow a model that changes. Each observation costs a bisection and a short move of memory.
 """
 
 from bisect import bisect_left, insort
@@ -14,13 +14,13 @@ MAX_KEYS = 1024
 
 @dataclass(slots=True)
 class WindowedQuantile:
-    """The last `WINDOW_SIZE` observations, in order of time and in order of size."""
+    """The last `WINDOW_SIZE` observations, kept in order of time and in order of size."""
 
     _recent: deque[float] = field(default_factory=deque)
     _sorted: list[float] = field(default_factory=list)
 
     def add(self, value: float) -> None:
-        """Observe `value`."""
+        """Add an observation; the oldest one goes when the window is full."""
         if len(self._recent) == WINDOW_SIZE:
             del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
         self._recent.append(value)
@@ -28,14 +28,14 @@ class WindowedQuantile:
 
     @property
     def count(self) -> int:
-        """How many observations it holds."""
+        """The number of observations in the window."""
         return len(self._recent)
 
     def value(self, quantile: float) -> float:
-        """The observation that `quantile` (0 to 1) of all do not exceed.
+        """Return the observation that the share `quantile` (0 to 1) of all observations does not exceed.
 
         Raises:
-            ValueError: nothing has been observed.
+            ValueError: the window is empty.
         """
         if not self._sorted:
             raise ValueError("no quantile of nothing")
@@ -43,14 +43,14 @@ class WindowedQuantile:
 
 
 class Latencies:
-    """Seconds that models took, whole answers and first contents apart; those asked longest ago are forgotten."""
+    """Latencies of the `MAX_KEYS` models that answered last, in seconds; whole answers and first contents are kept apart."""
 
     def __init__(self) -> None:
-        """Nothing has been seen."""
+        """Begin without observations."""
         self._seen: OrderedDict[tuple[str, bool], WindowedQuantile] = OrderedDict()
 
     def add(self, model: str, seconds: float, *, streamed: bool) -> None:
-        """`model` has answered after `seconds`."""
+        """Add an answer of `model` that took `seconds`."""
         key = (model, streamed)
         if key not in self._seen:
             self._seen[key] = WindowedQuantile()
@@ -60,7 +60,7 @@ class Latencies:
         self._seen[key].add(seconds)
 
     def of(self, model: str, *, streamed: bool) -> WindowedQuantile:
-        """What has been seen of `model`."""
+        """Return the window of `model`; an empty one where nothing is known."""
         return self._seen.get((model, streamed), _NOTHING)
 
 

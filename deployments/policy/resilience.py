@@ -1,7 +1,7 @@
-"""What a router remembers of its models between requests: breakers, limits, latencies, budgets.
+"""The state that a router keeps about its models between requests: breakers, limits, latencies, budgets.
 
-The race asks the state for leave before every attempt and records how each one ended; nothing else changes the state.
-No clock, no I/O: `now` is an argument, and so is the source of randomness.
+The race asks for a permit before each attempt and hands the permit back with the outcome; nothing else changes the
+state. No clock, no I/O: `now` is an argument, and so is the source of randomness.
 """
 
 import math
@@ -24,18 +24,18 @@ from deployments.policy.outcome import Answered, Finished, Outcome, Refused, Tim
 from deployments.policy.retry import RetryPolicy
 
 _NO_LESS_S = 1.0
-"""Seconds that a caller is told to wait, at the least, if it was refused because a limit was reached."""
+"""The shortest `retry_after_s` of a refusal at the limit."""
 
 
 class ResiliencePolicy(Struct, frozen=True):
     """The sections of the policy that a `ResilienceState` follows.
 
     Attributes:
-        breaker: when a model is left alone.
-        limits: how many attempts a model gets at a time.
-        retries: their budget.
+        breaker: when the breaker of a model opens.
+        limits: the bounds of the adaptive limits.
+        retries: the budget of retries.
         hedging: when a model counts as slow, and the budget of hedges.
-        reserves: how much of a deadline is kept for the backup.
+        reserves: the bounds of the backup's reserve.
     """
 
     breaker: BreakerPolicy = BreakerPolicy()
@@ -47,7 +47,7 @@ class ResiliencePolicy(Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Known:
-    """The state that is kept for one model."""
+    """The limit and the breaker of one model."""
 
     limit: AdaptiveLimiter
     breaker: BreakerState = field(default_factory=Closed)
@@ -59,13 +59,12 @@ class Permit(Struct, eq=False):
     Attributes:
         candidate: the model that may be asked.
         probe: the attempt tests whether a model whose breaker was open works again.
-        started: when it was given.
+        started: the time at which the permit was given.
         streamed: the attempt is a stream.
         admission: the permission of the breaker.
-        unloaded: hardly any other attempt on this model was under way.
-        first_s: seconds until its first content; infinite before its first content, and for an attempt that is no
-            stream.
-        returned: it has been handed back.
+        unloaded: hardly any other attempt on this model was under way when the permit was given.
+        first_s: seconds until the first content of a stream; infinite before that, and for a whole answer.
+        returned: the permit has been handed back.
     """
 
     candidate: Candidate
@@ -79,10 +78,10 @@ class Permit(Struct, eq=False):
 
 
 class ResilienceState:
-    """The resilience of one router.
+    """The breakers, limits, latencies and budgets of one router.
 
     Attributes:
-        latencies: how long models usually take.
+        latencies: the latencies of models.
     """
 
     def __init__(
@@ -96,10 +95,10 @@ class ResilienceState:
 
         Args:
             policy: the policy in force; see the property.
-            listener: told when a breaker opens, goes half-open or closes.
-            local_backup: the backup that has nobody behind it, and therefore no breaker: refusing it would turn answers
-                into last-resort messages and protect nobody.
-            draw: gives numbers in [0, 1).
+            listener: called when a breaker opens, goes half-open or closes.
+            local_backup: the name of the local backup. It has no breaker: only the last resort is behind it, so its
+                refusals would turn answers into last-resort messages.
+            draw: returns numbers in [0, 1).
         """
         self._listener = listener
         self._local_backup = Candidate(Tier.BACKUP, local_backup)
@@ -112,9 +111,9 @@ class ResilienceState:
 
     @property
     def policy(self) -> ResiliencePolicy:
-        """The policy in force. A new one is taken over in place; what is known of the models stays.
+        """The policy in force. It may be replaced at any time: the state of the models stays.
 
-        Taking over cannot fail: a policy that exists is valid.
+        Replacing it cannot fail, as a policy validates itself when it is built.
         """
         return self._policy
 
@@ -128,22 +127,23 @@ class ResilienceState:
             known.limit.patience_seconds = self._patience_seconds(name)
 
     def begin(self, now: float) -> None:
-        """Learn that a request has come: the budgets grow by their shares."""
+        """Count a new request: each budget grows by its share."""
         self._retries.deposit(now)
         self._hedges.deposit(now)
 
     def allowance(self, now: float, *, hedge: bool = True, wait: bool = True) -> Allowance:
-        """What the budgets leave for extras; the request itself may have no hedge left, or nobody to wait for."""
+        """Return which extras may be made now; `hedge` or `wait` is false where the race has given that up."""
         return Allowance(self._retries.available(now), hedge and self._hedges.available(now), wait)
 
     def admit(self, candidate: Candidate, why: Why, now: float, *, direct: bool, streamed: bool) -> Permit | Refused:
-        """Ask for permission to make an attempt on `candidate`.
+        """Ask for a permit to make an attempt on `candidate`; a permit has to be handed back with `record`.
 
         Args:
             candidate: the model to be asked.
             why: retries and hedges are paid for from their budgets.
             now: the time.
-            direct: the request was meant for this candidate from the start; of the backup, others get the larger share.
+            direct: the request was meant for this candidate from the start. Of the limit of the local backup, the share
+                `backup_reserved_share` is closed to direct attempts: it is kept for requests whose model has failed.
             streamed: the attempt is a stream.
         """
         known = self._models.get(candidate.model) or self._new(candidate.model)
@@ -152,7 +152,7 @@ class ResilienceState:
             return admission
         share = 1 - self._policy.limits.backup_reserved_share if direct and candidate == self._local_backup else 1.0
         if not known.limit.admit(share):
-            # The breaker has not been told: a probe's place is not taken by an attempt that is not made.
+            # The new state of the breaker is dropped: an attempt that is not made must not take the place of a probe.
             return Refused(
                 f"at its limit of {known.limit.value} at a time", retry_after_s=self._retry_after_s(candidate)
             )
@@ -167,7 +167,7 @@ class ResilienceState:
         return permit
 
     def began(self, permit: Permit, now: float) -> None:
-        """Learn that the first content of a stream is there. Hedges, reserve and limit follow this latency."""
+        """Record that the first content of a stream is there: hedges, reserve and limit learn from this latency."""
         permit.first_s = now - permit.started
         self._learn(permit, permit.first_s, now)
 
@@ -175,7 +175,7 @@ class ResilienceState:
         """Hand `permit` back with the outcome of the attempt.
 
         Raises:
-            ValueError: it has been handed back before.
+            ValueError: the permit has been handed back before.
         """
         if permit.returned:
             raise ValueError(f"the permit for {permit.candidate.model} has been handed back before")
@@ -190,13 +190,14 @@ class ResilienceState:
             policy, admission = self._policy.breaker, permit.admission
             after = breaker.record(known.breaker, policy, admission, outcome, now, self._draw())
             self._move(model, known, after, outcome.reason)
-        if known.limit.untouched and known.breaker == Closed():  # anybody may ask for any name
+        if known.limit.untouched and known.breaker == Closed():  # callers choose names: what says nothing is not kept
             del self._models[model]
 
     def demand(self, now: float) -> int:
-        """Attempts that are under way at the local backup, or are overdue elsewhere and about to come to it.
+        """Return the number of attempts that are on the local backup, or will probably come to it.
 
-        Overdue is what has no first content after the time of `LatencyEstimator.overdue_s`.
+        An attempt on another model will probably come to it once it is overdue: without an answer or first content
+        after `LatencyEstimator.overdue_s`.
         """
         usual: dict[tuple[str, bool], float] = {}
         demand = 0
@@ -211,12 +212,12 @@ class ResilienceState:
         return demand
 
     def state(self, model: str) -> BreakerState:
-        """The breaker of `model`."""
+        """Return the state of the breaker of `model`; closed where nothing is known."""
         known = self._models.get(model)
         return known.breaker if known else Closed()
 
     def describe(self, model: str) -> dict[str, Any]:
-        """For `/status`."""
+        """Return the breaker, the limit and the latencies of `model`, for `/status`."""
         known = self._models.get(model) or self._new(model)
         state = known.breaker
         facts: dict[str, Any] = {
@@ -242,7 +243,7 @@ class ResilienceState:
         return breaker.admit(known.breaker, self._policy.breaker, now)
 
     def _learn(self, permit: Permit, seconds: float, now: float) -> None:
-        """An answer, or the first content of a stream, took `seconds`; infinite for none in time."""
+        """Learn that an answer, or the first content of a stream, took `seconds`; infinite for none in time."""
         limit = self._models[permit.candidate.model].limit
         if seconds < math.inf:
             self.latencies.add(permit.candidate.model, seconds, streamed=permit.streamed)

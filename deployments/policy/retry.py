@@ -1,4 +1,4 @@
-"""When the same model is asked once more: only after what is transient, and only while there is time for it.
+"""When the same model is asked once more: only after a transient failure, and only while there is time for a retry.
 
 The pause is "equal jitter" (M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015): half of the
 exponential backoff is fixed, half is drawn, so that callers who failed together do not come back together.
@@ -15,7 +15,7 @@ from deployments.policy.outcome import Failed, Refused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy(Knobs):
-    """Asking the same model once more after a transient failure, before another one is asked."""
+    """Bounds on asking the same model once more after a transient failure, before another model is asked."""
 
     max: int = knob(2, "Times a model is asked again in one request.", ge=0, le=10)
     base_seconds: float = seconds(0.05, "The first pause; each later one is twice as long.")
@@ -24,7 +24,7 @@ class RetryPolicy(Knobs):
     budget_share: float = share(0.2, "Retries may be this share of the requests, so that they multiply no outage.")
 
     def contradictions(self) -> Iterator[str]:
-        """The longest pause is not shorter than the first."""
+        """Hold the longest pause to be no shorter than the first."""
         if self.cap_seconds < self.base_seconds:
             yield (
                 f"cap_seconds: is {self.cap_seconds:g}, below base_seconds ({self.base_seconds:g}); "
@@ -33,12 +33,12 @@ class RetryPolicy(Knobs):
 
 
 def retry_at(policy: RetryPolicy, tries: Sequence[Ended], per_try_end: float, jitter: float) -> float:
-    """When a model is asked again whose attempts so far are `tries`; infinite for never.
+    """Return the time at which to ask a model again; infinite for never.
 
     Args:
-        policy: how often and how soon.
-        tries: at least one, in the order of their starts.
-        per_try_end: when the per-try timeout of the model is over, which its retries share; a retry starts before it.
+        policy: the number of retries and their pauses.
+        tries: the model's attempts so far in the order of their starts; at least one.
+        per_try_end: when the per-try timeout is over, which the model's retries share. A retry is only made before it.
         jitter: a draw in [0, 1).
     """
     last = tries[-1]

@@ -1,7 +1,7 @@
 """A streamed answer on its way to the caller: its head, its texts, its end.
 
-Nothing is sent before the first content is there, so what the head says is true. What happens afterwards is told
-in the answer that comes last.
+Nothing is sent before the first content is there, so the head names the model that really begins the answer. What
+happens afterwards is in the answer inside `StreamDone`.
 """
 
 from collections.abc import AsyncIterator
@@ -14,12 +14,12 @@ from deployments.policy.attempt import Ended, Tier
 
 
 class StreamHead(Struct, frozen=True):
-    """What is known at the first content.
+    """The facts about a streamed answer that are known at its first content.
 
     Attributes:
-        model: who begins the answer.
-        served_by: its tier.
-        degraded: somebody else than the one first asked begins it.
+        model: the model that begins the answer.
+        served_by: the tier of that model.
+        degraded: another model than the first candidate begins the answer.
         attempts: the attempts that had ended by then, in the order of their starts.
         refusal: as in `Answer`.
         retry_after_s: as in `Answer`.
@@ -34,7 +34,7 @@ class StreamHead(Struct, frozen=True):
 
 
 class TextDelta(Struct, frozen=True):
-    """A piece of the answer, never empty, and who wrote it."""
+    """A piece of the answer, never empty, and the model that wrote it."""
 
     text: str
     model: str
@@ -42,30 +42,29 @@ class TextDelta(Struct, frozen=True):
 
 
 class StreamDone(Struct, frozen=True):
-    """The end of the answer, which it holds as a whole with its trace.
+    """The end of the stream, with the whole answer and its trace.
 
-    `answer.result` is all the text that was given. `answer.finish_reason` is true of the whole: `stop` only where
-    the answer is complete.
+    `answer.result` is the text that was given. `answer.finish_reason` is `stop` only where that text is complete.
     """
 
     answer: Answer
 
 
 class AnswerStream(Protocol):
-    """A streamed answer: iterated once, it gives texts and one `StreamDone` behind them, and never raises.
+    """A streamed answer. It can be iterated once, gives texts and one `StreamDone` behind them, and never raises.
 
-    Closing it (`aclose`) cancels whoever is writing.
+    Closing the stream (`aclose`) cancels the attempt that writes it.
     """
 
     @property
     def head(self) -> StreamHead:
-        """What is known at the first content."""
+        """The head, which is known from the start."""
         ...
 
     def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
-        """Texts, then one `StreamDone`."""
+        """Give the texts, then one `StreamDone`."""
         ...
 
     async def aclose(self) -> None:
-        """Stop."""
+        """Cancel the attempt that writes; a second call does nothing."""
         ...

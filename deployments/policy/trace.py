@@ -1,4 +1,4 @@
-"""Closing the record of a chain: how the attempts ended that were cut off when somebody had answered, or nobody."""
+"""Closes the trace of a chain: gives an outcome to the attempts that were cut off at its end."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,20 @@ from deployments.policy.attempt import Attempt, Began, Ended, Running
 from deployments.policy.outcome import Cancelled, TimedOut
 
 FAIR_SHARE = 0.5
-"""An attempt that is cut off at its per-try timeout counts as timed out only if it had at least this share of the time
-that each model of its tier has when they share the tier's time evenly. Otherwise a retry that was started late, or a
-model that was asked late because another one failed late, would be charged with the time of others."""
+"""An attempt that is cut off at its per-try timeout counts as timed out only if it had at least this share of an even
+part of its tier's time. Otherwise it counts as cancelled: a retry that was started late, or a model that was asked late
+because another one failed late, must not be charged with the time of others."""
 
 
 def close_trace(
     attempts: Sequence[Attempt], ends: Sequence[float], fair: Sequence[float], now: float
 ) -> tuple[Ended, ...]:
-    """Every attempt as ended at `now`.
+    """Return every attempt as ended at `now`: an open one as `Cancelled`, or as `TimedOut` after its per-try timeout.
 
     Args:
-        attempts: in the order of their starts.
-        ends: when the per-try timeout of each is over.
-        fair: seconds that each must have had to be charged with a time-out; with fewer it was cancelled.
+        attempts: the attempts in the order of their starts.
+        ends: for each attempt, when its per-try timeout is over.
+        fair: for each attempt, the seconds that it must have had to count as timed out.
         now: the time.
     """
     return tuple(
@@ -34,7 +34,7 @@ def _cut_off(attempt: Running | Began, end: float, fair: float, now: float) -> E
     if now < end or isinstance(attempt, Began):
         outcome = Cancelled("another tier answered first")
     elif taken < fair:
-        outcome = Cancelled(f"its time was over after {taken:.2f} s, which is no fair share")
+        outcome = Cancelled(f"its per-try timeout was over after {taken:.2f} s, less than its fair share")
     else:
         outcome = TimedOut(f"no answer within {taken:.2f} s")
     return Ended(attempt.candidate, attempt.started, now, outcome, attempt.why)
