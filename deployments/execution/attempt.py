@@ -1,7 +1,7 @@
-"""One attempt on one model: how it is made, and what has begun of it.
+"""One attempt on one model: the client that makes it, and the answer that it has begun.
 
     start() ──► Outcome     the whole answer, or why there is none
-        └─────► Begun       the first content; `next()` gives the rest, `aclose()` stops whoever writes
+        └─────► Begun       the first content; `next()` gives the rest, `aclose()` stops the model
 
 Nothing is read ahead of a reader: a reader that does not read holds up the model that writes.
 """
@@ -27,15 +27,15 @@ from deployments.policy.outcome import (
 from deployments.request import InferenceRequest
 
 MAX_COLLECTED = 1 << 24
-"""The longest text of an answer that is collected before it is passed on."""
+"""Characters of the longest answer that is collected as a whole."""
 
 _MAX_BLANK = 1 << 16
-"""Invisible characters after which a stream that has not said anything yet is given up."""
+"""Invisible characters after which a stream without visible content is given up."""
 
 _CUT = Failed("its stream was cut", transient=True)
 
 Conform = Callable[[Answered], Awaitable[Answered | Failed | Refused]]
-"""Holds an answer to the form that its caller demanded."""
+"""Checks an answer against the form that its caller demanded; returns the answer, or why it does not count."""
 
 
 class ModelClient(Protocol):
@@ -58,8 +58,8 @@ class Begun:
     """An attempt whose first content is there.
 
     Attributes:
-        first: the text so far. It is never blank, unless `end` is known.
-        end: how the attempt ended, where it has; else `None`.
+        first: the text so far; never blank, unless `end` is known.
+        end: the end of the attempt; `None` until it is known.
     """
 
     __slots__ = ("_items", "end", "first")
@@ -67,19 +67,19 @@ class Begun:
     def __init__(
         self, first: str, items: AsyncGenerator[StreamItem, None] | None = None, end: StreamEnd | None = None
     ) -> None:
-        """Hold `first`, and the rest of the stream: `items` still to be read, or the `end` that is known."""
+        """Hold `first` and the rest of the stream: `items`, or its `end` where that is known; neither means a cut."""
         self.first = first
         self.end: StreamEnd | None = end if items is not None or end is not None else _CUT
         self._items = items
 
     @classmethod
     def completed(cls, answered: Answered) -> "Begun":
-        """An answer that is there as a whole."""
+        """Return an attempt that holds all of `answered`."""
         end = Finished(answered.finish_reason, answered.usage, answered.tool_calls)
         return cls(text_of(answered), end=end)
 
     async def next(self) -> StreamItem:
-        """The next text, or the end. What the attempt raises is raised."""
+        """Return the next text, or the end; after the end, the end again. Errors of the attempt are raised."""
         if self.end is None:
             item = await _next(self._items) if self._items is not None else _CUT
             if isinstance(item, str):
@@ -88,7 +88,7 @@ class Begun:
         return self.end
 
     async def read_to_end(self, max_characters: int = MAX_COLLECTED) -> Outcome:
-        """The whole answer; one of more than `max_characters` has failed. What the attempt raises is raised."""
+        """Return the whole answer; `Failed` beyond `max_characters`. Errors of the attempt are raised."""
         texts, size = [self.first], len(self.first)
         try:
             while isinstance(item := await self.next(), str):
@@ -101,13 +101,13 @@ class Begun:
         return stream_to_outcome("".join(texts), item)
 
     async def aclose(self) -> None:
-        """Stop whoever writes. Closing twice is closing once."""
+        """Stop the model; a second call does nothing."""
         if self._items is not None:
             await self._items.aclose()
 
 
 async def begin(items: AsyncGenerator[StreamItem, None]) -> Outcome | Begun:
-    """Read `items` up to the first content; close them where there is none. What they raise is raised."""
+    """Read `items` up to the first content; close `items` where there is none. Errors of `items` are raised."""
     texts: list[str] = []
     size = 0
     begun = False
@@ -134,7 +134,7 @@ async def _next(items: AsyncGenerator[StreamItem, None]) -> StreamItem:
 
 
 def as_items(outcome: Outcome) -> Iterator[StreamItem]:
-    """A whole outcome as the items of a stream: its text, if it has one, and its end."""
+    """Give a whole outcome as the items of a stream: its text, if it has one, and its end."""
     match outcome:
         case Answered():
             if text := text_of(outcome):
@@ -147,7 +147,7 @@ def as_items(outcome: Outcome) -> Iterator[StreamItem]:
 
 
 def text_of(answered: Answered) -> str:
-    """The text of an answer: its JSON where it is none, empty where there are tool calls and nothing else."""
+    """Return the text of an answer: JSON where the result is not a text, empty where it is nothing but tool calls."""
     if isinstance(answered.result, str):
         return answered.result
     return "" if answered.tool_calls else orjson.dumps(answered.result).decode()

@@ -1,18 +1,18 @@
-"""The event loop of a router, and its time. L1: no I/O, no Ray."""
+"""The event loop of a router, and its time."""
 
 import asyncio
 from functools import cached_property
 
 
 class LoopClock:
-    """The clock of the event loop on which it is first read; whoever holds one lives on that loop.
+    """The clock of one event loop: the loop that runs when the clock is first read.
 
-    Until Python 3.12 `asyncio.get_running_loop` asks the kernel for the process's id, every time: 4 µs where system
-    calls are slow, and there were six of them in a request.
+    The loop is cached: until Python 3.12 each `asyncio.get_running_loop` asks the kernel for the process id, which
+    takes 4 µs where system calls are slow, and there were six such calls in a request.
     """
 
     def __call__(self) -> float:
-        """Now, in seconds."""
+        """Return the time of the loop, in seconds."""
         return self.loop.time()
 
     @cached_property

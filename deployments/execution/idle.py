@@ -1,4 +1,4 @@
-"""The watch on a stream's silences."""
+"""The timeout of a stream's silences."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,22 +7,22 @@ from typing import Any
 from deployments.policy.outcome import StreamItem
 
 _TICK_S = 1e-4
-"""The shortest timer: a clock may round a shorter one to nothing, and the timer would fire again at once."""
+"""The shortest timer, in seconds. A clock may round a shorter one to nothing, so that it fires again at once."""
 
 
 class IdleError(Exception):
-    """Nothing has come for too long."""
+    """A stream was silent for too long."""
 
 
 class IdleTimer:
-    """One timer for a whole stream, armed again only when it fires: an item costs two readings of the clock.
+    """A timeout for each wait of a stream, kept with one timer that is armed again only when it fires.
 
-    It ends a wait as `asyncio.timeout` does, by a cancellation that it takes back (`Task.uncancel`); `asyncio.timeout`
-    would make and cancel a timer for each item.
+    The timer ends a wait as `asyncio.timeout` does: it cancels the task and takes the cancellation back
+    (`Task.uncancel`). `asyncio.timeout` would make and cancel a timer for each item, where this only reads the clock.
     """
 
     def __init__(self, idle_s: float) -> None:
-        """End waits of `idle_s` seconds."""
+        """End each wait after `idle_s` seconds."""
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -31,10 +31,10 @@ class IdleTimer:
         self._fired = False
 
     async def watch(self, coming: Coroutine[Any, Any, StreamItem]) -> StreamItem:
-        """Wait for `coming`.
+        """Wait for `coming` and return its item.
 
         Raises:
-            IdleError: it has not come in time, and has been cancelled.
+            IdleError: `coming` took too long, and was cancelled.
         """
         self._since = self._loop.time()
         self._waiting = task = asyncio.current_task()
@@ -53,7 +53,7 @@ class IdleTimer:
             self._waiting = None
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -61,7 +61,7 @@ class IdleTimer:
     def _look(self) -> None:
         due = self._since + self._idle_s
         now = self._loop.time()
-        if self._waiting is None:  # the reader is busy with something else: that is no silence of the model's
+        if self._waiting is None:  # the reader waits for nothing: that is no silence of the model
             self._timer = self._loop.call_at(now + self._idle_s, self._look)
         elif now < due:
             self._timer = self._loop.call_at(max(due, now + _TICK_S), self._look)

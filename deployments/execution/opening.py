@@ -20,9 +20,9 @@ class Opened(Struct, frozen=True):
     """A stream whose first content is there.
 
     Attributes:
-        place: of its attempt in `trace`.
-        trace: the attempts that were made to open it.
-        begun: the stream, to be closed.
+        place: the index in `trace` of the attempt that gives the stream.
+        trace: the attempts that were made to open the stream.
+        begun: the stream; whoever takes it has to close it.
         permit: to be handed back when the stream has ended; `None` where the whole answer was there at once.
     """
 
@@ -33,7 +33,7 @@ class Opened(Struct, frozen=True):
 
     @property
     def writer(self) -> Candidate:
-        """Who writes it."""
+        """The candidate that writes the stream."""
         return self.trace[self.place].candidate
 
 
@@ -41,13 +41,13 @@ class StreamOpener(Struct, frozen=True):
     """Opens streams for one request.
 
     Attributes:
-        request: what is asked.
-        client_of: how each candidate is reached.
-        resilience: asked before every attempt, and told how it ended.
+        request: the request.
+        client_of: returns the client of a candidate.
+        resilience: gives permits for attempts, and takes their outcomes.
         rules: the bounds of the stream.
         wait_ready: waits for a candidate that cannot take the request yet.
-        conform: holds answers to the form that their caller demanded: then nothing is passed on before the whole is
-            there and fits. `None` where any form will do.
+        conform: checks answers against the form that the caller demanded: nothing is passed on before the whole answer
+            is there and fits. `None` where any text will do.
     """
 
     request: InferenceRequest
@@ -58,7 +58,7 @@ class StreamOpener(Struct, frozen=True):
     conform: Conform | None = None
 
     async def open(self, chain: FallbackChain, written: str = "") -> Opened | Exhausted:
-        """Run `chain` to the first content that comes behind `written`, the text so far.
+        """Run `chain` until a candidate gives first content; it has to continue `written`, the text so far.
 
         Raises:
             InvalidRequestError: the model asked for rejects the request.

@@ -1,14 +1,14 @@
-"""Runs a chain: starts attempts, waits for them, cancels them. Every decision is `policy.next_step`'s.
+"""Runs a chain: starts attempts, waits for attempts, cancels attempts. `policy.next_step` makes every decision.
 
-How a race can end:
+A race can end in four ways:
 
     Accept       `Won`; attempts still running are cancelled, down to the replica
-    Exhausted    nobody answers in time
+    Exhausted    no candidate answers in time
     Reject       InvalidRequestError: the model asked for calls the request invalid
     cancelled    the caller has gone away; every attempt is cancelled before CancelledError leaves
 
-On each of these ways, and on any exception, every permit is handed back and every stream but the winner's is closed.
-A probe that loses is not cancelled: only its own end tells whether the model that it tries has recovered.
+In each of these ways, and after any exception, every permit is handed back and every stream but the winner's is closed.
+A probe that loses is not cancelled: only its own end tells whether its model has recovered.
 The clock is the event loop's (`loop.time()`), so tests put the loop on virtual time and wait for nothing.
 """
 
@@ -30,21 +30,21 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.resilience import Permit, ResilienceState
 
 WaitReady = Callable[[Sequence[Candidate], float], Awaitable[Candidate | None]]
-"""Waits until one of these candidates, best first, is ready, at most until a time; `None` where none is by then, or
-there is no room for one more who waits."""
+"""Waits until one of the candidates, best first, is ready, at most until a time on the event loop's clock. Returns that
+candidate; `None` where none is ready by then, or there is no room for another waiter."""
 
 Launch = Callable[[Candidate, float], Coroutine[Any, Any, Outcome | Begun]]
-"""Makes an attempt on a candidate within seconds. A `Begun` counts as an answer from its first content on."""
+"""Makes one attempt on a candidate, within a number of seconds. A `Begun` counts as an answer from its start."""
 
 
 class Won(Struct, frozen=True):
-    """Somebody answers.
+    """A candidate answers.
 
     Attributes:
-        place: of the winner in `trace`.
-        trace: all attempts; the winner's has `Began` where it is a stream that goes on, and every other one has ended.
-        begun: that stream, to be closed by whoever takes it; else `None`.
-        permit: the permit of that stream, to be handed back when it has ended; else `None`.
+        place: the index of the winner in `trace`.
+        trace: all attempts. That of the winner is `Began` where its stream goes on; all others have ended.
+        begun: the winner's stream, to be closed by whoever takes it; `None` for a whole answer.
+        permit: the permit of that stream, to be handed back at its end; `None` for a whole answer.
     """
 
     place: int
@@ -55,7 +55,7 @@ class Won(Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Flight:
-    """An attempt whose permit is out: its place in the trace, the task that makes it, the stream that it has begun."""
+    """An attempt whose permit is not handed back: its index in the trace, its task, the stream that it has begun."""
 
     place: int
     permit: Permit
@@ -79,12 +79,12 @@ class Race:
         """Get ready to run `chain`.
 
         Args:
-            chain: who is asked.
-            resilience: asked before every attempt, and told how it ended.
-            launch: makes the attempts.
-            streamed: they give streams.
+            chain: the candidates and their deadline, on the running event loop's clock.
+            resilience: gives permits for attempts, and takes their outcomes.
+            launch: makes an attempt.
+            streamed: attempts give streams, and end with their first content.
             wait_ready: waits for a candidate that cannot take the request yet.
-            loop: the running event loop, where it is known.
+            loop: the running event loop, if it is at hand.
         """
         self._wait_ready = wait_ready
         self._chain, self._resilience, self._launch, self._streamed = chain, resilience, launch, streamed
@@ -97,7 +97,7 @@ class Race:
         self._waits = True
 
     async def run(self) -> Won | Exhausted:
-        """Run the chain to its end; see the module for the ends there are.
+        """Run the chain to one of the ends in the module's table.
 
         Raises:
             InvalidRequestError: the model asked for rejects the request.
@@ -105,7 +105,7 @@ class Race:
         try:
             while True:
                 now = self._clock()
-                # Before the first attempt there is nothing to repeat or to hedge.
+                # The first attempt needs no extra, so the budgets need not be asked.
                 allowance = _NO_EXTRAS
                 if self._attempts:
                     allowance = self._resilience.allowance(now, hedge=self._hedges, wait=self._waits)
@@ -119,16 +119,16 @@ class Race:
                     case Accept(place, trace):
                         return self._won(place, trace, now)
                     case Exhausted(trace) as exhausted:
-                        self._land(trace, now)
+                        self._close(trace, now)
                         return exhausted
                     case Reject(rejected, trace):
-                        self._land(trace, now)
+                        self._close(trace, now)
                         raise InvalidRequestError(
                             Problem(rejected.field, f"was refused by the model: {rejected.reason}", "what it takes")
                         )
         finally:
             for flight in self._flights:
-                if not flight.permit.returned:  # also a probe's: given up, it must not hold its place for ever
+                if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker
                     self._resilience.record(flight.permit, _GIVEN_UP, self._clock())
                 _abandon(flight.task)
 
@@ -146,7 +146,7 @@ class Race:
             task = self._loop.create_task(self._attempt(candidate, now))
             self._flights.append(_Flight(len(self._attempts), permit, task))
             self._attempts.append(Running(candidate, now, why, permit.probe))
-        elif why is Why.HEDGE:  # it was an extra: the backup's own turn is still to come
+        elif why is Why.HEDGE:  # not an attempt in the trace: the turn of the backup is still to come
             self._hedges = False
         elif why is Why.BESIDE_PROBE:
             self._attempts = [replace(a, probe=False) if isinstance(a, Running) else a for a in self._attempts]
@@ -157,10 +157,10 @@ class Race:
         try:
             return await self._launch(candidate, self._chain.deadline.answer_by - now)
         finally:
-            self._wake()  # the race's turn comes after the end of this one's, by which the task is done
+            self._wake()  # the race resumes in a later turn of the loop, when this task is done
 
     async def _wait(self, seconds: float) -> None:
-        """Wait for an attempt to end or to begin, at most for so long; then note what has become of each."""
+        """Wait until an attempt begins or ends, at most `seconds`; then note each attempt that has."""
         self._turn = self._loop.create_future()
         timer = self._loop.call_later(max(seconds, _TICK_S), self._wake)
         try:
@@ -190,13 +190,13 @@ class Race:
 
     def _won(self, place: int, trace: tuple[Ended | Began, ...], now: float) -> Won:
         winner = next((flight for flight in self._flights if flight.place == place), None)
-        if winner is not None:  # a stream: whoever takes it hands its permit back
+        if winner is not None:  # a stream: its permit is handed back at its end
             self._flights.remove(winner)
-        self._land(trace, now)
+        self._close(trace, now)
         return Won(place, trace) if winner is None else Won(place, trace, winner.begun, winner.permit)
 
-    def _land(self, trace: Sequence[Ended | Began], now: float) -> None:
-        """The race is over: hand back the permits of those who were cut off, but let probes come to their end."""
+    def _close(self, trace: Sequence[Ended | Began], now: float) -> None:
+        """End the race: hand back the permits of attempts that are cut off, but let probes run on."""
         for flight in [flight for flight in self._flights if flight.permit.probe and flight.begun is None]:
             self._flights.remove(flight)
             _let_probe(flight, self._resilience, self._chain.deadline.answer_by - now)
@@ -206,7 +206,7 @@ class Race:
 
 
 def _result(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcome | Begun:
-    """What a finished task says. A model client that breaks its promise and raises is a failed attempt, and a bug."""
+    """Return the result of a finished task. A client must not raise: an error is logged as a bug, and is `Failed`."""
     if task.cancelled():
         return Failed("the call was cancelled from outside", transient=True)
     error = task.exception()
@@ -219,12 +219,12 @@ def _result(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcom
 _NO_EXTRAS = Allowance(retry=False, hedge=False)
 
 _TICK_S = 1e-4
-"""The shortest pause: a clock may round a shorter one to nothing."""
+"""The shortest pause, in seconds: a clock may round a shorter one to nothing."""
 
 _GIVEN_UP = Cancelled("given up by the caller")
 
 _background: set[asyncio.Task[Any]] = set()
-"""Losers on their way out. Nobody waits for them, and the event loop alone would keep only weak references."""
+"""Tasks of losers that are ending. The event loop keeps only weak references, and no other task waits for these."""
 
 
 def _abandon(task: asyncio.Task[Any]) -> None:
@@ -247,7 +247,7 @@ def _abandoned(task: asyncio.Task[Any]) -> None:
 
 
 def _let_probe(flight: _Flight, resilience: ResilienceState, seconds: float) -> None:
-    """Let a probe that has lost run on for `seconds`, and tell `resilience` how it ended."""
+    """Let a probe that has lost run on for at most `seconds`, and record its outcome."""
     loop = asyncio.get_running_loop()
     timer = loop.call_later(max(0.0, seconds), flight.task.cancel)
     _background.add(flight.task)
@@ -258,7 +258,7 @@ def _let_probe(flight: _Flight, resilience: ResilienceState, seconds: float) -> 
         if not task.cancelled():
             result = _result(task, flight.permit.candidate)
         now = loop.time()
-        if isinstance(result, Begun):  # it has begun to answer: that is all a probe is to find out
+        if isinstance(result, Begun):  # first content is enough to show that the model works
             resilience.began(flight.permit, now)
             resilience.record(flight.permit, Finished(), now)
             _abandoned(task)

@@ -3,8 +3,8 @@
 relay ──► Finished, or a bound reached ──────────────────────────────────────► StreamDone
   │ broke, cut, silent too long
   ▼
-open again: those still left, a deadline of its own, the text so far as prefix
-  │                                │ nobody
+open again: the candidates that are left, a deadline of its own, the text so far as prefix
+  │                                │ no candidate continues
   └──► relay …                     └────► last-resort text ──────────────────► StreamDone
 """
 
@@ -31,18 +31,18 @@ from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
 
 
 class Relay:
-    """An `AnswerStream`: what the first model writes, and what others add where it breaks off."""
+    """An `AnswerStream`: the text of the first model, continued by other models where it breaks off."""
 
     def __init__(
         self, opener: StreamOpener, chain: FallbackChain, opened: Opened, last_resort: LastResort, ends: float
     ) -> None:
-        """Relay what `opened` begins.
+        """Relay the stream that `opened` begins.
 
         Args:
-            opener: opens a stream once more, to continue this one.
+            opener: opens further streams that continue this one.
             chain: the chain of the request.
-            opened: who has begun.
-            last_resort: what is said when nobody carries on.
+            opened: the stream whose first content is there.
+            last_resort: ends a text that no candidate continues.
             ends: when the whole stream has to be over, on the event loop's clock.
         """
         self._opener, self._chain, self._opened, self._last_resort, self._ends = (
@@ -66,17 +66,17 @@ class Relay:
 
     @property
     def head(self) -> StreamHead:
-        """What is known at the first content."""
+        """The head of the stream."""
         return self._head
 
     def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
-        """Texts, then one `StreamDone`."""
+        """Give the texts, then one `StreamDone`."""
         return self._items
 
     async def aclose(self) -> None:
-        """Stop whoever is writing."""
+        """Stop the model that is writing, and hand its permit back."""
         await self._items.aclose()
-        await self._leave()  # a generator that was never begun runs no `finally`
+        await self._release()  # a generator that was never begun runs no `finally`
 
     async def _run(self) -> AsyncGenerator[TextDelta | StreamDone, None]:
         try:
@@ -103,10 +103,10 @@ class Relay:
             yield TextDelta(text, said.model, said.served_by)
             yield StreamDone(said)
         finally:
-            await self._leave()
+            await self._release()
 
     async def _next(self, begun: Begun) -> StreamItem:
-        """What comes next, within the bounds; whatever goes wrong is the end of this writer's part."""
+        """Return the next item within the bounds; any error ends the part of this writer."""
         if begun.end is not None:
             return begun.end
         if self._transcript.length >= self._rules.max_characters or self._clock() >= self._ends:
@@ -120,10 +120,10 @@ class Relay:
             return Failed(f"internal error while its stream was relayed: {type(error).__name__}")
 
     async def _end(self, end: StreamEnd, begins: int) -> tuple[StreamDone | None, bool]:
-        """The part of a writer, which begins at character `begins`, is over.
+        """End the part of a writer, which begins at character `begins`, and continue the text where it broke off.
 
         Returns:
-            The end of the whole, where it is one, and whether somebody carries on.
+            The end of the stream where the writer finished, else `None`; and whether another stream continues the text.
         """
         writer = self._opened.writer
         try:
@@ -136,7 +136,7 @@ class Relay:
             return None, False
 
     async def _close(self, end: StreamEnd, begins: int) -> None:
-        """Close the writer's stream, hand its permit back, write it into the trace."""
+        """Close the writer's stream, hand its permit back, and note the end in the transcript."""
         self._idle.stop()
         now = self._clock()
         if self._opened.permit is not None and not self._opened.permit.returned:
@@ -144,15 +144,15 @@ class Relay:
         self._transcript.close(self._place, end, begins, now)
         await self._opened.begun.aclose()
 
-    async def _leave(self) -> None:
-        """Stop whoever is still writing: the reader has gone, or a bug of ours ended the relay."""
+    async def _release(self) -> None:
+        """Release a writer that is still at work: the reader has gone, or a bug of ours ended the relay."""
         self._idle.stop()
         if self._opened.permit is not None and not self._opened.permit.returned:
             self._resilience.record(self._opened.permit, _GIVEN_UP, self._clock())
         await self._opened.begun.aclose()
 
     async def _continue(self, broken: Candidate, end: StreamEnd) -> bool:
-        """Open a stream that carries on; says whether somebody does, in time."""
+        """Open a stream that continues the text; return whether one began in time."""
         candidates = successors(self._chain.candidates, broken, end, self._resumes)
         self._resumes = self._resumes + 1 if broken in candidates else 0
         if not candidates or is_blank(self._transcript.text):
@@ -186,7 +186,7 @@ class Relay:
 
 
 def _continuing(trace: tuple[Ended | Began, ...]) -> tuple[Ended | Began, ...]:
-    """The first attempt of a continuation says that it is one."""
+    """Mark the first attempt of a continuation as `CONTINUE`."""
     if trace and trace[0].why is Why.NEXT:
         return (replace(trace[0], why=Why.CONTINUE), *trace[1:])
     return trace

@@ -1,14 +1,14 @@
-"""Holds JSON to a caller's schema, within a bound of steps.
+"""Checks JSON against a caller's schema, within a bound of steps.
 
-The rules of JSON Schema are those of the library `jsonschema`; four things are done differently here, so that no schema
-that was let in (`request.schema`) and no answer takes longer than its size says:
+The library `jsonschema` applies the rules of JSON Schema. Four changes bound the time of a check by the sizes of the
+schema, which `request.schema` has accepted, and of the answer:
 
-- every keyword that is applied takes a step, and more for what it compares; at `MAX_STEPS` the check is given up. A
-  schema that is recursive in the answer's depth can take exponentially many;
-- `pattern` and `patternProperties` are matched in linear time (Rust's regex); an expression that only a backtracking
-  engine understands (lookahead, references to groups) is not looked at;
-- `uniqueItems` compares what the items are written as, where the library compares each with each;
-- values have short representations: the library writes them into the text of every error, also of those that it drops.
+- each keyword that is applied takes a step, and further steps for the values that it compares. The check is given up
+  after `MAX_STEPS`: a schema that is recursive in the answer's depth can take exponentially many;
+- `pattern` and `patternProperties` are matched in linear time (Rust's regex). An expression that needs a backtracking
+  engine (lookahead, references to groups) is not checked;
+- `uniqueItems` compares the items' JSON, where the library compares each item with each other one;
+- values have short representations, as the library writes values into the text of every error, even those it drops.
 """
 
 import threading
@@ -24,7 +24,7 @@ from jsonschema.validators import extend
 from referencing import Registry
 
 MAX_STEPS = 200_000
-"""A step takes a microsecond or two."""
+"""The most steps of one check; a step takes a microsecond or two."""
 
 _REFERENCE_STEPS = 10
 _BYTES_A_STEP = 64
@@ -33,14 +33,14 @@ Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 
 class TooManyStepsError(Exception):
-    """A check takes too long."""
+    """A check takes more than `MAX_STEPS`."""
 
 
 def find_violation(value: bytes, schema: bytes) -> str:
-    """Where the JSON `value` does not fit `schema`, and by which keyword; empty where it fits. Nothing of it is quoted.
+    """Return where the JSON `value` violates `schema`, and by which keyword; empty where it fits. No value is quoted.
 
     Raises:
-        TooManyStepsError: to find out takes too long.
+        TooManyStepsError: the check takes more than `MAX_STEPS`.
     """
     _steps.left = MAX_STEPS
     error = next(_validator(schema).iter_errors(_short(orjson.loads(value))), None)
@@ -49,12 +49,12 @@ def find_violation(value: bytes, schema: bytes) -> str:
 
 @lru_cache(maxsize=128)
 def _validator(schema: bytes) -> Any:
-    """Callers send the same schema again and again."""
+    """Build the validator of a schema. Cached: callers send the same schema again and again."""
     return _Validator(_short(orjson.loads(schema)), registry=Registry())
 
 
 class _Steps(threading.local):
-    """What is left for the check that the running thread makes."""
+    """The steps that are left for the check in the running thread."""
 
     left = MAX_STEPS
 
@@ -85,7 +85,7 @@ class _String(str):
 
 
 def _short(value: Any) -> Any:
-    """`value` with short representations; its depth is bounded by the decoder's."""
+    """Return `value` with short representations. The recursion is safe: the decoder bounds the depth of JSON."""
     match value:
         case dict():
             return _Object((key, _short(child)) for key, child in value.items())
@@ -98,7 +98,7 @@ def _short(value: Any) -> Any:
 
 
 def _counted(keyword: str, check: Keyword) -> Keyword:
-    """`check`, which takes steps for what it looks at."""
+    """Return `check`, with a step taken for each call, and for each item of the keyword's value and of the instance."""
     base = _REFERENCE_STEPS if keyword == "$ref" else 1
 
     def counted(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
@@ -114,7 +114,7 @@ def _size(value: Any) -> int:
 
 @lru_cache(maxsize=1024)
 def _expression(pattern: str) -> Any:
-    """What matches `pattern` in linear time; `None` where nothing does."""
+    """Return a matcher of `pattern` in linear time; `None` where the pattern needs backtracking."""
     try:
         return jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=jsonschema_rs.RegexOptions())
     except (jsonschema_rs.ValidationError, ValueError):
@@ -122,7 +122,7 @@ def _expression(pattern: str) -> Any:
 
 
 def _matches(pattern: str, text: str, *, unknown: bool = True) -> bool:
-    """Whether `pattern` matches in `text`; `unknown` where that cannot be found out in linear time."""
+    """Return whether `pattern` matches in `text`; `unknown` where it cannot be matched in linear time."""
     _steps.take(1 + len(text) // _BYTES_A_STEP)
     expression = _expression(str(pattern))
     return unknown if expression is None else bool(expression.is_valid(str(text)))
@@ -164,7 +164,7 @@ def _unique_items(_: Any, wanted: Any, instance: Any, __: Any) -> Iterator[Valid
 
 
 def _canonical(value: Any) -> Any:
-    """Equal values in one form: 1.0 is 1."""
+    """Write values that JSON Schema calls equal alike: 1.0 is 1."""
     match value:
         case dict():
             return {key: _canonical(child) for key, child in value.items()}
@@ -184,8 +184,8 @@ _OWN: dict[str, Keyword] = {
     "additionalProperties": _additional_properties,
     "uniqueItems": _unique_items,
 }
-_LIBRARYS: dict[str, Keyword] = dict(Draft202012Validator.VALIDATORS)
+_FROM_LIBRARY: dict[str, Keyword] = dict(Draft202012Validator.VALIDATORS)
 
 _Validator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {name: _counted(name, check) for name, check in (_LIBRARYS | _OWN).items()}
+    Draft202012Validator, {name: _counted(name, check) for name, check in (_FROM_LIBRARY | _OWN).items()}
 )

@@ -1,24 +1,23 @@
-"""The splicer between a text that broke off and what another model writes behind it.
+"""Splices a continuation onto a text that broke off: removes what the model repeats.
 
-A model of our own carries on by the token, so its text needs no splicer. One behind an API is given the text as a
-trailing assistant's message, and does one of four things with it:
+A model of our own continues by the token, so its text needs no splicer. A model behind an API is given the text as a
+trailing assistant message, and does one of four things:
 
-    it carries on                               passed on as it is
+    it continues the text                       passed on as it is
     it repeats the end of the text first        the overlap is removed
-    it begins with a space the text ends with   one of them is removed (many providers strip trailing white space)
+    it begins with a space the text ends with   one of the two is removed (many providers strip trailing white space)
     it writes the whole answer once more        StartsOverError: the next candidate is asked
 
-What is held back for that is at most `OVERLAP_WINDOW` characters, and no more than it takes to tell these apart.
+The splicer holds text back only until it can tell these apart, which takes a few hundred characters at the most.
 
-A repetition is only taken for one of the model's mistakes where a writer would hardly have meant it:
+A repetition counts as a mistake of the model only where a writer would hardly have meant it:
 
-- an overlap of `MIN_OVERLAP` characters or more with letters in it, which does not itself repeat a shorter text
+- an overlap of at least `MIN_OVERLAP` characters with letters in it, which is not itself a shorter text over and over
   ("ha ha ha ha ha", a table's rule);
-- the word that the text broke off in, said again from its beginning ("contin" + "continuation");
-- the whole text so far, however short, if it is `MIN_WHOLE` characters or more with letters in it.
+- the word in which the text broke off, written again from its beginning ("contin" + "continuation");
+- the whole text so far, if it has at least `MIN_WHOLE` characters with letters in it.
 
-A text that means one of these loses the repetition. That is the price: between "said twice" and "meant twice" nothing
-in the characters decides.
+A text that means such a repetition loses it: the characters do not tell "said twice" from "meant twice".
 """
 
 OVERLAP_WINDOW = 200
@@ -26,32 +25,32 @@ MIN_OVERLAP = 12
 MIN_WHOLE = 4
 MIN_WORD = 3
 STARTS_OVER = 24
-"""Characters, white space aside, that a beginning has in common with the text's own to be taken for it."""
+"""Characters, white space aside, by which the beginning of the text is recognised when a model writes it again."""
 
 
 class StartsOverError(Exception):
-    """The model writes the answer from its beginning."""
+    """The model writes the answer again from its beginning."""
 
     def __init__(self) -> None:
         super().__init__("it starts over instead of carrying on")
 
 
 class Splicer:
-    """Gives what carries on right behind `prefix`, from what a model wrote to carry on with it."""
+    """Passes the text of a model on, without what it repeats of `prefix`."""
 
     def __init__(self, prefix: str) -> None:
-        """Join to `prefix`, the text so far; an empty one has no splicer."""
+        """Splice onto `prefix`, the text so far; behind an empty prefix every piece is passed on as it is."""
         self._tail = prefix[-OVERLAP_WINDOW:]
         self._is_whole = len(prefix) <= OVERLAP_WINDOW
-        self._beginning = _squeezed(prefix[: STARTS_OVER * 8])[:STARTS_OVER]
+        self._beginning = _without_space(prefix[: STARTS_OVER * 8])[:STARTS_OVER]
         self._held = ""
         self._open = not prefix
 
     def feed(self, piece: str) -> str:
-        """Take the next piece; gives what may be passed on by now, perhaps nothing.
+        """Take the next piece, and return the text that can be passed on by now; it may be empty.
 
         Raises:
-            StartsOverError: the model starts over.
+            StartsOverError: the model writes the answer again from its beginning.
         """
         if self._open:
             return piece
@@ -60,30 +59,30 @@ class Splicer:
             raise StartsOverError
         if self._undecided():
             return ""
-        return self._let_through()
+        return self._release()
 
     def finish(self) -> str:
-        """What was held back when the model came to its end."""
-        return "" if self._open else self._let_through()
+        """Return the text that is still held back; to be called at the end of the model's text."""
+        return "" if self._open else self._release()
 
     def _starts_over(self) -> bool:
-        written = _squeezed(self._held)
+        written = _without_space(self._held)
         is_long = len(self._beginning) == STARTS_OVER
         return is_long and len(written) >= STARTS_OVER and written.startswith(self._beginning) and not self._overlap()
 
     def _undecided(self) -> bool:
-        """Whether what comes next can still change the verdict."""
+        """Return whether the next piece can still change what is removed."""
         held = self._held
         if len(held) >= OVERLAP_WINDOW + STARTS_OVER * 8:
             return False
-        written = _squeezed(held)
+        written = _without_space(held)
         if len(self._beginning) == STARTS_OVER and len(written) < STARTS_OVER and self._beginning.startswith(written):
             return True
         if self._tail.endswith(" ") and held == " ":
             return True
         return any(self._tail[-size:].startswith(held) for size in range(len(held), len(self._tail) + 1))
 
-    def _let_through(self) -> str:
+    def _release(self) -> str:
         held, self._held, self._open = self._held, "", True
         size = self._overlap_of(held)
         if size:
@@ -96,7 +95,7 @@ class Splicer:
         return self._overlap_of(self._held)
 
     def _overlap_of(self, held: str) -> int:
-        """How much of `held` says again what the text ends with."""
+        """Return how many characters at the start of `held` repeat the end of the text by mistake."""
         for size in range(min(len(held), len(self._tail)), 0, -1):
             if self._tail.endswith(held[:size]) and self._is_mistake(held, size):
                 return size
@@ -110,16 +109,16 @@ class Splicer:
             return size >= MIN_WHOLE and not _repeats_itself(again)
         if size >= MIN_OVERLAP:
             return not _repeats_itself(again)
-        # The word the text broke off in: it is a whole word of the text so far, and goes on in what was written.
+        # The word in which the text broke off: in the text a word starts here, and in what was written it goes on.
         before = self._tail[-size - 1 : -size]
         broken_off = again.isalpha() and not before.isalpha() and held[size : size + 1].isalpha()
         return size >= MIN_WORD and broken_off and not _repeats_itself(again)
 
 
-def _squeezed(text: str) -> str:
+def _without_space(text: str) -> str:
     return "".join(text.split())
 
 
 def _repeats_itself(text: str) -> bool:
-    """Whether `text` is a shorter one over and over, the last time perhaps only begun."""
+    """Return whether `text` is a shorter text over and over; the last repetition may be cut short."""
     return any(text[period:] == text[:-period] for period in range(1, len(text) // 2 + 1))

@@ -1,7 +1,7 @@
 """Streamed answers: a race for the first content, then a relay that outlives the models it relays.
 
 open_stream ──► StreamOpener: `Race` for the first content ──► Relay: texts, and the next model where one breaks
-                   └── nobody: the last-resort message, as a stream
+                   └── exhausted: the last-resort message, as a stream
 """
 
 import asyncio
@@ -32,18 +32,18 @@ async def open_stream(
     wait_ready: WaitReady,
     conform: Conform | None = None,
 ) -> AnswerStream:
-    """Begin to answer `request` by `chain.deadline.answer_by`; gives the stream once its first content is there.
+    """Return a stream that answers `request`, once its first content is there: by `chain.deadline.answer_by`.
 
     Args:
-        chain: who is asked, its deadline on the running event loop's clock.
-        request: what they are asked.
-        client_of: how each candidate is reached.
-        resilience: asked before every attempt, and told how it ended.
+        chain: the candidates and their deadline, on the running event loop's clock.
+        request: the request.
+        client_of: returns the client of a candidate.
+        resilience: gives permits for attempts, and takes their outcomes.
         rules: the bounds of the stream.
-        last_resort: what is said when nobody begins, or nobody carries on.
+        last_resort: the answer where no candidate begins, and the end of a text that no candidate continues.
         wait_ready: waits for a candidate that cannot take the request yet.
-        conform: holds answers to the form that their caller demanded: then nothing is passed on before the whole is
-            there and fits. `None` where any form will do.
+        conform: checks answers against the form that the caller demanded: nothing is passed on before the whole answer
+            is there and fits. `None` where any text will do.
 
     Raises:
         InvalidRequestError: the model asked for rejects the request.
@@ -57,10 +57,10 @@ async def open_stream(
 
 
 class CompletedStream:
-    """An answer that is there as a whole, as a stream of one text."""
+    """An `AnswerStream` of an answer that is there as a whole: one text, then its end."""
 
     def __init__(self, answer: Answer) -> None:
-        """Give `answer`, whose result is a text."""
+        """Stream `answer`, whose result is a text."""
         self._answer = answer
         self._head = StreamHead(
             answer.model, answer.served_by, answer.degraded, answer.attempts, answer.refusal, answer.retry_after_s
@@ -68,13 +68,13 @@ class CompletedStream:
 
     @property
     def head(self) -> StreamHead:
-        """What is known at the first content: here all of it."""
+        """The head of the stream, made from the whole answer."""
         return self._head
 
     async def __aiter__(self) -> AsyncGenerator[TextDelta | StreamDone, None]:
-        """The text, then `StreamDone`."""
+        """Give the text, then `StreamDone`."""
         yield TextDelta(str(self._answer.result), self._answer.model, self._answer.served_by)
         yield StreamDone(self._answer)
 
     async def aclose(self) -> None:
-        """There is nothing to stop."""
+        """Do nothing: no attempt is under way."""

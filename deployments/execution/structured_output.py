@@ -1,7 +1,7 @@
-"""Holds an answer to the form that its caller demanded with `response_format` or `tools`.
+"""Checks an answer against the form that its caller demanded with `response_format` or `tools`.
 
-An answer is only looked at once it is there; no caller's schema is used before. The check runs in a thread, beside the
-event loop, and within a bound of steps (`schema_validator`).
+An answer is checked once it is whole; the router does not use the caller's schema before. The check runs in a thread
+beside the event loop, within a bound of steps (`schema_validator`).
 """
 
 import asyncio
@@ -21,21 +21,21 @@ _FENCE = "```"
 _TRUNCATED = ("length", "deadline")
 
 _threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="conform")
-"""One: a check computes, and a second one beside it would only take time from the event loop."""
+"""One thread: checks hold the interpreter's lock, and a second one would only take time from the event loop."""
 
 
 def conform_to(response_format: ResponseFormat) -> Conform | None:
-    """What holds an answer to `response_format`; `None` where any form will do."""
+    """Return the check of answers against `response_format`; `None` where any text will do."""
     if not response_format.demands_form:
         return None
     return partial(conform, response_format=response_format)
 
 
 async def conform(answered: Answered, response_format: ResponseFormat) -> Answered | Failed | Refused:
-    """Hold `answered` to `response_format`; a fence around its JSON is removed.
+    """Return `answered` where it fits `response_format`, with a Markdown fence around its JSON removed; else `Failed`.
 
-    What a content filter withheld fits any form, and so does a tool call. An answer that cannot be checked within the
-    bound is `Refused`, which is no evidence against its model: the schema is the caller's.
+    A tool call and a notice of a content filter fit any form. An answer that cannot be checked within the bound of
+    steps is `Refused`, which is no evidence against its model: the schema is the caller's.
     """
     if answered.finish_reason == "content_filter" or answered.tool_calls:
         return answered
@@ -47,7 +47,7 @@ async def conform(answered: Answered, response_format: ResponseFormat) -> Answer
     bare = _without_fence(text)
     schema = orjson.dumps(response_format.schema) if response_format.schema else b""
     try:
-        wrong = await asyncio.get_running_loop().run_in_executor(_threads, _misfit, bare, schema)
+        wrong = await asyncio.get_running_loop().run_in_executor(_threads, _find_fault, bare, schema)
     except TooManyStepsError:
         return Refused("its answer takes too long to be checked against response_format")
     if wrong:
@@ -56,8 +56,8 @@ async def conform(answered: Answered, response_format: ResponseFormat) -> Answer
     return replace(answered, result=bare)
 
 
-def _misfit(text: str, schema: bytes) -> str:
-    """Why `text` does not fit; empty where it does. Never quotes it."""
+def _find_fault(text: str, schema: bytes) -> str:
+    """Return why `text` does not fit `schema`, without quoting it; empty where it fits."""
     written = text.encode()
     try:
         value = orjson.loads(written)

@@ -1,4 +1,4 @@
-"""What a stream has said so far, and by whom."""
+"""The text of a stream so far, and the attempts that wrote it."""
 
 from collections.abc import Sequence
 
@@ -9,34 +9,34 @@ from deployments.policy.outcome import Answered, Finished, Outcome, Usage
 
 
 class Transcript:
-    """The text of one stream, and the attempts that wrote it.
+    """The text of one stream, and the attempts that were made for it.
 
     Attributes:
-        length: characters so far.
+        length: characters of the text so far.
     """
 
     def __init__(self, trace: Sequence[Ended | Began]) -> None:
-        """Begin with nothing said; `trace` has the attempts so far."""
+        """Begin with an empty text; `trace` has the attempts so far."""
         self.length = 0
         self._trace = list(trace)
         self._texts: list[str] = []
         self._usages: list[Usage | None] = []
 
     def add(self, text: str) -> None:
-        """One more piece."""
+        """Append a piece of text."""
         self._texts.append(text)
         self.length += len(text)
 
     def extend(self, trace: Sequence[Ended | Began]) -> int:
-        """More attempts were made; gives the place at which they begin."""
+        """Append the attempts of a continuation; return the index of the first one in the trace."""
         place = len(self._trace)
         self._trace += trace
         return place
 
     def close(self, place: int, outcome: Outcome | Finished, begins: int, now: float) -> None:
-        """The attempt at `place`, whose text begins at character `begins`, has ended."""
+        """Note the end of the attempt at index `place`, whose text begins at character `begins`."""
         attempt = self._trace[place]
-        if isinstance(attempt, Ended):  # it was there as a whole when it was accepted
+        if isinstance(attempt, Ended):  # its whole answer was there when it was accepted
             self._trace[place] = replace(attempt, from_character=begins)
         else:
             self._trace[place] = Ended(attempt.candidate, attempt.started, now, outcome, attempt.why, begins)
@@ -46,7 +46,7 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """All that was said."""
+        """The text so far."""
         if len(self._texts) > 1:
             self._texts = ["".join(self._texts)]
         return self._texts[0] if self._texts else ""
@@ -58,7 +58,7 @@ class Transcript:
 
     @property
     def usage(self) -> Usage | None:
-        """Token counts of the whole; `None` unless everybody who wrote of it has told theirs."""
+        """Token counts of the whole text; `None` unless each attempt that wrote a part gave its counts."""
         known = [usage for usage in self._usages if usage is not None]
         if not known or len(known) < len(self._usages):
             return None

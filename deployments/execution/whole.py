@@ -25,24 +25,24 @@ async def run_chain(
     conform: Conform | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
 ) -> Answer:
-    """Answer `request` by `chain.deadline.answer_by`.
+    """Return the answer to `request`, by `chain.deadline.answer_by`.
 
     Args:
-        chain: who is asked, its deadline on the running event loop's clock.
-        request: what they are asked.
-        client_of: how each candidate is reached.
-        resilience: asked before every attempt, and told how it ended.
-        last_resort: what is said when nobody answers.
+        chain: the candidates and their deadline, on the running event loop's clock.
+        request: the request.
+        client_of: returns the client of a candidate.
+        resilience: gives permits for attempts, and takes their outcomes.
+        last_resort: the answer where no candidate answers.
         wait_ready: waits for a candidate that cannot take the request yet.
-        conform: holds every answer to the form that its caller demanded; `None` where any form will do.
-        loop: the running one, where it is known; see `LoopClock`.
+        conform: checks answers against the form that the caller demanded; `None` where any text will do.
+        loop: the running event loop, if it is at hand; see `LoopClock`.
 
     Raises:
         InvalidRequestError: the model asked for rejects the request.
     """
 
     async def launch(candidate: Candidate, budget_s: float) -> Outcome:
-        # Looked up within the attempt: a candidate that cannot be found is a failed attempt, too.
+        # Looked up within the attempt, so that an error of the lookup is a failed attempt.
         started = await client_of(candidate).start(request, budget_s)
         outcome = await started.read_to_end() if isinstance(started, Begun) else started
         return await conform(outcome) if conform is not None and isinstance(outcome, Answered) else outcome

@@ -14,13 +14,13 @@ from deployments.policy.deadline import ReservePolicy
 from deployments.policy.knob import Knobs, knob, share
 from deployments.policy.quantile import Latencies
 
-_FEW = 5
+_MIN_BACKUP_SAMPLES = 5
 """Answers of the backup that are needed before its latency is believed."""
 
 _OVERDUE_S = 1.0
 """Seconds after which an attempt counts as overdue on a model with too few measured latencies."""
 
-_OVERDUE_LEAST_S = 0.25
+_MIN_OVERDUE_S = 0.25
 """Seconds before which no attempt is overdue, however fast its model is: a replica of the backup takes seconds to
 start, so demand that lasts shorter is no reason to start one."""
 
@@ -64,13 +64,13 @@ class LatencyEstimator:
         if not self.policy.enabled or seen.count < self.policy.min_samples:
             return math.inf
         behind = self._seen.of(backup, streamed=streamed)
-        backup_s = behind.value(0.5) if behind.count >= _FEW else self.reserves.backup_min_seconds
+        backup_s = behind.value(0.5) if behind.count >= _MIN_BACKUP_SAMPLES else self.reserves.backup_min_seconds
         return max(seen.value(self.policy.quantile), backup_s)
 
     def reserve_s(self, backup: str, *, streamed: bool) -> float:
         """Return the seconds of a deadline that are kept for `backup`: the most that is allowed until it is known."""
         seen = self._seen.of(backup, streamed=streamed)
-        if seen.count < _FEW:
+        if seen.count < _MIN_BACKUP_SAMPLES:
             return self.reserves.backup_max_seconds
         usual = seen.value(self.reserves.backup_quantile)
         return min(self.reserves.backup_max_seconds, max(self.reserves.backup_min_seconds, usual))
@@ -79,7 +79,7 @@ class LatencyEstimator:
         """Return the seconds after which an attempt on `model` will most likely be answered by the backup."""
         seen = self._seen.of(model, streamed=streamed)
         believed = seen.count >= self.policy.min_samples
-        return max(_OVERDUE_LEAST_S, seen.value(self.policy.quantile)) if believed else _OVERDUE_S
+        return max(_MIN_OVERDUE_S, seen.value(self.policy.quantile)) if believed else _OVERDUE_S
 
     def median_s(self, model: str) -> float:
         """Return the median latency of whole answers of `model`, in seconds; 0 if there are none."""

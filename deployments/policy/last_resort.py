@@ -46,11 +46,11 @@ class LastResort(Struct, frozen=True):
             attempts=trace,
             finish_reason=LAST_RESORT,
             refusal=self.refusal,
-            retry_after_s=retry_after_s or _named(trace),
+            retry_after_s=retry_after_s or _shortest_wait_s(trace),
         )
 
 
-def _named(trace: tuple[Ended, ...]) -> float:
+def _shortest_wait_s(trace: tuple[Ended, ...]) -> float:
     waits = [ended.outcome.retry_after_s for ended in trace if isinstance(ended.outcome, Refused)]
     if len(waits) < len(trace):  # some model failed, and when it works again is unknown
         return 0.0

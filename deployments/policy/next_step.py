@@ -73,7 +73,7 @@ class Accept(Struct, frozen=True):
 
 
 class Exhausted(Struct, frozen=True):
-    """Give the last resort: no candidate answers in time. `trace` shows all attempts as ended; cancel the running ones."""
+    """Give the last resort: no candidate answers in time. `trace` shows all attempts as ended; cancel running ones."""
 
     trace: tuple[Ended, ...]
 
@@ -104,37 +104,37 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
             place = min(acceptable, key=lambda place: chain.candidates.index(attempts[place].candidate))
         return _accept(chain, attempts, place, now)
     for attempt in attempts:
-        if isinstance(attempt, Ended) and isinstance(attempt.outcome, Rejected) and _hands_back(chain, attempt):
+        if isinstance(attempt, Ended) and isinstance(attempt.outcome, Rejected) and _is_final_rejection(chain, attempt):
             return Reject(attempt.outcome, _close(chain, attempts, now))
     if now >= chain.deadline.answer_by:
         return Exhausted(_close(chain, attempts, now))
-    return _go_on(chain, attempts, now, allowance)
+    return _step_tiers(chain, attempts, now, allowance)
 
 
-def _go_on(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
+def _step_tiers(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
     backups = chain.backups
     begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
     if backups and not begun and now >= chain.deadline.cut_over:
         return Start(backups[0], Why.CUT_OVER)
     # A primary tier that was left because the retry budget was empty does not retry once there is budget again.
-    gave_way = bool(begun) and begun[0].why is Why.NEXT
-    primary = _TierDone() if gave_way else _advance(chain, Tier.PRIMARY, attempts, now, allowance)
+    primary_done = bool(begun) and begun[0].why is Why.NEXT
+    primary = _TierDone() if primary_done else _step_tier(chain, Tier.PRIMARY, attempts, now, allowance)
     if isinstance(primary, Start):
         return primary
     if begun or isinstance(primary, _TierDone):
-        backup = _advance(chain, Tier.BACKUP, attempts, now, allowance)
+        backup = _step_tier(chain, Tier.BACKUP, attempts, now, allowance)
     else:
-        backup = _early(chain, attempts, now, allowance) if backups else _TierDone()
+        backup = _early_backup(chain, attempts, now, allowance) if backups else _TierDone()
     if isinstance(backup, Start):
         return backup
     waits = [step.time for step in (primary, backup) if isinstance(step, WaitUntil)]
     if not waits and not any(isinstance(attempt, Running) for attempt in attempts):
-        soon = _soon(chain, attempts) if allowance.wait and chain.waits else ()
+        soon = _ready_soon(chain, attempts) if allowance.wait and chain.waits else ()
         return AwaitReady(soon, chain.deadline.answer_by) if soon else Exhausted(_close(chain, attempts, now))
     return WaitUntil(min([*waits, chain.deadline.answer_by]))
 
 
-def _soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate, ...]:
+def _ready_soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate, ...]:
     """Return the candidates that will be ready soon, best first, judging by their last attempts.
 
     A candidate that became ready, but was full when it was asked (other requests waited for it, too), counts again.
@@ -149,7 +149,9 @@ def _soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate,
     )
 
 
-def _early(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Start | WaitUntil:
+def _early_backup(
+    chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance
+) -> Start | WaitUntil:
     """Start the backup before its turn, beside the primary tier, or wait until that is due."""
     backup = chain.backups[0]
     if any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
@@ -167,28 +169,28 @@ def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
     return tries[0].started + chain.hedge_after_s
 
 
-def _advance(
+def _step_tier(
     chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt], now: float, allowance: Allowance
 ) -> Start | WaitUntil | _TierDone:
     """Return the next step of `tier` on its own: retry its latest candidate, start the following one, or wait."""
     mine = [attempt for attempt in attempts if attempt.candidate.tier is tier]
     if not mine:
-        return _following(chain, tier, attempts)
+        return _next_in_tier(chain, tier, attempts)
     front = mine[-1].candidate
     tries = [attempt for attempt in mine if attempt.candidate == front]
     end = chain.per_try_end(front, tries[0].started)
     if now >= end:
-        return _following(chain, tier, attempts)
+        return _next_in_tier(chain, tier, attempts)
     done = [attempt for attempt in tries if isinstance(attempt, Ended)]
     if len(done) < len(tries):  # the last one is running
         return WaitUntil(end)
     due = retry_at(chain.retry, done, end, chain.jitter) if allowance.retry else math.inf
     if math.isinf(due):
-        return _following(chain, tier, attempts)
+        return _next_in_tier(chain, tier, attempts)
     return Start(front, Why.RETRY) if now >= due else WaitUntil(due)
 
 
-def _following(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt]) -> Start | _TierDone:
+def _next_in_tier(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt]) -> Start | _TierDone:
     """Start the first candidate of `tier` that has not been asked."""
     asked = [attempt.candidate for attempt in attempts]
     for candidate in chain.of(tier):
@@ -238,5 +240,5 @@ def _answered_at(attempt: Attempt) -> float:
             return math.inf
 
 
-def _hands_back(chain: FallbackChain, attempt: Ended) -> bool:
+def _is_final_rejection(chain: FallbackChain, attempt: Ended) -> bool:
     return attempt.candidate == chain.candidates[0] and not chain.rescue_rejected

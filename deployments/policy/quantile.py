@@ -43,7 +43,7 @@ class WindowedQuantile:
 
 
 class Latencies:
-    """Latencies of the `MAX_KEYS` models that answered last, in seconds; whole answers and first contents are kept apart."""
+    """Latencies of the `MAX_KEYS` models that answered last, in seconds; whole answers and first contents apart."""
 
     def __init__(self) -> None:
         """Begin without observations."""

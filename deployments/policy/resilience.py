@@ -23,7 +23,7 @@ from deployments.policy.next_step import Allowance
 from deployments.policy.outcome import Answered, Finished, Outcome, Refused, TimedOut
 from deployments.policy.retry import RetryPolicy
 
-_NO_LESS_S = 1.0
+_MIN_RETRY_AFTER_S = 1.0
 """The shortest `retry_after_s` of a refusal at the limit."""
 
 
@@ -46,7 +46,7 @@ class ResiliencePolicy(Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class _Known:
+class _ModelState:
     """The limit and the breaker of one model."""
 
     limit: AdaptiveLimiter
@@ -103,11 +103,11 @@ class ResilienceState:
         self._listener = listener
         self._local_backup = Candidate(Tier.BACKUP, local_backup)
         self._draw = draw
-        self._models: dict[str, _Known] = {}
+        self._models: dict[str, _ModelState] = {}
         self.latencies = LatencyEstimator(policy.hedging, policy.reserves)
         self._retries, self._hedges = Budget(policy.retries.budget_share), Budget(policy.hedging.budget_share)
         self._policy = policy
-        self._open: dict[Permit, None] = {}
+        self._permits: dict[Permit, None] = {}
 
     @property
     def policy(self) -> ResiliencePolicy:
@@ -163,7 +163,7 @@ class ResilienceState:
         elif why is Why.HEDGE:
             self._hedges.withdraw(now)
         permit = Permit(candidate, admission.probe, now, streamed, admission, known.limit.unloaded)
-        self._open[permit] = None
+        self._permits[permit] = None
         return permit
 
     def began(self, permit: Permit, now: float) -> None:
@@ -180,7 +180,7 @@ class ResilienceState:
         if permit.returned:
             raise ValueError(f"the permit for {permit.candidate.model} has been handed back before")
         permit.returned = True
-        del self._open[permit]
+        del self._permits[permit]
         model = permit.candidate.model
         known = self._models[model]
         if math.isinf(permit.first_s) and isinstance(outcome, (Answered, TimedOut)):
@@ -201,7 +201,7 @@ class ResilienceState:
         """
         usual: dict[tuple[str, bool], float] = {}
         demand = 0
-        for permit in self._open:
+        for permit in self._permits:
             if permit.candidate == self._local_backup:
                 demand += 1
             elif math.isinf(permit.first_s):
@@ -228,15 +228,15 @@ class ResilienceState:
         }
         return {**facts, **self.latencies.describe(model)}
 
-    def _new(self, model: str) -> _Known:
-        return _Known(AdaptiveLimiter(self._policy.limits, self._patience_seconds(model)))
+    def _new(self, model: str) -> _ModelState:
+        return _ModelState(AdaptiveLimiter(self._policy.limits, self._patience_seconds(model)))
 
     def _patience_seconds(self, model: str) -> float:
         limits = self._policy.limits
         return limits.backup_patience_seconds if model == self._local_backup.model else limits.patience_seconds
 
     def _ask_breaker(
-        self, candidate: Candidate, known: _Known, now: float
+        self, candidate: Candidate, known: _ModelState, now: float
     ) -> tuple[BreakerState, breaker.Admission | Refused]:
         if candidate == self._local_backup:
             return known.breaker, breaker.Admission(known.breaker.epoch, probe=False)
@@ -251,9 +251,9 @@ class ResilienceState:
         limit.learn(seconds, permit.started, now, unloaded=permit.unloaded and limit.unloaded)
 
     def _retry_after_s(self, candidate: Candidate) -> float:
-        return max(_NO_LESS_S, self.latencies.median_s(candidate.model))
+        return max(_MIN_RETRY_AFTER_S, self.latencies.median_s(candidate.model))
 
-    def _move(self, model: str, known: _Known, after: BreakerState, reason: str) -> None:
+    def _move(self, model: str, known: _ModelState, after: BreakerState, reason: str) -> None:
         before, known.breaker = known.breaker, after
         if type(after) is not type(before):
             self._listener(model, before, after, reason)
