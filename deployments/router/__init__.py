@@ -1,10 +1,13 @@
-"""One router: who is asked for a request, what is known of the models, what is counted.
+"""One router: builds the chain of a request, keeps track of the models, counts the answers.
 
 May import: policy, request, settings, observability, execution, upstream, ray_serve.
 
-    router.py             reads a request, runs its chain, tells what happened
-    routing.py            who is asked for a request, in which order
-    registry.py           which models there are
-    registered_model.py   one of them: its state, and how it is reached
+    router.py             answers requests: runs their chains, counts and logs the answers
+    handle_methods.py     the same for deployment handles
+    routing.py            the chain of a request, and the clients of its candidates
+    registry.py           all models, found by asking Serve
+    registered_model.py   one model: its state, and the way to its replicas
+    waiting_room.py       requests that wait until a model is ready
+    supervision.py        restarts background tasks that end
     accounting.py         requests in flight, answers given
 """

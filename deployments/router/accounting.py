@@ -103,7 +103,7 @@ class RequestRecord:
             self._accounting.abandoned(self)
 
     def _close(self) -> bool:
-        """Whether this is the request's first end."""
+        """Close the record; return whether this is the first end of the request."""
         if not self._open:
             return False
         self._open = False
@@ -121,11 +121,11 @@ class RecordedStream:
 
     @property
     def head(self) -> StreamHead:
-        """What is known at the first content."""
+        """The head of the stream."""
         return self._stream.head
 
     async def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
-        """Texts, then one `StreamDone`."""
+        """Give the texts, then one `StreamDone`."""
         try:
             async for item in self._stream:
                 if isinstance(item, StreamDone):

@@ -1,4 +1,4 @@
-"""What a deployment handle to the router can call: for Ray jobs, and for the engine in Python."""
+"""The methods of the router that deployment handles call: for Ray jobs, and for `InferenceEngine`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -18,22 +18,22 @@ from deployments.request.native import from_python
 
 
 class HandleMethods(ABC):
-    """The methods of a router that are called through handles. They give the bodies that HTTP would give."""
+    """Methods of a router that are called through handles. Their results are the bodies that HTTP would return."""
 
     clock: LoopClock
 
     @property
     @abstractmethod
     def limits(self) -> Limits:
-        """The bounds requests are held to."""
+        """The bounds of requests."""
 
     @abstractmethod
     def overloaded(self) -> bool:
-        """Whether a request that comes now is turned away unread."""
+        """Return whether a request that arrives now is turned away unread."""
 
     @abstractmethod
     def turn_away(self, *, refusal: bool = False) -> Answer:
-        """The answer to a request that is turned away; `refusal` where it demands a form."""
+        """Count a request that is turned away, and return its answer; `refusal` where the request demands a form."""
 
     @abstractmethod
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
@@ -41,26 +41,26 @@ class HandleMethods(ABC):
 
     @abstractmethod
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
-        """Begin to answer one."""
+        """Return a stream that answers a well-formed request, once its first content is there."""
 
     @abstractmethod
     def describe_models(self) -> dict[str, Any]:
-        """All models and the backup."""
+        """Return the body of `GET /v1/models`."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What the router knows and has done."""
+        """Return the body of `GET /status`."""
 
     @abstractmethod
     def readiness(self) -> dict[str, bool]:
-        """Which tiers would answer in this router."""
+        """Return for each tier whether it could answer in this router."""
 
     async def infer(self, data: Any, model: Any = "") -> dict[str, Any]:
-        """Answer through a deployment handle: the body that HTTP would give, for content of any kind.
+        """Answer through a deployment handle; return the body that HTTP would return, for whatever is passed.
 
         Args:
-            data: a mapping as the native API's JSON body.
-            model: the model asked for, a text; the same as `data["model"]`.
+            data: a mapping with the keys of the native API's JSON body.
+            model: the name of the model asked for, in place of `data["model"]`.
         """
         started = self.clock()
         request_id = uuid4().hex
@@ -73,9 +73,9 @@ class HandleMethods(ABC):
             return error.problem.to_body(request_id)
 
     async def infer_stream(self, data: Any, model: Any = "") -> AsyncIterator[dict[str, Any]]:
-        """Answer through a deployment handle (`options(stream=True)`), piece by piece.
+        """Answer through a deployment handle with `options(stream=True)`, piece by piece.
 
-        Gives `{"text", "model", "served_by"}` for each piece, and at the end the body that `infer` would give.
+        Each piece is `{"text", "model", "served_by"}`; the last item is the body that `infer` would return.
         """
         started = self.clock()
         request_id = uuid4().hex
@@ -97,13 +97,13 @@ class HandleMethods(ABC):
                         yield answer.to_json(request_id)
 
     async def models(self) -> dict[str, Any]:
-        """`GET /v1/models` for deployment handles."""
+        """Return the body of `GET /v1/models`, for deployment handles."""
         return self.describe_models()
 
     async def status(self) -> dict[str, Any]:
-        """`GET /status` for deployment handles."""
+        """Return the body of `GET /status`, for deployment handles."""
         return self.describe()
 
     async def ready(self) -> dict[str, bool]:
-        """The tiers of `GET /readyz` for deployment handles."""
+        """Return the readiness of this router's tiers, for deployment handles."""
         return self.readiness()

@@ -1,9 +1,9 @@
-"""One model, or the backup, as the router knows it: what Serve says of it, what a replica says, how it is reached.
+"""One model, or the backup, as the router knows it: its state by Serve, its state by a replica, and its replicas.
 
 ready      a replica takes requests
-loading    none does yet
-idle       scaled to zero: the first request is refused, and wakes it
-failed     its version could not be started, or its replica says that it cannot load it
+loading    no replica takes requests yet
+idle       scaled to zero: the first request is refused, and has a replica started
+failed     its version could not be started, or its replica says that it cannot load the model
 """
 
 import asyncio
@@ -22,28 +22,28 @@ _WAKE_TIMEOUT_S = 600.0
 
 
 class ModelReplicas(Protocol):
-    """How the replicas of one model are reached; `ray_serve.handle.ServeReplicas` is the real one."""
+    """The replicas of one model, as the router calls them; `ray_serve.handle.ServeReplicas` implements it."""
 
     async def start(self, request: InferenceRequest, budget_s: float, *, alone: Callable[[], bool]) -> Outcome | Begun:
-        """Make one attempt on one replica; `alone` says whether there is no other one to repeat it on."""
+        """Make one attempt on one replica; `alone` returns whether no other replica could take a retry."""
         ...
 
     def lost(self, actors: Collection[str]) -> int:
-        """How many of the replicas that are these actors have been found dead."""
+        """Return how many of the replicas with these actor ids were found dead by calls."""
         ...
 
     def member(self, name: str) -> "ModelReplicas":
-        """Of a pool: how its model `name` is reached."""
+        """Return the way to the model `name` of a pool."""
         ...
 
     async def describe(self) -> dict[str, Any]:
-        """Ask one replica how it is."""
+        """Return the state of the model as one replica describes it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """The replicas of a model that does not exist, or whose application could not be built."""
+    """Stands in for the replicas of a model that does not exist, or whose application could not be built."""
 
     why: str
 
@@ -54,19 +54,19 @@ class Unreachable:
         *,
         alone: Callable[[], bool] = lambda: True,  # noqa: ARG002
     ) -> Outcome | Begun:
-        """Refuse."""
+        """Refuse the request."""
         return Refused(self.why)
 
     def lost(self, actors: Collection[str]) -> int:  # noqa: ARG002 - as of what can be reached
-        """It has none to lose."""
+        """Return 0: there are no replicas."""
         return 0
 
     def member(self, name: str) -> "Unreachable":  # noqa: ARG002 - as of a pool
-        """Nothing of it can be reached."""
+        """Return this: no model of the pool can be reached."""
         return self
 
     async def describe(self) -> dict[str, Any]:
-        """It has failed."""
+        """Return the state `failed`."""
         return {"state": "failed", "reason": self.why}
 
 
@@ -75,13 +75,13 @@ class RegisteredModel:
     """One model, or the backup.
 
     Attributes:
-        application: what Serve says of it.
-        replicas: how it is reached.
-        described: what a replica last said of itself; empty while none has.
-        settled: the replica that said so is of the version that is to run.
-        last: nobody is behind it, so that a call does better to wait for a new replica than to be refused, for as long
-            as Serve has not seen that the old one is lost.
-        waking: keeps a call waiting for a model that is idle, which has Serve start a replica.
+        application: the application as Serve describes it.
+        replicas: the way to its replicas.
+        described: the last description that a replica gave of itself; empty before the first.
+        settled: that replica is of the version that is to run.
+        last: no candidate is behind this one. While Serve has not noticed that its only replica died, a call then waits
+            for the new replica instead of being refused.
+        waking: a call that waits for an idle model, so that Serve starts a replica.
     """
 
     application: DeployedApplication
@@ -93,7 +93,7 @@ class RegisteredModel:
 
     @property
     def state(self) -> str:
-        """See the module's table."""
+        """The state, one of those in the module's table."""
         if self.running:
             return str(self.described.get("state", "loading"))
         if self.application.idle:
@@ -102,45 +102,45 @@ class RegisteredModel:
 
     @property
     def running(self) -> int:
-        """Replicas that take requests: those that Serve counts, without those that calls have lost."""
+        """The number of replicas that take requests: those that Serve counts, without those that calls found dead."""
         return self.application.running - (0 if self.last else self.replicas.lost(self.application.actors))
 
     @property
     def reason(self) -> str:
-        """Why it is not ready."""
+        """The reason why the model is not ready."""
         if self.application.running and not self.running:
             return "its replica has been lost"
         return str(self.described.get("reason", "")) or self.application.message
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
-        """Make one attempt, unless no replica could take it: Serve would let it wait for one."""
+        """Make one attempt; refuse it where no replica takes requests, as Serve would let it wait for one."""
         if not self.running:
             return self._unready()
         return await self.replicas.start(request, budget_s, alone=self._is_alone)
 
     def renewed(self, application: DeployedApplication) -> "RegisteredModel":
-        """The same with what Serve says now; what its replicas have said holds for the version that said it."""
+        """Return the model with a new state by Serve. A replica's description is kept while its version runs."""
         same = self.application.deployed_at in {application.deployed_at, 0.0}
         described = self.described if same and application.running else {}
         settled = self.settled and bool(described)
         return dataclasses.replace(self, application=application, described=described, settled=settled)
 
     async def ask(self) -> None:
-        """Ask a replica how it is, until it has said that it is ready, and is of the version that is to run."""
+        """Ask a replica for its description, unless one of the version that is to run has said that it is ready."""
         if not self.running or (self.state == "ready" and self.settled):
             return
         settled = self.application.status == "RUNNING"
-        # In a task of its own: a replica that goes down cancels the call, which must not cancel whoever asked.
+        # In a task of its own: a replica that goes down cancels the call, and that must not cancel this coroutine.
         asking = asyncio.ensure_future(self.replicas.describe())
         await asyncio.wait({asking}, timeout=_DESCRIBE_TIMEOUT_S)
         if asking.done() and not asking.cancelled() and asking.exception() is None:
             self.described, self.settled = asking.result(), settled
             return
         asking.cancel()
-        self.described = {"state": "loading", "reason": "its replica does not say how it is"}
+        self.described = {"state": "loading", "reason": "its replica did not describe itself"}
 
     def to_json(self) -> dict[str, Any]:
-        """For `/status`."""
+        """Return the state, the replicas and the description, for `/status`."""
         shown = {
             "state": self.state,
             "reason": "" if self.state == "ready" else self.reason,
@@ -162,7 +162,7 @@ class RegisteredModel:
                 return Refused(f"not ready: {self.reason or 'no replica has started yet'}", soon=True)
 
     def _wake(self) -> None:
-        """Have Serve start a replica: it does so for a call that waits, and forgets one that is given up."""
+        """Have Serve start a replica: it starts one while a call waits, and none for a call that was given up."""
         if self.waking is None or self.waking.done():
             self.waking = asyncio.ensure_future(self._wait_for_a_replica())
 
@@ -172,8 +172,8 @@ class RegisteredModel:
         if not waiting.done():
             waiting.cancel()
         elif not waiting.cancelled():
-            waiting.exception()  # whatever it was: the next refresh tells how the model is
+            waiting.exception()  # retrieved and dropped: the next refresh finds out the state
 
     def _is_alone(self) -> bool:
-        """No other replica could take what one has dropped."""
+        """Return whether no other replica could take a retry."""
         return self.application.running == 1 or not self.running

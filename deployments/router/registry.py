@@ -1,4 +1,4 @@
-"""Which models there are, as the router knows it: found by asking Serve, kept while Serve cannot be asked."""
+"""The registry of models: found by asking Serve, kept while Serve cannot be asked."""
 
 import asyncio
 import math
@@ -16,38 +16,38 @@ from deployments.router.waiting_room import Readiness
 _STATUS_TIMEOUT_S = 10.0
 
 HURRIED_S = 0.2
-"""Seconds between two looks while somebody waits for a model to become ready."""
+"""Seconds between two refreshes while a request waits for a model to become ready."""
 
 
 class ClusterView(Protocol):
-    """What the registry needs of Serve; `ray_serve.cluster.ServeCluster` is the real one."""
+    """The part of Serve that the router needs; `ray_serve.cluster.ServeCluster` implements it."""
 
     @property
     def own_application(self) -> str:
-        """The router's own application."""
+        """The name of the router's own application."""
         ...
 
     async def applications(self) -> dict[str, DeployedApplication]:
-        """Every model's and pool's application, and the router's own."""
+        """Return the applications of all models and pools by name, and the router's own. Errors of Serve are raised."""
         ...
 
     async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
-        """What each router of the service says of its tiers."""
+        """Return the readiness by tier of every router of the service. Errors of Serve are raised."""
         ...
 
     def replicas_of(self, application: DeployedApplication) -> ModelReplicas:
-        """How the model or the pool of an application is reached."""
+        """Return the way to the replicas of the model or pool of `application`."""
         ...
 
 
 class Registry:
-    """All models and the backup. Refreshed by `watch`; readers see the last state that Serve gave."""
+    """All models and the backup, refreshed by `watch`. Readers see the last state that Serve gave."""
 
     def __init__(self, cluster: ClusterView, backup: ModelReplicas) -> None:
         self._cluster = cluster
         self._applications: dict[str, RegisteredModel] = {}
         self._members: dict[str, RegisteredModel] = {}
-        # Taken for running until Serve has been asked: a router that cannot ask must still try it.
+        # Taken for running until Serve has been asked: a router that cannot ask must still try the backup.
         self.backup = RegisteredModel(
             DeployedApplication(cluster.own_application, "", "", 1, 0, 0.0), backup, last=True
         )
@@ -59,19 +59,19 @@ class Registry:
 
     @property
     def models(self) -> Mapping[str, RegisteredModel]:
-        """All models by their names: those with an application of their own, and those of pools."""
+        """All models by name: those with an application of their own, and those in pools."""
         own = {name: entry for name, entry in self._applications.items() if not entry.application.pool}
         return {**self._members, **own}
 
     def find(self, model: str) -> RegisteredModel | Unreachable:
-        """How `model` is reached. Of two with one name, the one with an application of its own."""
+        """Return the model of that name; where two have it, the one with an application of its own."""
         own = self._applications.get(model)
         if own is not None and not own.application.pool:
             return own
         return self._members.get(model) or Unreachable(UNKNOWN_MODEL)
 
     async def watch(self, interval_s: Callable[[], float]) -> None:
-        """Refresh now and for ever; `interval_s` says after how many seconds each time, or sooner: see `hurry`."""
+        """Refresh now, and then every `interval_s()` seconds for ever; sooner after `hurry`."""
         clock = asyncio.get_running_loop().time
         while True:
             self._looked = clock()
@@ -82,11 +82,11 @@ class Registry:
             await asyncio.sleep(soonest)
 
     def hurry(self) -> None:
-        """Somebody waits for a model to become ready: look again soon."""
+        """Make the next pause of `watch` a short one: a request waits for a model to become ready."""
         self._hurry.set()
 
     async def first_look(self, until: float) -> None:
-        """Wait until Serve has been asked for the first time, well or not, at most until a time."""
+        """Wait for the end of the first refresh, successful or not, at most until `until` on the loop's clock."""
         if not self._first_look.is_set():
             loop = asyncio.get_running_loop()
             with suppress(TimeoutError):
@@ -94,14 +94,14 @@ class Registry:
                     await self._first_look.wait()
 
     def readiness_of(self, candidate: Candidate) -> Readiness:
-        """Whether a replica of `candidate` takes requests now, or will."""
+        """Return whether a replica of `candidate` takes requests now, soon or never; never for a remote model."""
         entry = self.backup if candidate.tier is Tier.BACKUP else self.find(candidate.model)
         if not isinstance(entry, RegisteredModel) or entry.state == "failed":
             return Readiness.NEVER
         return Readiness.NOW if entry.state == "ready" else Readiness.SOON
 
     async def refresh(self) -> None:
-        """Ask Serve once, then the replicas that it names; when that fails, what was known before holds."""
+        """Ask Serve once, then the replicas that Serve names. Where that fails, the known state stays."""
         try:
             async with asyncio.timeout(_STATUS_TIMEOUT_S):
                 applications = await self._cluster.applications()
@@ -116,11 +116,11 @@ class Registry:
             self._first_look.set()
 
     def silent_s(self) -> float:
-        """Seconds since a look at Serve last began or ended, well or not; 0 before the first one."""
+        """Return the seconds since `watch` last began or ended a refresh, successful or not; 0 before the first."""
         return 0.0 if self._looked is None else asyncio.get_running_loop().time() - self._looked
 
     def age_s(self) -> float:
-        """Seconds since Serve last told; infinite before the first time."""
+        """Return the seconds since Serve last answered; infinite before the first time."""
         return asyncio.get_running_loop().time() - self._refreshed
 
     def _take_over(self, applications: dict[str, DeployedApplication]) -> None:
@@ -137,15 +137,15 @@ class Registry:
 
     def _entry(self, application: DeployedApplication, known: RegisteredModel | None) -> RegisteredModel:
         if known is not None and known.application.built:
-            # While Serve builds a new version, and after it could not, it does not tell of the replicas of the one
-            # before, which serve on.
+            # While Serve builds a new version, and after a build that failed, it does not list the replicas of the old
+            # version, which serve on.
             return known.renewed(application if application.built else application.serving_as(known.application))
         if application.built:
             return RegisteredModel(application, self._cluster.replicas_of(application))
         return RegisteredModel(application, Unreachable(application.message))
 
     def _take_over_members(self) -> None:
-        """The models of pools, as a replica of each pool last told; a pool that does not answer keeps its models."""
+        """Take over the models that a replica of each pool described; a pool without a description keeps its models."""
         members: dict[str, RegisteredModel] = {}
         for name, pool in self._applications.items():
             if not pool.application.pool:
@@ -158,7 +158,7 @@ class Registry:
                     for model, entry in self._members.items()
                     if entry.application.name == name
                 }
-            # How its models are changes without a deployment: it is to be asked again.
+            # The states of its models change without a deployment, so a replica is asked at each refresh.
             pool.settled = False
         _tell_found(members.keys() - self._members.keys())
         self._members = members
@@ -175,7 +175,7 @@ class Registry:
         log.model_gone(name)
 
     def _report(self, trouble: str) -> None:
-        """One line when Serve cannot be asked, not one for each time it is tried."""
+        """Log that Serve cannot be asked: once for each new reason, not at each refresh."""
         if trouble and trouble != self._trouble:
             log.discovery_failed(trouble)
         self._trouble = trouble

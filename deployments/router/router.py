@@ -1,9 +1,9 @@
-"""The router: reads a request, runs its chain, tells what happened. A plain class, bound to Serve in `app`.
+"""The router: runs the chain of a request, and counts and logs its answer. A plain class, bound to Serve in `app`.
 
 HTTP ──► http ───────────────────┐
 handle ──► handle_methods ───────┴─► answer, stream ──► ChainBuilder ──► execution ──► replicas and upstreams
 │
-└─ whatever breaks in here, and whatever is too much: the last-resort message
+└─ an error in here, or too many requests: the last-resort message
 """
 
 import asyncio
@@ -42,10 +42,10 @@ from deployments.upstream import UpstreamPool
 
 
 class Backup(ModelReplicas, Protocol):
-    """How the backup is reached, and told what is about to come."""
+    """The replicas of the backup, which are told what is about to come."""
 
     async def expect(self, router: str, requests: float) -> None:
-        """Tell all its replicas how many requests `router` is about to send."""
+        """Tell all replicas how many requests the router named `router` is about to send."""
         ...
 
 
@@ -57,9 +57,9 @@ class Router(HandleMethods):
 
         Args:
             cluster: the running Serve instance.
-            backup: how the backup is reached.
-            backup_name: what answers call it.
-            policy: the base that the `user_config` is laid over.
+            backup: the replicas of the backup.
+            backup_name: the name of the backup in answers.
+            policy: the policy that `user_config` overrides in part.
         """
         self._base = policy
         self._policy = policy.with_overrides({}, os.environ)
@@ -83,10 +83,10 @@ class Router(HandleMethods):
         self._take_over(self._policy)
 
     def reconfigure(self, user_config: Mapping[str, Any] | None) -> None:
-        """Take over a changed `user_config` in place; Serve calls this, at the start as well.
+        """Take over a `user_config` in place. Serve calls this at the start, and after each change.
 
         Raises:
-            SettingsError: it is not valid; the policy in force stays.
+            SettingsError: the `user_config` is not valid; the policy in force stays.
         """
         try:
             self._take_over(self._base.with_overrides(user_config or {}, os.environ))
@@ -95,15 +95,16 @@ class Router(HandleMethods):
             raise
 
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
-        """Answer a well-formed request; only the caller's own cancellation is raised.
+        """Answer a well-formed request. An error of our own is logged and answered with the last resort.
 
         Args:
-            request: what is asked.
+            request: the request.
             request_id: for the log.
-            started: when it arrived, on the event loop's clock.
+            started: when the request arrived, on the event loop's clock.
 
         Raises:
-            InvalidRequestError: the model asked for calls the request invalid, and that is not to be rescued.
+            InvalidRequestError: the model asked for calls the request invalid, and the policy does not rescue that.
+            asyncio.CancelledError: the caller has gone away.
         """
         record = self._record(request, request_id, started)
         try:
@@ -131,7 +132,7 @@ class Router(HandleMethods):
         return answer
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
-        """Begin to answer; gives the stream once its first content is there. See `answer`."""
+        """Return a stream that answers, once its first content is there. For the rest see `answer`."""
         record = self._record(request, request_id, started)
         stream: AnswerStream
         try:
@@ -158,21 +159,21 @@ class Router(HandleMethods):
         return RecordedStream(stream, record)
 
     def overloaded(self) -> bool:
-        """Whether a request that comes now is turned away unread."""
+        """Return whether a request that arrives now is turned away unread."""
         return self._accounting.in_flight + self._accounting.arriving >= self._policy.admission.max_in_flight
 
     def turn_away(self, *, refusal: bool = False) -> Answer:
-        """The answer to a request that is turned away; `refusal` where it demands a form."""
+        """Count a request that is turned away, and return its answer; `refusal` where the request demands a form."""
         self._accounting.turned_away()
         return LastResort(self._policy.last_resort.message, refusal).answer(retry_after_s=_RETRY_AFTER_S)
 
     def arrival(self) -> AbstractContextManager[None]:
-        """To be held while a request is read."""
+        """Return a context manager to hold while a request is read: such requests count towards `overloaded`."""
         return self._accounting
 
     @property
     def limits(self) -> Limits:
-        """The bounds requests are held to."""
+        """The bounds of requests."""
         return self._limits
 
     @property
@@ -181,7 +182,7 @@ class Router(HandleMethods):
         return self._policy.last_resort.status
 
     def describe_models(self) -> dict[str, Any]:
-        """All models and the backup, in the form of OpenAI's list."""
+        """Return all models and the backup, in the form of OpenAI's list."""
         states = self._model_states() | {self._backup_name: self._registry.backup.state}
         data = [
             {"id": name, "object": "model", "created": 0, "owned_by": "neverblank", "state": state}
@@ -190,10 +191,10 @@ class Router(HandleMethods):
         return {"object": "list", "data": data}
 
     async def readiness_of_all(self) -> dict[str, bool]:
-        """The tiers that are ready in every router; none but the last resort where one of them does not say."""
+        """Return for each tier whether it is ready in every router; where a router does not say, no model tier is."""
         try:
             answers = await self._cluster.routers_readiness()
-        except Exception as error:  # noqa: BLE001 - whatever Serve raises: a router that does not answer is not ready
+        except Exception as error:  # noqa: BLE001 - any error of Serve: a router that does not answer is not ready
             log.routers_not_asked(f"{type(error).__name__}: {error}")
             answers = ()
         return {
@@ -202,10 +203,10 @@ class Router(HandleMethods):
         }
 
     def readiness(self) -> dict[str, bool]:
-        """Which tiers would answer in this router.
+        """Return for each tier whether it could answer in this router.
 
-        Primary: some model is ready; a remote one is if its variables are set. Before its first look at Serve a router
-        calls nobody ready. The last resort needs nothing.
+        The primary tier is ready if some model is; a remote model is ready if its environment variables are set. Before
+        its first refresh a router calls no other model ready. The last resort is always ready.
         """
         return {
             Tier.PRIMARY.value: "ready" in self._model_states().values(),
@@ -214,7 +215,7 @@ class Router(HandleMethods):
         }
 
     def describe(self) -> dict[str, Any]:
-        """What this router knows and has done."""
+        """Return the body of `GET /status`."""
         models = {name: entry.to_json() for name, entry in self._registry.models.items()} | self._upstreams.describe()
         return {
             "router": os.getpid(),
@@ -228,20 +229,21 @@ class Router(HandleMethods):
         }
 
     async def run(self) -> None:
-        """Find models and tell the backup what is about to come, for as long as the router lives."""
+        """Run the background tasks (discovery, metrics, demand) until this is cancelled; then close all connections."""
         try:
             await self._background.run()
         finally:
             await self._upstreams.aclose()
 
     async def check_health(self) -> None:
-        """Called by Serve, which replaces a router that is not well.
+        """Check that discovery is alive. Serve calls this, and replaces a router for which it raises.
 
         Raises:
-            RuntimeError: the router looks for models no more: it would go on calling those that have gone.
+            RuntimeError: the models were not refreshed for `DISCOVERY_DEAD_S`, so that the router would go on calling
+                models that have gone.
         """
         if (seconds := self._registry.silent_s()) > DISCOVERY_DEAD_S:
-            raise RuntimeError(f"models have not been looked for in {seconds:.0f} s")
+            raise RuntimeError(f"the models were not refreshed for {seconds:.0f} s")
 
     def _demand(self) -> float:
         return self._resilience.demand(self.clock())
@@ -251,7 +253,7 @@ class Router(HandleMethods):
         return {name: entry.state for name, entry in self._registry.models.items()} | remotes
 
     def _take_over(self, policy: PolicySettings) -> None:
-        """Put `policy` in force: all of it, or, where this raises, nothing."""
+        """Put `policy` in force: as a whole, or not at all where this raises."""
         resilience, told = policy.to_resilience(), policy.to_log()
         limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
         self._upstreams.update(policy.remotes)  # all or nothing by itself, and the last step that can fail
@@ -275,7 +277,7 @@ class Router(HandleMethods):
 
 
 DISCOVERY_DEAD_S = 15.0
-"""Seconds after which a router that has not even tried to look for models is replaced; one look takes 10 at most."""
+"""Seconds without a refresh after which a router is replaced; one refresh takes ten at the most."""
 
 _RETRY_AFTER_S = 1.0
-"""What a request is told that was turned away; the first ones that may come again find most others gone by then."""
+"""The `retry-after` of requests that are turned away: by then most of the requests in flight have been answered."""

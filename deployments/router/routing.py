@@ -1,9 +1,9 @@
-"""Who is asked for a request, in which order, and how each of them is reached.
+"""The chain of a request, and the client of each candidate in it.
 
     the model asked for ─► its `fallbacks` ─► the remote backup, if there is one ─► the local backup
     └──────────── primary tier ───────────┘  └───────────────── backup tier ──────────────────────┘
 
-A model is a Serve application of its own, which the registry finds, or a remote one, which the policy declares.
+A model is found by the registry (an application of its own, or a member of a pool), or declared by the policy (remote).
 """
 
 import random
@@ -20,26 +20,26 @@ from deployments.upstream import UpstreamPool
 
 
 class ChainBuilder:
-    """The routes of one router."""
+    """Builds the chains of one router."""
 
     def __init__(
         self, registry: Registry, upstreams: UpstreamPool, resilience: ResilienceState, backup_name: str
     ) -> None:
-        """Route to what `registry` and `upstreams` know; `backup_name` is the local backup's."""
+        """Build chains of the models in `registry` and `upstreams`; `backup_name` is the name of the local backup."""
         self._registry = registry
         self._upstreams = upstreams
         self._resilience = resilience
         self._backup_name = backup_name
-        # The orders follow from the policy and from few things of a request; each is worked out once.
+        # An order depends on the policy and on little of a request, so each is worked out once.
         self._policy = PolicySettings()
         self._orders: dict[tuple[str, frozenset[Tier], bool], tuple[Candidate, ...]] = {}
 
     def asked(self, request: InferenceRequest, policy: PolicySettings) -> str:
-        """The model that `request` is meant for."""
+        """Return the name of the model that `request` is meant for: its own, or the default."""
         return request.model or policy.default_model or self._backup_name
 
     def chain(self, request: InferenceRequest, policy: PolicySettings, started: float) -> FallbackChain:
-        """The chain of `request`, which arrived at `started`."""
+        """Return the chain of `request`, which arrived at `started` on the event loop's clock."""
         candidates = self.candidates(request, policy)
         backup = next((c.model for c in candidates if c.tier is Tier.BACKUP), self._backup_name)
         first = candidates[0].model if candidates else self._backup_name
@@ -59,20 +59,20 @@ class ChainBuilder:
         )
 
     def candidates(self, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
-        """Who may be asked for `request`, best first; empty where its own wishes leave nobody."""
+        """Return the candidates for `request`, best first; empty where its `tiers` and `fallback` exclude all."""
         if policy is not self._policy:
             self._policy, self._orders = policy, {}
         asked = self.asked(request, policy)
         key = (asked, request.tiers, request.fallback)
         if key not in self._orders:
-            if len(self._orders) >= _MOST_ORDERS:  # callers may ask for any name
+            if len(self._orders) >= _MOST_ORDERS:  # callers choose names, so the cache needs a bound
                 self._orders.clear()
             self._orders[key] = self._order(asked, request, policy)
         return self._orders[key]
 
     def _order(self, asked: str, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
         backups = list(dict.fromkeys(name for name in (policy.backup_model, self._backup_name) if name))
-        if asked in backups:  # asked for by its own name: it and those behind it
+        if asked in backups:  # a backup is asked for by name: the chain begins with that backup
             primaries, backups = [], backups[backups.index(asked) :]
         else:
             primaries = list(dict.fromkeys((asked, *policy.fallbacks_of(asked))))
@@ -84,7 +84,7 @@ class ChainBuilder:
         return tuple(allowed)
 
     def client_of(self, candidate: Candidate) -> ModelClient:
-        """How `candidate` is reached. A remote model goes before a Serve application of the same name."""
+        """Return the client of `candidate`. A remote model goes before a Serve application of the same name."""
         if (remote := self._upstreams.find(candidate.model)) is not None:
             return remote
         if candidate.tier is Tier.BACKUP:

@@ -1,4 +1,4 @@
-"""Watches what a router does in the background: a task that ends is logged, and started again after a growing pause."""
+"""Supervises the background tasks of a router: one that ends is logged, and restarted after a growing pause."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,15 +8,15 @@ from typing import Any
 from deployments.observability import log
 
 PAUSES_S = (0.1, 1.0, 5.0)
-"""Pauses before a task is started again; the last one holds from then on."""
+"""Pauses before a task is restarted, in seconds; the last one is used from then on."""
 
 _STEADY_S = 60.0
-"""A task that has run for so long begins again with the shortest pause."""
+"""Seconds that a task has to run to be restarted after the shortest pause again."""
 
 
 @dataclass(slots=True)
 class _Watched:
-    """One task: how often it has ended, and with what at last."""
+    """The state of one task: its ends so far, those in quick succession, the last reason, and whether it runs."""
 
     ends: int = 0
     in_a_row: int = 0
@@ -25,21 +25,21 @@ class _Watched:
 
 
 class Supervisor:
-    """Runs tasks for as long as it is run itself."""
+    """Runs background tasks, and restarts each one that ends."""
 
     def __init__(self, tasks: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
-        """Watch over `tasks`, by their names: each is meant to run for ever."""
+        """Supervise `tasks`, by name; each is meant to run for ever."""
         self._tasks = dict(tasks)
         self._watched = {name: _Watched() for name in tasks}
 
     async def run(self) -> None:
-        """Run all of them until this is cancelled."""
+        """Run all tasks until this is cancelled."""
         async with asyncio.TaskGroup() as group:
             for name in self._tasks:
                 group.create_task(self._keep(name), name=name)
 
     def describe(self) -> dict[str, dict[str, Any]]:
-        """For `/status`: whether each runs, how often it has ended, and why at last."""
+        """Return for each task whether it runs, how often it has ended, and the last reason, for `/status`."""
         return {
             name: {"running": watched.running, "ends": watched.ends, "reason": watched.reason}
             for name, watched in self._watched.items()
@@ -56,8 +56,8 @@ class Supervisor:
             except asyncio.CancelledError as error:
                 if _is_ours():
                     raise
-                ended_with = error  # what it waited for was cancelled
-            except Exception as error:  # noqa: BLE001 - whatever it is: the task is logged and started again
+                ended_with = error  # something that the task awaited was cancelled
+            except Exception as error:  # noqa: BLE001 - any error: the task is logged and restarted
                 ended_with = error
             finally:
                 watched.running = False

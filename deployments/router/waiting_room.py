@@ -1,8 +1,8 @@
-"""Where requests wait that nobody can take yet, until a model is ready: while it starts, loads, is replaced or woken.
+"""The queue of requests that wait for a model to become ready: it starts, loads, is being replaced or woken.
 
-A bounded queue, the nearest deadline first. When a model becomes ready, a few requests are let go at a time: all of
-them at once would find its queue full. Whoever waits for several gets the best one that is ready, and a better one if
-that follows within a short grace.
+The queue is bounded, and ordered by deadline. When a model becomes ready, a few requests at a time are released: all of
+them at once would find the model's own queue full. A request that waits for several candidates gets the best one that
+is ready, or a better one if that becomes ready within a short grace.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from enum import Enum, auto
 from deployments.policy.attempt import Candidate
 
 GRACE_S = 0.1
-"""How long a worse candidate that is ready is kept back, as a better one may be ready at the same time."""
+"""Seconds for which a ready candidate is held back where a better one might become ready at about the same time."""
 
 AT_A_TIME = 8
-"""Requests that are let go at once."""
+"""Requests that are released at a time."""
 
 PAUSE_S = 0.05
-"""Until the next ones are."""
+"""Seconds between two releases, and between two looks at what is ready."""
 
 
 class Readiness(Enum):
@@ -34,7 +34,7 @@ class Readiness(Enum):
 
 @dataclass(order=True, slots=True)
 class _Waiting:
-    """One request, in the order of deadlines."""
+    """A request that waits; ordered by deadline, then by arrival."""
 
     until: float
     number: int
@@ -47,11 +47,11 @@ class WaitingRoom:
     """The waiting room of one router."""
 
     def __init__(self, readiness_of: Callable[[Candidate], Readiness], places: Callable[[], int]) -> None:
-        """Be empty.
+        """Begin empty.
 
         Args:
-            readiness_of: whether a candidate can take a request now, or ever.
-            places: how many requests may wait at a time, as things are.
+            readiness_of: returns whether a candidate can take a request now, soon or never.
+            places: returns how many requests may wait at a time.
         """
         self._readiness_of = readiness_of
         self._places = places
@@ -61,15 +61,15 @@ class WaitingRoom:
 
     @property
     def size(self) -> int:
-        """Requests that wait."""
+        """The number of requests that wait."""
         return len(self._waiting)
 
     async def wait(self, candidates: Sequence[Candidate], until: float) -> Candidate | None:
         """Wait until one of `candidates`, best first, is ready.
 
         Returns:
-            The one that is ready; where all of them have failed for good, the first one, which tells why when it is
-            asked. `None` where none is ready by `until`, or at once where no place is free.
+            The candidate that is ready. Where all have failed for good, the first one: its refusal says why. `None`
+            where none is ready by `until`, or at once where the room is full.
         """
         if len(self._waiting) >= self._places():
             return None
@@ -91,7 +91,7 @@ class WaitingRoom:
             self._looking = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
-        """Let those go, nearest deadline first, for whom somebody is ready; look again while anybody waits."""
+        """Release requests with a ready candidate, nearest deadline first; look again later while any request waits."""
         self._looking = None
         now = asyncio.get_running_loop().time()
         gone = 0
