@@ -5,8 +5,9 @@ May import: policy, request, execution, ray_serve.
     asgi.py                       the application
     native.py, openai.py          the endpoints of the two APIs
     completions.py, responses.py  answers as bodies, headers and events
-    problems.py                   every 4xx
+    problems.py                   the bodies of all 4xx
     pages.py                      the description of all endpoints
-    service.py                    what is needed of the router
+    service.py                    the router as this room sees it
+    endpoint.py                   endpoints as ASGI applications
     arrival.py, protocol.py, writes.py   bodies on their way in; connections
 """

@@ -1,4 +1,4 @@
-"""A request's body on its way in: bounded in size and time, and not kept where it is turned away."""
+"""The body of a request on its way in: bounded in size and time, and dropped where the request is turned away."""
 
 import asyncio
 import re
@@ -15,13 +15,13 @@ from deployments.request.body import Limits, check_size
 REQUEST_ID_HEADER = "x-request-id"
 
 SENT = "neverblank.sent"
-"""In a scope: the headers as they were sent, where Serve is handed others (`protocol`)."""
+"""Key of a scope: the headers as they were sent, where `protocol` hands others to Serve."""
 ARRIVED = "neverblank.arrived"
-"""In a scope: whether the whole body was there when the request was begun."""
+"""Key of a scope: whether the whole body was there when the request was begun."""
 
 _DRAIN_BYTES = 64 << 20
 _DRAIN_S = 5.0
-# Neither is found inside a JSON text, where quotation marks are escaped.
+# Neither pattern matches inside a JSON string, where quotation marks are escaped.
 _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
 _FORM_DEMANDED = re.compile(rb'"json_(?:object|schema)"|"tool_choice"\s*:\s*(?:"required"|\{)')
 _OVERLAP = 64
@@ -29,28 +29,28 @@ _OVERLAP = 64
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What was seen of a body that was not read: a stream was asked for, and an answer in a form."""
+    """Facts about a body that was skimmed, not parsed: whether it asks for a stream, and whether it demands a form."""
 
     stream: bool
     form: bool
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
-    """All headers at once, by their names in lower case: Starlette's own mapping searches for each one."""
+    """Return all headers by their names in lower case. Starlette's own mapping searches the list at each access."""
     sent = scope.get(SENT) or scope["headers"]
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
 
 
 def read_request_id(headers: Mapping[str, str]) -> str:
-    """The id in `x-request-id`: Serve puts one there where the caller has not, and repeats it in the response."""
+    """Return the id in `x-request-id`, or a new one. Serve sets the header where the caller does not, and echoes it."""
     return headers.get(REQUEST_ID_HEADER, "") or uuid4().hex
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
-    """The body, of which no more than the limit is ever held.
+    """Return the body. Never more than the limit is held in memory.
 
     Raises:
-        InvalidRequestError: it is too large (413), or did not arrive in time (408).
+        InvalidRequestError: the body is too large (413), or did not arrive in time (408).
     """
     if request.scope.get(ARRIVED):  # the usual case needs no timer
         message = await request.receive()
@@ -73,7 +73,12 @@ async def read_body(request: Request, limits: Limits) -> bytes:
 
 
 async def drain(chunks: AsyncIterator[bytes], size: int = 0) -> Glimpse:
-    """Read on and forget, within bounds: most clients read no answer before they have sent everything."""
+    """Read a body and drop it, within bounds, as most clients read no response before they have sent everything.
+
+    Args:
+        chunks: the rest of the body.
+        size: the bytes that have been read before.
+    """
     stream, form, last = False, False, b""
     try:
         async with asyncio.timeout(_DRAIN_S):
@@ -85,6 +90,6 @@ async def drain(chunks: AsyncIterator[bytes], size: int = 0) -> Glimpse:
                 size += len(chunk)
                 if size > _DRAIN_BYTES:
                     break
-    except TimeoutError:  # a slow caller: the answer goes out without the rest
+    except TimeoutError:  # a slow sender: the response goes out without the rest being read
         return Glimpse(stream, form)
     return Glimpse(stream, form)

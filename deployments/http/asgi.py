@@ -20,7 +20,7 @@ _METHOD_NOT_ALLOWED = 405
 
 
 def build_asgi(service: Service) -> Starlette:
-    """The application that serves `service`, which runs for as long as the application does."""
+    """Return the application that serves `service`, and runs the background tasks of `service` meanwhile."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -33,10 +33,13 @@ def build_asgi(service: Service) -> Starlette:
 
 
 class _Application(Starlette):
-    """Starlette with one layer for all errors, where it puts two around everything and two around each endpoint."""
+    """Starlette with one layer that handles all errors.
+
+    By itself, Starlette wraps two layers around the application and two around each endpoint.
+    """
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The router, with its refusals explained. An error of ours is the server's to report (500, and logged)."""
+        """Return Starlette's router, with 4xx errors turned into responses; the server answers others with 500."""
         router = self.router
 
         async def explaining(scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +54,7 @@ class _Application(Starlette):
 
 
 def _is_rare(route: BaseRoute) -> bool:
-    """Off the request path: Starlette tries one route after the other, and these come last."""
+    """Return whether a route is not for inference. Starlette tries routes in order, so such routes come last."""
     return not (isinstance(route, Route) and "POST" in (route.methods or ()))
 
 
@@ -60,7 +63,7 @@ def _explain(problem: Problem, scope: Scope) -> Response:
 
 
 def _http_problem(error: HTTPException) -> Problem:
-    """What Starlette's router refuses."""
+    """Turn a refusal of Starlette's router into a problem."""
     if error.status_code == _METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "")
         return Problem("method", "is not allowed here", allowed, _METHOD_NOT_ALLOWED, {"allow": allowed})

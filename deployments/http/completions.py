@@ -1,4 +1,4 @@
-"""Answers in OpenAI's two formats: what a completion and its chunks look like."""
+"""Answers in OpenAI's two formats: bodies of completions, and chunks of streams."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,10 @@ _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
 def finish_reason(answer: Answer) -> str:
-    """The end of an answer in OpenAI's words: `stop` only for what is complete.
+    """Return the finish reason in OpenAI's words: `stop` only for a complete answer, `length` for one that was cut.
 
-    The last-resort message is complete by itself; behind a text that broke off it is not, and neither is what the
-    deadline ended.
+    A last-resort message by itself is complete. A text that broke off and ends with the message was cut, and so was a
+    text that ended at the deadline.
     """
     if answer.served_by is Tier.LAST_RESORT:
         return "length" if any(ended.from_character is not None for ended in answer.attempts) else "stop"
@@ -26,17 +26,17 @@ def finish_reason(answer: Answer) -> str:
 
 
 def result_text(answer: Answer) -> str:
-    """The answer as a text; JSON where it is something else."""
+    """Return the result as a text: JSON where it is not a text."""
     return answer.result if isinstance(answer.result, str) else orjson.dumps(answer.result).decode()
 
 
 def says_nothing_but_calls(answer: Answer) -> bool:
-    """Whether the answer is calls of tools, with no text beside them."""
+    """Return whether the answer is nothing but tool calls, without text."""
     return bool(answer.tool_calls) and not isinstance(answer.result, str)
 
 
 def usage_of(answers: Sequence[Answer]) -> dict[str, int] | None:
-    """Token counts of all `answers`: of a last resort 0, `None` where a model has not counted."""
+    """Return the sum of the token counts; `None` where a model did not count. A last resort counts as 0 tokens."""
     counts = [
         Usage(0, 0) if answer.served_by is Tier.LAST_RESORT and answer.usage is None else answer.usage
         for answer in answers
@@ -48,7 +48,7 @@ def usage_of(answers: Sequence[Answer]) -> dict[str, int] | None:
 
 
 def provenance(answer: Answer, request_id: str) -> dict[str, Any]:
-    """The object `neverblank`: who has served an answer, and how that came about."""
+    """Return the object `neverblank`: the tier that answered, and the trace."""
     return {
         "served_by": answer.served_by.value,
         "degraded": answer.degraded,
@@ -63,10 +63,10 @@ class Format:
     """One of the two formats.
 
     Attributes:
-        is_chat: messages, not texts.
-        prefix: of ids.
-        name: of the object.
-        chunk_name: of a chunk.
+        is_chat: choices hold messages; else they hold texts.
+        prefix: the beginning of ids.
+        name: the `object` of a completion.
+        chunk_name: the `object` of a chunk.
     """
 
     is_chat: bool
@@ -75,7 +75,7 @@ class Format:
     chunk_name: str
 
     def completion(self, answers: Sequence[Answer], request_id: str) -> dict[str, Any]:
-        """A whole completion, one choice for each of `answers`; `model` and `neverblank` are of the first."""
+        """Return a whole completion, with a choice for each answer; `model` and `neverblank` describe the first."""
         return {
             "id": f"{self.prefix}-{request_id}",
             "object": self.name,
@@ -87,7 +87,7 @@ class Format:
         }
 
     def chunks(self, request_id: str, *, with_usage: bool) -> "Chunks":
-        """The chunks of one streamed completion."""
+        """Return the maker of the chunks of one streamed completion."""
         return Chunks(self, f"{self.prefix}-{request_id}", request_id, int(time.time()), with_usage)
 
     def _choice(self, place: int, answer: Answer) -> dict[str, Any]:
@@ -118,16 +118,16 @@ class Chunks:
     with_usage: bool
 
     def first(self, model: str) -> Iterator[dict[str, Any]]:
-        """The chunk that names the role, where there are roles."""
+        """Give the chunk that names the role; a text completion has none."""
         if self.form.is_chat:
             yield self._chunk(model, {"role": "assistant", "content": "", "refusal": None}, "")
 
     def text(self, text: str, model: str, *, refusal: bool = False) -> dict[str, Any]:
-        """A piece of the answer, or of the words in which it is refused."""
+        """Return the chunk of a piece of the answer; with `refusal`, of the text of a refusal."""
         return self._chunk(model, {"refusal" if refusal else "content": text}, text)
 
     def last(self, answer: Answer) -> Iterator[dict[str, Any]]:
-        """Tool calls, the finish reason, and the token counts where they were asked for."""
+        """Give the last chunks: tool calls, the finish reason, and the token counts if the request asked for those."""
         if answer.tool_calls and self.form.is_chat:
             calls = [{"index": place, **call} for place, call in enumerate(answer.tool_calls)]
             yield self._chunk(answer.model, {"tool_calls": calls}, "")

@@ -1,7 +1,7 @@
-"""Endpoints as ASGI applications, which Starlette routes to as they are.
+"""Endpoints as ASGI applications, which Starlette calls as they are.
 
-For a plain function it makes one itself, two layers of which wrap `send` and look for handlers of exceptions. There are
-two kinds of those here, and `app` handles them in one place.
+Around a plain function Starlette puts two layers that wrap `send` and look up exception handlers. They are not needed:
+the application in `asgi` handles all exceptions in one place.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 
 class Endpoint:
-    """Answers requests with what a function makes of each."""
+    """An ASGI application that answers each request with the response that a function returns."""
 
     def __init__(self, respond: Callable[[Request], Awaitable[Response]]) -> None:
         """Answer with `respond`."""
@@ -26,10 +26,10 @@ class Endpoint:
 
 
 def get(path: str, respond: Callable[[Request], Awaitable[Response]]) -> Route:
-    """The route of something that can be looked at."""
+    """Return a GET route."""
     return Route(path, Endpoint(respond), methods=["GET"])
 
 
 def post(path: str, respond: Callable[[Request], Awaitable[Response]]) -> Route:
-    """The route of something that is asked."""
+    """Return a POST route."""
     return Route(path, Endpoint(respond), methods=["POST"])

@@ -24,7 +24,7 @@ from deployments.request import native
 
 
 def native_routes(service: Service) -> list[Route]:
-    """The endpoints above."""
+    """Return the routes of the endpoints in the module's table."""
 
     async def infer(request: Request) -> Response:
         started = service.clock()

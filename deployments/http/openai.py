@@ -1,10 +1,10 @@
-"""OpenAI's API, by its wire format: any of its clients works with a changed `base_url`.
+"""OpenAI's API: any client of it works with a changed `base_url`.
 
 POST /v1/chat/completions, /v1/completions    answers, whole or in chunks
-GET  /v1/models, /v1/models/{id}              what can be asked for
+GET  /v1/models, /v1/models/{id}              the models
 
-Beside OpenAI's own fields a completion, and the last chunk with a finish reason, carries `neverblank`: who has served
-it and how that came about. `model` names the model that has really answered: `last_resort` where none did.
+Beside OpenAI's own fields, a completion and the chunk with the finish reason carry `neverblank`: the tier that
+answered, and the trace. `model` names the model that really answered; it is `last_resort` where none did.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _DONE = b"data: [DONE]\n\n"
 
 
 def openai_routes(service: Service) -> list[Route]:
-    """The endpoints above."""
+    """Return the routes of the endpoints in the module's table."""
 
     async def chat(request: Request) -> Response:
         return await _serve(service, request, CHAT)
@@ -86,11 +86,11 @@ async def _serve(service: Service, request: Request, form: Format) -> Response:
 async def _answers(
     service: Service, requests: Sequence[InferenceRequest], request_id: str, started: float
 ) -> Sequence[Answer]:
-    """All of them at once; the one that there usually is without a task of its own."""
+    """Answer all requests at the same time; a single one, the usual case, without a task of its own."""
     if len(requests) == 1:
         return (await service.answer(requests[0], request_id, started),)
     try:
-        async with asyncio.TaskGroup() as tasks:  # one that is refused takes the others with it
+        async with asyncio.TaskGroup() as tasks:  # the first invalid request cancels the others
             asked = [
                 tasks.create_task(service.answer(each, _id(request_id, place), started))
                 for place, each in enumerate(requests)
@@ -105,13 +105,13 @@ def _id(request_id: str, place: int) -> str:
 
 
 def _respond(service: Service, answers: Sequence[Answer], form: Format, request_id: str) -> Response:
-    worst = max(answers, key=_distance) if len(answers) > 1 else answers[0]  # of several, the headers tell of it
+    worst = max(answers, key=_distance) if len(answers) > 1 else answers[0]  # of several, headers describe this one
     status = service.last_resort_status if worst.served_by is Tier.LAST_RESORT else 200
     return json_response(form.completion(answers, request_id), status, headers_of(worst))
 
 
 def _distance(answer: Answer) -> int:
-    """How far an answer is from what was asked for."""
+    """Return how many tiers an answer is away from the primary tier."""
     return list(Tier).index(answer.served_by)
 
 

@@ -1,7 +1,7 @@
 """The description of all endpoints: for programs (OpenAPI 3.1) and for people.
 
 GET /openapi.json    the document
-GET /docs, /         the same as a page, which needs nothing from anywhere else
+GET /docs, /         the same as a page, which loads nothing from other hosts
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ _STATIC = Path(__file__).parent / "static"
 
 @cache
 def openapi() -> dict[str, Any]:
-    """The OpenAPI document of all endpoints."""
+    """Return the OpenAPI document of all endpoints."""
     document = _read("openapi.yaml")
     document["components"]["schemas"] = _read("schemas.yaml")
     return document
@@ -38,7 +38,7 @@ def _page() -> str:
 
 
 def page_routes() -> list[Route]:
-    """The endpoints above."""
+    """Return the routes of the endpoints in the module's table."""
 
     async def document(_: Request) -> Response:
         return json_response(openapi())

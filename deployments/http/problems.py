@@ -1,4 +1,4 @@
-"""Every 4xx: an error object that names the field, in the format of the API that was called."""
+"""The responses of all 4xx: an error object that names the field, in the format of the API that was called."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _CODES = {404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "req
 
 
 def openai_body(problem: Problem, code: str | None) -> dict[str, Any]:
-    """OpenAI's error object."""
+    """Return `problem` as a body with OpenAI's error object."""
     return {
         "error": {
             "message": problem.explain(),
@@ -25,7 +25,7 @@ def openai_body(problem: Problem, code: str | None) -> dict[str, Any]:
 
 
 def problem_response(problem: Problem, request_id: str, path: str, code: str | None = None) -> Response:
-    """`problem` as a response with its status, as clients of `path` expect it."""
+    """Return `problem` as a response, in the format of the API that `path` belongs to."""
     if path.startswith(OPENAI_PATHS):
         body = openai_body(problem, code or _CODES.get(problem.status))
     else:

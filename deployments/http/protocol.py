@@ -1,10 +1,9 @@
-"""A router's connections: what is written is joined, and a request whose caller has gone is given up.
+"""The HTTP protocol of a router's connections: joins writes, and cancels a request whose caller has disconnected.
 
-Serve watches each request, for its caller to go and for a time-out of its own: with a task that reads, one that
-answers, and a queue and a timer between them. It leaves that to an application that says so, in two headers. That a
-caller has gone is what a connection knows anyway. And the time-out must not be: Serve takes a caller's
-`x-request-timeout-seconds` for it, which here is the deadline of a stream's first content, and cuts the stream there
-without a word.
+By default, Serve watches each request for a disconnect and for a time-out, with two tasks, a queue and a timer. Two
+headers tell Serve to leave both to the application. The connection knows of a disconnect anyway. The time-out has to be
+off: Serve reads it from `x-request-timeout-seconds`, which here is the deadline of a stream's first content, and would
+cut the stream at that time without an error.
 """
 
 import asyncio
@@ -22,31 +21,31 @@ _REQUEST_ID = REQUEST_ID_HEADER.encode()
 
 
 class RouterProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """uvicorn's protocol of choice, with the above."""
+    """The protocol that uvicorn chooses, with joined writes and disconnects handled here."""
 
     app: ASGIApp
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Answer with the application of uvicorn's configuration."""
+        """Serve the application of uvicorn's configuration."""
         super().__init__(*args, **options)
         self._application, self.app = self.app, self._answer
         self._answering: asyncio.Task[Any] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Speak HTTP on `transport`."""
+        """Speak HTTP on `transport`, with its writes joined."""
         super().connection_made(JoinedWrites(cast("asyncio.Transport", transport)))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give up what nobody waits for any more."""
+        """Cancel the request that is being answered: its caller has disconnected."""
         super().connection_lost(exc)
         if self._answering is not None and not self.cycle.response_complete:
             self._answering.cancel()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.cycle.disconnected:  # before it began
+        if self.cycle.disconnected:  # disconnected before it began
             return
         sent = scope["headers"]
-        if _REQUEST_ID not in dict(sent):  # Serve makes a longer one, and repeats either
+        if _REQUEST_ID not in dict(sent):  # Serve would make a longer id; it echoes this one
             sent.append((_REQUEST_ID, uuid4().hex.encode()))
         scope[SENT], scope["headers"] = sent, sent + LEFT_TO_THE_ROUTER
         scope[ARRIVED] = not self.cycle.more_body
@@ -58,5 +57,5 @@ class RouterProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
 
 def use_protocol() -> None:
-    """Have the servers that are started from now on in this process, by whomever, use `RouterProtocol`."""
+    """Make every uvicorn server that this process starts from now on use `RouterProtocol`."""
     serve_http_with(f"{__name__}:{RouterProtocol.__name__}")

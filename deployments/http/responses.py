@@ -1,4 +1,4 @@
-"""Answers as responses: the headers that tell who has answered, and the framing of streams."""
+"""Answers as responses: the headers with the provenance of an answer, and the framing of streams."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from math import ceil
@@ -15,16 +15,16 @@ EVENT_STREAM = "text/event-stream"
 
 
 class Provenance(Protocol):
-    """What an answer and the head of a stream have in common."""
+    """The facts that an answer and the head of a stream have in common."""
 
     @property
     def served_by(self) -> Tier:
-        """Who has answered."""
+        """The tier that answered."""
         ...
 
     @property
     def degraded(self) -> bool:
-        """Somebody else than the one first asked."""
+        """Whether another model than the first candidate answered."""
         ...
 
     @property
@@ -34,12 +34,12 @@ class Provenance(Protocol):
 
     @property
     def retry_after_s(self) -> float:
-        """When to ask again; 0 where that is not said."""
+        """Seconds after which to ask again; 0 where no time is given."""
         ...
 
 
 def headers_of(told: Provenance) -> dict[str, str]:
-    """`x-neverblank-served-by`, `-degraded` and `-attempts`; `retry-after` in whole seconds where there is one."""
+    """Return `x-neverblank-served-by`, `-degraded`, `-attempts`, and `retry-after` in whole seconds if there is one."""
     trace = ", ".join(
         f"{ended.candidate.tier.value}/{quote(ended.candidate.model)}={ended.outcome.name}" for ended in told.attempts
     )
@@ -54,20 +54,20 @@ def headers_of(told: Provenance) -> dict[str, str]:
 
 
 def json_response(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON response; `body` may hold anything a model can return."""
+    """Return a JSON response; `body` may hold anything that a model can return."""
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 
 class Closable(Protocol):
-    """What has to be closed when a response is over."""
+    """The source of a streamed response, which has to be closed when the response is over."""
 
     async def aclose(self) -> None:
-        """Stop; closing twice is closing once."""
+        """Stop the source; a second call does nothing."""
         ...
 
 
 class _ClosingResponse(StreamingResponse):
-    """Closes what it is made from, even where not a byte of it was sent: the client may have gone by then."""
+    """Closes its source at the end, even where no byte was sent because the caller had disconnected by then."""
 
     def __init__(self, made_from: Closable, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -83,13 +83,13 @@ class _ClosingResponse(StreamingResponse):
 def stream_response(
     events: AsyncIterator[bytes], status: int, headers: Mapping[str, str], made_from: Closable
 ) -> StreamingResponse:
-    """A stream of server-sent events, made from `made_from`; what is not read by the client is not made."""
-    # Proxies that buffer would turn a stream into one late answer.
+    """Return a response of server-sent events from `made_from`, which is read no faster than the caller reads."""
+    # A proxy that buffers would turn the stream into one late answer.
     unbuffered = {**headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
     return _ClosingResponse(made_from, events, status, unbuffered, media_type=EVENT_STREAM)
 
 
 def event(data: Mapping[str, Any], name: str = "") -> bytes:
-    """One server-sent event; JSON has no line breaks in it."""
+    """Return one server-sent event. One `data` line is enough, as the JSON has no line breaks."""
     head = f"event: {name}\n".encode() if name else b""
     return b"%sdata: %s\n\n" % (head, orjson.dumps(data))

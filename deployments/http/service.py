@@ -1,4 +1,4 @@
-"""What the HTTP surface needs of the router."""
+"""The interface of the router that the HTTP surface needs."""
 
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ class Service(Protocol):
 
     @property
     def limits(self) -> Limits:
-        """The bounds requests are held to."""
+        """The bounds of requests."""
         ...
 
     @property
@@ -25,23 +25,23 @@ class Service(Protocol):
 
     @property
     def clock(self) -> LoopClock:
-        """The event loop's time, by which everything is measured."""
+        """The clock of the event loop, on which `started` is read."""
         ...
 
     def overloaded(self) -> bool:
-        """Whether a request that comes now is turned away unread."""
+        """Return whether a request that arrives now is turned away unread."""
         ...
 
     def turn_away(self, *, refusal: bool) -> Answer:
-        """The answer to a request that is turned away; `refusal` where it demands a form."""
+        """Count a request that is turned away, and return its answer; `refusal` where the request demands a form."""
         ...
 
     def arrival(self) -> AbstractContextManager[None]:
-        """To be held while a request is read: one that is still arriving takes room, too."""
+        """Return a context manager to hold while a request is read: such requests count towards `overloaded`."""
         ...
 
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
-        """Answer; `started` is when the request arrived, on the event loop's clock.
+        """Return the answer to a request that arrived at `started`, on the event loop's clock.
 
         Raises:
             InvalidRequestError: the model asked for calls the request invalid.
@@ -49,25 +49,29 @@ class Service(Protocol):
         ...
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
-        """The same piece by piece; gives the stream once its first content is there."""
+        """Return a stream that answers, once its first content is there. For the rest see `answer`."""
         ...
 
     def describe_models(self) -> dict[str, Any]:
-        """The body of `/v1/models`."""
+        """Return the body of `/v1/models`."""
         ...
 
     async def check_health(self) -> None:
-        """Raises `RuntimeError` where the router is to be replaced."""
+        """Do nothing if the router is well.
+
+        Raises:
+            RuntimeError: the router has to be replaced.
+        """
         ...
 
     async def readiness_of_all(self) -> dict[str, bool]:
-        """Which tiers are ready in every router."""
+        """Return for each tier whether it is ready in every router."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """The body of `/status`."""
+        """Return the body of `/status`."""
         ...
 
     async def run(self) -> None:
-        """Whatever has to go on while the service is up."""
+        """Run the background tasks until this is cancelled."""
         ...

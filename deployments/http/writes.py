@@ -1,7 +1,7 @@
-"""The head of a response and what follows it, in one write.
+"""Joins the head of a response and its first bytes in one write.
 
-uvicorn writes them one by one. Each write is a system call that wakes whoever reads at the other end, HAProxy, which
-costs a router more than making the answer's JSON. Joined, they wake it once.
+uvicorn writes the two one by one. Each write is a system call that wakes the reader at the other end (HAProxy), which
+costs a router more than encoding the answer. One write wakes the reader once.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ _HEAD = b"HTTP/1.1 "
 
 
 class JoinedWrites:
-    """A transport that keeps the head of a response for what follows it, until the event loop's turn is over."""
+    """A transport that holds back the head of a response until the next write, at most until the loop's next turn."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        """Write to `transport`, which does everything else itself."""
+        """Write to `transport`; all other methods are those of `transport`."""
         self._transport = transport
         self._call_soon = asyncio.get_running_loop().call_soon
         self._head = b""
-        # What uvicorn looks at for each request, at hand: `__getattr__` is asked only after an error has been made.
+        # uvicorn uses these for each request. Attributes are faster: `__getattr__` runs only after an AttributeError.
         self.is_closing = transport.is_closing
         self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
 
@@ -26,7 +26,7 @@ class JoinedWrites:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write `data`, behind the head where there is one."""
+        """Write `data`, together with the head that is held back; hold `data` back if it is a head."""
         if self._head:
             data, self._head = self._head + data, b""
         elif data.startswith(_HEAD):
@@ -36,7 +36,7 @@ class JoinedWrites:
         self._transport.write(data)
 
     def close(self) -> None:
-        """Write what is kept, then close."""
+        """Write the head that is held back, then close."""
         self._flush()
         self._transport.close()
 
