@@ -1,8 +1,8 @@
-"""What the service tells its operators: one function per event.
+"""The log lines of the service: one function for each event.
 
-Every line is one JSON object on standard error (Ray keeps it in the session's log files and shows it on the console of
-`serve run`); a thread writes it (`log_writer`). Content of requests is in none of them unless `log_content` is set,
-credentials never.
+Every line is one JSON object on standard error; Ray keeps standard error in the session's log files, and shows it on
+the console of `serve run`. A thread writes the lines (`log_writer`). No line has credentials in it, and none has
+content of requests unless `log_content` is set.
 """
 
 import logging
@@ -43,7 +43,7 @@ def _log() -> Any:
 
 
 def _with_trace(_: Any, __: str, line: EventDict) -> EventDict:
-    """Turn `exc_info` into text. Not by the library's own way: Serve replaces `print`, which that relies on."""
+    """Turn `exc_info` into text. The processor of structlog uses `print`, which Serve replaces."""
     error = line.pop("exc_info", None)
     if isinstance(error, BaseException):
         line["exception"] = "".join(traceback.format_exception(error))
@@ -51,12 +51,12 @@ def _with_trace(_: Any, __: str, line: EventDict) -> EventDict:
 
 
 def _first_things_first(_: Any, __: str, line: EventDict) -> EventDict:
-    """Begin with what a reader looks for."""
+    """Put time, level and event first, where a reader looks for them."""
     return {key: line.pop(key) for key in ("timestamp", "level", "event")} | dict(line)
 
 
 def fallback(request_id: str, asked: str, answer: Answer, seconds: float, text: str) -> None:
-    """Somebody else than the model first asked has answered. `text` is empty unless content may be logged."""
+    """Another model than the first candidate has answered. `text` is empty unless content may be logged."""
     _log().warning(
         "fallback",
         request_id=request_id,
@@ -93,7 +93,7 @@ def model_ready(model: str, seconds: float, **details: Any) -> None:
 
 
 def model_failed(model: str, reason: str, error: BaseException | None = None) -> None:
-    """A replica could not load its model, and will say so to every request."""
+    """A replica could not load its model, and will refuse every request."""
     _log().error("model_failed", model=model, reason=reason, exc_info=error)
 
 
@@ -108,57 +108,57 @@ def model_found(model: str) -> None:
 
 
 def model_gone(model: str) -> None:
-    """A model the router knew is served no more."""
+    """A model that the router knew is no longer served."""
     _log().info("model_gone", model=model)
 
 
 def discovery_failed(reason: str) -> None:
-    """Serve could not be asked which models run; what was known before stays in force."""
+    """Serve could not be asked which models run; the router keeps the state that it knows."""
     _log().warning("discovery_failed", reason=reason)
 
 
 def routers_not_asked(reason: str) -> None:
-    """Whether every router is ready could not be found out: `/readyz` says that the service is not."""
+    """The routers could not all be asked for their readiness, so `/readyz` answers 503."""
     _log().warning("routers_not_asked", reason=reason)
 
 
 def policy_changed(policy: dict[str, Any]) -> None:
-    """A router has taken over a policy; `policy` is what differs from the defaults."""
+    """A router has put a policy in force; `policy` has the values that differ from the defaults."""
     _log().info("policy_changed", policy=policy)
 
 
 def policy_refused(reason: str) -> None:
-    """A router could not take over a changed policy: the one before stays in force."""
+    """A router has refused a changed policy; the previous one stays in force."""
     _log().error("policy_refused", reason=reason)
 
 
 def internal_error(where: str, model: str, error: BaseException) -> None:
-    """A bug of ours: it cost no answer, and is to be reported."""
+    """A bug of this service has raised. The caller is answered all the same; please report the bug."""
     _log().error("internal_error", where=where, model=model, reason=str(error), exc_info=error)
 
 
 def task_ended(task: str, reason: str, error: BaseException | None) -> None:
-    """A task in a router's background, which is meant to run for ever, has ended and is started again."""
+    """A background task of a router, which is meant to run for ever, has ended and is restarted."""
     _log().error("task_ended", task=task, reason=reason, exc_info=error)
 
 
 def expectation_unheard(model: str, reason: str) -> None:
-    """The backup could not be told what is about to come to it; it is scaled by its queue alone."""
+    """The backup could not be told the expected requests; it is scaled by its queue alone."""
     _log().warning("expectation_unheard", model=model, reason=reason)
 
 
 def engine_not_used(model: str, engine: str, reason: str) -> None:
-    """A model is not served by the engine that is meant for it, but by the portable one."""
+    """A model is served by the portable engine instead of the one that is meant for it."""
     _log().warning("engine_not_used", model=model, engine=engine, reason=reason)
 
 
 def not_exported(model: str, reason: str) -> None:
-    """A model is read from its GGUF file at every start, which is slow, as its faster form cannot be made or kept."""
+    """The fast form of a GGUF model could not be made or kept, so every start reads the GGUF file, which is slow."""
     _log().warning("not_exported", model=model, reason=reason)
 
 
 def engine_ended(model: str, status: int) -> None:
-    """The process of a model's engine has ended, and is started again; a negative status is a signal's number."""
+    """The process of a model's engine has ended, and is restarted; a negative status is the number of a signal."""
     _log().error("engine_ended", model=model, status=status)
 
 
@@ -190,7 +190,7 @@ class SourceEvents:
         _log().warning("source_failed_over", source=source, reason=reason)
 
     def source_loaded(self, source: str, seconds: float) -> None:
-        """A source gave the weights."""
+        """The weights were loaded from a source."""
         _log().info("source_loaded", source=source, seconds=round(seconds, 2))
 
     def waiting_for_builder(self, name: str) -> None:
@@ -199,7 +199,7 @@ class SourceEvents:
 
 
 def upstream_misconfigured(model: str, reason: str) -> None:
-    """A remote model refuses us, or cannot be reached at all, for a reason that only its operator can remove."""
+    """A remote model refuses our requests, or cannot be reached, for a reason that only the operator can remove."""
     _log().error("upstream_misconfigured", model=model, reason=reason)
 
 

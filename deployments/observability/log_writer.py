@@ -1,7 +1,7 @@
-"""Log lines on their way out: from any thread through a bounded queue to one that writes.
+"""Writes log lines in a thread of its own, which takes them from a bounded queue.
 
-A write to standard error blocks for as long as whoever reads it does not. Done by an event loop, as it was, an outage
-that logs a line for each request would hold up every request.
+A write to standard error blocks while the reader of that pipe does not read. In the thread of the event loop, such a
+write would hold up every request, most of all in an outage, when each request logs a line.
 """
 
 import atexit
@@ -11,14 +11,14 @@ import queue
 from logging.handlers import QueueHandler, QueueListener
 
 MAX_LINES = 4096
-"""Lines that may wait to be written; those beyond are dropped, and counted."""
+"""Lines that may wait to be written; further lines are dropped, and counted."""
 
 
 class BoundedQueueHandler(QueueHandler):
-    """Puts lines into a queue, and never waits for room.
+    """Puts lines into a queue, and drops those for which there is no room.
 
     Attributes:
-        dropped: lines there was no room for since that was last told.
+        dropped: lines that were dropped since `log_lines_dropped` was last logged.
     """
 
     def __init__(self, lines: "queue.Queue[logging.LogRecord]") -> None:
@@ -27,7 +27,7 @@ class BoundedQueueHandler(QueueHandler):
         self.dropped = 0
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Put one line; behind lines that were dropped, first one that says how many."""
+        """Put one line into the queue; if lines were dropped before it, first a line with their number."""
         try:
             if self.dropped:
                 told = json.dumps({"level": "error", "event": "log_lines_dropped", "lines": self.dropped})
@@ -39,7 +39,7 @@ class BoundedQueueHandler(QueueHandler):
 
 
 def write_in_background(handler: logging.Handler) -> BoundedQueueHandler:
-    """A handler whose lines `handler` writes, in a thread. What waits when the process ends is written before."""
+    """Return a handler whose lines `handler` writes in a thread; waiting lines are written when the process ends."""
     lines: queue.Queue[logging.LogRecord] = queue.Queue(MAX_LINES)
     listener = QueueListener(lines, handler)
     listener.start()

@@ -1,8 +1,7 @@
-"""Counts what a process answers, until somebody takes the counts: `ray_serve.metrics` exports them every second.
+"""Counts the answers of a process. `ray_serve.metrics` takes the counts every second, and exports them.
 
-Names of models come from those that have answered or were asked, which callers choose: a name that no model has counts
-as `unknown`, so that nobody can fill the memory with names of their own. Nor does a process whose counts are taken no
-more: it forgets the oldest durations.
+Memory is bounded. Callers choose names of models freely, so a name that no model has is counted as `unknown`. Where the
+counts are no longer taken, the oldest durations are dropped.
 """
 
 from collections import Counter, deque
@@ -13,21 +12,21 @@ from deployments.policy.answer import Answer
 from deployments.policy.outcome import UNKNOWN_MODEL
 
 MAX_DURATIONS = 10_000
-"""Durations that are kept until they are taken: those of a second at five times what a router has been seen to do."""
+"""Durations that are kept until they are taken: those of one second at five times the highest measured load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was counted since counts were last taken.
+    """The counts since counts were last taken.
 
     Attributes:
-        answers: how many answers, by tier, model and whether it was degraded (`true`, `false`).
-        attempts: how many attempts, by model, outcome and why it was made.
+        answers: the number of answers by tier, model, and whether they were degraded (`true`, `false`).
+        attempts: the number of attempts by model, outcome, and the reason for which they were made.
         turned_away: requests that were answered unread.
         abandoned: requests whose callers left before they were answered.
         abandoned_seconds: the time that was spent on those.
-        durations: the tier that answered, and seconds until the answer was complete.
-        forgotten: durations that were more than could be kept.
+        durations: for each answer its tier, and the seconds until it was complete.
+        forgotten: durations that were dropped, beyond `MAX_DURATIONS`.
     """
 
     answers: Mapping[tuple[str, str, str], int]
@@ -39,8 +38,8 @@ class Counts:
     forgotten: int
 
 
-# A counter here takes a tenth of the time that one of Ray's takes, and half of that again on the request path, where
-# Ray's finds cold caches.
+# Counting here takes a tenth of the time of one of Ray's counters, and a twentieth on the request path, where
+# the caches are cold for Ray's code.
 _answers: Counter[tuple[str, str, str]] = Counter()
 _attempts: Counter[tuple[str, str, str]] = Counter()
 _durations: deque[tuple[str, float]] = deque(maxlen=MAX_DURATIONS)
@@ -72,7 +71,7 @@ def abandoned(seconds: float) -> None:
 
 
 def drain_counts() -> Counts:
-    """Take what has been counted, and begin again at nothing."""
+    """Return the counts, and begin again at zero."""
     counts = Counts(
         answers=dict(_answers),
         attempts=dict(_attempts),
