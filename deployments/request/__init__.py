@@ -1,12 +1,13 @@
-"""A request, read from whatever the caller sent. The rules for what a request may look like are only here.
+"""Reads requests: every format becomes an `InferenceRequest`. All rules for valid requests are in this room.
 
 May import: policy.
 
-    native.py     the native API, handles and the engine     inference.py         what all of them read into
+    native.py     the native API, handles and the engine     inference.py         the request, whatever the format
     openai.py     OpenAI's two formats                       controls.py          deadline, tiers, fallback, hedge
     chat.py       its messages                               sampling.py          temperature and its like
     body.py       JSON in: size, depth, numbers              response_format.py   tools and response formats
     turns.py      chat turns                                 fields.py            single fields
+                                                             schema.py            bounds on JSON schemas
 """
 
 from deployments.request.controls import TIMEOUT_HEADER

@@ -1,4 +1,4 @@
-"""JSON in: what may be decoded at all, and what a Python value has to be to count as the same. L1: no I/O."""
+"""JSON on its way in: the bounds of a body, and Python values turned into the same JSON."""
 
 import math
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ import orjson
 from deployments.policy.problem import InvalidRequestError, Problem
 
 MAX_DEPTH = 100
-_MAX_VALUES = 1_000_000  # a value that contains itself ends here; the encoder refuses it
+_MAX_VALUES = 1_000_000  # bounds the walk over a value that contains itself; the encoder refuses such a value
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds a request is held to.
+    """The bounds of requests.
 
     Attributes:
         max_bytes: the largest body, as UTF-8 JSON.
-        timeout_s: the deadline where the request sets none, in seconds.
-        max_timeout_s: the longest deadline it may ask for.
+        timeout_s: the deadline of a request that sets none, in seconds.
+        max_timeout_s: the longest deadline that a request may set, in seconds.
     """
 
     max_bytes: int
@@ -32,7 +32,7 @@ def check_size(size: int, limits: Limits) -> None:
     """Refuse a body of more than `limits.max_bytes`; `size` may be what has arrived so far.
 
     Raises:
-        InvalidRequestError: it is too large (413).
+        InvalidRequestError: the body is too large (413).
     """
     if size > limits.max_bytes:
         raise InvalidRequestError(Problem("body", "is too large", f"at most {limits.max_bytes} bytes", status=413))
@@ -42,25 +42,25 @@ def decode(body: bytes, limits: Limits) -> Any:
     """Decode a JSON body.
 
     Raises:
-        InvalidRequestError: it is too large, is not JSON in UTF-8, or is nested more than `MAX_DEPTH` deep.
+        InvalidRequestError: the body is too large, is not JSON in UTF-8, or is nested more than `MAX_DEPTH` deep.
     """
     check_size(len(body), limits)
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        # Only the place: the decoder's own text may quote the content.
+        # Only the position: the decoder's message may quote the content.
         place = f"is not valid JSON (line {error.lineno}, column {error.colno})"
         raise InvalidRequestError(Problem("body", place, "a JSON object in UTF-8, without NaN")) from error
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:  # only then can it be deeper
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:  # with fewer it cannot be too deep
         _check_depth(data)
     return data
 
 
 def encode(data: Any) -> bytes:
-    """Write what a Python caller passed as the JSON it stands for.
+    """Return the JSON of a value that a Python caller passed.
 
     Raises:
-        InvalidRequestError: it stands for none.
+        InvalidRequestError: the value cannot be written as JSON, or holds NaN or an infinity.
     """
     _refuse_what_json_lacks(data)
     try:
@@ -71,7 +71,7 @@ def encode(data: Any) -> bytes:
 
 
 def _check_depth(data: Any) -> None:
-    """Refuse what cannot be written again, and would break the recursion of whoever handles it next."""
+    """Refuse deep nesting: it could not be encoded again, and would exhaust the stack of recursive code."""
     level = [data]
     for _ in range(MAX_DEPTH):
         level = [child for value in level for child in _children(value)]
@@ -86,7 +86,7 @@ def _children(value: Any) -> list[Any]:
 
 
 def _refuse_what_json_lacks(data: Any) -> None:
-    """Refuse NaN and infinity in plain Python values: the encoder would make them null without a word."""
+    """Refuse NaN and infinities in plain Python values: the encoder would turn them into null silently."""
     pending, seen = [("body", data)], 0
     while pending and seen < _MAX_VALUES:
         seen += 1

@@ -1,9 +1,9 @@
 """The messages of OpenAI's chat format.
 
-    role                 what models of our own are given
+    role                 for our own models
     system, developer    a system turn
     user                 a user turn
-    assistant            an assistant turn; its tool calls are told in words
+    assistant            an assistant turn; its tool calls are written out in words
     tool                 a user turn: "Result of <name>: ..."; several in a row are one turn
 
 Content is a text or a list of text parts. Upstreams are given the messages as they were sent.
@@ -21,7 +21,7 @@ from deployments.request.turns import split_prefix
 
 CHAT_ROLES = ("system", "developer", "user", "assistant", "tool")
 MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal", "annotations"})
-"""`annotations` is what answers carry and clients send back: it is accepted, and left out."""
+"""`annotations` comes with answers of OpenAI, and clients send it back: it is accepted, and dropped."""
 
 _LEFT_OUT = "annotations"
 _OUR_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "user"}
@@ -31,12 +31,12 @@ _CALL = 'a list of {"id": ..., "type": "function", "function": {"name": ..., "ar
 
 
 class Chat(Struct, frozen=True):
-    """A chat as it was sent, and as models of our own are given it.
+    """A chat in two forms: as it was sent, for upstreams, and as plain turns, for our own models.
 
     Attributes:
         turns: the messages as they were sent, without fields that are `null`.
-        messages: the same as plain turns of `role` and `content`.
-        prefix: the text of a trailing assistant's message, which is in neither of them.
+        messages: the chat as plain turns of `role` and `content`.
+        prefix: the text of a trailing assistant message, which is in neither `turns` nor `messages`.
     """
 
     turns: tuple[Mapping[str, Any], ...]
@@ -48,7 +48,7 @@ def read_chat(value: Any) -> Chat:
     """Read `messages`.
 
     Raises:
-        InvalidRequestError: they are not what they have to be, by the message and field where they are not.
+        InvalidRequestError: `messages` is not valid; the problem names the message and the field.
     """
     if not isinstance(value, list) or not value:
         raise refuse("messages", value, _MESSAGES)
@@ -66,7 +66,7 @@ def read_chat(value: Any) -> Chat:
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads one message after the other: a tool's result is named after the call it belongs to."""
+    """Reads the messages in order. It keeps the names of tool calls, as a later result refers to its call by id."""
 
     turns: list[Mapping[str, Any]] = field(default_factory=list)
     plain: list[Mapping[str, str]] = field(default_factory=list)
@@ -146,7 +146,7 @@ def _read_part(part: Any, place: str) -> str:
 
 
 def _joined(plain: tuple[Mapping[str, str], ...], turns: list[Mapping[str, Any]]) -> tuple[Mapping[str, str], ...]:
-    """Make one turn of tools' results in a row: chat templates often insist on turns that alternate."""
+    """Join tool results in a row into one turn: chat templates often insist on alternating roles."""
     joined: list[Mapping[str, str]] = []
     for place, message in enumerate(plain):
         if place and turns[place]["role"] == "tool" == turns[place - 1]["role"]:

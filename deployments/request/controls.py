@@ -1,12 +1,12 @@
-"""What a caller may say about how its request is served: in the body, or in headers where the body does not.
+"""The controls of a request, with which a caller says how it is served. A key in the body overrides its header.
 
     timeout     x-neverblank-timeout, x-request-timeout-seconds     the deadline in seconds
-    fallback    x-neverblank-fallback       false: nobody but the model asked for, then the last resort
-    tiers       x-neverblank-tiers          who may be asked; separated by commas in the header
+    fallback    x-neverblank-fallback       false: only the model asked for, then the last resort
+    tiers       x-neverblank-tiers          the tiers that may be asked; separated by commas in the header
     hedge       x-neverblank-hedge          false: the backup is not started beside a slow model
-    wait        x-neverblank-wait           false: the last resort at once where nobody can answer yet
+    wait        x-neverblank-wait           false: the last resort at once where no model is ready
 
-An error names the one of them that was read.
+An error names the key or the header that was read.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from deployments.request.inference import ANY_TIER
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait")}
 MIN_TIMEOUT_S = 0.001
-"""The shortest deadline: a shorter one is over before a clock can show it."""
+"""The shortest deadline: a shorter one would be over before a clock could show it."""
 
 CONTROL_KEYS = frozenset(HEADERS)
 _NAMES = frozenset({TIMEOUT_HEADER, *HEADERS.values()})
@@ -34,7 +34,7 @@ _FLAGS = {"true": True, "false": False}
 
 
 class Controls(Struct, frozen=True):
-    """The attributes of the same names in `InferenceRequest`."""
+    """The controls of one request; see the attributes of the same names in `InferenceRequest`."""
 
     timeout_s: float
     tiers: frozenset[Tier]
@@ -44,10 +44,10 @@ class Controls(Struct, frozen=True):
 
 
 def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> Controls:
-    """Read them; `headers` by their names in lower case.
+    """Return the controls in a body and in `headers`, which are by their names in lower case.
 
     Raises:
-        InvalidRequestError: one of them is not what it has to be, or two contradict each other.
+        InvalidRequestError: a control is not valid, or two contradict each other.
     """
     if data.keys().isdisjoint(CONTROL_KEYS) and headers.keys().isdisjoint(_NAMES):
         return Controls(limits.timeout_s, ANY_TIER, fallback=True, hedge=True, wait=True)

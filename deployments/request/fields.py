@@ -1,4 +1,4 @@
-"""Single fields of a request, for every format that is read. A field that is `null` counts as one not sent."""
+"""Readers of single fields, for every format. A field that is `null` counts as not sent."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ MAX_COUNT = (1 << 31) - 1
 
 
 def kind(value: Any) -> str:
-    """What `value` is, in words that quote nothing of it."""
+    """Describe `value` without quoting it, for an error: "an empty text", "a list"."""
     match value:
         case None:
             return "missing"
@@ -31,15 +31,15 @@ def kind(value: Any) -> str:
 
 
 def refuse(field: str, value: Any, accepted: str) -> InvalidRequestError:
-    """The error that says what `value` is instead of what is accepted."""
+    """Return the error that says what `value` is, and what would be accepted."""
     return InvalidRequestError(Problem(field, f"is {kind(value)}", accepted))
 
 
 def read_flag(data: Mapping[str, Any], key: str) -> bool | None:
-    """A boolean; `None` where it was not sent.
+    """Return a boolean field; `None` where it was not sent.
 
     Raises:
-        InvalidRequestError: it is something else.
+        InvalidRequestError: the field is not a boolean.
     """
     value = data.get(key)
     if value is not None and not isinstance(value, bool):
@@ -48,10 +48,10 @@ def read_flag(data: Mapping[str, Any], key: str) -> bool | None:
 
 
 def read_name(data: Mapping[str, Any], key: str) -> str:
-    """A text; empty where it was not sent.
+    """Return a text field; an empty text where it was not sent.
 
     Raises:
-        InvalidRequestError: it is something else.
+        InvalidRequestError: the field is not a text.
     """
     value = data.get(key)
     if value is None:
@@ -62,10 +62,10 @@ def read_name(data: Mapping[str, Any], key: str) -> str:
 
 
 def read_object(data: Mapping[str, Any], key: str, accepted: str) -> Mapping[str, Any]:
-    """An object; empty where it was not sent.
+    """Return an object field; an empty object where it was not sent.
 
     Raises:
-        InvalidRequestError: it is something else.
+        InvalidRequestError: the field is not an object.
     """
     value = data.get(key)
     if value is None:
@@ -76,10 +76,10 @@ def read_object(data: Mapping[str, Any], key: str, accepted: str) -> Mapping[str
 
 
 def to_number(field: str, value: Any, accepted: str) -> float:
-    """`value` as a finite number.
+    """Return `value` as a finite number.
 
     Raises:
-        InvalidRequestError: it is none.
+        InvalidRequestError: `value` is not a finite number.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise refuse(field, value, accepted)
@@ -89,10 +89,10 @@ def to_number(field: str, value: Any, accepted: str) -> float:
 
 
 def read_number(data: Mapping[str, Any], key: str, low: float, high: float, *, above_low: bool = False) -> float | None:
-    """A number from `low` (excluded where `above_low`) to `high`; `None` where it was not sent.
+    """Return a number from `low` (excluded where `above_low`) to `high`; `None` where it was not sent.
 
     Raises:
-        InvalidRequestError: it is something else.
+        InvalidRequestError: the field is not such a number.
     """
     value = data.get(key)
     if value is None:
@@ -105,10 +105,10 @@ def read_number(data: Mapping[str, Any], key: str, low: float, high: float, *, a
 
 
 def read_count(data: Mapping[str, Any], key: str) -> int | None:
-    """A whole number from 1 to `MAX_COUNT`; `None` where it was not sent.
+    """Return a whole number from 1 to `MAX_COUNT`; `None` where it was not sent.
 
     Raises:
-        InvalidRequestError: it is something else.
+        InvalidRequestError: the field is not such a number.
     """
     value = data.get(key)
     if value is None:
@@ -122,10 +122,10 @@ def read_count(data: Mapping[str, Any], key: str) -> int | None:
 
 
 def read_model(data: Mapping[str, Any], path_model: Any = "") -> str:
-    """The model asked for, which may be in the path as well; empty where none is.
+    """Return the model that the body or the path names; empty where neither does.
 
     Raises:
-        InvalidRequestError: it is no model's name, or the two differ.
+        InvalidRequestError: the name is not valid, or body and path name different models.
     """
     value = data.get("model")
     accepted = f"a model's name of at most {MAX_MODEL_NAME} characters; GET /v1/models lists them"

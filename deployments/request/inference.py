@@ -1,4 +1,4 @@
-"""The request that everything behind the readers understands: plain values, whatever wire format they came in."""
+"""The request as the rest of the service sees it: plain values, whatever the wire format was."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,17 +9,17 @@ from deployments.policy.attempt import Tier
 
 
 class Parameters(Struct, frozen=True, omit_defaults=True):
-    """How an answer is to be sampled, in OpenAI's terms. `None` leaves it to the model.
+    """Sampling parameters, in OpenAI's terms. `None` leaves a parameter to the model.
 
     Attributes:
         max_tokens: the longest answer in tokens, 1 or more.
-        temperature: 0 to 2; 0 always takes the likeliest token.
+        temperature: 0 to 2; with 0 the likeliest token is always taken.
         top_p: 0 (excluded) to 1.
         stop: texts that end the answer and are not part of it; at most 4.
         seed: the same seed and request sample the same answer, where the model can.
-        presence_penalty: -2 to 2, off the logits of tokens that have been written.
-        frequency_penalty: -2 to 2, off the logits of tokens for each time they have been written.
-        logit_bias: token id (as a text) to what is added to its logit, -100 to 100.
+        presence_penalty: -2 to 2, subtracted from the logit of each token that has been written.
+        frequency_penalty: -2 to 2, subtracted from the logit of a token once for each time that it has been written.
+        logit_bias: from a token id, as a text, to the number that is added to its logit, -100 to 100.
     """
 
     max_tokens: int | None = None
@@ -33,17 +33,17 @@ class Parameters(Struct, frozen=True, omit_defaults=True):
 
 
 NO_PARAMETERS = Parameters()
-"""Everything is left to the model."""
+"""Leaves every parameter to the model."""
 
 
 class ResponseFormat(Struct, frozen=True, omit_defaults=True):
-    """What form the answer must have, in OpenAI's terms and as it was sent.
+    """The form that the answer must have, in OpenAI's terms, as it was sent.
 
     Attributes:
         constraint: empty for free text; `{"type": "json_object"}`; `{"type": "json_schema", ...}`.
         tools: functions the model may call.
         tool_choice: `""` where it was not sent, `none`, `auto`, `required`, or an object naming a function.
-        parallel_tool_calls: whether it may call several at once.
+        parallel_tool_calls: whether the model may call several functions in one answer.
     """
 
     constraint: Mapping[str, Any] = field(default_factory=dict)
@@ -53,53 +53,53 @@ class ResponseFormat(Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_json(self) -> bool:
-        """The answer has to be JSON."""
+        """Whether the answer has to be JSON."""
         return bool(self.constraint)
 
     @property
     def schema(self) -> Mapping[str, Any]:
-        """The JSON schema the answer has to fit; empty where any JSON object does."""
+        """The JSON schema that the answer has to fit; empty where any JSON object will do."""
         schema: Mapping[str, Any] = self.constraint.get("json_schema", {}).get("schema", {})
         return schema
 
     @property
     def demands_form(self) -> bool:
-        """Not any text is an answer."""
+        """Whether free text is not accepted: the answer has to be JSON, or a tool call."""
         return self.is_json or self.demands_tool_call
 
     @property
     def demands_tool_call(self) -> bool:
-        """Plain text is no answer."""
+        """Whether the answer has to be a tool call."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, Mapping)
 
 
 ANY_FORMAT = ResponseFormat()
-"""Any answer will do."""
+"""Accepts any answer."""
 
 ANY_TIER = frozenset({Tier.PRIMARY, Tier.BACKUP})
-"""All that may be asked."""
+"""All tiers with models."""
 
 
 class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     """A well-formed request.
 
     Attributes:
-        inputs: the request as it was sent, without what controls it: what a `python` model is given.
-        text: what a language model reads where there are no `messages`: the text, or its JSON where `input`
-            is something else.
+        inputs: the body as it was sent, without controls, `model` and `stream`: the input of a `python` model.
+        text: the input of a language model where there are no `messages`: a text, or the JSON of an `input` that is
+            not a text.
         messages: chat turns of `role` and `content`; empty where the request is a text.
-        model: the model asked for; empty where none is.
-        timeout_s: the deadline in seconds.
-        parameters: how to sample.
-        response_format: what form the answer must have.
-        turns: `messages` as they were sent, with tool calls and their results, for those who understand them.
-        user: the caller's own user, passed on to upstreams.
-        tiers: who may be asked; the last resort always may.
+        model: the model asked for; empty where none is named.
+        timeout_s: the deadline, in seconds from the arrival of the request.
+        parameters: the sampling parameters.
+        response_format: the form that the answer must have.
+        turns: `messages` as they were sent, with tool calls and their results, for upstreams.
+        user: the id of the caller's end user, passed on to upstreams.
+        tiers: the tiers that may be asked; the last resort is always allowed.
         fallback: other models than the one asked for may answer.
         hedge: the backup may be started beside a slow model.
-        wait: where nobody can answer yet and somebody will soon, the request waits for that, within its deadline.
-        stream: the answer is wanted piece by piece.
-        prefix: the beginning of the answer, which is there already: the model carries on behind it.
+        wait: the request may wait, within its deadline, for a model that will be ready soon.
+        stream: the answer is to be sent piece by piece.
+        prefix: the beginning of the answer, which exists already: the model continues it.
     """
 
     inputs: Mapping[str, Any]
@@ -119,7 +119,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     prefix: str = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as one piece: a quarter of the time it takes to name and find the classes of all that is in it."""
+        """Pickle the request as one MessagePack value: a quarter of the time of pickling its parts by their classes."""
         return _unpacked, (_PACKER.encode(self),)
 
 

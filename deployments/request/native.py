@@ -1,6 +1,6 @@
-"""The native format: a text under one of several names, or chat turns; any other key is for `python` models.
+"""Reads the native format: a text under one of several keys, or chat turns; other keys are for `python` models.
 
-HTTP, handle and engine all read through `from_body`, so that the same mistake gets the same explanation everywhere.
+HTTP, handles and the engine all read through `from_body`, so that a mistake gets the same explanation everywhere.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from deployments.request.sampling import read_parameters
 from deployments.request.turns import split_prefix
 
 TEXT_KEYS = ("text", "prompt", "query", "input", "message")
-"""Where a request's text may be: the first of these that is present and not blank counts."""
+"""The keys that may hold the text of a request: the first one that is present and not blank counts."""
 
 NATIVE_ROLES = ("system", "user", "assistant")
 
@@ -33,21 +33,21 @@ def from_body(
 
     Args:
         body: UTF-8 JSON.
-        limits: the bounds it is held to.
+        limits: the bounds of the request.
         model: the model in the path, if any.
-        headers: the request's, by their names in lower case; the body goes before them. See `controls`.
+        headers: the request's headers, by their names in lower case; the body overrides them. See `controls`.
 
     Raises:
-        InvalidRequestError: it is not a request, and why.
+        InvalidRequestError: the body is not a valid request; the problem says why.
     """
     return from_mapping(decode(body, limits), limits, model=model, headers=headers)
 
 
 def from_python(data: Any, limits: Limits, *, model: Any = "") -> InferenceRequest:
-    """Read what a Python caller passed: held to the same rules as its JSON would be over HTTP.
+    """Read a value that a Python caller passed, by the same rules as its JSON over HTTP.
 
     Raises:
-        InvalidRequestError: it is not a request, and why.
+        InvalidRequestError: the value is not a valid request; the problem says why.
     """
     return from_body(encode(data), limits, model=model)
 
@@ -77,10 +77,10 @@ def from_mapping(
 
 
 def extract_text(data: Mapping[str, Any]) -> str:
-    """The text of a request, by the rule of `TEXT_KEYS`.
+    """Return the text of a request, by the rule of `TEXT_KEYS`.
 
     Raises:
-        InvalidRequestError: there is none.
+        InvalidRequestError: there is no text that is not blank.
     """
     present = [key for key in TEXT_KEYS if key in data]
     for key in present:

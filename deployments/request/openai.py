@@ -1,6 +1,6 @@
-"""OpenAI's chat completions and completions: what is read, what is refused by name, what is accepted and ignored.
+"""Reads OpenAI's chat completions and completions. Tables name the keys that are read, ignored, and not supported.
 
-Nothing is dropped silently: a key in none of these tables is refused.
+A key in none of the tables is refused, so that a misspelt key is not dropped silently.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ IGNORED = frozenset(
         "verbosity",
     }
 )
-"""Accepted and without effect: they concern how a provider stores, bills or routes, or are mere hints."""
+"""Keys that are accepted without effect: hints, and keys about how a provider stores, bills or routes."""
 
 _SAMPLING = frozenset(
     {
@@ -61,7 +61,7 @@ CHAT_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "prediction": (),
     "web_search_options": (),
 }
-"""Parameters of OpenAI's that are not supported, with the values (and `null`) that ask for nothing."""
+"""Keys that are not supported, with the values that are accepted because they ask for nothing; so does `null`."""
 
 COMPLETION_PARAMETERS = _COMMON | {"prompt"}
 COMPLETION_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
@@ -78,11 +78,11 @@ _PROMPT = f"a text, or a list of 1 to {MAX_PROMPTS} texts; token ids are not sup
 
 
 class OpenAIRequest(Struct, frozen=True):
-    """What one call asks for.
+    """The requests of one API call.
 
     Attributes:
-        requests: one for each choice of the answer, in order; at least one.
-        include_usage: a stream ends with a chunk of token counts.
+        requests: a request for each choice of the answer, in order; at least one.
+        include_usage: the stream is to end with a chunk of token counts.
     """
 
     requests: tuple[InferenceRequest, ...]
@@ -90,7 +90,7 @@ class OpenAIRequest(Struct, frozen=True):
 
     @property
     def stream(self) -> bool:
-        """The answer is wanted piece by piece."""
+        """Whether the answer is to be sent piece by piece."""
         return self.requests[0].stream
 
 
@@ -99,11 +99,11 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
 
     Args:
         body: UTF-8 JSON.
-        limits: the bounds it is held to.
-        headers: the request's, by their names in lower case; see `controls`.
+        limits: the bounds of the request.
+        headers: the request's headers, by their names in lower case; see `controls`.
 
     Raises:
-        InvalidRequestError: it is not a request, and why.
+        InvalidRequestError: the body is not a valid request; the problem says why.
     """
     data = _read_object(body, limits, CHAT_PARAMETERS, CHAT_UNSUPPORTED)
     chat = read_chat(data.get("messages"))
@@ -141,7 +141,7 @@ def _read_object(
             continue
         if key not in unsupported:
             raise InvalidRequestError(Problem(key[:64], "is not a parameter", ", ".join(sorted(known))))
-        # False equals 0 in Python, and true 1: only one of each pair asks for nothing.
+        # False equals 0 in Python, and True equals 1, so the types are compared, too: `n: true` is not `n: 1`.
         if value is not None and not any(value == idle and type(value) is type(idle) for idle in unsupported[key]):
             accepted = " or ".join(["null", *(str(idle).lower() or "an empty text" for idle in unsupported[key])])
             raise InvalidRequestError(Problem(key, "is not supported", accepted))
@@ -158,7 +158,7 @@ def _read_common(
     chat: Chat = _NO_CHAT,
     response_format: ResponseFormat = ANY_FORMAT,
 ) -> InferenceRequest:
-    """What both formats have in common, with what is a format's own."""
+    """Build a request from the keys that both formats share and the parts that a format has read itself."""
     controls = read_controls(data, headers, limits)
     return InferenceRequest(
         inputs=inputs,

@@ -1,4 +1,4 @@
-"""What form an answer must have: `response_format`, `tools` and what goes with them, in OpenAI's terms."""
+"""Reads the form that an answer must have: `response_format`, `tools` and related keys, in OpenAI's terms."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def read_response_format(data: Mapping[str, Any]) -> ResponseFormat:
     """Read the keys in `FORMAT_KEYS`.
 
     Raises:
-        InvalidRequestError: one of them is not what it has to be.
+        InvalidRequestError: one of the keys is not valid.
     """
     if data.keys().isdisjoint(FORMAT_KEYS):
         return ANY_FORMAT

@@ -1,4 +1,4 @@
-"""How an answer is to be sampled, by the bounds of OpenAI's API in every format."""
+"""Reads sampling parameters, within the bounds of OpenAI's API in every format."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from deployments.request.inference import NO_PARAMETERS, Parameters
 
 MAX_STOPS = 4
 MAX_SEED = (1 << 63) - 1
-"""Engines take seeds as whole numbers of 64 bits, with or without a sign."""
+"""The largest seed: engines take 64-bit integers, some signed and some unsigned."""
 
 _KEYS = frozenset(Parameters.__struct_fields__)
 _MAX_BIAS = 100.0
@@ -17,10 +17,10 @@ _MAX_TOKEN_DIGITS = 9
 
 
 def read_parameters(data: Mapping[str, Any]) -> Parameters:
-    """Read all of `Parameters` but `logit_bias`, which only OpenAI's format has.
+    """Read all of `Parameters` except `logit_bias`, which only OpenAI's format has.
 
     Raises:
-        InvalidRequestError: one of them is not what it has to be.
+        InvalidRequestError: a parameter is not valid.
     """
     if data.keys().isdisjoint(_KEYS):
         return NO_PARAMETERS
@@ -36,10 +36,10 @@ def read_parameters(data: Mapping[str, Any]) -> Parameters:
 
 
 def read_logit_bias(data: Mapping[str, Any]) -> Mapping[str, float]:
-    """Read `logit_bias`: token ids, as texts, to numbers.
+    """Return `logit_bias`: a number for each token id, which is a text.
 
     Raises:
-        InvalidRequestError: it is something else.
+        InvalidRequestError: `logit_bias` is not valid.
     """
     accepted = f"an object of token ids to numbers from -{_MAX_BIAS:g} to {_MAX_BIAS:g}"
     bias: dict[str, float] = {}
@@ -60,7 +60,7 @@ def _read_stop(data: Mapping[str, Any]) -> tuple[str, ...]:
     accepted = f"a text, or a list of at most {MAX_STOPS} texts, none of them empty"
     if not isinstance(stops, list) or len(stops) > MAX_STOPS:
         raise refuse("stop", value, accepted)
-    if not all(isinstance(stop, str) and stop for stop in stops):  # white space may well end an answer
+    if not all(isinstance(stop, str) and stop for stop in stops):  # white space is a sensible stop text
         raise InvalidRequestError(Problem("stop", "holds what is no text, or an empty one", accepted))
     return tuple(stops)
 

@@ -1,14 +1,14 @@
-"""A caller's JSON schema, held to bounds before anything is done with it.
+"""Checks a caller's JSON schema against bounds before the schema is used.
 
-What a check of an answer costs grows with the schema in three ways, and each has a bound here:
+The time to check an answer grows with the schema in three ways, and each has a bound here:
 
-- its size and depth;
-- what is applied to one place of an answer: `allOf`, `anyOf`, `$ref` and their like can be nested so that a few hundred
-  bytes stand for millions of comparisons. All of it together, references expanded, has at most `MAX_EXPANDED` values;
-- a reference that leads back to itself without going deeper into the answer never ends.
+- its size and its depth;
+- the values that are compared with one place of an answer. `allOf`, `anyOf`, `$ref` and the like can be nested so
+  that a few hundred bytes stand for millions of comparisons. With references expanded, `MAX_EXPANDED` are allowed;
+- a reference that leads back to itself without going deeper into the answer would never end, and is refused.
 
-What is left, a schema that is recursive in the answer's depth, is bounded when an answer is checked
-(`execution.schema_validator`).
+A schema that is recursive in the depth of the answer is accepted; `execution.schema_validator` bounds the check of the
+answer.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,10 +21,10 @@ import orjson
 
 MAX_SCHEMA_BYTES = 64 << 10
 MAX_SCHEMA_DEPTH = 64
-"""Levels of a schema, those behind its references included, until it comes back to where it was."""
+"""The deepest nesting of a schema, and the longest path through its references and parts before it repeats."""
 
 MAX_EXPANDED = 10_000
-"""Values in a schema that are compared with one place of an answer, with all references expanded."""
+"""The most values in a schema that are compared with one place of an answer, with all references expanded."""
 
 ACCEPTED = (
     f"a JSON schema (draft 2020-12) of at most {MAX_SCHEMA_BYTES} bytes, {MAX_SCHEMA_DEPTH} levels and "
@@ -34,7 +34,7 @@ ACCEPTED = (
 _DRAFT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 _REFUSED = ("$dynamicRef", "$dynamicAnchor", "$anchor", "$recursiveRef", "unevaluatedProperties", "unevaluatedItems")
 
-# Where a schema has others: applied to the same place of the answer, or to places below it.
+# Keywords with schemas as their values: applied to the same place of the answer, or to places below it.
 _SAME = ("not", "if", "then", "else")
 _SAME_LISTS = ("allOf", "anyOf", "oneOf")
 _BELOW = ("items", "additionalProperties", "propertyNames", "contains")
@@ -43,11 +43,11 @@ _BELOW_NAMED = ("properties", "patternProperties", "$defs", "definitions")
 
 
 class _BoundError(Exception):
-    """The schema is over a bound; the text says which, and where."""
+    """The schema breaks a bound; the text says which one."""
 
 
 def fault_of_schema(schema: Mapping[str, Any]) -> str:
-    """What is wrong with `schema`; empty where nothing is. It takes milliseconds at the most."""
+    """Return the fault of `schema`, worded to follow its field; empty where there is none. Takes milliseconds."""
     written = orjson.dumps(schema)
     if len(written) > MAX_SCHEMA_BYTES:
         return f"has {len(written)} bytes"
@@ -56,7 +56,7 @@ def fault_of_schema(schema: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=128)
 def _fault(written: bytes) -> str:
-    """Callers send the same schema again and again."""
+    """Return the fault of a schema. Cached: callers send the same schema again and again."""
     schema = orjson.loads(written)
     try:
         jsonschema_rs.meta.validate(schema | _DRAFT)
@@ -72,7 +72,7 @@ def _fault(written: bytes) -> str:
 
 
 class _Bounds:
-    """Walks a schema once; what its parts come to is kept by their identities."""
+    """Walks a schema once; the expanded sizes of its parts are kept by the ids of the parts."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._root = schema
@@ -80,10 +80,10 @@ class _Bounds:
         self._under_way: set[int] = set()
 
     def check(self) -> None:
-        """Hold every schema in the document to the bounds.
+        """Check every schema in the document against the bounds.
 
         Raises:
-            _BoundError: one of them is beyond one.
+            _BoundError: a schema breaks a bound.
         """
         pending: list[tuple[Any, int]] = [(self._root, 1)]
         while pending:
@@ -101,7 +101,7 @@ class _Bounds:
             pending += [(below, depth + 1) for below in (*_below(schema), *_same(schema))]
 
     def _expand(self, schema: Any, depth: int) -> int:
-        """How many values are compared with one place of an answer by `schema`."""
+        """Return the number of values that `schema` compares with one place of an answer."""
         if not isinstance(schema, Mapping):
             return 1
         if (known := self._expanded.get(id(schema))) is not None:
@@ -139,7 +139,7 @@ class _Bounds:
 
 
 def _same(schema: Mapping[str, Any]) -> Iterator[Any]:
-    """The schemas that are applied to the same place of an answer, references aside."""
+    """Give the schemas in `schema` that are applied to the same place of an answer, references aside."""
     yield from (schema[key] for key in _SAME if key in schema)
     for key in _SAME_LISTS:
         yield from schema.get(key, ())
@@ -147,7 +147,7 @@ def _same(schema: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _below(schema: Mapping[str, Any]) -> Iterator[Any]:
-    """The schemas that are applied to places below, and those that are only defined."""
+    """Give the schemas in `schema` that are applied to places below, and those that are only defined."""
     yield from (schema[key] for key in _BELOW if key in schema)
     for key in _BELOW_LISTS:
         yield from schema.get(key, ())
@@ -156,7 +156,7 @@ def _below(schema: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _literals(schema: Mapping[str, Any]) -> int:
-    """Values of `schema` itself: its keywords, and what stands in `enum`, `const` and `required`."""
+    """Return the number of values of `schema` itself: its keywords, its properties, and the literals in it."""
     total, pending = len(schema), [schema[key] for key in ("enum", "const", "required") if key in schema]
     total += sum(len(schema[key]) for key in ("properties", "patternProperties") if key in schema)
     while pending and total <= MAX_EXPANDED:

@@ -1,4 +1,4 @@
-"""The turns of a chat: those that models of our own are given, and the answer that a caller has begun itself."""
+"""The plain turns of a chat, and the beginning of an answer in a trailing assistant turn."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,16 +7,16 @@ from deployments.policy.problem import InvalidRequestError, Problem
 
 
 def split_prefix(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[Mapping[str, str], ...], str]:
-    """Take a trailing assistant's turn off `messages`: its text is the beginning of the answer.
+    """Take a trailing assistant turn off `messages`: its text is the beginning of the answer.
 
     Args:
-        messages: turns of `role` and `content`, in the places in which they were sent; none are none.
+        messages: turns of `role` and `content`, in the order in which they were sent; may be empty.
 
     Returns:
-        The turns before it, and the text; empty where the last turn is somebody else's.
+        The other turns, and the text; an empty text where the last turn is not an assistant turn.
 
     Raises:
-        InvalidRequestError: there is nothing to answer.
+        InvalidRequestError: the turn to answer, or the beginning of the answer, is missing or blank.
     """
     if not messages:
         return (), ""
