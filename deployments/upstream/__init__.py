@@ -2,16 +2,16 @@
 
 May import: policy, request, settings, observability, execution.
 
-    pool.py         all of them, changed while requests are under way
-    client.py       one of them: a `ModelClient`
-    connection.py   its pooled connections, and the secrets they carry
-    wire.py         request to body, completion to outcome
-    stream.py       chunks to texts and an end
-    sse.py          bytes to events
-    faults.py       whatever else can happen, as an outcome
-    redaction.py    what may be said of it
+    pool.py         all upstreams, replaced while requests are under way
+    client.py       one upstream: a `ModelClient`
+    connection.py   the pooled connections of an upstream, and the secrets that they carry
+    wire.py         from a request to a body, from a completion to an outcome
+    stream.py       from chunks to texts and an end
+    sse.py          from bytes to events
+    faults.py       from errors to outcomes
+    redaction.py    removes secrets from error messages
 
-The race keeps the time; nothing here waits longer than it is let.
+The race keeps the time and cancels attempts. Only the connect timeout is kept here.
 """
 
 from deployments.upstream.client import Upstream

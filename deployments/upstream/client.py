@@ -1,4 +1,4 @@
-"""One remote model, called over pooled connections. The race keeps the time, but for the connect timeout.
+"""One remote model, called over pooled connections. The race keeps the time, except for the connect timeout.
 
 start ──► POST chat/completions ──► 200 ──► wire (whole), stream (events)
               │                      └─ anything else, or an error object ──► faults.classify_complaint
@@ -30,18 +30,18 @@ from deployments.upstream.wire import read_completion, to_body
 _OK = 200
 _MAX_ERROR_BYTES = 64 << 10
 _USAGE_WAIT_S = 1.0
-"""How long a stream that has told its finish reason is waited for to tell its token counts, too."""
+"""Seconds to wait for the token counts of a stream after its finish reason."""
 
 
 class _TooLargeError(Exception):
-    """A response is larger than is read."""
+    """A response is larger than its bound."""
 
 
 class Upstream:
     """A `ModelClient` for one remote model."""
 
     def __init__(self, name: str, spec: RemoteSpec) -> None:
-        """Be ready to call `spec`, whose name here is `name`; nothing is connected before the first call."""
+        """Get ready to call the model of `spec` under the name `name`; the first call connects."""
         self.name = name
         self.spec = spec
         self._connection = Connection(spec)
@@ -67,11 +67,11 @@ class Upstream:
         await self._connection.aclose()
 
     async def retire(self) -> None:
-        """Take no more requests; connections are closed once those under way have ended."""
+        """Close all connections once the requests under way have ended; no new ones may be made."""
         await self._connection.retire()
 
     def describe(self) -> dict[str, Any]:
-        """Facts for `/status`; no secret is among them."""
+        """Return the state, without secrets, for `/status`."""
         return {
             "state": "failed" if self._connection.lacks else "ready",
             "reason": self._lacking().reason if self._connection.lacks else "",
@@ -82,7 +82,7 @@ class Upstream:
         }
 
     async def _whole(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome:
-        """An answer that comes in one piece."""
+        """Return the outcome of a response that is not a stream."""
         data = _decode(await self._read(response, self.spec.max_answer_bytes))
         if not isinstance(data, Mapping):
             return _no_answer(data, response)
@@ -93,7 +93,7 @@ class Upstream:
     async def _items(
         self, response: aiohttp.ClientResponse, request: InferenceRequest, exits: AsyncExitStack
     ) -> AsyncGenerator[StreamItem, None]:
-        """The items of a stream, behind which `exits` gives the connection back."""
+        """Give the items of a stream; `exits` gives the connection back at its end."""
         async with exits:
             try:
                 async for item in self._events(response, request):
@@ -123,7 +123,7 @@ class Upstream:
             yield chunks.end()
 
     def _refusal(self, request: InferenceRequest) -> Failed | Refused | None:
-        """Why `request` is not sent at all; `None` where it is."""
+        """Return why `request` cannot be sent; `None` where it can."""
         if self._connection.lacks:
             log.upstream_misconfigured(self.name, self._lacking().reason)
             return self._lacking()
@@ -135,12 +135,12 @@ class Upstream:
         return Failed(f"the router's environment lacks {self._connection.lacks}")
 
     async def _complaint(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome:
-        """What a response that is no answer comes to."""
+        """Return the outcome of a response whose status is not 200."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         try:
             body = await self._read(response, _MAX_ERROR_BYTES)
         except (_TooLargeError, *faults.TRANSPORT_ERRORS):
-            body = b""  # its status says enough
+            body = b""  # the status is enough to classify it
         text = "" if response.content_type == "text/html" else body.decode("utf-8", errors="replace")
         return self._classify(faults.read_complaint(_decode(body), response.status, headers, text), request)
 
@@ -172,7 +172,7 @@ class Upstream:
 
 
 async def _next_chunk(response: aiohttp.ClientResponse, chunks: ChunkReader) -> bytes:
-    """What has come by now; empty at the end. Behind a finish reason any end will do, and it is not waited for long."""
+    """Return the bytes that have arrived; empty at the end. After a finish reason an error or a time-out is an end."""
     if not chunks.finish_reason:
         return await response.content.readany()
     try:
@@ -183,7 +183,7 @@ async def _next_chunk(response: aiohttp.ClientResponse, chunks: ChunkReader) -> 
 
 
 def _decode(body: bytes) -> Any:
-    """The JSON of a body; the text itself where it is none."""
+    """Return the decoded JSON of a body; the body as a text where it is not JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -197,17 +197,17 @@ def _no_answer(data: Any, response: aiohttp.ClientResponse) -> Failed | Blank:
 
 
 def _is_stream(response: aiohttp.ClientResponse, *, wanted: bool) -> bool:
-    """Whether a response is read as server-sent events: where they were asked for, unless it says that it is none."""
+    """Return whether to read a response as server-sent events: if `wanted`, any type but JSON and HTML counts."""
     if response.content_type == "text/event-stream":
         return True
     return wanted and "json" not in response.content_type and response.content_type != "text/html"
 
 
 def _spliced(outcome: Outcome, prefix: str) -> Outcome:
-    """An answer that carries on behind `prefix`, without what it says again.
+    """Return an answer that continues `prefix`, without what it repeats of `prefix`.
 
     Raises:
-        StartsOverError: it does not carry on.
+        StartsOverError: the answer starts over instead of continuing.
     """
     if not isinstance(outcome, Answered) or not prefix or not isinstance(outcome.result, str):
         return outcome

@@ -1,4 +1,4 @@
-"""The connections to one upstream, and the secrets they carry."""
+"""The connections to one upstream, and the secrets that they carry."""
 
 import os
 import ssl
@@ -14,14 +14,14 @@ from deployments.upstream.redaction import Redactor
 
 
 class Connection:
-    """Pooled connections, made as they are needed.
+    """Pooled connections to one upstream, opened as they are needed.
 
     Attributes:
         in_flight: requests under way.
     """
 
     def __init__(self, spec: RemoteSpec) -> None:
-        """Be ready to connect to `spec`."""
+        """Get ready to connect to the upstream of `spec`."""
         self.in_flight = 0
         self._spec = spec
         self._url = f"{spec.base_url.rstrip('/')}/chat/completions"
@@ -29,39 +29,39 @@ class Connection:
         self._retired = False
 
     def post(self, body: Mapping[str, Any]) -> "Post":
-        """Send `body`, within an `async with` that gives the response."""
+        """Return a context manager that sends `body` and gives the response."""
         return Post(self, orjson.dumps(body))
 
     async def aclose(self) -> None:
-        """Close all of them."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
 
     async def retire(self) -> None:
-        """Close all of them, once what is under way has ended."""
+        """Close all connections once the requests under way have ended."""
         self._retired = True
         if not self.in_flight:
             await self.aclose()
 
     async def begin(self, body: bytes) -> aiohttp.ClientResponse:
-        """Send `body`; gives the response once its head is there. What aiohttp raises is raised."""
-        # Redirects are not followed: they would carry the key to wherever they lead.
+        """Send `body` and return the response once its head is there. Errors of aiohttp are raised."""
+        # Redirects are not followed: the key would be sent to their target.
         return await self._connected().post(self._url, data=aiohttp.BytesPayload(body), allow_redirects=False)
 
     async def ended(self) -> None:
-        """A request that was in flight is not any more."""
+        """Count a request as ended."""
         self.in_flight -= 1
         if self._retired and not self.in_flight:
             await self.aclose()
 
     @cached_property
     def lacks(self) -> str:
-        """The first variable that the spec names and the environment does not have; empty where it has all."""
+        """The first environment variable of the spec that is not set; empty where all are set."""
         return next((name for name in self._variables if name not in self._environment), "")
 
     @cached_property
     def redactor(self) -> Redactor:
-        """Knows the secrets."""
+        """The redactor of the secrets that requests carry."""
         return Redactor(self._environment.values())
 
     @property
@@ -70,7 +70,7 @@ class Connection:
 
     @cached_property
     def _environment(self) -> dict[str, str]:
-        # White space at the ends comes with reading a key from a file, and is part of none.
+        # White space around a key comes from reading the key from a file, and is not part of it.
         found = {name: os.environ.get(name, "").strip() for name in self._variables}
         return {name: value for name, value in found.items() if value}
 
@@ -96,7 +96,7 @@ class Connection:
         return {
             "content-type": "application/json",
             "accept": "application/json, text/event-stream",
-            # Nothing compressed: a small response could unfold to any size.
+            # No compression: a small response could expand to any size.
             "accept-encoding": "identity",
             "user-agent": "neverblank",
             **({"authorization": f"Bearer {key}"} if key else {}),
@@ -106,16 +106,16 @@ class Connection:
 
 
 class Post:
-    """One request, in flight for as long as it is held."""
+    """One request: a context manager that counts it as in flight and gives its response."""
 
     def __init__(self, connection: Connection, body: bytes) -> None:
-        """Be ready to send `body`."""
+        """Get ready to send `body`."""
         self._connection = connection
         self._body = body
         self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
-        """The response once its head is there. What aiohttp raises is raised."""
+        """Send the request and return the response once its head is there. Errors of aiohttp are raised."""
         self._connection.in_flight += 1
         try:
             self._response = await self._connection.begin(self._body)
@@ -125,7 +125,7 @@ class Post:
         return self._response
 
     async def __aexit__(self, *_: object) -> None:
-        """A response that was read to its end has given its connection back; any other's is closed."""
+        """Close the response. Its connection stays in the pool only if the response was read to its end."""
         assert self._response is not None  # noqa: S101 - it was entered
         self._response.close()
         await self._connection.ended()

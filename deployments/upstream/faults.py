@@ -1,21 +1,21 @@
-"""Whatever can go wrong between a router and an upstream, as an outcome.
+"""Turns every error between a router and an upstream into an outcome.
 
     no connection    refused, reset, closed before a response      Failed     transient
-                     no such host, TLS                             Failed     and a loud log: the operator's
+                     no such host, TLS                             Failed     and an error in the log: for the operator
                      not within the connect timeout                TimedOut
     a response       cut in its middle                             Failed     transient
                      not HTTP, headers beyond their bound          Failed
     a status         429                                           Refused    transient, `retry-after` kept
                      408, 409, 425, 500, 502 to 504, 529           Failed     transient, `retry-after` kept
-                     401, 403, 404, a redirect                     Failed     and a loud log: the operator's
+                     401, 403, 404, a redirect                     Failed     and an error in the log: for the operator
                      400, 413, 415, 422
                          the context is too small                  Refused    others may have a larger one
                          against its content policy                Answered   `finish_reason: content_filter`
-                         the request carries a prefix              Refused    it takes none
-                         otherwise                                 Rejected   the caller's
+                         the request carries a prefix              Refused    the upstream may not take prefixes
+                         otherwise                                 Rejected   the caller's fault
                      anything else                                 Failed
 
-An error object in a response of 200, or in a stream, counts by the status it names.
+An error object in a response of 200, or in a stream, is classified by the status that its codes stand for.
 """
 
 import time
@@ -29,7 +29,7 @@ import aiohttp
 from deployments.policy.outcome import Answered, Failed, Outcome, Refused, Rejected, TimedOut
 
 TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
-"""What a call over a pooled connection can raise, cancellation aside."""
+"""The errors that a call over a pooled connection can raise, cancellation aside."""
 
 _MISCONFIGURED = frozenset({401, 403, 404})
 _TRANSIENT = frozenset({408, 409, 425, 500, 502, 503, 504, 529})
@@ -63,14 +63,14 @@ _STATUS_OF_TYPE = {
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What an upstream says in an error.
+    """An error as an upstream reports it.
 
     Attributes:
-        message: in its words; perhaps empty.
-        codes: its `code`, `type` and inner code, in lower case.
-        param: the field it names; empty where it names none.
-        status: the HTTP status, or the one its codes stand for.
-        retry_after_s: when it wants to be asked again, in seconds; 0 where it has not said.
+        message: the upstream's message; may be empty.
+        codes: the `code`, `type` and inner code of the error, in lower case.
+        param: the field that the error names; empty where it names none.
+        status: the HTTP status, or the one that the codes stand for.
+        retry_after_s: seconds after which the upstream wants to be asked again; 0 where it named no time.
     """
 
     message: str
@@ -81,18 +81,18 @@ class Complaint:
 
     @property
     def is_misconfigured(self) -> bool:
-        """Only the operator can remove its cause."""
+        """Whether only the operator can remove the cause."""
         return self.status in _MISCONFIGURED or 300 <= self.status < 400  # noqa: PLR2004 - redirects
 
 
 def read_complaint(data: Any, status: int, headers: Mapping[str, str], text: str = "") -> Complaint:
-    """Read an error.
+    """Return the error in a response or a stream.
 
     Args:
         data: the decoded body or event; anything.
-        status: of the response. That of an error within a 200 is found by its codes; 500 where they say nothing.
-        headers: of the response, by their names in lower case.
-        text: the body as text, for where it is no error object.
+        status: the status of the response. With 200, the codes of the error decide; 500 where they are unknown.
+        headers: the headers of the response, by their names in lower case.
+        text: the body as text, for a body that is not an error object.
     """
     error = data.get("error", data) if isinstance(data, Mapping) else data
     if not isinstance(error, Mapping):
@@ -121,17 +121,17 @@ def read_complaint(data: Any, status: int, headers: Mapping[str, str], text: str
 
 
 def classify_complaint(complaint: Complaint, explanation: str, *, prefilled: bool) -> Outcome:
-    """What an error comes to; see the module's table.
+    """Return the outcome for an error, by the module's table.
 
     Args:
         complaint: the error.
-        explanation: its message, fit to be repeated.
+        explanation: the message of the error, without secrets and bounded in length.
         prefilled: the request carried the beginning of its answer.
     """
     status, wait_s = complaint.status, complaint.retry_after_s
     said = f"it answered {status}" + (f": {explanation}" if explanation else "")
     if status == _TOO_MANY:
-        exhausted = "insufficient_quota" in complaint.codes  # no pause helps against an empty account
+        exhausted = "insufficient_quota" in complaint.codes  # waiting does not fill an empty account
         return Refused(said, transient=not exhausted, retry_after_s=wait_s)
     if status in _TRANSIENT:
         return Failed(said, transient=True, retry_after_s=wait_s)
@@ -144,17 +144,17 @@ def classify_complaint(complaint: Complaint, explanation: str, *, prefilled: boo
         return Refused(f"the request is too long for it: {explanation}")
     if prefilled:
         return Refused(f"it does not take the beginning of an answer: {explanation}")
-    return Rejected(explanation or f"status {status}, without a word", complaint.param[:100] or "body")
+    return Rejected(explanation or f"status {status}, without an explanation", complaint.param[:100] or "body")
 
 
 def classify_transport(error: BaseException, explanation: str) -> tuple[Failed | TimedOut, bool]:
-    """What a failed connection comes to, and whether only the operator can remove its cause."""
+    """Return the outcome for a transport error, and whether only the operator can remove its cause."""
     match error:
         case aiohttp.ClientConnectorDNSError():
             return Failed(f"its host was not found: {explanation}"), True
         case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
             return Failed(f"TLS failed: {explanation}"), True
-        case TimeoutError():  # aiohttp's are among them
+        case TimeoutError():  # includes the timeouts of aiohttp
             return TimedOut("no connection within its timeout"), False
         case aiohttp.ClientPayloadError():
             return Failed("its response was cut", transient=True), False
@@ -171,7 +171,7 @@ def classify_transport(error: BaseException, explanation: str) -> tuple[Failed |
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float:
-    """When an upstream wants to be asked again, in seconds from now; 0 where it has not said.
+    """Return the seconds after which an upstream wants to be asked again; 0 where the headers name no time.
 
     Read from `retry-after-ms`, or `retry-after` as seconds or an HTTP date (RFC 9110, section 10.2.3).
     """
@@ -183,7 +183,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float:
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):
-        return 0.0  # neither a number nor a date: it has said nothing
+        return 0.0  # neither a number nor a date
 
 
 def _seconds(text: str) -> float:
@@ -195,5 +195,5 @@ def _seconds(text: str) -> float:
 
 
 def _number(codes: frozenset[str]) -> int:
-    """The status among the codes; 500 where there is none."""
+    """Return the code that is a three-digit status; 500 where there is none."""
     return next((int(code) for code in sorted(codes) if code.isdecimal() and len(code) == 3), 500)  # noqa: PLR2004

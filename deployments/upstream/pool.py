@@ -1,4 +1,4 @@
-"""All remote models of one router, changed in place while requests are under way."""
+"""All remote models of one router. They can be replaced while requests are under way."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,19 +9,19 @@ from deployments.upstream.client import Upstream
 
 
 class UpstreamPool:
-    """The upstreams by their names here. One whose spec has not changed keeps its connections."""
+    """The upstreams by name. An upstream whose spec has not changed keeps its connections in an update."""
 
     def __init__(self, specs: Mapping[str, RemoteSpec]) -> None:
-        """Be ready to call `specs`."""
+        """Get ready to call the models of `specs`."""
         self._upstreams: dict[str, Upstream] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self.update(specs)
 
     def update(self, specs: Mapping[str, RemoteSpec]) -> None:
-        """Take over all of `specs`, or, where this raises, none. Requests under way to old upstreams come to their end.
+        """Replace the upstreams by those of `specs`; nothing changes where this raises. Requests under way go on.
 
         Raises:
-            RuntimeError: an upstream has to be retired, and no event loop runs.
+            RuntimeError: an upstream has to be retired, but no event loop is running.
         """
         before = self._upstreams
         after = {
@@ -38,11 +38,11 @@ class UpstreamPool:
             task.add_done_callback(self._retiring.discard)
 
     def find(self, name: str) -> Upstream | None:
-        """The upstream of that name; `None` where there is none."""
+        """Return the upstream of that name; `None` where there is none."""
         return self._upstreams.get(name)
 
     def describe(self) -> dict[str, dict[str, Any]]:
-        """Facts for `/status` by name."""
+        """Return the state of each upstream by name, for `/status`."""
         return {name: upstream.describe() for name, upstream in self._upstreams.items()}
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""Server-sent events out of bytes, as they come (WHATWG HTML, section 9.2.6)."""
+"""Reads server-sent events from a stream of bytes (WHATWG HTML, section 9.2.6)."""
 
 import re
 
@@ -7,11 +7,11 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventTooLargeError(Exception):
-    """One event is larger than is read."""
+    """An event is larger than its bound."""
 
 
 class EventReader:
-    """Cuts a stream of bytes into the data of its events. Names, ids and comments are left out."""
+    """Cuts a stream of bytes into the data of its events. Event names, ids and comments are dropped."""
 
     def __init__(self, max_bytes: int) -> None:
         """Read events of at most `max_bytes`."""
@@ -22,10 +22,10 @@ class EventReader:
         self._begun = False
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The data of every event that is complete with `chunk`.
+        """Take the next bytes, and return the data of each event that is complete now.
 
         Raises:
-            EventTooLargeError: one is larger than `max_bytes`.
+            EventTooLargeError: an event is larger than `max_bytes`.
         """
         if not self._begun and len(self._rest) + len(chunk) < len(_BYTE_ORDER_MARK):
             self._rest += chunk
@@ -48,7 +48,7 @@ class EventReader:
         return events
 
     def finish(self) -> list[str]:
-        """The data of an event that the end of the stream has left without its empty line."""
+        """Return the data of a last event that the stream ended without an empty line; at most one."""
         for line in _LINE_END.split(self._rest):
             self._read(line)
         self._rest = b""

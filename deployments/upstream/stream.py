@@ -1,12 +1,12 @@
-"""The chunks of a streamed completion, read into texts and an end.
+"""Reads the chunks of a streamed completion into texts and an end.
 
-    an error object                 as `faults` has it
+    an error object                 as in the table of `faults`
     no content at all               Blank
     a finish reason came            Finished    whether or not `[DONE]` did
     none came                       Failed      transient: it was truncated
     malformed events in a row       Failed      after `MAX_MALFORMED`; fewer are skipped and logged
 
-One malformed event in an otherwise healthy stream costs nothing but what was in it.
+A malformed event in an otherwise healthy stream loses only its own content.
 """
 
 from collections.abc import Mapping
@@ -34,10 +34,10 @@ class ChunkReader:
     """Reads the events of one stream.
 
     Attributes:
-        finish_reason: the model's; empty before it has come.
-        done: `[DONE]` has come.
-        error: an error object in the stream, which ends it; empty before.
-        skipped: why the last event was skipped; empty where it was not.
+        finish_reason: the finish reason; empty until it arrives.
+        done: `[DONE]` has arrived.
+        error: the error object that ended the stream; empty where there is none.
+        skipped: the reason why the last event was skipped; empty where it was read.
     """
 
     finish_reason: str = ""
@@ -53,11 +53,11 @@ class ChunkReader:
 
     @property
     def broken(self) -> bool:
-        """Nothing sensible comes any more."""
+        """Whether the stream cannot be read any further."""
         return bool(self.error) or self._malformed > MAX_MALFORMED
 
     def feed(self, data: str) -> list[str]:
-        """The texts in one event; an empty one says that the model is at work."""
+        """Read one event and return its texts; an empty text says that the model is at work."""
         self.skipped = ""
         if self.done or data.strip() == _DONE:
             self.done = True
@@ -74,7 +74,7 @@ class ChunkReader:
         return self._read(chunk)
 
     def end(self) -> StreamEnd:
-        """What it means that nothing more comes."""
+        """Return the end of the stream, once no more events come."""
         if self._malformed > MAX_MALFORMED:
             return Failed(f"its stream has {self._malformed} events in a row that cannot be read")
         if not self._has_content and not self._calls:

@@ -1,4 +1,4 @@
-"""The OpenAI chat format, as it is spoken to upstreams."""
+"""OpenAI's chat format, as upstreams speak it: bodies of requests, and completions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,15 +24,15 @@ FINISH_REASONS = {
     "content_filter": "content_filter",
     "safety": "content_filter",
 }
-"""What upstreams call the ends of an answer. One that is not here is not taken for a complete answer: `length`."""
+"""The finish reasons of upstreams, in our terms. An unknown one becomes `length`, as the answer may be incomplete."""
 
 WITHHELD = "The model's content filter has withheld this answer."
 
 
 def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dict[str, Any]:
-    """The body of `POST chat/completions` for `request`.
+    """Return the body of `POST chat/completions` for `request`.
 
-    A text is sent as a user's only turn. What the caller has not set is not sent.
+    A text is sent as a single user turn. Parameters that the caller has not set are left out.
     """
     parameters, response_format = request.parameters, request.response_format
     turns: Sequence[Mapping[str, Any]] = request.turns or request.messages
@@ -55,7 +55,7 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
         "parallel_tool_calls": response_format.parallel_tool_calls,
         "user": request.user,
     }
-    # An empty list, object or text stands for what was not sent; 0 and False were.
+    # An empty list, object or text means that the caller did not set the key; 0 and False are values.
     body |= {key: value for key, value in optional.items() if value is not None and value not in ([], {}, "")}
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -67,7 +67,7 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
 
 
 def read_completion(data: Mapping[str, Any]) -> Outcome:
-    """What a completion comes to."""
+    """Return the outcome of a completion."""
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, Mapping) else None
@@ -91,7 +91,7 @@ def read_completion(data: Mapping[str, Any]) -> Outcome:
 
 
 def called(content: str, calls: list[Any], usage: Usage | None) -> Answered | Failed:
-    """An answer that calls tools."""
+    """Return an answer with tool calls; `Failed` where a call is malformed."""
     if not all(is_tool_call(call) for call in calls):
         return Failed("its tool calls are malformed")
     result: Any = {"tool_calls": calls} if is_blank(content) else content
@@ -99,7 +99,7 @@ def called(content: str, calls: list[Any], usage: Usage | None) -> Answered | Fa
 
 
 def is_tool_call(call: Any) -> bool:
-    """Whether `call` is a whole call of a function."""
+    """Return whether `call` is a function call with an id, a name and arguments."""
     function = call.get("function") if isinstance(call, Mapping) else None
     return (
         isinstance(function, Mapping)
@@ -111,7 +111,7 @@ def is_tool_call(call: Any) -> bool:
 
 
 def read_content(value: Any) -> str:
-    """The text of a message's or a delta's content, which may come in parts."""
+    """Return the text of a content, which may be a text or a list of parts; empty where there is no text."""
     if isinstance(value, str):
         return value
     if not isinstance(value, list):
@@ -121,12 +121,12 @@ def read_content(value: Any) -> str:
 
 
 def read_finish_reason(value: Any) -> str:
-    """A finish reason in our words; `stop` where a complete response names none."""
+    """Return a finish reason in our terms; `stop` where a complete response names none."""
     return "stop" if value is None else FINISH_REASONS.get(str(value).lower(), "length")
 
 
 def read_usage(value: Any) -> Usage | None:
-    """Token counts; `None` where there are none."""
+    """Return token counts; `None` where they are missing or malformed."""
     if not isinstance(value, Mapping):
         return None
     read, written = value.get("prompt_tokens"), value.get("completion_tokens")
