@@ -47,10 +47,12 @@ class BreakerPolicy(Knobs):
     """When the breaker of a model opens, and for how long."""
 
     failures: int = knob(5, "Failures in a row that open a model's breaker.", ge=1)
-    failure_rate: float = knob(0.5, "The share of failures within the window that opens it, too.", gt=0, le=1)
-    window_seconds: float = seconds(30.0, "How far back the window looks.")
-    window_min_attempts: int = knob(20, "Attempts within the window before the share is believed.", ge=1)
-    open_seconds: float = seconds(1.0, "Seconds until it lets a probe through; twice as long each time.")
+    failure_rate: float = knob(0.5, "The share of failures within the window that opens the breaker, too.", gt=0, le=1)
+    window_seconds: float = seconds(30.0, "The length of the window.")
+    window_min_attempts: int = knob(20, "Attempts within the window that are needed before the share is used.", ge=1)
+    open_seconds: float = seconds(
+        1.0, "The time until an open breaker lets a probe through; twice as long after each probe that fails."
+    )
     open_max_seconds: float = seconds(10.0, "The longest that a breaker stays open.")
     probes: int = knob(1, "Attempts let through at a time while half-open.", ge=1)
 

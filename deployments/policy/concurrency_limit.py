@@ -32,23 +32,29 @@ GROW_SHARE = 0.5
 class LimitPolicy(Knobs):
     """The bounds on requests in flight in one router, and on attempts in flight on each model."""
 
-    max_in_flight: int = knob(1024, "Requests in one router; beyond, the last resort at once.", ge=1)
+    max_in_flight: int = knob(1024, "Requests in one router at a time; further ones get the last resort at once.", ge=1)
     max_waiting: int = knob(
-        256, "Requests in one router that may wait for a model to become ready; beyond, the last resort at once.", ge=0
+        256,
+        "Requests in one router that may wait for a model to become ready; further ones get the last resort at once.",
+        ge=0,
     )
-    min_limit: int = knob(2, "Attempts at a time that any model is allowed by one router.", ge=1)
-    max_limit: int = knob(512, "The most the adaptive limit of a model may grow to.", ge=1)
+    min_limit: int = knob(2, "The smallest adaptive limit: attempts of one router on one model at a time.", ge=1)
+    max_limit: int = knob(512, "The largest adaptive limit of a model.", ge=1)
     initial_limit: int = knob(
         128,
-        "Where the limit of a model starts; moved to `min_limit` or `max_limit` where it is not between them.",
+        "The first adaptive limit of a model; moved to `min_limit` or `max_limit` where it is not between them.",
         ge=1,
     )
-    tolerance: float = knob(2.0, "A model that takes this many times its unloaded latency is full.", ge=1, le=100)
-    patience_seconds: float = seconds(0.25, "No model is full before it takes so long, whatever it takes unloaded.")
-    backup_patience_seconds: float = seconds(
-        5.0, "The same for the backup: requests that are sent to it have nobody else, and would rather wait."
+    tolerance: float = knob(
+        2.0, "A model that takes this many times its unloaded latency is overloaded, and its limit falls.", ge=1, le=100
     )
-    backup_reserved_share: float = share(0.5, "Of the backup's limit, kept for requests whose own model has failed.")
+    patience_seconds: float = seconds(0.25, "A model that takes less than this is never counted as overloaded.")
+    backup_patience_seconds: float = seconds(
+        5.0, "The same for the backup, longer because only the last resort is behind the backup."
+    )
+    backup_reserved_share: float = share(
+        0.5, "The share of the backup's limit that is kept for requests whose own model has failed."
+    )
 
     def contradictions(self) -> Iterator[str]:
         """Hold the largest limit to be no smaller than the smallest."""

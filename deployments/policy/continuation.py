@@ -16,12 +16,17 @@ class StreamPolicy(Knobs):
     """The bounds of a stream: its silences, its duration, its length."""
 
     first_content_seconds: float = seconds(
-        10.0, "Until the first content, then the next tier is started; at most a third of the deadline."
+        10.0, "The time for first content before the next candidate is started; at most a third of the deadline."
     )
-    stall_seconds: float = seconds(10.0, "A silence within a stream that counts as its failure.")
-    continue_seconds: float = seconds(10.0, "Until a broken stream is continued; then the last-resort message ends it.")
-    max_seconds: float = seconds(300.0, "The whole of a stream; then it ends with what there is.")
-    max_characters: int = knob(1 << 20, "The longest text that is streamed.", ge=1024)
+    stall_seconds: float = seconds(10.0, "The longest silence within a stream; after it the stream has failed.")
+    continue_seconds: float = seconds(
+        10.0,
+        "The time for another model to continue a broken stream; after it the last-resort message ends the text.",
+    )
+    max_seconds: float = seconds(
+        300.0, "The longest duration of a stream; after it the stream ends with the text so far."
+    )
+    max_characters: int = knob(1 << 20, "The longest text of a stream; it is cut there.", ge=1024)
 
 
 def successors(

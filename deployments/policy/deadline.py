@@ -41,12 +41,14 @@ class ReservePolicy(Knobs):
     The reserve for the backup follows the backup's measured latency within these bounds.
     """
 
-    backup_min_seconds: float = seconds(1.0, "Kept for the backup at the least.")
-    backup_max_seconds: float = seconds(10.0, "At the most, and until it has been seen answering.")
-    backup_quantile: float = share(0.95, "The quantile of the backup's latency that is followed.")
-    backup_share: float = share(0.5, "The largest share of a deadline this reserve may take.")
-    last_resort_seconds: float = seconds(0.1, "Kept for sending the last-resort message.")
-    last_resort_share: float = share(0.2, "The largest share of a deadline this reserve may take.")
+    backup_min_seconds: float = seconds(1.0, "The least time kept for the backup.")
+    backup_max_seconds: float = seconds(
+        10.0, "The most time kept for the backup; also used until its latency is known."
+    )
+    backup_quantile: float = share(0.95, "The quantile of the backup's latency that is kept for it.")
+    backup_share: float = share(0.5, "The largest share of a deadline that this reserve may take.")
+    last_resort_seconds: float = seconds(0.1, "The time kept for sending the last-resort message.")
+    last_resort_share: float = share(0.2, "The largest share of a deadline that this reserve may take.")
 
     def contradictions(self) -> Iterator[str]:
         """Hold the shares to leave time for the model, and the largest reserve to be no smaller than the smallest."""

@@ -29,11 +29,11 @@ start, so demand that lasts shorter is no reason to start one."""
 class HedgingPolicy(Knobs):
     """Starting the backup beside a model that takes longer than it usually does."""
 
-    enabled: bool = knob(True, "Whether that is done.")
+    enabled: bool = knob(True, "Start the backup beside a model that takes longer than it usually does.")
     quantile: float = share(
-        0.95, "Beyond this quantile of its own latency, and the backup's usual one, a model counts as slow."
+        0.95, "A model counts as slow beyond this quantile of its own latency and beyond the backup's median latency."
     )
-    min_samples: int = knob(20, "Answers of a model before its quantile is believed.", ge=1)
+    min_samples: int = knob(20, "Answers of a model that are needed before its quantile is used.", ge=1)
     budget_share: float = share(0.05, "Hedges may be this share of the requests.")
 
 
