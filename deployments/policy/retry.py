@@ -17,7 +17,7 @@ from deployments.policy.outcome import Failed, Refused
 class RetryPolicy(Knobs):
     """Bounds on asking the same model once more after a transient failure, before another model is asked."""
 
-    max: int = knob(2, "The most retries of a model in one request.", ge=0, le=10)
+    max: int = knob(2, "Times a model is asked again in one request.", ge=0, le=10)
     base_seconds: float = seconds(0.05, "The first pause; each later one is twice as long.")
     cap_seconds: float = seconds(1.0, "The longest pause, unless a model names a longer one in `retry-after`.")
     patience_seconds: float = seconds(3.0, "The longest `retry-after` that is waited for.")
