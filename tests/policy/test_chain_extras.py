@@ -94,7 +94,7 @@ def test_an_empty_retry_budget_goes_to_the_next_tier_at_once() -> None:
 
 def test_a_primary_that_gave_way_for_want_of_budget_does_not_come_back_beside_the_backup() -> None:
     attempts = list(play(chain(A, BACKUP), {A: reset(1.0), BACKUP: HANGS}, Allowance(retry=False)).answer.attempts)
-    running = [attempts[0], Running(BACKUP, 1.0)]
+    running: list[Attempt] = [attempts[0], Running(BACKUP, 1.0)]
 
     assert next_step(chain(A, BACKUP), running, 2.0, Allowance()) == WaitUntil(ANSWER_BY)
 
