@@ -100,7 +100,7 @@ async def test_an_engine_that_holds_its_interpreter_lock_does_not_hold_up_this_p
 
 
 async def test_an_engine_that_dies_fails_its_requests_and_is_started_again(
-    generator: ProcessGenerator, tmp_path: Path
+    generator: ProcessGenerator, tmp_path: Path, events: Any
 ) -> None:
     other = asyncio.ensure_future(generate(generator, f"hang {tmp_path / 'x'}"))
     before = generator.describe()["process"]
@@ -114,6 +114,7 @@ async def test_an_engine_that_dies_fails_its_requests_and_is_started_again(
     await until(lambda: generator.describe()["engine"] == "obedient")
     assert (await generate(generator, "hello")).text == "hello"
     assert generator.describe()["process"] != before
+    assert [(line["model"], line["status"]) for line in events if line["event"] == "engine_ended"] == [("obedient", -9)]
 
 
 async def test_an_engine_that_dies_in_the_middle_of_a_message_is_started_again(generator: ProcessGenerator) -> None:

@@ -60,8 +60,12 @@ async def test_a_class_answers_whether_it_is_sync_or_async(target: type) -> None
     assert await ask(target) == Answered("Hello")
 
 
-async def test_a_class_that_raises_is_a_failed_attempt_with_its_reason() -> None:
+async def test_a_class_that_raises_is_a_failed_attempt_with_its_reason_and_the_trace_is_told(events: Any) -> None:
     assert await ask(Raising) == Failed("ValueError: broken")
+
+    (told,) = [event for event in events if event["event"] == "model_raised"]
+    assert (told["model"], told["reason"]) == ("m", "ValueError: broken")
+    assert 'raise ValueError("broken")' in told["exception"]
 
 
 async def test_a_class_that_returns_nothing_is_blank() -> None:
@@ -92,7 +96,9 @@ async def test_a_replica_refuses_while_it_loads_and_answers_afterwards() -> None
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no weights\n  anywhere"), SystemExit("no weights\nanywhere")])
-async def test_a_load_that_fails_fails_the_health_check_in_one_line_that_says_why(error: BaseException) -> None:
+async def test_a_load_that_fails_fails_the_health_check_in_one_line_that_says_why(
+    error: BaseException, events: Any
+) -> None:
     def load() -> Any:
         raise error
 
@@ -104,6 +110,8 @@ async def test_a_load_that_fails_fails_the_health_check_in_one_line_that_says_wh
     assert isinstance(outcome, Refused)
     assert "no weights" in outcome.reason
     assert (await served.describe())["state"] == "failed"
+    told = [(event["model"], event["reason"]) for event in events if event["event"] == "model_failed"]
+    assert told == [("m", f"{type(error).__name__}: no weights anywhere")]
 
 
 @pytest.mark.looptime(idle_timeout=5)
