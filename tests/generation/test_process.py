@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from deployments.generation import (
 )
 from deployments.generation.process import ProcessGenerator
 from deployments.generation.worker import EngineConfig
+from tests.clock import until
 
 SAMPLING = Sampling(8, 0.0, 60.0)
 TARGET = "tests.generation.engines:Obedient"
@@ -36,12 +37,6 @@ def generator() -> Iterator[ProcessGenerator]:
 
 def generate(generator: ProcessGenerator, text: str) -> Coroutine[Any, Any, Generation]:
     return generator.generate(Prompt(text), SAMPLING)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.01)
 
 
 async def test_a_stream_gives_its_texts_and_then_the_complete_generation(generator: ProcessGenerator) -> None:
@@ -157,11 +152,24 @@ async def test_the_process_ends_when_the_generator_is_garbage_collected() -> Non
     await until(lambda: not process.is_running())
 
 
-def test_the_process_ends_when_its_client_is_killed() -> None:
+def test_a_process_that_is_stuck_ends_when_its_generator_is_closed() -> None:
+    generator = ProcessGenerator("obedient", EngineConfig(TARGET))
+    process = psutil.Process(generator.describe()["process"])
+    process.suspend()
+
+    generator.close()
+
+    process.wait(30)
+
+
+@pytest.mark.parametrize("stuck", [False, True], ids=["at work", "stuck"])
+def test_the_process_ends_when_its_client_is_killed(*, stuck: bool) -> None:
     read, write = os.pipe()
     client = os.fork()
     if client == 0:  # what a replica that is killed leaves behind
         made = ProcessGenerator("obedient", EngineConfig(TARGET))
+        if stuck:
+            os.kill(made.describe()["process"], signal.SIGSTOP)
         os.write(write, str(made.describe()["process"]).encode())
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(client, 0)
