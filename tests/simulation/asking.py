@@ -1,4 +1,4 @@
-"""The requests of a world: every format, whole and streamed, with every wish a caller may have, some of them malformed."""
+"""The requests of a world: every format, whole and streamed, with every wish of a caller, some malformed."""
 
 import random
 from collections.abc import Sequence
@@ -139,9 +139,7 @@ def _content(rng: random.Random, ask: Ask) -> dict[str, Any]:
 
 def _wish(rng: random.Random, ask: Ask, body: dict[str, Any]) -> None:
     """What a caller may want beside an answer."""
-    for key, value, chance in (("fallback", False, 0.06), ("hedge", False, 0.1), ("wait", False, 0.1)):
-        if rng.random() < chance:
-            body[key] = value
+    body |= {key: False for key, chance in (("fallback", 0.06), ("hedge", 0.1), ("wait", 0.1)) if rng.random() < chance}
     if rng.random() < 0.05 and "fallback" not in body:
         body["tiers"] = rng.choice((["primary"], ["backup"], ["primary", "backup"]))
     if ask.stream and ask.style != NATIVE and rng.random() < 0.3:

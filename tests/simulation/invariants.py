@@ -1,16 +1,18 @@
-"""What has to be true after every run, each a check with a name; a check gives a line for each way in which it is not."""
+"""What has to be true after every run: named checks, each of which gives a line for every way in which it is not."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import orjson
 
 from deployments.policy.blank import is_blank
 from tests.simulation.client import Exchange
+from tests.simulation.happenings import INVALID
 from tests.simulation.reading import Told, UnreadableError, read, read_error
 from tests.simulation.record import Call
 from tests.simulation.script import ScriptedError
-from tests.simulation.world import INVALID, Run
+from tests.simulation.world import Run
 
 LATE_S = 0.1
 SILENT_S = 20.0
@@ -147,7 +149,7 @@ def _silent(run: Run, done: Exchange) -> Iterator[str]:
     """A stream says something, or its writer is at work, or somebody else carries on, within the policy's bounds."""
     at_work = [at for call in run.record.of(done.ask.token) for at in call.moments if at >= done.started]
     moments = sorted([at for at, _ in done.chunks] + [done.ended or 0.0] + at_work)
-    for before, after in zip(moments, moments[1:], strict=False):
+    for before, after in pairwise(moments):
         most = SILENT_S + held_up(run, before, after) + LATE_S
         if before < done.chunks[0][0]:  # that the first content is in time is another matter
             continue
@@ -212,7 +214,7 @@ def _agrees(call: Call, attempt: dict[str, Any], done: Exchange) -> bool:
 
 
 _CUT_OFF = frozenset({"cancelled", "timed_out", "answered", "failed"})
-"""How an attempt may end whose call was ended from outside: a loser, a stall, the bound of a stream, a bug in a caller."""
+"""How an attempt ends whose call was ended from outside: a loser, a stall, the bound of a stream, a bug of a caller."""
 
 _ALSO = {
     name: {"cancelled", "timed_out"} for name in ("answered", "failed", "blank", "refused", "rejected", "timed_out")

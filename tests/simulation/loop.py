@@ -1,7 +1,7 @@
 """An event loop whose time passes only by being waited for, without a system call and without a thread.
 
-looptime, which the other tests use, polls a real selector and lets some forty empty turns pass at each step of its time:
-a simulation that takes ten thousand runs has to do without. A jump of the clock needs a clock that can be moved, too.
+looptime, which the other tests use, polls a real selector, and lets some forty empty turns pass at each step of its
+time: ten thousand runs have to do without. A jump of the clock needs a clock that can be moved, too.
 """
 
 import asyncio

@@ -118,7 +118,7 @@ def _whole(then: Any, rng: random.Random, call: Call) -> Response:
             return _json(200, {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}, call)
         case Failed(transient=True, retry_after_s=wait_s):
             if wait_s == 0.0 and rng.random() < 0.4:
-                raise rng.choice(_TRANSPORT)()
+                raise rng.choice(_TRANSPORT)()  # noqa: RSE102 - it makes the error
             return _error(rng.choice((500, 502, 503, 529)), why, wait_s, call, html=rng.random() < 0.2)
         case Failed():
             return rng.choice(
@@ -144,7 +144,7 @@ def _whole(then: Any, rng: random.Random, call: Call) -> Response:
 
 
 _TRANSPORT: tuple[Callable[[], BaseException], ...] = (
-    lambda: aiohttp.ServerDisconnectedError(),
+    aiohttp.ServerDisconnectedError,
     lambda: aiohttp.ClientConnectorError(_KEY, OSError("refused")),
     lambda: aiohttp.ClientOSError("reset"),
 )

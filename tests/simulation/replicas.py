@@ -9,7 +9,7 @@ from typing import Any
 from deployments.execution.attempt import Begun, begin
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Finished, Outcome
-from deployments.ray_serve.handle import Application
+from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
 from tests.fakes import Play, ScriptedCaller
 from tests.simulation.record import Call, Record
@@ -105,7 +105,7 @@ class SimulatedServe:
         pause_s: how long it takes to answer.
     """
 
-    known: dict[str, Application]
+    known: dict[str, DeployedApplication]
     replicas: dict[str, Replicas]
     trouble: Exception | None = None
     pause_s: float = 0.0
@@ -115,7 +115,7 @@ class SimulatedServe:
     def own_application(self) -> str:
         return OWN
 
-    async def applications(self) -> dict[str, Application]:
+    async def applications(self) -> dict[str, DeployedApplication]:
         self.looks += 1
         if self.pause_s:
             await asyncio.sleep(self.pause_s)
@@ -123,10 +123,13 @@ class SimulatedServe:
             raise self.trouble
         return dict(self.known)
 
-    def caller(self, application: Application) -> Any:
+    async def routers_readiness(self) -> list[dict[str, bool]]:
+        return []
+
+    def caller(self, application: DeployedApplication) -> Any:
         return self.replicas[application.name]
 
 
-def an_application(name: str, **changes: Any) -> Application:
+def an_application(name: str, **changes: Any) -> DeployedApplication:
     facts = {"status": "RUNNING", "message": "", "running": 1, "starting": 0, "deployed_at": 1.0} | changes
-    return Application(name, **facts)
+    return DeployedApplication(name, **facts)

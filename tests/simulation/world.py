@@ -16,24 +16,21 @@ from deployments.execution import race
 from deployments.http.asgi import build_asgi
 from deployments.observability import log, metrics
 from deployments.router.router import Router
-from deployments.settings import PolicySettings, SettingsError
+from deployments.settings import PolicySettings
 from deployments.upstream.connection import Connection
 from tests.simulation.asking import Ask, Habits, draw_ask
 from tests.simulation.client import Exchange, exchange
+from tests.simulation.happenings import OVERRIDES, REMOTES, Happenings, draw_happenings
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Network
 from tests.simulation.record import Record
 from tests.simulation.replicas import OWN, Replicas, SimulatedServe, an_application
 from tests.simulation.script import Life, Mood
 
-REMOTES = {
-    name: {"base_url": f"https://{name}.example/v1", "model": name, "fallbacks": fallbacks}
-    for name, fallbacks in (("hosted", ["b"]), ("other", []))
-}
 KINDS = ("any",) * 7 + ("remote",) * 4 + ("recovers",) * 4 + ("restarts",) * 3 + ("crowd",) * 2 + ("tail",)
 
 SETTLE_S = 320.0
-"""By then whatever was still under way behind the last answer has come to its end: a losing probe may go on for a while."""
+"""By then whatever was under way behind the last answer has come to its end: a losing probe goes on for a while."""
 
 
 @dataclass(slots=True)
@@ -91,7 +88,7 @@ def draw_world(seed: int) -> World:
     begins = rng.choice((0.0, 0.2, 1.5))
     times = sorted(begins + span_s * rng.random() for _ in range(count))
     asks = [draw_ask(rng, number, at, habits) for number, at in enumerate(times)]
-    return World(seed, kind, _draw_policy(rng, kind), lives, asks, _draw_happenings(rng, kind, span_s))
+    return World(seed, kind, _draw_policy(rng, kind), lives, asks, draw_happenings(rng, kind, span_s))
 
 
 def _draw_habits(rng: random.Random, kind: str) -> Habits:
@@ -135,49 +132,6 @@ def _draw_policy(rng: random.Random, kind: str) -> dict[str, Any]:
     return policy
 
 
-OVERRIDES: tuple[dict[str, Any], ...] = (
-    {"last_resort": {"status": 503}},
-    {"last_resort": {"message": "Nobody is here."}},
-    {"rescue": {"invalid": True, "content_filter": True}},
-    {"streams": {"stall_seconds": 1.0, "continue_seconds": 1.0}},
-    {"streams": {"max_seconds": 3.0, "max_characters": 1024}},
-    {"breaker": {"failures": 1, "open_seconds": 0.2}},
-    {"admission": {"min_limit": 1, "max_limit": 1, "max_waiting": 1}},
-    {"hedging": {"min_samples": 1}},
-    {"retries": {"max": 0}},
-    {"timeout_seconds": 2.0, "max_timeout_seconds": 40.0},
-)
-INVALID: tuple[dict[str, Any], ...] = (
-    {"breaker": {"open_secods": 1}},
-    {"retries": {"base_seconds": 2}},
-    {"timeout_seconds": "soon"},
-)
-
-
-def _draw_happenings(rng: random.Random, kind: str, span_s: float) -> list[tuple[float, str, Any]]:
-    """What happens beside the requests: to models, to Serve, to the policy, to the loop."""
-    happens: list[tuple[float, str, Any]] = []
-    if kind == "restarts" or rng.random() < 0.1:
-        for name in rng.choice((("a",), ("a", "backup"), ("a", "b", "backup"))):
-            gone_s = rng.choice((0.0, rng.uniform(0, span_s)))
-            down = rng.choice(("starting", "idle", "loading", "failed", "vanished", "lost"))
-            happens += [(gone_s, "down", (name, down)), (gone_s + rng.uniform(0.1, 4.0), "up", name)]
-    for chance, what, draw in _CHANCES:
-        if rng.random() < chance:
-            happens.append((rng.uniform(0, span_s + 1), what, draw(rng)))
-    return sorted(happens, key=lambda each: each[0])
-
-
-_CHANCES: tuple[tuple[float, str, Callable[[random.Random], Any]], ...] = (
-    (0.12, "jump", lambda rng: rng.choice((0.05, 0.5, 2.0, 12.0, 40.0))),
-    (0.08, "reconfigure", lambda rng: rng.choice(OVERRIDES)),
-    (0.05, "reconfigure", lambda rng: rng.choice(INVALID)),
-    (0.04, "reconfigure", lambda _: {"remotes": {"hosted": None}}),
-    (0.05, "trouble", lambda rng: rng.uniform(0.5, 5.0)),
-    (0.03, "slow", lambda rng: rng.choice((0.5, 3.0, 11.0))),
-)
-
-
 class _Log:
     """Notes log lines where `structlog` would write them."""
 
@@ -204,7 +158,7 @@ def run_world(world: World) -> Run:
         loop.run_until_complete(_live(world, run, loop))
     finally:
         log._log, Connection.begin = real_log, real_begin  # type: ignore[method-assign]
-        metrics._took.clear()
+        metrics.drain_counts()
         run.jumps = loop.jumps
         run.left += [f"a task: {task.get_coro()}" for task in loop.tasks if not task.done()]
         run.left += [f"an exception nobody took: {task}" for task in loop.tasks if task.done() and task._log_traceback]  # type: ignore[attr-defined]
@@ -222,14 +176,14 @@ async def _live(world: World, run: Run, loop: SimulatedLoop) -> None:
     router.reconfigure(world.policy)
     _note_allowances(router, run, loop)
     app = build_asgi(router)
-    events = Happenings(world, run, loop, router, serve)
+    events = Happenings(world.policy, run.record, loop, router, serve)
     for at, what, detail in world.happens:
         loop.call_at(at, events.happen, what, detail)
     async with app.router.lifespan_context(app):
         asking = [loop.create_task(_ask(app, ask, run)) for ask in world.asks]
         await asyncio.wait(asking)
         until = loop.time() + SETTLE_S
-        while loop.time() < until and any(call.ended is None for call in run.record.calls):
+        while loop.time() < until and any(call.ended is None for call in run.record.calls):  # noqa: ASYNC110 - no hurry
             await asyncio.sleep(0.5)
         await asyncio.sleep(0.01)
         run.left += [str(task.exception()) for task in asking if task.exception()]
@@ -268,64 +222,3 @@ def _left_over(router: Router, run: Run) -> Any:
         if upstream._connection.in_flight:
             yield f"upstream {name}: {upstream._connection.in_flight} in flight"
     yield from (f"a call: {call}" for call in run.record.calls if call.ended is None)
-
-
-class Happenings:
-    """Makes things happen to a world that is being run."""
-
-    def __init__(self, world: World, run: Run, loop: SimulatedLoop, router: Router, serve: SimulatedServe) -> None:
-        self._world, self._run, self._loop, self._router, self._serve = world, run, loop, router, serve
-
-    def happen(self, what: str, detail: Any) -> None:
-        """Let `what` happen now."""
-        self._run.record.note(what, detail)
-        getattr(self, f"_{what}")(detail)
-
-    def _jump(self, seconds: float) -> None:
-        self._loop.jump(seconds)
-
-    def _reconfigure(self, change: dict[str, Any]) -> None:
-        merged = {**self._world.policy, **change}
-        if change.get("remotes") == {"hosted": None}:
-            merged["remotes"] = {"hosted": {**REMOTES["hosted"], "max_connections": 8}, "other": REMOTES["other"]}
-        try:
-            self._router.reconfigure(merged)
-        except SettingsError:
-            self._run.record.note("policy refused")
-
-    def _trouble(self, seconds: float) -> None:
-        self._serve.trouble = ConnectionError("no controller")
-        self._loop.call_later(seconds, setattr, self._serve, "trouble", None)
-
-    def _slow(self, seconds: float) -> None:
-        self._serve.pause_s = seconds
-        self._loop.call_later(2.0, setattr, self._serve, "pause_s", 0.0)
-
-    def _down(self, detail: tuple[str, str]) -> None:
-        name, down = detail
-        key = OWN if name == "backup" else name
-        replicas = self._serve.replicas[name]
-        changes: dict[str, Any] = {
-            "starting": {"running": 0, "starting": 1, "status": "DEPLOYING"},
-            "idle": {"running": 0},
-            "failed": {"running": 0, "status": "DEPLOY_FAILED", "message": "it cannot"},
-            "lost": {"actors": frozenset({"1"})},
-        }.get(down, {})
-        if down == "vanished" and name != "backup":
-            self._serve.known.pop(key, None)
-            return
-        if "running" in changes:
-            replicas.runs.clear()
-        if down == "loading":
-            replicas.described = {"state": "loading", "reason": "it loads"}
-        if down == "lost":
-            replicas.dead.add("1")
-        self._serve.known[key] = an_application(key, deployed_at=2.0, **changes)
-
-    def _up(self, name: str) -> None:
-        key = OWN if name == "backup" else name
-        replicas = self._serve.replicas[name]
-        replicas.described = {"state": "ready", "reason": ""}
-        replicas.dead.clear()
-        replicas.runs.set()
-        self._serve.known[key] = an_application(key, deployed_at=3.0)
