@@ -33,8 +33,8 @@ stop: setup  ## stop the service that was started here, and whatever it has left
 test: setup-dev weights check  ## set everything up, then run every check and test
 	$(BIN)/pytest
 
-soak: setup-dev weights  ## minutes of overload, hanging and killing on real services; prints what it counted
-	$(BIN)/pytest tests/soak -m soak -s
+soak: setup-dev weights  ## minutes of overload, hanging and killing on real services, then a million simulated worlds (hours)
+	$(BIN)/pytest tests/soak tests/simulation -m soak -s
 
 bench: bench-setup  ## every benchmark: tables, and JSON and plots in benchmarks/results/; needs wrk, and npm for Portkey
 	$(BIN)/python -m benchmarks
@@ -47,11 +47,11 @@ bench-setup: setup-dev weights  ## what benchmarks are measured against: LiteLLM
 	@test -d cache/bench/portkey/node_modules || npm install --silent --no-fund --no-audit --prefix cache/bench/portkey \
 	  '@portkey-ai/gateway@$(PORTKEY)'
 
-check: setup-dev  ## ruff, ruff format, mypy, the layer rule
+check: setup-dev  ## ruff, ruff format, mypy, the architecture as tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q --no-cov tests/architecture/test_layers.py
+	$(BIN)/pytest -q --no-cov tests/architecture
 
 weights: setup  ## fetch the offline weights and build their snapshots
 	@$(BIN)/neverblank pull $(CONFIG)

@@ -65,13 +65,14 @@ class RouterDeployment(Router):
 class PoolDeployment(PoolReplica):
     """A pool whose models are kept by Serve's multiplexing."""
 
-    def __init__(self, specs: Sequence[ModelSpec], cache: str, models_per_replica: int) -> None:
+    def __init__(self, specs: Sequence[ModelSpec], cache: str, models_per_replica: int, stall_s: float) -> None:
         """Load nothing yet.
 
         Args:
             specs: of the models, each with an id of its own.
             cache: the cache folder's absolute path on this node.
             models_per_replica: how many models are held at a time; the one asked least recently makes room.
+            stall_s: seconds after which work that does not advance fails the health check.
         """
 
         def keep(load: Load) -> Load:
@@ -81,7 +82,7 @@ class PoolDeployment(PoolReplica):
             kept: Load = serve.multiplexed(get, max_num_models_per_replica=models_per_replica)
             return kept
 
-        super().__init__(specs, cache, keep=keep, asked=serve.get_multiplexed_model_id)
+        super().__init__(specs, cache, keep=keep, asked=serve.get_multiplexed_model_id, stall_s=stall_s)
 
 
 def build(args: Mapping[str, Any]) -> Application:
@@ -147,7 +148,7 @@ def build_pool(args: Mapping[str, Any]) -> Application:
     pool, specs = read_pool_spec(arguments.pool)
     options = model_options(pool, digest(*arguments.files), untrusted=any(spec.untrusted for spec in specs))
     return serve.deployment(PoolDeployment, name=POOL_DEPLOYMENT, **options).bind(
-        specs, cache_folder(), pool.models_per_replica
+        specs, cache_folder(), pool.models_per_replica, pool.stall_seconds
     )
 
 

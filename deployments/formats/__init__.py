@@ -1,15 +1,15 @@
-"""How a model is loaded and called inside a replica: one module a format, one class each with `start`.
+"""The formats of models: how each is loaded and called inside a replica. One module a format, one class each.
 
 May import: policy, request, settings, observability, execution, generation, sources.
 
-Modules are imported when a model of their format is loaded: a `python` model's replica never loads torch.
+A module is imported when a model of its format is loaded: a `python` model's replica never loads torch.
 """
 
 from pathlib import Path
 from typing import Any, Protocol
 
 from deployments.execution.attempt import Begun
-from deployments.formats.credentials import forget
+from deployments.formats.credentials import remove_credentials
 from deployments.policy.outcome import Outcome
 from deployments.request import InferenceRequest
 from deployments.settings import HuggingFaceSpec, ModelSpec, PickleSpec, PythonSpec, PyTorchSpec
@@ -21,7 +21,8 @@ class ServedModel(Protocol):
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Answer `request` within `budget_s` seconds; see `execution.attempt.ModelClient`.
 
-        Whatever the model's own code raises may be raised. Cancelling this stops the work.
+        Raises whatever the model's own code raises. Cancelling this stops the work of a language model and of
+        asynchronous code. Code that blocks a thread cannot be interrupted: it goes on, and its result is dropped.
         """
         ...
 
@@ -29,16 +30,23 @@ class ServedModel(Protocol):
         """Facts for `/status`, such as the device."""
         ...
 
+    def stalled_s(self) -> float:
+        """Seconds for which work has been under way and none of it has advanced; 0 where there is no work.
+
+        A stream that waits for its reader is no work. See `generation.progress`.
+        """
+        ...
+
 
 def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
-    """Load the model of `spec`; blocks, and raises whatever its loading raises.
+    """Load the model of `spec`. Blocks until the model is there, and raises whatever its loading raises.
 
     Args:
         spec: what to load.
         cache: the project's cache folder on this node.
     """
     if spec.untrusted:
-        forget()
+        remove_credentials()
     match spec:
         case PythonSpec():
             from deployments.formats.python import PythonModel

@@ -1,27 +1,51 @@
-"""What models have in common that answer as a whole, by a call that blocks."""
+"""Calls that block, each in a thread: the models that answer as a whole, and the threads of all that blocks."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from deployments.formats.output import output_to_outcome
+from deployments.generation.progress import Progress
 from deployments.policy.outcome import Outcome, Refused, Rejected
 from deployments.request import InferenceRequest
+
+_T = TypeVar("_T")
 
 Facts = Mapping[str, Any]
 
 
 class UnreadableInputError(Exception):
-    """What a caller has sent is not what the model takes: the caller's fault, not the model's.
+    """The model cannot read what the caller has sent: the caller's fault, not the model's.
 
     Attributes:
-        field: of the request.
+        field: the field of the request that it cannot read.
     """
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
         self.field = field
+
+
+class InferenceThreads:
+    """A fixed number of threads. A call in one of them is work from its first line to its end.
+
+    A thread cannot be interrupted: a call whose caller has gone goes on, keeps its thread, and is still work.
+    """
+
+    def __init__(self, threads: int, progress: Progress) -> None:
+        """Run up to `threads` calls at a time; `progress` hears of each."""
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="infer")
+        self._progress = progress
+
+    def run(self, call: Callable[[], _T]) -> "asyncio.Future[_T]":
+        """Call `call` in a thread, as soon as one is free. Cancelling the future cancels a call that has not begun."""
+        return asyncio.get_running_loop().run_in_executor(self._threads, self._work, call)
+
+    def _work(self, call: Callable[[], _T]) -> _T:
+        with self._progress.work():
+            return call()
 
 
 class CalledModel:
@@ -30,11 +54,21 @@ class CalledModel:
     A call that raises `UnreadableInputError` rejects the request.
     """
 
-    def __init__(self, call: Callable[[Facts], Any], facts: Facts, threads: int) -> None:
-        """Answer with `call`; `facts` are told in `/status`."""
+    def __init__(
+        self, call: Callable[[Facts], Any], facts: Facts, threads: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Answer with `call`.
+
+        Args:
+            call: takes the inputs of a request.
+            facts: for `/status`.
+            threads: calls at a time.
+            clock: seconds since any moment, by which `stalled_s` is measured.
+        """
         self._call = call
         self._facts = facts
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="infer")
+        self._progress = Progress(clock)
+        self._threads = InferenceThreads(threads, self._progress)
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - it cannot be stopped
         """Answer; what the model raises is raised."""
@@ -43,12 +77,15 @@ class CalledModel:
         inputs = dict(request.inputs)
         if request.messages:  # of a chat it reads the last turn
             inputs["text"] = request.messages[-1]["content"]
-        loop = asyncio.get_running_loop()
         try:
-            return output_to_outcome(await loop.run_in_executor(self._threads, self._call, inputs))
+            return output_to_outcome(await self._threads.run(lambda: self._call(inputs)))
         except UnreadableInputError as error:
             return Rejected(str(error), error.field)
 
     def describe(self) -> dict[str, Any]:
-        """For `/status`."""
+        """Facts for `/status`."""
         return dict(self._facts)
+
+    def stalled_s(self) -> float:
+        """Seconds since a call last began or ended, while at least one is under way; 0 while none is."""
+        return self._progress.stalled_s()

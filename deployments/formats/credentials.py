@@ -1,7 +1,13 @@
-"""Credentials in a replica's environment, which code in somebody else's model file has no business with.
+"""Credentials in the environment of a replica that loads somebody else's model file.
 
-A replica of such a format is started with them set to nothing (`app.replica_options`), as what a process was started
-with can be read for as long as it lives; and forgets those that its node has all the same before it loads the file.
+The lock is the digest that a spec pins: a file that is not the pinned one is not loaded. That the code in a file finds
+no credentials in its environment is only a help, for the case that a file that was trusted turns out to be malicious.
+It does not contain such code: a replica belongs to the Ray cluster and can command it, and it can read whatever its
+user can read.
+
+Two things are done, as a process's environment can be read for as long as the process lives. The replica is started
+with the variables set to nothing (`ray_serve.options`), and it removes those that its node has all the same before it
+loads the file.
 """
 
 import os
@@ -14,15 +20,15 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _RAY = "RAY_"
-"""Ray's own are needed to take part in the cluster at all."""
+"""Ray's own variables stay: without them a process cannot take part in the cluster."""
 
 
 def credentials(names: Iterable[str]) -> list[str]:
-    """Those of `names` whose variables may hold credentials; addresses are among them, as they often do."""
+    """The variables among `names` that may hold credentials. Addresses are among them, as they often hold some."""
     return [name for name in names if _NAME.search(name) and not name.startswith(_RAY)]
 
 
-def forget(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Remove them from `environment`."""
+def remove_credentials(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Remove every variable from `environment` that may hold credentials."""
     for name in credentials(list(environment)):
         del environment[name]

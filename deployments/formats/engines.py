@@ -1,11 +1,10 @@
-"""Which engine writes for a language model, and its loading.
+"""The engine of a language model: which one is chosen, and how it is loaded.
 
     on a GPU                                              transformers
     on a CPU, openvino-genai installed, a GGUF file       openvino
     otherwise                                             transformers; a log line says why it is not openvino
 
-Nothing of torch or transformers is imported for openvino, which has a process of its own: a replica that starts does
-not wait for them.
+openvino has a process of its own, and its replica imports neither torch nor transformers: it does not wait for them.
 """
 
 from collections.abc import Callable
@@ -29,12 +28,12 @@ _WARM_UP = Prompt("Hello"), Sampling(max_tokens=2, temperature=0.0, budget_s=60.
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class LoadedEngine:
     """A generator that is ready.
 
     Attributes:
-        generator: warmed up.
-        weights: the name of what it writes with.
+        generator: the generator, warmed up.
+        weights: the name of its weights.
     """
 
     generator: TextGenerator
@@ -64,7 +63,7 @@ def _has_openvino() -> bool:
     return find_spec("openvino_genai") is not None
 
 
-def load_engine(spec: TextModelSpec, cache: Path, name: str) -> Engine:
+def load_engine(spec: TextModelSpec, cache: Path, name: str) -> LoadedEngine:
     """Load the weights of `spec` into the engine for them, and warm up.
 
     Args:
@@ -91,10 +90,10 @@ def load_engine(spec: TextModelSpec, cache: Path, name: str) -> Engine:
 
 
 def prepare(spec: TextModelSpec, cache: Path) -> bool:
-    """Make ready what `load_engine` would have to make ready for openvino. Says whether there was something to do.
+    """Convert the weights for openvino ahead of `load_engine`, which does so otherwise. Returns whether it had to.
 
     Raises:
-        SourceError: what the sources have cannot be used.
+        SourceError: the weights that the sources have cannot be used.
     """
     if meant_engine(spec) != "openvino" or not _has_openvino():
         return False
@@ -105,7 +104,7 @@ def prepare(spec: TextModelSpec, cache: Path) -> bool:
     return True
 
 
-def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path, name: str) -> Engine:
+def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path, name: str) -> LoadedEngine:
     file, limit = found.folder / str(found.gguf), WeightLimit.of(spec).max_bytes
     try:
         model = export_ir(file, cache, limit)
@@ -121,10 +120,10 @@ def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path, name: str) ->
         "long_prompt": spec.long_prompt,
     }
     config = EngineConfig("deployments.generation.openvino:OpenVINOGenerator", arguments, _WARM_UP)
-    return Engine(ProcessGenerator(name, config), found.name)
+    return LoadedEngine(ProcessGenerator(name, config), found.name)
 
 
-def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
+def _transformers(spec: TextModelSpec, cache: Path, name: str) -> LoadedEngine:
     import torch
 
     from deployments.sources.acquire import acquire
@@ -135,7 +134,7 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
         torch.set_num_threads(spec.threads)
     loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=log.SourceEvents())
 
-    # Now only: with a snapshot, what these import comes in while it is verified.
+    # Imported here and not before: while a snapshot is verified, another thread already loads what these import.
     from deployments.generation.continuous import ContinuousGenerator
     from deployments.generation.prompts import PromptTokenizer
     from deployments.generation.transformers import TransformersGenerator
@@ -154,6 +153,6 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str) -> Engine:
         return _warmed(alone, alone.warm_up, loaded.name)
 
 
-def _warmed(generator: TextGenerator, warm_up: Callable[[Prompt, Sampling], None], weights: str) -> Engine:
+def _warmed(generator: TextGenerator, warm_up: Callable[[Prompt, Sampling], None], weights: str) -> LoadedEngine:
     warm_up(*_WARM_UP)
-    return Engine(generator, weights)
+    return LoadedEngine(generator, weights)

@@ -19,7 +19,7 @@ class HuggingFaceModel:
     """Turns requests into prompts for a text generator, and what it writes into outcomes."""
 
     def __init__(self, generator: TextGenerator, defaults: GenerationDefaults, facts: dict[str, Any]) -> None:
-        """Serve with `generator`; `facts` are told in `/status` beside its own."""
+        """Answer with `generator`; `/status` has `facts` beside the generator's own."""
         self._generator = generator
         self._defaults = defaults
         self._facts = facts
@@ -52,7 +52,7 @@ class HuggingFaceModel:
         return stream_to_outcome(text, _end(generation))
 
     async def _items(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[StreamItem, None]:
-        """Generated text as it is written. White space before the first word is left out, unless a text goes on."""
+        """Yield the text as it is generated. White space before the first word is left out, unless a text goes on."""
         begun = bool(prompt.prefix)
         async with aclosing(self._generator.stream(prompt, sampling)) as items:
             async for item in items:
@@ -66,6 +66,10 @@ class HuggingFaceModel:
     def describe(self) -> dict[str, Any]:
         """The weights' name and the generator's facts."""
         return {**self._facts, **self._generator.describe()}
+
+    def stalled_s(self) -> float:
+        """Seconds for which the generator has had work that did not advance; 0 where it has none."""
+        return self._generator.stalled_s()
 
     def _sampling(self, request: InferenceRequest, budget_s: float) -> Sampling:
         parameters = request.parameters
@@ -95,7 +99,7 @@ def _prompt(request: InferenceRequest) -> Prompt:
 
 
 def _instruction(response_format: ResponseFormat) -> str:
-    """Nothing forces a small model to write JSON: it is told to, and what it writes is held to the schema after."""
+    """Ask for JSON in words. Nothing forces a small model to write it: its text is held to the schema afterwards."""
     schema: Mapping[str, Any] = response_format.schema
     fitting = f" that fits this JSON schema: {orjson.dumps(schema).decode()}" if schema else ""
     return f"Answer with one JSON object{fitting}. Write nothing before it and nothing behind it."

@@ -1,4 +1,4 @@
-"""What a model returned, as JSON."""
+"""The output of a model as an outcome, in its JSON form."""
 
 from typing import Any
 
@@ -10,27 +10,26 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 def output_to_outcome(result: Any) -> Outcome:
-    """Judge what a model returned, in the form in which the caller will get it.
+    """The outcome of a model that returned `result`, in the form in which the caller will get it.
 
-    Arrays, tensors and sets become lists, dataclasses and pydantic models objects, pandas frames lists of objects, NaN
-    and infinity null (JSON has neither).
-    What has no JSON form at all is a failure of the model.
+    Arrays, tensors and sets become lists; dataclasses and pydantic models become objects; pandas frames become lists of
+    objects; NaN and infinity become null, as JSON has neither. An output without a JSON form is a failure of the model.
     """
-    judged = answered_or_blank(result)  # before NaN becomes null: the reason names what the model really returned
+    judged = answered_or_blank(result)  # before NaN becomes null: the reason is to name the real output
     if judged.name == "blank" or (isinstance(result, str) and result.isascii()):
         return judged
     try:
         written = orjson.dumps({"result": {"result": result}}, default=_default, option=_OPTIONS)
     except (TypeError, orjson.JSONEncodeError) as error:
         return Failed(f"the model returned what cannot be written as JSON: {error}")
-    # Written two levels deeper than it is: the answer that carries it must be writable, too.
+    # It was written two levels deeper than it is: the answer that carries it must be writable, too.
     return answered_or_blank(orjson.loads(written)["result"]["result"])
 
 
 def _default(value: Any) -> Any:
-    if hasattr(value, "to_dict") and hasattr(value, "columns"):  # a pandas frame: a list of its rows
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):  # a pandas frame becomes a list of its rows
         return value.to_dict("records")
-    if hasattr(value, "isoformat"):  # a moment of pandas'
+    if hasattr(value, "isoformat"):  # a time stamp of pandas
         return value.isoformat()
     if hasattr(value, "model_dump"):  # a pydantic model
         return value.model_dump(mode="json")

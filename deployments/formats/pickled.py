@@ -1,7 +1,7 @@
 """Pickled and joblib objects, scikit-learn's among them, and skops files.
 
-A request's `input` is what the object is called with: a list of rows, or of objects (a pandas frame, where pandas is
-installed). A text is one row: the object is called with a list of it, and its first result is the answer.
+The object is called with the request's `input`: a list of rows, or a list of objects, of which a pandas frame is made.
+A text is one row: the object is called with a list that holds it, and the first result is the answer.
 """
 
 import traceback
@@ -22,10 +22,10 @@ def load_pickle(spec: PickleSpec) -> CalledModel:
     """Load the object of `spec`.
 
     Raises:
-        ModelFileError: it is not to be loaded, and why.
+        ModelFileError: it must not be loaded; the message says why.
         ModelTooLargeError: it is over the limit.
         TypeError: it has nothing to call.
-        Exception: whatever its own code raises.
+        Exception: its own code may raise anything.
     """
     with open_model_file(spec) as file:
         loaded = _load_skops(file, spec) if spec.is_skops else _load(file, spec)
@@ -80,7 +80,7 @@ def _called(call: Callable[[Any], Any], inputs: Mapping[str, Any]) -> Any:
 
 
 def _is_about_the_input(error: BaseException) -> bool:
-    """scikit-learn has one module that checks what it is given; numbers that are none fail below it, in numpy."""
+    """Whether scikit-learn refused the input: one of its modules checks it, and texts among numbers fail below it."""
     frames = traceback.extract_tb(error.__traceback__)
     return any(Path(frame.filename).parts[-3:] == ("sklearn", "utils", "validation.py") for frame in frames)
 

@@ -1,19 +1,20 @@
 """A class of the user's own: `infer(inputs)`, sync or async, and `stream(inputs)` where it has one."""
 
-import asyncio
 import functools
 import importlib
 import inspect
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
 
 from deployments.execution.attempt import Begun, begin
+from deployments.formats.calling import InferenceThreads
 from deployments.formats.output import output_to_outcome
 from deployments.formats.user_loop import UserLoop
 from deployments.generation.channel import Channel
+from deployments.generation.progress import Progress
 from deployments.policy.outcome import Failed, Finished, Outcome, Refused, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings import PythonSpec
@@ -30,8 +31,14 @@ class PythonModel:
     its reader goes away. A class without it answers a stream with what `infer` returns, in one piece.
     """
 
-    def __init__(self, target: str, instance: Any, threads: int) -> None:
-        """Wrap `instance`, the object of the class named by `target`.
+    def __init__(self, target: str, instance: Any, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Wrap an object of the user's class.
+
+        Args:
+            target: the name of its class.
+            instance: the object.
+            threads: plain calls at a time.
+            clock: seconds since any moment, by which `stalled_s` is measured.
 
         Raises:
             TypeError: it has no method `infer`.
@@ -43,9 +50,10 @@ class PythonModel:
         self._infer: Callable[[Any], Any] = infer
         self._stream: Callable[[Any], Any] | None = getattr(instance, "stream", None)
         self._is_async = inspect.iscoroutinefunction(infer)
-        self._user_loop = UserLoop(f"loop of {target}")
+        self._progress = Progress(clock)
+        self._user_loop = UserLoop(f"loop of {target}", self._progress)
         # One thread for every request that can be under way: a call that hangs must not hold up the others.
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="infer")
+        self._threads = InferenceThreads(threads, self._progress)
 
     @classmethod
     def load(cls, spec: PythonSpec) -> "PythonModel":
@@ -55,20 +63,24 @@ class PythonModel:
         return cls(spec.target, target(**spec.arguments), spec.max_ongoing_requests)
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:  # noqa: ARG002 - ServedModel
-        """Answer with what the class returns, or writes; whatever it raises is raised. It is not told of `budget_s`."""
+        """Answer with what the class returns or writes; what it raises is raised. It does not hear of `budget_s`."""
         if request.stream and request.prefix:
             return Refused("a class of its owner's cannot carry on with a text")
         if request.stream and self._stream is not None:
             return await begin(self._items(self._stream, dict(request.inputs)))
-        call = functools.partial(self._infer, dict(request.inputs))
+        inputs = dict(request.inputs)
+
+        def call() -> Any:  # keeps the model, which a pool may put out, for as long as the call is under way
+            return self._infer(inputs)
+
         if self._is_async:
             return output_to_outcome(await self._user_loop.run(call))
-        result = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        result = await self._threads.run(call)
         # A plain function may still hand back an awaitable (a decorated or partial one).
         return output_to_outcome(await self._user_loop.run(lambda: result) if inspect.isawaitable(result) else result)
 
     async def _items(self, stream: Callable[[Any], Any], inputs: dict[str, Any]) -> AsyncGenerator[StreamItem, None]:
-        """What the class's `stream` writes."""
+        """Yield what the class's `stream` writes, and the end."""
         call = functools.partial(stream, inputs)
         pieces = self._drive(call()) if inspect.isgeneratorfunction(stream) else self._user_loop.iterate(call)
         async with aclosing(pieces):
@@ -80,9 +92,9 @@ class PythonModel:
         yield Finished()
 
     async def _drive(self, pieces: Iterator[Any]) -> AsyncGenerator[Any, None]:
-        """A plain generator in a thread: it may block."""
+        """Yield what a plain generator gives: it runs in a thread, as it may block."""
         given_up = threading.Event()
-        channel = Channel(given_up)
+        channel = Channel(given_up, self._progress)
         odd: list[Any] = []
 
         def work() -> None:
@@ -92,11 +104,12 @@ class PythonModel:
                 if not isinstance(piece, str):
                     odd.append(piece)
                     break
+                self._progress.advance()
                 channel.put(piece)
             if inspect.isgenerator(pieces):
                 pieces.close()
 
-        working = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        working = self._threads.run(work)
         working.add_done_callback(lambda _: channel.close())
         try:
             async for text in channel:
@@ -110,3 +123,7 @@ class PythonModel:
     def describe(self) -> dict[str, Any]:
         """Its class, for `/status`."""
         return {"format": "python", "target": self._target}
+
+    def stalled_s(self) -> float:
+        """Seconds since a call last began or ended, or a stream gave an item, while any is under way; else 0."""
+        return self._progress.stalled_s()

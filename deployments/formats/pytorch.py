@@ -1,10 +1,11 @@
 """torch programs and modules: tensors in, tensors out.
 
-A request's `input` is one tensor as nested lists, or a list of them where the spec declares several;
-`{"safetensors": <base64>}` holds large ones, in the order of their names. `"encoding": "safetensors"` beside it has the
-answer in that form.
-Loading a program or TorchScript can run code (torch's own documentation of `torch.export.load` and `torch.jit.load`
-says so), so those need a pinned digest; a state dict is loaded with `weights_only`, and does not.
+A request's `input` is one tensor as nested lists, or a list of tensors where the spec declares several. Large tensors
+are sent as `{"safetensors": <base64>}`, in the order of their names; with `"encoding": "safetensors"` beside `input`,
+the answer comes in that form, too.
+
+Loading a program or TorchScript can run code, as torch's documentation of `torch.export.load` and `torch.jit.load`
+says: they need a pinned digest. A state dict is loaded with `weights_only`, and needs none.
 """
 
 import base64
@@ -29,9 +30,9 @@ def load_pytorch(spec: PyTorchSpec) -> CalledModel:
     """Load the program or module of `spec`.
 
     Raises:
-        ModelFileError: it is not to be loaded, and why.
+        ModelFileError: it must not be loaded; the message says why.
         ModelTooLargeError: it is over the limit.
-        Exception: whatever torch raises for what it cannot load.
+        Exception: torch may raise anything for a file that it cannot load.
     """
     device = choose_device(spec.device, Machine.here())
     with open_model_file(spec) as file:
@@ -79,7 +80,7 @@ def _read(inputs: Mapping[str, Any], specs: Sequence[TensorSpec]) -> list[torch.
     """The tensors of a request.
 
     Raises:
-        UnreadableInputError: they are not what the spec declares; the message names the tensor and what is accepted.
+        UnreadableInputError: they do not fit the spec; the message names the tensor and what is accepted.
     """
     value = inputs.get("input")
     given: list[Any]

@@ -1,7 +1,7 @@
-"""A look into a pickle before it is loaded, without running any of it (by fickling).
+"""A scan of a pickle before it is loaded, by fickling, which runs none of it.
 
-A finding is an import from outside the packages that trained models are made of, or what fickling calls malicious.
-Beside the digest that a spec pins this is the second lock, not the first: no scan finds everything.
+A finding is an import from outside the packages that trained models are made of, or a pickle that fickling calls
+malicious. The lock is the digest that a spec pins; the scan is a second look, as no scan finds everything.
 """
 
 from typing import BinaryIO
@@ -9,7 +9,9 @@ from typing import BinaryIO
 from fickling.analysis import Severity, check_safety
 from fickling.fickle import Interpreter, Pickled, PickleDecodeError
 
-EXPECTED = frozenset({"collections", "joblib", "lightgbm", "numpy", "pandas", "scipy", "sklearn", "torch", "xgboost"})
+SAFE_IMPORTS = frozenset(
+    {"collections", "joblib", "lightgbm", "numpy", "pandas", "scipy", "sklearn", "torch", "xgboost"}
+)
 """Packages that pickled models import from."""
 
 _HARMLESS_NAMES = frozenset({"_codecs.encode", "copy_reg._reconstructor", "copyreg._reconstructor"})
@@ -17,11 +19,11 @@ _HARMLESS_BUILTINS = frozenset({"bytearray", "complex", "dict", "frozenset", "li
 
 
 _UNREADABLE = (PickleDecodeError, EOFError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError)
-"""What fickling raises for what is no pickle, or one that goes on as something else (joblib's arrays)."""
+"""fickling raises these for a file that is no pickle, or that goes on as something else (joblib's arrays)."""
 
 
 def findings(file: BinaryIO) -> list[str]:
-    """What is suspicious about the pickle in `file`, from its beginning; empty where nothing is. Rewinds it."""
+    """Read the pickle in `file` and list what is suspicious about it. Rewinds the file."""
     try:
         pickled = Pickled.load(file)
         found = [f"it imports {name}" for name in _imports(pickled)]
@@ -34,18 +36,18 @@ def findings(file: BinaryIO) -> list[str]:
 
 
 def _imports(pickled: Pickled) -> list[str]:
-    """The names that are imported from where no model needs any."""
+    """The imported names that no trained model needs."""
     Interpreter(pickled).to_ast()
     names = {
         f"{node.module}.{alias.name}" for node in pickled.properties.imports for alias in getattr(node, "names", ())
     }
-    return sorted(name for name in names if not _is_expected(name))
+    return sorted(name for name in names if not _is_safe(name))
 
 
-def _is_expected(name: str) -> bool:
+def _is_safe(name: str) -> bool:
     package, _, rest = name.partition(".")
     if name in _HARMLESS_NAMES:
         return True
     if package in {"builtins", "__builtin__", "__builtins__"}:
         return rest in _HARMLESS_BUILTINS
-    return package in EXPECTED
+    return package in SAFE_IMPORTS

@@ -1,4 +1,4 @@
-"""Models in transformers' format that do something else than write: one function a task.
+"""Models in transformers' format for other tasks than text generation: one function a task.
 
     text-classification     every label with its score, best first
     token-classification    the entities found, with their places
@@ -7,7 +7,7 @@
     feature-extraction      one vector, the mean over the tokens, of length 1
     text2text-generation    a text; a summary is one, too
 
-transformers 5 has pipelines for the first three; for the others they were taken out, so its auto classes are used.
+transformers 5 has pipelines for the first three tasks and has removed those of the others: these use its auto classes.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,38 +1,51 @@
 """An event loop in a thread of its own, for asynchronous code that is not ours.
 
 On the replica's loop, an `async def` that computes would hold up health checks and every other request. Ray Serve can
-run a replica's code in a thread, too, but then collects what a stream yields in a queue without bounds: a model that
-streams is to be held up by a reader that does not read.
+run a replica's code in a thread, too, but then collects what a stream yields in a queue without bounds: a reader that
+does not read has to hold up a model that streams.
+
+What is handed to the loop is work from that moment until the loop has come to its end. So a loop that is blocked has
+work that does not advance, whoever blocks it.
 """
 
 import asyncio
+import contextlib
 import inspect
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+from deployments.generation.progress import Progress
+
+_T = TypeVar("_T")
 
 _ROOM = 16
-"""Items that are made before somebody takes the first. Threads wake each other for several at once, where there are."""
+"""Items that are made before the first is taken. Where there are several, the threads wake each other once for all."""
 
 
 class UserLoop:
     """Runs coroutines and asynchronous generators for another event loop. Started by its first use."""
 
-    def __init__(self, name: str) -> None:
-        """Be ready; `name` is the thread's."""
+    def __init__(self, name: str, progress: Progress) -> None:
+        """Be ready.
+
+        Args:
+            name: the thread's name.
+            progress: hears of all work, and of every item of a stream.
+        """
         self._name = name
+        self._progress = progress
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, make: Callable[[], Awaitable[T]]) -> T:
-        """Await what `make` gives, there; cancelling this cancels it."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_awaited(make), self._started()))
+    async def run(self, make: Callable[[], Awaitable[_T]]) -> _T:
+        """Await in the user's loop what `make` gives there; cancelling this cancels it."""
+        return await asyncio.wrap_future(self._submit(_awaited(make)))
 
     async def iterate(self, make: Callable[[], Any]) -> AsyncGenerator[Any, None]:
-        """Iterate over what `make` gives, there, at most `_ROOM` items ahead; closing this closes it.
+        """Iterate in the user's loop over what `make` gives there, at most `_ROOM` items ahead; closing this closes it.
 
         Args:
             make: gives an asynchronous iterator, or an awaitable of one.
@@ -47,9 +60,11 @@ class UserLoop:
             iterator: AsyncIterator[Any] = aiter(await made if inspect.isawaitable(made) else made)
             try:
                 async for item in iterator:
-                    await room.acquire()
+                    self._progress.advance()
+                    with self._progress.held_up() if room.locked() else contextlib.nullcontext():
+                        await room.acquire()
                     items.append(item)
-                    if len(items) == 1:  # who takes some takes all: only a first one is news
+                    if len(items) == 1:  # a reader takes all that is there: only the first item has to wake it
                         here.call_soon_threadsafe(arrived.set)
             finally:
                 if isinstance(iterator, AsyncGenerator):
@@ -59,7 +74,7 @@ class UserLoop:
             for _ in range(places):
                 room.release()
 
-        pumping = asyncio.run_coroutine_threadsafe(pump(), there)
+        pumping = self._submit(pump())
         ended = asyncio.wrap_future(pumping)
         ended.add_done_callback(lambda _: arrived.set())
         taken = 0
@@ -77,7 +92,35 @@ class UserLoop:
         finally:
             pumping.cancel()
             if ended.done() and not ended.cancelled():
-                ended.exception()  # has been raised above, or nobody reads on
+                ended.exception()  # it has been raised above, or nobody reads on
+
+    def _submit(self, coroutine: Coroutine[Any, Any, _T]) -> "Future[_T]":
+        """Hand `coroutine` to the user's loop as a piece of work; cancelling the future cancels it there."""
+        loop, progress = self._started(), self._progress
+        future: Future[_T] = Future()
+
+        def start() -> None:
+            task = loop.create_task(coroutine)
+            task.add_done_callback(end)
+            future.add_done_callback(lambda _: loop.call_soon_threadsafe(task.cancel) if future.cancelled() else None)
+
+        def end(task: "asyncio.Task[_T]") -> None:
+            # Being told to stop says nothing about whether it would have come to its end.
+            progress.end(advanced=not task.cancelled())
+            if task.cancelled():
+                future.cancel()
+                return
+            error = task.exception()
+            if not future.set_running_or_notify_cancel():
+                return
+            if error:
+                future.set_exception(error)
+            else:
+                future.set_result(task.result())
+
+        progress.begin()
+        loop.call_soon_threadsafe(start)
+        return future
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -93,5 +136,5 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     loop.close()
 
 
-async def _awaited(make: Callable[[], Awaitable[T]]) -> T:
+async def _awaited(make: Callable[[], Awaitable[_T]]) -> _T:
     return await make()

@@ -127,6 +127,10 @@ class TextGenerator(Protocol):
         """Facts for `/status`: engine, device, dtype."""
         ...
 
+    def stalled_s(self) -> float:
+        """Seconds for which generations have been under way and none has advanced: see `progress`."""
+        ...
+
 
 async def read_to_end(stream: AsyncGenerator[str | Generation, None]) -> Generation:
     """Read a generator's stream and return its last item, the complete generation. Raises what the stream raises."""

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from deployments.generation import BatchFullError, Generation, IncompleteGenerationError, Sampling
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
+from deployments.generation.progress import Progress
 from deployments.observability import log
 
 _Item = str | Generation | Exception
@@ -169,6 +170,7 @@ class Batch:
         self._running: list[BatchedSequence] = []
         self._arrived: list[BatchedSequence] = []
         self._outbox = Outbox()
+        self._progress = Progress(clock)
         self._wake = threading.Condition()
         threading.Thread(target=self._drive, name="generate", daemon=True).start()
 
@@ -176,6 +178,10 @@ class Batch:
     def active(self) -> int:
         """Sequences in the batch, and those that are about to be added to it."""
         return len(self._running) + len(self._arrived)
+
+    def stalled_s(self) -> float:
+        """Seconds since the last step of the engine while there are sequences in the batch; 0 where there are none."""
+        return self._progress.stalled_s()
 
     def add(self, sequence: BatchedSequence) -> None:
         """Add a sequence.
@@ -186,6 +192,7 @@ class Batch:
         with self._wake:
             if self.active >= self._capacity:
                 raise BatchFullError(f"its batch of {self._capacity} is full")
+            self._progress.begin()
             self._arrived.append(sequence)
             self._wake.notify()
 
@@ -206,6 +213,7 @@ class Batch:
             sequence.request = self._engine.add(sequence.tokens, sequence.sampling)
         except Exception as error:  # noqa: BLE001 - raised to the request's caller
             self._running.remove(sequence)
+            self._progress.end()
             self._outbox.put(sequence, error)
             self._outbox.send()
 
@@ -214,6 +222,7 @@ class Batch:
         still_running: list[BatchedSequence] = []
         try:
             self._engine.step()
+            self._progress.advance()
             now = self._clock()
             written = [(each, each.request, each.request.read()) for each in self._running if each.request]
             self._decoder.prefetch((sequence.detokenizer, tokens) for sequence, _, tokens in written)
@@ -233,12 +242,14 @@ class Batch:
             return
         self._running = still_running  # before callers hear of an end: there must be room for their next request
         for sequence, item in ended:
+            self._progress.end()
             self._outbox.put(sequence, item)
         self._outbox.send()
 
     def _fail_all(self, error: Exception) -> None:
         failed, self._running = self._running, []
         for sequence in failed:
+            self._progress.end()
             if sequence.request:
                 sequence.request.cancel()
             self._outbox.put(sequence, RuntimeError(f"the engine failed: {error}"))

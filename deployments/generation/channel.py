@@ -4,6 +4,8 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 
+from deployments.generation.progress import Progress
+
 _CAPACITY = 64
 _POLL_S = 0.1
 """How often a writer that waits for room checks whether the reader has gone."""
@@ -12,19 +14,23 @@ _POLL_S = 0.1
 class Channel:
     """Texts written by one thread and read in the event loop that made the channel."""
 
-    def __init__(self, given_up: threading.Event) -> None:
-        """Make an open channel; once `given_up` is set, writes are dropped."""
+    def __init__(self, given_up: threading.Event, progress: Progress) -> None:
+        """Make an open channel.
+
+        Args:
+            given_up: once it is set, writes are dropped.
+            progress: of the work that writes; a writer that waits for room is held up.
+        """
         self._loop = asyncio.get_running_loop()
         self._given_up = given_up
+        self._progress = progress
         self._room = threading.Semaphore(_CAPACITY)
         self._texts: asyncio.Queue[str | None] = asyncio.Queue()
 
     def put(self, text: str) -> None:
         """Write from the thread; blocks while the channel is full."""
-        while not self._room.acquire(timeout=_POLL_S):
-            if self._given_up.is_set():
-                return
-        self._loop.call_soon_threadsafe(self._texts.put_nowait, text)
+        if self._room.acquire(blocking=False) or self._wait_for_room():
+            self._loop.call_soon_threadsafe(self._texts.put_nowait, text)
 
     def close(self) -> None:
         """Mark the end of the texts; to be called in the event loop."""
@@ -43,3 +49,11 @@ class Channel:
                     taken.append(more)
             self._room.release(len(taken))
             yield "".join(taken)
+
+    def _wait_for_room(self) -> bool:
+        """Wait until there is room; `False` if the reader has gone."""
+        with self._progress.held_up():
+            while not self._room.acquire(timeout=_POLL_S):
+                if self._given_up.is_set():
+                    return False
+        return True

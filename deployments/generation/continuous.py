@@ -13,6 +13,7 @@ flash attention and CUDA graphs, which it uses on GPUs that have them.
 
 import asyncio
 import itertools
+import math
 import threading
 import time
 import weakref
@@ -78,6 +79,9 @@ class ContinuousGenerator:
         self._capacity = capacity
         self._clock = clock
         self._active = 0
+        self._progress = unbatched.progress  # of the same model: its layers give signs of life in a batch, too
+        self._in_batch: set[str] = set()
+        self._leaving: set[str] = set()  # those of them that were cancelled, and leave with the batch's next step
         self._numbers = itertools.count()
         self._eos = model.generation_config.eos_token_id
         self._eos_ids = frozenset(self._eos if isinstance(self._eos, list) else [self._eos])
@@ -128,6 +132,15 @@ class ContinuousGenerator:
         facts = self._unbatched.describe()
         return {**facts, "batched": True, "active": self._active + facts["active"], "capacity": self._capacity}
 
+    def stalled_s(self) -> float:
+        """Seconds since a part of a layer last began, while there is a request; infinite once the batch has ended."""
+        if not self._manager.is_running():
+            return math.inf
+        processor = self._manager.batch_processor
+        if processor is None or not processor.has_pending_requests():
+            self._end(self._leaving)
+        return self._progress.stalled_s()
+
     async def _stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
         """Generate in the batch."""
         if self._active >= self._capacity:
@@ -157,6 +170,7 @@ class ContinuousGenerator:
             self._active -= 1
             self._manager.cancel_request(request_id)  # does nothing to a request that has finished
             self._manager.output_router.result_handlers.pop(request_id, None)
+            self._leaving |= {request_id} & self._in_batch
         if rest := detokenizer.finish():
             texts.append(rest)
             yield rest
@@ -165,11 +179,27 @@ class ContinuousGenerator:
     def _add(self, request_id: str, tokens: list[int], sampling: Sampling) -> asyncio.Queue[Any]:
         """Add a request to the batch; returns the queue of its outputs, each with all tokens written so far."""
         outputs: asyncio.Queue[Any] = asyncio.Queue()
-        self._manager.register_result_handler(request_id, outputs.put_nowait)
+
+        def take(output: Any) -> None:
+            self._progress.advance()
+            # Whether or not the outputs are read: a slow reader must not look like a batch that is stuck.
+            self._end({request_id} | self._leaving if output.is_finished() else self._leaving)
+            outputs.put_nowait(output)
+
+        self._manager.register_result_handler(request_id, take)
         options = {"streaming": True, "eos_token_id": self._eos, **processor_arguments(sampling)}
         if self._manager.add_request(tokens, request_id, sampling.max_tokens, **options) is None:
             raise RuntimeError(f"the batch has ended: {self._manager.background_thread_status.fatal_error}")
+        self._in_batch.add(request_id)
+        self._progress.begin()
         return outputs
+
+    def _end(self, requests: set[str]) -> None:
+        """Count requests as ended that the batch has let go of."""
+        for request_id in requests & self._in_batch:
+            self._in_batch.remove(request_id)
+            self._progress.end()
+        self._leaving -= requests
 
     def _finish_reason(self, output: Any, sampling: Sampling, deadline: float) -> str:
         """Why the request has ended with `output`; empty if it goes on.

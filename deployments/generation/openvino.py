@@ -122,6 +122,10 @@ class OpenVINOGenerator:
             "capacity": self._capacity,
         }
 
+    def stalled_s(self) -> float:
+        """Seconds since the batch's last step while there are requests in it; 0 where there are none."""
+        return self._batch.stalled_s()
+
     def _admit(self, prompt: Prompt, sampling: Sampling) -> BatchedSequence:
         if sampling.logit_bias:
             raise UnsupportedSamplingError("logit_bias cannot be given to the openvino engine")

@@ -5,6 +5,7 @@ A request whose caller has gone gives its cores back at once: `stopping` has how
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +17,7 @@ from deployments.generation import BatchFullError, Generation, Prompt, Sampling,
 from deployments.generation.channel import Channel
 from deployments.generation.detokenizer import Detokenizer, trailing_space
 from deployments.generation.logits import logits_processors
+from deployments.generation.progress import Progress
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.stopping import StopController, StoppedError, layer_modules
 
@@ -29,15 +31,24 @@ class TransformersGenerator:
     Attributes:
         model: a `PreTrainedModel` on its device.
         tokenizer: encodes its prompts.
+        progress: of the requests that are being generated; every part of a layer that begins is a sign of life.
     """
 
-    def __init__(self, model: Any, tokenizer: PromptTokenizer, *, concurrency: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: PromptTokenizer,
+        *,
+        concurrency: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take over a loaded model.
 
         Args:
             model: a `PreTrainedModel` on its device.
             tokenizer: encodes its prompts.
             concurrency: requests generated at the same time. `WAITING` times as many may wait; more are refused.
+            clock: seconds since any moment, by which `stalled_s` is measured.
         """
         self.model = model.eval()
         self.tokenizer = tokenizer
@@ -47,6 +58,7 @@ class TransformersGenerator:
         self._current = threading.local()
         self._counting = threading.Lock()
         self._active = 0
+        self.progress = Progress(clock)
         for module in layer_modules(model):
             module.register_forward_pre_hook(self._before_module)
 
@@ -59,7 +71,7 @@ class TransformersGenerator:
         if self._admitted >= self._capacity:
             raise BatchFullError(f"{self._capacity} requests are under way or wait")
         given_up = threading.Event()
-        channel = Channel(given_up)
+        channel = Channel(given_up, self.progress)
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._threads, self._generate, prompt, sampling, given_up, channel.put)
         self._admitted += 1
@@ -86,11 +98,21 @@ class TransformersGenerator:
             "active": self._active,
         }
 
+    def stalled_s(self) -> float:
+        """Seconds since a part of a layer last began, while a request is being generated; 0 while none is."""
+        return self.progress.stalled_s()
+
     def _end(self, channel: Channel) -> None:
         self._admitted -= 1
         channel.close()
 
     def _generate(
+        self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
+    ) -> Generation:
+        with self.progress.work():
+            return self._write(prompt, sampling, given_up, emit)
+
+    def _write(
         self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
     ) -> Generation:
         tokens = self.tokenizer.encode(prompt, sampling.max_tokens)
@@ -133,6 +155,7 @@ class TransformersGenerator:
 
     def _before_module(self, *_: Any) -> None:
         controller: StopController | None = getattr(self._current, "controller", None)
+        self.progress.advance()
         if controller is not None:
             controller.before_module()
 

@@ -6,12 +6,17 @@ Run as: python -m deployments.generation.worker FD. FD is one end of a socket pa
     out    dict, or an exception              the generator's facts, or why it could not be loaded; then
     in     (number, GenerateRequest)          a request
     in     (number, None)                     cancels a request
-    out    [(number, item), ...]              texts of requests, and for each at its end a Generation or an exception
+    out    [(number, item), ...]              texts of requests; the last item of a request is a Generation, an
+                                              exception, or None where it was cancelled
+    out    float                              every second while there is work: for how many seconds it has stalled
 
-The process ends when the client closes its end of the socket pair, or has been killed.
+The process ends when the client closes its end of the socket pair, and is killed when the client's process ends: it
+would not notice the former while it is stuck.
 """
 
 import asyncio
+import contextlib
+import ctypes
 import os
 import pickle
 import signal
@@ -57,6 +62,10 @@ class GenerateRequest:
 
 
 Item = str | Generation | Exception
+"""What a request gets: its texts, and one of the others as its last item."""
+
+REPORT_S = 1.0
+_PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
 
 
 class Worker:
@@ -67,7 +76,7 @@ class Worker:
         self._connection = connection
         self._generator = generator
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._written: list[tuple[int, Item]] = []
+        self._written: list[tuple[int, Item | None]] = []
 
     async def run(self) -> None:
         """Serve until the client has gone."""
@@ -81,11 +90,14 @@ class Worker:
                 gone.set()
 
         loop.add_reader(self._connection.fileno(), read)
+        reporting = asyncio.ensure_future(self._report())
         await gone.wait()
+        reporting.cancel()
 
     def _receive(self, number: int, request: GenerateRequest | None) -> None:
         if request is not None:
-            self._tasks[number] = asyncio.ensure_future(self._answer(number, request))
+            task = self._tasks[number] = asyncio.ensure_future(self._answer(number, request))
+            task.add_done_callback(lambda _: self._ended(number))
         elif number in self._tasks:
             self._tasks[number].cancel()
 
@@ -99,20 +111,32 @@ class Worker:
                 self._put(number, await self._generator.generate(request.prompt, request.sampling))
         except Exception as error:  # noqa: BLE001 - raised in the client
             self._put(number, _picklable(error))
-        finally:
-            del self._tasks[number]
 
-    def _put(self, number: int, item: Item) -> None:
+    def _ended(self, number: int) -> None:
+        # Not by the task itself: one that is cancelled before its first turn never runs.
+        if self._tasks.pop(number).cancelled():
+            self._put(number, None)
+
+    async def _report(self) -> None:
+        """Tell the client for how long the engine has stalled, while there is work and once after."""
+        told = 0.0
+        while True:
+            await asyncio.sleep(REPORT_S)
+            stalled = self._generator.stalled_s()
+            if self._tasks or stalled or told:
+                with contextlib.suppress(OSError):  # the client has gone, and `run` is about to notice
+                    self._connection.send(stalled)
+            told = stalled
+
+    def _put(self, number: int, item: Item | None) -> None:
         if not self._written:  # all items of a step of the batch go in one message
             asyncio.get_running_loop().call_soon(self._send)
         self._written.append((number, item))
 
     def _send(self) -> None:
         written, self._written = self._written, []
-        try:
+        with contextlib.suppress(OSError):  # the client has gone, and `run` is about to notice
             self._connection.send(written)
-        except OSError:
-            return  # the client has gone, and `run` is about to notice
 
 
 def _picklable(error: Exception) -> Exception:
@@ -137,7 +161,14 @@ def serve_engine(descriptor: int) -> None:
         asyncio.run(Worker(connection, generator).run())
 
 
+def _die_with_client() -> None:
+    """Have Linux kill this process when the thread ends that has started it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    _die_with_client()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, and this process ends with the client
     serve_engine(int(sys.argv[1]))
     sys.stderr.flush()

@@ -102,6 +102,11 @@ def model_raised(model: str, error: BaseException) -> None:
     _log().warning("model_raised", model=model, reason=f"{type(error).__name__}: {error}", exc_info=error)
 
 
+def model_stalled(model: str, seconds: float) -> None:
+    """The work of a model does not advance: its replica fails its health check, and is about to be replaced."""
+    _log().error("model_stalled", model=model, seconds=round(seconds, 1))
+
+
 def model_found(model: str) -> None:
     """The router has found a model among the running applications."""
     _log().info("model_found", model=model)

@@ -10,11 +10,11 @@ from deployments.settings import BackupSpec
 
 
 class BackupReplica(SingleReplica):
-    """Answers any request: one for a model that is no language model is read by `InferenceRequest.text`."""
+    """Answers any request. One that was meant for a model of another kind is read by `InferenceRequest.text`."""
 
     def __init__(self, spec: BackupSpec, cache: str) -> None:
         """Start to load the model of `spec`; `cache` is the cache folder's absolute path on this node."""
-        super().__init__(spec.name, lambda: _load(spec, Path(cache)), spec.load_timeout_seconds)
+        super().__init__(spec.name, lambda: _load(spec, Path(cache)), spec.load_timeout_seconds, spec.stall_seconds)
         self._expected = DemandReports()
 
     async def expect(self, router: str, requests: float) -> None:
@@ -22,7 +22,7 @@ class BackupReplica(SingleReplica):
         self._expected.hear(router, requests, asyncio.get_running_loop().time())
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """What all routers are about to send: asked by Serve, for `autoscaling.scale_ahead`."""
+        """The requests that all routers are about to send. Serve asks, for `autoscaling.scale_ahead`."""
         return {EXPECTED_REQUESTS: self._expected.total(asyncio.get_running_loop().time())}
 
 

@@ -1,11 +1,11 @@
-"""Loading beside serving: a replica that is there at once, and is healthy only with its model.
+"""Loading in the background: a replica is there at once, and is healthy only once its model is loaded.
 
     Loading ──► Ready
        └──────► LoadFailedError, raised by the health check
 
 Serve counts a replica as running only after its first health check, which waits for the load to end. So a new replica
-takes no requests from its ready siblings while it loads, and one whose load fails never takes any: Serve ends it, tries
-`app.START_ATTEMPTS` times, and leaves the replicas of the version before it where they are.
+takes no requests from its ready siblings while it loads. One whose load fails never takes any: Serve ends it, tries
+`ray_serve.options.START_ATTEMPTS` times, and leaves the replicas of the version before it where they are.
 """
 
 import asyncio
@@ -21,35 +21,35 @@ from deployments.ray_serve.errors import LoadFailedError
 
 
 class Described(Protocol):
-    """What a loaded model can say of itself."""
+    """A loaded model that can say what it is."""
 
     def describe(self) -> dict[str, Any]:
         """Facts for `/status`, such as the device."""
         ...
 
 
-D = TypeVar("D", bound=Described)
+_D = TypeVar("_D", bound=Described)
 
 
-class BackgroundLoad(Generic[D]):
+class BackgroundLoad(Generic[_D]):
     """Loads one model in a thread of its own, once."""
 
-    def __init__(self, name: str, load: Callable[[], D], timeout_s: float) -> None:
+    def __init__(self, name: str, load: Callable[[], _D], timeout_s: float) -> None:
         """Start to load.
 
         Args:
-            name: what log lines call it.
-            load: blocks until the model is there; whatever it raises is a failed load.
+            name: what log lines call the model.
+            load: blocks until the model is there; if it raises, the load has failed.
             timeout_s: a load that takes longer counts as failed, though its thread cannot be stopped.
         """
         self._name = name
         self._timeout_s = timeout_s
-        self._future: Future[D] = Future()
+        self._future: Future[_D] = Future()
         self._settling = threading.Lock()  # a load that ends as its time runs out ends once
         threading.Thread(target=self._run, args=(load,), name=f"load-{name}", daemon=True).start()
 
     @property
-    def model(self) -> D | Refused:
+    def model(self) -> _D | Refused:
         """The model, or the reason why a request cannot be taken."""
         if not self._future.done():
             return Refused("not ready: still loading", soon=True)
@@ -57,14 +57,14 @@ class BackgroundLoad(Generic[D]):
             return Refused(f"it could not be loaded: {_reason(error)}")
         return self._future.result()
 
-    async def ended(self) -> D:
+    async def ended(self) -> _D:
         """Wait for the model.
 
         Raises:
             LoadFailedError: it could not be loaded.
         """
         waiting = asyncio.wrap_future(self._future)
-        # The error is told by `model` and `describe`; asyncio would report it once more, as one nobody looked at.
+        # `model` and `describe` tell the error. asyncio would report it once more, as one that nobody looked at.
         waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         await asyncio.wait([waiting], timeout=self._timeout_s)
         if not self._future.done() and self._fail(TimeoutError(f"no model after {self._timeout_s:g} s")):
@@ -74,14 +74,14 @@ class BackgroundLoad(Generic[D]):
         return self._future.result()
 
     def describe(self) -> dict[str, Any]:
-        """`state`, `reason`, and what the model says of itself."""
+        """`state`, `reason`, and the model's own facts."""
         if not self._future.done():
             return {"state": "loading", "reason": "still loading"}
         if error := self._future.exception():
             return {"state": "failed", "reason": _reason(error)}
         return {"state": "ready", "reason": "", **self._future.result().describe()}
 
-    def _run(self, load: Callable[[], D]) -> None:
+    def _run(self, load: Callable[[], _D]) -> None:
         log.model_loading(self._name)
         started = time.monotonic()
         try:

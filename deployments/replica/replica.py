@@ -1,4 +1,4 @@
-"""The replica of one model, and what all replicas have in common."""
+"""The replica of one model, and the part that all replicas share: outcomes, and health by progress."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
@@ -15,19 +15,43 @@ from deployments.request import InferenceRequest
 from deployments.settings import ModelSpec
 
 
+class StalledError(Exception):
+    """Work is under way in a replica and does not advance. Serve replaces a replica whose health check raises this."""
+
+
+def require_progress(name: str, stalled_s: float, limit_s: float) -> None:
+    """Hold a model to the rule of health: work that is under way advances.
+
+    Args:
+        name: what log lines call the model.
+        stalled_s: seconds for which its work has not advanced.
+        limit_s: seconds after which that is a fault (`stall_seconds` of its spec).
+
+    Raises:
+        StalledError: it has not advanced for `limit_s`.
+    """
+    if stalled_s >= limit_s:
+        log.model_stalled(name, stalled_s)
+        raise StalledError(f"{name}: its work has not advanced for {stalled_s:.0f} s (stall_seconds: {limit_s:g})")
+
+
 class Replica(ABC):
-    """Answers with a model, and turns whatever it does into an outcome: a plain class, bound to Serve in `app`."""
+    """Answers with a model, and turns everything that the model does into an outcome. `app` binds it to Serve."""
 
     @abstractmethod
     async def chosen(self) -> tuple[str, ServedModel | Refused]:
-        """What log lines call the model that is asked, and the model or why it cannot be."""
+        """The name that log lines give the model that is asked, and the model, or why there is none."""
 
     @abstractmethod
     async def describe(self) -> dict[str, Any]:
-        """How it is, for the router."""
+        """Its state and facts, for the router."""
+
+    @abstractmethod
+    async def check_health(self) -> None:
+        """Called by Serve every few seconds; whatever it raises is a failed check, and several in a row replace it."""
 
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
-        """Answer `request` as a whole within `budget_s` seconds; everything but cancellation is an outcome."""
+        """Answer `request` as a whole within `budget_s` seconds. Only cancellation is raised."""
         name, started = await self._start(request, budget_s)
         if not isinstance(started, Begun):
             return started
@@ -37,7 +61,7 @@ class Replica(ABC):
             return _raised(name, error)
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
-        """Answer piece by piece; everything but cancellation is the end of the stream."""
+        """Yield the answer piece by piece, and the end. Only cancellation is raised."""
         name, started = await self._start(request, budget_s)
         if not isinstance(started, Begun):
             for item in as_items(started):
@@ -53,7 +77,7 @@ class Replica(ABC):
                 yield _raised(name, error)
 
     async def _start(self, request: InferenceRequest, budget_s: float) -> tuple[str, Outcome | Begun]:
-        """What log lines call the model that is asked, and what it makes of `request`."""
+        """The name that log lines give the model that is asked, and its outcome, or the answer that has begun."""
         name, model = await self.chosen()
         if isinstance(model, Refused):
             return name, model
@@ -71,15 +95,17 @@ def _raised(name: str, error: Exception) -> Failed:
 class SingleReplica(Replica):
     """Has one model, which it loads in the background."""
 
-    def __init__(self, name: str, load: Callable[[], ServedModel], timeout_s: float) -> None:
+    def __init__(self, name: str, load: Callable[[], ServedModel], timeout_s: float, stall_s: float) -> None:
         """Start to load; this cannot fail.
 
         Args:
-            name: what log lines call it.
+            name: what log lines call the model.
             load: gives the model; see `BackgroundLoad`.
-            timeout_s: how long that may take.
+            timeout_s: seconds the load may take.
+            stall_s: seconds after which work that does not advance fails the health check.
         """
         self._name = name
+        self._stall_s = stall_s
         self._load = BackgroundLoad(name, load, timeout_s)
 
     async def chosen(self) -> tuple[str, ServedModel | Refused]:
@@ -87,12 +113,18 @@ class SingleReplica(Replica):
         return self._name, self._load.model
 
     async def describe(self) -> dict[str, Any]:
-        """How it is, for the router."""
+        """Its state and facts, for the router."""
         return self._load.describe()
 
     async def check_health(self) -> None:
-        """Wait for the model. Raises `LoadFailedError`: see `loading`."""
-        await self._load.ended()
+        """Wait for the model, and require that its work advances.
+
+        Raises:
+            LoadFailedError: it could not be loaded; see `loading`.
+            StalledError: its work does not advance.
+        """
+        model = await self._load.ended()
+        require_progress(self._name, model.stalled_s(), self._stall_s)
 
 
 class ModelReplica(SingleReplica):
@@ -100,4 +132,4 @@ class ModelReplica(SingleReplica):
 
     def __init__(self, spec: ModelSpec, cache: str) -> None:
         """Start to load the model of `spec`; `cache` is the cache folder's absolute path on this node."""
-        super().__init__(spec.id, lambda: load_model(spec, Path(cache)), spec.load_timeout_seconds)
+        super().__init__(spec.id, lambda: load_model(spec, Path(cache)), spec.load_timeout_seconds, spec.stall_seconds)

@@ -40,6 +40,12 @@ class ServingSpec(Settings):
         32, ge=0, description="Requests a router keeps waiting beside those in work; beyond, the next tier answers."
     )
     load_timeout_seconds: Seconds = Field(1800.0, description="A load that takes longer counts as failed.")
+    stall_seconds: Seconds = Field(
+        60.0,
+        description="A replica with work that has not advanced for so long is replaced. A call, a token, a step of a "
+        "batch and an item of a stream are advances: it has to be more than the longest call of a model that "
+        "does not stream.",
+    )
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> Self:
@@ -78,5 +84,5 @@ class ModelServingSpec(ServingSpec):
         return self
 
 
-_THE_POOLS = frozenset({"num_gpus", "num_cpus", "replicas", "max_queued_requests"})
+_THE_POOLS = frozenset({"num_gpus", "num_cpus", "replicas", "max_queued_requests", "stall_seconds"})
 """Settings of a whole process: those of a pool hold for all of its models."""

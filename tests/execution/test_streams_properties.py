@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.blank import is_blank
-from deployments.policy.outcome import Blank, Failed, Finished, Refused, TimedOut
+from deployments.policy.outcome import Blank, Failed, Finished, Refused, StreamEnd, TimedOut
 from tests.execution.driving import ANSWER_BY, BACKUP, A, B
 from tests.execution.streaming import LAST_RESORT, Read, read
 from tests.fakes import run_virtually
@@ -15,17 +15,16 @@ from tests.streamers import HANGS, Beat, Script, ScriptedStreamer
 
 SECONDS = st.sampled_from([0.0, 0.0, 0.17, 1.03, 4.9, 6.1])
 PIECES = st.sampled_from(["a", "b ", " c", "\n", "", " ", "dé", "word "])
-ENDS = st.sampled_from(
-    [
-        Finished("stop"),
-        Finished("length"),
-        Failed("reset", transient=True),
-        Failed("boom"),
-        TimedOut("late"),
-        Blank(),
-        Refused("full"),
-    ]
-) | st.builds(RuntimeError, st.just("bug"))
+OUTCOMES: list[StreamEnd] = [
+    Finished("stop"),
+    Finished("length"),
+    Failed("reset", transient=True),
+    Failed("boom"),
+    TimedOut("late"),
+    Blank(),
+    Refused("full"),
+]
+ENDS = st.sampled_from(OUTCOMES) | st.builds(RuntimeError, st.just("bug"))
 
 
 @st.composite

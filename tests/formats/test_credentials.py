@@ -10,7 +10,7 @@ import yaml
 
 from deployments.app import build_model, build_pool
 from deployments.formats import load_model
-from deployments.formats.credentials import credentials, forget
+from deployments.formats.credentials import credentials, remove_credentials
 from deployments.settings import PickleSpec
 
 
@@ -33,7 +33,7 @@ def test_credentials_are_known_by_their_names() -> None:
     assert set(ENVIRONMENT) - set(credentials(ENVIRONMENT)) == {"PATH", "RAY_AUTH_TOKEN", "HOME", "KEYBOARD", "MONKEY"}
 
 
-def test_a_replica_forgets_credentials_before_it_loads_somebody_elses_file(
+def test_a_replica_removes_credentials_before_it_loads_somebody_elses_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_API_KEY", "hunter2")
@@ -43,7 +43,7 @@ def test_a_replica_forgets_credentials_before_it_loads_somebody_elses_file(
 
     assert "MY_API_KEY" not in os.environ
     environment = dict(ENVIRONMENT)
-    forget(environment)
+    remove_credentials(environment)
     assert "PATH" in environment
 
 

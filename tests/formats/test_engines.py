@@ -1,15 +1,17 @@
 """Which engine writes for a model: a decision, and a fall back that is told."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from deployments.formats import engines
 from deployments.formats.engines import choose_engine, load_engine
 from deployments.generation import CannotLoadError
+from deployments.generation.worker import EngineConfig
 from deployments.settings import SettingsError, TextModelSpec, parse
 from deployments.sources.gguf import NoGguf, find_gguf
+from deployments.sources.openvino_ir import ExportError
 from tests.sources import tiny
 from tests.sources.fakes import RecordingEvents
 
@@ -81,3 +83,30 @@ def test_what_openvino_cannot_read_is_left_to_transformers_and_told(
     assert engine.generator.describe()["engine"] == "transformers"
     (told,) = [event for event in events if event["event"] == "engine_not_used"]
     assert (told["model"], told["reason"]) == ("m", "unknown architecture")
+
+
+class Started:
+    """Stands for an engine in a process of its own, and keeps what it was started with."""
+
+    configs: ClassVar[list[EngineConfig]] = []
+
+    def __init__(self, name: str, config: EngineConfig) -> None:
+        self.configs.append(config)
+
+
+def test_where_openvinos_own_form_cannot_be_made_the_gguf_file_is_read_and_that_is_told(
+    folder: Path, tmp_path: Path, events: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ExportError("no room on the disk")
+
+    monkeypatch.setattr(engines, "export_ir", refuse)
+    monkeypatch.setattr(engines, "ProcessGenerator", Started)
+    Started.configs.clear()
+
+    load_engine(spec_of(folder, engine="openvino"), tmp_path, "m")
+
+    (config,) = Started.configs
+    assert Path(config.arguments["file"]).suffix == ".gguf"
+    told = [(event["model"], event["reason"]) for event in events if event["event"] == "not_exported"]
+    assert told == [("m", "no room on the disk")]

@@ -23,7 +23,7 @@ from deployments.request.native import from_python
 from deployments.settings import PickleSpec, PyTorchSpec
 from deployments.sources.errors import ModelTooLargeError
 from deployments.sources.model_file import ModelFileError
-from tests.fakes import read_stream
+from tests.fakes import read_stream, read_whole
 from tests.formats.artefacts import (
     ROWS,
     Evil,
@@ -63,7 +63,7 @@ def torch_spec(file: Path, kind: str, **more: Any) -> PyTorchSpec:
 
 
 async def ask(spec: Any, **body: Any) -> Outcome:
-    return await load_model(spec, Path("unused")).start(from_python(body, LIMITS), 10.0)
+    return await read_whole(load_model(spec, Path("unused")), from_python(body, LIMITS))
 
 
 async def result(spec: Any, **body: Any) -> Any:

@@ -67,7 +67,7 @@ class PlainRaising(Model):
 
 
 async def replica(model: Any) -> SingleReplica:
-    served = SingleReplica("m", lambda: PythonModel("tests:T", model, threads=2), 30.0)
+    served = SingleReplica("m", lambda: PythonModel("tests:T", model, threads=2), 30.0, 60.0)
     await served.check_health()
     return served
 

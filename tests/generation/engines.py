@@ -28,6 +28,7 @@ class Obedient:
         if load == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         self._capacity = capacity
+        self._stalled_s = 0.0
 
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
         assert (prompt.text, sampling.max_tokens) == ("Hello", 2)
@@ -47,6 +48,12 @@ class Obedient:
                     await asyncio.sleep(3600)
                 finally:
                     Path(file).touch()  # noqa: ASYNC240 - nothing may be awaited here
+            case ["think", file, stalled_s]:
+                self._stalled_s = float(stalled_s)
+                while not Path(file).exists():  # noqa: ASYNC110, ASYNC240 - the test is in another process
+                    await asyncio.sleep(0.01)
+                self._stalled_s = 0.0
+                yield Generation("", 1, 0, "stop")
             case ["die"]:
                 yield "I "
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -64,6 +71,9 @@ class Obedient:
 
     def describe(self) -> dict[str, Any]:
         return {"engine": "obedient", "active": -1, "capacity": self._capacity}
+
+    def stalled_s(self) -> float:
+        return self._stalled_s
 
 
 class OddError(Exception):

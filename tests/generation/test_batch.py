@@ -10,6 +10,7 @@ import pytest
 from deployments.generation import BatchFullError, Generation, IncompleteGenerationError, Sampling
 from deployments.generation.batch import Batch, BatchedSequence
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
+from tests.clock import FakeClock, until
 
 
 class FakeRequest:
@@ -65,15 +66,6 @@ class FakeEngine:
             request.step()
 
 
-class Clock:
-    """A clock that a test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Decoder(StepDecoder):
     """A token is a letter's code."""
 
@@ -86,8 +78,8 @@ class Decoder(StepDecoder):
         return ["".join(map(chr, window)) for window in windows]
 
 
-def batch_of(engine: FakeEngine, capacity: int = 4, clock: Clock | None = None) -> Batch:
-    return Batch(engine, Decoder(), capacity, clock or Clock())
+def batch_of(engine: FakeEngine, capacity: int = 4, clock: FakeClock | None = None) -> Batch:
+    return Batch(engine, Decoder(), capacity, clock or FakeClock())
 
 
 def sequence(
@@ -128,7 +120,7 @@ async def test_each_sequence_gets_its_own_text_as_it_is_written_and_then_the_com
 
 async def test_the_tokens_of_a_step_are_decoded_in_one_call() -> None:
     engine, decoder = FakeEngine(), Decoder()
-    batch = Batch(engine, decoder, 4, Clock())
+    batch = Batch(engine, decoder, 4, FakeClock())
     sequences = [sequence(letter, 5, decoder=decoder) for letter in "ax"]
     for each in sequences:
         batch.add(each)
@@ -174,7 +166,7 @@ async def test_a_sequence_with_a_stop_text_leaves_the_batch_when_it_is_found() -
 
 
 async def test_a_sequence_whose_budget_is_used_up_ends_with_the_text_written_so_far() -> None:
-    engine, clock = FakeEngine(), Clock()
+    engine, clock = FakeEngine(), FakeClock()
     batch = batch_of(engine, clock=clock)
     late = sequence("a", 99, budget_s=5.0)
     batch.add(late)
@@ -263,6 +255,54 @@ async def test_an_engine_that_fails_fails_its_sequences_and_is_used_again() -> N
     batch.add(next_one)
     engine.steps.release(2)
     assert (await asyncio.wait_for(read(next_one), 10))[1].text == "x"
+
+
+async def test_a_step_that_hangs_stalls_the_batch_even_after_its_callers_have_gone() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    batch = batch_of(engine, clock=clock)
+    left = sequence("a", 99)
+    batch.add(left)
+    await until(lambda: bool(engine.requests))
+    left.given_up = True
+
+    clock.now = 100.0
+    assert batch.stalled_s() == 100.0
+    engine.steps.release(2)
+    await until(lambda: batch.active == 0)
+    assert batch.stalled_s() == 0.0
+
+
+async def test_every_step_of_a_batch_is_a_sign_of_life() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    batch = batch_of(engine, clock=clock)
+    long = sequence("a", 99, budget_s=1000.0)
+    batch.add(long)
+    await until(lambda: bool(engine.requests))
+    clock.now = 100.0
+    engine.steps.release()
+    await long.next()
+
+    assert batch.stalled_s() == 0.0
+    long.given_up = True
+    engine.steps.release()
+
+
+@pytest.mark.parametrize("how", ["refused", "incomplete", "broken"])
+async def test_a_sequence_that_fails_is_no_work_any_more(how: str) -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    engine.broken = how == "broken"
+    batch = batch_of(engine, clock=clock)
+    lost = sequence("" if how == "refused" else "a", 99)
+    batch.add(lost)
+    if how != "refused":
+        await until(lambda: bool(engine.requests))
+        engine.requests[0].incomplete = True
+        engine.steps.release(2)
+    with pytest.raises((ValueError, IncompleteGenerationError, RuntimeError)):
+        await read(lost)
+
+    clock.now = 100.0
+    assert batch.stalled_s() == 0.0
 
 
 def test_a_sequence_whose_event_loop_is_closed_does_not_disturb_the_others() -> None:

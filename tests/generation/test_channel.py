@@ -5,6 +5,8 @@ import threading
 from contextlib import aclosing
 
 from deployments.generation.channel import _CAPACITY, Channel
+from deployments.generation.progress import Progress
+from tests.clock import FakeClock, until
 
 WAIT_S = 10.0
 
@@ -16,17 +18,20 @@ class Writer:
         self.given_up = threading.Event()
         self.written = 0
         self.full = threading.Event()
-        self.channel = Channel(self.given_up)
+        self.clock = FakeClock()
+        self.progress = Progress(self.clock)
+        self.channel = Channel(self.given_up, self.progress)
         self._count = count
         self.thread = threading.Thread(target=self._write, daemon=True)
         self.thread.start()
 
     def _write(self) -> None:
-        for number in range(self._count):
-            if number == _CAPACITY:
-                self.full.set()
-            self.channel.put(f"{number} ")
-            self.written = number + 1
+        with self.progress.work():
+            for number in range(self._count):
+                if number == _CAPACITY:
+                    self.full.set()
+                self.channel.put(f"{number} ")
+                self.written = number + 1
 
 
 async def test_what_is_written_is_read_in_order_and_to_its_end() -> None:
@@ -57,3 +62,15 @@ async def test_a_writer_that_waits_is_let_go_when_nobody_wants_it_any_more() -> 
     await asyncio.to_thread(writer.thread.join, WAIT_S)
 
     assert not writer.thread.is_alive()
+
+
+async def test_a_writer_that_waits_for_its_reader_has_not_stalled() -> None:
+    writer = Writer(_CAPACITY + 1)
+    await asyncio.to_thread(writer.full.wait, WAIT_S)
+    writer.clock.now = 100.0
+
+    await until(lambda: writer.progress.stalled_s() == 0.0)
+
+    writer.given_up.set()
+    await asyncio.to_thread(writer.thread.join, WAIT_S)
+    assert writer.progress.stalled_s() == 0.0

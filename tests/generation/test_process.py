@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from deployments.generation import (
 )
 from deployments.generation.process import ProcessGenerator
 from deployments.generation.worker import EngineConfig
+from tests.clock import until
 
 SAMPLING = Sampling(8, 0.0, 60.0)
 TARGET = "tests.generation.engines:Obedient"
@@ -36,12 +37,6 @@ def generator() -> Iterator[ProcessGenerator]:
 
 def generate(generator: ProcessGenerator, text: str) -> Coroutine[Any, Any, Generation]:
     return generator.generate(Prompt(text), SAMPLING)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.01)
 
 
 async def test_a_stream_gives_its_texts_and_then_the_complete_generation(generator: ProcessGenerator) -> None:
@@ -100,7 +95,7 @@ async def test_an_engine_that_holds_its_interpreter_lock_does_not_hold_up_this_p
 
 
 async def test_an_engine_that_dies_fails_its_requests_and_is_started_again(
-    generator: ProcessGenerator, tmp_path: Path
+    generator: ProcessGenerator, tmp_path: Path, events: Any
 ) -> None:
     other = asyncio.ensure_future(generate(generator, f"hang {tmp_path / 'x'}"))
     before = generator.describe()["process"]
@@ -114,6 +109,7 @@ async def test_an_engine_that_dies_fails_its_requests_and_is_started_again(
     await until(lambda: generator.describe()["engine"] == "obedient")
     assert (await generate(generator, "hello")).text == "hello"
     assert generator.describe()["process"] != before
+    assert [(line["model"], line["status"]) for line in events if line["event"] == "engine_ended"] == [("obedient", -9)]
 
 
 async def test_an_engine_that_dies_in_the_middle_of_a_message_is_started_again(generator: ProcessGenerator) -> None:
@@ -156,11 +152,24 @@ async def test_the_process_ends_when_the_generator_is_garbage_collected() -> Non
     await until(lambda: not process.is_running())
 
 
-def test_the_process_ends_when_its_client_is_killed() -> None:
+def test_a_process_that_is_stuck_ends_when_its_generator_is_closed() -> None:
+    generator = ProcessGenerator("obedient", EngineConfig(TARGET))
+    process = psutil.Process(generator.describe()["process"])
+    process.suspend()
+
+    generator.close()
+
+    process.wait(30)
+
+
+@pytest.mark.parametrize("stuck", [False, True], ids=["at work", "stuck"])
+def test_the_process_ends_when_its_client_is_killed(*, stuck: bool) -> None:
     read, write = os.pipe()
     client = os.fork()
     if client == 0:  # what a replica that is killed leaves behind
         made = ProcessGenerator("obedient", EngineConfig(TARGET))
+        if stuck:
+            os.kill(made.describe()["process"], signal.SIGSTOP)
         os.write(write, str(made.describe()["process"]).encode())
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(client, 0)

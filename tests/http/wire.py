@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 
 from deployments.http.asgi import build_asgi
+from deployments.http.service import Service
 from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.outcome import Failed
-from tests.http.service import ScriptedService
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}]}
 CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
@@ -16,7 +16,7 @@ ENDPOINTS = [("/v1/infer", {"text": "Hi"}), ("/v1/chat/completions", CHAT), ("/v
 BROKEN_OFF = Ended(Candidate(Tier.PRIMARY, "a"), 0.0, 1.0, Failed("boom"), from_character=0)
 
 
-async def send(service: ScriptedService, path: str, body: Any = None, **more: Any) -> httpx.Response:
+async def send(service: Service, path: str, body: Any = None, **more: Any) -> httpx.Response:
     transport = httpx.ASGITransport(build_asgi(service))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         if body is None and "content" not in more:

@@ -14,7 +14,7 @@ from deployments.policy.blank import is_blank
 
 NAN = math.nan
 
-BLANK = {
+BLANK: dict[str, Any] = {
     "none": None,
     "empty text": "",
     "spaces": "  \t\r\n",

@@ -3,7 +3,7 @@
 import pytest
 
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Candidate, Ended, Running, Tier, Why
+from deployments.policy.attempt import Attempt, Candidate, Ended, Running, Tier, Why
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
 from deployments.policy.last_resort import LAST_RESORT
@@ -156,13 +156,13 @@ def test_at_cut_over_the_backup_goes_before_models_that_were_not_asked_yet() -> 
 
 
 def test_an_answer_is_never_kept_waiting_by_attempts_that_still_run() -> None:
-    attempts = [Running(A, 0.0), Ended(BACKUP, CUT_OVER, 21.0, Answered("fine"))]
+    attempts: list[Attempt] = [Running(A, 0.0), Ended(BACKUP, CUT_OVER, 21.0, Answered("fine"))]
 
     assert isinstance(next_step(chain(A, BACKUP), attempts, 21.0), Accept)
 
 
 def test_the_last_attempt_of_all_is_waited_for_until_answer_by() -> None:
-    attempts = [Ended(A, 0.0, 1.0, Failed("boom")), Running(BACKUP, 1.0)]
+    attempts: list[Attempt] = [Ended(A, 0.0, 1.0, Failed("boom")), Running(BACKUP, 1.0)]
 
     assert next_step(chain(A, BACKUP), attempts, 1.0) == WaitUntil(ANSWER_BY)
 

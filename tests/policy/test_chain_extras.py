@@ -10,7 +10,7 @@ from deployments.policy.attempt import Attempt, Candidate, Ended, Running, Tier,
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
 from deployments.policy.next_step import PROBE_GRACE_S, Accept, Allowance, Start, Step, WaitUntil, next_step
-from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused, Rejected, TimedOut
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 from deployments.policy.retry import RetryPolicy
 from tests.policy.simulation import BACKUP, DEADLINES, HANGS, A, B, Part, Played, answers, fails, play
 
@@ -42,6 +42,14 @@ def test_a_transient_failure_has_the_same_model_asked_again_before_the_next() ->
 
     assert played.starts == [(0.0, A), (1.5, A)]
     assert (played.answer.result, played.answer.degraded, whys(played)) == ("from a", False, [Why.NEXT, Why.RETRY])
+
+
+def test_a_retry_that_began_too_late_for_a_fair_share_of_its_tiers_time_is_not_charged_with_a_time_out() -> None:
+    late = play(chain(A, BACKUP), {A: [reset(15.0), HANGS], BACKUP: answers(1.0)})
+    early = play(chain(A, BACKUP), {A: [reset(9.0), HANGS], BACKUP: answers(1.0)})
+
+    assert late.answer.attempts[1].outcome == Cancelled("its time was over after 5.50 s, which is no fair share")
+    assert early.answer.attempts[1].outcome == TimedOut("no answer within 11.50 s")
 
 
 def test_each_pause_is_twice_as_long_and_half_of_it_is_drawn() -> None:
@@ -94,7 +102,7 @@ def test_an_empty_retry_budget_goes_to_the_next_tier_at_once() -> None:
 
 def test_a_primary_that_gave_way_for_want_of_budget_does_not_come_back_beside_the_backup() -> None:
     attempts = list(play(chain(A, BACKUP), {A: reset(1.0), BACKUP: HANGS}, Allowance(retry=False)).answer.attempts)
-    running = [attempts[0], Running(BACKUP, 1.0)]
+    running: list[Attempt] = [attempts[0], Running(BACKUP, 1.0)]
 
     assert next_step(chain(A, BACKUP), running, 2.0, Allowance()) == WaitUntil(ANSWER_BY)
 

@@ -16,7 +16,7 @@ A, B = Candidate(Tier.PRIMARY, "a"), Candidate(Tier.PRIMARY, "b")
 BACKUP = Candidate(Tier.BACKUP, "backup")
 DEADLINE = Deadline(0.0, 30.0)
 
-BLANKS = [None, "", " \u200b", [], {"a": None}, math.nan]
+BLANKS: list[Any] = [None, "", " \u200b", [], {"a": None}, math.nan]
 
 
 @pytest.mark.parametrize("result", BLANKS)

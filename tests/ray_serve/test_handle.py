@@ -155,6 +155,10 @@ async def test_a_stream_that_is_closed_is_cancelled_at_the_replica() -> None:
     assert handle.response.cancelled
 
 
-async def test_a_backup_that_cannot_be_told_what_comes_costs_the_router_nothing() -> None:
+async def test_a_backup_that_cannot_be_told_what_comes_costs_the_router_nothing_but_a_line(events: Any) -> None:
     for script in (None, DeploymentUnavailableError("a"), TimeoutError()):
         await ServeReplicas(Handle(script), "m").expect("router", 3.0)
+
+    told = [(line["model"], line["reason"].partition(":")[0]) for line in events]
+    assert told == [("m", "DeploymentUnavailableError"), ("m", "TimeoutError")]
+    assert {line["event"] for line in events} == {"expectation_unheard"}

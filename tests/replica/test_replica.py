@@ -3,15 +3,18 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from deployments.formats.python import PythonModel
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused
 from deployments.ray_serve.errors import LoadFailedError
-from deployments.replica.replica import SingleReplica
+from deployments.replica.replica import SingleReplica, StalledError
+from tests.clock import WAIT_S, FakeClock, until
 from tests.fakes import a_request
+
+STALL_S = 60.0
 
 
 class Sync:
@@ -46,7 +49,7 @@ class NoModel:
 
 
 def replica(load: Callable[[], Any], timeout_s: float = 30.0) -> SingleReplica:
-    return SingleReplica("m", load, timeout_s)
+    return SingleReplica("m", load, timeout_s, STALL_S)
 
 
 async def ask(target: type, text: str = "Hello") -> Outcome:
@@ -60,8 +63,12 @@ async def test_a_class_answers_whether_it_is_sync_or_async(target: type) -> None
     assert await ask(target) == Answered("Hello")
 
 
-async def test_a_class_that_raises_is_a_failed_attempt_with_its_reason() -> None:
+async def test_a_class_that_raises_is_a_failed_attempt_with_its_reason_and_the_trace_is_told(events: Any) -> None:
     assert await ask(Raising) == Failed("ValueError: broken")
+
+    (told,) = [event for event in events if event["event"] == "model_raised"]
+    assert (told["model"], told["reason"]) == ("m", "ValueError: broken")
+    assert 'raise ValueError("broken")' in told["exception"]
 
 
 async def test_a_class_that_returns_nothing_is_blank() -> None:
@@ -92,7 +99,9 @@ async def test_a_replica_refuses_while_it_loads_and_answers_afterwards() -> None
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no weights\n  anywhere"), SystemExit("no weights\nanywhere")])
-async def test_a_load_that_fails_fails_the_health_check_in_one_line_that_says_why(error: BaseException) -> None:
+async def test_a_load_that_fails_fails_the_health_check_in_one_line_that_says_why(
+    error: BaseException, events: Any
+) -> None:
     def load() -> Any:
         raise error
 
@@ -104,6 +113,8 @@ async def test_a_load_that_fails_fails_the_health_check_in_one_line_that_says_wh
     assert isinstance(outcome, Refused)
     assert "no weights" in outcome.reason
     assert (await served.describe())["state"] == "failed"
+    told = [(event["model"], event["reason"]) for event in events if event["event"] == "model_failed"]
+    assert told == [("m", f"{type(error).__name__}: no weights anywhere")]
 
 
 @pytest.mark.looptime(idle_timeout=5)
@@ -139,3 +150,75 @@ async def test_an_async_class_hears_that_its_caller_has_gone() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert await asyncio.to_thread(cancelled.wait, 10)
+
+
+class Hanging:
+    """Hangs where it is asked to, until it is released."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.released = threading.Event()
+
+    def infer(self, inputs: dict[str, Any]) -> str:
+        if inputs["text"] == "hang":
+            self.begun.set()
+            self.released.wait(WAIT_S)
+        return "fine"
+
+
+class Stuck:
+    """A replica whose model hangs for a caller who has gone."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.hanging = Hanging()
+        self.model = PythonModel("tests:T", self.hanging, threads=2, clock=self.clock)
+        self.replica = replica(lambda: self.model)
+
+    async def __aenter__(self) -> Self:
+        await self.replica.check_health()
+        asking = asyncio.ensure_future(self.replica.infer(a_request("hang"), 1.0))
+        assert await asyncio.to_thread(self.hanging.begun.wait, WAIT_S)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.hanging.released.set()
+
+
+async def test_work_that_has_not_advanced_for_stall_seconds_fails_the_health_check_in_one_line(
+    events: list[dict[str, Any]],
+) -> None:
+    async with Stuck() as stuck:
+        stuck.clock.now = STALL_S
+
+        with pytest.raises(StalledError, match=r"^m: its work has not advanced for 60 s \(stall_seconds: 60\)$"):
+            await stuck.replica.check_health()
+
+    assert [(e["model"], e["seconds"]) for e in events if e["event"] == "model_stalled"] == [("m", STALL_S)]
+
+
+async def test_work_that_has_not_advanced_for_less_than_that_is_healthy() -> None:
+    async with Stuck() as stuck:
+        stuck.clock.now = STALL_S - 1
+
+        await stuck.replica.check_health()
+
+
+async def test_a_replica_of_which_one_thread_hangs_and_another_answers_is_healthy() -> None:
+    async with Stuck() as stuck:
+        stuck.clock.now = STALL_S
+        assert await stuck.replica.infer(a_request("Hello"), 1.0) == Answered("fine")
+
+        await stuck.replica.check_health()
+
+
+async def test_a_replica_without_work_is_healthy_however_long_ago_the_last_was() -> None:
+    async with Stuck() as stuck:
+        stuck.hanging.released.set()
+        assert await stuck.replica.infer(a_request("Hello"), 1.0) == Answered("fine")
+        stuck.clock.now = 100 * STALL_S
+
+        await until(lambda: stuck.model.stalled_s() == 0.0)
+        await stuck.replica.check_health()

@@ -191,7 +191,7 @@ OBJECTS = st.fixed_dictionaries({}, optional=KNOWN) | st.fixed_dictionaries(
 )
 
 
-def is_request_or_refused(data: Any, read_it: Callable[..., InferenceRequest], **also: str) -> None:
+def is_request_or_refused(data: Any, read_it: Callable[..., InferenceRequest], **also: Any) -> None:
     """Either a request that keeps its promises, or an `InvalidRequestError`: any other exception goes through."""
     try:
         request = read_it(data, LIMITS, **also)

@@ -250,7 +250,7 @@ async def test_a_pool_that_does_not_answer_keeps_its_models() -> None:
     assert await ask(registry, "a") == Answered("from a")
 
 
-async def test_a_model_that_is_taken_away_is_forgotten() -> None:
+async def test_a_model_that_is_taken_away_is_forgotten_and_that_is_told(events: Any) -> None:
     cluster = FakeCluster(a=application("a"))
     registry = Registry(cluster, Replica())
     await registry.refresh()
@@ -258,6 +258,7 @@ async def test_a_model_that_is_taken_away_is_forgotten() -> None:
     await registry.refresh()
 
     assert await ask(registry, "a") == Refused("unknown model")
+    assert [(line["event"], line["model"]) for line in events] == [("model_found", "a"), ("model_gone", "a")]
 
 
 async def test_while_serve_cannot_be_asked_what_was_known_holds_and_one_line_says_so(events: Any) -> None:

@@ -181,7 +181,9 @@ def values(section: type[Knobs], name: str) -> st.SearchStrategy[Any]:
     return st.one_of(*[numbers] * 6, st.sampled_from([declared.default, *bounds]), STRANGE)
 
 
-STRANGE = st.sampled_from([-1, 0, 0.5, 1e-300, 1e300, 10**30, math.nan, math.inf, True, None, "2", "x", []])
+STRANGE: st.SearchStrategy[Any] = st.sampled_from(
+    [-1, 0, 0.5, 1e-300, 1e300, 10**30, math.nan, math.inf, True, None, "2", "x", []]
+)
 KNOBS = [
     (key, info.annotation, each.name)
     for key, info in PolicySettings.model_fields.items()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 import psutil
@@ -34,7 +34,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def eventually(what: Callable[[], T], timeout_s: float = 60.0, every_s: float = 0.05) -> T:
+def eventually(what: Callable[[], T | Literal[False] | None], timeout_s: float = 60.0, every_s: float = 0.05) -> T:
     """Wait for `what` to be true and give its value; the one place where tests of real processes poll."""
     end = time.monotonic() + timeout_s
     while True:

@@ -26,7 +26,13 @@ class _StandIn(BackupReplica):
     MODEL: ClassVar[PythonSpec]
 
     def __init__(self, spec: BackupSpec, cache: str) -> None:
-        SingleReplica.__init__(self, spec.name, lambda: load_model(self.MODEL, Path(cache)), spec.load_timeout_seconds)
+        SingleReplica.__init__(
+            self,
+            spec.name,
+            lambda: load_model(self.MODEL, Path(cache)),
+            spec.load_timeout_seconds,
+            spec.stall_seconds,
+        )
         self._expected = DemandReports()
 
 

@@ -21,6 +21,7 @@ def backup_answer(service: Service, body: dict[str, Any], model: str) -> dict[st
     assert answer["degraded"]
     assert answer["result"].strip()
     assert seconds <= DEADLINE_S + SLACK_S
+    first: dict[str, Any]
     first, second = answer["attempts"]
     assert (first["tier"], first["model"]) == ("primary", model)
     assert (second["tier"], second["outcome"]) == ("backup", "answered")

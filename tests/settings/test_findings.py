@@ -12,11 +12,16 @@ PYTHON = {"format": "python", "id": "echo", "target": "examples.echo:Echo"}
 REMOTE = {"base_url": "https://api.example.com/v1", "model": "x"}
 
 
-def faults(data: dict[str, Any], model: Any = PolicySettings) -> list[tuple[str, str]]:
-    """Key and fault of all that is wrong with `data`."""
+def mistaken(data: Any, model: Any = PolicySettings) -> SettingsError:
+    """The error `data` is refused with; `model` may be a union, which `parse` takes and no `type[...]` can say."""
     with pytest.raises(SettingsError) as caught:
         parse(model, data, "a.yaml")
-    return [(fault.key, fault.wrong) for fault in caught.value.faults]
+    return caught.value
+
+
+def faults(data: dict[str, Any], model: Any = PolicySettings) -> list[tuple[str, str]]:
+    """Key and fault of all that is wrong with `data`."""
+    return [(fault.key, fault.wrong) for fault in mistaken(data, model).faults]
 
 
 def keys(data: dict[str, Any], model: Any = PolicySettings) -> list[str]:
@@ -112,10 +117,7 @@ def test_a_contradiction_with_a_value_whose_key_is_misspelt_is_not_told() -> Non
 
 
 def test_the_text_has_one_line_for_each_fault_with_file_key_and_what_is_accepted() -> None:
-    with pytest.raises(SettingsError) as caught:
-        parse(ModelSpec, {**PYTHON, "colour": 1, "num_cpus": -1}, "a.yaml")
-
-    first, second = str(caught.value).splitlines()
+    first, second = str(mistaken({**PYTHON, "colour": 1, "num_cpus": -1}, ModelSpec)).splitlines()
     assert first == "a.yaml: colour: is not a setting (accepted: the keys in docs/configuration.md)"
     assert second == "a.yaml: num_cpus: is -1 (accepted: greater than or equal to 0)"
 

@@ -25,9 +25,10 @@ def test_every_stream_ends_complete_while_its_replica_is_killed_a_hundred_times(
     for n in range(KILLS):
         service.wait_ready("narrator")
         # It says in which process it runs, so that the very replica that is streaming is killed.
-        body = {"text": "Count the words, please.", "fault": "die", "after": draw.randrange(1, 59), "max_tokens": 12}
+        after = draw.randrange(1, 59)
+        body = {"text": "Count the words, please.", "fault": "die", "after": after, "max_tokens": 12}
         streamed = service.stream(body | {"pause": draw.uniform(0.0, 0.03)}, "narrator")
-        said = "".join(WORDS[: int(body["after"])])
+        said = "".join(WORDS[:after])
         answer = streamed.answer
 
         assert answer["served_by"] == "backup", (n, answer)

@@ -85,6 +85,18 @@ async def garbage_for_ever(exchange: Exchange) -> None:
         await exchange.event("{{{")
 
 
+@scenario("huge-event-after-3")
+@after_3
+async def huge_event_after_3(exchange: Exchange) -> None:
+    """One event of 2 MiB, in parts; what would come behind it is fine."""
+    await exchange.text('data: {"choices": [], "filler": "')
+    for _ in range(1 << 5):
+        await exchange.text("x" * (1 << 16))
+    await exchange.text('"}\n\n')
+    await exchange.says(exchange.pieces[3:])
+    await exchange.finish()
+
+
 @scenario("trickle-after-3")
 @after_3
 async def trickle_after_3(exchange: Exchange) -> None:

@@ -264,6 +264,7 @@ async def test_a_key_that_the_upstream_repeats_is_told_to_nobody(
 
     async with remote(faulty, "status-401", api_key_env="TEST_KEY") as upstream:
         outcome = await upstream.start(a_request(), 5.0)
+        assert isinstance(outcome, Failed)
         told = json.dumps([outcome.reason, upstream.describe(), events, repr(upstream), repr(upstream.spec)])
 
     assert "[redacted]" in outcome.reason

@@ -19,6 +19,9 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
     "status-401": (Failed, False, "401"),
     "status-403": (Failed, False, "403"),
     "status-404": (Failed, False, "404"),
+    "status-408": (Failed, True, "408"),
+    "status-409": (Failed, True, "409"),
+    "status-425": (Failed, True, "425"),
     "status-418": (Failed, False, "418"),
     "status-429": (Refused, True, "Slow down."),
     "status-429-soon": (Refused, True, "429"),
@@ -86,6 +89,7 @@ STREAMED_FAULTS: dict[str, tuple[str, type[Any], bool, str]] = {
     "no-finish-after-3": (BEGUN, Failed, True, "without a finish reason"),
     "garbage-for-ever": (BEGUN, Failed, False, "cannot be read"),
     "white-space": ("", Blank, False, "no content"),
+    "huge-event-after-3": (BEGUN, Failed, False, "an event of more than"),
     "huge": (BEGUN, Failed, False, "too large"),
     "no-deltas": ("", Blank, False, "no content"),
     "plain-text": ("", Blank, False, "no content"),
@@ -165,10 +169,20 @@ async def test_a_stream_that_ends_properly_is_finished(faulty: FaultyUpstream, s
 
 
 @pytest.mark.parametrize(
-    ("scenario", "seconds"), [("status-429-soon", 0.2), ("status-503-soon", 0.2), ("status-429-later", 86400.0)]
+    ("scenario", "seconds"),
+    [("status-429-soon", 0.2), ("status-503-soon", 0.2), ("status-409", 0.2), ("status-429-later", 86400.0)],
 )
 async def test_a_wait_the_upstream_asks_for_is_told(faulty: FaultyUpstream, scenario: str, seconds: float) -> None:
     outcome = await call(faulty, scenario)
 
     assert isinstance(outcome, (Failed, Refused))
     assert outcome.retry_after_s == pytest.approx(seconds)
+
+
+async def test_an_event_that_is_skipped_is_told_with_the_reason(
+    faulty: FaultyUpstream, events: list[dict[str, Any]]
+) -> None:
+    await stream(faulty, "garbage-after-3")
+
+    told = [(line["model"], line["reason"]) for line in events if line["event"] == "upstream_event_skipped"]
+    assert told == [("remote", "it is not JSON")]

@@ -1,0 +1,134 @@
+"""What a language model's engine cannot do is no failure of the model: the next one is asked."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import orjson
+import pytest
+
+from deployments.execution.attempt import Begun
+from deployments.formats.huggingface import HuggingFaceModel
+from deployments.generation import (
+    BatchFullError,
+    CannotGenerateError,
+    Generation,
+    Prompt,
+    PromptTooLongError,
+    Sampling,
+    UnsupportedSamplingError,
+)
+from deployments.policy.outcome import Answered, Blank, Finished, Refused, Usage
+from deployments.request import InferenceRequest
+from deployments.request.native import from_python
+from deployments.request.openai import chat_request
+from deployments.settings import GenerationDefaults
+from tests.fakes import read_stream, read_whole
+from tests.request.test_native import LIMITS
+
+CANNOT = [
+    PromptTooLongError("the prompt has 9000 tokens, of 8192"),
+    BatchFullError("its batch of 32 is full"),
+    UnsupportedSamplingError("logit_bias is not supported"),
+    CannotGenerateError("its engine is being started again"),
+]
+
+
+class ScriptedGenerator:
+    """A text generator that writes `texts`, or raises `error` before the first of them.
+
+    Attributes:
+        asked: prompt and sampling of each request.
+    """
+
+    def __init__(self, *texts: str, error: Exception | None = None, finish_reason: str = "stop") -> None:
+        self.texts, self.error = texts, error
+        self.finish_reason = finish_reason
+        self.asked: list[tuple[Prompt, Sampling]] = []
+
+    @property
+    def generation(self) -> Generation:
+        return Generation("".join(self.texts), 3, len(self.texts), self.finish_reason)
+
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
+        self.asked.append((prompt, sampling))
+        if self.error:
+            raise self.error
+        return self.generation
+
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
+        self.asked.append((prompt, sampling))
+        if self.error:
+            raise self.error
+        for text in self.texts:
+            yield text
+        yield self.generation
+
+    def describe(self) -> dict[str, Any]:
+        return {"engine": "scripted"}
+
+
+def served(generator: ScriptedGenerator, **defaults: Any) -> HuggingFaceModel:
+    return HuggingFaceModel(generator, GenerationDefaults(**defaults), {"format": "huggingface"})
+
+
+def a_request(text: str = "Hi", **body: Any) -> InferenceRequest:
+    return from_python({"text": text, **body}, LIMITS)
+
+
+@pytest.mark.parametrize("error", CANNOT, ids=lambda error: type(error).__name__)
+async def test_what_the_engine_cannot_do_is_refused_with_the_reason(error: Exception) -> None:
+    model = served(ScriptedGenerator(error=error))
+
+    assert await read_whole(model, a_request()) == Refused(str(error))
+    assert await read_stream(model, a_request()) == [Refused(str(error))]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_an_engine_raises_besides_is_left_to_the_replica(*, stream: bool) -> None:
+    model = served(ScriptedGenerator(error=MemoryError("no room")))
+
+    with pytest.raises(MemoryError):
+        await model.start(a_request(stream=stream), 10.0)
+
+
+async def test_a_tool_call_that_is_demanded_is_refused_before_anything_is_generated() -> None:
+    generator = ScriptedGenerator("a text")
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    body = {"messages": [{"role": "user", "content": "Hi"}], "tools": [tool], "tool_choice": "required"}
+    (request,) = chat_request(orjson.dumps(body), LIMITS, headers={}).requests
+
+    assert await read_whole(served(generator), request) == Refused("it cannot call tools")
+    assert generator.asked == []
+
+
+async def test_a_generation_is_an_answer_with_its_counts_and_without_white_space_around_it() -> None:
+    model = served(ScriptedGenerator(" ", " It", " rains. ", finish_reason="length"))
+
+    assert await read_whole(model, a_request()) == Answered("It rains.", Usage(3, 3), "length")
+    *texts, end = await read_stream(model, a_request())
+    assert "".join(map(str, texts)) == "It rains. "
+    assert end == Finished("length", Usage(3, 3))
+
+
+async def test_a_generation_of_nothing_visible_is_blank() -> None:
+    assert isinstance(await read_whole(served(ScriptedGenerator(" \n")), a_request()), Blank)
+
+
+async def test_a_stream_that_has_begun_is_handed_over_with_its_first_words() -> None:
+    begun = await served(ScriptedGenerator(" ", "It", " rains.")).start(a_request(stream=True), 10.0)
+
+    assert isinstance(begun, Begun)
+    assert begun.first == "It"
+    await begun.aclose()
+
+
+async def test_parameters_of_a_request_go_before_those_of_the_spec_and_stay_below_its_limit() -> None:
+    generator = ScriptedGenerator("x")
+    model = served(generator, max_tokens=20, max_tokens_limit=50, temperature=0.3)
+
+    await read_whole(model, a_request(max_tokens=400, temperature=0, seed=7), 4.0)
+    await read_whole(model, a_request(), 4.0)
+
+    asked, default = (sampling for _, sampling in generator.asked)
+    assert (asked.max_tokens, asked.temperature, asked.seed, asked.budget_s) == (50, 0.0, 7, 4.0)
+    assert (default.max_tokens, default.temperature, default.seed) == (20, 0.3, None)

@@ -1,0 +1,53 @@
+"""Bodies that come slowly or not at all, and methods that are not allowed: the caller is told, and how to mend it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from deployments.http.arrival import Glimpse, drain
+from tests.http.service import ScriptedService
+from tests.http.wire import ENDPOINTS, send
+
+CODES = {"/v1/infer": None, "/v1/chat/completions": "timeout", "/v1/completions": "timeout"}
+SECONDS_BETWEEN_BYTES = 7.0
+
+
+async def trickling() -> AsyncIterator[bytes]:
+    """A body that begins, and never ends."""
+    while True:
+        yield b" "
+        await asyncio.sleep(SECONDS_BETWEEN_BYTES)
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
+async def test_a_body_that_trickles_in_is_given_up_at_the_default_deadline(path: str, body: dict[str, Any]) -> None:
+    service = ScriptedService()
+
+    response = await send(service, path, content=trickling())
+
+    assert response.status_code == 408
+    error = response.json()["error"]
+    assert (error.get("field", error.get("param")), error.get("code")) == ("body", CODES[path])
+    assert "30 s" in response.text
+    assert asyncio.get_running_loop().time() == service.limits.timeout_s
+    assert (service.arriving, service.asked) == (0, [])
+
+
+@pytest.mark.looptime
+async def test_a_body_that_nobody_reads_is_waited_for_a_few_seconds_only() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"stream": true, "messages": ['
+        await asyncio.Event().wait()
+
+    assert await drain(body()) == Glimpse(stream=True, form=False)
+    assert asyncio.get_running_loop().time() == 5.0
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/v1/chat/completions", "POST"), ("/v1/infer", "POST")])
+async def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(path: str, allowed: str) -> None:
+    response = await send(ScriptedService(), path)
+
+    assert (response.status_code, response.headers["allow"]) == (405, allowed)

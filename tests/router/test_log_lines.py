@@ -1,0 +1,65 @@
+"""What a router tells its operators of what changes in it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from deployments.policy.outcome import Answered, Failed, Outcome
+from deployments.router.router import Router
+from deployments.settings import PolicySettings
+from tests.router.test_registry import FakeCluster, Replica, application
+from tests.router.test_take_over import a_router
+
+pytestmark = pytest.mark.looptime
+
+
+class Scripted(Replica):
+    """Gives its outcomes one after the other."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        super().__init__()
+        self.outcomes = list(outcomes)
+
+    async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
+        return self.outcomes.pop(0)
+
+
+def told(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The lines of one event, without their times."""
+    return [
+        {key: line[key] for key in line if key not in {"timestamp", "event"}}
+        for line in events
+        if line["event"] == name
+    ]
+
+
+async def test_a_breaker_that_opens_and_closes_is_told_with_the_model_and_the_reason(
+    events: list[dict[str, Any]],
+) -> None:
+    cluster, backup = FakeCluster(a=application("a")), Replica()
+    cluster.replicas["a"] = Scripted(Failed("boom"), Answered("well again"))
+    policy = PolicySettings().with_overrides({"breaker": {"failures": 1, "open_seconds": 5}}, {})
+    router = Router(cluster, backup, "backup", policy)  # type: ignore[arg-type]  # which is told of no demand here
+    await router._registry.refresh()
+
+    await router.infer({"text": "Hi"}, "a")
+    assert told(events, "breaker_changed") == [
+        {"level": "warning", "model": "a", "before": "closed", "after": "open", "reason": "boom"}
+    ]
+
+    await asyncio.sleep(10.0)
+    await router.infer({"text": "Hi"}, "a")
+    changes = [(line["level"], line["before"], line["after"]) for line in told(events, "breaker_changed")[1:]]
+    assert changes == [("warning", "open", "halfopen"), ("info", "halfopen", "closed")]
+
+
+async def test_a_policy_that_is_taken_over_is_told_as_what_differs_from_the_defaults(
+    events: list[dict[str, Any]],
+) -> None:
+    a_router({}).reconfigure({"timeout_seconds": 7, "breaker": {"failures": 9}})
+
+    assert told(events, "policy_changed")[-1] == {
+        "level": "info",
+        "policy": {"timeout_seconds": 7.0, "breaker": {"failures": 9}},
+    }

@@ -1,0 +1,250 @@
+"""What has to be true after every run: named checks, each of which gives a line for every way in which it is not."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import orjson
+
+from deployments.policy.blank import is_blank
+from tests.simulation.client import Exchange
+from tests.simulation.happenings import INVALID
+from tests.simulation.reading import Told, UnreadableError, read, read_error
+from tests.simulation.record import Call
+from tests.simulation.script import ScriptedError
+from tests.simulation.world import Run
+
+LATE_S = 0.1
+SILENT_S = 20.0
+"""A stall, and the time within which somebody carries on, by the default policy."""
+
+DRAIN_S = 5.0
+"""A body that is turned away unread is waited for so long."""
+_OURS = frozenset({"internal_error", "task_ended"})
+
+
+def faults(run: Run) -> list[str]:
+    """Every way in which a run is not as it has to be."""
+    return [f"{name}: {fault}" for name, check in CHECKS.items() for fault in check(run)]
+
+
+def _one_answer(run: Run) -> Iterator[str]:
+    if len(run.exchanges) != len(run.world.asks):
+        yield f"{len(run.world.asks)} requests, {len(run.exchanges)} ended"
+    for done in run.exchanges:
+        token = done.ask.token
+        if done.raised is not None:
+            yield f"{token}: the application raised {done.raised!r}"
+        elif done.left is None and (done.starts != 1 or done.ended is None):
+            yield f"{token}: {done.starts} responses, ended at {done.ended}"
+        elif done.starts > 1 or done.behind:
+            yield f"{token}: {done.starts} responses, {done.behind} messages behind the end"
+
+
+def _status(run: Run) -> Iterator[str]:
+    for done in whole(run):
+        expected = _statuses(run, done)
+        if done.status not in expected:
+            yield f"{done.ask.token}: status {done.status}, and not one of {sorted(expected)}: {done.body[:200]!r}"
+
+
+def _statuses(run: Run, done: Exchange) -> set[int]:
+    ok = {200, 503} if any("last_resort" in str(change) for change in policies(run)) else {200}
+    late_body = not done.arrived or done.arrived - done.started > 2.0
+    late = {408} if late_body else set()
+    if not done.ask.valid:
+        return {400} | late | (ok if turned_away(done) else set())
+    rejected = any(call.outcome == "rejected" for token in done.ask.tokens for call in run.record.of(token))
+    return ok | late | ({400} if rejected else set())
+
+
+def policies(run: Run) -> list[dict[str, Any]]:
+    """Every policy that was in force at some time."""
+    changes = [detail for _, what, detail in run.world.happens if what == "reconfigure"]
+    return [run.world.policy, *[change for change in changes if change not in INVALID]]
+
+
+def whole(run: Run) -> list[Exchange]:
+    """The requests whose callers stayed to the end."""
+    return [done for done in run.exchanges if done.is_whole]
+
+
+def answers(run: Run) -> Iterator[tuple[Exchange, Told]]:
+    """Every answer that can be read."""
+    yield from ((done, each) for done in whole(run) for each in _read(run, done)[0])
+
+
+def _read(run: Run, done: Exchange) -> tuple[list[Told], str]:
+    """The answers in a response, and why they cannot be read; each is read once."""
+    key = id(done)
+    if key not in run.told:
+        try:
+            run.told[key] = (read(done), "") if done.status in (200, 503) else ([], "")
+        except UnreadableError as error:
+            run.told[key] = ([], str(error))
+    return run.told[key]
+
+
+def turned_away(done: Exchange) -> bool:
+    return done.headers.get("x-neverblank-attempts") == "" and done.headers.get("retry-after") == "1"
+
+
+def _in_its_format(run: Run) -> Iterator[str]:
+    for done in whole(run):
+        told, unreadable = _read(run, done)
+        if unreadable:
+            yield f"{done.ask.token}: {unreadable}"
+            continue
+        try:
+            if done.status in (200, 503):
+                if len(told) != done.ask.prompts and not turned_away(done):
+                    yield f"{done.ask.token}: {len(told)} answers to {done.ask.prompts} prompts"
+                streamed = "text/event-stream" in done.headers["content-type"]
+                if streamed != done.ask.stream and done.ask.valid and done.arrived:
+                    yield f"{done.ask.token}: streamed is {streamed}"
+            elif is_blank(read_error(done)):
+                yield f"{done.ask.token}: an error without a word"
+        except UnreadableError as error:
+            yield f"{done.ask.token}: {error}"
+
+
+def _in_the_form(run: Run) -> Iterator[str]:
+    for done, told in answers(run):
+        form = done.ask.form
+        if not form or not done.ask.valid or told.refusal or told.finish_reason == "content_filter":
+            continue
+        if turned_away(done) and not done.arrived:  # nobody could have read that a form was demanded
+            continue
+        if told.is_last_resort:
+            yield f"{done.ask.token}: words where {form} was demanded: {told.text!r}"
+        elif not told.tool_calls and (form == "tool" or not fits(form, told.text)):
+            yield f"{done.ask.token}: {told.text!r} is no {form}"
+
+
+def fits(form: str, text: str) -> bool:
+    """Whether a text has the form that was demanded."""
+    bare = text.removeprefix("```json\n").removesuffix("\n```")
+    try:
+        value = orjson.loads(bare)
+    except orjson.JSONDecodeError:
+        return False
+    if form == "json":
+        return isinstance(value, dict)
+    return isinstance(value, dict) and value.keys() == {"name", "age"} and isinstance(value["age"], int)
+
+
+def _not_late(run: Run) -> Iterator[str]:
+    for done in whole(run):
+        first = done.chunks[0][0] if done.chunks else done.ended or 0.0
+        moment = first if done.ask.stream else done.ended or 0.0
+        arrived = done.arrived or done.started + DRAIN_S
+        due = max(done.started + done.ask.timeout_s, arrived) + held_up(run, done.started, moment)
+        if done.ask.valid and done.status in (200, 503) and moment > due + LATE_S:
+            yield f"{done.ask.token}: {moment - due:.3f} s late"
+        if done.ask.stream and not done.ask.reads_every_s:
+            yield from _silent(run, done)
+
+
+def _silent(run: Run, done: Exchange) -> Iterator[str]:
+    """A stream says something, or its writer is at work, or somebody else carries on, within the policy's bounds."""
+    at_work = [at for call in run.record.of(done.ask.token) for at in call.moments if at >= done.started]
+    moments = sorted([at for at, _ in done.chunks] + [done.ended or 0.0] + at_work)
+    for before, after in pairwise(moments):
+        most = SILENT_S + held_up(run, before, after) + LATE_S
+        if before < done.chunks[0][0]:  # that the first content is in time is another matter
+            continue
+        if after - before > most:
+            yield f"{done.ask.token}: silent for {after - before:.2f} s"
+
+
+def held_up(run: Run, since: float, until: float) -> float:
+    """Seconds for which the loop was held up in that time."""
+    return sum(seconds for at, seconds in run.jumps if at + seconds >= since and at <= until)
+
+
+def _nothing_left(run: Run) -> Iterator[str]:
+    yield from run.left
+
+
+def _log(run: Run) -> Iterator[str]:
+    for level, event, fields in run.logged:
+        error = fields.get("exc_info")
+        if (event in _OURS or error is not None) and not isinstance(error, ScriptedError):
+            yield f"{level} {event} {fields.get('where', '')} {error!r}"
+
+
+def _trace(run: Run) -> Iterator[str]:
+    for done, told in answers(run):
+        if told.model == "" or turned_away(done):
+            continue
+        token = done.ask.tokens[0]
+        yield from (f"{token}: {fault}" for fault in _compared(run, told, run.record.of(token), done))
+        yield from (f"{token}: {fault}" for fault in _provenance(run, told))
+
+
+def _compared(run: Run, told: Told, calls: list[Call], done: Exchange) -> Iterator[str]:
+    """Each attempt is a call, in the order of their starts, but for those that were refused before they were made."""
+    left = list(calls)
+    for attempt in told.attempts:
+        if left and left[0].model == attempt["model"] and _agrees(left[0], attempt, done):
+            left.pop(0)
+        elif attempt["outcome"] != "refused" and not (attempt["outcome"] == "cancelled" and attempt["ms"] == 0):
+            seen = [(call.model, call.outcome, call.number) for call in calls]
+            yield f"an attempt that nobody has seen: {attempt}; calls: {seen}"
+            return
+    if left:
+        yield f"calls without an attempt: {[(call.model, call.outcome, call.number) for call in left]}"
+
+
+def _agrees(call: Call, attempt: dict[str, Any], done: Exchange) -> bool:
+    """Whether what an attempt says can be how the call ended."""
+    said = attempt["outcome"]
+    if call.outcome in ("cancelled", "closed") or call.ended is None:
+        return said in _CUT_OFF
+    if f"c{call.number}c" in attempt["reason"]:
+        return True
+    allowed = {call.outcome} | _ALSO.get(call.outcome, set())
+    if call.outcome == "rejected" and call.prefix:
+        allowed.add("refused")
+    if done.ask.form and call.outcome == "answered":
+        allowed.add("failed")
+    if call.prefix and call.outcome == "blank":
+        allowed.add("answered")
+    return said in allowed
+
+
+_CUT_OFF = frozenset({"cancelled", "timed_out", "answered", "failed"})
+"""How an attempt ends whose call was ended from outside: a loser, a stall, the bound of a stream, a bug of a caller."""
+
+_ALSO = {
+    name: {"cancelled", "timed_out"} for name in ("answered", "failed", "blank", "refused", "rejected", "timed_out")
+}
+
+
+def _provenance(run: Run, told: Told) -> Iterator[str]:
+    if told.is_last_resort != (told.served_by == "last_resort"):
+        yield f"{told.model} of the tier {told.served_by}"
+    if told.is_last_resort:
+        if not told.degraded:
+            yield "a last resort that is not degraded"
+        return
+    answered = [attempt for attempt in told.attempts if attempt["outcome"] == "answered"]
+    if not any(attempt["model"] == told.model for attempt in answered):
+        yield f"{told.model} is said to have answered, and no attempt on it has"
+    writers = {told.model, *told.writers}
+    numbers = [call.number for call in run.record.calls if call.model in writers]
+    said = told.text + str(told.tool_calls)
+    if not any(f"c{number}c" in said for number in numbers) and told.finish_reason != "content_filter":
+        yield f"{told.text!r} is nothing that {told.model} has said"
+
+
+CHECKS: dict[str, Callable[[Run], Iterator[str]]] = {
+    "one answer for each request": _one_answer,
+    "a status that was asked for": _status,
+    "in its format, and not blank": _in_its_format,
+    "in the form that was demanded": _in_the_form,
+    "not late, and not silent": _not_late,
+    "nothing left behind": _nothing_left,
+    "no exception in the log": _log,
+    "a true trace": _trace,
+}

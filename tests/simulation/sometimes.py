@@ -1,0 +1,157 @@
+"""The rare states. A run of many seeds fails unless each of them was reached: what never happens was not tried."""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from deployments.policy.next_step import PROBE_GRACE_S
+from tests.simulation.client import Exchange
+from tests.simulation.invariants import answers, turned_away, whole
+from tests.simulation.reading import Told
+from tests.simulation.record import Call
+from tests.simulation.world import Run
+
+Attempt = Mapping[str, Any]
+
+
+def reached(run: Run) -> set[str]:
+    """The states that a run has reached."""
+    read = list(answers(run))
+    return {name for name, has in IN_ANSWERS.items() if any(has(done, told) for done, told in read)} | {
+        name for name, has in IN_RUNS.items() if has(run)
+    }
+
+
+def every() -> frozenset[str]:
+    """All of them."""
+    return frozenset(IN_ANSWERS) | frozenset(IN_RUNS)
+
+
+def _with(why: str, told: Told) -> list[Attempt]:
+    return [attempt for attempt in told.attempts if attempt["why"] == why]
+
+
+def _won_by(why: str, told: Told) -> bool:
+    return any(each["outcome"] == "answered" and each["model"] == told.model for each in _with(why, told))
+
+
+def _written(told: Told) -> list[Attempt]:
+    """The attempts of which a part stands in a streamed answer."""
+    return [attempt for attempt in told.attempts if "from_character" in attempt]
+
+
+IN_ANSWERS: dict[str, Callable[[Exchange, Told], bool]] = {
+    "a hedge that won": lambda _, told: _won_by("hedge", told),
+    "a hedge that lost": lambda _, told: any(each["outcome"] == "cancelled" for each in _with("hedge", told)),
+    "a probe that lost by less than its grace, and was preferred": lambda _, told: any(
+        each["outcome"] == "answered" and told.served_by == "primary" for each in _with("beside_probe", told)
+    ),
+    "a probe that lost": lambda _, told: _won_by("beside_probe", told),
+    "a backup at the cut-over": lambda _, told: _won_by("cut_over", told),
+    "a retry that won": lambda _, told: _won_by("retry", told),
+    "a model that was waited for": lambda _, told: _won_by("ready", told),
+    "a stream continued once": lambda _, told: len(_written(told)) == 2,
+    "a stream continued twice": lambda _, told: len(_written(told)) >= 3 and not told.is_last_resort,
+    "a stream continued by the same model": lambda _, told: any(
+        before["model"] == after["model"] for before, after in pairwise(_written(told))
+    ),
+    "a last resort in mid-stream": lambda _, told: told.is_last_resort and bool(_written(told)),
+    "a last resort at the deadline": lambda done, told: (
+        told.is_last_resort and (done.ended or 0) - done.started > 0.7 * done.ask.timeout_s
+    ),
+    "a stall": lambda _, told: any(each["outcome"] == "timed_out" for each in _written(told)),
+    "a shed request": lambda done, _: turned_away(done),
+    "a shed stream": lambda done, told: turned_away(done) and bool(told.writers),
+    "a breaker that was open": lambda _, told: any(each["reason"] == "breaker open" for each in told.attempts),
+    "a limit that was reached": lambda _, told: any("at its limit" in each["reason"] for each in told.attempts),
+    "an answer that did not fit its form": lambda _, told: any(
+        "fit response_format" in a["reason"] for a in told.attempts
+    ),
+    "a refusal in the words of the format": lambda _, told: told.refusal,
+    "an answer in the form that was demanded": lambda done, told: bool(done.ask.form) and not told.refusal,
+    "a content filter": lambda _, told: told.finish_reason == "content_filter",
+    "a withheld answer that was rescued": lambda done, told: (
+        [each["outcome"] for each in told.attempts] == ["answered", "answered"]
+        and told.attempts[1]["why"] == "next"
+        and not done.ask.stream
+    ),
+    "a last resort of 503": lambda done, told: told.is_last_resort and done.status == 503,
+    "several prompts": lambda done, _: done.ask.prompts > 1,
+    "an answer long after its request": lambda done, _: (done.ended or 0) - done.started > 25.0,
+}
+
+
+def _after_retry_after(run: Run) -> bool:
+    return any(
+        before.transient and 0 < before.retry_after_s <= after.started - (before.ended or 0) + 1e-6
+        for done, told in answers(run)
+        if _with("retry", told)
+        for before, after in _repeats(run, done)
+    )
+
+
+def _repeats(run: Run, done: Exchange) -> Iterator[tuple[Call, Call]]:
+    calls = run.record.of(done.ask.tokens[0])
+    yield from ((before, after) for before, after in pairwise(calls) if before.model == after.model)
+
+
+def _budget_exhausted(run: Run) -> bool:
+    """A transient failure was not repeated, as no retry was left at that moment."""
+    empty = {now for now, retry in run.allowances if not retry}
+    return any(call.transient and call.ended in empty for call in run.record.calls)
+
+
+def _close_probe(run: Run) -> bool:
+    """A probe that lost came to its answer within its grace, or hardly behind it, on its own."""
+    return any(
+        call.outcome == "answered" and (done.ended or 0) < (call.ended or 0) < (done.ended or 0) + 5 * PROBE_GRACE_S
+        for done in whole(run)
+        for token in done.ask.tokens
+        for call in run.record.of(token)
+    )
+
+
+def _calls_behind_white_space(run: Run) -> bool:
+    return any(
+        call.outcome == "answered" and "".join(call.texts).isspace()
+        for done, told in answers(run)
+        if done.ask.stream and told.tool_calls
+        for call in run.record.of(done.ask.token)
+    )
+
+
+def _during(run: Run, what: str) -> bool:
+    moments = [at for at, event, _ in run.record.events if event == what]
+    return any(done.started < at < (done.ended or 0) for done in whole(run) for at in moments)
+
+
+def _logs(event: str, **fields: str) -> Callable[[Run], bool]:
+    return lambda run: any(logged == event and fields.items() <= told.items() for _, logged, told in run.logged)
+
+
+IN_RUNS: dict[str, Callable[[Run], bool]] = {
+    "a retry after `retry-after`": _after_retry_after,
+    "a budget exhausted": _budget_exhausted,
+    "a streamed tool call behind white space": _calls_behind_white_space,
+    "a losing probe that came to its own end": _close_probe,
+    "a breaker that opened": _logs("breaker_changed", after="open"),
+    "a breaker that opened again": _logs("breaker_changed", before="halfopen", after="open"),
+    "a breaker that closed": _logs("breaker_changed", before="halfopen", after="closed"),
+    "a caller that raised": _logs("internal_error"),
+    "a task of the background that ended": _logs("task_ended"),
+    "a model that vanished": _logs("model_gone"),
+    "a look at Serve that failed": _logs("discovery_failed"),
+    "an event of an upstream that was skipped": _logs("upstream_event_skipped"),
+    "an upstream that only its operator can mend": _logs("upstream_misconfigured"),
+    "a policy that was refused": lambda run: run.record.has("policy refused"),
+    "a policy that changed under a request": lambda run: _during(run, "reconfigure"),
+    "a loop that was held up under a request": lambda run: _during(run, "jump"),
+    "a demand that was told to the backup": lambda run: run.record.has("demand"),
+    "a caller that left": lambda run: any(done.left is not None for done in run.exchanges),
+    "a caller that left in mid-stream": lambda run: any(done.left and done.chunks for done in run.exchanges),
+    "a request that was handed back by its model": lambda run: any(
+        done.status == 400 and done.ask.valid for done in whole(run)
+    ),
+    "a body that came too late": lambda run: any(done.status == 408 for done in whole(run)),
+    "a request that nobody can read": lambda run: any(not done.ask.valid and done.status == 400 for done in whole(run)),
+}
