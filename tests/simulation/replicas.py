@@ -11,7 +11,7 @@ from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Finished, Outcome
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
-from tests.fakes import Play, ScriptedCaller
+from tests.fakes import Play, ScriptedClient
 from tests.simulation.record import Call, Record
 from tests.simulation.script import Life, ScriptedError, draw_beats, draw_play
 from tests.streamers import Script, ScriptedStreamer
@@ -61,7 +61,7 @@ class Replicas:
 
 async def _played(play: Play, request: InferenceRequest, budget_s: float, call: Call) -> Outcome:
     try:
-        outcome = await ScriptedCaller([play]).start(request, budget_s)
+        outcome = await ScriptedClient([play]).start(request, budget_s)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         call.end("cancelled" if task is not None and task.cancelling() else "failed")
@@ -126,7 +126,7 @@ class SimulatedServe:
     async def routers_readiness(self) -> list[dict[str, bool]]:
         return []
 
-    def caller(self, application: DeployedApplication) -> Any:
+    def replicas_of(self, application: DeployedApplication) -> Any:
         return self.replicas[application.name]
 
 

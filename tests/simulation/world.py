@@ -214,7 +214,7 @@ def _left_over(router: Router, run: Run) -> Any:
     """What a router still holds though nothing is under way."""
     status = orjson.loads(orjson.dumps(router.describe()))
     yield from (f"{key}: {status[key]}" for key in ("in_flight", "arriving", "waiting") if status[key])
-    yield from (f"a permit: {permit}" for permit in router._resilience._open)
+    yield from (f"a permit: {permit}" for permit in router._resilience._permits)
     for name, known in router._resilience._models.items():
         if known.limit.in_flight or getattr(known.breaker, "probing", 0):
             yield f"{name}: {known.limit.in_flight} in flight, {known.breaker}"
