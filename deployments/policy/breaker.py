@@ -44,7 +44,7 @@ JITTER = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerPolicy(Knobs):
-    """When the breaker of a model opens, and for how long."""
+    """The conditions under which the breaker of a model opens, and the time for which it stays open."""
 
     failures: int = knob(5, "Failures in a row that open a model's breaker.", ge=1)
     failure_rate: float = knob(0.5, "The share of failures within the window that opens the breaker, too.", gt=0, le=1)
@@ -131,7 +131,7 @@ class Admission(Struct, frozen=True):
 
 
 class Evidence(Enum):
-    """Whether an outcome is evidence for or against the health of the model."""
+    """The meaning of an outcome for the health of its model."""
 
     SUCCESS = auto()
     FAILURE = auto()

@@ -1,4 +1,4 @@
-"""When the same model is asked once more: only after a transient failure, and only while there is time for a retry.
+"""Retries of the same model: only after a transient failure, and only while there is time for one.
 
 The pause is "equal jitter" (M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015): half of the
 exponential backoff is fixed, half is drawn, so that callers who failed together do not come back together.

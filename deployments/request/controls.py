@@ -94,7 +94,7 @@ def _in_range(field: str, seconds: float, limits: Limits, accepted: str) -> floa
 
 
 def _read_flag(data: Mapping[str, Any], headers: Mapping[str, str], key: str) -> tuple[str, bool]:
-    """Where the flag was read, and what it is; true where it was not sent."""
+    """Return the key or header that held the flag, and the flag; true where it was not sent."""
     if (value := data.get(key)) is not None:
         if not isinstance(value, bool):
             raise refuse(key, value, "true or false")

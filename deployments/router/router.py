@@ -239,11 +239,11 @@ class Router(HandleMethods):
         """Check that discovery is alive. Serve calls this, and replaces a router for which it raises.
 
         Raises:
-            RuntimeError: the models were not refreshed for `DISCOVERY_DEAD_S`, so that the router would go on calling
-                models that have gone.
+            RuntimeError: no refresh was tried for `DISCOVERY_DEAD_S`, so that the router would go on calling models that
+                have gone.
         """
         if (seconds := self._registry.silent_s()) > DISCOVERY_DEAD_S:
-            raise RuntimeError(f"the models were not refreshed for {seconds:.0f} s")
+            raise RuntimeError(f"no refresh of the models was tried for {seconds:.0f} s")
 
     def _demand(self) -> float:
         return self._resilience.demand(self.clock())
@@ -277,7 +277,7 @@ class Router(HandleMethods):
 
 
 DISCOVERY_DEAD_S = 15.0
-"""Seconds without a refresh after which a router is replaced; one refresh takes ten at the most."""
+"""Seconds after which a router that has not even tried to refresh is replaced; a try takes ten at the most."""
 
 _RETRY_AFTER_S = 1.0
 """The `retry-after` of requests that are turned away: by then most of the requests in flight have been answered."""

@@ -69,6 +69,6 @@ class Supervisor:
 
 
 def _is_ours() -> bool:
-    """Whether the running task itself was cancelled."""
+    """Return whether the running task itself was cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
