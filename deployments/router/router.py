@@ -239,7 +239,7 @@ class Router(HandleMethods):
         """Check that discovery is alive. Serve calls this, and replaces a router for which it raises.
 
         Raises:
-            RuntimeError: no refresh was tried for `DISCOVERY_DEAD_S`, so that the router would go on calling models that
+            RuntimeError: no refresh was tried for `DISCOVERY_DEAD_S`, so the router would go on calling models that
                 have gone.
         """
         if (seconds := self._registry.silent_s()) > DISCOVERY_DEAD_S:
