@@ -32,6 +32,9 @@ MAX_COLLECTED = 1 << 24
 _MAX_BLANK = 1 << 16
 """Invisible characters after which a stream without visible content is given up."""
 
+GIVEN_UP = Cancelled("given up by the caller")
+"""The outcome of an attempt whose caller has gone, or that nobody needs any more."""
+
 _CUT = Failed("its stream was cut", transient=True)
 
 Conform = Callable[[Answered], Awaitable[Answered | Failed | Refused]]

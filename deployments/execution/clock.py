@@ -3,6 +3,9 @@
 import asyncio
 from functools import cached_property
 
+SHORTEST_TIMER_S = 1e-4
+"""The shortest timer that is set: a clock may round a shorter one to nothing, and it would fire again at once."""
+
 
 class LoopClock:
     """The clock of one event loop: the loop that runs when the clock is first read.

@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.policy.outcome import StreamItem
-
-_TICK_S = 1e-4
-"""The shortest timer, in seconds. A clock may round a shorter one to nothing, so that it fires again at once."""
 
 
 class IdleError(Exception):
@@ -64,7 +62,7 @@ class IdleTimer:
         if self._waiting is None:  # the reader waits for nothing: that is no silence of the model
             self._timer = self._loop.call_at(now + self._idle_s, self._look)
         elif now < due:
-            self._timer = self._loop.call_at(max(due, now + _TICK_S), self._look)
+            self._timer = self._loop.call_at(max(due, now + SHORTEST_TIMER_S), self._look)
         else:
             self._timer = None
             self._fired = True

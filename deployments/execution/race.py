@@ -20,12 +20,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deployments.execution.attempt import Begun
+from deployments.execution.attempt import GIVEN_UP, Begun
+from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.observability import log
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.chain import FallbackChain
 from deployments.policy.next_step import Accept, Allowance, AwaitReady, Exhausted, Reject, Start, WaitUntil, next_step
-from deployments.policy.outcome import Cancelled, Failed, Finished, Outcome, TimedOut
+from deployments.policy.outcome import Failed, Finished, Outcome, TimedOut
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.resilience import Permit, ResilienceState
 
@@ -129,7 +130,7 @@ class Race:
         finally:
             for flight in self._flights:
                 if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker
-                    self._resilience.record(flight.permit, _GIVEN_UP, self._clock())
+                    self._resilience.record(flight.permit, GIVEN_UP, self._clock())
                 _abandon(flight.task)
 
     async def _wait_for_one(self, candidates: Sequence[Candidate], until: float) -> None:
@@ -162,7 +163,7 @@ class Race:
     async def _wait(self, seconds: float) -> None:
         """Wait until an attempt begins or ends, at most `seconds`; then note each attempt that has."""
         self._turn = self._loop.create_future()
-        timer = self._loop.call_later(max(seconds, _TICK_S), self._wake)
+        timer = self._loop.call_later(max(seconds, SHORTEST_TIMER_S), self._wake)
         try:
             await self._turn
         finally:
@@ -202,7 +203,7 @@ class Race:
             _let_probe(flight, self._resilience, self._chain.deadline.answer_by - now)
         for flight in self._flights:
             ended = trace[flight.place]
-            self._resilience.record(flight.permit, ended.outcome if isinstance(ended, Ended) else _GIVEN_UP, now)
+            self._resilience.record(flight.permit, ended.outcome if isinstance(ended, Ended) else GIVEN_UP, now)
 
 
 def _result(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcome | Begun:
@@ -217,11 +218,6 @@ def _result(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcom
 
 
 _NO_EXTRAS = Allowance(retry=False, hedge=False)
-
-_TICK_S = 1e-4
-"""The shortest pause, in seconds: a clock may round a shorter one to nothing."""
-
-_GIVEN_UP = Cancelled("given up by the caller")
 
 _background: set[asyncio.Task[Any]] = set()
 """Tasks of losers that are ending. The event loop keeps only weak references, and no other task waits for these."""

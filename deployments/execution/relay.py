@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from msgspec.structs import replace
 
-from deployments.execution.attempt import Begun
+from deployments.execution.attempt import GIVEN_UP, Begun
 from deployments.execution.idle import IdleError, IdleTimer
 from deployments.execution.opening import Opened, StreamOpener
 from deployments.execution.transcript import Transcript
@@ -26,7 +26,7 @@ from deployments.policy.continuation import successors
 from deployments.policy.deadline import Deadline
 from deployments.policy.last_resort import LastResort
 from deployments.policy.next_step import Exhausted
-from deployments.policy.outcome import Cancelled, Failed, Finished, StreamEnd, StreamItem, TimedOut
+from deployments.policy.outcome import Failed, Finished, StreamEnd, StreamItem, TimedOut
 from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
 
 
@@ -148,7 +148,7 @@ class Relay:
         """Release a writer that is still at work: the reader has gone, or a bug of ours ended the relay."""
         self._idle.stop()
         if self._opened.permit is not None and not self._opened.permit.returned:
-            self._resilience.record(self._opened.permit, _GIVEN_UP, self._clock())
+            self._resilience.record(self._opened.permit, GIVEN_UP, self._clock())
         await self._opened.begun.aclose()
 
     async def _continue(self, broken: Candidate, end: StreamEnd) -> bool:
@@ -190,6 +190,3 @@ def _continuing(trace: tuple[Ended | Began, ...]) -> tuple[Ended | Began, ...]:
     if trace and trace[0].why is Why.NEXT:
         return (replace(trace[0], why=Why.CONTINUE), *trace[1:])
     return trace
-
-
-_GIVEN_UP = Cancelled("given up by the caller")

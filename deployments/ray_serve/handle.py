@@ -150,6 +150,8 @@ class ServeReplicas:
         if actor:  # Ray calls an actor unavailable before it knows whether the actor is dead
             seconds = math.inf if isinstance(error, ActorDiedError) else _UNAVAILABLE_S
             self._lost[actor] = asyncio.get_running_loop().time() + seconds
+        if len(self._lost) > _MAX_LOST:  # actors are replaced for as long as the router lives: the oldest goes
+            del self._lost[next(iter(self._lost))]
 
     def _cancel(self, response: Any) -> None:
         try:
@@ -160,6 +162,9 @@ class ServeReplicas:
 
 
 _TELL_TIMEOUT_S = 2.0
+
+_MAX_LOST = 256
+"""Dead actors that are remembered: many more than a model has replicas."""
 
 _UNAVAILABLE_S = 5.0
 """How long a replica that could not be reached is taken for dead. By then Serve's controller has found out by a health

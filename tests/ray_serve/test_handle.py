@@ -162,3 +162,12 @@ async def test_a_backup_that_cannot_be_told_what_comes_costs_the_router_nothing_
     told = [(line["model"], line["reason"].partition(":")[0]) for line in events]
     assert told == [("m", "DeploymentUnavailableError"), ("m", "TimeoutError")]
     assert {line["event"] for line in events} == {"expectation_unheard"}
+
+
+async def test_only_so_many_dead_replicas_are_remembered() -> None:
+    replicas = ServeReplicas(Handle(WAITS), "m")
+    for number in range(1000):
+        replicas._lose(ActorDiedError(ActorDiedErrorContext(actor_id=number.to_bytes(16, "big"))))
+
+    assert len(replicas._lost) < 1000
+    assert replicas.lost([(999).to_bytes(16, "big").hex()]) == 1
