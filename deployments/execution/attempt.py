@@ -33,7 +33,7 @@ _MAX_BLANK = 1 << 16
 """Invisible characters after which a stream without visible content is given up."""
 
 GIVEN_UP = Cancelled("given up by the caller")
-"""The outcome of an attempt whose caller has gone, or that nobody needs any more."""
+"""The outcome of an attempt whose caller has gone, or whose answer is no longer needed."""
 
 _CUT = Failed("its stream was cut", transient=True)
 

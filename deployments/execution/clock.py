@@ -4,7 +4,7 @@ import asyncio
 from functools import cached_property
 
 SHORTEST_TIMER_S = 1e-4
-"""The shortest timer that is set: a clock may round a shorter one to nothing, and it would fire again at once."""
+"""The shortest timer, in seconds. A clock may round a shorter one to nothing, so that it fires again at once."""
 
 
 class LoopClock:
