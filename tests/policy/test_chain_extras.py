@@ -48,7 +48,8 @@ def test_a_retry_that_began_too_late_for_a_fair_share_of_its_tiers_time_is_not_c
     late = play(chain(A, BACKUP), {A: [reset(15.0), HANGS], BACKUP: answers(1.0)})
     early = play(chain(A, BACKUP), {A: [reset(9.0), HANGS], BACKUP: answers(1.0)})
 
-    assert late.answer.attempts[1].outcome == Cancelled("its time was over after 5.50 s, which is no fair share")
+    reason = "its per-try timeout was over after 5.50 s, less than its fair share"
+    assert late.answer.attempts[1].outcome == Cancelled(reason)
     assert early.answer.attempts[1].outcome == TimedOut("no answer within 11.50 s")
 
 
