@@ -7,7 +7,7 @@ from ray.core.generated.common_pb2 import ActorDiedErrorContext
 from ray.exceptions import ActorDiedError
 
 from deployments.policy.outcome import Answered
-from deployments.ray_serve.handle import ServeCaller
+from deployments.ray_serve.handle import ServeReplicas
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.ray_serve.test_handle import ACTOR, Handle, Response
@@ -32,7 +32,7 @@ class Handles(Handle):
 
 async def ask(replicas: int) -> dict[str, Any]:
     """The answer of a model with so many replicas, the first of which dies under the request."""
-    caller: Any = ServeCaller(Handles(READY, DIED, Answered("from another replica")), "a")
+    caller: Any = ServeReplicas(Handles(READY, DIED, Answered("from another replica")), "a")
     backup: Any = Replica()
     cluster = FakeCluster(a=application("a", running=replicas, actors=frozenset(ACTORS[:replicas])))
     cluster.replicas["a"] = caller
