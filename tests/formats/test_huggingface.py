@@ -63,6 +63,9 @@ class ScriptedGenerator:
             yield text
         yield self.generation
 
+    def stalled_s(self) -> float:
+        return 0.0
+
     def describe(self) -> dict[str, Any]:
         return {"engine": "scripted"}
 

@@ -1,107 +1,14 @@
 """In a batch, each sequence gets its own text, ends by its own rules, and leaves when its caller has gone."""
 
 import asyncio
-import threading
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from deployments.generation import BatchFullError, Generation, IncompleteGenerationError, Sampling
-from deployments.generation.batch import Batch, BatchedSequence
-from deployments.generation.detokenizer import Detokenizer, StepDecoder
+from deployments.generation import BatchFullError, Generation, IncompleteGenerationError
+from deployments.generation.batch import Batch
 from tests.clock import FakeClock, until
-
-
-class FakeRequest:
-    """Writes the letters from the prompt's last token on, and finishes at its limit."""
-
-    def __init__(self, tokens: Sequence[int], limit: int) -> None:
-        self.next = tokens[-1]
-        self.left = limit
-        self.unread: list[int] = []
-        self.cancelled = False
-        self.incomplete = False
-
-    def step(self) -> None:
-        if self.left and not self.cancelled:
-            self.left -= 1
-            self.unread.append(self.next)
-            self.next += 1
-
-    def read(self) -> Sequence[int]:
-        taken, self.unread = self.unread, []
-        return taken
-
-    def finished(self) -> str:
-        if self.incomplete:
-            raise IncompleteGenerationError("out of memory")
-        return "" if self.left else "length"
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class FakeEngine:
-    """An engine that steps when a test lets it."""
-
-    def __init__(self) -> None:
-        self.steps = threading.Semaphore(0)
-        self.requests: list[FakeRequest] = []
-        self.broken = False
-        self.taken = 0
-
-    def add(self, tokens: Sequence[int], sampling: Sampling) -> FakeRequest:
-        if tokens[0] == 0:
-            raise ValueError("no such token")
-        self.requests.append(FakeRequest(tokens, sampling.max_tokens))
-        return self.requests[-1]
-
-    def step(self) -> None:
-        assert self.steps.acquire(timeout=10)
-        if self.broken:
-            raise RuntimeError("out of memory")
-        self.taken += 1
-        for request in self.requests:
-            request.step()
-
-
-class Decoder(StepDecoder):
-    """A token is a letter's code."""
-
-    def __init__(self) -> None:
-        super().__init__(self.decode_many)
-        self.calls = 0
-
-    def decode_many(self, windows: Sequence[Sequence[int]]) -> list[str]:
-        self.calls += 1
-        return ["".join(map(chr, window)) for window in windows]
-
-
-def batch_of(engine: FakeEngine, capacity: int = 4, clock: FakeClock | None = None) -> Batch:
-    return Batch(engine, Decoder(), capacity, clock or FakeClock())
-
-
-def sequence(
-    letter: str = "a",
-    max_tokens: int = 3,
-    *,
-    budget_s: float = 60.0,
-    stop: tuple[str, ...] = (),
-    decoder: StepDecoder | None = None,
-) -> BatchedSequence:
-    """A sequence that begins with `letter`; the engine does not accept one without."""
-    sampling = Sampling(max_tokens, 0.0, budget_s, stop=stop)
-    detokenizer = Detokenizer((decoder or Decoder()).decode, stop)
-    return BatchedSequence([ord(letter) if letter else 0], sampling, detokenizer, 0.0)
-
-
-async def read(sequence: BatchedSequence) -> tuple[list[str], Generation]:
-    """The texts of a sequence, and the complete generation."""
-    texts = []
-    while not isinstance(item := await sequence.next(), Generation):
-        texts.append(item)
-    return texts, item
+from tests.generation.batches import Decoder, FakeEngine, batch_of, read, sequence
 
 
 async def test_each_sequence_gets_its_own_text_as_it_is_written_and_then_the_complete_generation() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.observability.metrics import MAX_DURATIONS, answered, drain_counts, turned_away
+from deployments.observability.metrics import MAX_DURATIONS, abandoned, answered, drain_counts, turned_away
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL, Answered, Refused
@@ -14,6 +14,11 @@ from deployments.ray_serve import metrics
 
 PRIMARY = Ended(Candidate(Tier.PRIMARY, "m"), 0.0, 0.1, Answered("x"))
 UNKNOWN = Ended(Candidate(Tier.PRIMARY, "whatever a caller wrote"), 0.0, 0.0, Refused(UNKNOWN_MODEL))
+
+
+KINDS = (
+    "_answers", "_answer_seconds", "_attempts", "_turned_away", "_abandoned", "_abandoned_seconds", "_without_time"
+)  # fmt: skip
 
 
 class Exported:
@@ -32,7 +37,7 @@ class Exported:
 @pytest.fixture
 def exported(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Exported]]:
     drain_counts()
-    kinds = {name: Exported() for name in ("_answers", "_answer_seconds", "_attempts", "_turned_away", "_without_time")}
+    kinds = {name: Exported() for name in KINDS}
     for name, kind in kinds.items():
         monkeypatch.setattr(metrics, name, lambda kind=kind: kind)
     yield kinds
@@ -88,3 +93,30 @@ async def test_counts_are_exported_every_second_and_once_more_at_the_end(exporte
     await asyncio.wait({flushing})
 
     assert len(exported["_turned_away"].told) == 2
+
+
+def test_each_count_is_exported_under_its_own_name_with_its_tags() -> None:
+    metrics_of_rays = [
+        metrics._answers(), metrics._answer_seconds(), metrics._attempts(), metrics._turned_away(),
+        metrics._abandoned(), metrics._abandoned_seconds(), metrics._without_time(),
+    ]  # fmt: skip
+
+    assert {metric.info["name"]: metric.info["tag_keys"] for metric in metrics_of_rays} == {
+        "neverblank_answers_total": ("served_by", "model", "degraded"),
+        "neverblank_answer_seconds": ("served_by",),
+        "neverblank_attempts_total": ("model", "outcome", "why"),
+        "neverblank_turned_away_total": (),
+        "neverblank_abandoned_total": (),
+        "neverblank_abandoned_seconds_total": (),
+        "neverblank_answers_without_time_total": (),
+    }
+
+
+def test_a_caller_that_left_is_exported_with_the_time_that_it_has_cost(exported: dict[str, Exported]) -> None:
+    abandoned(2.5)
+    abandoned(0.0)
+    metrics.flush()
+    metrics.flush()
+
+    assert exported["_abandoned"].told == [(2, {})]
+    assert exported["_abandoned_seconds"].told == [(2.5, {})]

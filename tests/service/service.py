@@ -50,6 +50,11 @@ def eventually(what: Callable[[], T | Literal[False] | None], timeout_s: float =
         time.sleep(every_s)
 
 
+def unmeasured() -> dict[str, str]:
+    """This process's environment for one that starts Ray, without what has coverage measure whatever is started."""
+    return {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
+
+
 def _title(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
@@ -140,7 +145,7 @@ class Service:
         self._log = (self.session / "serve.log").open("w+")
         path = self.session / "serve.yaml"
         path.write_text(yaml.safe_dump(self.with_ports(config)))
-        environment = os.environ | {
+        environment = unmeasured() | {
             "RAY_TMPDIR": str(self.session),
             "RAY_DEDUP_LOGS": "0",
             "NEVERBLANK_ROOT": str(ROOT),

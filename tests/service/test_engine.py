@@ -1,6 +1,5 @@
 """`InferenceEngine` on the running service, and with nothing running before it."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ import yaml
 from deployments import InferenceEngine
 from deployments.policy.problem import InvalidRequestError
 from tests.service.models import WORDS
-from tests.service.service import ROOT
+from tests.service.service import ROOT, unmeasured
 
 
 @pytest.fixture
@@ -76,7 +75,7 @@ def test_the_text_is_the_first_key_that_is_not_blank() -> None:
 
 def test_a_plain_script_gets_its_answers_with_nothing_started_before_it() -> None:
     with tempfile.TemporaryDirectory(prefix="nb-", dir="/tmp") as session:
-        environment = os.environ | {"RAY_TMPDIR": session}
+        environment = unmeasured() | {"RAY_TMPDIR": session}
         script = subprocess.run(  # noqa: S603 - our own example
             [sys.executable, ROOT / "examples" / "engine.py"],
             env=environment,
@@ -109,7 +108,7 @@ print(answer["served_by"], "|", answer["attempts"][-1]["reason"])
 engine.close()
 """
     with tempfile.TemporaryDirectory(prefix="nb-", dir="/tmp") as session:
-        environment = os.environ | {"RAY_TMPDIR": session}
+        environment = unmeasured() | {"RAY_TMPDIR": session}
         done = subprocess.run(  # noqa: S603 - our own script
             [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180,
             check=False,

@@ -1,0 +1,133 @@
+"""`neverblank ask` and `neverblank status`: answers for people and for programs, and exit codes for scripts."""
+
+import json
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.cli.serving import Done, listening, neverblank
+from tests.http.service import ScriptedService, an_answer
+from tests.http.wire import BROKEN_OFF
+
+Command = Callable[..., Done]
+
+FACTS = {"state": "ready", "breaker": "closed", "failure_rate": 0.0, "in_flight": 1, "limit": 8, "p50_s": 0.12345}
+DESCRIBED = {
+    "router": 4242,
+    "models": {
+        "smollm2": {**FACTS, "replicas": {"running": 2, "starting": 1}},
+        "hosted": {"state": "failed", "reason": "the router's environment lacks ITS_KEY"},
+    },
+    "backup": {**FACTS, "replicas": {"running": 1, "starting": 0}},
+    "answers": {"primary": 7, "backup": 2, "last_resort": 0},
+    "in_flight": 3,
+}
+
+
+class Described(ScriptedService):
+    """Says of itself what is above."""
+
+    def describe(self) -> dict[str, Any]:
+        return DESCRIBED
+
+
+@pytest.fixture
+def service() -> ScriptedService:
+    return Described()
+
+
+@pytest.fixture
+def command(
+    service: ScriptedService, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
+    """The command, with `service` at the default address."""
+    with listening(service) as url:
+        monkeypatch.setenv("NEVERBLANK_URL", url)
+        yield lambda *words: neverblank(capsys, monkeypatch, *words)
+
+
+def test_an_answer_goes_to_standard_output_and_who_gave_it_to_standard_error(
+    service: ScriptedService, command: Command
+) -> None:
+    service.given = an_answer("It rains.", model="m", attempts=(BROKEN_OFF,))
+
+    done = command("ask", "What is it like outside?", "--model", "m", "--timeout", "7")
+
+    assert (done.code, done.out) == (0, "It rains.\n")
+    assert "primary: m" in done.err
+    assert "boom" in done.err
+    (asked,) = service.asked
+    assert (asked.text, asked.model, asked.timeout_s) == ("What is it like outside?", "m", 7.0)
+
+
+def test_an_answer_that_is_streamed_is_printed_as_it_is_written(command: Command) -> None:
+    done = command("ask", "Hi", "--stream")
+
+    assert (done.code, done.out) == (0, "Hello\n")
+    assert "primary: m" in done.err
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--json", "--stream"]])
+def test_programs_get_the_whole_answer_as_json_and_nothing_else(command: Command, options: list[str]) -> None:
+    done = command("ask", "Hi", *options)
+
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["result"] == "Hello"
+
+
+def test_a_result_that_is_no_text_is_printed_as_json(service: ScriptedService, command: Command) -> None:
+    service.given = an_answer({"label": "cat"})
+
+    assert json.loads(command("ask", "Hi").out) == {"label": "cat"}
+
+
+@pytest.mark.parametrize("options", [[], ["--stream"]])
+def test_a_request_that_is_malformed_is_explained_and_ends_with_1(command: Command, options: list[str]) -> None:
+    done = command("ask", "Hi", "--timeout=-1", *options)
+
+    assert done.code == 1
+    assert "timeout" in done.out
+
+
+@pytest.mark.parametrize("words", [("ask", "Hi"), ("ask", "Hi", "--stream"), ("status",)])
+def test_where_no_service_answers_that_is_said_in_one_line(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = neverblank(capsys, monkeypatch, *words, "--url", "http://127.0.0.1:9")
+
+    assert (done.code, done.out) == (1, "")
+    assert "no service answers at http://127.0.0.1:9" in " ".join(done.err.split())
+
+
+def test_status_names_every_model_the_backup_and_the_counts(command: Command) -> None:
+    done = command("status")
+
+    lines = done.out.splitlines()
+    own = next(line.split() for line in lines if line.startswith("smollm2"))
+    assert own == ["smollm2", "ready", "2+1", "closed", "0", "1", "8", "0.123"]
+    assert next(line.split()[1:3] for line in lines if line.startswith("hosted")) == ["failed", "remote"]
+    assert any(line.startswith("(backup)") for line in lines)
+    assert "answers: primary 7, backup 2, last_resort 0; in flight 3" in done.out
+
+
+def test_status_for_programs_is_what_the_router_says(command: Command) -> None:
+    assert json.loads(command("status", "--json").out) == DESCRIBED
+
+
+def test_status_is_kept_up_to_date_until_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(import_module("deployments.cli.status"), "time", SimpleNamespace(sleep=pause))
+
+    done = command("status", "--watch")
+
+    assert (done.code, pauses) == (0, [1.0] * 3)
+    assert "smollm2" in done.out
