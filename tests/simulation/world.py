@@ -6,7 +6,6 @@ a rare state is reached sooner where the world leans that way.
 
 import asyncio
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +22,7 @@ from tests.simulation.client import Exchange, exchange
 from tests.simulation.happenings import OVERRIDES, REMOTES, Happenings, draw_happenings
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Network
-from tests.simulation.record import Record
+from tests.simulation.record import NotedLog, Record
 from tests.simulation.replicas import OWN, Replicas, SimulatedServe, an_application
 from tests.simulation.script import Life, Mood
 
@@ -132,19 +131,6 @@ def _draw_policy(rng: random.Random, kind: str) -> dict[str, Any]:
     return policy
 
 
-class _Log:
-    """Notes log lines where `structlog` would write them."""
-
-    def __init__(self, lines: list[tuple[str, str, dict[str, Any]]]) -> None:
-        self._lines = lines
-
-    def __getattr__(self, level: str) -> Callable[..., None]:
-        return lambda event, **fields: self._lines.append((level, event, fields))
-
-    def log(self, level: int, event: str, **fields: Any) -> None:
-        self._lines.append((str(level), event, fields))
-
-
 def run_world(world: World) -> Run:
     """Run a world on a loop of its own."""
     run = Run(world)
@@ -152,7 +138,7 @@ def run_world(world: World) -> Run:
     random.seed(world.seed)
     network = Network(world.lives, run.record)
     real_log, real_begin = log._log, Connection.begin
-    log._log = lambda: _Log(run.logged)  # type: ignore[assignment]
+    log._log = lambda: NotedLog(run.logged)  # type: ignore[assignment]
     Connection.begin = lambda self, body: network.begin(self._spec.model, body)  # type: ignore[method-assign]
     try:
         loop.run_until_complete(_live(world, run, loop))
