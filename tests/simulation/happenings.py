@@ -96,12 +96,13 @@ class Happenings:
         name, down = detail
         key = OWN if name == "backup" else name
         replicas = self._serve.replicas[name]
-        changes: dict[str, Any] = {
+        every: dict[str, dict[str, Any]] = {
             "starting": {"running": 0, "starting": 1, "status": "DEPLOYING"},
             "idle": {"running": 0},
             "failed": {"running": 0, "status": "DEPLOY_FAILED", "message": "it cannot"},
             "lost": {"actors": frozenset({"1"})},
-        }.get(down, {})
+        }
+        changes = every.get(down, {})
         if down == "vanished" and name != "backup":
             self._serve.known.pop(key, None)
             return
