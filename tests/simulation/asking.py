@@ -72,6 +72,7 @@ class Ask:
     pieces: list[tuple[float, bytes]] = field(default_factory=list)
     leaves_after_s: float | None = None
     reads_every_s: float = 0.0
+    method: str = "POST"
 
     @property
     def tokens(self) -> list[str]:

@@ -80,7 +80,7 @@ async def _answer(app: ASGIApp, done: Exchange, loop: asyncio.AbstractEventLoop)
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
-        "method": "POST",
+        "method": ask.method,
         "scheme": "http",
         "path": ask.path,
         "raw_path": ask.path.encode(),

@@ -18,7 +18,7 @@ REMOTES = {
 OVERRIDES: tuple[dict[str, Any], ...] = (
     {"last_resort": {"status": 503}},
     {"last_resort": {"message": "Nobody is here."}},
-    {"rescue": {"invalid": True, "content_filter": True}},
+    *[{"rescue": {"invalid": True, "content_filter": True}}] * 3,
     {"streams": {"stall_seconds": 1.0, "continue_seconds": 1.0}},
     {"streams": {"max_seconds": 3.0, "max_characters": 1024}},
     {"breaker": {"failures": 1, "open_seconds": 0.2}},
@@ -51,7 +51,7 @@ def draw_happenings(rng: random.Random, kind: str, span_s: float) -> list[tuple[
 _CHANCES: tuple[tuple[float, str, Callable[[random.Random], Any]], ...] = (
     (0.12, "jump", lambda rng: rng.choice((0.05, 0.5, 2.0, 12.0, 40.0))),
     (0.08, "reconfigure", lambda rng: rng.choice(OVERRIDES)),
-    (0.05, "reconfigure", lambda rng: rng.choice(INVALID)),
+    (0.02, "reconfigure", lambda rng: rng.choice(INVALID)),
     (0.04, "reconfigure", lambda _: {"remotes": {"hosted": None}}),
     (0.05, "trouble", lambda rng: rng.uniform(0.5, 5.0)),
     (0.03, "slow", lambda rng: rng.choice((0.5, 3.0, 11.0))),
@@ -96,12 +96,13 @@ class Happenings:
         name, down = detail
         key = OWN if name == "backup" else name
         replicas = self._serve.replicas[name]
-        changes: dict[str, Any] = {
+        every: dict[str, dict[str, Any]] = {
             "starting": {"running": 0, "starting": 1, "status": "DEPLOYING"},
             "idle": {"running": 0},
             "failed": {"running": 0, "status": "DEPLOY_FAILED", "message": "it cannot"},
             "lost": {"actors": frozenset({"1"})},
-        }.get(down, {})
+        }
+        changes = every.get(down, {})
         if down == "vanished" and name != "backup":
             self._serve.known.pop(key, None)
             return

@@ -221,6 +221,17 @@ _ALSO = {
 }
 
 
+def _patient(run: Run) -> Iterator[str]:
+    """Whoever says when it wants to be asked again is not asked again before."""
+    for done, told in answers(run):
+        calls = run.record.of(done.ask.tokens[0])
+        retried = [attempt["model"] for attempt in told.attempts if attempt["why"] == "retry"]
+        for before, after in pairwise(calls):
+            is_retry = before.model == after.model in retried and not done.ask.stream
+            if is_retry and before.ended is not None and after.started < before.ended + before.retry_after_s - 1e-6:
+                yield f"{done.ask.token}: call {after.number} on {after.model} came too soon behind {before.number}"
+
+
 def _provenance(run: Run, told: Told) -> Iterator[str]:
     if told.is_last_resort != (told.served_by == "last_resort"):
         yield f"{told.model} of the tier {told.served_by}"
@@ -247,4 +258,5 @@ CHECKS: dict[str, Callable[[Run], Iterator[str]]] = {
     "nothing left behind": _nothing_left,
     "no exception in the log": _log,
     "a true trace": _trace,
+    "no retry before its time": _patient,
 }

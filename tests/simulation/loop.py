@@ -34,7 +34,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._turns = 0
         self._selector = self  # of which the base class asks nothing but `select`
         self.set_exception_handler(lambda _, context: self.complaints.append(context))
-        self.set_task_factory(_noted)
+        self.set_task_factory(self._noted)
 
     def time(self) -> float:
         """Seconds since the loop was made."""
@@ -66,6 +66,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self.call_later(_THREAD_S, _give, future, result)
         return future
 
+    def _noted(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        self.tasks.append(task)
+        return task
+
     def _process_events(self, event_list: list[Any]) -> None:
         """There are none."""
 
@@ -74,12 +79,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
 
 _THREAD_S = 0.001
-
-
-def _noted(loop: SimulatedLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-    task = asyncio.Task(coroutine, loop=loop, **options)
-    loop.tasks.append(task)
-    return task
 
 
 def _give(future: asyncio.Future[Any], result: Any) -> None:

@@ -22,13 +22,21 @@ _KEY = ConnectionKey("upstream.example", 443, True, True, None, None, None)
 _ENDS = {"deadline": "length"}
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes that come, or what is raised in their place, `after` seconds."""
+
+    item: bytes | BaseException
+    after: float = 0.0
+
+
 class Response:
     """What `aiohttp.ClientResponse` is to its reader: a head, and bytes that come when they come."""
 
     def __init__(
-        self, status: int, content_type: str, headers: dict[str, str], parts: list[Any], call: Call, end: str = ""
+        self, status: int, content_type: str, headers: dict[str, str], parts: list[Chunk], call: Call, end: str = ""
     ) -> None:
-        """Give `parts`, beats of bytes or of what is raised; behind the last of them the call has come to its `end`."""
+        """Give `parts`, one by one; behind the last of them the call has come to its `end`."""
         self.status = status
         self.content_type = content_type
         self.headers = headers
@@ -41,15 +49,14 @@ class Response:
         """The next bytes; empty at the end."""
         if not self._parts:
             return b""
-        beat = self._parts.pop(0)
-        await _pause(beat.after)
+        chunk = self._parts.pop(0)
+        await _pause(chunk.after)
         if not self._parts:
             self._call.end(self._end)
-        if isinstance(beat.item, BaseException):
-            raise beat.item
-        data: bytes = beat.item
+        if isinstance(chunk.item, BaseException):
+            raise chunk.item
         self._call.moments.append(asyncio.get_running_loop().time())
-        return data
+        return chunk.item
 
     def close(self) -> None:
         """Its reader needs no more."""
@@ -108,13 +115,14 @@ def _whole(then: Any, rng: random.Random, call: Call) -> Response:
             reason = _ENDS.get(then.finish_reason, then.finish_reason)
             choice = {"index": 0, "message": message, "finish_reason": reason}
             body = orjson.dumps({"object": "chat.completion", "choices": [choice], "usage": usage})
-            cuts = [Beat(part) for part in _cut(body, rng)]
+            cuts = [Chunk(part) for part in _cut(body, rng)]
             if rng.random() < 0.05:
                 call.outcome, call.transient = "failed", True
-                cuts = [*cuts[: len(cuts) // 2], Beat(aiohttp.ClientPayloadError("cut"))]
+                cuts = [*cuts[: len(cuts) // 2], Chunk(aiohttp.ClientPayloadError("cut"))]
             return Response(200, "application/json", {}, cuts, call)
         case Blank():
-            message = rng.choice(({"role": "assistant", "content": " "}, {"content": None, "reasoning": "hm"}))
+            blank: list[Any] = [{"role": "assistant", "content": " "}, {"content": None, "reasoning": "hm"}]
+            message = rng.choice(blank)
             return _json(200, {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}, call)
         case Failed(transient=True, retry_after_s=wait_s):
             if wait_s == 0.0 and rng.random() < 0.4:
@@ -124,7 +132,7 @@ def _whole(then: Any, rng: random.Random, call: Call) -> Response:
             return rng.choice(
                 (
                     lambda: _error(rng.choice((401, 403, 404, 418)), why, 0.0, call),
-                    lambda: Response(200, "text/html", {}, [Beat(b"<p>welcome")], call),
+                    lambda: Response(200, "text/html", {}, [Chunk(b"<p>welcome")], call),
                     lambda: _json(200, {"choices": []}, call),
                 )
             )()
@@ -151,13 +159,13 @@ _TRANSPORT: tuple[Callable[[], BaseException], ...] = (
 
 
 def _json(status: int, body: Any, call: Call, headers: dict[str, str] | None = None) -> Response:
-    return Response(status, "application/json", headers or {}, [Beat(orjson.dumps(body))], call)
+    return Response(status, "application/json", headers or {}, [Chunk(orjson.dumps(body))], call)
 
 
 def _error(status: int, why: str, wait_s: float, call: Call, *, html: bool = False) -> Response:
     headers = {"Retry-After": f"{wait_s:g}"} if wait_s else {}
     if html:
-        return Response(status, "text/html", headers, [Beat(b"<p>sorry")], call)
+        return Response(status, "text/html", headers, [Chunk(b"<p>sorry")], call)
     return _json(status, {"error": {"message": why, "type": "error"}}, call, headers)
 
 
@@ -172,7 +180,7 @@ async def _streamed(beats: list[Beat], rng: random.Random, call: Call) -> Respon
     if isinstance(first, (Failed, Refused)):
         await _pause(beats[0].after)
         return _whole(first, rng, call)
-    parts: list[Any] = []
+    parts: list[Chunk] = []
     has_end = False
     end = _end_of(beats)
     for beat in beats:
@@ -182,10 +190,10 @@ async def _streamed(beats: list[Beat], rng: random.Random, call: Call) -> Respon
         if isinstance(data, bytes) and rng.random() < 0.05:
             data = b"data: {malformed\n\n" + data
         cut = rng.randrange(len(data)) if isinstance(data, bytes) and data and rng.random() < 0.2 else 0
-        parts += [Beat(data[:cut], beat.after), Beat(data[cut:])] if cut else [Beat(data, beat.after)]
+        parts += [Chunk(data[:cut], beat.after), Chunk(data[cut:])] if cut else [Chunk(data, beat.after)]
     if not has_end:
         end = rng.choice(("failed", end))
-        parts.append(Beat(b": bye\n\n" if end == "blank" else aiohttp.ClientPayloadError("cut")))
+        parts.append(Chunk(b": bye\n\n" if end == "blank" else aiohttp.ClientPayloadError("cut")))
     return Response(200, "text/event-stream", {}, [part for part in parts if part.item != b""], call, end)
 
 
@@ -206,11 +214,11 @@ def _rendered(item: Any, rng: random.Random, call: Call) -> tuple[Any, bool]:
         case "never":
             return b": still there\n\n", False
         case str():
-            delta = {"content": item} if item else rng.choice(({"reasoning": "hm"}, {"role": "assistant"}))
-            return _event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}), False
+            said = {"content": item} if item else rng.choice(({"reasoning": "hm"}, {"role": "assistant"}))
+            return _event({"choices": [{"index": 0, "delta": said, "finish_reason": None}]}), False
         case Finished(reason, usage, calls):
             told = [{"index": place, **each} for place, each in enumerate(calls)]
-            delta = {"tool_calls": told} if told else {}
+            delta: dict[str, Any] = {"tool_calls": told} if told else {}
             end = _event({"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
             if usage is not None:
                 end += _event({"choices": [], "usage": usage.to_json()})

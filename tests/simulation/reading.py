@@ -155,16 +155,16 @@ def _chunks(done: Exchange) -> Told:
         if is_chat:
             ChatCompletionChunk.model_validate(chunk)
         else:  # OpenAI's own chunks of completions have a `null` there, which its type does not know
-            choices = [{**choice, "finish_reason": choice["finish_reason"] or "stop"} for choice in chunk["choices"]]
-            Completion.model_validate({**chunk, "choices": choices})
+            ended = [{**choice, "finish_reason": choice["finish_reason"] or "stop"} for choice in chunk["choices"]]
+            Completion.model_validate({**chunk, "choices": ended})
     counts = [chunk for chunk in chunks if not chunk["choices"]]
-    if len(counts) != done.ask.include_usage and "x-neverblank-attempts" in done.headers and counts:
+    if len(counts) != done.ask.include_usage and "retry-after" not in done.headers:  # one that is shed was not read
         raise UnreadableError(f"{len(counts)} chunks of token counts")
     choices = [(chunk, chunk["choices"][0]) for chunk in chunks if chunk["choices"]]
     ends = [(chunk, choice) for chunk, choice in choices if choice["finish_reason"]]
     if len(ends) != 1 or not choices[-1][1]["finish_reason"]:
         raise UnreadableError(f"{len(ends)} finish reasons")
-    deltas = [choice["delta"] if is_chat else {"content": choice["text"]} for _, choice in choices]
+    deltas: list[Any] = [choice["delta"] if is_chat else {"content": choice["text"]} for _, choice in choices]
     texts = [delta.get("content") or "" for delta in deltas]
     refusals = [delta.get("refusal") or "" for delta in deltas]
     calls = [call for delta in deltas for call in delta.get("tool_calls") or []]

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,3 +98,16 @@ class Record:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+class NotedLog:
+    """Notes log lines where `structlog` would write them."""
+
+    def __init__(self, lines: list[tuple[str, str, dict[str, Any]]]) -> None:
+        self._lines = lines
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        return lambda event, **fields: self._lines.append((level, event, fields))
+
+    def log(self, level: int, event: str, **fields: Any) -> None:
+        self._lines.append((str(level), event, fields))

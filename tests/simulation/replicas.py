@@ -131,5 +131,11 @@ class SimulatedServe:
 
 
 def an_application(name: str, **changes: Any) -> DeployedApplication:
-    facts = {"status": "RUNNING", "message": "", "running": 1, "starting": 0, "deployed_at": 1.0} | changes
+    facts: dict[str, Any] = {
+        "status": "RUNNING",
+        "message": "",
+        "running": 1,
+        "starting": 0,
+        "deployed_at": 1.0,
+    } | changes
     return DeployedApplication(name, **facts)

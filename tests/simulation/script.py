@@ -125,6 +125,8 @@ def _answer(rng: random.Random, number: int, wanted: ResponseFormat) -> Answered
         return Answered(says(number, rng), usage)
     if wanted.is_json:
         return Answered(a_json(number, rng), usage, rng.choice(("stop", "stop", "length")))
+    if rng.random() < 0.03:
+        return Answered(f"c{number}c must not be said", usage, "content_filter")
     if rng.random() < 0.1:
         return Answered({"label": f"c{number}c", "scores": [0, 1.5]}, usage)
     return Answered(says(number, rng), usage, rng.choice(("stop", "stop", "length", "deadline")))

@@ -14,7 +14,7 @@ SEEDS = 10_000
 """Runs of `make test`; two cores take between one minute and two for them."""
 
 FIRST_OF_SOAK = 1_000_000
-"""So that the soak repeats none of them."""
+"""The soak repeats none of them."""
 
 KNOWN = [
     int(line)
@@ -31,6 +31,7 @@ def test_a_seed_that_has_failed_once_fails_no_more(seed: int) -> None:
 
 
 def test_one_seed_is_one_run() -> None:
+    """Whatever else has run in the process before, and in which order."""
     first, second = ("\n".join(tell(run_world(draw_world(17)))) for _ in range(2))
 
     assert first == second
@@ -53,4 +54,4 @@ def _check(first: int, count: int) -> None:
     print(f"{tally.seeds} worlds, {tally.requests} requests; {dict(sorted(tally.reached.items()))}")  # noqa: T201
 
     assert not tally.failed, tally.explain()
-    assert every() - tally.reached.keys() == set(), "never reached"
+    assert count < SEEDS or every() - tally.reached.keys() == set(), "never reached"

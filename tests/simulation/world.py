@@ -6,9 +6,9 @@ a rare state is reached sooner where the world leans that way.
 
 import asyncio
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 
@@ -22,8 +22,8 @@ from tests.simulation.asking import Ask, Habits, draw_ask
 from tests.simulation.client import Exchange, exchange
 from tests.simulation.happenings import OVERRIDES, REMOTES, Happenings, draw_happenings
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.network import Network
-from tests.simulation.record import Record
+from tests.simulation.network import Network, Response
+from tests.simulation.record import NotedLog, Record
 from tests.simulation.replicas import OWN, Replicas, SimulatedServe, an_application
 from tests.simulation.script import Life, Mood
 
@@ -132,39 +132,32 @@ def _draw_policy(rng: random.Random, kind: str) -> dict[str, Any]:
     return policy
 
 
-class _Log:
-    """Notes log lines where `structlog` would write them."""
-
-    def __init__(self, lines: list[tuple[str, str, dict[str, Any]]]) -> None:
-        self._lines = lines
-
-    def __getattr__(self, level: str) -> Callable[..., None]:
-        return lambda event, **fields: self._lines.append((level, event, fields))
-
-    def log(self, level: int, event: str, **fields: Any) -> None:
-        self._lines.append((str(level), event, fields))
-
-
 def run_world(world: World) -> Run:
     """Run a world on a loop of its own."""
     run = Run(world)
     loop = SimulatedLoop()
     random.seed(world.seed)
     network = Network(world.lives, run.record)
-    real_log, real_begin = log._log, Connection.begin
-    log._log = lambda: _Log(run.logged)  # type: ignore[assignment]
-    Connection.begin = lambda self, body: network.begin(self._spec.model, body)  # type: ignore[method-assign]
+
+    async def begin(connection: Connection, body: bytes) -> Response:
+        return await network.begin(connection._spec.model, body)
+
     try:
-        loop.run_until_complete(_live(world, run, loop))
+        with patch.object(log, "_log", lambda: NotedLog(run.logged)), patch.object(Connection, "begin", begin):
+            loop.run_until_complete(_live(world, run, loop))
     finally:
-        log._log, Connection.begin = real_log, real_begin  # type: ignore[method-assign]
         metrics.drain_counts()
-        run.jumps = loop.jumps
-        run.left += [f"a task: {task.get_coro()}" for task in loop.tasks if not task.done()]
-        run.left += [f"an exception nobody took: {task}" for task in loop.tasks if task.done() and task._log_traceback]  # type: ignore[attr-defined]
-        run.left += [f"the loop complains: {complaint}" for complaint in loop.complaints]
         loop.close()
+    run.jumps = loop.jumps
+    run.left += [f"a task: {task.get_coro()}" for task in loop.tasks if not task.done()]
+    run.left += [f"an exception nobody took: {task}" for task in loop.tasks if _is_lost(task)]
+    run.left += [f"the loop complains: {complaint}" for complaint in loop.complaints]
     return run
+
+
+def _is_lost(task: Any) -> bool:
+    """Whether a task has ended with an exception that nobody has looked at."""
+    return bool(task.done() and task._log_traceback)
 
 
 async def _live(world: World, run: Run, loop: SimulatedLoop) -> None:

@@ -1,0 +1,176 @@
+"""Whatever is sent to the application of a router: it is answered, in bounds, and its neighbours are, too."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from deployments.execution.attempt import Begun, begin
+from deployments.http.asgi import build_asgi
+from deployments.observability import log
+from deployments.policy.blank import is_blank
+from deployments.policy.outcome import Answered, Finished, Outcome, StreamItem
+from deployments.request import InferenceRequest
+from deployments.router.router import Router
+from deployments.settings import PolicySettings
+from tests.http.hostile import draw_hostile
+from tests.simulation.asking import NATIVE, Ask
+from tests.simulation.client import Exchange, exchange
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.record import NotedLog
+from tests.simulation.replicas import OWN, SimulatedServe, an_application
+
+REQUESTS = 1000
+INNOCENT = b'{"text": "Hello", "timeout": 5}'
+
+MOST_TIMES = 2500
+"""How much longer than a plain request any other may compute. A check of two answers at the bound of its steps comes to
+a thousand times; what is exponential in a few bytes comes to millions."""
+
+REPEATED = 5
+"""The slowest are sent again, and their fastest time counts: a pause of the collector is not theirs."""
+
+ANSWERS: tuple[Any, ...] = (
+    "Hello",
+    "[" * 90 + "]" * 90,
+    json.dumps({"name": ["a" * 200] * 300}),
+    json.dumps({"name": [[number % 7] for number in range(3000)]}),
+    json.dumps({"name": {"next": {"next": {"next": None}}}}),
+    json.dumps({"name": "a" * 3000 + "b"}),
+    json.dumps({f"x{'x' * number}": number for number in range(300)}),
+    json.dumps(["a" * 40] * 2000),
+    {"label": 1, "scores": [float("inf")] * 3},
+)
+"""What models say to the hostile: some of it is much work for a validator."""
+
+
+@dataclass(slots=True)
+class Replica:
+    """A model that answers at once, with anything."""
+
+    rng: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 - a seed is the point
+
+    async def start(self, request: InferenceRequest, budget_s: float, *, alone: Any = None) -> Outcome | Begun:
+        answer = "Hello" if request.text == "Hello" else self.rng.choice(ANSWERS)
+        return await begin(self._stream(answer)) if request.stream else Answered(answer)
+
+    async def _stream(self, answer: Any) -> Any:
+        items: list[StreamItem] = [answer if isinstance(answer, str) else json.dumps(answer), Finished()]
+        for item in items:
+            yield item
+
+    async def describe(self) -> dict[str, Any]:
+        return {"state": "ready", "reason": ""}
+
+    async def expect(self, router: str, requests: float) -> None:
+        return
+
+    def lost(self, actors: Any) -> int:
+        return 0
+
+    def member(self, name: str) -> "Replica":
+        return self
+
+
+@dataclass(slots=True)
+class Sent:
+    """A hostile request, what came of it, and how long it and a plain one took to compute."""
+
+    number: int
+    ask: Ask
+    done: Exchange
+    beside: Exchange
+    seconds: float
+    plain_seconds: float
+
+    def __str__(self) -> str:
+        sent = f"{self.number}: {self.ask.method} {self.ask.path[:60]} {self.ask.body[:300]!r}"
+        return f"{sent}: {self.done.status} {self.done.body[:200]!r}"
+
+
+def an_ask(path: str, body: bytes, headers: list[tuple[bytes, bytes]], method: str = "POST") -> Ask:
+    pieces = [(0.0, body)]
+    return Ask("q", 0.0, NATIVE, path, body, headers, stream=False, timeout_s=5.0, pieces=pieces, method=method)
+
+
+async def send_all(status: int) -> list[Sent]:
+    """All of them, each with an innocent request beside it, to one router."""
+    known = {OWN: an_application(OWN), "a": an_application("a")}
+    replicas: Any = {"a": Replica(), "backup": Replica()}
+    router = Router(SimulatedServe(known, replicas), replicas["backup"], "backup", PolicySettings())
+    router.reconfigure({"default_model": "a", "last_resort": {"status": status}})
+    app = build_asgi(router)
+    rng = random.Random(2026)  # noqa: S311 - a seed is the point
+    sent: list[Sent] = []
+    async with app.router.lifespan_context(app):
+        await asyncio.sleep(2.0)
+        plain = sorted([await _timed(app, an_ask("/v1/infer", INNOCENT, [])) for _ in range(60)])[30]
+        for number in range(REQUESTS):
+            method, path, body, headers = draw_hostile(rng)
+            ask = an_ask(path, body, headers, method)
+            began = time.process_time()
+            done, beside = await asyncio.gather(exchange(app, ask), exchange(app, an_ask("/v1/infer", INNOCENT, [])))
+            sent.append(Sent(number, ask, done, beside, time.process_time() - began, plain))
+        for slow in sorted(sent, key=lambda each: -each.seconds)[:REPEATED]:
+            slow.seconds = min(slow.seconds, *[await _timed(app, slow.ask) for _ in range(3)])
+    return sent
+
+
+async def _timed(app: Any, ask: Ask) -> float:
+    began = time.process_time()
+    await exchange(app, ask)
+    return time.process_time() - began
+
+
+@pytest.fixture(scope="module", params=[200, 503])
+def sent(request: pytest.FixtureRequest) -> Iterator[list[Sent]]:
+    loop = SimulatedLoop()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(log, "_log", lambda: NotedLog([]))
+        yield loop.run_until_complete(send_all(request.param))
+    loop.close()
+
+
+def test_a_hostile_request_is_never_an_error_of_ours(sent: list[Sent]) -> None:
+    wrong = [each for each in sent if each.done.raised is not None or each.done.status not in {*range(200, 500), 503}]
+
+    assert not wrong, "\n".join(f"{each} {each.done.raised!r}" for each in wrong[:5])
+    assert {each.done.status for each in sent} >= {200, 400, 404, 405, 413}
+
+
+def test_a_hostile_request_is_answered_with_words(sent: list[Sent]) -> None:
+    wrong = [each for each in sent if not _has_words(each.done)]
+
+    assert not wrong, "\n".join(map(str, wrong[:5]))
+
+
+def test_a_hostile_request_computes_within_its_bound(sent: list[Sent]) -> None:
+    slowest = max(sent, key=lambda each: each.seconds)
+
+    assert slowest.seconds < MOST_TIMES * slowest.plain_seconds, f"{slowest.seconds / slowest.plain_seconds}: {slowest}"
+
+
+def test_an_innocent_request_beside_a_hostile_one_is_answered(sent: list[Sent]) -> None:
+    wrong = [each for each in sent if each.beside.status != 200 or b'"result":"Hello"' not in each.beside.body]
+
+    assert not wrong, "\n".join(f"beside {each}: {each.beside.body[:200]!r}" for each in wrong[:5])
+
+
+def _has_words(done: Exchange) -> bool:
+    if done.ended is None or not done.body:
+        return False
+    if "text/event-stream" in done.headers["content-type"]:
+        return done.body.endswith((b"data: [DONE]\n\n", b"}\n\n")) and b'"finish_reason"' in done.body
+    body = json.loads(done.body)
+    if done.status >= 400 and "error" in body:
+        error = body["error"]
+        return not is_blank(error["message"]) and ("result" not in body or not is_blank(body["result"]))
+    if "choices" in body:
+        messages = [choice.get("message", {"content": choice.get("text")}) for choice in body["choices"]]
+        return all(not is_blank([each.get("content"), each.get("refusal")]) for each in messages)
+    return "result" not in body or not is_blank(body["result"])
