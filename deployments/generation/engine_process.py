@@ -149,7 +149,7 @@ class EngineProcess:
                 self._progress.advance()
             elif number in self._unfinished:
                 self._unfinished.remove(number)
-                self._progress.end(advanced=item is not None)
+                self._progress.end()
         return [(number, item) for number, item in written if item is not None]
 
     def _deliver(self, written: list[tuple[int, Item]]) -> None:

@@ -213,11 +213,11 @@ async def test_an_engine_that_is_stuck_in_a_process_that_is_not_has_stalled_as_t
 
 
 async def test_a_process_that_is_stopped_has_stalled_though_its_caller_has_gone(
-    clock: FakeClock, generator: ProcessGenerator
+    clock: FakeClock, generator: ProcessGenerator, tmp_path: Path
 ) -> None:
     process = generator.describe()["process"]
     os.kill(process, signal.SIGSTOP)
-    asking = asyncio.ensure_future(generator.generate(HELLO, greedy(8)))
+    asking = asyncio.ensure_future(generator.generate(Prompt(f"hang {tmp_path / 'x'}"), greedy(8)))
     await asyncio.sleep(0)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
@@ -227,6 +227,8 @@ async def test_a_process_that_is_stopped_has_stalled_though_its_caller_has_gone(
     assert generator.stalled_s() == 100.0
     os.kill(process, signal.SIGCONT)
     await until(lambda: generator.stalled_s() == 0.0)
+    clock.now = 200.0
+    assert generator.stalled_s() == 0.0
 
 
 async def test_a_process_that_is_stopped_without_work_has_not_stalled(

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import signal
+import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,17 @@ class Blocking:
     def infer(self, inputs: Mapping[str, Any]) -> Any:
         time.sleep(float(inputs.get("seconds", 0)))
         return "blocking says hello"
+
+
+class Deadlocking:
+    """A pickled object whose `predict` waits for itself, for ever, where a row says so."""
+
+    def predict(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        if rows[0][0] == "deadlock":
+            lock = threading.Lock()
+            lock.acquire()
+            lock.acquire()
+        return [f"deadlocking says {row[0]}" for row in rows]
 
 
 class SlowToLoad:
