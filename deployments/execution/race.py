@@ -96,6 +96,7 @@ class Race:
         self._flights: list[_Flight] = []
         self._hedges = True
         self._waits = True
+        self._readied = 0
 
     async def run(self) -> Won | Exhausted:
         """Run the chain to one of the ends in the module's table.
@@ -134,7 +135,15 @@ class Race:
                 _abandon(flight.task)
 
     async def _wait_for_one(self, candidates: Sequence[Candidate], until: float) -> None:
-        candidate = await self._wait_ready(candidates, until)
+        """Start an attempt on the first of `candidates` that becomes ready; without one, wait no more.
+
+        A candidate that called itself ready may refuse all the same: before it is asked again there is a pause.
+        """
+        if self._readied:
+            pause = min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2.0 ** (self._readied - 1))
+            await asyncio.sleep(min(pause, max(0.0, until - self._clock())))
+        self._readied += 1
+        candidate = await self._wait_ready(candidates, until) if self._readied <= MAX_READY_ATTEMPTS else None
         if candidate is None:
             self._waits = False
         else:
@@ -216,6 +225,12 @@ def _result(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcom
     log.internal_error("attempt", candidate.model, error)
     return Failed(f"internal error: {type(error).__name__}")
 
+
+MAX_READY_ATTEMPTS = 32
+"""Attempts of one request on candidates that have become ready: a trace has a bound."""
+
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
+"""Pauses before such an attempt is repeated; each is twice as long as the one before."""
 
 _NO_EXTRAS = Allowance(retry=False, hedge=False)
 

@@ -80,8 +80,7 @@ class Relay:
 
     async def _run(self) -> AsyncGenerator[TextDelta | StreamDone, None]:
         try:
-            goes_on = True
-            while goes_on:
+            while True:
                 writer, begun, begins = self._opened.writer, self._opened.begun, self._transcript.length
                 item: StreamItem = begun.first
                 while isinstance(item, str):
@@ -93,10 +92,14 @@ class Relay:
                             item = Finished("length")
                             continue
                     item = await self._next(begun)
-                done, goes_on = await self._end(item, begins)
-                if done is not None:
-                    yield done
-                    return
+                match await self._end(item, begins):
+                    case StreamDone() as done:
+                        yield done
+                        return
+                    case Exhausted():
+                        break
+                    case Opened():
+                        continue
             text = ("\n\n" if self._transcript.length else "") + self._last_resort.message
             self._transcript.add(text)
             said = replace(self._last_resort.answer(self._transcript.trace), result=self._transcript.text)
@@ -119,21 +122,21 @@ class Relay:
             log.internal_error("relay", self._opened.writer.model, error)
             return Failed(f"internal error while its stream was relayed: {type(error).__name__}")
 
-    async def _end(self, end: StreamEnd, begins: int) -> tuple[StreamDone | None, bool]:
+    async def _end(self, end: StreamEnd, begins: int) -> StreamDone | Opened | Exhausted:
         """End the part of a writer, which begins at character `begins`, and continue the text where it broke off.
 
         Returns:
-            The end of the stream where the writer finished, else `None`; and whether another stream continues the text.
+            The end of the stream where the writer finished, else the stream that continues the text, or that none does.
         """
         writer = self._opened.writer
         try:
             await self._close(end, begins)
             if isinstance(end, Finished):
-                return StreamDone(self._answer(writer, end)), False
-            return None, await self._continue(writer, end)
+                return StreamDone(self._answer(writer, end))
+            return await self._continue(writer, end)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not cut the answer
             log.internal_error("relay", writer.model, error)
-            return None, False
+            return Exhausted(())
 
     async def _close(self, end: StreamEnd, begins: int) -> None:
         """Close the writer's stream, hand its permit back, and note the end in the transcript."""
@@ -151,12 +154,12 @@ class Relay:
             self._resilience.record(self._opened.permit, GIVEN_UP, self._clock())
         await self._opened.begun.aclose()
 
-    async def _continue(self, broken: Candidate, end: StreamEnd) -> bool:
-        """Open a stream that continues the text; return whether one began in time."""
+    async def _continue(self, broken: Candidate, end: StreamEnd) -> Opened | Exhausted:
+        """Open a stream that continues the text, and make it the one that is relayed."""
         candidates = successors(self._chain.candidates, broken, end, self._resumes)
         self._resumes = self._resumes + 1 if broken in candidates else 0
         if not candidates or is_blank(self._transcript.text):
-            return False
+            return Exhausted(())
         now = self._clock()
         seconds = min(self._rules.continue_seconds, max(0.001, self._ends - now))
         deadline = Deadline.after(now, seconds, self._chain.deadline.reserves)
@@ -165,11 +168,10 @@ class Relay:
         )
         opened = await self._opener.open(chain, self._transcript.text)
         place = self._transcript.extend(_continuing(opened.trace))
-        if isinstance(opened, Exhausted):
-            return False
-        self._opened, self._place = opened, place + opened.place
-        self._degraded |= self._opened.writer != self._chain.candidates[0]
-        return True
+        if isinstance(opened, Opened):
+            self._opened, self._place = opened, place + opened.place
+            self._degraded |= opened.writer != self._chain.candidates[0]
+        return opened
 
     def _answer(self, writer: Candidate, end: Finished) -> Answer:
         text = self._transcript.text

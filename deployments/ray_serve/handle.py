@@ -21,6 +21,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.execution.attempt import Begun, begin
+from deployments.execution.cancellation import is_own_cancellation
 from deployments.observability import log
 from deployments.policy.outcome import (
     Answered,
@@ -84,7 +85,7 @@ class ServeReplicas:
         try:
             outcome = await response
         except asyncio.CancelledError:
-            if not _is_ours():
+            if not is_own_cancellation():
                 return Failed(_CANCELLED_BELOW, transient=not alone())
             self._cancel(response)
             raise
@@ -109,7 +110,7 @@ class ServeReplicas:
                     return
             yield Failed("its stream was cut", transient=not alone())
         except asyncio.CancelledError:
-            if _is_ours():
+            if is_own_cancellation():
                 raise
             yield Failed(_CANCELLED_BELOW, transient=not alone())
         except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
@@ -171,9 +172,3 @@ _UNAVAILABLE_S = 5.0
 check how it is, and the router has asked the controller."""
 
 _CANCELLED_BELOW = "the replica cancelled the call"
-
-
-def _is_ours() -> bool:
-    """Whether a cancellation that has been raised was meant for the running task."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Protocol
 
 from deployments.execution.attempt import Begun
@@ -19,6 +20,14 @@ from deployments.request import InferenceRequest
 
 _DESCRIBE_TIMEOUT_S = 1.0
 _WAKE_TIMEOUT_S = 600.0
+
+
+class Readiness(Enum):
+    """Whether a candidate can take a request."""
+
+    NOW = auto()
+    SOON = auto()
+    NEVER = auto()
 
 
 class ModelReplicas(Protocol):
@@ -99,6 +108,17 @@ class RegisteredModel:
         if self.application.idle:
             return "idle"
         return "failed" if self.application.status == "DEPLOY_FAILED" else "loading"
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether it can take a request now, soon or never."""
+        match self.state:
+            case "ready":
+                return Readiness.NOW
+            case "failed":
+                return Readiness.NEVER
+            case _:
+                return Readiness.SOON
 
     @property
     def running(self) -> int:

@@ -10,8 +10,7 @@ from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL
 from deployments.ray_serve.cluster import DeployedApplication
-from deployments.router.registered_model import ModelReplicas, RegisteredModel, Unreachable
-from deployments.router.waiting_room import Readiness
+from deployments.router.registered_model import ModelReplicas, Readiness, RegisteredModel, Unreachable
 
 _STATUS_TIMEOUT_S = 10.0
 
@@ -94,11 +93,9 @@ class Registry:
                     await self._first_look.wait()
 
     def readiness_of(self, candidate: Candidate) -> Readiness:
-        """Return whether a replica of `candidate` takes requests now, soon or never; never for a remote model."""
+        """Return whether a replica of `candidate` can take a request now, soon or never."""
         entry = self.backup if candidate.tier is Tier.BACKUP else self.find(candidate.model)
-        if not isinstance(entry, RegisteredModel) or entry.state == "failed":
-            return Readiness.NEVER
-        return Readiness.NOW if entry.state == "ready" else Readiness.SOON
+        return entry.readiness if isinstance(entry, RegisteredModel) else Readiness.NEVER
 
     async def refresh(self) -> None:
         """Ask Serve once, then the replicas that Serve names. Where that fails, the known state stays."""

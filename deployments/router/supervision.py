@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.execution.cancellation import is_own_cancellation
 from deployments.observability import log
 
 PAUSES_S = (0.1, 1.0, 5.0)
@@ -54,7 +55,7 @@ class Supervisor:
             try:
                 await self._tasks[name]()
             except asyncio.CancelledError as error:
-                if _is_ours():
+                if is_own_cancellation():
                     raise
                 ended_with = error  # something that the task awaited was cancelled
             except Exception as error:  # noqa: BLE001 - any error: the task is logged and restarted
@@ -66,9 +67,3 @@ class Supervisor:
             log.task_ended(name, watched.reason, ended_with)
             watched.in_a_row = 1 if clock() - started >= _STEADY_S else watched.in_a_row + 1
             await asyncio.sleep(PAUSES_S[min(watched.in_a_row, len(PAUSES_S)) - 1])
-
-
-def _is_ours() -> bool:
-    """Return whether the running task itself was cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -6,13 +6,13 @@ is ready, or a better one if that becomes ready within a short grace.
 """
 
 import asyncio
-import heapq
 import itertools
+from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from deployments.policy.attempt import Candidate
+from deployments.router.registered_model import Readiness
 
 GRACE_S = 0.1
 """Seconds for which a ready candidate is held back where a better one might become ready at about the same time."""
@@ -22,14 +22,6 @@ AT_A_TIME = 8
 
 PAUSE_S = 0.05
 """Seconds between two releases, and between two looks at what is ready."""
-
-
-class Readiness(Enum):
-    """Whether a candidate can take a request."""
-
-    NOW = auto()
-    SOON = auto()
-    NEVER = auto()
 
 
 @dataclass(order=True, slots=True)
@@ -75,7 +67,7 @@ class WaitingRoom:
             return None
         loop = asyncio.get_running_loop()
         waiting = _Waiting(until, next(self._numbers), candidates, loop.create_future())
-        heapq.heappush(self._waiting, waiting)
+        insort(self._waiting, waiting)
         timer = loop.call_at(until, _give_up, waiting)
         self._look_in(0.0)
         try:
@@ -84,7 +76,6 @@ class WaitingRoom:
             timer.cancel()
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-                heapq.heapify(self._waiting)
 
     def _look_in(self, seconds: float) -> None:
         if self._looking is None:
@@ -95,7 +86,7 @@ class WaitingRoom:
         self._looking = None
         now = asyncio.get_running_loop().time()
         gone = 0
-        for waiting in sorted(self._waiting):
+        for waiting in list(self._waiting):
             if gone == AT_A_TIME:
                 break
             candidate = self._ready_for(waiting, now)
@@ -103,7 +94,6 @@ class WaitingRoom:
                 waiting.future.set_result(candidate)
                 self._waiting.remove(waiting)
                 gone += 1
-        heapq.heapify(self._waiting)
         if self._waiting:
             self._look_in(PAUSE_S)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deployments.execution.race import MAX_READY_ATTEMPTS
 from deployments.execution.whole import run_chain
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
@@ -224,3 +225,17 @@ async def test_a_request_waits_for_a_candidate_that_starts_and_is_answered_by_it
     assert (answer.result, answer.degraded, clock()) == ("from a", False, 7.0)
     assert [attempt.why.value for attempt in answer.attempts] == ["next", "next", "ready"]
     assert ready.is_set()
+
+
+async def test_a_candidate_that_is_ready_and_refuses_is_asked_again_after_pauses_and_not_for_ever() -> None:
+    full = scripted(Play(Refused("its queue is full", soon=True)))
+
+    async def at_once(candidates: Sequence[Candidate], until: float) -> Candidate | None:
+        return candidates[0]
+
+    chain = FallbackChain((A,), Deadline.after(clock(), 300.0, RESERVES))
+    answer = await run_chain(chain, REQUEST, {A: full}.__getitem__, new_state(), LAST_RESORT, at_once)
+
+    assert answer.served_by is Tier.LAST_RESORT
+    assert len(answer.attempts) == 1 + MAX_READY_ATTEMPTS
+    assert clock() > MAX_READY_ATTEMPTS

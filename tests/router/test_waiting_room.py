@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from deployments.policy.attempt import Candidate, Tier
-from deployments.router.waiting_room import AT_A_TIME, GRACE_S, PAUSE_S, Readiness, WaitingRoom
+from deployments.router.registered_model import Readiness
+from deployments.router.waiting_room import AT_A_TIME, GRACE_S, PAUSE_S, WaitingRoom
 
 pytestmark = pytest.mark.looptime
 
