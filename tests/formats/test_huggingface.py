@@ -38,7 +38,10 @@ class ScriptedGenerator:
 
     Attributes:
         asked: prompt and sampling of each request.
+        stalled: what it says of its work, in seconds.
     """
+
+    stalled = 0.0
 
     def __init__(self, *texts: str, error: Exception | None = None, finish_reason: str = "stop") -> None:
         self.texts, self.error = texts, error
@@ -68,6 +71,9 @@ class ScriptedGenerator:
 
     def describe(self) -> dict[str, Any]:
         return {"engine": "scripted"}
+
+    def stalled_s(self) -> float:
+        return self.stalled
 
 
 def served(generator: ScriptedGenerator, **defaults: Any) -> HuggingFaceModel:
@@ -135,3 +141,10 @@ async def test_parameters_of_a_request_go_before_those_of_the_spec_and_stay_belo
     asked, default = (sampling for _, sampling in generator.asked)
     assert (asked.max_tokens, asked.temperature, asked.seed, asked.budget_s) == (50, 0.0, 7, 4.0)
     assert (default.max_tokens, default.temperature, default.seed) == (20, 0.3, None)
+
+
+def test_a_language_model_has_stalled_for_as_long_as_its_generator() -> None:
+    generator = ScriptedGenerator()
+    generator.stalled = 7.0
+
+    assert served(generator).stalled_s() == 7.0

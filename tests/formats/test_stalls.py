@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -10,10 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from deployments.formats.calling import CalledModel
-from deployments.formats.huggingface import HuggingFaceModel
 from deployments.formats.python import PythonModel
-from deployments.generation import Generation, Prompt, Sampling
-from deployments.settings import GenerationDefaults
 from tests.clock import WAIT_S, FakeClock, until
 from tests.fakes import a_request, begun_stream
 
@@ -157,23 +154,3 @@ async def test_a_stream_that_waits_for_a_slow_reader_is_no_work_until_the_reader
         for _ in range(100):
             await begun.next()
     await until(lambda: model._progress._under_way == 0)
-
-
-class Generator:
-    """Says for how long it has stalled."""
-
-    async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        raise NotImplementedError
-
-    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
-        raise NotImplementedError
-
-    def describe(self) -> dict[str, Any]:
-        return {}
-
-    def stalled_s(self) -> float:
-        return 7.0
-
-
-def test_a_language_model_has_stalled_for_as_long_as_its_generator() -> None:
-    assert HuggingFaceModel(Generator(), GenerationDefaults(), {}).stalled_s() == 7.0
