@@ -170,7 +170,7 @@ class ContinuousGenerator:
             self._active -= 1
             self._manager.cancel_request(request_id)  # does nothing to a request that has finished
             self._manager.output_router.result_handlers.pop(request_id, None)
-            self._end({request_id})
+            self._leaving |= {request_id} & self._in_batch
         if rest := detokenizer.finish():
             texts.append(rest)
             yield rest
