@@ -30,8 +30,8 @@ serve: setup weights  ## set everything up, then run the service on 127.0.0.1:80
 stop: setup  ## stop the service that was started here, and whatever it has left behind
 	@$(BIN)/neverblank stop
 
-test: setup-dev weights check  ## set everything up, then run every check and test
-	$(BIN)/pytest
+test: setup-dev weights check  ## set everything up, then run every check and test; coverage may not fall
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
 
 soak: setup-dev weights  ## minutes of overload, hanging and killing on real services, then a million simulated worlds (hours)
 	$(BIN)/pytest tests/soak tests/simulation -m soak -s

@@ -66,9 +66,6 @@ class ScriptedGenerator:
             yield text
         yield self.generation
 
-    def stalled_s(self) -> float:
-        return 0.0
-
     def describe(self) -> dict[str, Any]:
         return {"engine": "scripted"}
 

@@ -1,0 +1,133 @@
+"""`neverblank deploy` and `neverblank stop` as they are called: what they print, and how they end."""
+
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from deployments.cli import processes
+from deployments.cli.processes import Stopped
+from tests.cli.serving import neverblank
+from tests.cli.test_check import config
+from tests.cli.test_deploy import running
+
+deploy = import_module("deployments.cli.deploy")  # the package's own `deploy` is the function
+
+
+class FakeCluster:
+    """A cluster that runs what was submitted, after it has been looked at so many times.
+
+    Attributes:
+        status: of the application `a`, as Serve calls it.
+    """
+
+    status = "RUNNING"
+    looks_needed = 2
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.submitted: Mapping[str, Any] | None = None
+        self.looks = 0
+
+    def details(self) -> Mapping[str, Any]:
+        if self.submitted is None:
+            return {"applications": {}}
+        self.looks += 1
+        found = running(dict(self.submitted))
+        for application in found["applications"].values():
+            application["status"] = self.status if self.looks >= self.looks_needed else "DEPLOYING"
+            application["message"] = "no weights" if self.status == "DEPLOY_FAILED" else ""
+        return found
+
+    def submit(self, wanted: Mapping[str, Any]) -> None:
+        self.submitted = wanted
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between two looks, in which nothing is waited for; each takes a second of the command's clock."""
+    taken: list[float] = []
+    clock = SimpleNamespace(sleep=taken.append, monotonic=lambda: float(len(taken)))
+    monkeypatch.setattr(deploy, "time", clock)
+    monkeypatch.setattr(deploy, "DashboardClient", FakeCluster)
+    return taken
+
+
+def test_deploy_waits_until_what_it_has_submitted_is_ready(
+    tmp_path: Path, pauses: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = neverblank(capsys, monkeypatch, "deploy", str(config(tmp_path)), "--json")
+
+    (application,) = json.loads(done.out)
+    assert done.code == 0
+    assert (application["name"], application["state"]) == ("m", "ready")
+    assert len(pauses) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("DEPLOY_FAILED", "failed"), ("DEPLOYING", "loading")], ids=["failed", "too slow"]
+)
+def test_deploy_ends_with_1_where_an_application_is_not_ready(
+    status: str,
+    state: str,
+    tmp_path: Path,
+    pauses: list[float],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeCluster, "status", status)
+
+    done = neverblank(capsys, monkeypatch, "deploy", str(config(tmp_path)), "--json", "--wait", "5")
+
+    assert done.code == 1
+    assert [application["state"] for application in json.loads(done.out)] == [state]
+
+
+def test_a_config_that_does_not_fit_is_told_before_a_cluster_is_looked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = neverblank(capsys, monkeypatch, "deploy", str(config(tmp_path, spec="format: papyrus\nid: m\n")))
+
+    assert done.code == 1
+    assert "format" in done.err
+    assert "cluster" not in done.err
+
+
+def test_deploy_without_a_cluster_says_so_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = neverblank(capsys, monkeypatch, "deploy", str(config(tmp_path)), "--address", "http://127.0.0.1:9")
+
+    assert done.code == 1
+    assert "neverblank: no cluster answers at http://127.0.0.1:9" in " ".join(done.err.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "stopped", "told"),
+    [
+        ((), Stopped(1, 2, 0), ["stopped the service and 2 processes that outlived it"]),
+        ((), Stopped(0, 0, 0), ["no service runs in this folder"]),
+        ((), Stopped(1, 0, 1), ["stopped the service and 0 processes", "ended 1 HAProxy left behind"]),
+        (("--orphans",), Stopped(0, 0, 3), ["ended 3 HAProxy left behind"]),
+        (("--orphans",), Stopped(0, 0, 0), []),
+    ],
+)
+def test_stop_says_what_it_has_stopped(
+    options: tuple[str, ...],
+    stopped: Stopped,
+    told: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "stop_service", lambda _: stopped)
+    monkeypatch.setattr(processes, "stop_orphaned_haproxies", lambda: stopped.haproxies)
+
+    done = neverblank(capsys, monkeypatch, "stop", *options)
+
+    assert done.code == 0
+    assert len(done.err.splitlines()) == len(told)
+    assert all(words in done.err for words in told)

@@ -1,0 +1,74 @@
+"""What a router's process is set to before Serve starts its HTTP server, and what Serve is given to run."""
+
+import gc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uvicorn.config
+
+from deployments.app import RouterDeployment, build, build_model, build_pool
+from deployments.http.protocol import RouterProtocol
+from deployments.ray_serve.names import MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
+from deployments.settings import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(uvicorn.config, "HTTP_PROTOCOLS", dict(uvicorn.config.HTTP_PROTOCOLS))
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+def test_a_router_keeps_its_modules_out_of_sight_of_the_garbage_collector_and_speaks_its_own_protocol() -> None:
+    RouterDeployment.__serve_build_asgi_app__(SimpleNamespace())  # type: ignore[arg-type]
+
+    assert gc.get_freeze_count() > 10_000
+    assert gc.get_threshold()[0] > 700, "Python's default"
+    config = uvicorn.Config(lambda: None, factory=True, log_config=None)
+    config.load()
+    assert config.http_protocol_class is RouterProtocol
+
+
+# --- the applications that a Serve config names -------------------------------------------------------
+
+SPEC = "format: python\nid: echo\ntarget: examples.echo:Echo\n"
+
+
+def spec(folder: Path, more: str = "") -> str:
+    (folder / "echo.yaml").write_text(SPEC + more)
+    return str(folder / "echo.yaml")
+
+
+def pool(folder: Path) -> str:
+    file = folder / "pool.yaml"
+    file.write_text(f"models: [{spec(folder, 'multiplexed: true')}]\nmodels_per_replica: 2\n")
+    return str(file)
+
+
+def test_the_projects_own_application_has_routers_and_a_backup_beside_them() -> None:
+    application = build({})
+
+    assert application._bound_deployment.name == ROUTER_DEPLOYMENT
+    assert application._bound_deployment.max_ongoing_requests == 4096
+
+
+def test_a_model_and_a_pool_are_built_from_their_files(tmp_path: Path) -> None:
+    model, pooled = build_model({"spec": spec(tmp_path)}), build_pool({"pool": pool(tmp_path)})
+
+    assert [each._bound_deployment.name for each in (model, pooled)] == [MODEL_DEPLOYMENT, POOL_DEPLOYMENT]
+
+
+def test_a_model_that_is_meant_for_a_pool_is_refused_in_an_application_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="multiplexed: is true"):
+        build_model({"spec": spec(tmp_path, "multiplexed: true\n")})
+
+
+@pytest.mark.parametrize("build_it", [build, build_model, build_pool])
+def test_an_argument_that_no_application_has_is_refused_by_its_name(build_it: Callable[[Any], Any]) -> None:
+    with pytest.raises(SettingsError, match="colour"):
+        build_it({"colour": "red"})
