@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "deployments"
 MAX_LINES = 300
 HEADER = re.compile(r"\A[^\n]+\n\nMay import: ([^\n]+)\.(?:\n|\Z)")
+ACROSS_ROOMS = {"architecture", "service", "simulation", "soak"}
+"""Folders of tests of all rooms together."""
+
 NOT_A_ROOM = {"__init__.py"}  # of the package: it names what is public
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
@@ -112,6 +115,12 @@ def test_no_import_goes_in_a_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"an import goes in a circle: {' -> '.join(error.args[1])}")
+
+
+def test_the_tests_are_in_the_rooms_of_what_they_test() -> None:
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")}
+
+    assert folders == {room for room in ROOMS if not room.endswith(".py")} | ACROSS_ROOMS
 
 
 def test_no_file_is_too_long_to_be_read_in_one_go() -> None:
