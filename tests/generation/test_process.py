@@ -98,6 +98,7 @@ async def test_an_engine_that_dies_fails_its_requests_and_is_started_again(
     generator: ProcessGenerator, tmp_path: Path, events: Any
 ) -> None:
     other = asyncio.ensure_future(generate(generator, f"hang {tmp_path / 'x'}"))
+    await until(lambda: generator.describe()["active"] == 1)
     before = generator.describe()["process"]
     with pytest.raises(RuntimeError, match="has ended, with -9"):
         await generate(generator, "die")
