@@ -13,7 +13,7 @@ The clock is the event loop's (`loop.time()`), so tests put the loop on virtual 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from deployments.execution.attempt import GIVEN_UP, Begun
 from deployments.execution.clock import SHORTEST_TIMER_S
+from deployments.execution.execution import WaitReady
 from deployments.observability import log
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.chain import FallbackChain
@@ -29,10 +30,6 @@ from deployments.policy.next_step import Accept, Allowance, AwaitReady, Exhauste
 from deployments.policy.outcome import Failed, Finished, Outcome, TimedOut
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.resilience import Permit, ResilienceState
-
-WaitReady = Callable[[Sequence[Candidate], float], Awaitable[Candidate | None]]
-"""Waits until one of the candidates, best first, is ready, at most until a time on the event loop's clock. Returns that
-candidate; `None` where none is ready by then, or there is no room for another waiter."""
 
 Launch = Callable[[Candidate, float], Coroutine[Any, Any, Outcome | Begun]]
 """Makes one attempt on a candidate, within a number of seconds. A `Begun` counts as an answer from its start."""
@@ -72,10 +69,9 @@ class Race:
         chain: FallbackChain,
         resilience: ResilienceState,
         launch: Launch,
+        wait_ready: WaitReady,
         *,
         streamed: bool,
-        wait_ready: WaitReady,
-        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         """Get ready to run `chain`.
 
@@ -83,13 +79,12 @@ class Race:
             chain: the candidates and their deadline, on the running event loop's clock.
             resilience: gives permits for attempts, and takes their outcomes.
             launch: makes an attempt.
-            streamed: attempts give streams, and end with their first content.
             wait_ready: waits for a candidate that cannot take the request yet.
-            loop: the running event loop, if it is at hand.
+            streamed: attempts give streams, and end with their first content.
         """
         self._wait_ready = wait_ready
         self._chain, self._resilience, self._launch, self._streamed = chain, resilience, launch, streamed
-        self._loop = loop or asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self._turn: asyncio.Future[None] | None = None
         self._attempts: list[Attempt] = []

@@ -21,10 +21,8 @@ from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Began, Candidate, Ended, Why
 from deployments.policy.blank import is_blank
-from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import successors
 from deployments.policy.deadline import Deadline
-from deployments.policy.last_resort import LastResort
 from deployments.policy.next_step import Exhausted
 from deployments.policy.outcome import Failed, Finished, StreamEnd, StreamItem, TimedOut
 from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
@@ -33,32 +31,23 @@ from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
 class Relay:
     """An `AnswerStream`: the text of the first model, continued by other models where it breaks off."""
 
-    def __init__(
-        self, opener: StreamOpener, chain: FallbackChain, opened: Opened, last_resort: LastResort, ends: float
-    ) -> None:
+    def __init__(self, opener: StreamOpener, opened: Opened, ends: float) -> None:
         """Relay the stream that `opened` begins.
 
         Args:
             opener: opens further streams that continue this one.
-            chain: the chain of the request.
             opened: the stream whose first content is there.
-            last_resort: ends a text that no candidate continues.
             ends: when the whole stream has to be over, on the event loop's clock.
         """
-        self._opener, self._chain, self._opened, self._last_resort, self._ends = (
-            opener,
-            chain,
-            opened,
-            last_resort,
-            ends,
-        )
-        self._resilience, self._rules = opener.resilience, opener.rules
+        execution = opener.execution
+        self._opener, self._rules, self._opened, self._ends = opener, opener.rules, opened, ends
+        self._chain, self._resilience, self._last_resort = execution.chain, execution.resilience, execution.last_resort
         self._clock = asyncio.get_running_loop().time
         self._transcript = Transcript(opened.trace)
         self._place = opened.place
         self._idle = IdleTimer(self._rules.stall_seconds)
         self._resumes = 0
-        self._degraded = opened.writer != chain.candidates[0]
+        self._degraded = opened.writer != self._chain.candidates[0]
         writer = opened.writer
         others = tuple(a for place, a in enumerate(opened.trace) if place != opened.place and isinstance(a, Ended))
         self._head = StreamHead(writer.model, writer.tier, self._degraded, others)

@@ -8,20 +8,20 @@ handle ──► handle_methods ───────┴─► answer, stream �
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from deployments.execution.clock import LoopClock
+from deployments.execution.execution import Execution
 from deployments.execution.streams import CompletedStream, open_stream
 from deployments.execution.structured_output import conform_to
 from deployments.execution.whole import run_chain
 from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate, Tier
-from deployments.policy.chain import FallbackChain
 from deployments.policy.last_resort import LastResort
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
@@ -39,6 +39,8 @@ from deployments.router.supervision import Supervisor
 from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
+
+_Given = TypeVar("_Given", Answer, AnswerStream)
 
 
 class Backup(ModelReplicas, Protocol):
@@ -107,55 +109,15 @@ class Router(HandleMethods):
             asyncio.CancelledError: the caller has gone away.
         """
         record = self._record(request, request_id, started)
-        try:
-            await self._registry.first_look(started + request.timeout_s)
-            answer = await run_chain(
-                self._chain(request, started),
-                request,
-                self._chains.client_of,
-                self._resilience,
-                self._last_resort(request),
-                self._wait_ready,
-                conform_to(request.response_format),
-                self.clock.loop,
-            )
-        except InvalidRequestError:
-            record.rejected()
-            raise
-        except asyncio.CancelledError:
-            record.abandoned()
-            raise
-        except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
-            log.internal_error("router", record.asked, error)
-            answer = self._last_resort(request).answer()
+        answer = await self._execute(request, record, started, run_chain, lambda last_resort: last_resort)
         record.answered(answer)
         return answer
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
         """Return a stream that answers, once its first content is there. For the rest see `answer`."""
         record = self._record(request, request_id, started)
-        stream: AnswerStream
-        try:
-            await self._registry.first_look(started + request.timeout_s)
-            stream = await open_stream(
-                self._chain(request, started),
-                request,
-                self._chains.client_of,
-                self._resilience,
-                self._policy.streams,
-                self._last_resort(request),
-                self._wait_ready,
-                conform_to(request.response_format),
-            )
-        except InvalidRequestError:
-            record.rejected()
-            raise
-        except asyncio.CancelledError:
-            record.abandoned()
-            raise
-        except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
-            log.internal_error("router", record.asked, error)
-            stream = CompletedStream(self._last_resort(request).answer())
+        opening = partial(open_stream, rules=self._policy.streams)
+        stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
         return RecordedStream(stream, record)
 
     def overloaded(self) -> bool:
@@ -260,9 +222,41 @@ class Router(HandleMethods):
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
         log.policy_changed(told)
 
-    def _chain(self, request: InferenceRequest, started: float) -> FallbackChain:
-        self._resilience.begin(self.clock())
-        return self._chains.chain(request, self._policy, started)
+    async def _execute(
+        self,
+        request: InferenceRequest,
+        record: RequestRecord,
+        started: float,
+        run: Callable[[Execution], Awaitable[_Given]],
+        instead: Callable[[Answer], _Given],
+    ) -> _Given:
+        """Return what `run` gives for `request`; where it fails by an error of our own, `instead` of the last resort.
+
+        Any way out but a return is noted in `record`.
+        """
+        try:
+            await self._registry.first_look(started + request.timeout_s)
+            self._resilience.begin(self.clock())
+            return await run(
+                Execution(
+                    self._chains.chain(request, self._policy, started),
+                    request,
+                    self._chains.client_of,
+                    self._resilience,
+                    self._last_resort(request),
+                    self._wait_ready,
+                    conform_to(request.response_format),
+                )
+            )
+        except InvalidRequestError:
+            record.rejected()
+            raise
+        except asyncio.CancelledError:
+            record.abandoned()
+            raise
+        except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
+            log.internal_error("router", record.asked, error)
+            return instead(self._last_resort(request).answer())
 
     async def _wait_ready(self, candidates: Sequence[Candidate], until: float) -> Candidate | None:
         self._registry.hurry()

@@ -1,8 +1,10 @@
 """Runs the driver over scripted clients: what its tests share."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from deployments.execution.attempt import Conform, ModelClient
+from deployments.execution.execution import Execution, WaitReady
 from deployments.execution.whole import run_chain
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate, Tier
@@ -34,10 +36,21 @@ async def nobody_soon(candidates: Sequence[Candidate], until: float) -> Candidat
     return None
 
 
+def an_execution(
+    chain: FallbackChain,
+    clients: Mapping[Candidate, ModelClient],
+    resilience: ResilienceState | None = None,
+    wait_ready: WaitReady = nobody_soon,
+    conform: Conform | None = None,
+) -> Execution:
+    """`REQUEST`, to be answered by `chain` over `clients`."""
+    return Execution(chain, REQUEST, clients.__getitem__, resilience or new_state(), LAST_RESORT, wait_ready, conform)
+
+
 async def run(clients: dict[Candidate, ScriptedClient], resilience: ResilienceState | None = None) -> Answer:
     """Ask `clients` in this order, with 30 seconds from now."""
     chain = FallbackChain(tuple(clients), Deadline.after(clock(), 30.0, RESERVES))
-    return await run_chain(chain, REQUEST, clients.__getitem__, resilience or new_state(), LAST_RESORT, nobody_soon)
+    return await run_chain(an_execution(chain, clients, resilience))
 
 
 def clock() -> float:

@@ -10,15 +10,15 @@ from deployments.policy.attempt import Candidate
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamPolicy
 from deployments.policy.deadline import Deadline
-from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
-from tests.execution.driving import REQUEST, RESERVES, clock, new_state, nobody_soon
+from tests.execution import driving
+from tests.execution.driving import RESERVES, an_execution, clock
 from tests.streamers import ScriptedStreamer
 
 RULES = StreamPolicy(stall_seconds=5.0, continue_seconds=10.0, max_seconds=300.0, max_characters=1024)
 FIRST_CONTENT_S = 8.0
-LAST_RESORT = "Sorry, nobody can answer."
+LAST_RESORT = driving.LAST_RESORT.message
 
 
 @dataclass(slots=True)
@@ -57,16 +57,7 @@ async def read(
         Deadline.after(clock(), 30.0, RESERVES),
         first_content_s=FIRST_CONTENT_S,
     )
-    stream = await open_stream(
-        chain,
-        REQUEST,
-        clients.__getitem__,
-        resilience or new_state(),
-        rules,
-        LastResort(LAST_RESORT),
-        nobody_soon,
-        conform,
-    )
+    stream = await open_stream(an_execution(chain, clients, resilience, conform=conform), rules)
     got = Read(stream.head, [], [], clock())
     async for item in stream:
         if isinstance(item, StreamDone):

@@ -17,14 +17,12 @@ from tests.execution.driving import (
     ANSWER_BY,
     BACKUP,
     CUT_OVER,
-    LAST_RESORT,
     REQUEST,
     RESERVES,
     A,
+    an_execution,
     clock,
     let_losers_go,
-    new_state,
-    nobody_soon,
     run,
     trace,
 )
@@ -161,7 +159,7 @@ async def test_a_candidate_that_cannot_be_reached_at_all_is_a_failed_attempt() -
     clients = {BACKUP: scripted(answers("from the backup"))}
     chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES))
 
-    answer = await run_chain(chain, REQUEST, clients.__getitem__, new_state(), LAST_RESORT, nobody_soon)
+    answer = await run_chain(an_execution(chain, clients))
 
     assert trace(answer) == [("a", "failed"), ("backup", "answered")]
 
@@ -220,7 +218,7 @@ async def test_a_request_waits_for_a_candidate_that_starts_and_is_answered_by_it
 
     chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES))
     clients = {A: starting, BACKUP: scripted(fails())}
-    answer = await run_chain(chain, REQUEST, clients.__getitem__, new_state(), LAST_RESORT, wait_ready)
+    answer = await run_chain(an_execution(chain, clients, wait_ready=wait_ready))
 
     assert (answer.result, answer.degraded, clock()) == ("from a", False, 7.0)
     assert [attempt.why.value for attempt in answer.attempts] == ["next", "next", "ready"]
@@ -234,7 +232,7 @@ async def test_a_candidate_that_is_ready_and_refuses_is_asked_again_after_pauses
         return candidates[0]
 
     chain = FallbackChain((A,), Deadline.after(clock(), 300.0, RESERVES))
-    answer = await run_chain(chain, REQUEST, {A: full}.__getitem__, new_state(), LAST_RESORT, at_once)
+    answer = await run_chain(an_execution(chain, {A: full}, wait_ready=at_once))
 
     assert answer.served_by is Tier.LAST_RESORT
     assert len(answer.attempts) == 1 + MAX_READY_ATTEMPTS

@@ -11,10 +11,9 @@ from deployments.policy.breaker import Closed, Open
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamPolicy
 from deployments.policy.deadline import Deadline
-from deployments.policy.last_resort import LastResort
 from deployments.policy.outcome import Answered, Failed
-from tests.execution.driving import BACKUP, REQUEST, RESERVES, A, B, clock, new_state, nobody_soon
-from tests.execution.streaming import LAST_RESORT, RULES, read
+from tests.execution.driving import BACKUP, RESERVES, A, B, an_execution, clock, new_state
+from tests.execution.streaming import RULES, read
 from tests.streamers import Beat, ends, hangs, says, streams
 
 pytestmark = pytest.mark.looptime(idle_timeout=1)
@@ -60,9 +59,7 @@ async def test_a_stall_counts_against_its_model_and_a_finished_stream_for_it() -
 async def test_a_reader_that_goes_away_stops_the_model_and_says_nothing_about_it() -> None:
     resilience, model = new_state(failures=1), streams([*says("One ", "two ", every_s=1.0), *hangs()])
     chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES))
-    stream = await open_stream(
-        chain, REQUEST, {A: model}.__getitem__, resilience, RULES, LastResort(LAST_RESORT), nobody_soon
-    )
+    stream = await open_stream(an_execution(chain, {A: model}, resilience), RULES)
 
     await stream.aclose()
 
@@ -87,9 +84,7 @@ async def test_a_reader_that_is_cancelled_in_a_wait_stops_the_model() -> None:
 async def test_nothing_is_read_ahead_of_a_reader() -> None:
     model = streams([*says("One ", "two ", "three "), *ends()])
     chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES))
-    stream = await open_stream(
-        chain, REQUEST, {A: model}.__getitem__, new_state(), RULES, LastResort(LAST_RESORT), nobody_soon
-    )
+    stream = await open_stream(an_execution(chain, {A: model}), RULES)
 
     await asyncio.sleep(100.0)
 

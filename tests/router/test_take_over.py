@@ -233,7 +233,7 @@ def test_whatever_is_configured_is_taken_over_and_gives_answers_or_leaves_the_ol
             policy = PolicySettings().with_overrides(change, {})
             assert router._policy == policy
             assert router._resilience.policy == policy.to_resilience()
-        assert router._chain(replace(a_request(), model="a"), router.clock()).candidates
+        assert router._chains.chain(replace(a_request(), model="a"), router._policy, router.clock()).candidates
         assert await ask(router, model="backup") == "backup"
 
     run_virtually(scenario())

@@ -1,0 +1,38 @@
+"""What every attempt of one request needs."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import Struct
+
+from deployments.execution.attempt import Conform, ModelClient
+from deployments.policy.attempt import Candidate
+from deployments.policy.chain import FallbackChain
+from deployments.policy.last_resort import LastResort
+from deployments.policy.resilience import ResilienceState
+from deployments.request import InferenceRequest
+
+WaitReady = Callable[[Sequence[Candidate], float], Awaitable[Candidate | None]]
+"""Waits until one of the candidates, best first, is ready, at most until a time on the event loop's clock. Returns that
+candidate; `None` where none is ready by then, or there is no room for another waiter."""
+
+
+class Execution(Struct, frozen=True):
+    """A request, the chain that answers it, and what its attempts are made with.
+
+    Attributes:
+        chain: the candidates and their deadline, on the running event loop's clock.
+        request: the request.
+        client_of: returns the client of a candidate.
+        resilience: gives permits for attempts, and takes their outcomes.
+        last_resort: the answer where no candidate answers, and the end of a stream that no candidate continues.
+        wait_ready: waits for a candidate that cannot take the request yet.
+        conform: checks answers against the form that the caller demanded; `None` where any text will do.
+    """
+
+    chain: FallbackChain
+    request: InferenceRequest
+    client_of: Callable[[Candidate], ModelClient]
+    resilience: ResilienceState
+    last_resort: LastResort
+    wait_ready: WaitReady
+    conform: Conform | None = None
