@@ -17,6 +17,7 @@ from structlog.typing import EventDict
 from deployments.observability.log_writer import write_in_background
 from deployments.policy.answer import Answer
 from deployments.policy.breaker import BreakerState, Closed
+from deployments.policy.reason import message_of
 
 
 @cache
@@ -139,7 +140,7 @@ def policy_refused(reason: str) -> None:
 
 def internal_error(where: str, model: str, error: BaseException) -> None:
     """A bug of this service has raised. The caller is answered all the same; please report the bug."""
-    _log().error("internal_error", where=where, model=model, reason=str(error), exc_info=error)
+    _log().error("internal_error", where=where, model=model, reason=message_of(error), exc_info=error)
 
 
 def task_ended(task: str, reason: str, error: BaseException | None) -> None:
