@@ -20,7 +20,7 @@ from deployments.observability import log
 from deployments.policy.attempt import Tier
 from deployments.policy.last_resort import LAST_RESORT, LastResort
 from deployments.policy.problem import InvalidRequestError
-from deployments.policy.reason import describe_error
+from deployments.policy.reason import reason_of
 from deployments.request import extract_text
 from deployments.request.body import Limits, decode, encode
 from deployments.request.fields import to_number
@@ -200,7 +200,7 @@ class InferenceEngine:
         """The last resort for `inputs`, where the router gave no answer because of `error`."""
         log.internal_error("engine", "", error)
         answer = LastResort(self._policy.last_resort.message, refusal=_demands_form(inputs)).answer()
-        return {**answer.to_json(uuid4().hex), "reason": describe_error(error)}
+        return {**answer.to_json(uuid4().hex), "reason": reason_of(error)}
 
 
 def _demands_form(inputs: Any) -> bool:

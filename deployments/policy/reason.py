@@ -1,9 +1,13 @@
 """Words for what went wrong, in bounds: an exception may have any number of them, or raise when it is asked."""
 
-from traceback import extract_tb
+from traceback import extract_tb, format_tb
 
 MAX_REASON_CHARACTERS = 500
 """The longest reason of an outcome, in an answer's trace as in a log line."""
+
+
+_MAX_CAUSES = 5
+_MAX_FRAMES = 20
 
 
 def cut(text: str, characters: int = MAX_REASON_CHARACTERS) -> str:
@@ -19,7 +23,7 @@ def message_of(error: BaseException) -> str:
         return "it has no message that can be read"
 
 
-def describe_error(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return the type and the message of `error`, in bounds."""
     return cut(f"{type(error).__name__}: {message_of(error)}")
 
@@ -31,3 +35,14 @@ def locate_error(error: BaseException) -> str:
     if not frames:
         return name
     return cut(f"{name} in {frames[-1].name} ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno})")
+
+
+def trace_without_messages(error: BaseException) -> str:
+    """Return the trace of `error` and of what caused it, innermost first: types and places, and no message."""
+    texts: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None and len(texts) < _MAX_CAUSES:
+        frames = "".join(format_tb(seen.__traceback__, -_MAX_FRAMES))
+        texts.append(f"Traceback (most recent call last):\n{frames}{type(seen).__name__}\n")
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return "\n".join(reversed(texts))

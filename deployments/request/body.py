@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.policy.reason import describe_error
+from deployments.policy.reason import reason_of
 
 MAX_DEPTH = 100
 _MAX_VALUES = 1_000_000  # bounds the walk over a value that contains itself; the encoder refuses such a value
@@ -69,7 +69,7 @@ def encode(data: Any) -> bytes:
     except InvalidRequestError:
         raise
     except Exception as error:  # the caller's own objects are asked for their parts, and may raise anything
-        problem = Problem("body", f"cannot be written as JSON: {describe_error(error)}", "a mapping of JSON values")
+        problem = Problem("body", f"cannot be written as JSON: {reason_of(error)}", "a mapping of JSON values")
         raise InvalidRequestError(problem) from error
 
 
