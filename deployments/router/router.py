@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
-from deployments.execution.clock import LoopClock
+from deployments.execution.clock import loop_time
 from deployments.execution.execution import Execution
 from deployments.execution.streams import CompletedStream, open_stream
 from deployments.execution.structured_output import conform_to
@@ -72,8 +72,7 @@ class Router(HandleMethods):
         self._upstreams = UpstreamPool(self._policy.remotes)
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
-        self.clock = LoopClock()
-        self._accounting = RequestAccounting(self.clock)
+        self._accounting = RequestAccounting()
         self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
         self._background = Supervisor(
             {
@@ -208,7 +207,7 @@ class Router(HandleMethods):
             raise RuntimeError(f"no refresh of the models was tried for {seconds:.0f} s")
 
     def _demand(self) -> float:
-        return self._resilience.demand(self.clock())
+        return self._resilience.demand(loop_time())
 
     def _model_states(self) -> dict[str, str]:
         remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
@@ -236,7 +235,7 @@ class Router(HandleMethods):
         """
         try:
             await self._registry.first_look(started + request.timeout_s)
-            self._resilience.begin(self.clock())
+            self._resilience.begin(loop_time())
             return await run(
                 Execution(
                     self._chains.chain(request, self._policy, started),
