@@ -88,9 +88,12 @@ class RequestRecord:
         accounting.in_flight += 1
 
     def answered(self, answer: Answer) -> None:
-        """The answer is complete."""
+        """The answer is complete. An error here is logged: it must not cost the caller what is there."""
         if self._close():
-            self._accounting.answered(self, answer)
+            try:
+                self._accounting.answered(self, answer)
+            except Exception as error:  # noqa: BLE001 - a bug of ours
+                log.internal_error("accounting", self.asked, error)
 
     def rejected(self) -> None:
         """The model asked for calls the request invalid, and its caller is told so."""
