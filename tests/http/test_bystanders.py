@@ -78,7 +78,7 @@ async def one_check_s() -> float:
 async def send_hostile(app: Any, kind: str) -> Exchange:
     schema = HOSTILE[kind][1]
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
-    body = {**CHAT, "messages": [{"role": "user", "content": kind}], "response_format": wanted}
+    body: dict[str, Any] = {**CHAT, "messages": [{"role": "user", "content": kind}], "response_format": wanted}
     body |= {"timeout": 60, "tiers": ["primary"]}
     return await exchange(app, an_ask("/v1/chat/completions", json.dumps(body).encode(), []))
 
