@@ -24,6 +24,9 @@ from deployments.policy.blank import is_blank
 UNKNOWN_MODEL = "unknown model"
 """The reason of the refusal of a name that no model has."""
 
+PUT_BEHIND = "put behind, as its last answers had not the form that is demanded"
+"""The reason of the refusal of a model that is asked once nobody else has answered."""
+
 
 class Usage(Struct, frozen=True):
     """Counts of the tokens that a language model read and wrote."""
