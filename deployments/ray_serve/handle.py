@@ -23,6 +23,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.execution.attempt import Begun, begin
 from deployments.execution.cancellation import is_own_cancellation
 from deployments.observability import log
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import (
     Answered,
     Blank,
@@ -33,6 +34,7 @@ from deployments.policy.outcome import (
     Refused,
     Rejected,
     StreamItem,
+    StreamPart,
     TimedOut,
 )
 from deployments.request import InferenceRequest
@@ -102,11 +104,11 @@ class ServeReplicas:
         response = self._stream.remote(request, budget_s)
         try:
             async for item in response:
-                if not isinstance(item, (str, *_ENDS)):
+                if not isinstance(item, (str, Extras, *_ENDS)):
                     yield Failed(f"its replica gave a {type(item).__name__}")
                     return
                 yield item
-                if not isinstance(item, str):
+                if not isinstance(item, StreamPart):
                     return
             yield Failed("its stream was cut", transient=not alone())
         except asyncio.CancelledError:
