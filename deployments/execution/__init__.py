@@ -3,6 +3,7 @@
 May import: policy, request, observability.
 
     attempt.py             model clients; an attempt whose first content is there
+    pulse.py               signs of life of an attempt
     race.py                attempts beside each other, until one answers or the chain is exhausted
     whole.py, streams.py   a race for a whole answer; a race for a stream, and its relay
     opening.py             the race for the first content of a stream

@@ -58,7 +58,10 @@ class BreakerPolicy(Knobs):
         5, "Failures in a row that open a model's breaker; those that come at the same time count once.", ge=1
     )
     failure_rate: float = knob(
-        0.5, "The share of failures within the window that opens the breaker, too, if they are as many events.", gt=0, le=1
+        0.5,
+        "The share of failures within the window that opens the breaker, too; not those of a single moment.",
+        gt=0,
+        le=1,
     )
     window_seconds: float = seconds(30.0, "The length of the window.")
     window_min_attempts: int = knob(20, "Attempts within the window that are needed before the share is used.", ge=1)

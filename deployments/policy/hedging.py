@@ -1,9 +1,9 @@
 """Latencies of models, and when the next candidate is started beside a slow one.
 
 Hedging is Dean and Barroso's ("The Tail at Scale", 2013): a second attempt is made once the first has taken longer than
-nearly all others did. Their second attempt goes to a server like the first; ours goes to the next candidate, which may be
-much slower than the model. So the hedge also waits until the model has taken as long as that one usually takes: before
-that, the model will most likely answer first, and the work of the other is wasted.
+nearly all others did. Their second attempt goes to a server like the first; ours goes to the next candidate, which may
+be much slower than the model. So the hedge also waits until the model has taken as long as that one usually takes:
+before that, the model will most likely answer first, and the work of the other is wasted.
 """
 
 import math
@@ -33,7 +33,7 @@ class HedgingPolicy(Knobs):
     enabled: bool = knob(True, "Start the next candidate beside a model that takes longer than it usually does.")
     quantile: float = share(
         0.95,
-        "A model counts as slow beyond this quantile of its own latency and beyond the next candidate's median latency.",
+        "A model counts as slow beyond this quantile of its own latency and beyond the next candidate's median.",
     )
     min_samples: int = knob(20, "Answers of a model that are needed before its quantile is used.", ge=1)
     budget_share: float = share(0.05, "Hedges may be this share of the requests.")

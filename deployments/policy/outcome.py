@@ -83,11 +83,13 @@ class Blank(Struct, frozen=True):
     Attributes:
         reason: a description of what the model returned.
         complete: the model stopped by itself (`stop`). Where it was to continue a text, the text was complete already.
+        cut: `max_tokens` ended it before anything visible was written.
     """
 
     name: ClassVar[str] = "blank"
     reason: str = "the model returned nothing"
     complete: bool = False
+    cut: bool = False
 
 
 class Failed(Struct, frozen=True):
@@ -98,6 +100,8 @@ class Failed(Struct, frozen=True):
         transient: the same model could succeed if it was asked again.
         retry_after_s: seconds after which the model wants to be asked again; 0 where it named none.
         soon: as in `Refused`: what failed is being replaced.
+        misfit: there was an answer, but not in the form that the caller demands.
+        cut: `max_tokens` ended the answer before it was what it had to be.
     """
 
     name: ClassVar[str] = "failed"
@@ -105,6 +109,8 @@ class Failed(Struct, frozen=True):
     transient: bool = False
     retry_after_s: float = 0.0
     soon: bool = False
+    misfit: bool = False
+    cut: bool = False
 
 
 class TimedOut(Struct, frozen=True):
@@ -189,7 +195,7 @@ def answered_or_blank(
 ) -> Answered | Blank:
     """Return `Answered`, or `Blank` where `result` is blank, with `empty_reason` or a description of `result`."""
     if is_blank(result):
-        return Blank(empty_reason or f"the model returned {_describe(result)}")
+        return Blank(empty_reason or f"the model returned {_describe(result)}", cut=finish_reason == "length")
     return Answered(result, usage, finish_reason)
 
 
@@ -201,7 +207,7 @@ def stream_to_outcome(text: str, end: StreamEnd, extras: Sequence[Extras] = ()) 
     if not isinstance(end, Finished):
         return end
     if is_blank(text) and not end.tool_calls:
-        return Blank(nothing_visible(end), complete=end.finish_reason == "stop")
+        return Blank(nothing_visible(end), end.finish_reason == "stop", end.finish_reason == "length")
     result = {"tool_calls": list(end.tool_calls)} if is_blank(text) else text
     return Answered(result, end.usage, end.finish_reason, end.tool_calls, combine([*extras, end.extras]))
 

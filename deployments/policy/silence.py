@@ -1,7 +1,7 @@
 """When a silence speaks against a model: judged by what the model usually takes, not by what its caller allows.
 
 A time-out that is set by hand fits no model: it is an age for one that answers in 0.2 seconds, and too short for one
-that reasons. So the measure is the model's own, as in an accrual failure detector (Hayashibara et al., 2004): an attempt
+that reasons. So the measure is the model's own, as in accrual failure detectors (Hayashibara et al., 2004): an attempt
 that is silent for several times the 99th percentile of its model's latency has most likely been lost. Nothing is given
 up for it: the next candidate is started beside it, and an answer that comes after all takes the evidence back.
 

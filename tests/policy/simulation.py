@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
+from deployments.policy.allowance import Allowance
 from deployments.policy.answer import Answer, winning_answer
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
 from deployments.policy.last_resort import LastResort
-from deployments.policy.next_step import Accept, Allowance, Exhausted, Reject, Start, Step, WaitUntil, next_step
+from deployments.policy.next_step import Accept, Exhausted, Reject, Start, Step, WaitUntil, next_step
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 
 A, B, C = (Candidate(Tier.PRIMARY, name) for name in "abc")

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import orjson
 
-from deployments.execution import race
+from deployments.execution import flight
 from deployments.http.asgi import build_asgi
 from deployments.observability import log, metrics
 from deployments.router.router import Router
@@ -184,7 +184,7 @@ async def _live(world: World, run: Run, loop: SimulatedLoop) -> None:
     for each in replicas.values():
         each.runs.set()
     await asyncio.sleep(0.01)
-    run.left += [f"a task behind a race: {task}" for task in race._background]
+    run.left += [f"a task behind a race: {task}" for task in flight._background]
 
 
 async def _ask(app: Any, ask: Ask, run: Run) -> None:
@@ -195,7 +195,7 @@ async def _ask(app: Any, ask: Ask, run: Run) -> None:
 def _note_allowances(router: Router, run: Run, loop: SimulatedLoop) -> None:
     real = router._resilience.allowance
 
-    def allowance(now: float, **wishes: bool) -> Any:
+    def allowance(now: float, **wishes: Any) -> Any:
         allowed = real(now, **wishes)
         run.allowances.append((loop.time(), allowed.retry))
         return allowed
