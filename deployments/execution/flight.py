@@ -41,10 +41,12 @@ class Flight:
         """When it will have been silent for too long."""
         return max(self.permit.started, self.pulse.at) + self.permit.patience_s
 
-    def judge(self, resilience: ResilienceState, now: float) -> None:
-        """Record a silence that is too long; once."""
-        if self.begun is None and not self.permit.silent and now >= self.silent_at:
-            resilience.silent(self.permit, now)
+    def judge(self, resilience: ResilienceState, now: float) -> bool:
+        """Record a silence that is too long, once; return whether it has just been recorded."""
+        if self.begun is not None or self.permit.silent or now < self.silent_at:
+            return False
+        resilience.silent(self.permit, now)
+        return True
 
 
 def result_of(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcome | Begun:
@@ -96,9 +98,10 @@ def run_on(flight: Flight, resilience: ResilienceState, until: float, fair_s: fl
     _background.add(flight.task)
 
     def look() -> None:
-        flight.judge(resilience, loop.time())
-        if not permit.silent and flight.silent_at < until:
-            timers.append(loop.call_at(max(flight.silent_at, loop.time()), look))
+        if flight.judge(resilience, loop.time()) and not resilience.is_awaited(permit):
+            flight.task.cancel()
+        elif not permit.silent and flight.silent_at < until:
+            timers.append(loop.call_at(flight.silent_at, look))
 
     def ended(task: asyncio.Task[Outcome | Begun]) -> None:
         for timer in timers:

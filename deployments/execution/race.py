@@ -144,7 +144,8 @@ class Race:
             pulse = Pulse(self._clock)
             task = self._loop.create_task(self._attempt(candidate, now, pulse))
             self._flights.append(Flight(len(self._attempts), permit, task, pulse))
-            self._attempts.append(Running(candidate, now, why, permit.probe, patience_s=permit.patience_s))
+            running = Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience_s)
+            self._attempts.append(running)
         elif why in (Why.HEDGE, Why.BESIDE_PROBE):  # not an attempt in the trace: its own turn is still to come
             self._skip |= {candidate}
         else:
@@ -222,7 +223,7 @@ class Race:
             self._resilience.record(flight.permit, outcome, now)
 
     def _runs_on(self, flight: Flight, seconds: float) -> bool:
-        return flight.permit.probe or (seconds > 0 and self._resilience.witness(flight.permit))
+        return flight.permit.probe or (seconds > 0 and self._resilience.runs_on(flight.permit))
 
 
 MAX_READY_ATTEMPTS = 32

@@ -50,6 +50,7 @@ class Running(Struct, frozen=True):
         started: the time of its start.
         why: the reason for which it was made.
         probe: it tests a model whose breaker was open.
+        suspected: its model has been silent for too long before, and has answered nobody since.
         alive: when it last showed that the model is at work; minus infinity where it has not.
         patience_s: seconds without such a sign after which it is silent for too long, by its model's own history.
     """
@@ -58,6 +59,7 @@ class Running(Struct, frozen=True):
     started: float
     why: Why = Why.NEXT
     probe: bool = False
+    suspected: bool = False
     alive: float = -math.inf
     patience_s: float = math.inf
 

@@ -7,7 +7,8 @@ Rules kept here:
 2. After a transient failure the same model is asked again, within its per-try timeout: see `retry`.
 3. Any other failure starts the next candidate at once. Slowness starts it when the per-try timeout of the running
    one is over, and so does its silence (failover) once that is far longer than its model usually takes; the slow one
-   goes on. A model that shows that it is at work is not silent.
+   goes on. A model that shows that it is at work is not silent. Beside a model that has been silent of late, and has
+   answered nobody since, the next candidate is started at once.
 4. The order of the chain is the order: whoever is started, for whatever reason, is the next candidate that was not
    asked yet. At `deadline.cut_over` the backup tier begins, too, whatever else is going on.
 5. The next candidate is started earlier beside a model that takes longer than it usually does (hedge), and beside a
@@ -182,16 +183,13 @@ def _extra(
     following = _unasked(tuple(c for c in chain.candidates if c not in allowance.skip), attempts)
     if following is None:
         return None
-    if _lonely_probe(attempts):
+    running = [attempt for attempt in attempts if isinstance(attempt, Running)]
+    if running and running[-1].probe:
         return Start(following, Why.BESIDE_PROBE)
+    if running and running[-1].suspected:
+        return Start(following, Why.FAILOVER)
     hedge_at = _hedge_at(chain, attempts) if allowance.hedge else math.inf
     return Start(following, Why.HEDGE) if now >= hedge_at else WaitUntil(hedge_at)
-
-
-def _lonely_probe(attempts: Sequence[Attempt]) -> bool:
-    """Return whether a probe is under way, and nobody else who was asked behind it."""
-    running = [attempt for attempt in attempts if isinstance(attempt, Running)]
-    return bool(running) and running[-1].probe
 
 
 def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:

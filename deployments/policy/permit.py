@@ -20,9 +20,11 @@ class Permit(Struct, eq=False):
         form_admission: the permission of the breaker for the model and the demanded form; `None` without a form.
         unloaded: hardly any other attempt on this model was under way when the permit was given.
         patience_s: seconds of silence after which the attempt counts as silent; infinite where too little is known.
+        suspected: the model has been silent for too long before, and has answered nobody since.
         first_s: seconds until the first content of a stream; infinite before that, and for a whole answer.
         silent: the attempt has been silent for so long, which is recorded as a failure.
-        witness: the attempt has been overtaken, and runs on to tell whether its model answers.
+        watched: the attempt has been overtaken, and runs on to tell whether its model answers or is silent.
+        late: the attempt has been overtaken and was silent, and runs on to tell whether its model answers after all.
         returned: the permit has been handed back.
     """
 
@@ -33,9 +35,11 @@ class Permit(Struct, eq=False):
     form_admission: Admission | None
     unloaded: bool
     patience_s: float = math.inf
+    suspected: bool = False
     first_s: float = math.inf
     silent: bool = False
-    witness: bool = False
+    watched: bool = False
+    late: bool = False
     returned: bool = False
 
     @property

@@ -144,7 +144,7 @@ class ResilienceState:
         patience_s = self.latencies.patience_s(
             model, self._policy.silence, streamed=terms.streamed, suspected=known.suspected
         )
-        permit = Permit(candidate, now, terms, admission, form, known.limit.unloaded, patience_s)
+        permit = Permit(candidate, now, terms, admission, form, known.limit.unloaded, patience_s, known.suspected)
         self._permits[permit] = None
         return permit
 
@@ -170,12 +170,21 @@ class ResilienceState:
         after = breaker.record(known.breaker, self._policy.breaker, permit.admission, said, span, self._draw())
         self._move(model, known, after, said.reason)
 
-    def witness(self, permit: Permit) -> bool:
+    def runs_on(self, permit: Permit) -> bool:
         """Return whether an attempt that has been overtaken is to run on, to tell whether its model answers."""
         if math.isinf(permit.patience_s) or permit.candidate == self._local_backup:
             return False
-        permit.witness = self._models[permit.candidate.model].take_witness()
-        return permit.witness
+        if permit.silent:
+            return self.is_awaited(permit)
+        permit.watched = self._models[permit.candidate.model].take_watched()
+        return permit.watched
+
+    def is_awaited(self, permit: Permit) -> bool:
+        """Return whether an attempt that has been overtaken, and then was silent, is to run on even so."""
+        known = self._models[permit.candidate.model]
+        known.watched -= permit.watched
+        permit.watched, permit.late = False, known.take_late()
+        return permit.late
 
     def record(self, permit: Permit, outcome: Outcome | Finished, now: float) -> None:
         """Hand `permit` back with the outcome of the attempt.
@@ -195,7 +204,8 @@ class ResilienceState:
         if math.isinf(permit.first_s) and isinstance(outcome, (Answered, TimedOut)):
             self._learn(permit, now - permit.started if isinstance(outcome, Answered) else math.inf, now)
         known.limit.release()
-        known.witnesses -= permit.witness
+        known.watched -= permit.watched
+        known.late -= permit.late
         self._forms.record(permit, outcome, self._policy.breaker, now, self._draw())
         if permit.candidate != self._local_backup and not permit.silent:
             policy, admission = self._policy.breaker, permit.admission

@@ -5,8 +5,9 @@ that reasons. So the measure is the model's own, as in accrual failure detectors
 that is silent for several times the 99th percentile of its model's latency has most likely been lost. Nothing is given
 up for it: the next candidate is started beside it, and an answer that comes after all takes the evidence back.
 
-A model that has been silent once, and has answered nobody since, is suspected. From then on its 99th percentile alone
-is waited for: two attempts in a row that are slower than 99 of 100 are as telling as one that is much slower.
+A model that has been silent once, and has answered nobody since, is suspected. From then on nobody waits for it: the
+next candidate is started beside it at once. And its 99th percentile alone makes a silence: two attempts in a row that
+are slower than 99 of 100 are as telling as one that is much slower. Its next answer clears it.
 """
 
 import math
