@@ -6,8 +6,8 @@ from deployments.policy.breaker import BreakerState, Closed
 from deployments.policy.concurrency_limit import AdaptiveLimiter
 
 MOST_WITNESSES = 2
-"""Attempts on one model that run on though they have been overtaken: who has lost is work for nobody. As many more run on
-behind a silence that was too long, to tell whether they are answered after all."""
+"""Attempts on one model that run on though they have been overtaken: who has lost is work for nobody. As many more run
+on behind a silence that was too long, to tell whether they are answered after all."""
 
 
 @dataclass(slots=True)

@@ -15,13 +15,14 @@ from deployments.policy import breaker
 from deployments.policy.allowance import Allowance
 from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerListener, BreakerPolicy, BreakerState, Closed, Evidence
-from deployments.policy.budget import Budget
+from deployments.policy.budget import Budgets
 from deployments.policy.concurrency_limit import AdaptiveLimiter, LimitPolicy
 from deployments.policy.deadline import ReservePolicy
 from deployments.policy.forms import FormMemory
 from deployments.policy.hedging import HedgingPolicy, LatencyEstimator
 from deployments.policy.model_state import ModelState
 from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, TimedOut
+from deployments.policy.pace import PaceEstimator
 from deployments.policy.permit import Permit
 from deployments.policy.retry import RetryPolicy
 from deployments.policy.silence import SilencePolicy
@@ -56,6 +57,7 @@ class ResilienceState:
 
     Attributes:
         latencies: the latencies of models.
+        paces: the paces at which models write.
     """
 
     def __init__(
@@ -79,8 +81,9 @@ class ResilienceState:
         self._draw = draw
         self._models: dict[str, ModelState] = {}
         self.latencies = LatencyEstimator(policy.hedging, policy.reserves)
-        self._retries, self._hedges = Budget(policy.retries.budget_share), Budget(policy.hedging.budget_share)
+        self._budgets = Budgets(policy.retries.budget_share, policy.hedging.budget_share)
         self._policy = policy
+        self.paces = PaceEstimator()
         self._permits: dict[Permit, None] = {}
         self._forms = FormMemory()
 
@@ -95,7 +98,7 @@ class ResilienceState:
     @policy.setter
     def policy(self, policy: ResiliencePolicy) -> None:
         self._policy = policy
-        self._retries.share, self._hedges.share = policy.retries.budget_share, policy.hedging.budget_share
+        self._budgets.set_shares(policy.retries.budget_share, policy.hedging.budget_share)
         self.latencies.policy, self.latencies.reserves = policy.hedging, policy.reserves
         for name, known in self._models.items():
             known.limit.policy = policy.limits
@@ -103,12 +106,11 @@ class ResilienceState:
 
     def begin(self, now: float) -> None:
         """Count a new request: each budget grows by its share."""
-        self._retries.deposit(now)
-        self._hedges.deposit(now)
+        self._budgets.deposit(now)
 
     def allowance(self, now: float, *, wait: bool = True, skip: frozenset[Candidate] = frozenset()) -> Allowance:
         """Return which extras may be made now; the race says whether it `wait`s still, and whom to `skip`."""
-        return Allowance(self._retries.available(now), self._hedges.available(now), wait, skip)
+        return self._budgets.allowance(now, wait=wait, skip=skip)
 
     def admit(self, candidate: Candidate, why: Why, now: float, terms: Terms, *, direct: bool) -> Permit | Refused:
         """Ask for a permit to make an attempt on `candidate`; a permit has to be handed back with `record`.
@@ -140,7 +142,7 @@ class ResilienceState:
         self._move(model, known, state, "probing")
         if form is not None:
             self._forms.take(model, terms, self._policy.breaker, now)
-        self._pay(why, now)
+        self._budgets.pay(why, now)
         patience_s = self.latencies.patience_s(
             model, self._policy.silence, streamed=terms.streamed, suspected=known.suspected
         )
@@ -225,7 +227,7 @@ class ResilienceState:
         for permit in self._permits:
             if permit.candidate == self._local_backup:
                 demand += 1
-            elif math.isinf(permit.first_s):
+            elif math.isinf(permit.first_s) and not permit.watched and not permit.late:  # those have been answered for
                 streamed = permit.terms.streamed
                 key = (permit.candidate.model, streamed)
                 if key not in usual:
@@ -277,13 +279,6 @@ class ResilienceState:
 
     def _share(self, candidate: Candidate, *, direct: bool) -> float:
         return 1 - self._policy.limits.backup_reserved_share if direct and candidate == self._local_backup else 1.0
-
-    def _pay(self, why: Why, now: float) -> None:
-        """Take what an extra attempt costs from its budget."""
-        if why is Why.RETRY:
-            self._retries.withdraw(now)
-        elif why is Why.HEDGE:
-            self._hedges.withdraw(now)
 
     def _learn(self, permit: Permit, seconds: float, now: float) -> None:
         """Learn that an answer, or the first content of a stream, took `seconds`; infinite for none in time."""

@@ -83,8 +83,12 @@ def play(
     chain: FallbackChain,
     script: Mapping[Candidate, Part | Sequence[Part]],
     allowance: Allowance = EVERYTHING,
+    patience: Mapping[Candidate, float] | None = None,
 ) -> Played:
-    """Run `chain` to its answer, or until it is handed back. A candidate with several parts plays one an attempt."""
+    """Run `chain` to its answer, or until it is handed back. A candidate with several parts plays one an attempt.
+
+    `patience` holds the seconds after which a silence is too long for its model, where that is known.
+    """
     played = Played(chain, script)
     attempts: list[Attempt] = []
     now = chain.deadline.start
@@ -102,7 +106,7 @@ def play(
                 played.rejected, played.trace, played.finished = rejected, trace, now
                 return played
             case Start(candidate, why):
-                attempts.append(Running(candidate, now, why))
+                attempts.append(Running(candidate, now, why, patience_s=(patience or {}).get(candidate, math.inf)))
             case WaitUntil(until):
                 assert until > now, "a wait is for something"
                 ends = [_end(attempts, place, script) for place, a in enumerate(attempts) if isinstance(a, Running)]
@@ -166,7 +170,8 @@ DEADLINES = st.builds(
 
 @st.composite
 def plays(draw: st.DrawFn) -> Played:
-    """Any chain of up to three primaries with or without a backup, any outcomes, any durations; played."""
+    """Any chain of up to three primaries with or without a backup, any outcomes, durations and patience; played."""
     candidates = (A, B, C)[: draw(st.integers(0, 3))] + ((BACKUP,) if draw(st.booleans()) else ())
     chain = FallbackChain(candidates, draw(DEADLINES))
-    return play(chain, {candidate: draw(PARTS) for candidate in candidates})
+    patience = {candidate: draw(st.just(math.inf) | st.floats(0.01, 60)) for candidate in candidates}
+    return play(chain, {candidate: draw(PARTS) for candidate in candidates}, patience=patience)

@@ -96,7 +96,7 @@ def run_outage(outage: Outage) -> Outage:
 async def _live(outage: Outage, loop: SimulatedLoop) -> None:
     record = Record()
     lives = {
-        name: Life([(0.0, Mood.WELL)], usual_s, spread_s, random.Random(name))
+        name: Life([(0.0, Mood.WELL)], usual_s, spread_s, random.Random(name))  # noqa: S311 - seeded
         for name, usual_s, spread_s in (("a", 0.08, 0.27), ("b", 0.1, 0.2), ("backup", 0.2, 0.2))
     }
     replicas: dict[str, Replicas] = {name: StoppableReplicas(name, life, record) for name, life in lives.items()}
