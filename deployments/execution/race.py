@@ -25,7 +25,7 @@ from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.execution.execution import WaitReady
 from deployments.execution.flight import Flight, abandon, result_of, run_on
 from deployments.execution.pulse import Pulse
-from deployments.policy.allowance import NO_EXTRAS
+from deployments.policy.allowance import NOTHING_EXTRA
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.chain import FallbackChain
 from deployments.policy.next_step import Accept, AwaitReady, Exhausted, Reject, Start, WaitUntil, next_step
@@ -96,7 +96,7 @@ class Race:
             while True:
                 now = self._clock()
                 # The first attempt needs no extra, so the budgets need not be asked.
-                allowance = NO_EXTRAS
+                allowance = NOTHING_EXTRA
                 if self._attempts:
                     allowance = self._resilience.allowance(now, wait=self._waits, skip=self._skip)
                 match next_step(self._chain, self._attempts, now, allowance):

@@ -24,5 +24,5 @@ class Allowance(Struct, frozen=True):
 EVERYTHING = Allowance()
 """Allows every extra."""
 
-NO_EXTRAS = Allowance(retry=False, hedge=False)
+NOTHING_EXTRA = Allowance(retry=False, hedge=False)
 """Allows none; enough for the first attempt of a request, for which no budget need be asked."""

@@ -80,7 +80,7 @@ class BreakerPolicy(Knobs):
             )
 
 
-class Step(Struct, frozen=True):
+class WindowStep(Struct, frozen=True):
     """The attempts that ended in one step of time: how many, how many of them failed, and in how many events."""
 
     number: int
@@ -92,7 +92,7 @@ class Step(Struct, frozen=True):
 class Window(Struct, frozen=True):
     """Recent attempts, by steps of time."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[WindowStep, ...] = ()
 
     def add(self, now: float, step_s: float, *, failed: bool, event: bool = False) -> "Window":
         """Return the window with one more attempt, which ended at `now`; a step takes `step_s` seconds.
@@ -107,14 +107,19 @@ class Window(Struct, frozen=True):
         if self.steps and self.steps[-1].number == number:  # the usual case: old steps were dropped as this one began
             last, kept = self.steps[-1], self.steps[:-1]
         else:
-            last, kept = Step(number), tuple(step for step in self.steps if number - BUCKETS < step.number <= number)
-        return Window((*kept, Step(number, last.attempts + 1, last.failures + failed, last.events + event)))
+            last, kept = (
+                WindowStep(number),
+                tuple(step for step in self.steps if number - BUCKETS < step.number <= number),
+            )
+        return Window((*kept, WindowStep(number, last.attempts + 1, last.failures + failed, last.events + event)))
 
     def without_failure(self) -> "Window":
         """Return the window without its latest failure, which was none."""
         for place in reversed(range(len(self.steps))):
             if (step := self.steps[place]).failures:
-                mended = Step(step.number, step.attempts - 1, step.failures - 1, min(step.events, step.failures - 1))
+                mended = WindowStep(
+                    step.number, step.attempts - 1, step.failures - 1, min(step.events, step.failures - 1)
+                )
                 return Window((*self.steps[:place], mended, *self.steps[place + 1 :]))
         return self
 
