@@ -103,7 +103,7 @@ class Race:
                     case Start(candidate, why):
                         self._start(candidate, why, now)
                     case WaitUntil(until):
-                        await self._wait(until)
+                        await self._wait(until, now)
                     case AwaitReady(candidates, until):
                         await self._wait_for_one(candidates, until)
                     case Accept(place, trace):
@@ -146,7 +146,7 @@ class Race:
             self._flights.append(Flight(len(self._attempts), permit, task, pulse))
             running = Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience_s)
             self._attempts.append(running)
-        elif why in (Why.HEDGE, Why.BESIDE_PROBE):  # not an attempt in the trace: its own turn is still to come
+        elif why in _EARLY:  # not an attempt in the trace: its own turn is still to come
             self._skip |= {candidate}
         else:
             self._attempts.append(Ended(candidate, now, now, permit, why))
@@ -158,12 +158,14 @@ class Race:
         finally:
             self._wake()  # the race resumes in a later turn of the loop, when this task is done
 
-    async def _wait(self, until: float) -> None:
+    async def _wait(self, until: float, now: float) -> None:
         """Wait until an attempt begins, ends or is silent for too long, at most until `until`; then note what has."""
         self._turn = self._loop.create_future()
-        silent_at = [flight.silent_at for flight in self._flights if flight.begun is None and not flight.permit.silent]
-        due = min([until, *silent_at])
-        timer = self._loop.call_later(max(due - self._clock(), SHORTEST_TIMER_S), self._wake)
+        due = until
+        for flight in self._flights:
+            if flight.begun is None and not flight.permit.silent:
+                due = min(due, flight.silent_at)
+        timer = self._loop.call_later(max(due - now, SHORTEST_TIMER_S), self._wake)
         try:
             await self._turn
         finally:
@@ -225,6 +227,9 @@ class Race:
     def _runs_on(self, flight: Flight, seconds: float) -> bool:
         return flight.permit.probe or (seconds > 0 and self._resilience.runs_on(flight.permit))
 
+
+_EARLY = frozenset({Why.HEDGE, Why.FAILOVER, Why.BESIDE_PROBE})
+"""Reasons to ask a candidate before its turn."""
 
 MAX_READY_ATTEMPTS = 32
 """Attempts of one request on candidates that have become ready: a trace has a bound."""

@@ -82,7 +82,7 @@ class FallbackChain(Struct, frozen=True):
         that has shown at `alive` that it is at work has the tier's time, as long as it goes on showing that.
         """
         tier_end = self._tier_end(candidate.tier, started)
-        return min(tier_end, self._own_end(candidate, started, alive))
+        return min(tier_end, self._own_end(candidate, started, alive, tier_end))
 
     def charged_from(self, candidate: Candidate, started: float, alive: float = -math.inf) -> float:
         """Return from when on an attempt that is cut off counts as timed out.
@@ -90,8 +90,9 @@ class FallbackChain(Struct, frozen=True):
         That is the end of its per-try timeout; but the end of its tier's time is nothing that a model which is at work
         could be charged with.
         """
-        end = self._own_end(candidate, started, alive)
-        return end if alive > started else min(end, self._tier_end(candidate.tier, started))
+        tier_end = self._tier_end(candidate.tier, started)
+        end = self._own_end(candidate, started, alive, tier_end)
+        return end if alive > started else min(end, tier_end)
 
     def fair_s(self, tier: Tier) -> float:
         """Return the seconds that an attempt must have had to be charged with a time-out: see `trace.FAIR_SHARE`."""
@@ -112,13 +113,13 @@ class FallbackChain(Struct, frozen=True):
         usual = Deadline(self.deadline.start, self.deadline.start + self.usual_s, self.deadline.reserves)
         return replace(self, deadline=usual).fair_s(tier)
 
-    def _own_end(self, candidate: Candidate, started: float, alive: float) -> float:
+    def _own_end(self, candidate: Candidate, started: float, alive: float, tier_end: float) -> float:
         """Return when the time of a candidate is over, its tier's end aside where it is the tier's last."""
         silence_s = self._silence_s(candidate)
         peers = self.of(candidate.tier)
         left = len(peers) - peers.index(candidate)
         # The last one gets the tier's end itself: `started + (tier_end - started)` can differ from it by an ulp.
-        even_s = math.inf if left == 1 else (self._tier_end(candidate.tier, started) - started) / left
+        even_s = math.inf if left == 1 else (tier_end - started) / left
         if alive > started:
             quiet_s = silence_s if math.isfinite(silence_s) else even_s
             return min(alive + quiet_s, started + self._reasoning_s(candidate))

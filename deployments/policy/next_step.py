@@ -85,12 +85,7 @@ Step = Start | WaitUntil | AwaitReady | Accept | Exhausted | Reject
 
 
 class _TierDone(Struct, frozen=True):
-    """Every candidate of a tier has been asked; the last one is not retried, or its per-try timeout is over.
-
-    `why` is the reason for which the next tier is asked.
-    """
-
-    why: Why = Why.NEXT
+    """Every candidate of a tier has been asked; the last one is not retried, or its per-try timeout is over."""
 
 
 def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance = EVERYTHING) -> Step:
@@ -113,20 +108,20 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
 
 
 def _step_tiers(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
-    backups = chain.backups
+    backups, cut_over = chain.backups, chain.deadline.cut_over
     begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
-    if backups and not begun and now >= chain.deadline.cut_over:
+    if backups and not begun and now >= cut_over:
         return _cut_over(chain, attempts)
     # A primary tier that was left because the retry budget was empty does not retry once there is budget again.
     primary_done = bool(begun) and begun[0].why is Why.NEXT
     primary = _TierDone() if primary_done else _step_tier(chain, Tier.PRIMARY, attempts, now, allowance)
     if isinstance(primary, Start):
         return primary
-    backup: Start | WaitUntil | _TierDone = WaitUntil(chain.deadline.cut_over) if backups else _TierDone()
+    backup: Start | WaitUntil | _TierDone = WaitUntil(cut_over) if backups else _TierDone()
     if begun:
         backup = _step_tier(chain, Tier.BACKUP, attempts, now, allowance)
     elif isinstance(primary, _TierDone):
-        backup = _next_in_tier(chain, Tier.BACKUP, attempts, primary.why)
+        backup = _next_in_tier(chain, Tier.BACKUP, attempts)
     if isinstance(backup, Start):
         return backup
     extra = _extra(chain, attempts, now, allowance)
@@ -179,17 +174,22 @@ def _ready_soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Cand
 def _extra(
     chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance
 ) -> Start | WaitUntil | None:
-    """Start the next candidate before its turn, beside a probe or a slow model, or wait until that is due."""
-    following = _unasked(tuple(c for c in chain.candidates if c not in allowance.skip), attempts)
-    if following is None:
+    """Start the next candidate before its turn, beside a model that is tried again, silent or slow, or wait for that.
+
+    A candidate that refuses to be an extra is passed over: its own turn is still to come.
+    """
+    latest = attempts[-1] if attempts else None
+    if not isinstance(latest, Running):
+        latest = next((attempt for attempt in reversed(attempts) if isinstance(attempt, Running)), None)
+    following = None if latest is None else _unasked(chain.candidates, attempts, allowance.skip)
+    if latest is None or following is None:
         return None
-    running = [attempt for attempt in attempts if isinstance(attempt, Running)]
-    if running and running[-1].probe:
+    if latest.probe:
         return Start(following, Why.BESIDE_PROBE)
-    if running and running[-1].suspected:
+    if latest.suspected or now >= latest.silent_at:
         return Start(following, Why.FAILOVER)
     hedge_at = _hedge_at(chain, attempts) if allowance.hedge else math.inf
-    return Start(following, Why.HEDGE) if now >= hedge_at else WaitUntil(hedge_at)
+    return Start(following, Why.HEDGE) if now >= hedge_at else WaitUntil(min(hedge_at, latest.silent_at))
 
 
 def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
@@ -218,9 +218,7 @@ def _step_tier(
     if now >= end:
         return _next_in_tier(chain, tier, attempts)
     if isinstance(last, Running):
-        if now >= last.silent_at:
-            return _next_in_tier(chain, tier, attempts, Why.FAILOVER)
-        return WaitUntil(min(end, last.silent_at))
+        return WaitUntil(end)
     done = [attempt for attempt in tries if isinstance(attempt, Ended)]
     due = retry_at(chain.retry, done, end, chain.jitter) if allowance.retry else math.inf
     if math.isinf(due):
@@ -228,18 +226,21 @@ def _step_tier(
     return Start(front, Why.RETRY) if now >= due else WaitUntil(due)
 
 
-def _next_in_tier(
-    chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt], why: Why = Why.NEXT
-) -> Start | _TierDone:
+def _next_in_tier(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt]) -> Start | _TierDone:
     """Start the first candidate of `tier` that has not been asked."""
     following = _unasked(chain.of(tier), attempts)
-    return _TierDone(why) if following is None else Start(following, why)
+    return _TierDone() if following is None else Start(following)
 
 
-def _unasked(candidates: Sequence[Candidate], attempts: Sequence[Attempt]) -> Candidate | None:
-    """Return the first of `candidates` that has not been asked; `None` where each has."""
-    asked = {attempt.candidate for attempt in attempts}
-    return next((candidate for candidate in candidates if candidate not in asked), None)
+def _unasked(
+    candidates: Sequence[Candidate], attempts: Sequence[Attempt], skip: frozenset[Candidate] = frozenset()
+) -> Candidate | None:
+    """Return the first of `candidates` that has not been asked and is not to be skipped; `None` where there is none."""
+    asked = [attempt.candidate for attempt in attempts]
+    for candidate in candidates:
+        if candidate not in asked and candidate not in skip:
+            return candidate
+    return None
 
 
 def _accept(chain: FallbackChain, attempts: Sequence[Attempt], place: int, now: float) -> Accept:

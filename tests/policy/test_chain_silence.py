@@ -221,3 +221,12 @@ def test_three_models_are_asked_in_their_order() -> None:
     played = play(chain(A, B, C), {A: HANGS, B: HANGS, C: answers()}, patience={A: 1.0, B: 1.0})
 
     assert played.starts == [(0.0, A), (1.0, B), (2.0, C)]
+
+
+def test_a_candidate_that_refuses_a_failover_keeps_its_own_turn() -> None:
+    silent = Running(A, 0.0, patience_s=1.0)
+
+    assert step(silent, now=1.0, allowance=Allowance(skip=frozenset({B}))) == Start(BACKUP, Why.FAILOVER)
+    nobody = Allowance(skip=frozenset({B, BACKUP}))
+    assert step(silent, now=1.0, allowance=nobody) == WaitUntil(CUT_OVER / 2)
+    assert step(silent, now=CUT_OVER / 2, allowance=nobody) == Start(B)
