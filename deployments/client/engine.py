@@ -183,18 +183,21 @@ class InferenceEngine:
 
     def _ending(self, inputs: Any, error: BaseException, given: list[str]) -> list[dict[str, Any]]:
         """The items that end a stream which broke after `given`: the last-resort message, and the whole answer."""
-        body = self._apology(inputs, error)
-        text = ("\n\n" if given else "") + body["result"]
+        body, written = self._apology(inputs, error), "".join(given)
+        text = self._last_resort(inputs).ending(written)
         return [
             {"text": text, "model": LAST_RESORT, "served_by": Tier.LAST_RESORT.value},
-            body | {"result": "".join(given) + text},
+            body | {"result": written + text},
         ]
 
     def _apology(self, inputs: Any, error: BaseException) -> dict[str, Any]:
         """The last resort for `inputs`, where the router gave no answer because of `error`."""
         log.internal_error("engine", "", error)
-        answer = LastResort(self._policy.last_resort.message, refusal=_demands_form(inputs)).answer()
+        answer = self._last_resort(inputs).answer()
         return {**answer.to_json(uuid4().hex), "reason": f"{type(error).__name__}: {error}"}
+
+    def _last_resort(self, inputs: Any) -> LastResort:
+        return LastResort(self._policy.last_resort.message, refusal=_demands_form(inputs))
 
 
 def _demands_form(inputs: Any) -> bool:
