@@ -111,6 +111,7 @@ async def _live(outage: Outage, loop: SimulatedLoop) -> None:
     async with app.router.lifespan_context(app):
         await asyncio.gather(*(_ask_again_and_again(app, outage, number, ends) for number in range(outage.clients)))
         await asyncio.sleep(outage.timeout_s)
+    await asyncio.sleep(0.01)
 
 
 async def _ask_again_and_again(app: Any, outage: Outage, number: int, ends: float) -> None:
