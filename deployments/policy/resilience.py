@@ -21,7 +21,7 @@ from deployments.policy.deadline import ReservePolicy
 from deployments.policy.forms import FormMemory
 from deployments.policy.hedging import HedgingPolicy, LatencyEstimator
 from deployments.policy.model_state import ModelState
-from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, TimedOut
+from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, TimedOut, reason_for_log
 from deployments.policy.pace import PaceEstimator
 from deployments.policy.permit import Permit
 from deployments.policy.retry import RetryPolicy
@@ -212,7 +212,7 @@ class ResilienceState:
         if permit.candidate != self._local_backup and not permit.silent:
             policy, admission = self._policy.breaker, permit.admission
             after = breaker.record(known.breaker, policy, admission, said, permit.until(now), self._draw())
-            self._move(model, known, after, outcome.reason)
+            self._move(model, known, after, reason_for_log(outcome))
         if known.untouched:  # callers choose names: what says nothing is not kept
             del self._models[model]
 
