@@ -62,7 +62,7 @@ async def test_what_a_models_code_says_of_a_request_is_in_a_line_only_where_cont
     cluster.replicas["a"] = Scripted(Failed("ValueError: my secret", log_reason="ValueError in infer"))
     overrides = {"breaker": {"failures": 1}, "log_content": log_content}
     policy = PolicySettings().with_overrides(overrides, {})
-    router = Router(cluster, backup, "backup", policy)  # type: ignore[arg-type]  # which is told of no demand here
+    router = Router(cluster, backup, "backup", policy)  # which is told of no demand here
     await router._registry.refresh()
 
     answer = await router.infer({"text": "my secret"}, "a")
