@@ -153,7 +153,12 @@ class Relay:
         seconds = min(self._rules.continue_seconds, max(0.001, self._ends - now))
         deadline = Deadline.after(now, seconds, self._chain.deadline.reserves)
         chain = replace(
-            self._chain, candidates=candidates, deadline=deadline, hedge_after_s=float("inf"), rescue_rejected=True
+            self._chain,
+            candidates=candidates,
+            deadline=deadline,
+            hedge_after_s=float("inf"),
+            rescue_rejected=True,
+            rescue_content=True,
         )
         opened = await self._opener.open(chain, self._transcript.text)
         place = self._transcript.extend(_continuing(opened.trace))

@@ -17,6 +17,7 @@ from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerListener, BreakerPolicy, BreakerState, Closed
 from deployments.policy.budget import Budget
 from deployments.policy.concurrency_limit import AdaptiveLimiter, LimitPolicy
+from deployments.policy.cooldown import Cooldown
 from deployments.policy.deadline import ReservePolicy
 from deployments.policy.hedging import HedgingPolicy, LatencyEstimator
 from deployments.policy.next_step import Allowance
@@ -47,10 +48,11 @@ class ResiliencePolicy(Struct, frozen=True):
 
 @dataclass(slots=True)
 class _ModelState:
-    """The limit and the breaker of one model."""
+    """The limit, the breaker and the pause of one model."""
 
     limit: AdaptiveLimiter
     breaker: BreakerState = field(default_factory=Closed)
+    cooldown: Cooldown = field(default_factory=Cooldown)
 
 
 class Permit(Struct, eq=False):
@@ -147,6 +149,8 @@ class ResilienceState:
             streamed: the attempt is a stream.
         """
         known = self._models.get(candidate.model) or self._new(candidate.model)
+        if (paused := known.cooldown.refusal(now)) is not None:
+            return paused
         state, admission = self._ask_breaker(candidate, known, now)
         if isinstance(admission, Refused):
             return admission
@@ -185,12 +189,15 @@ class ResilienceState:
         known = self._models[model]
         if math.isinf(permit.first_s) and isinstance(outcome, (Answered, TimedOut)):
             self._learn(permit, now - permit.started if isinstance(outcome, Answered) else math.inf, now)
+        known.cooldown.learn(outcome, permit.started, now, self._policy.retries.hold_seconds)
         known.limit.release()
         if permit.candidate != self._local_backup:
             policy, admission = self._policy.breaker, permit.admission
             after = breaker.record(known.breaker, policy, admission, outcome, now, self._draw())
             self._move(model, known, after, outcome.reason)
-        if known.limit.untouched and known.breaker == Closed():  # callers choose names: what says nothing is not kept
+        if (
+            known.limit.untouched and known.breaker == Closed() and known.cooldown.idle
+        ):  # callers choose names: what says nothing is not kept
             del self._models[model]
 
     def demand(self, now: float) -> int:

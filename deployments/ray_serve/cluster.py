@@ -85,6 +85,12 @@ class ServeCluster:
         return answers
 
     @property
+    def service_id(self) -> str:
+        """An id that all routers of the service share, and no other service has: made of its controller's."""
+        controller: str = _get_global_client()._controller._actor_id.hex()  # noqa: SLF001
+        return f"{self._own}-{controller}"
+
+    @property
     def own_application(self) -> str:
         """The name of the router's own application."""
         return self._own

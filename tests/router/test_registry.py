@@ -73,6 +73,10 @@ class FakeCluster:
     def own_application(self) -> str:
         return OWN
 
+    @property
+    def service_id(self) -> str:
+        return "this-service"
+
     async def applications(self) -> dict[str, DeployedApplication]:
         if self.trouble:
             raise self.trouble
