@@ -118,7 +118,7 @@ _WORDS: Mapping[Cause, tuple[str, ...]] = {
         r"(inputs?|prompt|messages)\b.{0,30}(less|fewer|at most|up to) .{0,20}tokens",
         r"context[ _-]?(length|window|size|limit)\b.{0,60}(exceed|full|too |only|overflow|small)",
         r"(exceed|greater|larger|longer|more|beyond|over)\w* .{0,60}context[ _-]?(length|window|size|limit)",
-        r"(prompt|input|request|messages?|conversation|body|tokens|fields)s?( that)? (is |are |was )?too (long|large|big)",
+        r"(prompt|input|request|message|conversation|body|token|field)s?( that)? (is |are |was )?too (long|large|big)",
         r"too many \w* ?tokens",
         r"(inputs?|prompt|request|total|message)`?( \w+)? tokens?\b.{0,60}(exceed|must be|greater|larger)",
         r"(inputs?|prompt|request|total|message)`?( \w+)? tokens?\b.{0,60}(more than|\bover\b|limit)",
