@@ -57,8 +57,8 @@ class Endpoint:
 
     @property
     def load(self) -> float:
-        """The requests that it would have with one more, by its weight."""
-        return (self.connection.in_flight + 1) / self.spec.weight
+        """The requests that it has, by its weight."""
+        return self.connection.in_flight / self.spec.weight
 
     def to_json(self) -> dict[str, Any]:
         """Return its state for `/status`."""
