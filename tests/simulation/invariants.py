@@ -219,6 +219,8 @@ _CUT_OFF = frozenset({"cancelled", "timed_out", "answered", "failed"})
 _ALSO = {
     name: {"cancelled", "timed_out"} for name in ("answered", "failed", "blank", "refused", "rejected", "timed_out")
 }
+_ALSO["answered"] |= {"withheld"}  # and rescued by the policy
+_ALSO["failed"] |= {"refused"}  # it named a time after which to come back
 
 
 def _patient(run: Run) -> Iterator[str]:

@@ -139,7 +139,7 @@ def run_world(world: World) -> Run:
     random.seed(world.seed)
     network = Network(world.lives, run.record)
 
-    async def begin(connection: Connection, body: bytes) -> Response:
+    async def begin(connection: Connection, body: bytes, _: Any) -> Response:
         return await network.begin(connection._spec.model, body)
 
     try:

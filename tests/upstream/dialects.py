@@ -1,4 +1,4 @@
-"""The errors of providers, as `errors.yaml` has them; the faulty upstream plays each as `error/<kind>/<name>`."""
+"""The errors of providers, as `errors.yaml` has them; the faulty upstream plays each as `error-<kind>-<name>`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ class Dialect:
 def _read() -> dict[str, Dialect]:
     kinds = yaml.safe_load((Path(__file__).parent / "errors.yaml").read_text(encoding="utf-8"))
     return {
-        f"error/{kind}/{name}": Dialect(facts["status"], facts["body"], Cause[facts["cause"]], facts.get("code", ""))
+        f"error-{kind}-{name}": Dialect(facts["status"], facts["body"], Cause[facts["cause"]], facts.get("code", ""))
         for kind, dialects in kinds.items()
         for name, facts in dialects.items()
     }

@@ -39,7 +39,7 @@ async def test_the_other_name_of_max_tokens_is_used_and_remembered(faulty: Fault
 
 
 async def test_a_max_tokens_that_is_too_large_is_the_callers_and_not_asked_again(faulty: FaultyUpstream) -> None:
-    outcome = await call(faulty, "error/invalid/openai-max", SHORT)
+    outcome = await call(faulty, "error-invalid-openai-max", SHORT)
 
     assert isinstance(outcome, Rejected)
     assert outcome.field == "max_tokens"
@@ -49,7 +49,7 @@ async def test_a_max_tokens_that_is_too_large_is_the_callers_and_not_asked_again
 async def test_what_the_caller_asked_for_is_not_left_out(faulty: FaultyUpstream) -> None:
     request = InferenceRequest({}, "Hi", (), "", 30.0, Parameters(temperature=0.2))
 
-    assert isinstance(await call(faulty, "error/invalid/openai", request), Rejected)
+    assert isinstance(await call(faulty, "error-invalid-openai", request), Rejected)
     assert len(faulty.requests) == 1
 
 

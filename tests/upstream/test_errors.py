@@ -64,7 +64,7 @@ async def test_the_error_before_a_stream_is_its_end(faulty: FaultyUpstream, name
 
 def test_every_kind_of_error_has_its_dialects() -> None:
     for kind, least in LEAST.items():
-        assert sum(name.startswith(f"error/{kind}/") for name in DIALECTS) >= least
+        assert sum(name.startswith(f"error-{kind}-") for name in DIALECTS) >= least
 
 
 @pytest.mark.parametrize(
