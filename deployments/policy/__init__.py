@@ -14,6 +14,7 @@ It uses the standard library and msgspec's structs, nothing else: no I/O, no clo
     continuation.py            which models may continue a stream that broke off
     resilience.py              what a router remembers between requests; its parts are
         breaker.py             a circuit breaker for each model
+        cooldown.py            the pause that a model asked for
         concurrency_limit.py   an adaptive limit on attempts at a time
         hedging.py, quantile.py  latencies: who is slow, and when the backup is started beside it
         budget.py              how many extra attempts there may be

@@ -24,6 +24,7 @@ class Exchange:
     Attributes:
         body: the request's.
         headers: the request's, by their names in lower case.
+        target: the request's, with its query.
         writer: for what no method here sends.
         number: 1 for the first request that asked for its scenario.
         ends_when_idle: the connection is closed when it is used again.
@@ -32,6 +33,7 @@ class Exchange:
     body: Mapping[str, Any]
     headers: Mapping[str, str]
     writer: asyncio.StreamWriter
+    target: str = "/"
     number: int = 1
     ends_when_idle: bool = False
     _chunked: bool = field(default=False)

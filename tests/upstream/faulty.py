@@ -102,7 +102,7 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> E
         return None
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Exchange(json.loads(body or b"{}"), headers, writer)
+    return Exchange(json.loads(body or b"{}"), headers, writer, head[0].split(" ")[1])
 
 
 async def _serve(port: int) -> None:
