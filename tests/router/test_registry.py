@@ -64,6 +64,8 @@ class Member:
 class FakeCluster:
     """Serve, saying what a test puts into `known`."""
 
+    service_id = "this-service"
+
     def __init__(self, **known: DeployedApplication) -> None:
         self.known = known
         self.trouble: Exception | None = None
@@ -72,10 +74,6 @@ class FakeCluster:
     @property
     def own_application(self) -> str:
         return OWN
-
-    @property
-    def service_id(self) -> str:
-        return "this-service"
 
     async def applications(self) -> dict[str, DeployedApplication]:
         if self.trouble:
