@@ -16,7 +16,7 @@ import looptime
 from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun, ModelClient, as_items
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, StreamItem
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, StreamItem, StreamPart
 from deployments.request import InferenceRequest
 
 T = TypeVar("T")
@@ -113,8 +113,8 @@ async def read_stream(client: ModelClient, request: InferenceRequest, budget_s: 
     if not isinstance(started, Begun):
         return list(as_items(started))
     async with aclosing(started):
-        items: list[StreamItem] = [started.first]
-        while isinstance(items[-1], str):
+        items: list[StreamItem] = [started.extras, started.first] if started.extras else [started.first]
+        while isinstance(items[-1], StreamPart):
             items.append(await started.next())
         return items
 

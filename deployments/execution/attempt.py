@@ -12,6 +12,7 @@ from typing import Protocol
 import orjson
 
 from deployments.policy.blank import is_blank
+from deployments.policy.extras import NO_EXTRAS, Extras, combine
 from deployments.policy.outcome import (
     Answered,
     Blank,
@@ -22,6 +23,7 @@ from deployments.policy.outcome import (
     Refused,
     StreamEnd,
     StreamItem,
+    StreamPart,
     stream_to_outcome,
 )
 from deployments.request import InferenceRequest
@@ -62,16 +64,22 @@ class Begun:
 
     Attributes:
         first: the text so far; never blank, unless `end` is known.
+        extras: what came beside the text so far.
         end: the end of the attempt; `None` until it is known.
     """
 
-    __slots__ = ("_items", "end", "first")
+    __slots__ = ("_items", "end", "extras", "first")
 
     def __init__(
-        self, first: str, items: AsyncGenerator[StreamItem, None] | None = None, end: StreamEnd | None = None
+        self,
+        first: str,
+        items: AsyncGenerator[StreamItem, None] | None = None,
+        end: StreamEnd | None = None,
+        extras: Extras = NO_EXTRAS,
     ) -> None:
         """Hold `first` and the rest of the stream: `items`, or its `end` where that is known; neither means a cut."""
         self.first = first
+        self.extras = extras
         self.end: StreamEnd | None = end if items is not None or end is not None else _CUT
         self._items = items
 
@@ -79,29 +87,32 @@ class Begun:
     def completed(cls, answered: Answered) -> "Begun":
         """Return an attempt that holds all of `answered`."""
         end = Finished(answered.finish_reason, answered.usage, answered.tool_calls)
-        return cls(text_of(answered), end=end)
+        return cls(text_of(answered), end=end, extras=answered.extras)
 
     async def next(self) -> StreamItem:
-        """Return the next text, or the end; after the end, the end again. Errors of the attempt are raised."""
+        """Return the next part, or the end; after the end, the end again. Errors of the attempt are raised."""
         if self.end is None:
             item = await _next(self._items) if self._items is not None else _CUT
-            if isinstance(item, str):
+            if isinstance(item, StreamPart):
                 return item
             self.end = item
         return self.end
 
     async def read_to_end(self, max_characters: int = MAX_COLLECTED) -> Outcome:
         """Return the whole answer; `Failed` beyond `max_characters`. Errors of the attempt are raised."""
-        texts, size = [self.first], len(self.first)
+        texts, size, extras = [self.first], len(self.first), [self.extras]
         try:
-            while isinstance(item := await self.next(), str):
+            while isinstance(item := await self.next(), StreamPart):
+                if isinstance(item, Extras):
+                    extras.append(item)
+                    continue
                 texts.append(item)
                 size += len(item)
                 if size > max_characters:
                     return Failed(f"its answer has more than {max_characters} characters")
         finally:
             await self.aclose()
-        return stream_to_outcome("".join(texts), item)
+        return stream_to_outcome("".join(texts), item, extras)
 
     async def aclose(self) -> None:
         """Stop the model; a second call does nothing."""
@@ -112,21 +123,25 @@ class Begun:
 async def begin(items: AsyncGenerator[StreamItem, None]) -> Outcome | Begun:
     """Read `items` up to the first content; close `items` where there is none. Errors of `items` are raised."""
     texts: list[str] = []
+    extras: list[Extras] = []
     size = 0
     begun = False
     try:
-        while isinstance(item := await _next(items), str):
+        while isinstance(item := await _next(items), StreamPart):
+            if isinstance(item, Extras):
+                extras.append(item)
+                continue
             texts.append(item)
             size += len(item)
             if item and not is_blank(item):
                 begun = True
-                return Begun("".join(texts), items)
+                return Begun("".join(texts), items, extras=combine(extras))
             if size > _MAX_BLANK:
                 return Blank(f"{size} characters, none of them visible, and no end")
     finally:
         if not begun:
             await items.aclose()
-    return stream_to_outcome("".join(texts), item)
+    return stream_to_outcome("".join(texts), item, extras)
 
 
 async def _next(items: AsyncGenerator[StreamItem, None]) -> StreamItem:
@@ -142,7 +157,7 @@ def as_items(outcome: Outcome) -> Iterator[StreamItem]:
         case Answered():
             if text := text_of(outcome):
                 yield text
-            yield Finished(outcome.finish_reason, outcome.usage, outcome.tool_calls)
+            yield Finished(outcome.finish_reason, outcome.usage, outcome.tool_calls, outcome.extras)
         case Cancelled(reason):
             yield Failed(reason)
         case _:

@@ -24,7 +24,7 @@ from deployments.policy.blank import is_blank
 from deployments.policy.continuation import successors
 from deployments.policy.deadline import Deadline
 from deployments.policy.next_step import Exhausted
-from deployments.policy.outcome import Failed, Finished, StreamEnd, StreamItem, TimedOut
+from deployments.policy.outcome import Failed, Finished, StreamEnd, StreamItem, StreamPart, TimedOut
 from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
 
 
@@ -72,8 +72,8 @@ class Relay:
             while True:
                 writer, begun, begins = self._opened.writer, self._opened.begun, self._transcript.length
                 item: StreamItem = begun.first
-                while isinstance(item, str):
-                    if item:
+                while isinstance(item, StreamPart):
+                    if isinstance(item, str) and item:
                         room = self._rules.max_characters - self._transcript.length
                         self._transcript.add(item[:room])
                         yield TextDelta(item[:room], writer.model, writer.tier)
@@ -89,7 +89,7 @@ class Relay:
                         break
                     case Opened():
                         continue
-            text = ("\n\n" if self._transcript.length else "") + self._last_resort.message
+            text = self._last_resort.ending(self._transcript.text)
             self._transcript.add(text)
             said = replace(self._last_resort.answer(self._transcript.trace), result=self._transcript.text)
             yield TextDelta(text, said.model, said.served_by)

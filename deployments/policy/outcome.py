@@ -8,18 +8,19 @@
     Rejected    the model took the request and calls it invalid: the caller's fault
     Cancelled   stopped because another candidate had answered, or the caller had gone away
 
-A stream is a sequence of texts with one `StreamEnd` behind them: `Finished`, or the way in which it failed. A stream
-without a `StreamEnd` was cut.
+A stream is a sequence of texts, and of `Extras` beside them, with one `StreamEnd` behind: `Finished`, or the way in
+which it failed. A stream without a `StreamEnd` was cut.
 
 Outcomes travel between processes: they hold JSON-like data and nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
 from deployments.policy.blank import is_blank
+from deployments.policy.extras import NO_EXTRAS, Extras, combine
 
 UNKNOWN_MODEL = "unknown model"
 """The reason of the refusal of a name that no model has."""
@@ -56,6 +57,7 @@ class Answered(Struct, frozen=True):
             `tool_calls`; `content_filter` where the model's filter withheld the content and `result` says so.
         tool_calls: the functions that the model wants called, in OpenAI's form. Where there is no text beside them,
             `result` is `{"tool_calls": [...]}`.
+        extras: what came beside the answer, all of it.
 
     Raises:
         ValueError: `result` is blank.
@@ -66,6 +68,7 @@ class Answered(Struct, frozen=True):
     usage: Usage | None = None
     finish_reason: str = "stop"
     tool_calls: tuple[Mapping[str, Any], ...] = ()
+    extras: Extras = NO_EXTRAS
 
     def __post_init__(self) -> None:
         if is_blank(self.result):
@@ -165,12 +168,14 @@ class Finished(Struct, frozen=True):
         finish_reason: as in `Answered`.
         usage: token counts of the whole stream, where the model counts tokens.
         tool_calls: as in `Answered`; a stream gives the calls whole, at its end.
+        extras: what came with the end; what came earlier was given as items.
     """
 
     name: ClassVar[str] = "answered"
     finish_reason: str = "stop"
     usage: Usage | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
+    extras: Extras = NO_EXTRAS
 
     @property
     def reason(self) -> str:
@@ -182,8 +187,11 @@ Outcome = Answered | Blank | Failed | TimedOut | Refused | Rejected | Cancelled
 
 StreamEnd = Finished | Blank | Failed | TimedOut | Refused | Rejected
 
-StreamItem = str | StreamEnd
-"""One item of a stream. An empty text is a sign of life: the model reasons, or writes a tool call."""
+StreamPart = str | Extras
+"""A part of a stream before its end. An empty text is a sign of life: the model writes a tool call."""
+
+StreamItem = StreamPart | StreamEnd
+"""One item of a stream."""
 
 
 def answered_or_blank(
@@ -195,16 +203,19 @@ def answered_or_blank(
     return Answered(result, usage, finish_reason)
 
 
-def stream_to_outcome(text: str, end: StreamEnd) -> Outcome:
-    """Return the outcome of a stream that gave `text` and then `end`. White space beside tool calls is dropped."""
+def stream_to_outcome(text: str, end: StreamEnd, extras: Sequence[Extras] = ()) -> Outcome:
+    """Return the outcome of a stream that gave `text`, `extras` and then `end`.
+
+    White space beside tool calls is dropped.
+    """
     if not isinstance(end, Finished):
         return end
     if is_blank(text) and not end.tool_calls:
         if end.finish_reason == CONTENT_FILTER:
-            return Answered(WITHHELD, end.usage, CONTENT_FILTER)
+            return Answered(WITHHELD, end.usage, CONTENT_FILTER, extras=combine([*extras, end.extras]))
         return Blank(nothing_visible(end), complete=end.finish_reason == "stop")
     result = {"tool_calls": list(end.tool_calls)} if is_blank(text) else text
-    return Answered(result, end.usage, end.finish_reason, end.tool_calls)
+    return Answered(result, end.usage, end.finish_reason, end.tool_calls, combine([*extras, end.extras]))
 
 
 def nothing_visible(end: Finished) -> str:

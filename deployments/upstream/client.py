@@ -19,6 +19,7 @@ from deployments.execution.attempt import Begun, as_items, begin
 from deployments.execution.splice import Splicer, StartsOverError
 from deployments.observability import log
 from deployments.policy.blank import is_blank
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.request import InferenceRequest
@@ -150,7 +151,7 @@ class Upstream:
         async with exits:
             try:
                 async for item in self._events(response, request):
-                    if not isinstance(item, str):
+                    if not isinstance(item, (str, Extras)):
                         self._endpoints.broke(endpoint, item)
                     yield item
             except (_TooLargeError, EventTooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:

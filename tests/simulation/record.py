@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import Finished, Outcome, StreamItem
 
 _TOKEN = re.compile(r"q\d+q(?:p\d)?")
@@ -50,7 +51,7 @@ class Call:
         self.moments.append(_now())
         if isinstance(item, str):
             self.texts.append(item)
-        else:
+        elif not isinstance(item, Extras):
             self.end(item)
 
     def end(self, outcome: Outcome | Finished | str, *, raised: bool = False) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from deployments.policy.outcome import Outcome, StreamItem
+from deployments.policy.outcome import Outcome, StreamItem, StreamPart
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import Upstream
@@ -41,5 +41,5 @@ async def stream(
     """The whole text, and the end."""
     async with remote(faulty, scenario, **more) as upstream, asyncio.timeout(WAIT_S):
         read = await read_stream(upstream, request or a_request(), WAIT_S)
-    assert all(isinstance(item, str) for item in read[:-1]), "there is one end, and nothing behind it"
-    return "".join(str(item) for item in read[:-1]), read[-1]
+    assert all(isinstance(item, StreamPart) for item in read[:-1]), "there is one end, and nothing behind it"
+    return "".join(item for item in read[:-1] if isinstance(item, str)), read[-1]
