@@ -13,7 +13,7 @@ class Problem(msgspec.Struct, frozen=True):
         field: the place of the fault: a field, a header, `body`, `path` or `method`.
         message: the fault, worded to follow `field` ("is missing"). Of the request it quotes names of fields only.
         accepted: the values that would be accepted.
-        status: the HTTP status, 400 to 499.
+        status: the HTTP status, 400 to 499; 508 for a request that has come back.
         headers: response headers that belong to the status, such as `allow`.
         code: the provider's code, where a model calls the request invalid and names one.
     """

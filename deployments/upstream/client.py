@@ -112,7 +112,8 @@ class Upstream:
             endpoint.adaptation.adapt(body, request, tried)
             result = await self._post(endpoint, body, headers, request)
             if not isinstance(result, Complaint):
-                endpoint.adaptation.known |= tried  # it was no fault of the rest of the request
+                if isinstance(result, (Answered, Begun, Blank)):  # it was no fault of the rest of the request
+                    endpoint.adaptation.known |= tried
                 return result
             quirk = endpoint.adaptation.find(result, body, request)
             if quirk is None or quirk in tried:
