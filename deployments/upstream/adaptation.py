@@ -86,10 +86,16 @@ class Adaptation:
             return Quirk.MAX_TOKENS
         if _VLLM_FIELDS[0] in body and any(name in said for name in _VLLM_FIELDS):
             return Quirk.CONTINUE_FIELDS
-        if request.prefix and Quirk.PREFILL not in self.known and complaint.cause in _MAY_BE_PREFILL:
-            return Quirk.PREFILL
+        if request.prefix and Quirk.PREFILL not in self.known:
+            names_it = complaint.cause in _MAY_NAME_PREFILL and _ABOUT_PREFILL.search(said)
+            if names_it or complaint.cause in _MAY_BE_PREFILL:
+                return Quirk.PREFILL
         return None
 
+
+_ABOUT_PREFILL = re.compile(r"prefill|assistant (message|turn|role|response)|(last|final) message|alternate")
+_MAY_NAME_PREFILL = frozenset({Cause.BUSY, Cause.BROKEN})
+"""Some servers break on it, and say so."""
 
 _MAY_BE_PREFILL = frozenset({Cause.INVALID, Cause.UNEXPLAINED})
 """Causes of a refusal that the trailing assistant turn may have brought about: it is the only unusual thing of ours."""

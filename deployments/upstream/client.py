@@ -27,7 +27,7 @@ from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
 from deployments.upstream.adaptation import Quirk
 from deployments.upstream.complaints import Complaint, is_complaint, read_complaint
-from deployments.upstream.endpoints import Endpoint, Endpoints, affinity_key
+from deployments.upstream.endpoints import Endpoint, Endpoints, affinity_key, names_of
 from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
 from deployments.upstream.redaction import Redactor
 from deployments.upstream.sse import EventReader, EventTooLargeError
@@ -60,7 +60,7 @@ class Upstream:
         self._service_id = service_id
         self._endpoints = Endpoints(spec)
         secrets = [secret for endpoint in self._endpoints.all for secret in endpoint.connection.secrets]
-        self._redactor = Redactor(secrets, {spec.model: name})
+        self._redactor = Redactor(secrets, names_of(spec, name))
 
     def follow(self, policy: ResiliencePolicy) -> None:
         """Have the breakers of the endpoints follow `policy`."""

@@ -189,6 +189,14 @@ def affinity_key(request: InferenceRequest, affinity: str) -> str:
             return ""
 
 
+def names_of(spec: RemoteSpec, name: str) -> dict[str, str]:
+    """Return what the operator calls the hosts, the deployments and the model, each with what callers read instead."""
+    places = [urlsplit(endpoint.base_url) for endpoint in spec.places]
+    hosts = {place.hostname or "": "its host" for place in places}
+    deployments = {part: name for place in places for part in place.path.split("/deployments/")[1:]}
+    return {**hosts, **deployments, spec.model: name}
+
+
 _FIRST_TURNS = 2
 """The turns that a conversation begins with and keeps: the system's and the user's first."""
 

@@ -7,7 +7,9 @@ MAX_REASON_CHARACTERS = 500
 _SHORTEST_SECRET = 4
 """Characters of the shortest secret that is removed; removing a shorter one would damage ordinary words."""
 
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"\b[a-z][a-z0-9+.-]*://\S+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)+:\d+\b", re.IGNORECASE
+)
 _ACCOUNT = re.compile(
     r"\b(?:billing|billed|invoices?|payments?|purchased?|prepaid|subscription|credits?|balance|quotas?|organi[sz]ations?"
     r"|projects?|workspaces?|tenants?|teams?|accounts?|deployments?|api[ _-]?keys?|key id|credentials?|service tier"
@@ -46,7 +48,7 @@ class Redactor:
 
     def for_callers(self, text: str) -> str:
         """Return `text` as a caller may read it: cleaned, without addresses; empty where it is about the account."""
-        line = _URL.sub("", self.clean(text))
+        line = _ADDRESS.sub("", self.clean(text))
         if names_account(line) or "[redacted]" in line:
             return ""
         for name, other in self._names.items():

@@ -39,6 +39,7 @@ SCENARIOS |= {
     "no-continue-fields": refuses_field("continue_final_message", "Extra inputs are not permitted"),
     "no-prefill": refuses_prefill(400, "This model does not support assistant message prefill."),
     "no-prefill-unexplained": refuses_prefill(400, ""),
+    "no-prefill-breaks": refuses_prefill(500, "Assistant response prefill is incompatible with enable_thinking."),
 }
 
 

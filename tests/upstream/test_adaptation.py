@@ -53,7 +53,7 @@ async def test_what_the_caller_asked_for_is_not_left_out(faulty: FaultyUpstream)
     assert len(faulty.requests) == 1
 
 
-@pytest.mark.parametrize("scenario", ["no-prefill", "no-prefill-unexplained"])
+@pytest.mark.parametrize("scenario", ["no-prefill", "no-prefill-unexplained", "no-prefill-breaks"])
 async def test_a_remote_that_takes_no_beginning_of_an_answer_is_asked_in_words_and_remembered(
     faulty: FaultyUpstream, scenario: str
 ) -> None:

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from deployments.policy.outcome import WITHHELD, Answered, Failed, Outcome, Refused, Rejected
+from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.causes import FOR_THE_OPERATOR, Cause
 from deployments.upstream.complaints import read_complaint
+from deployments.upstream.endpoints import names_of
 from deployments.upstream.redaction import Redactor
 from tests.upstream.calling import call, stream
 from tests.upstream.dialects import ACCOUNT, DIALECTS
@@ -110,7 +112,20 @@ def test_a_wide_error_is_read_within_bounds() -> None:
         ("In organization org-acme the limit is 3.", ""),
         ("'temperature' is not taken by gpt-acme-prod.", "'temperature' is not taken by hosted."),
         ("The key sk-secret is bad.", ""),
+        ("connect to 10.0.0.7:8000 failed", "connect to failed"),
+        ("connect to gpu-7.internal:8000 failed", "connect to failed"),
     ],
 )
 def test_a_caller_reads_a_providers_words_without_addresses_names_and_accounts(said: str, told: str) -> None:
     assert Redactor(["sk-secret"], {"gpt-acme-prod": "hosted"}).for_callers(said) == told
+
+
+def test_the_names_of_hosts_deployments_and_models_are_the_operators() -> None:
+    url = "https://acme.openai.azure.com/openai/deployments/acme-prod"
+    spec = RemoteSpec(base_url=url, model="gpt-acme")
+
+    assert names_of(spec, "hosted") == {
+        "acme.openai.azure.com": "its host",
+        "acme-prod": "hosted",
+        "gpt-acme": "hosted",
+    }
