@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from deployments.policy.outcome import Answered, Finished, Outcome, Rejected
+from deployments.policy.outcome import Answered, Finished, Outcome, Rejected, reason_for_log
 
 
 class Tier(StrEnum):
@@ -84,14 +84,14 @@ class Ended(Struct, frozen=True):
         """The name of the outcome; `withheld` for an answer that was withheld, and rescued."""
         return "withheld" if self.rescued and isinstance(self.outcome, Answered) else self.outcome.name
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the attempt as one item of an answer's `attempts`."""
+    def to_json(self, *, quotes: bool = True) -> dict[str, Any]:
+        """Return the attempt as one item of an answer's `attempts`; without `quotes`, as a log line may have it."""
         line: dict[str, Any] = {
             "tier": self.candidate.tier.value,
             "model": self.candidate.model,
             "why": self.why.value,
             "outcome": self.name,
-            "reason": self.outcome.reason or (_WITHHELD_REASON if self.rescued else ""),
+            "reason": self._reason(quotes=quotes),
             "ms": round(max(0.0, self.ended - self.started) * 1000, 2),
         }
         if self.from_character is not None:
@@ -101,6 +101,10 @@ class Ended(Struct, frozen=True):
         if self.rescued:
             line["rescued"] = True
         return line
+
+    def _reason(self, *, quotes: bool) -> str:
+        said = self.outcome.reason if quotes else reason_for_log(self.outcome)
+        return said or (_WITHHELD_REASON if self.rescued else "")
 
 
 _WITHHELD_REASON = "its content filter withheld the answer"

@@ -21,7 +21,7 @@ from deployments.policy.cooldown import Cooldown
 from deployments.policy.deadline import ReservePolicy
 from deployments.policy.hedging import HedgingPolicy, LatencyEstimator
 from deployments.policy.next_step import Allowance
-from deployments.policy.outcome import Answered, Finished, Outcome, Refused, TimedOut
+from deployments.policy.outcome import Answered, Finished, Outcome, Refused, TimedOut, reason_for_log
 from deployments.policy.retry import RetryPolicy
 
 _MIN_RETRY_AFTER_S = 1.0
@@ -194,10 +194,9 @@ class ResilienceState:
         if permit.candidate != self._local_backup:
             policy, admission = self._policy.breaker, permit.admission
             after = breaker.record(known.breaker, policy, admission, outcome, now, self._draw())
-            self._move(model, known, after, outcome.reason)
-        if (
-            known.limit.untouched and known.breaker == Closed() and known.cooldown.idle
-        ):  # callers choose names: what says nothing is not kept
+            self._move(model, known, after, reason_for_log(outcome))
+        says_nothing = known.limit.untouched and known.breaker == Closed() and known.cooldown.idle
+        if says_nothing:  # callers choose names: what says nothing is not kept
             del self._models[model]
 
     def demand(self, now: float) -> int:

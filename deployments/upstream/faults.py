@@ -58,8 +58,9 @@ def classify_complaint(complaint: Complaint, explanation: str) -> Outcome:
             return Refused(said, transient=True, retry_after_s=wait_s)
         case Cause.BUSY | Cause.BROKEN:
             if wait_s:  # it asks for a pause: that is back-pressure, and no failure
-                return Refused(said, transient=True, retry_after_s=wait_s)
-            return Failed(said, transient=cause is Cause.BUSY or status in BUSY_STATUS or status < 300)  # noqa: PLR2004
+                return Refused(f"it answered {status}, and asks for a pause", transient=True, retry_after_s=wait_s)
+            may_pass = cause is Cause.BUSY or status in BUSY_STATUS or status < 300  # noqa: PLR2004 - within a success
+            return Failed(said, transient=may_pass, log_reason=f"it answered {status}")
         case Cause.NO_CREDIT | Cause.CREDENTIALS | Cause.PERMISSION | Cause.UNKNOWN_MODEL | Cause.LOOP:
             return Failed(said)
         case Cause.TOO_LONG:
@@ -76,7 +77,7 @@ def classify_complaint(complaint: Complaint, explanation: str) -> Outcome:
             reason = explanation or f"status {status}, without an explanation that can be passed on"
             return Rejected(reason, complaint.param or "body", _code(complaint))
         case Cause.UNEXPLAINED:
-            return Failed(said, transient=status in BUSY_STATUS)
+            return Failed(said, transient=status in BUSY_STATUS, log_reason=f"it answered {status}")
 
 
 def classify_transport(error: BaseException) -> tuple[Failed | TimedOut, bool]:

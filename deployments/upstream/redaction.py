@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 
-MAX_REASON_CHARACTERS = 500
+from deployments.policy.reason import MAX_REASON_CHARACTERS
+
 _SHORTEST_SECRET = 4
 """Characters of the shortest secret that is removed; removing a shorter one would damage ordinary words."""
 
