@@ -55,8 +55,10 @@ class StreamOpener(Struct, frozen=True):
         asked, conform = self.execution.request, self.execution.conform
         request = replace(asked, prefix=asked.prefix + written) if written else asked
 
-        async def launch(candidate: Candidate, _: float) -> Outcome | Begun:
-            started = await self.execution.client_of(candidate).start(request, self.rules.max_seconds)
+        async def launch(candidate: Candidate, left_s: float) -> Outcome | Begun:
+            # The stream may take longer than the deadline, which is that of its first content.
+            due = replace(request, timeout_s=left_s)
+            started = await self.execution.client_of(candidate).start(due, self.rules.max_seconds)
             if conform is not None:
                 if isinstance(started, Begun):
                     started = await started.read_to_end(self.rules.max_characters)

@@ -114,9 +114,8 @@ class Race:
                         return Exhausted(trace, self._retry_after_s)
                     case Reject(rejected, trace):
                         self._close(trace, now)
-                        raise InvalidRequestError(
-                            Problem(rejected.field, f"was refused by the model: {rejected.reason}", "what it takes")
-                        )
+                        message = f"was refused by the model: {rejected.reason}"
+                        raise InvalidRequestError(Problem(rejected.field, message, "what it takes", code=rejected.code))
         finally:
             for flight in self._flights:
                 if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker
@@ -203,7 +202,9 @@ class Race:
         else:
             self._flights.remove(flight)
             self._resilience.record(flight.permit, result, now)
-            self._attempts[flight.place] = Ended(running.candidate, running.started, now, result, running.why)
+            rescued = self._chain.is_rescued(running.candidate, result)
+            ended = Ended(running.candidate, running.started, now, result, running.why, rescued=rescued)
+            self._attempts[flight.place] = ended
 
     def _wake(self) -> None:
         if self._turn is not None and not self._turn.done():

@@ -161,6 +161,7 @@ class Relay:
             hedge_after_s=float("inf"),
             rescue_rejected=True,
             usual_s=0.0,
+            rescue_content=True,
         )
         opened = await self._opener.open(chain, self._transcript.text)
         place = self._transcript.extend(_continuing(opened.trace))

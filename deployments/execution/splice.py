@@ -106,19 +106,19 @@ class Splicer:
         if not any(char.isalpha() for char in again):
             return False
         if self._is_whole and size == len(self._tail):
-            return size >= MIN_WHOLE and not _repeats_itself(again)
+            return size >= MIN_WHOLE and not repeats_itself(again)
         if size >= MIN_OVERLAP:
-            return not _repeats_itself(again)
+            return not repeats_itself(again)
         # The word in which the text broke off: in the text a word starts here, and in what was written it goes on.
         before = self._tail[-size - 1 : -size]
         broken_off = again.isalpha() and not before.isalpha() and held[size : size + 1].isalpha()
-        return size >= MIN_WORD and broken_off and not _repeats_itself(again)
+        return size >= MIN_WORD and broken_off and not repeats_itself(again)
 
 
 def _without_space(text: str) -> str:
     return "".join(text.split())
 
 
-def _repeats_itself(text: str) -> bool:
+def repeats_itself(text: str) -> bool:
     """Return whether `text` is a shorter text over and over; the last repetition may be cut short."""
     return any(text[period:] == text[:-period] for period in range(1, len(text) // 2 + 1))

@@ -27,7 +27,7 @@ def openai_body(problem: Problem, code: str | None) -> dict[str, Any]:
 def problem_response(problem: Problem, request_id: str, path: str, code: str | None = None) -> Response:
     """Return `problem` as a response, in the format of the API that `path` belongs to."""
     if path.startswith(OPENAI_PATHS):
-        body = openai_body(problem, code or _CODES.get(problem.status))
+        body = openai_body(problem, code or problem.code or _CODES.get(problem.status))
     else:
         body = problem.to_body(request_id)
     return json_response(body, problem.status, problem.headers)

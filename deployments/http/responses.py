@@ -41,7 +41,7 @@ class Provenance(Protocol):
 def headers_of(told: Provenance) -> dict[str, str]:
     """Return `x-neverblank-served-by`, `-degraded`, `-attempts`, and `retry-after` in whole seconds if there is one."""
     trace = ", ".join(
-        f"{ended.candidate.tier.value}/{quote(ended.candidate.model)}={ended.outcome.name}" for ended in told.attempts
+        f"{ended.candidate.tier.value}/{quote(ended.candidate.model)}={ended.name}" for ended in told.attempts
     )
     headers = {
         "x-neverblank-served-by": told.served_by.value,

@@ -56,7 +56,7 @@ def answered(answer: Answer, seconds: float) -> None:
     _durations.append((tier, seconds))
     for attempt in answer.attempts:
         model = "unknown" if attempt.outcome.reason == UNKNOWN_MODEL else attempt.candidate.model
-        _attempts[model, attempt.outcome.name, attempt.why.value] += 1
+        _attempts[model, attempt.name, attempt.why.value] += 1
 
 
 def turned_away() -> None:

@@ -21,6 +21,7 @@ It uses the standard library and msgspec's structs, nothing else: no I/O, no clo
         forms.py               which models keep to the forms that are demanded
         silence.py             when a silence speaks against a model
         pace.py                how fast models write, and when a stream crawls
+        cooldown.py            the pause that a model asked for
         concurrency_limit.py   an adaptive limit on attempts at a time
         hedging.py, quantile.py  latencies: who is slow, and when the backup is started beside it
         budget.py              how many extra attempts there may be

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from deployments.policy.outcome import Finished, Outcome, reason_for_log
+from deployments.policy.outcome import Answered, Finished, Outcome, Rejected, reason_for_log
 
 
 class Tier(StrEnum):
@@ -89,6 +89,7 @@ class Ended(Struct, frozen=True):
         why: the reason for which it was made.
         from_character: the index in the streamed answer at which the text of this attempt begins; `None` where it
             wrote none of the answer.
+        rescued: the policy had the next candidate asked, though this outcome would have been the caller's.
     """
 
     candidate: Candidate
@@ -97,6 +98,12 @@ class Ended(Struct, frozen=True):
     outcome: Outcome | Finished
     why: Why = Why.NEXT
     from_character: int | None = None
+    rescued: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the outcome; `withheld` for an answer that was withheld, and rescued."""
+        return "withheld" if self.rescued and isinstance(self.outcome, Answered) else self.outcome.name
 
     def to_json(self, *, quotes: bool = True) -> dict[str, Any]:
         """Return the attempt as one item of an answer's `attempts`; without `quotes`, as a log line may have it."""
@@ -104,13 +111,24 @@ class Ended(Struct, frozen=True):
             "tier": self.candidate.tier.value,
             "model": self.candidate.model,
             "why": self.why.value,
-            "outcome": self.outcome.name,
-            "reason": self.outcome.reason if quotes else reason_for_log(self.outcome),
+            "outcome": self.name,
+            "reason": self._reason(quotes=quotes),
             "ms": round(max(0.0, self.ended - self.started) * 1000, 2),
         }
         if self.from_character is not None:
             line["from_character"] = self.from_character
+        if isinstance(self.outcome, Rejected) and self.outcome.code:
+            line["code"] = self.outcome.code
+        if self.rescued:
+            line["rescued"] = True
         return line
+
+    def _reason(self, *, quotes: bool) -> str:
+        said = self.outcome.reason if quotes else reason_for_log(self.outcome)
+        return said or (_WITHHELD_REASON if self.rescued else "")
+
+
+_WITHHELD_REASON = "its content filter withheld the answer"
 
 
 Attempt = Running | Began | Ended

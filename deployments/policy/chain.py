@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.continuation import NO_LIMITS, StreamLimits
 from deployments.policy.deadline import Deadline
+from deployments.policy.outcome import CONTENT_FILTER, Answered, Finished, Outcome, Rejected
 from deployments.policy.retry import RetryPolicy
 from deployments.policy.trace import FAIR_SHARE
 
@@ -34,6 +35,7 @@ class FallbackChain(Struct, frozen=True):
         limits: the limits of single models, by their names, where they have their own.
         usual_s: the deadline of requests that set none: an attempt is only judged by what it did within so much time.
         rescue_rejected: the next candidate is asked when a model calls the request invalid.
+        rescue_content: the next candidate is asked when a model rejects the request for its content.
         rescue_withheld: the next candidate is asked when a content filter withheld the answer.
         waits: where no candidate can take the request yet and one will soon, the request waits for that one.
         jitter: a draw in [0, 1) that spreads retries.
@@ -52,6 +54,7 @@ class FallbackChain(Struct, frozen=True):
     limits: Mapping[str, StreamLimits] = {}
     usual_s: float = 0.0
     rescue_rejected: bool = False
+    rescue_content: bool = False
     rescue_withheld: bool = False
     waits: bool = True
     jitter: float = 0.5
@@ -74,6 +77,16 @@ class FallbackChain(Struct, frozen=True):
     def of(self, tier: Tier) -> tuple[Candidate, ...]:
         """The candidates of `tier`."""
         return self.primaries if tier is Tier.PRIMARY else self.backups
+
+    def is_rescued(self, candidate: Candidate, outcome: Outcome | Finished) -> bool:
+        """Return whether the policy has the next candidate asked where this outcome would have been the caller's."""
+        match outcome:
+            case Answered(finish_reason=reason):
+                return self.rescue_withheld and reason == CONTENT_FILTER
+            case Rejected(elsewhere=False, content=content) if candidate == self.candidates[0]:
+                return self.rescue_content if content else self.rescue_rejected
+            case _:
+                return False
 
     def per_try_end(self, candidate: Candidate, started: float, alive: float = -math.inf) -> float:
         """Return when the per-try timeout of `candidate`, first asked at `started`, is over; its retries share it.

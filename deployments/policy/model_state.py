@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from deployments.policy.breaker import BreakerState, Closed
 from deployments.policy.concurrency_limit import AdaptiveLimiter
+from deployments.policy.cooldown import Cooldown
 
 MOST_WITNESSES = 2
 """Attempts on one model that run on though they have been overtaken: who has lost is work for nobody. As many more run
@@ -17,6 +18,7 @@ class ModelState:
     Attributes:
         limit: its adaptive limit.
         breaker: the state of its breaker.
+        cooldown: the pause that it asked for.
         suspected: it was silent for too long, and has answered nobody since.
         watched: attempts that run on though they have been overtaken, to tell whether they are answered or silent.
         late: attempts that run on behind a silence that was too long.
@@ -24,6 +26,7 @@ class ModelState:
 
     limit: AdaptiveLimiter
     breaker: BreakerState = field(default_factory=Closed)
+    cooldown: Cooldown = field(default_factory=Cooldown)
     suspected: bool = False
     watched: int = 0
     late: int = 0
@@ -31,7 +34,7 @@ class ModelState:
     @property
     def untouched(self) -> bool:
         """Whether it holds nothing that is worth being remembered."""
-        return self.limit.untouched and not self.suspected and self.breaker == Closed()
+        return self.limit.untouched and not self.suspected and self.breaker == Closed() and self.cooldown.idle
 
     def take_watched(self) -> bool:
         """Take the place of an attempt that is watched, and say whether there was one."""

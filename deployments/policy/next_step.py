@@ -14,7 +14,9 @@ Rules kept here:
 5. The next candidate is started earlier beside a model that takes longer than it usually does (hedge), and beside a
    model that is being tried again (probe). A probe wins if it answers within `PROBE_GRACE_S` of the one beside it. The
    tiers go on by their own rules; an extra that fails is no reason to give up the model beside it.
-6. Where the model that was asked for calls the request invalid, the request is rejected: no other candidate is asked.
+6. Where the model that was asked for calls the request invalid, the request is rejected: no other candidate is asked,
+   unless the policy rescues it. Where it says that another model may take the request (a larger context), the others
+   are asked, and the request is rejected only if none of them answers.
 7. Where every candidate has been asked, and one of them will be ready soon (it starts, loads, is being replaced or
    woken), the request waits for that one until `deadline.answer_by`.
 8. A candidate that was put behind (`PUT_BEHIND`) is asked once everybody else has failed, before anybody is waited for.
@@ -107,7 +109,7 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
         if isinstance(attempt, Ended) and isinstance(attempt.outcome, Rejected) and _is_final_rejection(chain, attempt):
             return Reject(attempt.outcome, _close(chain, attempts, now))
     if now >= chain.deadline.answer_by:
-        return Exhausted(_close(chain, attempts, now))
+        return _exhausted(chain, attempts, now)
     return _step_tiers(chain, attempts, now, allowance)
 
 
@@ -149,7 +151,7 @@ def _cut_over(chain: FallbackChain, attempts: Sequence[Attempt]) -> Start:
 
 def _last_chance(
     chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance
-) -> Start | AwaitReady | Exhausted:
+) -> Start | AwaitReady | Exhausted | Reject:
     """Ask a candidate that was put behind, or wait for one that will be ready soon, or give up."""
     last = {attempt.candidate: attempt for attempt in attempts}
     for candidate in chain.candidates:
@@ -157,7 +159,17 @@ def _last_chance(
         if isinstance(attempt, Ended) and isinstance(attempt.outcome, Refused) and attempt.outcome.reason == PUT_BEHIND:
             return Start(candidate, Why.BEHIND)
     soon = _ready_soon(chain, attempts) if allowance.wait and chain.waits else ()
-    return AwaitReady(soon, chain.deadline.answer_by) if soon else Exhausted(_close(chain, attempts, now))
+    return AwaitReady(soon, chain.deadline.answer_by) if soon else _exhausted(chain, attempts, now)
+
+
+def _exhausted(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> Exhausted | Reject:
+    """End the chain without an answer: by the last resort, or by the word of the model that was asked for (rule 6)."""
+    trace = _close(chain, attempts, now)
+    for ended in trace:
+        is_first = ended.candidate == chain.candidates[0] and not chain.rescue_rejected
+        if is_first and isinstance(ended.outcome, Rejected) and ended.outcome.elsewhere:
+            return Reject(ended.outcome, trace)
+    return Exhausted(trace)
 
 
 def _ready_soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate, ...]:
@@ -278,8 +290,8 @@ def _is_acceptable(chain: FallbackChain, attempt: Attempt) -> bool:
     match attempt:
         case Began():
             return True
-        case Ended(outcome=Answered(finish_reason=reason)):
-            return not (chain.rescue_withheld and reason == "content_filter")
+        case Ended(candidate=candidate, outcome=Answered() as outcome):
+            return not chain.is_rescued(candidate, outcome)
         case _:
             return False
 
@@ -296,4 +308,9 @@ def _answered_at(attempt: Attempt) -> float:
 
 
 def _is_final_rejection(chain: FallbackChain, attempt: Ended) -> bool:
-    return attempt.candidate == chain.candidates[0] and not chain.rescue_rejected
+    """Return whether a rejection ends the chain at once: a fallback's does not, nor one that others may not share."""
+    if attempt.candidate != chain.candidates[0] or (
+        isinstance(attempt.outcome, Rejected) and attempt.outcome.elsewhere
+    ):
+        return False
+    return not chain.is_rescued(attempt.candidate, attempt.outcome)

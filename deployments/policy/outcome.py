@@ -30,6 +30,12 @@ UNKNOWN_MODEL = "unknown model"
 PUT_BEHIND = "put behind, as its last answers had not the form that is demanded"
 """The reason of the refusal of a model that is asked once nobody else has answered."""
 
+CONTENT_FILTER = "content_filter"
+"""The finish reason of an answer that a filter has withheld."""
+
+WITHHELD = "The model's content filter has withheld this answer."
+"""The text of a withheld answer."""
+
 
 class Usage(Struct, frozen=True):
     """Counts of the tokens that a language model read and wrote."""
@@ -158,11 +164,18 @@ class Rejected(_Reasoned, frozen=True):
     Attributes:
         reason: the model's explanation, bounded in length and free of secrets.
         field: the field of the request that the model names; `body` where it names none.
+        code: the code that the model names, such as `content_policy_violation`; empty where it names none.
+        elsewhere: another model may take the request, such as one with a larger context. It is the caller's fault only
+            where none does.
+        content: the request is rejected for its content.
     """
 
     name: ClassVar[str] = "rejected"
     reason: str
     field: str = "body"
+    code: str = ""
+    elsewhere: bool = False
+    content: bool = False
 
 
 class Cancelled(_Reasoned, frozen=True):
@@ -233,6 +246,8 @@ def stream_to_outcome(text: str, end: StreamEnd, extras: Sequence[Extras] = ()) 
     if not isinstance(end, Finished):
         return end
     if is_blank(text) and not end.tool_calls:
+        if end.finish_reason == CONTENT_FILTER:
+            return Answered(WITHHELD, end.usage, CONTENT_FILTER, extras=combine([*extras, end.extras]))
         return Blank(nothing_visible(end), end.finish_reason == "stop", end.finish_reason == "length")
     result = {"tool_calls": list(end.tool_calls)} if is_blank(text) else text
     return Answered(result, end.usage, end.finish_reason, end.tool_calls, combine([*extras, end.extras]))

@@ -13,8 +13,9 @@ class Problem(msgspec.Struct, frozen=True):
         field: the place of the fault: a field, a header, `body`, `path` or `method`.
         message: the fault, worded to follow `field` ("is missing"). Of the request it quotes names of fields only.
         accepted: the values that would be accepted.
-        status: the HTTP status, 400 to 499.
+        status: the HTTP status, 400 to 499; 508 for a request that has come back.
         headers: response headers that belong to the status, such as `allow`.
+        code: the provider's code, where a model calls the request invalid and names one.
     """
 
     field: str
@@ -22,15 +23,17 @@ class Problem(msgspec.Struct, frozen=True):
     accepted: str
     status: int = 400
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    code: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the error object of the native API."""
-        return {
+        told = {
             "type": "invalid_request",
             "field": self.field,
             "message": self.message,
             "accepted": self.accepted,
         }
+        return {**told, "code": self.code} if self.code else told
 
     def to_body(self, request_id: str) -> dict[str, Any]:
         """Return the native API's body, for HTTP, handles and the engine alike; its `result` is not blank."""

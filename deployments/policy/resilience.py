@@ -128,6 +128,8 @@ class ResilienceState:
         """
         model = candidate.model
         known = self._models.get(model) or self._new(model)
+        if (paused := known.cooldown.refusal(now)) is not None:
+            return paused
         state, admission = self._ask_breaker(candidate, known, now)
         if isinstance(admission, Refused):
             return admission
@@ -205,6 +207,7 @@ class ResilienceState:
             self._answered(permit, now)
         if math.isinf(permit.first_s) and isinstance(outcome, (Answered, TimedOut)):
             self._learn(permit, now - permit.started if isinstance(outcome, Answered) else math.inf, now)
+        known.cooldown.learn(outcome, permit.started, now, self._policy.retries.hold_seconds)
         known.limit.release()
         known.watched -= permit.watched
         known.late -= permit.late

@@ -20,6 +20,9 @@ class RetryPolicy(Knobs):
     max: int = knob(2, "Times a model is asked again in one request.", ge=0, le=10)
     base_seconds: float = seconds(0.05, "The first pause; each later one is twice as long.")
     cap_seconds: float = seconds(1.0, "The longest pause, unless a model names a longer one in `retry-after`.")
+    hold_seconds: float = seconds(
+        60.0, "The longest time for which a model is not asked because it named a `retry-after`."
+    )
     patience_seconds: float = seconds(3.0, "The longest `retry-after` that is waited for.")
     budget_share: float = share(
         0.2, "Retries may be this share of the requests, so that they do not multiply the load of an outage."
@@ -32,6 +35,10 @@ class RetryPolicy(Knobs):
                 f"cap_seconds: is {self.cap_seconds:g}, below base_seconds ({self.base_seconds:g}); "
                 "accepted: at least that"
             )
+
+
+NO_RETRIES = RetryPolicy(max=0)
+"""No model is asked again."""
 
 
 def retry_at(policy: RetryPolicy, tries: Sequence[Ended], per_try_end: float, jitter: float) -> float:

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 from ray import serve
@@ -64,6 +65,7 @@ class ServeCluster:
     def __init__(self, own_application: str) -> None:
         """Look at the Serve instance of this process; `own_application` is the router's own."""
         self._own = own_application
+        self._id = ""
         self._finding: asyncio.Future[Any] | None = None
 
     async def applications(self) -> dict[str, DeployedApplication]:
@@ -90,6 +92,17 @@ class ServeCluster:
         handle = serve.get_deployment_handle(ROUTER_DEPLOYMENT, app_name=self._own, _check_exists=False)
         answers: list[Mapping[str, bool]] = await handle.broadcast("ready").results_async(timeout_s=_ASK_ROUTERS_S)
         return answers
+
+    @property
+    def service_id(self) -> str:
+        """An id that all routers of the service share, and no other service has: made of its controller's.
+
+        Private to Serve and Ray: see tests/ray_serve/test_contract.py.
+        """
+        if not self._id:
+            controller: str = _get_global_client()._controller._actor_id.hex()  # noqa: SLF001
+            self._id = blake2b(f"{self._own}/{controller}".encode(), digest_size=12).hexdigest()
+        return self._id
 
     @property
     def own_application(self) -> str:

@@ -7,7 +7,7 @@ May import: policy.
     chat.py       its messages                               sampling.py          temperature and its like
     body.py       JSON in: size, depth, numbers              response_format.py   tools and response formats
     turns.py      chat turns                                 fields.py            single fields
-                                                             schema.py            bounds on JSON schemas
+    hops.py       where a request has been                   schema.py            bounds on JSON schemas
 """
 
 from deployments.request.controls import TIMEOUT_HEADER

@@ -5,10 +5,13 @@
     tiers       x-neverblank-tiers          the tiers that may be asked; separated by commas in the header
     hedge       x-neverblank-hedge          false: the backup is not started beside a slow model
     wait        x-neverblank-wait           false: the last resort at once where no model is ready
+                x-neverblank-retry          false: no model is asked again
+                x-neverblank-via            the services that the request has passed through: see `hops`
 
 An error names the key or the header that was read.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,15 +21,16 @@ from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits
 from deployments.request.fields import refuse, to_number
+from deployments.request.hops import VIA_HEADER, read_via
 from deployments.request.inference import ANY_TIER
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
-HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait")}
+HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait", "retry")}
 MIN_TIMEOUT_S = 0.001
 """The shortest deadline: a shorter one would be over before a clock could show it."""
 
-CONTROL_KEYS = frozenset(HEADERS)
-_NAMES = frozenset({TIMEOUT_HEADER, *HEADERS.values()})
+CONTROL_KEYS = frozenset(HEADERS) - {"retry"}
+_NAMES = frozenset({TIMEOUT_HEADER, VIA_HEADER, *HEADERS.values()})
 NO_HEADERS: Mapping[str, str] = {}
 
 _TIERS = {"primary": Tier.PRIMARY, "backup": Tier.BACKUP}
@@ -41,6 +45,8 @@ class Controls(Struct, frozen=True):
     fallback: bool
     hedge: bool
     wait: bool
+    retry: bool = True
+    via: tuple[str, ...] = ()
 
 
 def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> Controls:
@@ -62,6 +68,8 @@ def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: L
         fallback=fallback,
         hedge=_read_flag(data, headers, "hedge")[1],
         wait=_read_flag(data, headers, "wait")[1],
+        retry=_read_flag({}, headers, "retry")[1],
+        via=read_via(headers),
     )
 
 
@@ -69,8 +77,10 @@ def _read_timeout(data: Mapping[str, Any], headers: Mapping[str, str], limits: L
     accepted = f"seconds, from {MIN_TIMEOUT_S:g} to {limits.max_timeout_s:g}"
     if data.get("timeout") is not None:
         return _in_range("timeout", to_number("timeout", data["timeout"], accepted), limits, accepted)
+    # A service that passes a request on may have longer deadlines: there this one's longest is meant.
+    most = limits.max_timeout_s if VIA_HEADER in headers else math.inf
     found = {
-        name: _in_range(name, _parse(name, headers[name], accepted), limits, accepted)
+        name: _in_range(name, min(most, _parse(name, headers[name], accepted)), limits, accepted)
         for name in (TIMEOUT_HEADER, HEADERS["timeout"])
         if headers.get(name, "") != ""
     }

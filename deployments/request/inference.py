@@ -98,6 +98,8 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         fallback: other models than the one asked for may answer.
         hedge: the backup may be started beside a slow model.
         wait: the request may wait, within its deadline, for a model that will be ready soon.
+        retry: a model may be asked again.
+        via: the ids of the services that the request has passed through on its way here.
         stream: the answer is to be sent piece by piece.
         prefix: the beginning of the answer, which exists already: the model continues it.
     """
@@ -115,6 +117,8 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     fallback: bool = True
     hedge: bool = True
     wait: bool = True
+    retry: bool = True
+    via: tuple[str, ...] = ()
     stream: bool = False
     prefix: str = ""
 

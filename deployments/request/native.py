@@ -85,6 +85,8 @@ def from_mapping(
         fallback=controls.fallback,
         hedge=controls.hedge,
         wait=controls.wait,
+        retry=controls.retry,
+        via=controls.via,
         stream=read_flag(data, "stream") or False,
         prefix=prefix,
     )

@@ -175,6 +175,8 @@ def _read_common(
         fallback=controls.fallback,
         hedge=controls.hedge,
         wait=controls.wait,
+        retry=controls.retry,
+        via=controls.via,
         stream=read_flag(data, "stream") or False,
     )
 

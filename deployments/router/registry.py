@@ -26,6 +26,11 @@ class ClusterView(Protocol):
         """The name of the router's own application."""
         ...
 
+    @property
+    def service_id(self) -> str:
+        """An id that all routers of the service share, and no other service has."""
+        ...
+
     async def applications(self) -> dict[str, DeployedApplication]:
         """Return the applications of all models and pools by name, and the router's own. Errors of Serve are raised."""
         ...

@@ -31,6 +31,7 @@ from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
+from deployments.request.hops import refuse_loops
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import ModelReplicas
@@ -70,7 +71,7 @@ class Router(HandleMethods):
         self._backup, self._backup_name = backup, backup_name
         self._cluster = cluster
         self._registry = Registry(cluster, backup)
-        self._upstreams = UpstreamPool(self._policy.remotes)
+        self._upstreams = UpstreamPool(self._policy.remotes, lambda: cluster.service_id)
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self._accounting = RequestAccounting()
@@ -108,6 +109,7 @@ class Router(HandleMethods):
             InvalidRequestError: the model asked for calls the request invalid, and the policy does not rescue that.
             asyncio.CancelledError: the caller has gone away.
         """
+        self._refuse_loops(request)
         record = self._record(request, request_id, started)
         answer = await self._execute(request, record, started, run_chain, lambda last_resort: last_resort)
         record.answered(answer)
@@ -115,6 +117,7 @@ class Router(HandleMethods):
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
         """Return a stream that answers, once its first content is there. For the rest see `answer`."""
+        self._refuse_loops(request)
         record = self._record(request, request_id, started)
         opening = partial(open_stream, rules=self._policy.streams)
         stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
@@ -208,6 +211,10 @@ class Router(HandleMethods):
         if (seconds := self._registry.silent_s()) > DISCOVERY_DEAD_S:
             raise RuntimeError(f"no refresh of the models was tried for {seconds:.0f} s")
 
+    def _refuse_loops(self, request: InferenceRequest) -> None:
+        if request.via:
+            refuse_loops(request.via, self._cluster.service_id)
+
     def _demand(self) -> float:
         return self._resilience.demand(loop_time())
 
@@ -222,7 +229,7 @@ class Router(HandleMethods):
         """Put `policy` in force: as a whole, or not at all where this raises."""
         resilience, told = policy.to_resilience(), policy.to_log()
         limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
-        self._upstreams.update(policy.remotes)  # all or nothing by itself, and the last step that can fail
+        self._upstreams.update(policy.remotes, resilience)  # all or nothing by itself; the last step that can fail
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
         log.policy_changed(told)
 

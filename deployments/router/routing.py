@@ -13,6 +13,7 @@ from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
 from deployments.policy.resilience import ResilienceState
+from deployments.policy.retry import NO_RETRIES
 from deployments.request import InferenceRequest
 from deployments.router.registry import Registry
 from deployments.settings import PolicySettings
@@ -51,7 +52,7 @@ class ChainBuilder:
         return FallbackChain(
             candidates,
             Deadline.after(started, request.timeout_s, reserves),
-            policy.retries,
+            policy.retries if request.retry else NO_RETRIES,
             hedge_after_s=latencies.hedge_after_s(first, beside, streamed=streamed) if hedges else float("inf"),
             first_content_s=policy.streams.first_content_seconds if streamed else float("inf"),
             reasoning_s=policy.streams.reasoning_seconds if streamed else float("inf"),
@@ -59,6 +60,7 @@ class ChainBuilder:
             usual_s=policy.timeout_seconds,
             waits=request.wait,
             rescue_rejected=policy.rescue.invalid,
+            rescue_content=policy.rescue.content_filter,
             rescue_withheld=policy.rescue.content_filter,
             jitter=random.random(),  # noqa: S311 - spreads retries, keeps no secret
         )

@@ -47,7 +47,9 @@ class RescueSettings(Settings):
     """Whether a model's word about a request is passed on to its caller, or the next tier is asked."""
 
     invalid: bool = Field(False, description="Ask the next tier when a model calls a request invalid.")
-    content_filter: bool = Field(False, description="Ask the next tier when a model's filter withholds an answer.")
+    content_filter: bool = Field(
+        False, description="Ask the next model when a filter withholds an answer, or rejects a request for its content."
+    )
 
 
 class ModelSettings(StreamLimitSettings):
@@ -140,8 +142,8 @@ class PolicySettings(Settings):
         """
         written = self.model_dump(exclude_defaults=True)
         for remote in written.get("remotes", {}).values():
-            if "headers" in remote:
-                remote["headers"] = sorted(remote["headers"])
+            for key in {"headers", "query"} & remote.keys():
+                remote[key] = sorted(remote[key])
         return written
 
     def with_overrides(self, overrides: Mapping[str, Any], environment: Mapping[str, str]) -> "PolicySettings":

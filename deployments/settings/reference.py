@@ -16,7 +16,7 @@ from deployments.settings.file_specs import PickleSpec, PyTorchSpec
 from deployments.settings.files import root
 from deployments.settings.findings import REFERENCE
 from deployments.settings.policy import PolicySettings
-from deployments.settings.remotes import RemoteSpec
+from deployments.settings.remotes import EndpointSpec, RemoteSpec
 from deployments.settings.sources import HubSource, PathSource, WheelSource
 from deployments.settings.specs import BackupSpec, HuggingFaceSpec, PoolSpec, PythonSpec
 
@@ -35,6 +35,7 @@ or not at all: where it is refused, the router logs `policy_refused` and goes on
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Policy (`configs/policy.yaml`, and the Router's `user_config`)", PolicySettings),
     ("A remote model (`remotes.<name>` of the policy)", RemoteSpec),
+    ("An endpoint of a remote model (`remotes.<name>.endpoints`)", EndpointSpec),
     ("Backup (`configs/backup.yaml`)", BackupSpec),
     ("Model of `format: huggingface` (`configs/models/<id>.yaml`)", HuggingFaceSpec),
     ("Model of `format: python` (`configs/models/<id>.yaml`)", PythonSpec),

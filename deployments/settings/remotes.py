@@ -5,11 +5,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
-from deployments.settings.base import ModelId, NonEmpty, Seconds
+from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings
 from deployments.settings.stream_limits import StreamLimitSettings
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
+QueryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,100}$")]
+QueryValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=1024)]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=4096)]
 
 OWN_HEADERS = frozenset({"authorization", "content-type", "content-length", "host", "accept-encoding"})
@@ -20,14 +22,51 @@ SECRET: dict[str, JsonValue] = {"writeOnly": True}
 """Of a field that credentials stand in, or are put into by mistake: errors do not quote its value."""
 
 
+class EndpointSpec(Settings):
+    """One of several places where a remote model can be reached."""
+
+    base_url: NonEmpty = Field(description="Where its API begins, such as `https://api.example.com/v1`.")
+    api_key_env: VariableName | None = Field(
+        None, description="The environment variable with the key of this endpoint.", json_schema_extra=SECRET
+    )
+    weight: float = Field(
+        1.0, gt=0, le=1000, allow_inf_nan=False, description="Its share of the requests, beside those of the others."
+    )
+
+    @model_validator(mode="after")
+    def _a_url_without_secrets(self) -> Self:
+        _check_url(self.base_url)
+        return self
+
+
 class RemoteSpec(StreamLimitSettings):
     """One model behind an OpenAI-compatible upstream: vLLM, a hosted provider, another Neverblank."""
 
-    base_url: NonEmpty = Field(description="Where its API begins, such as `https://api.example.com/v1`.")
+    base_url: NonEmpty | None = Field(
+        None, description="Where its API begins, such as `https://api.example.com/v1`; or `endpoints`."
+    )
+    endpoints: tuple[EndpointSpec, ...] = Field(
+        (), max_length=64, description="Several places where the same model can be reached, in the place of `base_url`."
+    )
+    affinity: Literal["none", "session", "conversation"] = Field(
+        "none",
+        description="Which requests go to the same one of the `endpoints`, as long as that is well: those of one "
+        "`user`; those of one conversation, by its beginning; or none, and of two the one with less load is taken.",
+    )
     model: NonEmpty = Field(description="What the upstream calls the model.")
     api_key_env: VariableName | None = Field(
         None,
         description="The environment variable with the key; keys are never written into a file.",
+        json_schema_extra=SECRET,
+    )
+    api_key_header: HeaderName = Field(
+        "authorization",
+        description="The header with the key. `authorization` has it behind `Bearer`; any other, such as Azure's "
+        "`api-key`, as it is.",
+    )
+    query: dict[QueryName, QueryValue] = Field(
+        default_factory=dict,
+        description="The query of its addresses, such as Azure's `api-version`. Secrets belong into headers.",
         json_schema_extra=SECRET,
     )
     headers: dict[HeaderName, HeaderValue] = Field(
@@ -51,7 +90,7 @@ class RemoteSpec(StreamLimitSettings):
     prefill: Literal["assistant", "continue", "never"] = Field(
         "assistant",
         description="How it is told to carry on with a text: by a trailing assistant's message; by one with vLLM's "
-        "`continue_final_message`; or not at all.",
+        "`continue_final_message`; or, where it takes neither, by a user's message that asks to go on.",
     )
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="What the upstream calls the longest answer in tokens."
@@ -60,25 +99,53 @@ class RemoteSpec(StreamLimitSettings):
         (), description="Models asked in its place, in this order, before the backup."
     )
 
+    @property
+    def places(self) -> tuple[EndpointSpec, ...]:
+        """The endpoints: those of the spec, or the one of its `base_url`. At least one."""
+        if self.base_url is None:
+            return self.endpoints
+        return (EndpointSpec(base_url=self.base_url, api_key_env=self.api_key_env),)
+
     @model_validator(mode="after")
-    def _a_url_without_secrets(self) -> Self:
-        accepted = "accepted: a URL such as https://api.example.com/v1"
-        try:
-            parts = urlsplit(self.base_url)
-            port_is_valid = parts.port is None or parts.port > 0
-        except ValueError as error:
-            raise ValueError(f"base_url: is no URL ({error}); {accepted}") from error
-        if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_valid:
-            raise ValueError(f"base_url: is not the URL of an HTTP server; {accepted}")
-        if parts.username is not None or parts.query or parts.fragment:
-            raise ValueError(f"base_url: holds credentials, a query or a fragment; {accepted}, and api_key_env")
+    def _one_way_to_reach_it(self) -> Self:
+        accepted = "accepted: base_url for one endpoint, or endpoints for several"
+        if self.base_url is None and not self.endpoints:
+            raise ValueError(f"base_url: is missing; {accepted}")
+        if self.base_url is not None and self.endpoints:
+            raise ValueError(f"endpoints: is given beside base_url; {accepted}")
+        if self.endpoints and self.api_key_env is not None:
+            raise ValueError("api_key_env: is given beside endpoints; accepted: the api_key_env of each endpoint")
+        if self.base_url is not None:
+            _check_url(self.base_url)
         return self
 
     @model_validator(mode="after")
     def _headers_that_are_free(self) -> Self:
         names = [name.lower() for name in (*self.headers, *self.header_env)]
+        if self.api_key_header.lower() in OWN_HEADERS - {"authorization"}:
+            raise ValueError(f"api_key_header: {self.api_key_header} is set here; accepted: another one")
+        if self.api_key_header.lower() in names:
+            raise ValueError(f"headers: {self.api_key_header} is the api_key_header; accepted: others")
         if taken := sorted(OWN_HEADERS.intersection(names)):
             raise ValueError(f"headers: {taken[0]} is set here; accepted: others (a key belongs into api_key_env)")
         if len(set(names)) < len(names):
             raise ValueError("headers: one of them is given twice; accepted: each once, in headers or in header_env")
         return self
+
+
+def _check_url(url: str) -> None:
+    """Check where an API begins.
+
+    Raises:
+        ValueError: it is no URL of an HTTP server, or holds what belongs elsewhere.
+    """
+    accepted = "accepted: a URL such as https://api.example.com/v1"
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise ValueError(f"base_url: is no URL ({error}); {accepted}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_valid:
+        raise ValueError(f"base_url: is not the URL of an HTTP server; {accepted}")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError(f"base_url: holds credentials, a query or a fragment; {accepted}, api_key_env and query")

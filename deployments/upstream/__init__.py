@@ -4,12 +4,19 @@ May import: policy, request, settings, observability, execution.
 
     pool.py         all upstreams, replaced while requests are under way
     client.py       one upstream: a `ModelClient`
-    connection.py   the pooled connections of an upstream, and the secrets that they carry
+    endpoints.py    which of its endpoints is asked, and which of them next
+    connection.py   the pooled connections of an endpoint, and the secrets that they carry
+    passage.py      what travels along: where a request has been, how long it may take
+    adaptation.py   what of ours a remote does not take
+    continuation.py how a remote is asked in words to go on
     wire.py         from a request to a body, from a completion to an outcome
     stream.py       from chunks to texts and an end
     sse.py          from bytes to events
+    complaints.py   reads errors, whatever their shape
+    causes.py       whose fault an error is
+    waits.py        when a provider wants to be asked again
     faults.py       from errors to outcomes
-    redaction.py    removes secrets from error messages
+    redaction.py    makes messages safe for callers
 
 The race keeps the time and cancels attempts. Only the connect timeout is kept here.
 """

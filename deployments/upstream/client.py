@@ -1,12 +1,13 @@
 """One remote model, called over pooled connections. The race keeps the time, except for the connect timeout.
 
-start ──► POST chat/completions ──► 200 ──► wire (whole), stream (events)
-              │                      └─ anything else, or an error object ──► faults.classify_complaint
-              └─ no response ──► faults.classify_transport
+start ──► an endpoint ──► POST chat/completions ──► 200 ──► wire (whole), stream (events)
+              ▲  ▲                  │                └─ anything else, or an error object ──► faults.classify_complaint
+              │  └── it fails       └─ no response ──► faults.classify_transport
+              └── without what of ours it does not take (`adaptation`)
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -18,11 +19,17 @@ from deployments.execution.attempt import Begun, as_items, begin
 from deployments.execution.splice import Splicer, StartsOverError
 from deployments.observability import log
 from deployments.policy.blank import is_blank
-from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused, StreamItem
+from deployments.policy.extras import Extras
+from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
+from deployments.policy.resilience import ResiliencePolicy
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
-from deployments.upstream.connection import Connection
+from deployments.upstream.adaptation import Quirk
+from deployments.upstream.complaints import Complaint, is_complaint, read_complaint
+from deployments.upstream.endpoints import Endpoint, Endpoints, affinity_key, names_of
+from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
+from deployments.upstream.redaction import Redactor
 from deployments.upstream.sse import EventReader, EventTooLargeError
 from deployments.upstream.stream import ChunkReader
 from deployments.upstream.wire import read_completion, to_body
@@ -40,66 +47,118 @@ class _TooLargeError(Exception):
 class Upstream:
     """A `ModelClient` for one remote model."""
 
-    def __init__(self, name: str, spec: RemoteSpec) -> None:
-        """Get ready to call the model of `spec` under the name `name`; the first call connects."""
+    def __init__(self, name: str, spec: RemoteSpec, service_id: Callable[[], str] = process_id) -> None:
+        """Get ready to call the model of `spec` under the name `name`; the first call connects.
+
+        Args:
+            name: what the model is called here.
+            spec: what it is called there, and where.
+            service_id: returns the id of this service, which travels along with requests.
+        """
         self.name = name
         self.spec = spec
-        self._connection = Connection(spec)
+        self._service_id = service_id
+        self._endpoints = Endpoints(spec)
+        secrets = [secret for endpoint in self._endpoints.all for secret in endpoint.connection.secrets]
+        self._redactor = Redactor(secrets, names_of(spec, name))
 
-    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:  # noqa: ARG002 - see the module
+    def follow(self, policy: ResiliencePolicy) -> None:
+        """Have the breakers of the endpoints follow `policy`."""
+        self._endpoints.policy = policy
+
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make one attempt; see `ModelClient`. The upstream may stream what was to come whole, or the reverse."""
-        if (refusal := self._refusal(request)) is not None:
-            return refusal
-        try:
-            async with AsyncExitStack() as exits:
-                body = to_body(request, self.spec, stream=request.stream)
-                response = await exits.enter_async_context(self._connection.post(body))
-                if response.status != _OK:
-                    return await self._complaint(response, request)
-                if not _is_stream(response, wanted=request.stream):
-                    return await self._whole(response, request)
-                return await begin(self._items(response, request, exits.pop_all()))
-        except (_TooLargeError, EventTooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:
-            return self._fault(error)
+
+        async def ask_one(endpoint: Endpoint) -> Outcome | Begun:
+            return await self._ask(endpoint, request, budget_s)
+
+        return await self._endpoints.ask(ask_one, affinity_key(request, self.spec.affinity))
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._connection.aclose()
+        for endpoint in self._endpoints.all:
+            await endpoint.connection.aclose()
 
     async def retire(self) -> None:
         """Close all connections once the requests under way have ended; no new ones may be made."""
-        await self._connection.retire()
+        for endpoint in self._endpoints.all:
+            await endpoint.connection.retire()
 
     def describe(self) -> dict[str, Any]:
         """Return the state, without secrets, for `/status`."""
-        return {
-            "state": "failed" if self._connection.lacks else "ready",
-            "reason": self._lacking().reason if self._connection.lacks else "",
+        endpoints = self._endpoints.all
+        lacking = [endpoint.connection.lacks for endpoint in endpoints if endpoint.connection.lacks]
+        is_lacking = len(lacking) == len(endpoints)
+        told: dict[str, Any] = {
+            "state": "failed" if is_lacking else "ready",
+            "reason": _lacking(lacking[0]).reason if lacking else "",
             "format": "remote",
-            "upstream": self.spec.base_url,
+            "upstream": endpoints[0].spec.base_url,
             "model": self.spec.model,
-            "requests": self._connection.in_flight,
+            "requests": sum(endpoint.connection.in_flight for endpoint in endpoints),
         }
+        return {**told, "endpoints": [endpoint.to_json() for endpoint in endpoints]} if len(endpoints) > 1 else told
 
-    async def _whole(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome:
-        """Return the outcome of a response that is not a stream."""
+    async def _ask(self, endpoint: Endpoint, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
+        """Make an attempt on `endpoint`; it is asked again at once without what of ours it does not take."""
+        if endpoint.connection.lacks:
+            lacking = _lacking(endpoint.connection.lacks)
+            log.upstream_misconfigured(self.name, lacking.reason)
+            return lacking
+        headers = passage_headers(request, self._service_id(), budget_s)
+        tried: frozenset[Quirk] = frozenset()
+        while True:
+            body = to_body(request, self.spec, stream=request.stream)
+            endpoint.adaptation.adapt(body, request, tried)
+            result = await self._post(endpoint, body, headers, request)
+            if not isinstance(result, Complaint):
+                if isinstance(result, (Answered, Begun, Blank)):  # it was no fault of the rest of the request
+                    endpoint.adaptation.known |= tried
+                return result
+            quirk = endpoint.adaptation.find(result, body, request)
+            if quirk is None or quirk in tried:
+                return self._classify(result)
+            tried |= {quirk}
+
+    async def _post(
+        self, endpoint: Endpoint, body: dict[str, Any], headers: Mapping[str, str], request: InferenceRequest
+    ) -> Outcome | Begun | Complaint:
+        try:
+            async with AsyncExitStack() as exits:
+                response = await exits.enter_async_context(endpoint.connection.post(body, headers))
+                if response.status != _OK:
+                    return await self._complaint(response)
+                if (none := no_answer_of_ours(response.headers)) is not None:
+                    return none
+                if not _is_stream(response, wanted=request.stream):
+                    return await self._whole(response, request)
+                return await begin(self._items(response, request, exits.pop_all(), endpoint))
+        except (_TooLargeError, EventTooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:
+            return self._fault(error)
+
+    async def _whole(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome | Complaint:
+        """Return the outcome of a response that is not a stream, or the error in it."""
         data = _decode(await self._read(response, self.spec.max_answer_bytes))
+        if is_complaint(data):
+            return read_complaint(data, _OK, {})
         if not isinstance(data, Mapping):
             return _no_answer(data, response)
-        if data.get("error"):
-            return self._classify(faults.read_complaint(data, _OK, {}), request)
         return _spliced(read_completion(data), request.prefix)
 
     async def _items(
-        self, response: aiohttp.ClientResponse, request: InferenceRequest, exits: AsyncExitStack
+        self, response: aiohttp.ClientResponse, request: InferenceRequest, exits: AsyncExitStack, endpoint: Endpoint
     ) -> AsyncGenerator[StreamItem, None]:
         """Give the items of a stream; `exits` gives the connection back at its end."""
         async with exits:
             try:
                 async for item in self._events(response, request):
+                    if not isinstance(item, (str, Extras)):
+                        self._endpoints.broke(endpoint, item)
                     yield item
             except (_TooLargeError, EventTooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:
-                yield self._fault(error)
+                fault = self._fault(error)
+                self._endpoints.broke(endpoint, fault)
+                yield fault
 
     async def _events(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> AsyncIterator[StreamItem]:
         chunks, events, splicer = ChunkReader(), EventReader(self.spec.max_event_bytes), Splicer(request.prefix)
@@ -117,38 +176,31 @@ class Upstream:
         if rest := splicer.finish():
             yield rest
         if chunks.error:
-            for item in as_items(self._classify(faults.read_complaint(chunks.error, _OK, {}), request)):
+            outcome = self._classify(read_complaint(chunks.error, _OK, {}))
+            if isinstance(outcome, Answered):  # withheld: behind a text that is all there is to say
+                yield Finished(outcome.finish_reason)
+                return
+            for item in as_items(outcome):
                 yield item
         else:
             yield chunks.end()
 
-    def _refusal(self, request: InferenceRequest) -> Failed | Refused | None:
-        """Return why `request` cannot be sent; `None` where it can."""
-        if self._connection.lacks:
-            log.upstream_misconfigured(self.name, self._lacking().reason)
-            return self._lacking()
-        if request.prefix and self.spec.prefill == "never":
-            return Refused("it does not take the beginning of an answer")
-        return None
-
-    def _lacking(self) -> Failed:
-        return Failed(f"the router's environment lacks {self._connection.lacks}")
-
-    async def _complaint(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome:
-        """Return the outcome of a response whose status is not 200."""
+    async def _complaint(self, response: aiohttp.ClientResponse) -> Complaint:
+        """Return the error in a response whose status is not 200."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         try:
             body = await self._read(response, _MAX_ERROR_BYTES)
         except (_TooLargeError, *faults.TRANSPORT_ERRORS):
             body = b""  # the status is enough to classify it
         text = "" if response.content_type == "text/html" else body.decode("utf-8", errors="replace")
-        return self._classify(faults.read_complaint(_decode(body), response.status, headers, text), request)
+        decoded = _decode(body)
+        return read_complaint(decoded if isinstance(decoded, (Mapping, list)) else None, response.status, headers, text)
 
-    def _classify(self, complaint: faults.Complaint, request: InferenceRequest) -> Outcome:
-        explanation = self._connection.redactor.clean(complaint.message)
-        outcome = faults.classify_complaint(complaint, explanation, prefilled=bool(request.prefix))
+    def _classify(self, complaint: Complaint) -> Outcome:
+        outcome = faults.classify_complaint(complaint, self._redactor.for_callers(complaint.message))
         if complaint.is_misconfigured:
-            log.upstream_misconfigured(self.name, outcome.reason)
+            said = f"it answered {complaint.status}: {self._redactor.clean(complaint.message)}"
+            log.upstream_misconfigured(self.name, said)
         return outcome
 
     def _fault(self, error: BaseException) -> Failed | Refused | Any:
@@ -156,9 +208,9 @@ class Upstream:
             return Refused(str(error))
         if isinstance(error, (_TooLargeError, EventTooLargeError)):
             return Failed(f"its response is too large: {error}")
-        outcome, is_misconfigured = faults.classify_transport(error, self._connection.redactor.clean(str(error)))
+        outcome, is_misconfigured = faults.classify_transport(error)
         if is_misconfigured:
-            log.upstream_misconfigured(self.name, outcome.reason)
+            log.upstream_misconfigured(self.name, f"{outcome.reason}: {self._redactor.clean(str(error))}")
         return outcome
 
     @staticmethod
@@ -180,6 +232,10 @@ async def _next_chunk(response: aiohttp.ClientResponse, chunks: ChunkReader) -> 
             return await response.content.readany()
     except faults.TRANSPORT_ERRORS:
         return b""
+
+
+def _lacking(variable: str) -> Failed:
+    return Failed(f"the router's environment lacks {variable}")
 
 
 def _decode(body: bytes) -> Any:

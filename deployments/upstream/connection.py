@@ -1,41 +1,56 @@
-"""The connections to one upstream, and the secrets that they carry."""
+"""The connections to one endpoint of an upstream, and the secrets that they carry.
+
+A server may close a connection that is idle in the pool at the moment at which it is used again. That says nothing
+about the server: the request is sent once more, on a fresh connection, and never a second time.
+"""
 
 import os
 import ssl
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import aiohttp
 import orjson
+from yarl import URL
 
-from deployments.settings.remotes import RemoteSpec
-from deployments.upstream.redaction import Redactor
+from deployments.settings.remotes import EndpointSpec, RemoteSpec
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection as PooledConnection
+
+_reused: ContextVar[bool] = ContextVar("reused", default=False)
+"""Whether the last connection of this task came from the pool."""
 
 
 class Connection:
-    """Pooled connections to one upstream, opened as they are needed.
+    """Pooled connections to one endpoint, opened as they are needed.
 
     Attributes:
         in_flight: requests under way.
     """
 
-    def __init__(self, spec: RemoteSpec) -> None:
-        """Get ready to connect to the upstream of `spec`."""
+    def __init__(self, spec: RemoteSpec, endpoint: EndpointSpec) -> None:
+        """Get ready to connect to `endpoint`, one of the upstream of `spec`."""
         self.in_flight = 0
-        self._spec = spec
-        self._url = f"{spec.base_url.rstrip('/')}/chat/completions"
+        self._spec, self._endpoint = spec, endpoint
+        url = URL(f"{endpoint.base_url.rstrip('/')}/chat/completions")
+        self._url = url.with_query(dict(spec.query)) if spec.query else url
         self._session: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
         self._retired = False
 
-    def post(self, body: Mapping[str, Any]) -> "Post":
-        """Return a context manager that sends `body` and gives the response."""
-        return Post(self, orjson.dumps(body))
+    def post(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> "Post":
+        """Return a context manager that sends `body`, with `headers` beside the spec's, and gives the response."""
+        return Post(self, orjson.dumps(body), headers)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._fresh):
+            if session is not None:
+                await session.close()
 
     async def retire(self) -> None:
         """Close all connections once the requests under way have ended."""
@@ -43,10 +58,19 @@ class Connection:
         if not self.in_flight:
             await self.aclose()
 
-    async def begin(self, body: bytes) -> aiohttp.ClientResponse:
+    async def begin(self, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """Send `body` and return the response once its head is there. Errors of aiohttp are raised."""
-        # Redirects are not followed: the key would be sent to their target.
-        return await self._connected().post(self._url, data=aiohttp.BytesPayload(body), allow_redirects=False)
+        if self._session is None:
+            self._session = self._open(_Pool)
+        _reused.set(False)
+        try:
+            return await self._send(self._session, body, headers)
+        except (aiohttp.ClientConnectionError, ConnectionError) as error:
+            if not _reused.get() or not _is_stale(error):
+                raise
+        if self._fresh is None:
+            self._fresh = self._open(aiohttp.TCPConnector, force_close=True)
+        return await self._send(self._fresh, body, headers)
 
     async def ended(self) -> None:
         """Count a request as ended."""
@@ -59,14 +83,14 @@ class Connection:
         """The first environment variable of the spec that is not set; empty where all are set."""
         return next((name for name in self._variables if name not in self._environment), "")
 
-    @cached_property
-    def redactor(self) -> Redactor:
-        """The redactor of the secrets that requests carry."""
-        return Redactor(self._environment.values())
+    @property
+    def secrets(self) -> list[str]:
+        """The values that requests carry and nobody may read."""
+        return [*self._environment.values(), *self._spec.headers.values()]
 
     @property
     def _variables(self) -> list[str]:
-        return [name for name in (self._spec.api_key_env, *self._spec.header_env.values()) if name]
+        return [name for name in (self._endpoint.api_key_env, *self._spec.header_env.values()) if name]
 
     @cached_property
     def _environment(self) -> dict[str, str]:
@@ -74,32 +98,36 @@ class Connection:
         found = {name: os.environ.get(name, "").strip() for name in self._variables}
         return {name: value for name, value in found.items() if value}
 
-    def _connected(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            spec = self._spec
-            tls: ssl.SSLContext | bool = True
-            if spec.tls_ca_file is not None:
-                tls = ssl.create_default_context(cafile=spec.tls_ca_file)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=spec.max_connections, ssl=tls),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=spec.connect_timeout_seconds),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._headers(),
-                auto_decompress=False,
-                max_line_size=spec.max_header_bytes,
-                max_field_size=spec.max_header_bytes,
-            )
-        return self._session
+    async def _send(
+        self, session: aiohttp.ClientSession, body: bytes, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        # Redirects are not followed: the key would be sent to their target.
+        return await session.post(self._url, data=aiohttp.BytesPayload(body), headers=headers, allow_redirects=False)
+
+    def _open(self, kind: type[aiohttp.TCPConnector], **options: Any) -> aiohttp.ClientSession:
+        spec = self._spec
+        tls: ssl.SSLContext | bool = True
+        if spec.tls_ca_file is not None:
+            tls = ssl.create_default_context(cafile=spec.tls_ca_file)
+        return aiohttp.ClientSession(
+            connector=kind(limit=spec.max_connections, ssl=tls, **options),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=spec.connect_timeout_seconds),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers(),
+            auto_decompress=False,
+            max_line_size=spec.max_header_bytes,
+            max_field_size=spec.max_header_bytes,
+        )
 
     def _headers(self) -> dict[str, str]:
-        key = self._environment.get(self._spec.api_key_env or "", "")
+        name, key = self._spec.api_key_header, self._environment.get(self._endpoint.api_key_env or "", "")
         return {
             "content-type": "application/json",
             "accept": "application/json, text/event-stream",
             # No compression: a small response could expand to any size.
             "accept-encoding": "identity",
             "user-agent": "neverblank",
-            **({"authorization": f"Bearer {key}"} if key else {}),
+            **({name: f"Bearer {key}" if name.lower() == "authorization" else key} if key else {}),
             **self._spec.headers,
             **{name: self._environment[variable] for name, variable in self._spec.header_env.items()},
         }
@@ -108,17 +136,17 @@ class Connection:
 class Post:
     """One request: a context manager that counts it as in flight and gives its response."""
 
-    def __init__(self, connection: Connection, body: bytes) -> None:
-        """Get ready to send `body`."""
+    def __init__(self, connection: Connection, body: bytes, headers: Mapping[str, str]) -> None:
+        """Get ready to send `body` with `headers`."""
         self._connection = connection
-        self._body = body
+        self._body, self._headers = body, headers
         self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         """Send the request and return the response once its head is there. Errors of aiohttp are raised."""
         self._connection.in_flight += 1
         try:
-            self._response = await self._connection.begin(self._body)
+            self._response = await self._connection.begin(self._body, self._headers)
         except BaseException:
             await self._connection.ended()
             raise
@@ -129,3 +157,25 @@ class Post:
         assert self._response is not None  # noqa: S101 - it was entered
         self._response.close()
         await self._connection.ended()
+
+
+class _Pool(aiohttp.TCPConnector):
+    """A connector that tells of each connection whether it was used before."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._known: WeakSet[object] = WeakSet()
+
+    async def connect(self, *args: Any, **options: Any) -> "PooledConnection":
+        """Return a connection, from the pool where there is one."""
+        connection = await super().connect(*args, **options)
+        _reused.set(connection.protocol in self._known)
+        self._known.add(connection.protocol)
+        return connection
+
+
+def _is_stale(error: BaseException) -> bool:
+    """Return whether `error` came before any byte of a response."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return isinstance(error.message, str)  # else it is the part of a response that had come
+    return isinstance(error, (ConnectionError, aiohttp.ClientOSError))

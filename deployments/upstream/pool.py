@@ -1,36 +1,49 @@
 """All remote models of one router. They can be replaced while requests are under way."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from deployments.policy.resilience import ResiliencePolicy
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.client import Upstream
+from deployments.upstream.passage import process_id
+
+DEFAULT_POLICY = ResiliencePolicy()
 
 
 class UpstreamPool:
     """The upstreams by name. An upstream whose spec has not changed keeps its connections in an update."""
 
-    def __init__(self, specs: Mapping[str, RemoteSpec]) -> None:
-        """Get ready to call the models of `specs`."""
+    def __init__(self, specs: Mapping[str, RemoteSpec], service_id: Callable[[], str] = process_id) -> None:
+        """Get ready to call the models of `specs`; `service_id` returns the id that travels along with requests."""
+        self._service_id = service_id
         self._upstreams: dict[str, Upstream] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self.update(specs)
 
-    def update(self, specs: Mapping[str, RemoteSpec]) -> None:
+    def update(self, specs: Mapping[str, RemoteSpec], policy: ResiliencePolicy = DEFAULT_POLICY) -> None:
         """Replace the upstreams by those of `specs`; nothing changes where this raises. Requests under way go on.
+
+        Args:
+            specs: the upstreams by name.
+            policy: what the breakers of their endpoints follow.
 
         Raises:
             RuntimeError: an upstream has to be retired, but no event loop is running.
         """
         before = self._upstreams
         after = {
-            name: before[name] if name in before and before[name].spec == spec else Upstream(name, spec)
+            name: before[name]
+            if name in before and before[name].spec == spec
+            else Upstream(name, spec, self._service_id)
             for name, spec in specs.items()
         }
         retired = [upstream for name, upstream in before.items() if after.get(name) is not upstream]
         loop = asyncio.get_running_loop() if retired else None
         self._upstreams = after
+        for upstream in after.values():
+            upstream.follow(policy)
         for upstream in retired:
             assert loop is not None  # noqa: S101 - something is retired
             task = loop.create_task(upstream.retire())

@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 
 from deployments.policy.blank import is_blank
-from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, Usage
+from deployments.policy.outcome import CONTENT_FILTER, Blank, Failed, Finished, StreamEnd, Usage
+from deployments.upstream.complaints import is_complaint
 from deployments.upstream.wire import (
-    WITHHELD,
     is_tool_call,
     read_content,
     read_finish_reason,
@@ -68,7 +68,7 @@ class ChunkReader:
             return self._skip("it is not JSON")
         if not isinstance(chunk, Mapping):
             return self._skip("it is not an object")
-        if chunk.get("error"):
+        if is_complaint(chunk):
             self.error = chunk
             return []
         return self._read(chunk)
@@ -78,6 +78,8 @@ class ChunkReader:
         if self._malformed > MAX_MALFORMED:
             return Failed(f"its stream has {self._malformed} events in a row that cannot be read")
         if not self._has_content and not self._calls:
+            if self.finish_reason == CONTENT_FILTER:
+                return Finished(CONTENT_FILTER, self._usage)
             said = "it reasoned, and said nothing" if self._reasoned else "its stream had no content"
             return Blank(said, complete=self.finish_reason == "stop", cut=self.finish_reason == "length")
         if not self.finish_reason:
@@ -100,9 +102,6 @@ class ChunkReader:
         texts = self._read_delta(choices[0].get("delta"))
         if choices[0].get("finish_reason") is not None:
             self.finish_reason = read_finish_reason(choices[0]["finish_reason"])
-            if self.finish_reason == "content_filter" and not self._has_content:
-                self._has_content = True
-                texts.append(WITHHELD)
         return texts
 
     def _read_delta(self, delta: Any) -> list[str]:

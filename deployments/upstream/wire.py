@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments.policy.blank import is_blank
-from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Usage, answered_or_blank
+from deployments.policy.outcome import WITHHELD, Answered, Blank, Failed, Outcome, Usage, answered_or_blank
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 
@@ -25,8 +25,6 @@ FINISH_REASONS = {
     "safety": "content_filter",
 }
 """The finish reasons of upstreams, in our terms. An unknown one becomes `length`, as the answer may be incomplete."""
-
-WITHHELD = "The model's content filter has withheld this answer."
 
 
 def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dict[str, Any]:

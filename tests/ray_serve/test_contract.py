@@ -9,6 +9,7 @@ import inspect
 
 import pytest
 from pydantic import BaseModel
+from ray.actor import ActorHandle
 from ray.serve._private.client import ServeControllerClient
 
 from tests.ray_serve.contract import CONSTANTS, DEFAULTS, FIELDS, LITERALS, MEMBERS, SIGNATURES, SYMBOLS, VARIABLES
@@ -113,3 +114,8 @@ def test_serve_that_is_optimised_for_throughput_calls_replicas_by_grpc_on_the_ca
 def test_serves_client_keeps_the_controller_under_the_name_that_the_registry_asks_it_by() -> None:
     """ray_serve/cluster.py awaits the controller's answer itself, as the client's own method blocks."""
     assert "self._controller" in inspect.getsource(ServeControllerClient.__init__)
+
+
+def test_the_handle_of_an_actor_keeps_the_actors_id_under_the_name_that_a_services_id_is_made_of() -> None:
+    """ray_serve/cluster.py makes the id that travels along with requests of the controller's."""
+    assert isinstance(inspect.getattr_static(ActorHandle, "_actor_id"), property)

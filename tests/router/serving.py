@@ -69,6 +69,10 @@ class FakeCluster:
         self.replicas: dict[str, Replica] = {}
 
     @property
+    def service_id(self) -> str:
+        return "this-service"
+
+    @property
     def own_application(self) -> str:
         return OWN
 

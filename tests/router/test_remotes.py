@@ -14,6 +14,7 @@ class NoModels:
     """A cluster without models of its own."""
 
     own_application = "neverblank"
+    service_id = "this-service"
 
     async def applications(self) -> dict[str, DeployedApplication]:
         return {}

@@ -119,7 +119,7 @@ async def test_a_change_that_fails_on_its_way_leaves_the_old_policy_whole(
     await ask(router)
     before = in_force(router)
 
-    def broken(name: str, spec: RemoteSpec) -> Upstream:
+    def broken(name: str, spec: RemoteSpec, _: object) -> Upstream:
         raise OSError(f"no room for {name} at {spec.base_url}")
 
     monkeypatch.setattr("deployments.upstream.pool.Upstream", broken)

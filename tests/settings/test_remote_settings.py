@@ -33,11 +33,56 @@ def test_a_remote_model_needs_an_address_and_a_name() -> None:
         ("prefill", "maybe"),
         ("max_answer_bytes", 0),
         ("api_key", "sk-123"),
+        ("endpoints", [{"base_url": "https://other.example.com/v1"}]),
+        ("query", {"a b": "c"}),
+        ("query", {"api-version": "a\nb"}),
+        ("api_key_header", "host"),
+        ("api_key_header", "not a header"),
+        ("affinity", "forever"),
     ],
 )
 def test_a_mistake_in_a_remote_model_is_named(field: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=field):
         RemoteSpec.model_validate({**GOOD, field: value})
+
+
+PLACES = [{"base_url": "https://a.example.com/v1", "api_key_env": "KEY_A"}, {"base_url": "https://b.example.com/v1"}]
+
+
+def test_a_remote_model_may_be_at_several_places() -> None:
+    spec = RemoteSpec.model_validate({"endpoints": PLACES, "model": "x"})
+
+    assert [(place.base_url, place.api_key_env, place.weight) for place in spec.places] == [
+        ("https://a.example.com/v1", "KEY_A", 1.0),
+        ("https://b.example.com/v1", None, 1.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"model": "x"}, "base_url"),
+        ({"model": "x", "endpoints": []}, "base_url"),
+        (
+            {"model": "x", "endpoints": PLACES, "base_url": "https://c.example.com"},
+            "endpoints: is given beside base_url",
+        ),
+        ({"model": "x", "endpoints": PLACES, "api_key_env": "KEY"}, "api_key_env: is given beside endpoints"),
+        ({"model": "x", "endpoints": [{"base_url": "ftp://a"}]}, "base_url"),
+        ({"model": "x", "endpoints": [{"base_url": "https://a", "weight": 0}]}, "weight"),
+        ({"model": "x", "endpoints": [{"base_url": "https://a?key=secret"}]}, "base_url"),
+        ({**GOOD, "api_key_header": "api-key", "header_env": {"Api-Key": "KEY"}}, "api_key_header"),
+    ],
+)
+def test_a_mistake_in_the_places_of_a_remote_model_is_named(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        RemoteSpec.model_validate(fields)
+
+
+def test_the_query_of_a_remote_model_is_logged_by_its_names_only() -> None:
+    policy = PolicySettings().with_overrides({"remotes": {"a": {**GOOD, "query": {"sig": "secret"}}}}, {})
+
+    assert policy.to_log()["remotes"]["a"]["query"] == ["sig"]
 
 
 def test_a_header_is_given_once() -> None:

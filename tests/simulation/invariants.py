@@ -204,6 +204,8 @@ def _agrees(call: Call, attempt: dict[str, Any], done: Exchange) -> bool:
     if f"c{call.number}c" in attempt["reason"]:
         return True
     allowed = {call.outcome} | _ALSO.get(call.outcome, set())
+    if call.outcome == "failed" and attempt["reason"].startswith("it answered"):
+        allowed.add("refused")  # it named a time after which to come back
     if call.outcome == "rejected" and call.prefix:
         allowed.add("refused")
     if done.ask.form and call.outcome == "answered":
@@ -219,6 +221,7 @@ _CUT_OFF = frozenset({"cancelled", "timed_out", "answered", "failed"})
 _ALSO = {
     name: {"cancelled", "timed_out"} for name in ("answered", "failed", "blank", "refused", "rejected", "timed_out")
 }
+_ALSO["answered"] |= {"withheld"}  # and rescued by the policy
 
 
 def _patient(run: Run) -> Iterator[str]:

@@ -107,7 +107,7 @@ def _whole(then: Any, rng: random.Random, call: Call) -> Response:
     why = f"c{call.number}c"
     match then:
         case Answered(finish_reason="content_filter"):
-            return _json(400, {"error": {"message": then.result, "code": "content_filter"}}, call)
+            return _json(200, {"error": {"message": then.result, "code": "content_filter"}}, call)
         case Answered():
             content = then.result if isinstance(then.result, str) else None if then.tool_calls else str(then.result)
             message = {"role": "assistant", "content": content, "tool_calls": list(then.tool_calls) or None}

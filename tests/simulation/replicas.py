@@ -115,6 +115,10 @@ class SimulatedServe:
     def own_application(self) -> str:
         return OWN
 
+    @property
+    def service_id(self) -> str:
+        return "this-service"
+
     async def applications(self) -> dict[str, DeployedApplication]:
         self.looks += 1
         if self.pause_s:

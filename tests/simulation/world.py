@@ -157,7 +157,7 @@ def run_world(world: World) -> Run:
     random.seed(world.seed)
     network = Network(world.lives, run.record)
 
-    async def begin(connection: Connection, body: bytes) -> Response:
+    async def begin(connection: Connection, body: bytes, _: Any) -> Response:
         return await network.begin(connection._spec.model, body)
 
     try:
@@ -230,6 +230,6 @@ def _left_over(router: Router, run: Run) -> Any:
         if known.limit.in_flight or getattr(known.breaker, "probing", 0):
             yield f"{name}: {known.limit.in_flight} in flight, {known.breaker}"
     for name, upstream in router._upstreams._upstreams.items():
-        if upstream._connection.in_flight:
-            yield f"upstream {name}: {upstream._connection.in_flight} in flight"
+        if requests := upstream.describe()["requests"]:
+            yield f"upstream {name}: {requests} in flight"
     yield from (f"a call: {call}" for call in run.record.calls if call.ended is None)

@@ -24,12 +24,18 @@ class Exchange:
     Attributes:
         body: the request's.
         headers: the request's, by their names in lower case.
+        target: the request's, with its query.
         writer: for what no method here sends.
+        number: 1 for the first request that asked for its scenario.
+        ends_when_idle: the connection is closed when it is used again.
     """
 
     body: Mapping[str, Any]
     headers: Mapping[str, str]
     writer: asyncio.StreamWriter
+    target: str = "/"
+    number: int = 1
+    ends_when_idle: bool = False
     _chunked: bool = field(default=False)
 
     @property
@@ -39,9 +45,17 @@ class Exchange:
 
     @property
     def prefix(self) -> str:
-        """The beginning of the answer, where the request carries one."""
-        last = self.body["messages"][-1]
+        """The beginning of the answer, where the request carries one, or asks in words to go on with one."""
+        before, last = ({"role": "user"}, *self.body["messages"])[-2:]
+        if self.asks_to_go_on:
+            last = before
         return str(last["content"]) if last["role"] == "assistant" else ""
+
+    @property
+    def asks_to_go_on(self) -> bool:
+        """The last turn is a user's that asks to go on with the turn before it."""
+        *_, last = self.body["messages"]
+        return last["role"] == "user" and "exactly where it stops" in str(last["content"])
 
     @property
     def answer(self) -> str:

@@ -13,11 +13,11 @@ import json
 import ssl
 from collections import Counter
 
-from tests.upstream import streamed
+from tests.upstream import particular, streamed
 from tests.upstream.exchange import Exchange
 from tests.upstream.scenarios import SCENARIOS
 
-__all__ = ["SCENARIOS", "FaultyUpstream", "streamed"]
+__all__ = ["SCENARIOS", "FaultyUpstream", "particular", "streamed"]
 
 
 class FaultyUpstream:
@@ -57,8 +57,10 @@ class FaultyUpstream:
         task.add_done_callback(self._connections.discard)
         self.open += 1
         try:
-            while not writer.is_closing() and (exchange := await _read(reader, writer)) is not None:
+            ends = False
+            while not writer.is_closing() and (exchange := await _read(reader, writer)) is not None and not ends:
                 await self._play(exchange, reader)
+                ends = exchange.ends_when_idle
         except (ConnectionError, asyncio.IncompleteReadError):
             return  # the client has gone, which is what many scenarios are for
         finally:
@@ -71,6 +73,7 @@ class FaultyUpstream:
             return
         name = str(exchange.body["model"])
         self.counts[name] += 1
+        exchange.number = self.counts[name]
         self.requests.append(exchange)
         playing = asyncio.ensure_future(SCENARIOS[name](exchange))
         gone = asyncio.ensure_future(_gone(reader))
@@ -99,7 +102,7 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> E
         return None
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Exchange(json.loads(body or b"{}"), headers, writer)
+    return Exchange(json.loads(body or b"{}"), headers, writer, head[0].split(" ")[1])
 
 
 async def _serve(port: int) -> None:

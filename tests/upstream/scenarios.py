@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
+from tests.upstream.dialects import DIALECTS, Dialect
 from tests.upstream.exchange import TEXT, Exchange
 
 Scenario = Callable[[Exchange], Awaitable[None]]
@@ -69,6 +70,19 @@ SCENARIOS |= {
     "against-policy": with_status(400, "Your request was rejected by our safety system.", "content_policy_violation"),
     "redirect": with_status(307, "Go elsewhere.", location="http://127.0.0.1:9/v1/chat/completions"),
 }
+
+
+# --- the errors of providers --------------------------------------------------------------------------
+
+
+def with_dialect(dialect: Dialect) -> Scenario:
+    async def play(exchange: Exchange) -> None:
+        await exchange.whole(dialect.content, dialect.status, dialect.content_type)
+
+    return play
+
+
+SCENARIOS |= {name: with_dialect(dialect) for name, dialect in DIALECTS.items()}
 
 
 # --- connections -------------------------------------------------------------------------------------

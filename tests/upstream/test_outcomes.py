@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, Usage
+from deployments.policy.outcome import WITHHELD, Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, Usage
 from tests.upstream.calling import call, stream
+from tests.upstream.dialects import DIALECTS
 from tests.upstream.exchange import TEXT, USAGE
 from tests.upstream.faulty import SCENARIOS, FaultyUpstream
 from tests.upstream.scenarios import CALL
@@ -20,20 +21,24 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
     "status-403": (Failed, False, "403"),
     "status-404": (Failed, False, "404"),
     "status-408": (Failed, True, "408"),
-    "status-409": (Failed, True, "409"),
+    "status-409": (Refused, True, "409"),
     "status-425": (Failed, True, "425"),
     "status-418": (Failed, False, "418"),
-    "status-429": (Refused, True, "Slow down."),
+    "status-429": (Refused, True, "rate limit"),
     "status-429-soon": (Refused, True, "429"),
     "status-429-later": (Refused, True, "429"),
-    "status-429-quota": (Refused, False, "no money"),
+    "status-429-quota": (Failed, False, "operator"),
     "status-500": (Failed, True, "500"),
     "status-502": (Failed, True, "502"),
     "status-503": (Failed, True, "503"),
-    "status-503-soon": (Failed, True, "503"),
+    "status-503-soon": (Refused, True, "503"),
     "status-504": (Failed, True, "504"),
     "status-529": (Failed, True, "529"),
-    "too-long": (Refused, False, "too long"),
+    "wait-20-s": (Refused, True, "429"),
+    "wait-in-words": (Refused, True, "429"),
+    "wait-until-reset": (Refused, True, "429"),
+    "busy-20-s": (Refused, True, "503"),
+    "last-resort-of-ours": (Refused, False, "none of its models"),
     "redirect": (Failed, False, "307"),
     "closes": (Failed, True, "without a response"),
     "resets": (Failed, True, ""),
@@ -57,25 +62,45 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
 ANSWERED_WHEN_WHOLE = {
     name: Answered(TEXT, COUNTED)
     for name in SCENARIOS
-    if name.endswith(("-after-3", "-for-ever")) or name in {"no-deltas", "no-done", "hangs-when-done"}
+    if (name.endswith(("-after-3", "-for-ever")) and name != "withheld-after-3")
+    or name in {"no-deltas", "no-done", "hangs-when-done"}
 }
-ANSWERS: dict[str, Answered] = ANSWERED_WHEN_WHOLE | {
-    "healthy": Answered(TEXT, COUNTED),
-    "keep-alive-comments": Answered(TEXT, COUNTED),
-    "whole-to-a-stream": Answered(TEXT, COUNTED),
-    "resumes": Answered(TEXT, COUNTED),
-    "starts-over": Answered(TEXT, COUNTED),
-    "overlaps": Answered(TEXT, COUNTED),
-    "refuses-prefixes": Answered(TEXT, COUNTED),
-    "cut-short": Answered(BEGUN, COUNTED, "length"),
-    "filtered": Answered("The model's content filter has withheld this answer.", COUNTED, "content_filter"),
-    "refuses": Answered("I cannot help with that.", COUNTED, "content_filter"),
-    "calls-a-tool": Answered({"tool_calls": [CALL]}, COUNTED, "tool_calls", (CALL,)),
-    "against-policy": Answered("Your request was rejected by our safety system.", None, "content_filter"),
-}
+ANSWERS: dict[str, Answered] = (
+    ANSWERED_WHEN_WHOLE
+    | {
+        "healthy": Answered(TEXT, COUNTED),
+        "keep-alive-comments": Answered(TEXT, COUNTED),
+        "whole-to-a-stream": Answered(TEXT, COUNTED),
+        "resumes": Answered(TEXT, COUNTED),
+        "starts-over": Answered(TEXT, COUNTED),
+        "overlaps": Answered(TEXT, COUNTED),
+        "refuses-prefixes": Answered(TEXT, COUNTED),
+        "cut-short": Answered(BEGUN, COUNTED, "length"),
+        "filtered": Answered("The model's content filter has withheld this answer.", COUNTED, "content_filter"),
+        "refuses": Answered("I cannot help with that.", COUNTED, "content_filter"),
+        "calls-a-tool": Answered({"tool_calls": [CALL]}, COUNTED, "tool_calls", (CALL,)),
+        "withheld-after-3": Answered(WITHHELD, None, "content_filter"),
+    }
+    | {
+        name: Answered(TEXT, COUNTED)
+        for name in SCENARIOS
+        if name.startswith(
+            ("no-stream", "no-max", "no-continue", "no-prefill", "repeats-", "closes-", "dies-", "cut-head-")
+        )
+    }
+)
 INVALID = {
-    "status-400": Rejected("temperature has to be 1 with this model.", "temperature"),
+    "status-400": Rejected("temperature has to be 1 with this model.", "temperature", "unsupported_value"),
     "status-422": Rejected("Field required.", "messages"),
+    "too-long": Rejected(
+        "the request is too long for it: This model's maximum context length is 4096 tokens.",
+        "messages",
+        "context_length_exceeded",
+        elsewhere=True,
+    ),
+    "against-policy": Rejected(
+        "Your request was rejected by our safety system.", "messages", "content_policy_violation", content=True
+    ),
 }
 
 # What is different of a stream: what it has said before it ends, and its end.
@@ -102,16 +127,18 @@ STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
     "hangs-when-done": (TEXT, Finished("stop")),
     "garbage-after-3": (TEXT, Finished("stop", COUNTED)),
     "filtered-after-3": (BEGUN, Finished("content_filter", COUNTED)),
+    "withheld-after-3": (BEGUN, Finished("content_filter")),
     "cut-short": (BEGUN, Finished("length", COUNTED)),
     "filtered": (ANSWERS["filtered"].result, Finished("content_filter", COUNTED)),
+    "no-stream-options": (TEXT, Finished("stop", COUNTED)),
     "refuses": (ANSWERS["refuses"].result, Finished("content_filter", COUNTED)),
     "calls-a-tool": ("", Finished("tool_calls", COUNTED, (CALL,))),
-    "against-policy": (ANSWERS["against-policy"].result, Finished("content_filter")),
 }
 
 
 def test_every_scenario_is_among_the_tests() -> None:
-    assert FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER == SCENARIOS.keys()
+    tested = FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER | DIALECTS.keys()
+    assert tested == SCENARIOS.keys()
 
 
 @pytest.mark.parametrize("scenario", FAULTS)
@@ -170,7 +197,15 @@ async def test_a_stream_that_ends_properly_is_finished(faulty: FaultyUpstream, s
 
 @pytest.mark.parametrize(
     ("scenario", "seconds"),
-    [("status-429-soon", 0.2), ("status-503-soon", 0.2), ("status-409", 0.2), ("status-429-later", 86400.0)],
+    [
+        ("status-429-soon", 0.2),
+        ("status-503-soon", 0.2),
+        ("status-409", 0.2),
+        ("status-429-later", 86400.0),
+        ("wait-in-words", 20.0),
+        ("wait-until-reset", 20.0),
+        ("busy-20-s", 20.0),
+    ],
 )
 async def test_a_wait_the_upstream_asks_for_is_told(faulty: FaultyUpstream, scenario: str, seconds: float) -> None:
     outcome = await call(faulty, scenario)

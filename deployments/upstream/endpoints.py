@@ -1,0 +1,205 @@
+"""The endpoints of one upstream: which of them is asked, and which of them next.
+
+    a key (`affinity`)    the one that the key stands for, by weighted rendezvous hashing (Thaler and Ravishankar, 1996)
+    no key                of two drawn by weight, the one with less load (Mitzenmacher, The Power of Two Choices, 2001)
+
+An endpoint with an open breaker, or that asked for a pause, is passed over. Where an endpoint fails, the others are
+asked before the attempt has failed: another endpoint goes before another model. A single endpoint has no breaker of
+its own: that of its model is enough.
+"""
+
+import asyncio
+import math
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import urlsplit
+
+from deployments.execution.attempt import Begun
+from deployments.policy import breaker
+from deployments.policy.breaker import Admission, BreakerState, Closed
+from deployments.policy.cooldown import Cooldown
+from deployments.policy.outcome import Cancelled, Failed, Finished, Outcome, Refused, StreamEnd, TimedOut
+from deployments.policy.resilience import ResiliencePolicy
+from deployments.request import InferenceRequest
+from deployments.settings.remotes import EndpointSpec, RemoteSpec
+from deployments.upstream.adaptation import Adaptation
+from deployments.upstream.connection import Connection
+
+SILENT_S, SILENT_TIMES = 1.0, 4.0
+"""An attempt that is given up counts as a failure of its endpoint if it waited for this long, and for this many times
+what the endpoints usually take: the others answer, and this one is silent."""
+
+_WEIGHT_OF_NEW = 0.2
+
+
+@dataclass(slots=True, eq=False)
+class Endpoint:
+    """One endpoint.
+
+    Attributes:
+        place: its index among the endpoints of the upstream.
+        spec: its address and weight.
+        connection: the way to it.
+        adaptation: what it has shown not to take.
+        state: its breaker.
+        cooldown: the pause that it asked for.
+    """
+
+    place: int
+    spec: EndpointSpec
+    connection: Connection
+    adaptation: Adaptation
+    state: BreakerState = field(default_factory=Closed)
+    cooldown: Cooldown = field(default_factory=Cooldown)
+
+    @property
+    def load(self) -> float:
+        """The requests that it has, by its weight."""
+        return self.connection.in_flight / self.spec.weight
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its state for `/status`."""
+        parts = urlsplit(self.spec.base_url)
+        return {
+            "upstream": f"{parts.scheme}://{parts.netloc}{parts.path}",
+            "breaker": type(self.state).__name__.lower(),
+            "requests": self.connection.in_flight,
+        }
+
+
+AskOne = Callable[[Endpoint], Awaitable[Outcome | Begun]]
+"""Makes an attempt on one endpoint."""
+
+
+class Endpoints:
+    """All endpoints of one upstream.
+
+    Attributes:
+        all: the endpoints, in the order of the spec.
+        policy: the breakers' policy, and the longest pause.
+    """
+
+    def __init__(self, spec: RemoteSpec, draw: Callable[[], float] = random.random) -> None:
+        """Get ready to ask the endpoints of `spec`; `draw` returns numbers in [0, 1)."""
+        self.all = tuple(
+            Endpoint(place, endpoint, Connection(spec, endpoint), Adaptation(spec))
+            for place, endpoint in enumerate(spec.places)
+        )
+        self.policy = ResiliencePolicy()
+        self._draw = draw
+        self._usual_s = 0.0
+
+    async def ask(self, ask_one: AskOne, key: str) -> Outcome | Begun:
+        """Return what the first endpoint gives that does not fail; what the last one gave where all do."""
+        if len(self.all) == 1:
+            return await ask_one(self.all[0])
+        clock = asyncio.get_running_loop().time
+        left, last = list(self.all), None
+        while (chosen := self._choose(left, key, clock())) is not None:
+            endpoint, admission = chosen
+            left.remove(endpoint)
+            last = await self._ask(ask_one, endpoint, admission)
+            if isinstance(last, Begun) or not _is_of_endpoint(last):
+                return last
+        return last if last is not None else self._nobody(clock())
+
+    def broke(self, endpoint: Endpoint, end: StreamEnd | Outcome) -> None:
+        """Note that a stream of `endpoint`, which had begun, has not ended properly."""
+        if len(self.all) > 1 and not isinstance(end, Finished):
+            self._note(endpoint, Admission(endpoint.state.epoch, probe=False), end, math.inf)
+
+    def _nobody(self, now: float) -> Refused:
+        waits = [endpoint.cooldown.left_s(now) for endpoint in self.all]
+        if all(waits):
+            return Refused("all its endpoints asked for a pause", transient=True, retry_after_s=min(waits))
+        return Refused("all its endpoints fail or asked for a pause")
+
+    async def _ask(self, ask_one: AskOne, endpoint: Endpoint, admission: Admission) -> Outcome | Begun:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        outcome: Outcome | Begun = Cancelled("given up")
+        try:
+            outcome = await ask_one(endpoint)
+            return outcome
+        finally:
+            taken = clock() - started
+            if isinstance(outcome, Cancelled) and self._usual_s and taken > max(SILENT_S, SILENT_TIMES * self._usual_s):
+                outcome = TimedOut("silent")
+            self._note(endpoint, admission, Finished() if isinstance(outcome, Begun) else outcome, taken)
+
+    def _note(self, endpoint: Endpoint, admission: Admission, end: Outcome | StreamEnd, taken_s: float) -> None:
+        now = asyncio.get_running_loop().time()
+        # A stream that broke long after its start is an event of its own.
+        span = breaker.Span(now - taken_s if math.isfinite(taken_s) else now, now)
+        endpoint.state = breaker.record(endpoint.state, self.policy.breaker, admission, end, span, self._draw())
+        endpoint.cooldown.learn(end, now - taken_s, now, self.policy.retries.hold_seconds)
+        if breaker.evidence(end) is breaker.Evidence.SUCCESS:
+            weight = _WEIGHT_OF_NEW if self._usual_s else 1.0
+            self._usual_s += weight * (taken_s - self._usual_s)
+
+    def _choose(self, left: Sequence[Endpoint], key: str, now: float) -> tuple[Endpoint, Admission] | None:
+        """Return the endpoint to ask next, with its permission; `None` where no one of `left` may be asked."""
+        candidates = [endpoint for endpoint in left if not endpoint.cooldown.left_s(now)]
+        while candidates:
+            endpoint = max(candidates, key=lambda each: _score(each, key)) if key else self._less_loaded(candidates)
+            state, admission = breaker.admit(endpoint.state, self.policy.breaker, now)
+            if isinstance(admission, Admission):
+                endpoint.state = state
+                return endpoint, admission
+            candidates.remove(endpoint)
+        return None
+
+    def _less_loaded(self, candidates: Sequence[Endpoint]) -> Endpoint:
+        first = self._drawn(candidates)
+        others = [endpoint for endpoint in candidates if endpoint is not first]
+        return min(first, self._drawn(others), key=lambda each: each.load) if others else first
+
+    def _drawn(self, candidates: Sequence[Endpoint]) -> Endpoint:
+        """Return one of `candidates`, each as likely as its weight."""
+        rest = self._draw() * sum(endpoint.spec.weight for endpoint in candidates)
+        for endpoint in candidates:
+            rest -= endpoint.spec.weight
+            if rest < 0:
+                return endpoint
+        return candidates[-1]
+
+
+def _is_of_endpoint(outcome: Outcome) -> bool:
+    """Return whether another endpoint of the same model could do better."""
+    return isinstance(outcome, (Failed, TimedOut)) or (isinstance(outcome, Refused) and outcome.transient)
+
+
+def _score(endpoint: Endpoint, key: str) -> float:
+    """Return the score of `endpoint` for `key`; the highest one wins as often as its weight says."""
+    digest = blake2b(f"{key}\0{endpoint.spec.base_url}".encode(), digest_size=8).digest()
+    drawn = (int.from_bytes(digest, "big") + 1) / 2.0**64
+    return endpoint.spec.weight / -math.log(min(drawn, 1 - 2.0**-53))
+
+
+def affinity_key(request: InferenceRequest, affinity: str) -> str:
+    """Return what requests that go to the same endpoint have in common; empty where nothing binds them."""
+    match affinity:
+        case "session":
+            return request.user
+        case "conversation":
+            first = [turn.get("content") for turn in (request.turns or request.messages)[:_FIRST_TURNS]]
+            return repr(first or request.text)[:_LONGEST_KEY]
+        case _:
+            return ""
+
+
+def names_of(spec: RemoteSpec, name: str) -> dict[str, str]:
+    """Return what the operator calls the hosts, the deployments and the model, each with what callers read instead."""
+    places = [urlsplit(endpoint.base_url) for endpoint in spec.places]
+    hosts = {place.hostname or "": "its host" for place in places}
+    deployments = {part: name for place in places for part in place.path.split("/deployments/")[1:]}
+    return {**hosts, **deployments, spec.model: name}
+
+
+_FIRST_TURNS = 2
+"""The turns that a conversation begins with and keeps: the system's and the user's first."""
+
+_LONGEST_KEY = 4096

@@ -1,0 +1,131 @@
+"""Whose fault an error is: each dialect of `errors.yaml` gets its outcome, and no caller reads of an account."""
+
+from typing import Any
+
+import pytest
+
+from deployments.policy.outcome import WITHHELD, Answered, Failed, Outcome, Refused, Rejected
+from deployments.settings.remotes import RemoteSpec
+from deployments.upstream.causes import FOR_THE_OPERATOR, Cause
+from deployments.upstream.complaints import read_complaint
+from deployments.upstream.endpoints import names_of
+from deployments.upstream.redaction import Redactor
+from tests.upstream.calling import call, stream
+from tests.upstream.dialects import ACCOUNT, DIALECTS
+from tests.upstream.faulty import FaultyUpstream
+
+LEAST = {"too-long": 30, "operator": 25, "passing": 15, "content": 10, "withheld": 5, "invalid": 8}
+
+
+def check(outcome: Outcome, name: str) -> None:
+    """That an outcome is the one of its dialect, and says nothing of an account."""
+    dialect = DIALECTS[name]
+    match dialect.cause:
+        case Cause.TOO_LONG:
+            assert isinstance(outcome, Rejected)
+            assert (outcome.elsewhere, outcome.code) == (True, "context_length_exceeded")
+        case Cause.CONTENT:
+            assert isinstance(outcome, Rejected)
+            assert (outcome.content, outcome.elsewhere, outcome.code) == (True, False, dialect.code)
+        case Cause.WITHHELD:
+            assert outcome == Answered(WITHHELD, None, "content_filter")
+        case Cause.INVALID:
+            assert isinstance(outcome, Rejected)
+            assert (outcome.content, outcome.elsewhere, outcome.code) == (False, False, dialect.code)
+        case Cause.RATE_LIMIT:
+            assert isinstance(outcome, Refused)
+            assert outcome.transient
+        case Cause.BUSY:
+            assert isinstance(outcome, (Failed, Refused))
+            assert outcome.transient
+        case _:
+            assert isinstance(outcome, Failed)
+            assert not outcome.transient or dialect.cause is Cause.BROKEN
+    assert outcome.reason or isinstance(outcome, Answered)
+    assert [word for word in ACCOUNT if word in str(outcome).lower()] == []
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+async def test_the_error_of_a_whole_answer_has_its_outcome(
+    faulty: FaultyUpstream, name: str, events: list[dict[str, Any]]
+) -> None:
+    check(await call(faulty, name), name)
+
+    is_operators = DIALECTS[name].cause in FOR_THE_OPERATOR
+    assert ("upstream_misconfigured" in [event["event"] for event in events]) is is_operators
+
+
+@pytest.mark.parametrize("name", [name for name, dialect in DIALECTS.items() if dialect.cause is not Cause.WITHHELD])
+async def test_the_error_before_a_stream_is_its_end(faulty: FaultyUpstream, name: str) -> None:
+    text, end = await stream(faulty, name)
+
+    assert text == ""
+    assert not isinstance(end, str)
+    check(end, name)  # type: ignore[arg-type]  # no stream has finished
+
+
+def test_every_kind_of_error_has_its_dialects() -> None:
+    for kind, least in LEAST.items():
+        assert sum(name.startswith(f"error-{kind}-") for name in DIALECTS) >= least
+
+
+@pytest.mark.parametrize(
+    ("codes", "message", "cause"),
+    [
+        ({"type": "invalid_request_error", "code": "rate_limit_exceeded"}, "", Cause.RATE_LIMIT),
+        ({"type": "invalid_request_error", "code": "model_not_found"}, "", Cause.UNKNOWN_MODEL),
+        ({"type": "invalid_request_error"}, "Your credit balance is too low.", Cause.NO_CREDIT),
+        ({"type": "api_error"}, "prompt is too long: 9 tokens > 8 maximum", Cause.TOO_LONG),
+        ({"type": "invalid_request_error", "code": 429}, "", Cause.RATE_LIMIT),
+        ({"type": "insufficient_quota"}, "maximum context length", Cause.NO_CREDIT),
+    ],
+)
+def test_a_precise_code_or_word_goes_before_a_catch_all_type(codes: Any, message: str, cause: Cause) -> None:
+    assert read_complaint({"error": {**codes, "message": message}}, 400, {}).cause is cause
+
+
+def test_a_refusal_that_names_the_account_and_no_field_is_not_the_callers() -> None:
+    assert read_complaint({"error": "This account has open invoices."}, 400, {}).cause is Cause.PERMISSION
+    about_a_field = {"error": {"message": "No account has this id.", "param": "user"}}
+    assert read_complaint(about_a_field, 400, {}).cause is Cause.INVALID
+
+
+def test_an_error_is_read_within_bounds() -> None:
+    deep: Any = {"error": "x" * 100_000}
+    for _ in range(100):
+        deep = {"error": deep, "message": "y" * 100_000}
+
+    assert len(read_complaint(deep, 400, {}).message) <= 4000
+
+
+def test_a_wide_error_is_read_within_bounds() -> None:
+    wide = {"errors": [{"message": f"{place}", "details": [{"message": "x"}] * 100} for place in range(10_000)]}
+
+    assert len(read_complaint(wide, 400, {}).codes) < 100
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("See our billing page at https://acme.example.com.", ""),
+        ("See https://acme.example.com/docs for more.", "See for more."),
+        ("In organization org-acme the limit is 3.", ""),
+        ("'temperature' is not taken by gpt-acme-prod.", "'temperature' is not taken by hosted."),
+        ("The key sk-secret is bad.", ""),
+        ("connect to 10.0.0.7:8000 failed", "connect to failed"),
+        ("connect to gpu-7.internal:8000 failed", "connect to failed"),
+    ],
+)
+def test_a_caller_reads_a_providers_words_without_addresses_names_and_accounts(said: str, told: str) -> None:
+    assert Redactor(["sk-secret"], {"gpt-acme-prod": "hosted"}).for_callers(said) == told
+
+
+def test_the_names_of_hosts_deployments_and_models_are_the_operators() -> None:
+    url = "https://acme.openai.azure.com/openai/deployments/acme-prod"
+    spec = RemoteSpec(base_url=url, model="gpt-acme")
+
+    assert names_of(spec, "hosted") == {
+        "acme.openai.azure.com": "its host",
+        "acme-prod": "hosted",
+        "gpt-acme": "hosted",
+    }
