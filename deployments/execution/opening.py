@@ -9,9 +9,9 @@ from deployments.execution.race import Race
 from deployments.policy.attempt import Began, Candidate, Ended
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamPolicy
-from deployments.policy.next_step import Exhausted
 from deployments.policy.outcome import Answered, Blank, Finished, Outcome
 from deployments.policy.permit import Permit
+from deployments.policy.step import Exhausted
 
 
 class Opened(Struct, frozen=True):

@@ -28,11 +28,12 @@ from deployments.execution.pulse import Pulse
 from deployments.policy.allowance import NOTHING_EXTRA
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.chain import FallbackChain
-from deployments.policy.next_step import Accept, AwaitReady, Exhausted, Reject, Start, WaitUntil, next_step
+from deployments.policy.next_step import next_step
 from deployments.policy.outcome import Outcome, TimedOut
 from deployments.policy.permit import Permit
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.resilience import ResilienceState
+from deployments.policy.step import Accept, AwaitReady, Exhausted, Reject, Start, WaitUntil
 from deployments.policy.terms import Terms
 
 Launch = Callable[[Candidate, float], Coroutine[Any, Any, Outcome | Begun]]

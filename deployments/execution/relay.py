@@ -23,8 +23,8 @@ from deployments.policy.attempt import Began, Candidate, Ended, Why
 from deployments.policy.blank import is_blank
 from deployments.policy.continuation import NO_LIMITS, successors
 from deployments.policy.deadline import Deadline
-from deployments.policy.next_step import Exhausted
 from deployments.policy.outcome import Failed, Finished, StreamEnd, StreamItem, StreamPart, TimedOut
+from deployments.policy.step import Exhausted
 from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
 
 

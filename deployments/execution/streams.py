@@ -12,7 +12,7 @@ from deployments.execution.opening import StreamOpener
 from deployments.execution.relay import Relay
 from deployments.policy.answer import Answer
 from deployments.policy.continuation import StreamPolicy
-from deployments.policy.next_step import Exhausted
+from deployments.policy.step import Exhausted
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamHead, TextDelta
 
 

@@ -5,8 +5,8 @@ from deployments.execution.execution import Execution
 from deployments.execution.race import Race
 from deployments.policy.answer import Answer, winning_answer
 from deployments.policy.attempt import Candidate, Ended
-from deployments.policy.next_step import Exhausted
 from deployments.policy.outcome import Answered, Outcome
+from deployments.policy.step import Exhausted
 
 
 async def run_chain(execution: Execution) -> Answer:

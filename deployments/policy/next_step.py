@@ -33,6 +33,7 @@ from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running
 from deployments.policy.chain import FallbackChain
 from deployments.policy.outcome import PUT_BEHIND, Answered, Failed, Refused, Rejected
 from deployments.policy.retry import retry_at
+from deployments.policy.step import Accept, AwaitReady, Exhausted, Reject, Start, Step, WaitUntil
 from deployments.policy.trace import close_trace
 
 PROBE_GRACE_S = 0.02
@@ -41,53 +42,6 @@ be used again even where the other is about as fast."""
 
 _EXTRAS = frozenset({Why.HEDGE, Why.BESIDE_PROBE})
 """Attempts that are made beside a model whose turn it still is."""
-
-
-class Start(Struct, frozen=True):
-    """Ask `candidate` now."""
-
-    candidate: Candidate
-    why: Why = Why.NEXT
-
-
-class WaitUntil(Struct, frozen=True):
-    """Wait until an attempt begins or ends, at most until `time`."""
-
-    time: float
-
-
-class AwaitReady(Struct, frozen=True):
-    """Wait until one of `candidates`, best first, is ready, at most until `time`; then ask it."""
-
-    candidates: tuple[Candidate, ...]
-    time: float
-
-
-class Accept(Struct, frozen=True):
-    """Take the answer of the attempt at `place`. `trace` shows all others as ended; cancel the running ones."""
-
-    place: int
-    trace: tuple[Ended | Began, ...]
-
-
-class Exhausted(Struct, frozen=True):
-    """Give the last resort: no candidate answers in time. `trace` shows all attempts as ended; cancel running ones.
-
-    `retry_after_s` says when to ask again, where that is known; else it is 0.
-    """
-
-    trace: tuple[Ended, ...]
-    retry_after_s: float = 0.0
-
-
-class Reject(Struct, frozen=True):
-    """Reject the request: the model that was asked for calls it invalid. Cancel the attempts that are still running."""
-
-    rejected: Rejected
-    trace: tuple[Ended, ...]
-
-
-Step = Start | WaitUntil | AwaitReady | Accept | Exhausted | Reject
 
 
 class _TierDone(Struct, frozen=True):

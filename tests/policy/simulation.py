@@ -12,8 +12,9 @@ from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
 from deployments.policy.last_resort import LastResort
-from deployments.policy.next_step import Accept, Exhausted, Reject, Start, Step, WaitUntil, next_step
+from deployments.policy.next_step import next_step
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
+from deployments.policy.step import Accept, Exhausted, Reject, Start, Step, WaitUntil
 
 A, B, C = (Candidate(Tier.PRIMARY, name) for name in "abc")
 BACKUP = Candidate(Tier.BACKUP, "backup")

@@ -7,8 +7,9 @@ from deployments.policy.attempt import Attempt, Candidate, Ended, Running, Tier,
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
 from deployments.policy.last_resort import LAST_RESORT
-from deployments.policy.next_step import Accept, Exhausted, Start, WaitUntil, next_step
+from deployments.policy.next_step import next_step
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut, Usage
+from deployments.policy.step import Accept, Exhausted, Start, WaitUntil
 from tests.policy.simulation import BACKUP, HANGS, LAST_RESORT_MESSAGE, A, B, C, Part, answers, fails, play
 
 # The model has until 20 s, then the backup is started, and at 29 s the last resort speaks.

@@ -4,8 +4,9 @@ from hypothesis import given
 
 from deployments.policy.attempt import Tier
 from deployments.policy.blank import is_blank
-from deployments.policy.next_step import Accept, Exhausted, Start, WaitUntil, next_step
+from deployments.policy.next_step import next_step
 from deployments.policy.outcome import Answered
+from deployments.policy.step import Accept, Exhausted, Start, WaitUntil
 from tests.policy.simulation import BACKUP, LAST_RESORT_MESSAGE, Played, plays
 
 

@@ -9,8 +9,9 @@ from deployments.policy.attempt import Attempt, Candidate, Ended, Running, Why
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamLimits
 from deployments.policy.deadline import Deadline, Reserves
-from deployments.policy.next_step import AwaitReady, Exhausted, Start, Step, WaitUntil, next_step
+from deployments.policy.next_step import next_step
 from deployments.policy.outcome import PUT_BEHIND, Cancelled, Failed, Refused, TimedOut
+from deployments.policy.step import AwaitReady, Exhausted, Start, Step, WaitUntil
 from tests.policy.simulation import BACKUP, HANGS, A, B, C, Part, answers, fails, play
 
 DEADLINE = Deadline(
