@@ -5,6 +5,7 @@
     tiers       x-neverblank-tiers          the tiers that may be asked; separated by commas in the header
     hedge       x-neverblank-hedge          false: the backup is not started beside a slow model
     wait        x-neverblank-wait           false: the last resort at once where no model is ready
+    strict      x-neverblank-strict         true: a model that cannot do all that is asked is not asked
 
 An error names the key or the header that was read.
 """
@@ -21,7 +22,7 @@ from deployments.request.fields import refuse, to_number
 from deployments.request.inference import ANY_TIER
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
-HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait")}
+HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait", "strict")}
 MIN_TIMEOUT_S = 0.001
 """The shortest deadline: a shorter one would be over before a clock could show it."""
 
@@ -39,8 +40,9 @@ class Controls(Struct, frozen=True):
     timeout_s: float
     tiers: frozenset[Tier]
     fallback: bool
-    hedge: bool
-    wait: bool
+    hedge: bool = True
+    wait: bool = True
+    strict: bool = False
 
 
 def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> Controls:
@@ -50,7 +52,7 @@ def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: L
         InvalidRequestError: a control is not valid, or two contradict each other.
     """
     if data.keys().isdisjoint(CONTROL_KEYS) and headers.keys().isdisjoint(_NAMES):
-        return Controls(limits.timeout_s, ANY_TIER, fallback=True, hedge=True, wait=True)
+        return Controls(limits.timeout_s, ANY_TIER, fallback=True)
     fallback_field, fallback = _read_flag(data, headers, "fallback")
     tiers = _read_tiers(data, headers)
     if not fallback and Tier.PRIMARY not in tiers:
@@ -62,6 +64,7 @@ def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: L
         fallback=fallback,
         hedge=_read_flag(data, headers, "hedge")[1],
         wait=_read_flag(data, headers, "wait")[1],
+        strict=_read_flag(data, headers, "strict", unless_sent=False)[1],
     )
 
 
@@ -93,15 +96,17 @@ def _in_range(field: str, seconds: float, limits: Limits, accepted: str) -> floa
     return seconds
 
 
-def _read_flag(data: Mapping[str, Any], headers: Mapping[str, str], key: str) -> tuple[str, bool]:
-    """Return the key or header that held the flag, and the flag; true where it was not sent."""
+def _read_flag(
+    data: Mapping[str, Any], headers: Mapping[str, str], key: str, *, unless_sent: bool = True
+) -> tuple[str, bool]:
+    """Return the key or header that held the flag, and the flag; `unless_sent` where it was not sent."""
     if (value := data.get(key)) is not None:
         if not isinstance(value, bool):
             raise refuse(key, value, "true or false")
         return key, value
     name = HEADERS[key]
     if (text := headers.get(name, "")) == "":
-        return key, True
+        return key, unless_sent
     if text.strip().lower() not in _FLAGS:
         raise InvalidRequestError(Problem(name, "is neither", "true or false"))
     return name, _FLAGS[text.strip().lower()]

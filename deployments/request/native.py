@@ -73,6 +73,7 @@ def from_mapping(
         wait=controls.wait,
         stream=read_flag(data, "stream") or False,
         prefix=prefix,
+        strict=controls.strict,
     )
 
 

@@ -6,12 +6,17 @@ from typing import Any
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import read_flag, read_object, refuse
-from deployments.request.inference import ANY_FORMAT, ResponseFormat
+from deployments.request.inference import ANY_FORMAT, Demand, ResponseFormat
 from deployments.request.schema import ACCEPTED, fault_of_schema
 
 MAX_TOOLS = 128
 
+MAX_TYPE = 64
+
 FORMAT_KEYS = frozenset({"response_format", "tools", "tool_choice", "parallel_tool_calls"})
+
+FOREIGN_FORMAT = "response_format"
+"""The name of the demand of a `response_format` whose type is not known here: it is passed on, and not checked."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _ACCEPTED_NAME = "1 to 64 letters, digits, _ or -"
@@ -20,24 +25,41 @@ _TOOL = '{"type": "function", "function": {"name": ..., "description": ..., "par
 _CHOICES = 'none, auto, required, or {"type": "function", "function": {"name": <one of tools>}}'
 
 
-def read_response_format(data: Mapping[str, Any]) -> ResponseFormat:
-    """Read the keys in `FORMAT_KEYS`.
+def read_response_format(data: Mapping[str, Any]) -> tuple[ResponseFormat, tuple[Demand, ...]]:
+    """Read the keys in `FORMAT_KEYS`, and what of them a model of our own cannot do: it calls no tools.
+
+    That an answer fits a `response_format` is checked, whoever gives it, so that is no demand.
 
     Raises:
         InvalidRequestError: one of the keys is not valid.
     """
     if data.keys().isdisjoint(FORMAT_KEYS):
-        return ANY_FORMAT
+        return ANY_FORMAT, ()
     tools = _read_tools(data)
-    return ResponseFormat(
-        constraint=_read_format(data),
+    functions = [tool["function"]["name"] for tool in tools if tool["type"] == "function"]
+    demands, constraint = _tool_demands(data, tools), _read_format(data)
+    if constraint is None:
+        demands, constraint = (*demands, Demand(FOREIGN_FORMAT, "response_format.type")), {}
+    wanted = ResponseFormat(
+        constraint=constraint,
         tools=tools,
-        tool_choice=_read_choice(data, [tool["function"]["name"] for tool in tools]),
+        tool_choice=_read_choice(data, functions, is_known=len(functions) == len(tools)),
         parallel_tool_calls=read_flag(data, "parallel_tool_calls"),
     )
+    return wanted, demands
 
 
-def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any]:
+def _tool_demands(data: Mapping[str, Any], tools: tuple[Mapping[str, Any], ...]) -> tuple[Demand, ...]:
+    if not tools or data.get("tool_choice") == "none":
+        return ()
+    for place, tool in enumerate(tools):
+        if tool["type"] != "function":
+            return (Demand("tools", f"tools[{place}].type"),)
+    return (Demand("tools", "tools", essential=False),)
+
+
+def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the constraint; `None` where its type is not known here."""
     wanted = read_object(data, "response_format", _FORMATS)
     match wanted.get("type"):
         case None if not wanted and data.get("response_format") is None:
@@ -49,6 +71,8 @@ def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any]:
         case "json_schema":
             _check_json_schema(wanted.get("json_schema"))
             return wanted
+        case str(foreign) if 0 < len(foreign) <= MAX_TYPE:
+            return None
         case _:
             raise InvalidRequestError(Problem("response_format.type", "is not supported", _FORMATS))
 
@@ -89,8 +113,11 @@ def _read_tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
 def _check_tool(tool: Any, place: str) -> None:
     if not isinstance(tool, Mapping):
         raise refuse(place, tool, _TOOL)
-    if tool.get("type") != "function":
-        raise InvalidRequestError(Problem(f"{place}.type", "is not supported", "function"))
+    sort = tool.get("type")
+    if not isinstance(sort, str) or not 0 < len(sort) <= MAX_TYPE:
+        raise InvalidRequestError(Problem(f"{place}.type", "is not supported", "function, or what an upstream takes"))
+    if sort != "function":
+        return
     function = tool.get("function")
     if not isinstance(function, Mapping):
         raise refuse(f"{place}.function", function, _TOOL)
@@ -100,15 +127,20 @@ def _check_tool(tool: Any, place: str) -> None:
         raise refuse(f"{place}.function.parameters", parameters, "a JSON schema")
 
 
-def _read_choice(data: Mapping[str, Any], names: list[str]) -> str | Mapping[str, Any]:
+def _read_choice(data: Mapping[str, Any], names: list[str], *, is_known: bool) -> str | Mapping[str, Any]:
+    """Read `tool_choice`, given the names of the functions; where not `is_known`, there are tools of other types."""
     value = data.get("tool_choice")
     match value:
         case None:
             return ""
         case "none" | "auto":
             return str(value)
-        case "required" if names:
+        case "required" if names or not is_known:
             return "required"
+        case {"type": "allowed_tools"} if names or not is_known:
+            return dict(value)
+        case {"type": str()} if not is_known:
+            return dict(value)
         case {"type": "function", "function": {"name": str(name)}} if name in names:
             return dict(value)
         case "required":
