@@ -24,6 +24,11 @@ class Service(Protocol):
         ...
 
     @property
+    def keepalive_s(self) -> float:
+        """Seconds of silence after which a stream gives a sign of life; 0 for none."""
+        ...
+
+    @property
     def clock(self) -> LoopClock:
         """The clock of the event loop, on which `started` is read."""
         ...

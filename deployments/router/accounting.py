@@ -8,7 +8,7 @@ from deployments.execution.clock import LoopClock
 from deployments.observability import log, metrics
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
-from deployments.policy.stream_events import AnswerStream, StreamDone, StreamHead, TextDelta
+from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead
 
 
 class RequestAccounting:
@@ -124,8 +124,8 @@ class RecordedStream:
         """The head of the stream."""
         return self._stream.head
 
-    async def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
-        """Give the texts, then one `StreamDone`."""
+    async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        """Give what the stream gives, to its `StreamDone`."""
         try:
             async for item in self._stream:
                 if isinstance(item, StreamDone):

@@ -7,13 +7,17 @@ A model is found by the registry (an application of its own, or a member of a po
 """
 
 import random
+from collections.abc import Callable
 
 from deployments.execution.attempt import ModelClient
+from deployments.execution.execution import DroppedBy, does_everything
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
+from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.resilience import ResilienceState
 from deployments.request import InferenceRequest
+from deployments.router.registered_model import Unreachable
 from deployments.router.registry import Registry
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
@@ -39,8 +43,13 @@ class ChainBuilder:
         return request.model or policy.default_model or self._backup_name
 
     def chain(self, request: InferenceRequest, policy: PolicySettings, started: float) -> FallbackChain:
-        """Return the chain of `request`, which arrived at `started` on the event loop's clock."""
+        """Return the chain of `request`, which arrived at `started` on the event loop's clock.
+
+        Raises:
+            InvalidRequestError: the request asks for something that none of the candidates could do.
+        """
         candidates = self.candidates(request, policy)
+        self._require_takers(request, candidates)
         backup = next((c.model for c in candidates if c.tier is Tier.BACKUP), self._backup_name)
         first = candidates[0].model if candidates else self._backup_name
         latencies, streamed = self._resilience.latencies, request.stream
@@ -82,6 +91,45 @@ class ChainBuilder:
         if not request.fallback:
             allowed = [candidate for candidate in allowed if candidate.model == asked]
         return tuple(allowed)
+
+    def dropped_by(self, request: InferenceRequest) -> DroppedBy:
+        """Return what tells the names of the `demands` of `request` that a candidate leaves undone.
+
+        Remote models are asked for everything; what one of them leaves undone, only its upstream knows.
+        """
+        if not request.demands:
+            return does_everything
+        names = tuple(demand.name for demand in request.demands)
+        return lambda candidate: () if self._is_remote(candidate) else names
+
+    def clients_for(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
+        """Return `client_of`; for a strict request, with a refusal in the place of models that leave something undone.
+
+        The trace then tells why those were not asked.
+        """
+        if not (request.strict and request.demands):
+            return self.client_of
+        dropped_by = self.dropped_by(request)
+
+        def strict_client_of(candidate: Candidate) -> ModelClient:
+            if dropped := dropped_by(candidate):
+                return Unreachable(f"it cannot do all that the strict request asks for: {', '.join(dropped)}")
+            return self.client_of(candidate)
+
+        return strict_client_of
+
+    def _is_remote(self, candidate: Candidate) -> bool:
+        return self._upstreams.find(candidate.model) is not None
+
+    def _require_takers(self, request: InferenceRequest, candidates: tuple[Candidate, ...]) -> None:
+        if not request.demands or any(self._is_remote(candidate) for candidate in candidates):
+            return
+        for demand in request.demands:
+            if demand.essential:
+                accepted = "a request without it, or one that a remote model may answer"
+                raise InvalidRequestError(
+                    Problem(demand.field, "is not supported by any model that may answer", accepted)
+                )
 
     def client_of(self, candidate: Candidate) -> ModelClient:
         """Return the client of `candidate`. A remote model goes before a Serve application of the same name."""
