@@ -7,15 +7,14 @@ the application in `asgi` handles all exceptions in one place.
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Endpoint:
     """An ASGI application that answers each request with the response that a function returns."""
 
-    def __init__(self, respond: Callable[[Request], Awaitable[Response]]) -> None:
+    def __init__(self, respond: Callable[[Request], Awaitable[ASGIApp]]) -> None:
         """Answer with `respond`."""
         self._respond = respond
 
@@ -25,11 +24,11 @@ class Endpoint:
         await response(scope, receive, send)
 
 
-def get(path: str, respond: Callable[[Request], Awaitable[Response]]) -> Route:
+def get(path: str, respond: Callable[[Request], Awaitable[ASGIApp]]) -> Route:
     """Return a GET route."""
     return Route(path, Endpoint(respond), methods=["GET"])
 
 
-def post(path: str, respond: Callable[[Request], Awaitable[Response]]) -> Route:
+def post(path: str, respond: Callable[[Request], Awaitable[ASGIApp]]) -> Route:
     """Return a POST route."""
     return Route(path, Endpoint(respond), methods=["POST"])

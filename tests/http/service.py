@@ -69,6 +69,7 @@ class ScriptedService:
         is_failing: it is about to be replaced.
         asked: the requests so far.
         arriving: requests that are being read.
+        silence_s: seconds of silence after which a stream gives a sign of life.
     """
 
     given: Answer | Problem = field(default_factory=an_answer)
@@ -79,6 +80,7 @@ class ScriptedService:
     asked: list[InferenceRequest] = field(default_factory=list)
     streams: list[ScriptedStream] = field(default_factory=list)
     arriving: int = 0
+    silence_s: float = 10.0
     clock: LoopClock = field(default_factory=LoopClock)
 
     @property
@@ -88,6 +90,10 @@ class ScriptedService:
     @property
     def last_resort_status(self) -> int:
         return self.status
+
+    @property
+    def keepalive_s(self) -> float:
+        return self.silence_s
 
     def overloaded(self) -> bool:
         return self.is_full
