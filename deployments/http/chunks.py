@@ -10,7 +10,6 @@ from deployments.http.completions import (
     OWN_MESSAGE,
     Format,
     finish_reason,
-    message_of,
     provenance,
     theirs,
 )
@@ -47,7 +46,6 @@ class Chunks:
         self._model = ""
         self._in_each: dict[str, Any] = {}
         self._once: dict[str, Any] = {}
-        self._unfinished: set[int] = set()
 
     def first(self, model: str) -> Iterator[dict[str, Any]]:
         """Give the chunk that names the role; a text completion has none."""
@@ -62,7 +60,7 @@ class Chunks:
     def beside(self, extras: Extras, model: str) -> Iterator[dict[str, Any]]:
         """Give the chunks of what came beside the text. Fields beside the choices go into the chunk that comes next.
 
-        A further choice gets a chunk of its own, as it is rarely at the same place of its text as the first one.
+        A further choice comes whole, and gets a chunk of its own.
         """
         self._note_body(extras, model)
         message, choice = theirs(extras.message, OWN_MESSAGE), theirs(extras.choice, OWN_CHOICE)
@@ -72,39 +70,20 @@ class Chunks:
             chunk["choices"][0] |= fields
             yield chunk
         for other in extras.others:
-            index = other.get("index")
-            if isinstance(index, int) and index > 0:
-                yield self._further(other, index, model)
+            whole = {**other, "message": _with_indices(other.get("message") or {})}
+            yield {**self._chunk(model, {}, ""), "choices": [self._form.further_choice(whole, "delta")]}
 
     def last(self, answer: Answer) -> Iterator[dict[str, Any]]:
         """Give the last chunks: tool calls, the finish reasons, and the token counts if the request asked for those."""
         if answer.tool_calls and self._form.is_chat:
             calls = [{"index": place, **call} for place, call in enumerate(answer.tool_calls)]
             yield self._chunk(answer.model, {"tool_calls": calls}, "")
-        for index in sorted(self._unfinished):  # their model broke off, and only the first choice is continued
-            yield self._further({"finish_reason": "length"}, index, answer.model)
         counts = count_tokens([answer], self._requests, max(1, self._pieces))
         estimated = self._with_usage and counts.estimated
         end = self._chunk(answer.model, {}, "", finish_reason(answer))
         yield {**end, "neverblank": provenance(answer, self._request_id, usage_estimated=estimated)}
         if self._with_usage:
             yield {**self._chunk(answer.model, {}, ""), "choices": [], "usage": counts.usage}
-
-    def _further(self, other: Mapping[str, Any], index: int, model: str) -> dict[str, Any]:
-        """Return the chunk of a further choice, which came whole or in pieces."""
-        reason = other.get("finish_reason") or None
-        if reason:
-            self._unfinished.discard(index)
-        else:
-            self._unfinished.add(index)
-        own: dict[str, Any] = {"index": index, "finish_reason": reason}
-        message = message_of(other)
-        if self._form.is_chat:
-            choice = {"logprobs": None, **theirs(other, OWN_CHOICE), **own, "delta": _as_delta(message)}
-        else:
-            fields = {**theirs(other, OWN_CHOICE), **theirs(message, OWN_MESSAGE)}
-            choice = {**fields, **own, "logprobs": None, "text": message.get("content") or ""}
-        return {**self._chunk(model, {}, ""), "choices": [choice]}
 
     def _note_body(self, extras: Extras, model: str) -> None:
         if model != self._model:
@@ -127,10 +106,9 @@ class Chunks:
         return {**chunk, "usage": None} if self._with_usage else chunk
 
 
-def _as_delta(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message, or a piece of it, as a delta: a whole message lacks the indices of its tool calls."""
+def _with_indices(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a whole message as a delta, in which tool calls have indices."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         return dict(message)
-    told = [{"index": place, **call} if isinstance(call, Mapping) else call for place, call in enumerate(calls)]
-    return {**message, "tool_calls": told}
+    return {**message, "tool_calls": [{"index": place, **call} for place, call in enumerate(calls)]}

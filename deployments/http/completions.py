@@ -11,7 +11,6 @@ from typing import Any
 from deployments.http.counts import count_tokens, result_text
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
-from deployments.policy.extras import Extras, combine
 from deployments.request import InferenceRequest
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
@@ -56,35 +55,6 @@ def provenance(answer: Answer, request_id: str, *, usage_estimated: bool) -> dic
     }
 
 
-def further_choices(others: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the choices behind the first one, whole, whether they came whole or in pieces; each with its index."""
-    pieces: dict[int, list[Mapping[str, Any]]] = {}
-    for place, other in enumerate(others):
-        index = other.get("index")
-        pieces.setdefault(index if isinstance(index, int) and index > 0 else place + 1, []).append(other)
-    return [_joined(index, pieces[index]) for index in sorted(pieces)]
-
-
-def _joined(index: int, pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    parts = [Extras(choice=theirs(piece, OWN_CHOICE), message=message_of(piece)) for piece in pieces]
-    whole = combine(parts)
-    reasons = [piece["finish_reason"] for piece in pieces if piece.get("finish_reason")]
-    message = {"content": None, "refusal": None, **whole.message, "role": "assistant"}
-    return {
-        "logprobs": None,
-        **whole.choice,
-        "index": index,
-        "finish_reason": reasons[-1] if reasons else "stop",
-        "message": message,
-    }
-
-
-def message_of(piece: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the message of a choice, or the piece of it that a chunk has."""
-    message = piece.get("message") or piece.get("delta")
-    return message if isinstance(message, Mapping) else {}
-
-
 @dataclass(frozen=True, slots=True)
 class Format:
     """One of the two formats.
@@ -120,19 +90,19 @@ class Format:
             "object": self.name,
             "created": int(time.time()),
             "model": first.model,
-            "choices": choices + [self.as_choice(other) for other in further_choices(first.extras.others)],
+            "choices": choices + [self.further_choice(other) for other in first.extras.others],
             "usage": counts.usage,
             "neverblank": provenance(first, request_id, usage_estimated=counts.estimated),
         }
 
-    def as_choice(self, other: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a further choice in this format."""
+    def further_choice(self, other: Mapping[str, Any], key: str = "message") -> dict[str, Any]:
+        """Return one of the choices behind the first; `key` is the field for the message of a chat."""
+        message: Mapping[str, Any] = other.get("message") or {}
+        own = {"index": other.get("index"), "finish_reason": other.get("finish_reason") or "stop"}
         if self.is_chat:
-            return dict(other)
-        message = message_of(other)
+            return {"logprobs": None, **theirs(other, OWN_CHOICE), **own, key: dict(message)}
         fields = {**theirs(other, OWN_CHOICE), **theirs(message, OWN_MESSAGE)}
-        own = {"index": other["index"], "finish_reason": other.get("finish_reason"), "logprobs": None}
-        return {**fields, **own, "text": message.get("content") or ""}
+        return {**fields, **own, "logprobs": None, "text": message.get("content") or ""}
 
     def _choice(self, place: int, answer: Answer) -> dict[str, Any]:
         own: dict[str, Any] = {"index": place, "finish_reason": finish_reason(answer)}

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import AliveStream
-from deployments.http.arrival import drain, read_body, read_headers, read_request_id
+from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
 from deployments.http.endpoint import get, post
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
@@ -36,7 +36,7 @@ def native_routes(service: Service) -> list[Route]:
         headers = read_headers(request.scope)
         request_id = read_request_id(headers)
         if service.overloaded():
-            seen = await drain(request.stream())
+            seen = await skim_body(request, service.limits)
             return _respond(service, service.turn_away(refusal=seen.form), request_id, streamed=seen.stream)
         with service.arrival():
             body = await read_body(request, service.limits)

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import AliveStream
-from deployments.http.arrival import drain, read_body, read_headers, read_request_id
+from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
 from deployments.http.chunks import Chunks
 from deployments.http.completions import CHAT, COMPLETION, Format
 from deployments.http.endpoint import get, post
@@ -72,7 +72,7 @@ async def _serve(service: Service, request: Request, form: Format) -> ASGIApp:
     headers = read_headers(request.scope)
     request_id = read_request_id(headers)
     if service.overloaded():
-        seen = await drain(request.stream())
+        seen = await skim_body(request, service.limits)
         answer = service.turn_away(refusal=seen.form)
         if not seen.stream:
             return _respond(service, [answer], form.completion([answer], (), request_id))
