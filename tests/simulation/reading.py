@@ -101,12 +101,14 @@ def _events(body: bytes) -> Iterator[tuple[str, str]]:
     if not body.endswith(b"\n\n"):
         raise UnreadableError(f"the last event is cut: {body[-60:]!r}")
     for block in body.decode().split("\n\n")[:-1]:
-        fields = dict(line.split(": ", 1) for line in block.split("\n"))
-        yield fields.get("event", ""), fields["data"]
+        lines = [line for line in block.split("\n") if not line.startswith(":")]  # a comment is a sign of life
+        fields = dict(line.split(": ", 1) for line in lines)
+        if fields:
+            yield fields.get("event", ""), fields["data"]
 
 
 def _native_stream(body: bytes) -> Told:
-    events = [(name, orjson.loads(data)) for name, data in _events(body)]
+    events = [(name, orjson.loads(data)) for name, data in _events(body) if name != "extras"]
     names = [name for name, _ in events]
     if names != ["token"] * (len(names) - 1) + ["done"]:
         raise UnreadableError(f"the events are {names}")
