@@ -13,7 +13,7 @@ from deployments.policy.token_estimate import estimate_tokens
 from deployments.request import InferenceRequest
 
 
-class Counts(Struct, frozen=True):
+class TokenCounts(Struct, frozen=True):
     """The token counts of an API call.
 
     Attributes:
@@ -30,7 +30,7 @@ def result_text(answer: Answer) -> str:
     return answer.result if isinstance(answer.result, str) else orjson.dumps(answer.result).decode()
 
 
-def count_tokens(answers: Sequence[Answer], requests: Sequence[InferenceRequest], pieces: int = 1) -> Counts:
+def count_tokens(answers: Sequence[Answer], requests: Sequence[InferenceRequest], pieces: int = 1) -> TokenCounts:
     """Return the sum of the token counts of `answers`.
 
     Args:
@@ -47,7 +47,7 @@ def count_tokens(answers: Sequence[Answer], requests: Sequence[InferenceRequest]
     if details and not estimated:
         total = details.get("total_tokens")
         told = {**details, **told} | ({"total_tokens": total} if isinstance(total, int) else {})
-    return Counts(told, estimated)
+    return TokenCounts(told, estimated)
 
 
 def _count(answer: Answer, prompt: int, pieces: int) -> tuple[Usage, bool]:

@@ -18,12 +18,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import AliveStream
 from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
 from deployments.http.chunks import Chunks
 from deployments.http.completions import CHAT, COMPLETION, Format
-from deployments.http.endpoint import get, post
 from deployments.http.problems import NOT_FOUND, openai_body, problem_response
 from deployments.http.responses import event, headers_of, json_response
 from deployments.http.service import Service
@@ -60,15 +60,15 @@ def openai_routes(service: Service) -> list[Route]:
         )
 
     return [
-        post("/v1/chat/completions", chat),
-        post("/v1/completions", completions),
-        get("/v1/models", models),
-        get("/v1/models/{model}", model),
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/completions", completions, methods=["POST"]),
+        Route("/v1/models", models, methods=["GET"]),
+        Route("/v1/models/{model}", model, methods=["GET"]),
     ]
 
 
 async def _serve(service: Service, request: Request, form: Format) -> ASGIApp:
-    started = service.clock()
+    started = loop_time()
     headers = read_headers(request.scope)
     request_id = read_request_id(headers)
     if service.overloaded():

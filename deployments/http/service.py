@@ -3,7 +3,6 @@
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from deployments.execution.clock import LoopClock
 from deployments.policy.answer import Answer
 from deployments.policy.stream_events import AnswerStream
 from deployments.request import InferenceRequest
@@ -26,11 +25,6 @@ class Service(Protocol):
     @property
     def keepalive_s(self) -> float:
         """Seconds of silence after which a stream gives a sign of life; 0 for none."""
-        ...
-
-    @property
-    def clock(self) -> LoopClock:
-        """The clock of the event loop, on which `started` is read."""
         ...
 
     def overloaded(self) -> bool:

@@ -18,13 +18,15 @@ class DashboardClient:
         """Connect to the dashboard at `address`, an HTTP URL.
 
         Raises:
-            ClusterError: nobody answers there.
+            ClusterError: nobody answers there, or it is no such URL.
         """
         from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
         self._address = address
         try:
             self._client = ServeSubmissionClient(address)
+        except ValueError as error:
+            raise ClusterError(f"{address!r} is no address of a dashboard, such as http://127.0.0.1:8265") from error
         except (ConnectionError, RuntimeError) as error:
             raise ClusterError(f"no cluster answers at {address}: {error}") from error
 

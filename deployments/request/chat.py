@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.content import read_content
+from deployments.request.content import plain_content
 from deployments.request.fields import refuse
 from deployments.request.inference import Demand
 from deployments.request.turns import split_prefix
@@ -139,7 +139,7 @@ class _Reader:
         return f"Called {name} with {given}"
 
     def _text(self, turn: Mapping[str, Any], place: str) -> str:
-        return read_content(turn.get("content"), f"{place}.content", self._demand)
+        return plain_content(turn.get("content"), f"{place}.content", self._demand)
 
 
 def _joined(plain: tuple[Mapping[str, str], ...], turns: list[Mapping[str, Any]]) -> tuple[Mapping[str, str], ...]:

@@ -12,11 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.fields import kind, refuse
+from deployments.request.fields import MAX_TYPE, kind, refuse
 
 CONTENT = 'a text, or a list of parts such as {"type": "text", "text": ...}'
-
-MAX_TYPE = 64
 
 _TEXTS = {"text": "text", "refusal": "refusal"}
 _NAMES = {
@@ -31,7 +29,7 @@ Demanded = Callable[[str, str], None]
 """Takes what a part asks of a model, and the place of the part."""
 
 
-def read_content(value: Any, place: str, demanded: Demanded) -> str:
+def plain_content(value: Any, place: str, demanded: Demanded) -> str:
     """Return a content as plain text, and tell `demanded` of each part that is none.
 
     Args:

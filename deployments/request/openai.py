@@ -17,7 +17,7 @@ from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
 from deployments.request.inference import Demand, InferenceRequest, Parameters
 from deployments.request.passing import read_passed
-from deployments.request.response_format import FOREIGN_FORMAT, FORMAT_KEYS, read_response_format
+from deployments.request.response_format import FOREIGN_FORMAT, FORMAT_KEYS, format_demands, read_response_format
 from deployments.request.sampling import read_logit_bias, read_parameters
 
 MAX_PROMPTS = 16
@@ -154,7 +154,8 @@ def _read_common(
         chat: the messages.
     """
     controls = read_controls(data, headers, limits)
-    wanted, asked = read_response_format(data)
+    wanted = read_response_format(data)
+    asked = format_demands(data, wanted)
     foreign = {FOREIGN_FORMAT}.intersection(demand.name for demand in asked)
     passed = read_passed(data, known - foreign if foreign else known, refused)
     options, demanded = _read_stream_options(data)

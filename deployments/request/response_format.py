@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.fields import read_flag, read_object, refuse
+from deployments.request.fields import MAX_TYPE, read_flag, read_object, refuse
 from deployments.request.inference import ANY_FORMAT, Demand, ResponseFormat
 from deployments.request.schema import ACCEPTED, fault_of_schema
 
 MAX_TOOLS = 128
-
-MAX_TYPE = 64
 
 FORMAT_KEYS = frozenset({"response_format", "tools", "tool_choice", "parallel_tool_calls"})
 
@@ -25,41 +23,42 @@ _TOOL = '{"type": "function", "function": {"name": ..., "description": ..., "par
 _CHOICES = 'none, auto, required, or {"type": "function", "function": {"name": <one of tools>}}'
 
 
-def read_response_format(data: Mapping[str, Any]) -> tuple[ResponseFormat, tuple[Demand, ...]]:
-    """Read the keys in `FORMAT_KEYS`, and what of them a model of our own cannot do: it calls no tools.
-
-    That an answer fits a `response_format` is checked, whoever gives it, so that is no demand.
+def read_response_format(data: Mapping[str, Any]) -> ResponseFormat:
+    """Read the keys in `FORMAT_KEYS`. A `response_format` of a type that is not known here constrains nothing.
 
     Raises:
         InvalidRequestError: one of the keys is not valid.
     """
     if data.keys().isdisjoint(FORMAT_KEYS):
-        return ANY_FORMAT, ()
+        return ANY_FORMAT
     tools = _read_tools(data)
     functions = [tool["function"]["name"] for tool in tools if tool["type"] == "function"]
-    demands, constraint = _tool_demands(data, tools), _read_format(data)
-    if constraint is None:
-        demands, constraint = (*demands, Demand(FOREIGN_FORMAT, "response_format.type")), {}
-    wanted = ResponseFormat(
-        constraint=constraint,
+    return ResponseFormat(
+        constraint=_read_format(data),
         tools=tools,
         tool_choice=_read_choice(data, functions, is_known=len(functions) == len(tools)),
         parallel_tool_calls=read_flag(data, "parallel_tool_calls"),
     )
-    return wanted, demands
 
 
-def _tool_demands(data: Mapping[str, Any], tools: tuple[Mapping[str, Any], ...]) -> tuple[Demand, ...]:
-    if not tools or data.get("tool_choice") == "none":
+def format_demands(data: Mapping[str, Any], wanted: ResponseFormat) -> tuple[Demand, ...]:
+    """Return what a model of our own cannot do of `wanted`, which was read from `data`: it calls no tools.
+
+    That an answer fits a `response_format` of a known type is checked, whoever gives it, so that is no demand.
+    """
+    if wanted == ANY_FORMAT and not data.get(FOREIGN_FORMAT):
         return ()
-    for place, tool in enumerate(tools):
-        if tool["type"] != "function":
-            return (Demand("tools", f"tools[{place}].type"),)
-    return (Demand("tools", "tools", essential=False),)
+    demands: list[Demand] = []
+    if wanted.tools and wanted.tool_choice != "none":
+        foreign = next((place for place, tool in enumerate(wanted.tools) if tool["type"] != "function"), None)
+        is_foreign = foreign is not None
+        demands.append(Demand("tools", f"tools[{foreign}].type" if is_foreign else "tools", essential=is_foreign))
+    if data.get(FOREIGN_FORMAT) and not wanted.constraint and data[FOREIGN_FORMAT]["type"] != "text":
+        demands.append(Demand(FOREIGN_FORMAT, f"{FOREIGN_FORMAT}.type"))
+    return tuple(demands)
 
 
-def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the constraint; `None` where its type is not known here."""
+def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any]:
     wanted = read_object(data, "response_format", _FORMATS)
     match wanted.get("type"):
         case None if not wanted and data.get("response_format") is None:
@@ -72,7 +71,7 @@ def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
             _check_json_schema(wanted.get("json_schema"))
             return wanted
         case str(foreign) if 0 < len(foreign) <= MAX_TYPE:
-            return None
+            return {}
         case _:
             raise InvalidRequestError(Problem("response_format.type", "is not supported", _FORMATS))
 

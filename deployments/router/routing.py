@@ -118,6 +118,10 @@ class ChainBuilder:
 
         return strict_client_of
 
+    def begins_remotely(self, chain: FallbackChain) -> bool:
+        """Return whether the first candidate of `chain` is called without Serve."""
+        return bool(chain.candidates) and self._upstreams.find(chain.candidates[0].model) is not None
+
     def _is_remote(self, candidate: Candidate) -> bool:
         return self._upstreams.find(candidate.model) is not None
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.execution.clock import LoopClock
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -98,7 +97,6 @@ class ScriptedService:
     silence_s: float = 10.0
     opens_after_s: float = 0.0
     pause_s: float = 0.0
-    clock: LoopClock = field(default_factory=LoopClock)
 
     @property
     def limits(self) -> Limits:
