@@ -6,7 +6,6 @@ from typing import Any
 
 from deployments.http.completions import (
     OWN_BODY,
-    OWN_CHOICE,
     OWN_MESSAGE,
     Format,
     finish_reason,
@@ -63,11 +62,10 @@ class Chunks:
         A further choice comes whole, and gets a chunk of its own.
         """
         self._note_body(extras, model)
-        message, choice = theirs(extras.message, OWN_MESSAGE), theirs(extras.choice, OWN_CHOICE)
+        message, choice = theirs(extras.message, OWN_MESSAGE), theirs(extras.choice, self._form.own_choice)
         if message or choice:
             chunk = self._chunk(model, message, "")
-            fields = choice if self._form.is_chat else {**message, **choice, "logprobs": None}
-            chunk["choices"][0] |= fields
+            chunk["choices"][0] |= choice if self._form.is_chat else {**message, **choice}
             yield chunk
         for other in extras.others:
             whole = {**other, "message": _with_indices(other.get("message") or {})}

@@ -71,6 +71,11 @@ class Format:
     name: str
     chunk_name: str
 
+    @property
+    def own_choice(self) -> frozenset[str]:
+        """The fields of a choice that are ours: in a text completion the `logprobs` of a chat have no place."""
+        return OWN_CHOICE if self.is_chat else OWN_CHOICE | {"logprobs"}
+
     def completion(
         self, answers: Sequence[Answer], requests: Sequence[InferenceRequest], request_id: str
     ) -> dict[str, Any]:
@@ -101,14 +106,14 @@ class Format:
         own = {"index": other.get("index"), "finish_reason": other.get("finish_reason") or "stop"}
         if self.is_chat:
             return {"logprobs": None, **theirs(other, OWN_CHOICE), **own, key: dict(message)}
-        fields = {**theirs(other, OWN_CHOICE), **theirs(message, OWN_MESSAGE)}
+        fields = {**theirs(other, self.own_choice), **theirs(message, OWN_MESSAGE)}
         return {**fields, **own, "logprobs": None, "text": message.get("content") or ""}
 
     def _choice(self, place: int, answer: Answer) -> dict[str, Any]:
         own: dict[str, Any] = {"index": place, "finish_reason": finish_reason(answer)}
         extras = answer.extras
         if not self.is_chat:
-            fields = {**theirs(extras.choice, OWN_CHOICE), **theirs(extras.message, OWN_MESSAGE)}
+            fields = {**theirs(extras.choice, self.own_choice), **theirs(extras.message, OWN_MESSAGE)}
             return {**fields, **own, "logprobs": None, "text": result_text(answer)}
         content = None if says_nothing_but_calls(answer) else result_text(answer)
         message = {**theirs(extras.message, OWN_MESSAGE), "role": "assistant", "content": content, "refusal": None}

@@ -13,14 +13,14 @@ May import: policy.
 
 from deployments.request.controls import TIMEOUT_HEADER
 from deployments.request.fields import MAX_MODEL_NAME
-from deployments.request.inference import Demand, InferenceRequest, Parameters, ResponseFormat
+from deployments.request.inference import Feature, InferenceRequest, Parameters, ResponseFormat
 from deployments.request.native import TEXT_KEYS, extract_text
 
 __all__ = [
     "MAX_MODEL_NAME",
     "TEXT_KEYS",
     "TIMEOUT_HEADER",
-    "Demand",
+    "Feature",
     "InferenceRequest",
     "Parameters",
     "ResponseFormat",

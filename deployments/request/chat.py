@@ -19,7 +19,7 @@ from msgspec import Struct
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.content import plain_content
 from deployments.request.fields import refuse
-from deployments.request.inference import Demand
+from deployments.request.inference import Feature
 from deployments.request.turns import split_prefix
 
 CHAT_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -41,13 +41,13 @@ class Chat(Struct, frozen=True):
         turns: the messages as they were sent, without fields that are `null`.
         messages: the chat as plain turns of `role` and `content`.
         prefix: the text of a trailing assistant message, which is in neither `turns` nor `messages`.
-        demands: what only an upstream can read; each name once, with its first place.
+        features: what only an upstream can read; each name once, with its first place.
     """
 
     turns: tuple[Mapping[str, Any], ...]
     messages: tuple[Mapping[str, str], ...]
     prefix: str
-    demands: tuple[Demand, ...] = ()
+    features: tuple[Feature, ...] = ()
 
 
 def read_chat(value: Any) -> Chat:
@@ -67,7 +67,7 @@ def read_chat(value: Any) -> Chat:
         raise InvalidRequestError(Problem(f"messages[{len(value) - 1}].tool_calls", "have no result", accepted))
     plain, prefix = split_prefix(reader.plain)
     turns = reader.turns[:-1] if prefix else reader.turns
-    return Chat(tuple(turns), _joined(plain, reader.turns), prefix, tuple(reader.demands.values()))
+    return Chat(tuple(turns), _joined(plain, reader.turns), prefix, tuple(reader.features.values()))
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class _Reader:
 
     turns: list[Mapping[str, Any]] = field(default_factory=list)
     plain: list[Mapping[str, str]] = field(default_factory=list)
-    demands: dict[str, Demand] = field(default_factory=dict)
+    features: dict[str, Feature] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
 
     def read(self, message: Any, place: str) -> None:
@@ -88,13 +88,13 @@ class _Reader:
             raise InvalidRequestError(Problem(f"{place}.role", "is not a role", ", ".join(CHAT_ROLES)))
         if role != "assistant":
             for unknown in [key for key in turn if key not in _NO_EFFECT]:
-                self._demand(unknown, f"{place}.{unknown[:64]}")
+                self._note(unknown, f"{place}.{unknown[:64]}")
         self.plain.append({"role": _OUR_ROLES.get(role, "user"), "content": self._content(role, turn, place)})
         turn.pop(_LEFT_OUT, None)
         self.turns.append(turn)
 
-    def _demand(self, name: str, place: str) -> None:
-        self.demands.setdefault(name[:64], Demand(name[:64], place))
+    def _note(self, name: str, place: str) -> None:
+        self.features.setdefault(name[:64], Feature(name[:64], place))
 
     def _content(self, role: str, turn: Mapping[str, Any], place: str) -> str:
         match role:
@@ -139,7 +139,7 @@ class _Reader:
         return f"Called {name} with {given}"
 
     def _text(self, turn: Mapping[str, Any], place: str) -> str:
-        return plain_content(turn.get("content"), f"{place}.content", self._demand)
+        return plain_content(turn.get("content"), f"{place}.content", self._note)
 
 
 def _joined(plain: tuple[Mapping[str, str], ...], turns: list[Mapping[str, Any]]) -> tuple[Mapping[str, str], ...]:

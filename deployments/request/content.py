@@ -25,17 +25,17 @@ _NAMES = {
     "file": "file",
 }
 
-Demanded = Callable[[str, str], None]
+NoteFeature = Callable[[str, str], None]
 """Takes what a part asks of a model, and the place of the part."""
 
 
-def plain_content(value: Any, place: str, demanded: Demanded) -> str:
-    """Return a content as plain text, and tell `demanded` of each part that is none.
+def plain_content(value: Any, place: str, note: NoteFeature) -> str:
+    """Return a content as plain text, and tell `note` of each part that is none.
 
     Args:
         value: the content.
         place: its place in the request.
-        demanded: is told of what only some models can read.
+        note: is told of what only some models can read.
 
     Raises:
         InvalidRequestError: `value` is no content.
@@ -44,10 +44,10 @@ def plain_content(value: Any, place: str, demanded: Demanded) -> str:
         return value
     if not isinstance(value, list):
         raise refuse(place, value, CONTENT)
-    return "\n".join(_read_part(part, f"{place}[{number}]", demanded) for number, part in enumerate(value))
+    return "\n".join(_read_part(part, f"{place}[{number}]", note) for number, part in enumerate(value))
 
 
-def _read_part(part: Any, place: str, demanded: Demanded) -> str:
+def _read_part(part: Any, place: str, note: NoteFeature) -> str:
     if not isinstance(part, Mapping):
         raise refuse(place, part, CONTENT)
     sort = part.get("type")
@@ -55,7 +55,7 @@ def _read_part(part: Any, place: str, demanded: Demanded) -> str:
         raise InvalidRequestError(Problem(f"{place}.type", f"is {kind(sort)}", CONTENT))
     if (key := _TEXTS.get(sort)) is None:
         name = _NAMES.get(sort, sort)
-        demanded(name, f"{place}.type")
+        note(name, f"{place}.type")
         return f"[{name}]"
     text = part.get(key)
     if not isinstance(text, str):

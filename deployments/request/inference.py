@@ -85,13 +85,13 @@ ANY_TIER = frozenset({Tier.PRIMARY, Tier.BACKUP})
 """All tiers with models."""
 
 
-class Demand(Struct, frozen=True):
-    """Something that a request asks for, and that only a remote model may be able to do: no model of our own can.
+class Feature(Struct, frozen=True):
+    """A feature that a request uses and that no model of our own has: a remote model may have it.
 
     Attributes:
         name: the name under which an answer without it lists it (`dropped`), such as `image` or `logprobs`.
         field: its place in the request.
-        essential: the request is refused where no candidate could do it; else it is merely listed.
+        essential: the request is refused where no candidate can have it; else it is merely listed.
     """
 
     name: str
@@ -120,8 +120,8 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         stream: the answer is to be sent piece by piece.
         prefix: the beginning of the answer, which exists already: the model continues it.
         passthrough: fields that are not acted on here, as they were sent: upstreams get them.
-        demands: what only a remote model may be able to do; each name once.
-        strict: a model that cannot do all of `demands` is not asked.
+        features: the features that only a remote model may have; each name once.
+        strict: a model that does not have all of `features` is not asked.
     """
 
     inputs: Mapping[str, Any]
@@ -140,7 +140,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     stream: bool = False
     prefix: str = ""
     passthrough: Mapping[str, Any] = field(default_factory=dict)
-    demands: tuple[Demand, ...] = ()
+    features: tuple[Feature, ...] = ()
     strict: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -15,9 +15,9 @@ from deployments.request.body import Limits, decode
 from deployments.request.chat import Chat, read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
-from deployments.request.inference import Demand, InferenceRequest, Parameters
+from deployments.request.inference import Feature, InferenceRequest, Parameters
 from deployments.request.passing import read_passed
-from deployments.request.response_format import FOREIGN_FORMAT, FORMAT_KEYS, format_demands, read_response_format
+from deployments.request.response_format import FOREIGN_FORMAT, FORMAT_KEYS, format_features, read_response_format
 from deployments.request.sampling import read_logit_bias, read_parameters
 
 MAX_PROMPTS = 16
@@ -155,11 +155,11 @@ def _read_common(
     """
     controls = read_controls(data, headers, limits)
     wanted = read_response_format(data)
-    asked = format_demands(data, wanted)
-    foreign = {FOREIGN_FORMAT}.intersection(demand.name for demand in asked)
+    of_form = format_features(data, wanted)
+    foreign = {FOREIGN_FORMAT}.intersection(feature.name for feature in of_form)
     passed = read_passed(data, known - foreign if foreign else known, refused)
-    options, demanded = _read_stream_options(data)
-    demands = {demand.name: demand for demand in (*demanded, *chat.demands, *passed.demands, *asked)}
+    options, of_stream = _read_stream_options(data)
+    features = {feature.name: feature for feature in (*of_stream, *chat.features, *passed.features, *of_form)}
     return InferenceRequest(
         inputs=inputs,
         text="",
@@ -177,7 +177,7 @@ def _read_common(
         wait=controls.wait,
         stream=read_flag(data, "stream") or False,
         passthrough={**passed.fields, **options},
-        demands=tuple(demands.values()),
+        features=tuple(features.values()),
         strict=controls.strict,
     )
 
@@ -204,13 +204,13 @@ def _read_include_usage(data: Mapping[str, Any]) -> bool:
     return read_flag(options, "include_usage") or False
 
 
-def _read_stream_options(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Demand, ...]]:
-    """Return the options that are passed on, as a field, and what they ask for."""
+def _read_stream_options(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Feature, ...]]:
+    """Return the options that are passed on, as a field, and the features that they use."""
     options = read_object(data, "stream_options", "an object")
     others = {key: value for key, value in options.items() if key not in _STREAM_OPTIONS and value is not None}
     if not others:
         return {}, ()
-    return {"stream_options": others}, (Demand("stream_options", f"stream_options.{next(iter(others))[:64]}"),)
+    return {"stream_options": others}, (Feature("stream_options", f"stream_options.{next(iter(others))[:64]}"),)
 
 
 def _read_prompts(value: Any) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import kind, refuse
-from deployments.request.inference import Demand
+from deployments.request.inference import Feature
 
 NEUTRAL = frozenset(
     {
@@ -55,10 +55,10 @@ _ONE_FORM = {"logprobs": "logprobs", "top_logprobs": "logprobs", "modalities": "
 
 
 class Passed(Struct, frozen=True):
-    """The fields of one request that are passed on, and what they ask for."""
+    """The fields of one request that are passed on, and the features that they use."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
-    demands: tuple[Demand, ...] = ()
+    features: tuple[Feature, ...] = ()
 
 
 NOTHING_PASSED = Passed()
@@ -82,13 +82,13 @@ def read_passed(data: Mapping[str, Any], known: AbstractSet[str], refused: Abstr
         raise InvalidRequestError(
             Problem("body", f"has {len(sent)} fields that are not known here", f"at most {MAX_FIELDS} of those")
         )
-    demands: dict[str, Demand] = {}
+    features: dict[str, Feature] = {}
     for key, value in sent.items():
         _check(key, value, refused)
         if key not in NEUTRAL:
             name = _ONE_FORM.get(key, key)
-            demands.setdefault(name, Demand(name, key, essential=key not in HINTS))
-    return Passed(sent, tuple(demands.values()))
+            features.setdefault(name, Feature(name, key, essential=key not in HINTS))
+    return Passed(sent, tuple(features.values()))
 
 
 def _asks_for_nothing(key: str, value: Any) -> bool:

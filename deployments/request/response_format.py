@@ -6,7 +6,7 @@ from typing import Any
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import MAX_TYPE, read_flag, read_object, refuse
-from deployments.request.inference import ANY_FORMAT, Demand, ResponseFormat
+from deployments.request.inference import ANY_FORMAT, Feature, ResponseFormat
 from deployments.request.schema import ACCEPTED, fault_of_schema
 
 MAX_TOOLS = 128
@@ -14,7 +14,7 @@ MAX_TOOLS = 128
 FORMAT_KEYS = frozenset({"response_format", "tools", "tool_choice", "parallel_tool_calls"})
 
 FOREIGN_FORMAT = "response_format"
-"""The name of the demand of a `response_format` whose type is not known here: it is passed on, and not checked."""
+"""The name of the feature of a `response_format` whose type is not known here: it is passed on, and not checked."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _ACCEPTED_NAME = "1 to 64 letters, digits, _ or -"
@@ -41,21 +41,21 @@ def read_response_format(data: Mapping[str, Any]) -> ResponseFormat:
     )
 
 
-def format_demands(data: Mapping[str, Any], wanted: ResponseFormat) -> tuple[Demand, ...]:
+def format_features(data: Mapping[str, Any], wanted: ResponseFormat) -> tuple[Feature, ...]:
     """Return what a model of our own cannot do of `wanted`, which was read from `data`: it calls no tools.
 
-    That an answer fits a `response_format` of a known type is checked, whoever gives it, so that is no demand.
+    That an answer fits a `response_format` of a known type is checked, whoever gives it: every model can be asked for it.
     """
     if wanted == ANY_FORMAT and not data.get(FOREIGN_FORMAT):
         return ()
-    demands: list[Demand] = []
+    features: list[Feature] = []
     if wanted.tools and wanted.tool_choice != "none":
         foreign = next((place for place, tool in enumerate(wanted.tools) if tool["type"] != "function"), None)
         is_foreign = foreign is not None
-        demands.append(Demand("tools", f"tools[{foreign}].type" if is_foreign else "tools", essential=is_foreign))
+        features.append(Feature("tools", f"tools[{foreign}].type" if is_foreign else "tools", essential=is_foreign))
     if data.get(FOREIGN_FORMAT) and not wanted.constraint and data[FOREIGN_FORMAT]["type"] != "text":
-        demands.append(Demand(FOREIGN_FORMAT, f"{FOREIGN_FORMAT}.type"))
-    return tuple(demands)
+        features.append(Feature(FOREIGN_FORMAT, f"{FOREIGN_FORMAT}.type"))
+    return tuple(features)
 
 
 def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -93,21 +93,21 @@ class ChainBuilder:
         return tuple(allowed)
 
     def dropped_by(self, request: InferenceRequest) -> DroppedBy:
-        """Return what tells the names of the `demands` of `request` that a candidate leaves undone.
+        """Return what tells the names of the `features` of `request` that a candidate does not have.
 
-        Remote models are asked for everything; what one of them leaves undone, only its upstream knows.
+        A remote model is taken to have all of them: it is asked, and its upstream says what it does not take.
         """
-        if not request.demands:
+        if not request.features:
             return does_everything
-        names = tuple(demand.name for demand in request.demands)
+        names = tuple(feature.name for feature in request.features)
         return lambda candidate: () if self._is_remote(candidate) else names
 
     def clients_for(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
-        """Return `client_of`; for a strict request, with a refusal in the place of models that leave something undone.
+        """Return `client_of`; for a strict request, with a refusal in the place of models that lack a feature.
 
         The trace then tells why those were not asked.
         """
-        if not (request.strict and request.demands):
+        if not (request.strict and request.features):
             return self.client_of
         dropped_by = self.dropped_by(request)
 
@@ -126,13 +126,13 @@ class ChainBuilder:
         return self._upstreams.find(candidate.model) is not None
 
     def _require_takers(self, request: InferenceRequest, candidates: tuple[Candidate, ...]) -> None:
-        if not request.demands or any(self._is_remote(candidate) for candidate in candidates):
+        if not request.features or any(self._is_remote(candidate) for candidate in candidates):
             return
-        for demand in request.demands:
-            if demand.essential:
+        for feature in request.features:
+            if feature.essential:
                 accepted = "a request without it, or one that a remote model may answer"
                 raise InvalidRequestError(
-                    Problem(demand.field, "is not supported by any model that may answer", accepted)
+                    Problem(feature.field, "is not supported by any model that may answer", accepted)
                 )
 
     def client_of(self, candidate: Candidate) -> ModelClient:

@@ -98,6 +98,14 @@ async def test_a_text_completion_has_it_in_its_choices() -> None:
     assert read[1]["choices"] == [second]
 
 
+async def test_log_probabilities_of_a_chat_are_no_chunk_of_a_text_completion() -> None:
+    service = ScriptedService(an_answer(extras=Extras(choice={"logprobs": LOGPROBS})))
+
+    read = await chunks(service, {"prompt": "Hi", "stream": True}, "/v1/completions")
+
+    assert [chunk["choices"][0]["text"] for chunk in read] == ["Hel", "lo", ""]
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 async def test_none_of_it_stands_in_the_place_of_what_is_ours(path: str) -> None:
     body = CHAT if "chat" in path else {"prompt": "Hi"}

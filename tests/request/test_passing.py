@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request import Demand, InferenceRequest
+from deployments.request import Feature, InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.openai import chat_request, completion_request
 from deployments.request.passing import MAX_FIELDS, NEUTRAL
@@ -28,8 +28,8 @@ def refused(**body: Any) -> Problem:
     return caught.value.problem
 
 
-def demands(request: InferenceRequest) -> list[tuple[str, str, bool]]:
-    return [(demand.name, demand.field, demand.essential) for demand in request.demands]
+def features(request: InferenceRequest) -> list[tuple[str, str, bool]]:
+    return [(feature.name, feature.field, feature.essential) for feature in request.features]
 
 
 @pytest.mark.parametrize(
@@ -50,28 +50,28 @@ def test_a_field_that_is_not_acted_on_is_passed_on_and_asks_for_something(field:
     request = chat(**{field: value})
 
     assert request.passthrough == {field: value}
-    assert [(demand.name, demand.essential) for demand in request.demands] == [(name, True)]
-    assert request.demands[0].field.startswith(field)
+    assert [(feature.name, feature.essential) for feature in request.features] == [(name, True)]
+    assert request.features[0].field.startswith(field)
 
 
 @pytest.mark.parametrize("field", sorted(NEUTRAL))
 def test_a_field_that_changes_nothing_about_the_answer_is_passed_on_and_asks_for_nothing(field: str) -> None:
     request = chat(**{field: "x"})
 
-    assert (request.passthrough, request.demands) == ({field: "x"}, ())
+    assert (request.passthrough, request.features) == ({field: "x"}, ())
 
 
 def test_a_hint_is_passed_on_and_every_model_may_answer_without_it() -> None:
     request = chat(reasoning_effort="low")
 
-    assert (request.passthrough, demands(request)) == (
+    assert (request.passthrough, features(request)) == (
         {"reasoning_effort": "low"},
         [("reasoning_effort", "reasoning_effort", False)],
     )
 
 
 def test_fields_that_ask_for_the_same_thing_are_listed_once() -> None:
-    assert demands(chat(logprobs=True, top_logprobs=3)) == [("logprobs", "logprobs", True)]
+    assert features(chat(logprobs=True, top_logprobs=3)) == [("logprobs", "logprobs", True)]
 
 
 def test_controls_and_what_is_read_here_are_never_passed_on() -> None:
@@ -87,13 +87,13 @@ def test_options_of_a_stream_that_are_not_known_here_are_passed_on() -> None:
     request = chat(stream=True, stream_options={"include_usage": True, "continuous_usage_stats": True})
 
     assert request.passthrough == {"stream_options": {"continuous_usage_stats": True}}
-    assert demands(request) == [("stream_options", "stream_options.continuous_usage_stats", True)]
+    assert features(request) == [("stream_options", "stream_options.continuous_usage_stats", True)]
 
 
 def test_tools_are_for_models_that_call_them() -> None:
-    assert demands(chat(tools=[LOOK])) == [("tools", "tools", False)]
-    assert demands(chat(tools=[LOOK], tool_choice="none")) == []
-    assert demands(chat(tools=[LOOK, {"type": "web_search"}])) == [("tools", "tools[1].type", True)]
+    assert features(chat(tools=[LOOK])) == [("tools", "tools", False)]
+    assert features(chat(tools=[LOOK], tool_choice="none")) == []
+    assert features(chat(tools=[LOOK, {"type": "web_search"}])) == [("tools", "tools[1].type", True)]
 
 
 def test_a_choice_among_tools_of_other_types_is_kept_as_it_was_sent() -> None:
@@ -129,14 +129,14 @@ def test_a_part_that_is_no_text_is_passed_on_and_named_to_our_own_models(part: A
 
     assert request.turns == (sent,)
     assert request.messages == ({"role": "user", "content": f"Look\n[{name}]"},)
-    assert demands(request) == [(name, "messages[0].content[1].type", True)]
+    assert features(request) == [(name, "messages[0].content[1].type", True)]
 
 
 def test_a_field_of_a_message_that_is_not_known_is_passed_on_and_asks_for_something() -> None:
     request = chat(messages=[USER | {"mood": "good", "cache_control": {"type": "ephemeral"}, "name": "me"}])
 
     assert request.turns[0]["mood"] == "good"
-    assert demands(request) == [("mood", "messages[0].mood", True)]
+    assert features(request) == [("mood", "messages[0].mood", True)]
 
 
 def test_what_came_with_an_answer_can_be_sent_back() -> None:
@@ -147,7 +147,7 @@ def test_what_came_with_an_answer_can_be_sent_back() -> None:
 
     assert request.turns[1] == {key: value for key, value in said.items() if value is not None}
     assert [turn["content"] for turn in request.messages] == ["Hi", "Called look with {}", "Result of look: a door"]
-    assert request.demands == ()
+    assert request.features == ()
 
 
 def test_a_call_of_an_older_form_and_its_result_are_read() -> None:
@@ -186,6 +186,6 @@ def test_several_choices_of_one_prompt_are_asked_for_but_not_of_several_prompts(
 
 
 def test_a_demand_says_where_it_stands() -> None:
-    assert chat(messages=[USER, {"role": "user", "content": [SEEN, SEEN]}]).demands == (
-        Demand("image", "messages[1].content[0].type"),
+    assert chat(messages=[USER, {"role": "user", "content": [SEEN, SEEN]}]).features == (
+        Feature("image", "messages[1].content[0].type"),
     )
