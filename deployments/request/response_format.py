@@ -44,7 +44,7 @@ def read_response_format(data: Mapping[str, Any]) -> ResponseFormat:
 def format_features(data: Mapping[str, Any], wanted: ResponseFormat) -> tuple[Feature, ...]:
     """Return what a model of our own cannot do of `wanted`, which was read from `data`: it calls no tools.
 
-    That an answer fits a `response_format` of a known type is checked, whoever gives it: every model can be asked for it.
+    That an answer fits a `response_format` of a known type is checked, whoever gives it: any model may be asked.
     """
     if wanted == ANY_FORMAT and not data.get(FOREIGN_FORMAT):
         return ()
