@@ -129,7 +129,7 @@ class _Alive:
     def _look(self) -> None:
         now = self._loop.time()
         due = self._last + self._seconds
-        if self._sending:  # the reader does not read, so that more would only pile up
+        if self._sending or self._beat is not None:  # the reader does not read: more would only pile up
             due = now + self._seconds
         elif now >= due:
             self._beat = self._loop.create_task(self._comment())

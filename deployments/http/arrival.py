@@ -25,18 +25,21 @@ _DRAIN_S = 5.0
 """The bounds of what is read of a body after it has been refused: most clients read no response before they have sent
 everything."""
 
-# Neither pattern matches inside a JSON string, where quotation marks are escaped.
+# No pattern matches inside a JSON string, where quotation marks are escaped.
 _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
 _FORM_DEMANDED = re.compile(rb'"json_(?:object|schema)"|"tool_choice"\s*:\s*(?:"required"|\{)')
+_USAGE_WANTED = re.compile(rb'"include_usage"\s*:\s*true')
+_ASKED = (_STREAM_WANTED, _FORM_DEMANDED, _USAGE_WANTED)
 _OVERLAP = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """Facts about a body that was skimmed, not parsed: whether it asks for a stream, and whether it demands a form."""
+    """Facts about a body that was skimmed, not parsed: whether it asks for a stream, a form, token counts."""
 
     stream: bool
     form: bool
+    usage: bool
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
@@ -56,17 +59,16 @@ async def skim_body(request: Request, limits: Limits) -> Glimpse:
     Raises:
         InvalidRequestError: the body is too large (413), or did not arrive in time (408), as in `read_body`.
     """
-    stream, form, last = False, False, b""
+    found, last = [False] * len(_ASKED), b""
 
     def skim(chunk: bytes) -> None:
-        nonlocal stream, form, last
+        nonlocal found, last
         seen = last + chunk
-        stream = stream or _STREAM_WANTED.search(seen) is not None
-        form = form or _FORM_DEMANDED.search(seen) is not None
+        found = [before or asked.search(seen) is not None for before, asked in zip(found, _ASKED, strict=True)]
         last = seen[-_OVERLAP:]
 
     await _read_chunks(request, limits, skim)
-    return Glimpse(stream, form)
+    return Glimpse(*found)
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

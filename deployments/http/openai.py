@@ -77,7 +77,7 @@ async def _serve(service: Service, request: Request, form: Format) -> ASGIApp:
         if not seen.stream:
             return _respond(service, [answer], form.completion([answer], (), request_id))
         told = CompletedStream(answer)
-        return _stream(service, partial(_given, told), _Writer(Chunks(form, (), request_id, with_usage=False)))
+        return _stream(service, partial(_given, told), _Writer(Chunks(form, (), request_id, with_usage=seen.usage)))
     with service.arrival():
         body = await read_body(request, service.limits)
     read = chat_request if form is CHAT else completion_request

@@ -41,12 +41,14 @@ class Chat(Struct, frozen=True):
         turns: the messages as they were sent, without fields that are `null`.
         messages: the chat as plain turns of `role` and `content`.
         prefix: the text of a trailing assistant message, which is in neither `turns` nor `messages`.
+        prefix_turn: that message as it was sent; empty where there is none.
         features: what only an upstream can read; each name once, with its first place.
     """
 
     turns: tuple[Mapping[str, Any], ...]
     messages: tuple[Mapping[str, str], ...]
     prefix: str
+    prefix_turn: Mapping[str, Any] = {}
     features: tuple[Feature, ...] = ()
 
 
@@ -66,8 +68,8 @@ def read_chat(value: Any) -> Chat:
         accepted = "a tool's message for each of them"
         raise InvalidRequestError(Problem(f"messages[{len(value) - 1}].tool_calls", "have no result", accepted))
     plain, prefix = split_prefix(reader.plain)
-    turns = reader.turns[:-1] if prefix else reader.turns
-    return Chat(tuple(turns), _joined(plain, reader.turns), prefix, tuple(reader.features.values()))
+    turns, fields = (reader.turns[:-1], reader.turns[-1]) if prefix else (reader.turns, {})
+    return Chat(tuple(turns), _joined(plain, reader.turns), prefix, fields, tuple(reader.features.values()))
 
 
 @dataclass(slots=True)

@@ -119,6 +119,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         wait: the request may wait, within its deadline, for a model that will be ready soon.
         stream: the answer is to be sent piece by piece.
         prefix: the beginning of the answer, which exists already: the model continues it.
+        prefix_turn: the message that a `prefix` of the caller's came in, for upstreams; empty where there is none.
         passthrough: fields that are not acted on here, as they were sent: upstreams get them.
         features: the features that only a remote model may have; each name once.
         strict: a model that does not have all of `features` is not asked.
@@ -139,6 +140,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     wait: bool = True
     stream: bool = False
     prefix: str = ""
+    prefix_turn: Mapping[str, Any] = field(default_factory=dict)
     passthrough: Mapping[str, Any] = field(default_factory=dict)
     features: tuple[Feature, ...] = ()
     strict: bool = False

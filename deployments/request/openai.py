@@ -166,6 +166,7 @@ def _read_common(
         messages=chat.messages,
         turns=chat.turns,
         prefix=chat.prefix,
+        prefix_turn=chat.prefix_turn,
         parameters=parameters,
         response_format=wanted,
         model=read_model(data),

@@ -63,7 +63,7 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
         options = request.passthrough.get("stream_options", {})
         body |= {"stream": True, "stream_options": {**options, "include_usage": True}}
     if request.prefix:
-        body["messages"].append({"role": "assistant", "content": request.prefix})
+        body["messages"].append({**request.prefix_turn, "role": "assistant", "content": request.prefix})
         if spec.prefill == "continue":
             body |= {"continue_final_message": True, "add_generation_prompt": False}
     return body

@@ -123,6 +123,15 @@ async def test_a_reader_that_does_not_read_gets_no_comments() -> None:
     assert caller.comments == []
 
 
+async def test_a_reader_that_does_not_even_read_a_comment_gets_no_second_one() -> None:
+    caller = Caller(holds_s=60.0)
+
+    await caller.ask(ScriptedService(opens_after_s=25.0), "/v1/infer", {"text": "Hi", "stream": True})
+
+    assert caller.comments == [10.0]
+    assert caller.ended
+
+
 @pytest.mark.parametrize(("path", "body"), ENDPOINTS)
 async def test_a_last_resort_behind_a_pending_head_is_a_proper_end_with_the_status_that_was_sent(
     path: str, body: dict[str, Any]

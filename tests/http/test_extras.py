@@ -181,6 +181,12 @@ async def test_the_counts_of_a_stream_are_estimated_by_its_pieces_where_its_mode
     assert end["neverblank"]["usage_estimated"] is True
 
 
+async def test_counts_that_a_request_asks_for_are_told_though_it_is_turned_away_unread() -> None:
+    *_, usage = await chunks(ScriptedService(is_full=True), USAGE)
+
+    assert usage["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
 async def test_a_text_that_the_last_resort_ended_is_counted() -> None:
     answer = last_resort(attempts=(BROKEN_OFF,), served_by=Tier.LAST_RESORT)
 

@@ -56,6 +56,14 @@ async def test_a_remote_model_is_asked_everything_and_nothing_is_dropped() -> No
     assert (told["served_by"], told["degraded"], "dropped" in told) == ("primary", False, False)
 
 
+async def test_the_beginning_of_an_answer_is_asked_for_with_all_fields_of_its_message() -> None:
+    begun = {"role": "assistant", "content": "The quick", "prefix": True, "reasoning_content": "hm"}
+    async with asked("healthy") as (router, faulty):
+        await send(router, PATH, {"model": "healthy", "messages": [*HELLO, begun]})
+
+    assert faulty.requests[-1].body["messages"][-1] == begun
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_the_backup_could_not_do_is_listed_and_the_answer_is_degraded(*, stream: bool) -> None:
     body = {"model": "status-500", "messages": PICTURE, "logprobs": True, "store": True, "stream": stream}

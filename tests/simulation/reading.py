@@ -160,7 +160,7 @@ def _chunks(done: Exchange) -> Told:
             ended = [{**choice, "finish_reason": choice["finish_reason"] or "stop"} for choice in chunk["choices"]]
             Completion.model_validate({**chunk, "choices": ended})
     counts = [chunk for chunk in chunks if not chunk["choices"]]
-    if len(counts) != done.ask.include_usage and "retry-after" not in done.headers:  # one that is shed was not read
+    if len(counts) != done.ask.include_usage:
         raise UnreadableError(f"{len(counts)} chunks of token counts")
     choices = [(chunk, chunk["choices"][0]) for chunk in chunks if chunk["choices"]]
     ends = [(chunk, choice) for chunk, choice in choices if choice["finish_reason"]]
