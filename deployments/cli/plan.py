@@ -66,7 +66,7 @@ Finding = Planned | SettingsError
 
 
 def examine(file: Path, cache: Path) -> Iterator[Finding]:
-    """What `file`, a Serve config or a spec, would load, and what is wrong with it.
+    """Give the models that `file`, a Serve config or a spec, would load, and its faults.
 
     Args:
         file: its path.

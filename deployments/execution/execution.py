@@ -1,4 +1,4 @@
-"""What every attempt of one request needs."""
+"""The request, and everything that its attempts are made with."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto

@@ -17,7 +17,7 @@ from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POO
 
 @dataclass(frozen=True, slots=True)
 class DeployedApplication:
-    """What Serve says of the one deployment of an application that answers requests: a model, a pool or the backup.
+    """The deployment of an application that answers requests (a model, a pool or the backup), as Serve describes it.
 
     Attributes:
         name: the application's.
@@ -42,7 +42,7 @@ class DeployedApplication:
     pool: bool = False
 
     def serving_as(self, earlier: "DeployedApplication") -> "DeployedApplication":
-        """The status of this look at the application, with the replicas of an `earlier` one."""
+        """Return a copy with this status and the replicas of `earlier`."""
         return replace(
             self,
             running=earlier.running,
@@ -78,14 +78,14 @@ class ServeCluster:
         return read_applications(details, self._own)
 
     def replicas_of(self, application: DeployedApplication) -> ServeReplicas:
-        """How the model or the pool of `application` is reached."""
+        """Return the replicas of the model or the pool of `application`."""
         deployment = POOL_DEPLOYMENT if application.pool else MODEL_DEPLOYMENT
         # It is known to exist, and to have that checked would block the event loop until the controller answers.
         handle = serve.get_deployment_handle(deployment, app_name=application.name, _check_exists=False)
         return ServeReplicas(handle, application.name)
 
     async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
-        """What each router says of its tiers. Raises whatever Serve raises when one of them cannot be asked."""
+        """Return the readiness by tier of each router. Raises whatever Serve raises where one cannot be asked."""
         await self._client()  # without it, the next line would wait for the controller on the event loop
         handle = serve.get_deployment_handle(ROUTER_DEPLOYMENT, app_name=self._own, _check_exists=False)
         answers: list[Mapping[str, bool]] = await handle.broadcast("ready").results_async(timeout_s=_ASK_ROUTERS_S)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Details = Mapping[str, Any]
-"""What Serve says of itself in its REST interface: `ray.serve.schema.ServeInstanceDetails` as JSON."""
+"""The description of a Serve instance in its REST interface: `ray.serve.schema.ServeInstanceDetails` as JSON."""
 
 
 class ClusterError(Exception):
@@ -31,7 +31,7 @@ class DashboardClient:
             raise ClusterError(f"no cluster answers at {address}: {error}") from error
 
     def details(self) -> Details:
-        """What Serve says of itself now.
+        """Return the present description of the Serve instance.
 
         Raises:
             ClusterError: it does not answer.
