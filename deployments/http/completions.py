@@ -23,7 +23,7 @@ OWN_MESSAGE = frozenset({"role", "content", "refusal", "tool_calls"})
 
 def theirs(fields: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]:
     """Return a provider's fields without those that are our `own`."""
-    return {key: value for key, value in fields.items() if key not in own}
+    return {key: value for key, value in fields.items() if key not in own} if fields else {}
 
 
 def finish_reason(answer: Answer) -> str:

@@ -38,26 +38,28 @@ def count_tokens(answers: Sequence[Answer], requests: Sequence[InferenceRequest]
         requests: what was asked, in the same order; may be empty where the request was not read.
         pieces: the number of pieces in which a single answer was streamed.
     """
-    prompts = [_prompt_tokens(request) for request in requests] or [0] * len(answers)
-    counted = [_count(answer, prompt, pieces) for answer, prompt in zip(answers, prompts, strict=True)]
-    read, written = (sum(usage.prompt_tokens for usage, _ in counted), sum(u.completion_tokens for u, _ in counted))
+    counted = [_count(answer, requests[place] if requests else None, pieces) for place, answer in enumerate(answers)]
     estimated = any(is_estimated for _, is_estimated in counted)
-    told = Usage(read, written).to_json()
-    details = answers[0].extras.usage if len(answers) == 1 else {}
+    if len(counted) > 1:
+        read, written = zip(*((usage.prompt_tokens, usage.completion_tokens) for usage, _ in counted), strict=True)
+        return TokenCounts(Usage(sum(read), sum(written)).to_json(), estimated)
+    told = counted[0][0].to_json()
+    details = answers[0].extras.usage
     if details and not estimated:
         total = details.get("total_tokens")
         told = {**details, **told} | ({"total_tokens": total} if isinstance(total, int) else {})
     return TokenCounts(told, estimated)
 
 
-def _count(answer: Answer, prompt: int, pieces: int) -> tuple[Usage, bool]:
+def _count(answer: Answer, request: InferenceRequest | None, pieces: int) -> tuple[Usage, bool]:
     """Return the counts of one answer, and whether they are estimated."""
     if answer.usage is not None:
         return answer.usage, answer.usage_estimated
     written = any(ended.from_character is not None for ended in answer.attempts)
     if answer.served_by is Tier.LAST_RESORT and not written:
         return Usage(0, 0), False
-    return Usage(prompt, estimate_tokens(result_text(answer), pieces)), True
+    read = _prompt_tokens(request) if request is not None else 0
+    return Usage(read, estimate_tokens(result_text(answer), pieces)), True
 
 
 def _prompt_tokens(request: InferenceRequest) -> int:

@@ -156,8 +156,9 @@ def _read_common(
     controls = read_controls(data, headers, limits)
     wanted = read_response_format(data)
     of_form = format_features(data, wanted)
-    foreign = {FOREIGN_FORMAT}.intersection(feature.name for feature in of_form)
-    passed = read_passed(data, known - foreign if foreign else known, refused)
+    if any(feature.name == FOREIGN_FORMAT for feature in of_form):
+        known -= {FOREIGN_FORMAT}
+    passed = read_passed(data, known, refused)
     options, of_stream = _read_stream_options(data)
     features = {feature.name: feature for feature in (*of_stream, *chat.features, *passed.features, *of_form)}
     return InferenceRequest(
@@ -208,6 +209,8 @@ def _read_include_usage(data: Mapping[str, Any]) -> bool:
 def _read_stream_options(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Feature, ...]]:
     """Return the options that are passed on, as a field, and the features that they use."""
     options = read_object(data, "stream_options", "an object")
+    if options.keys() <= _STREAM_OPTIONS:
+        return {}, ()
     others = {key: value for key, value in options.items() if key not in _STREAM_OPTIONS and value is not None}
     if not others:
         return {}, ()

@@ -46,7 +46,7 @@ def format_features(data: Mapping[str, Any], wanted: ResponseFormat) -> tuple[Fe
 
     That an answer fits a `response_format` of a known type is checked, whoever gives it: any model may be asked.
     """
-    if wanted == ANY_FORMAT and not data.get(FOREIGN_FORMAT):
+    if not wanted.tools and not data.get(FOREIGN_FORMAT):
         return ()
     features: list[Feature] = []
     if wanted.tools and wanted.tool_choice != "none":

@@ -59,10 +59,10 @@ class ScriptedStream:
         if self.answer.extras:
             yield ExtrasDelta(self.answer.extras, self.answer.model, self.answer.served_by)
         for piece in self.pieces:
-            await asyncio.sleep(self.pause_s)
+            await _pause(self.pause_s)
             self.read += 1
             yield TextDelta(piece, self.answer.model, self.answer.served_by)
-        await asyncio.sleep(self.pause_s)
+        await _pause(self.pause_s)
         yield StreamDone(self.answer)
 
     async def aclose(self) -> None:
@@ -126,7 +126,7 @@ class ScriptedService:
 
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
         self.asked.append(request)
-        await asyncio.sleep(self.opens_after_s)
+        await _pause(self.opens_after_s)
         if isinstance(self.given, Problem):
             raise InvalidRequestError(self.given)
         return self.given
@@ -152,3 +152,8 @@ class ScriptedService:
 
     async def run(self) -> None:
         return
+
+
+async def _pause(seconds: float) -> None:
+    if seconds:
+        await asyncio.sleep(seconds)
