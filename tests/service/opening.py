@@ -1,4 +1,7 @@
-"""Requests that are sent to a service from the moment at which it answers HTTP at all."""
+"""Requests that are sent to a service from the moment at which a router answers.
+
+Before that, Serve's proxy has the port already, and answers 404 in words of its own: see docs/ray.md.
+"""
 
 import asyncio
 import threading
@@ -19,7 +22,7 @@ class Opening:
 
     Attributes:
         answers: status and body of each, in the order in which they were sent.
-        early: what came before the first answer, counted: refused connections, and the like.
+        early: what came before the first answer of a router, counted: refused connections, answers of Serve's proxy.
     """
 
     base_url: str
@@ -29,7 +32,7 @@ class Opening:
     _thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Try to connect until somebody answers; then send `COUNT` requests, one every `EVERY_S` seconds."""
+        """Ask until a router answers; then send `COUNT` requests, one every `EVERY_S` seconds."""
         self._thread = threading.Thread(target=lambda: asyncio.run(self._send()), daemon=True)
         self._thread.start()
 
@@ -53,14 +56,14 @@ class Opening:
             self.answers += [answer or (0, {}) for answer in await asyncio.gather(*asked)]
 
     async def _ask(self, client: httpx.AsyncClient) -> tuple[int, dict[str, Any]] | None:
-        """Return status and body; `None` where nobody could be reached."""
+        """Return status and body; `None` where no router could be reached."""
         try:
             body = {"text": "Hello", "max_tokens": 2, "timeout": TIMEOUT_S}
             response = await client.post("/v1/infer", json=body)
         except httpx.ConnectError as error:
             self.early[type(error).__name__] += 1
             return None
-        try:
-            return response.status_code, response.json()
-        except ValueError:
-            return response.status_code, {"text": response.text}
+        if response.headers.get("content-type") != "application/json":
+            self.early[f"{response.status_code} {response.text[:60]}"] += 1
+            return None
+        return response.status_code, response.json()

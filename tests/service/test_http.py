@@ -128,7 +128,7 @@ def test_any_json_can_be_the_input_of_a_model_that_is_no_language_model(service:
     assert answer["result"] == {"sum": 10}
 
 
-def test_every_request_from_the_moment_at_which_http_answers_is_answered_by_a_model(
+def test_every_request_from_the_moment_at_which_a_router_answers_is_answered_by_a_model(
     service: Service, opening: Opening
 ) -> None:
     service.wait_ready("smollm2")
