@@ -45,7 +45,7 @@ class RequestAccounting:
         seconds = loop_time() - record.started
         self._answers[answer.served_by] += 1
         metrics.answered(answer, seconds)
-        if answer.degraded:
+        if answer.degraded and answer.model != record.asked:  # else only something was dropped
             log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
 
     def abandoned(self, record: "RequestRecord") -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deployments.observability import log
 from deployments.router.router import Router
 from tests.http.wire import events, send
 from tests.router.test_take_over import a_router
@@ -124,8 +125,13 @@ async def test_what_no_candidate_could_do_is_refused_by_name(
 
 
 @pytest.mark.parametrize("more", [{"tools": [LOOK]}, {"reasoning_effort": "low"}])
-async def test_what_every_model_may_answer_without_is_listed_where_it_was_dropped(more: dict[str, Any]) -> None:
+async def test_what_every_model_may_answer_without_is_listed_where_it_was_dropped(
+    more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fallbacks: list[Any] = []
+    monkeypatch.setattr(log, "fallback", lambda *told: fallbacks.append(told))
     async with asked() as (router, _):
         told = (await send(router, PATH, {"messages": HELLO, **more})).json()["neverblank"]
 
     assert (told["served_by"], told["degraded"], told["dropped"]) == ("backup", True, list(more))
+    assert fallbacks == [], "nobody answered for anybody else"
