@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from deployments.policy.attempt import Candidate
 from deployments.policy.knob import MOST_SECONDS, Knobs, knob, seconds
 from deployments.policy.outcome import Failed, Outcome, StreamEnd
@@ -21,9 +23,18 @@ class StreamPolicy(Knobs):
     """The bounds of a stream: its silences, its duration, its length."""
 
     first_content_seconds: float = seconds(
-        10.0, "The time for first content before the next candidate is started; at most a third of the deadline."
+        10.0,
+        "The longest silence before first content; after it the next candidate is started. At most a third of the "
+        "deadline. Reasoning, and the writing of a tool call, are no silence.",
+    )
+    reasoning_seconds: float = seconds(
+        60.0, "The longest time that a model may be at work before its first content; after it, it has timed out."
     )
     stall_seconds: float = seconds(10.0, "The longest silence within a stream; after it the stream has failed.")
+    crawl_seconds: float = seconds(
+        10.0,
+        "A stream that writes a tenth of what its model usually does for so long is handed on as if it had stalled.",
+    )
     continue_seconds: float = seconds(
         10.0,
         "The time for another model to continue a broken stream; after it the last-resort message ends the text.",
@@ -44,6 +55,23 @@ class StreamPolicy(Knobs):
         """Hold comments to be rare, or none."""
         if 0 < self.keepalive_seconds < LEAST_KEEPALIVE_S:
             yield (f"keepalive_seconds: is {self.keepalive_seconds:g}; accepted: 0, or at least {LEAST_KEEPALIVE_S:g}")
+
+
+class StreamLimits(Struct, frozen=True):
+    """The limits of one model's streams, which go before the policy's; `None` where the policy's holds.
+
+    Attributes:
+        first_content_s: as `first_content_seconds`, but at most until the cut-over.
+        reasoning_s: as `reasoning_seconds`.
+        stall_s: as `stall_seconds`.
+    """
+
+    first_content_s: float | None = None
+    reasoning_s: float | None = None
+    stall_s: float | None = None
+
+
+NO_LIMITS = StreamLimits()
 
 
 def successors(

@@ -79,7 +79,7 @@ class ChunkReader:
             return Failed(f"its stream has {self._malformed} events in a row that cannot be read")
         if not self._has_content and not self._calls:
             said = "it reasoned, and said nothing" if self._reasoned else "its stream had no content"
-            return Blank(said, complete=self.finish_reason == "stop")
+            return Blank(said, complete=self.finish_reason == "stop", cut=self.finish_reason == "length")
         if not self.finish_reason:
             return Failed("its stream ended without a finish reason", transient=True)
         calls = tuple(self._calls[place] for place in sorted(self._calls))

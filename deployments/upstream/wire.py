@@ -89,7 +89,8 @@ def read_completion(data: Mapping[str, Any]) -> Outcome:
         if finish_reason == "content_filter":
             return Answered(WITHHELD, usage, finish_reason)
         reasoned = message.get("reasoning_content") or message.get("reasoning")
-        return Blank("it reasoned, and said nothing" if reasoned else "it returned no visible content")
+        said = "it reasoned, and said nothing" if reasoned else "it returned no visible content"
+        return Blank(said, cut=finish_reason == "length")
     return answered_or_blank(content, usage, finish_reason)
 
 
