@@ -77,8 +77,9 @@ class InferenceEngine:
     ) -> AsyncIterator[dict[str, Any]]:
         """Ask `model_id`, or the default model, and give the answer while it is written.
 
-        Yields `{"text", "model", "served_by"}` for each piece, and at the end the body that `run_inference` returns,
-        with the whole text as its `result`. To close the iterator stops the model that is writing.
+        Yields `{"text", "model", "served_by"}` for each piece, `extras` in the place of the text for what comes beside
+        it, and at the end the body that `run_inference` returns, with the whole text as its `result`. To close the
+        iterator stops the model that is writing.
         """
         given: list[str] = []
         try:
@@ -91,7 +92,8 @@ class InferenceEngine:
         pieces = StreamPieces(response)
         try:
             while (piece := await pieces.next(max_wait_s)) is not None:
-                given.append(piece.get("text", ""))
+                if "text" in piece:
+                    given.append(piece["text"])
                 # From here on the router's own policy ends a silence.
                 max_wait_s = self._policy.streams.stall_seconds + self._policy.streams.continue_seconds + _GRACE_S
                 yield piece

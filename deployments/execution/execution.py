@@ -30,6 +30,15 @@ WaitReady = Callable[[Sequence[Candidate], float], Awaitable[Candidate | NotRead
 candidate, or why there is none."""
 
 
+DroppedBy = Callable[[Candidate], tuple[str, ...]]
+"""Returns what a candidate cannot do of what a request asks, by name."""
+
+
+def does_everything(candidate: Candidate) -> tuple[str, ...]:  # noqa: ARG001 - the same of every candidate
+    """Return nothing: the candidate can do all that is asked."""
+    return ()
+
+
 class Execution(Struct, frozen=True):
     """A request, the chain that answers it, and what its attempts are made with.
 
@@ -41,6 +50,7 @@ class Execution(Struct, frozen=True):
         last_resort: the answer where no candidate answers, and the end of a stream that no candidate continues.
         wait_ready: waits for a candidate that cannot take the request yet.
         conform: checks answers against the form that the caller demanded; `None` where any text will do.
+        dropped_by: returns what a candidate cannot do of what the request asks, by name.
     """
 
     chain: FallbackChain
@@ -50,6 +60,7 @@ class Execution(Struct, frozen=True):
     last_resort: LastResort
     wait_ready: WaitReady
     conform: Conform | None = None
+    dropped_by: DroppedBy = does_everything
 
     @property
     def terms(self) -> Terms:

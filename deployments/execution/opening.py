@@ -12,6 +12,10 @@ from deployments.policy.continuation import StreamPolicy
 from deployments.policy.outcome import Answered, Blank, Finished, Outcome
 from deployments.policy.permit import Permit
 from deployments.policy.step import Exhausted
+from deployments.request import InferenceRequest
+
+SEVERAL = "n"
+"""The field that asks for several choices. Only the first of them is continued by another model."""
 
 
 class Opened(Struct, frozen=True):
@@ -53,7 +57,7 @@ class StreamOpener(Struct, frozen=True):
             InvalidRequestError: the model asked for rejects the request.
         """
         asked, conform = self.execution.request, self.execution.conform
-        request = replace(asked, prefix=asked.prefix + written) if written else asked
+        request = _continuing(asked, written) if written else asked
 
         async def launch(candidate: Candidate, left_s: float) -> Outcome | Begun:
             # The stream may take longer than the deadline, which is that of its first content.
@@ -77,3 +81,9 @@ class StreamOpener(Struct, frozen=True):
         assert isinstance(winner, Ended)  # noqa: S101 - it has no stream that goes on
         assert isinstance(winner.outcome, Answered)  # noqa: S101 - `next_step` accepts nothing else
         return Opened(won.place, won.trace, Begun.completed(winner.outcome), None)
+
+
+def _continuing(asked: InferenceRequest, written: str) -> InferenceRequest:
+    """Return the request for what comes behind `written`: one choice, as the others have not got this far."""
+    passed = {key: value for key, value in asked.passthrough.items() if key != SEVERAL}
+    return replace(asked, prefix=asked.prefix + written, passthrough=passed)

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from msgspec.structs import replace
 
 from deployments.execution.attempt import GIVEN_UP, Begun
-from deployments.execution.opening import Opened, StreamOpener
+from deployments.execution.opening import SEVERAL, Opened, StreamOpener
 from deployments.execution.transcript import Transcript
 from deployments.execution.watch import StreamWatch
 from deployments.observability import log
@@ -23,9 +23,10 @@ from deployments.policy.attempt import Began, Candidate, Ended, Why
 from deployments.policy.blank import is_blank
 from deployments.policy.continuation import NO_LIMITS, successors
 from deployments.policy.deadline import Deadline
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import Failed, Finished, StreamEnd, StreamItem, StreamPart, TimedOut
 from deployments.policy.step import Exhausted
-from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
+from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
 
 
 class Relay:
@@ -47,10 +48,10 @@ class Relay:
         self._place = opened.place
         self._watch = self._watch_of(opened.writer)
         self._resumes = 0
-        self._degraded = opened.writer != self._chain.candidates[0]
         writer = opened.writer
-        others = tuple(a for place, a in enumerate(opened.trace) if place != opened.place and isinstance(a, Ended))
-        self._head = StreamHead(writer.model, writer.tier, self._degraded, others)
+        self._dropped = list(execution.dropped_by(writer))
+        self._degraded = writer != self._chain.candidates[0] or bool(self._dropped)
+        self._head = StreamHead(writer.model, writer.tier, self._degraded, opened.trace, dropped=tuple(self._dropped))
         self._items = self._run()
 
     @property
@@ -58,8 +59,8 @@ class Relay:
         """The head of the stream."""
         return self._head
 
-    def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
-        """Give the texts, then one `StreamDone`."""
+    def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        """Give the texts, and what comes beside them, then one `StreamDone`."""
         return self._items
 
     async def aclose(self) -> None:
@@ -67,13 +68,17 @@ class Relay:
         await self._items.aclose()
         await self._release()  # a generator that was never begun runs no `finally`
 
-    async def _run(self) -> AsyncGenerator[TextDelta | StreamDone, None]:
+    async def _run(self) -> AsyncGenerator[StreamEvent, None]:
         try:
             while True:
                 writer, begun, begins = self._opened.writer, self._opened.begun, self._transcript.length
+                if begun.extras:
+                    yield self._beside(begun.extras, writer)
                 item: StreamItem = begun.first
                 while isinstance(item, StreamPart):
-                    if isinstance(item, str) and item:
+                    if isinstance(item, Extras):
+                        yield self._beside(item, writer)
+                    elif item:
                         room = self._rules.max_characters - self._transcript.length
                         self._transcript.add(item[:room])
                         yield TextDelta(item[:room], writer.model, writer.tier)
@@ -81,6 +86,8 @@ class Relay:
                             item = Finished("length")
                             continue
                     item = await self._next(begun)
+                if isinstance(item, Finished) and item.extras:
+                    yield self._beside(item.extras, writer)
                 match await self._end(item, begins):
                     case StreamDone() as done:
                         yield done
@@ -91,11 +98,21 @@ class Relay:
                         continue
             text = self._last_resort.ending(self._transcript.text)
             self._transcript.add(text)
-            said = replace(self._last_resort.answer(self._transcript.trace), result=self._transcript.text)
+            said = replace(
+                self._last_resort.answer(self._transcript.trace),
+                result=self._transcript.text,
+                extras=self._transcript.extras,
+                dropped=tuple(self._dropped),
+            )
             yield TextDelta(text, said.model, said.served_by)
             yield StreamDone(said)
         finally:
             await self._release()
+
+    def _beside(self, extras: Extras, writer: Candidate) -> ExtrasDelta:
+        """Note what came beside the text, and return it as it is passed on."""
+        self._transcript.add_extras(extras)
+        return ExtrasDelta(extras, writer.model, writer.tier)
 
     async def _next(self, begun: Begun) -> StreamItem:
         """Return the next item within the bounds; any error ends the part of this writer."""
@@ -169,7 +186,15 @@ class Relay:
             self._opened, self._place = opened, place + opened.place
             self._watch = self._watch_of(opened.writer)
             self._degraded |= opened.writer != self._chain.candidates[0]
+            self._note_dropped(opened.writer)
         return opened
+
+    def _note_dropped(self, writer: Candidate) -> None:
+        """Note what a model that continues the text cannot do: beside its own limits, the further choices (`n`)."""
+        execution = self._opener.execution
+        further = (SEVERAL,) if SEVERAL in execution.request.passthrough else ()
+        self._dropped += [name for name in (*execution.dropped_by(writer), *further) if name not in self._dropped]
+        self._degraded |= bool(self._dropped)
 
     def _watch_of(self, writer: Candidate) -> StreamWatch:
         own_s = self._chain.limits.get(writer.model, NO_LIMITS).stall_s
@@ -191,6 +216,9 @@ class Relay:
             usage=self._transcript.usage,
             finish_reason=end.finish_reason,
             tool_calls=end.tool_calls,
+            extras=self._transcript.extras,
+            dropped=tuple(self._dropped),
+            usage_estimated=self._transcript.is_estimated,
         )
 
 

@@ -13,7 +13,7 @@ from deployments.execution.relay import Relay
 from deployments.policy.answer import Answer
 from deployments.policy.continuation import StreamPolicy
 from deployments.policy.step import Exhausted
-from deployments.policy.stream_events import AnswerStream, StreamDone, StreamHead, TextDelta
+from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
 
 
 async def open_stream(execution: Execution, rules: StreamPolicy) -> AnswerStream:
@@ -43,7 +43,13 @@ class CompletedStream:
         """Stream `answer`, whose result is a text."""
         self._answer = answer
         self._head = StreamHead(
-            answer.model, answer.served_by, answer.degraded, answer.attempts, answer.refusal, answer.retry_after_s
+            answer.model,
+            answer.served_by,
+            answer.degraded,
+            answer.attempts,
+            answer.refusal,
+            answer.retry_after_s,
+            answer.dropped,
         )
 
     @property
@@ -51,8 +57,10 @@ class CompletedStream:
         """The head of the stream, made from the whole answer."""
         return self._head
 
-    async def __aiter__(self) -> AsyncGenerator[TextDelta | StreamDone, None]:
-        """Give the text, then `StreamDone`."""
+    async def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
+        """Give what came beside the text, the text, then `StreamDone`."""
+        if self._answer.extras:
+            yield ExtrasDelta(self._answer.extras, self._answer.model, self._answer.served_by)
         yield TextDelta(str(self._answer.result), self._answer.model, self._answer.served_by)
         yield StreamDone(self._answer)
 

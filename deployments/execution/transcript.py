@@ -1,11 +1,21 @@
-"""The text of a stream so far, and the attempts that wrote it."""
+"""The text of a stream so far, what was given beside it, and the attempts that wrote it."""
 
 from collections.abc import Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from deployments.policy.attempt import Began, Ended
+from deployments.policy.extras import Extras, combine
 from deployments.policy.outcome import Answered, Finished, Outcome, Usage
+from deployments.policy.token_estimate import estimate_tokens
+
+
+class _Count(Struct, frozen=True):
+    """The token counts that one attempt gave; where it gave none, an estimate of the tokens that it wrote."""
+
+    usage: Usage | None
+    estimated: int
 
 
 class Transcript:
@@ -20,12 +30,19 @@ class Transcript:
         self.length = 0
         self._trace = list(trace)
         self._texts: list[str] = []
-        self._usages: list[Usage | None] = []
+        self._pieces = 0
+        self._extras: list[Extras] = []
+        self._counts: list[_Count] = []
 
     def add(self, text: str) -> None:
         """Append a piece of text."""
         self._texts.append(text)
+        self._pieces += 1
         self.length += len(text)
+
+    def add_extras(self, extras: Extras) -> None:
+        """Append what was given beside the text."""
+        self._extras.append(extras)
 
     def extend(self, trace: Sequence[Ended | Began]) -> int:
         """Append the attempts of a continuation; return the index of the first one in the trace."""
@@ -42,7 +59,9 @@ class Transcript:
             self._trace[place] = Ended(attempt.candidate, attempt.started, now, outcome, attempt.why, begins)
         usage = outcome.usage if isinstance(outcome, (Answered, Finished)) else None
         if self.length > begins or usage is not None:
-            self._usages.append(usage)
+            written = 0 if usage is not None else estimate_tokens(self.text[begins:], self._pieces)
+            self._counts.append(_Count(usage, written))
+        self._pieces = 0
 
     @property
     def text(self) -> str:
@@ -57,9 +76,24 @@ class Transcript:
         return tuple(attempt for attempt in self._trace if isinstance(attempt, Ended))
 
     @property
+    def extras(self) -> Extras:
+        """All that was given beside the text; without the details of token counts where several attempts wrote it."""
+        extras = combine(self._extras)
+        return replace(extras, usage={}) if extras.usage and len(self._counts) > 1 else extras
+
+    @property
     def usage(self) -> Usage | None:
-        """Token counts of the whole text; `None` unless each attempt that wrote a part gave its counts."""
-        known = [usage for usage in self._usages if usage is not None]
-        if not known or len(known) < len(self._usages):
+        """Token counts of the whole text; `None` where no attempt gave its counts.
+
+        The counts of attempts that wrote a part without giving their counts are estimated: see `is_estimated`.
+        """
+        known = [count.usage for count in self._counts if count.usage is not None]
+        if not known:
             return None
-        return Usage(known[0].prompt_tokens, sum(usage.completion_tokens for usage in known))
+        written = sum(usage.completion_tokens for usage in known) + sum(count.estimated for count in self._counts)
+        return Usage(known[0].prompt_tokens, written)
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether a part of `usage` is estimated."""
+        return self.usage is not None and any(count.usage is None for count in self._counts)

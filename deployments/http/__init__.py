@@ -4,7 +4,9 @@ May import: policy, request, execution, ray_serve.
 
     asgi.py                       the application
     native.py, openai.py          the endpoints of the two APIs
-    completions.py, responses.py  answers as bodies, headers and events
+    completions.py, chunks.py     answers in OpenAI's formats: as bodies, and as the chunks of streams
+    counts.py                     their token counts
+    responses.py, alive.py        headers and events; streams that give signs of life
     problems.py                   the bodies of all 4xx
     pages.py                      the description of all endpoints
     service.py                    the router as this room sees it

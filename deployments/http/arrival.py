@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -21,18 +22,24 @@ ARRIVED = "neverblank.arrived"
 
 _DRAIN_BYTES = 64 << 20
 _DRAIN_S = 5.0
-# Neither pattern matches inside a JSON string, where quotation marks are escaped.
+"""The bounds of what is read of a body after it has been refused: most clients read no response before they have sent
+everything."""
+
+# No pattern matches inside a JSON string, where quotation marks are escaped.
 _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
 _FORM_DEMANDED = re.compile(rb'"json_(?:object|schema)"|"tool_choice"\s*:\s*(?:"required"|\{)')
+_USAGE_WANTED = re.compile(rb'"include_usage"\s*:\s*true')
+_ASKED = (_STREAM_WANTED, _FORM_DEMANDED, _USAGE_WANTED)
 _OVERLAP = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """Facts about a body that was skimmed, not parsed: whether it asks for a stream, and whether it demands a form."""
+    """Facts about a body that was skimmed, not parsed: whether it asks for a stream, a form, token counts."""
 
     stream: bool
     form: bool
+    usage: bool
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
@@ -46,6 +53,24 @@ def read_request_id(headers: Mapping[str, str]) -> str:
     return headers.get(REQUEST_ID_HEADER, "") or uuid4().hex
 
 
+async def skim_body(request: Request, limits: Limits) -> Glimpse:
+    """Read a body of a request that is turned away, and drop it: only what decides the form of the answer is kept.
+
+    Raises:
+        InvalidRequestError: the body is too large (413), or did not arrive in time (408), as in `read_body`.
+    """
+    found, last = [False] * len(_ASKED), b""
+
+    def skim(chunk: bytes) -> None:
+        nonlocal found, last
+        seen = last + chunk
+        found = [before or asked.search(seen) is not None for before, asked in zip(found, _ASKED, strict=True)]
+        last = seen[-_OVERLAP:]
+
+    await _read_chunks(request, limits, skim)
+    return Glimpse(*found)
+
+
 async def read_body(request: Request, limits: Limits) -> bytes:
     """Return the body. Never more than the limit is held in memory.
 
@@ -57,39 +82,32 @@ async def read_body(request: Request, limits: Limits) -> bytes:
         check_size(len(message["body"]), limits)
         return bytes(message["body"])
     body = bytearray()
-    chunks = request.stream()
+    await _read_chunks(request, limits, body.extend)
+    return bytes(body)
+
+
+async def _read_chunks(request: Request, limits: Limits, take: Callable[[bytes], None]) -> None:
+    """Have `take` take a body as it arrives, within the bounds of every body."""
+    size, chunks = 0, request.stream()
     try:
         async with asyncio.timeout(limits.timeout_s):
             async for chunk in chunks:
-                body += chunk
-                check_size(len(body), limits)
+                size += len(chunk)
+                check_size(size, limits)
+                take(chunk)
     except TimeoutError as error:
         problem = Problem("body", "did not arrive in time", f"a whole body within {limits.timeout_s:g} s", status=408)
         raise InvalidRequestError(problem) from error
     except InvalidRequestError:
-        await drain(chunks, len(body))
+        await _drain(chunks, size)
         raise
-    return bytes(body)
 
 
-async def drain(chunks: AsyncIterator[bytes], size: int = 0) -> Glimpse:
-    """Read a body and drop it, within bounds, as most clients read no response before they have sent everything.
-
-    Args:
-        chunks: the rest of the body.
-        size: the bytes that have been read before.
-    """
-    stream, form, last = False, False, b""
-    try:
+async def _drain(chunks: AsyncIterator[bytes], size: int) -> None:
+    """Read the rest of a body and drop it, within bounds; `size` bytes of it have been read."""
+    with suppress(TimeoutError):  # a slow sender: the response goes out without the rest being read
         async with asyncio.timeout(_DRAIN_S):
             async for chunk in chunks:
-                seen = last + chunk
-                stream = stream or _STREAM_WANTED.search(seen) is not None
-                form = form or _FORM_DEMANDED.search(seen) is not None
-                last = seen[-_OVERLAP:]
                 size += len(chunk)
                 if size > _DRAIN_BYTES:
                     break
-    except TimeoutError:  # a slow sender: the response goes out without the rest being read
-        return Glimpse(stream, form)
-    return Glimpse(stream, form)

@@ -1,17 +1,29 @@
-"""Answers in OpenAI's two formats: bodies of completions, and chunks of streams."""
+"""Answers in OpenAI's two formats, as bodies of completions. `chunks` has the same for streams.
+
+A provider's own fields go where the provider had them, beside ours: none of them replaces one of ours.
+"""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from deployments.http.counts import count_tokens, result_text
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
-from deployments.policy.outcome import Usage
+from deployments.request import InferenceRequest
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+
+OWN_BODY = frozenset({"id", "object", "created", "model", "choices", "usage", "neverblank", "error"})
+OWN_CHOICE = frozenset({"index", "finish_reason", "message", "delta", "text"})
+OWN_MESSAGE = frozenset({"role", "content", "refusal", "tool_calls"})
+"""The fields of a completion, of a choice and of a message that are ours, whatever a provider has in them."""
+
+
+def theirs(fields: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]:
+    """Return a provider's fields without those that are our `own`."""
+    return {key: value for key, value in fields.items() if key not in own} if fields else {}
 
 
 def finish_reason(answer: Answer) -> str:
@@ -25,36 +37,21 @@ def finish_reason(answer: Answer) -> str:
     return answer.finish_reason if answer.finish_reason in _FINISH_REASONS else "length"
 
 
-def result_text(answer: Answer) -> str:
-    """Return the result as a text: JSON where it is not a text."""
-    return answer.result if isinstance(answer.result, str) else orjson.dumps(answer.result).decode()
-
-
 def says_nothing_but_calls(answer: Answer) -> bool:
     """Return whether the answer is nothing but tool calls, without text."""
     return bool(answer.tool_calls) and not isinstance(answer.result, str)
 
 
-def usage_of(answers: Sequence[Answer]) -> dict[str, int] | None:
-    """Return the sum of the token counts; `None` where a model did not count. A last resort counts as 0 tokens."""
-    counts = [
-        Usage(0, 0) if answer.served_by is Tier.LAST_RESORT and answer.usage is None else answer.usage
-        for answer in answers
-    ]
-    known = [usage for usage in counts if usage is not None]
-    if len(known) < len(counts):
-        return None
-    return Usage(sum(usage.prompt_tokens for usage in known), sum(usage.completion_tokens for usage in known)).to_json()
-
-
-def provenance(answer: Answer, request_id: str) -> dict[str, Any]:
-    """Return the object `neverblank`: the tier that answered, and the trace."""
+def provenance(answer: Answer, request_id: str, *, usage_estimated: bool) -> dict[str, Any]:
+    """Return the object `neverblank`: the tier that answered, the trace, and what is not as it was asked."""
     return {
         "served_by": answer.served_by.value,
         "degraded": answer.degraded,
         "finish_reason": answer.finish_reason,
         "attempts": [attempt.to_json() for attempt in answer.attempts],
         "request_id": request_id,
+        **({"dropped": list(answer.dropped)} if answer.dropped else {}),
+        **({"usage_estimated": True} if usage_estimated else {}),
     }
 
 
@@ -74,75 +71,58 @@ class Format:
     name: str
     chunk_name: str
 
-    def completion(self, answers: Sequence[Answer], request_id: str) -> dict[str, Any]:
-        """Return a whole completion, with a choice for each answer; `model` and `neverblank` describe the first."""
+    @property
+    def own_choice(self) -> frozenset[str]:
+        """The fields of a choice that are ours: in a text completion the `logprobs` of a chat have no place."""
+        return OWN_CHOICE if self.is_chat else OWN_CHOICE | {"logprobs"}
+
+    def completion(
+        self, answers: Sequence[Answer], requests: Sequence[InferenceRequest], request_id: str
+    ) -> dict[str, Any]:
+        """Return a whole completion, with a choice for each answer; `model` and `neverblank` describe the first.
+
+        Args:
+            answers: the answers.
+            requests: what was asked, in the same order; empty where the request was not read.
+            request_id: the id of the call.
+        """
+        counts = count_tokens(answers, requests)
+        first = answers[0]
+        choices = [self._choice(place, answer) for place, answer in enumerate(answers)]
         return {
+            **theirs(first.extras.body, OWN_BODY),
             "id": f"{self.prefix}-{request_id}",
             "object": self.name,
             "created": int(time.time()),
-            "model": answers[0].model,
-            "choices": [self._choice(place, answer) for place, answer in enumerate(answers)],
-            "usage": usage_of(answers),
-            "neverblank": provenance(answers[0], request_id),
+            "model": first.model,
+            "choices": choices + [self.further_choice(other) for other in first.extras.others],
+            "usage": counts.usage,
+            "neverblank": provenance(first, request_id, usage_estimated=counts.estimated),
         }
 
-    def chunks(self, request_id: str, *, with_usage: bool) -> "Chunks":
-        """Return the maker of the chunks of one streamed completion."""
-        return Chunks(self, f"{self.prefix}-{request_id}", request_id, int(time.time()), with_usage)
+    def further_choice(self, other: Mapping[str, Any], key: str = "message") -> dict[str, Any]:
+        """Return one of the choices behind the first; `key` is the field for the message of a chat."""
+        message: Mapping[str, Any] = other.get("message") or {}
+        own = {"index": other.get("index"), "finish_reason": other.get("finish_reason") or "stop"}
+        if self.is_chat:
+            return {"logprobs": None, **theirs(other, OWN_CHOICE), **own, key: dict(message)}
+        fields = {**theirs(other, self.own_choice), **theirs(message, OWN_MESSAGE)}
+        return {**fields, **own, "logprobs": None, "text": message.get("content") or ""}
 
     def _choice(self, place: int, answer: Answer) -> dict[str, Any]:
-        choice: dict[str, Any] = {"index": place, "finish_reason": finish_reason(answer), "logprobs": None}
+        own: dict[str, Any] = {"index": place, "finish_reason": finish_reason(answer)}
+        extras = answer.extras
         if not self.is_chat:
-            return {**choice, "text": result_text(answer)}
+            fields = {**theirs(extras.choice, self.own_choice), **theirs(extras.message, OWN_MESSAGE)}
+            return {**fields, **own, "logprobs": None, "text": result_text(answer)}
         content = None if says_nothing_but_calls(answer) else result_text(answer)
-        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        message = {**theirs(extras.message, OWN_MESSAGE), "role": "assistant", "content": content, "refusal": None}
         if answer.refusal:
             message |= {"content": None, "refusal": content}
         if answer.tool_calls:
             message["tool_calls"] = list(answer.tool_calls)
-        return {**choice, "message": message}
+        return {"logprobs": None, **theirs(extras.choice, OWN_CHOICE), **own, "message": message}
 
 
 CHAT = Format(True, "chatcmpl", "chat.completion", "chat.completion.chunk")
 COMPLETION = Format(False, "cmpl", "text_completion", "text_completion")
-
-
-@dataclass(frozen=True, slots=True)
-class Chunks:
-    """Makes the chunks of one completion; each names the model that wrote it."""
-
-    form: Format
-    id: str
-    request_id: str
-    created: int
-    with_usage: bool
-
-    def first(self, model: str) -> Iterator[dict[str, Any]]:
-        """Give the chunk that names the role; a text completion has none."""
-        if self.form.is_chat:
-            yield self._chunk(model, {"role": "assistant", "content": "", "refusal": None}, "")
-
-    def text(self, text: str, model: str, *, refusal: bool = False) -> dict[str, Any]:
-        """Return the chunk of a piece of the answer; with `refusal`, of the text of a refusal."""
-        return self._chunk(model, {"refusal" if refusal else "content": text}, text)
-
-    def last(self, answer: Answer) -> Iterator[dict[str, Any]]:
-        """Give the last chunks: tool calls, the finish reason, and the token counts if the request asked for those."""
-        if answer.tool_calls and self.form.is_chat:
-            calls = [{"index": place, **call} for place, call in enumerate(answer.tool_calls)]
-            yield self._chunk(answer.model, {"tool_calls": calls}, "")
-        end = self._chunk(answer.model, {}, "", finish_reason(answer))
-        yield {**end, "neverblank": provenance(answer, self.request_id)}
-        if self.with_usage:
-            yield {**self._chunk(answer.model, {}, ""), "choices": [], "usage": usage_of([answer])}
-
-    def _chunk(self, model: str, delta: dict[str, Any], text: str, reason: str | None = None) -> dict[str, Any]:
-        choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "logprobs": None}
-        chunk = {
-            "id": self.id,
-            "object": self.form.chunk_name,
-            "created": self.created,
-            "model": model,
-            "choices": [{**choice, "delta": delta} if self.form.is_chat else {**choice, "text": text}],
-        }
-        return {**chunk, "usage": None} if self.with_usage else chunk

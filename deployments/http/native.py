@@ -1,37 +1,42 @@
 """The native API.
 
-POST /v1/infer, /v1/infer/{model}    an answer; with `stream: true` its pieces (`event: token`), then `event: done`
+POST /v1/infer, /v1/infer/{model}    an answer; with `stream: true` its pieces (`event: token`), what comes beside them
+                                     (`event: extras`), then `event: done`
 GET  /healthz                        this process is alive; 503 when it is about to be replaced
 GET  /readyz                         which tiers are ready; 200 once every router would answer with a model
 GET  /status                         models, replicas, breakers, counts
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
-from deployments.http.arrival import drain, read_body, read_headers, read_request_id
+from deployments.http.alive import AliveStream
+from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
-from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
+from deployments.policy.problem import Problem
+from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
 from deployments.request import native
 
 
 def native_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
 
-    async def infer(request: Request) -> Response:
+    async def infer(request: Request) -> ASGIApp:
         started = loop_time()
         headers = read_headers(request.scope)
         request_id = read_request_id(headers)
         if service.overloaded():
-            seen = await drain(request.stream())
+            seen = await skim_body(request, service.limits)
             return _respond(service, service.turn_away(refusal=seen.form), request_id, streamed=seen.stream)
         with service.arrival():
             body = await read_body(request, service.limits)
@@ -39,9 +44,12 @@ def native_routes(service: Service) -> list[Route]:
         parsed = native.from_body(body, service.limits, model=model, headers=headers)
         if not parsed.stream:
             return _respond(service, await service.answer(parsed, request_id, started), request_id, streamed=False)
-        stream = await service.stream(parsed, request_id, started)
-        status = service.last_resort_status if stream.head.served_by is Tier.LAST_RESORT else 200
-        return stream_response(_events(stream, request_id), status, headers_of(stream.head), stream)
+        return AliveStream(
+            lambda: service.stream(parsed, request_id, started),
+            _Writer(request_id),
+            keepalive_s=service.keepalive_s,
+            last_resort_status=service.last_resort_status,
+        )
 
     async def healthz(_: Request) -> Response:
         try:
@@ -71,14 +79,26 @@ def _respond(service: Service, answer: Answer, request_id: str, *, streamed: boo
     status = service.last_resort_status if answer.served_by is Tier.LAST_RESORT else 200
     if streamed:
         told = CompletedStream(answer)
-        return stream_response(_events(told, request_id), status, headers_of(answer), told)
+        return stream_response(_Writer(request_id).events(told), status, headers_of(answer), told)
     return json_response(answer.to_json(request_id), status, headers_of(answer))
 
 
-async def _events(stream: AnswerStream, request_id: str) -> AsyncIterator[bytes]:
-    async for item in stream:
-        match item:
-            case TextDelta(text, model, tier):
-                yield event({"text": text, "model": model, "served_by": tier.value}, "token")
-            case StreamDone(answer):
-                yield event(answer.to_json(request_id), "done")
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes a stream as events of the native API: `token`, `extras`, then `done`, or `error`."""
+
+    request_id: str
+
+    async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
+        async for item in stream:
+            match item:
+                case TextDelta(text, model, tier):
+                    yield event({"text": text, "model": model, "served_by": tier.value}, "token")
+                case ExtrasDelta(extras, model, tier):
+                    told = {"extras": extras.to_json(), "model": model, "served_by": tier.value}
+                    yield event(told, "extras")
+                case StreamDone(answer):
+                    yield event(answer.to_json(self.request_id), "done")
+
+    def refused(self, problem: Problem) -> Iterator[bytes]:
+        yield event(problem.to_body(self.request_id), "error")

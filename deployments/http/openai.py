@@ -8,23 +8,29 @@ answered, and the trace. `model` names the model that really answered; it is `la
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
-from deployments.http.arrival import drain, read_body, read_headers, read_request_id
-from deployments.http.completions import CHAT, COMPLETION, Chunks, Format
-from deployments.http.problems import NOT_FOUND, problem_response
-from deployments.http.responses import event, headers_of, json_response, stream_response
+from deployments.http.alive import AliveStream
+from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
+from deployments.http.chunks import Chunks
+from deployments.http.completions import CHAT, COMPLETION, Format
+from deployments.http.problems import NOT_FOUND, openai_body, problem_response
+from deployments.http.responses import event, headers_of, json_response
 from deployments.http.service import Service
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
+from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
 from deployments.request import InferenceRequest
 from deployments.request.openai import chat_request, completion_request
 
@@ -34,10 +40,10 @@ _DONE = b"data: [DONE]\n\n"
 def openai_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
 
-    async def chat(request: Request) -> Response:
+    async def chat(request: Request) -> ASGIApp:
         return await _serve(service, request, CHAT)
 
-    async def completions(request: Request) -> Response:
+    async def completions(request: Request) -> ASGIApp:
         return await _serve(service, request, COMPLETION)
 
     async def models(_: Request) -> Response:
@@ -61,26 +67,28 @@ def openai_routes(service: Service) -> list[Route]:
     ]
 
 
-async def _serve(service: Service, request: Request, form: Format) -> Response:
+async def _serve(service: Service, request: Request, form: Format) -> ASGIApp:
     started = loop_time()
     headers = read_headers(request.scope)
     request_id = read_request_id(headers)
     if service.overloaded():
-        seen = await drain(request.stream())
+        seen = await skim_body(request, service.limits)
         answer = service.turn_away(refusal=seen.form)
         if not seen.stream:
-            return _respond(service, [answer], form, request_id)
-        return _stream(service, CompletedStream(answer), form.chunks(request_id, with_usage=False))
+            return _respond(service, [answer], form.completion([answer], (), request_id))
+        told = CompletedStream(answer)
+        return _stream(service, partial(_given, told), _Writer(Chunks(form, (), request_id, with_usage=seen.usage)))
     with service.arrival():
         body = await read_body(request, service.limits)
     read = chat_request if form is CHAT else completion_request
     parsed = read(body, service.limits, headers=headers)
     if not parsed.stream:
-        return _respond(service, await _answers(service, parsed.requests, request_id, started), form, request_id)
+        answers = await _answers(service, parsed.requests, request_id, started)
+        return _respond(service, answers, form.completion(answers, parsed.requests, request_id))
     if len(parsed.requests) > 1:
         raise InvalidRequestError(Problem("stream", "is given with several prompts", "one prompt, or no stream"))
-    stream = await service.stream(parsed.requests[0], request_id, started)
-    return _stream(service, stream, form.chunks(request_id, with_usage=parsed.include_usage))
+    chunks = Chunks(form, parsed.requests, request_id, with_usage=parsed.include_usage)
+    return _stream(service, partial(service.stream, parsed.requests[0], request_id, started), _Writer(chunks))
 
 
 async def _answers(
@@ -104,10 +112,10 @@ def _id(request_id: str, place: int) -> str:
     return f"{request_id}-{place}" if place else request_id
 
 
-def _respond(service: Service, answers: Sequence[Answer], form: Format, request_id: str) -> Response:
+def _respond(service: Service, answers: Sequence[Answer], body: Mapping[str, Any]) -> Response:
     worst = max(answers, key=_distance) if len(answers) > 1 else answers[0]  # of several, headers describe this one
     status = service.last_resort_status if worst.served_by is Tier.LAST_RESORT else 200
-    return json_response(form.completion(answers, request_id), status, headers_of(worst))
+    return json_response(body, status, headers_of(worst))
 
 
 def _distance(answer: Answer) -> int:
@@ -115,20 +123,38 @@ def _distance(answer: Answer) -> int:
     return list(Tier).index(answer.served_by)
 
 
-def _stream(service: Service, stream: AnswerStream, chunks: Chunks) -> Response:
-    head = stream.head
-    status = service.last_resort_status if head.served_by is Tier.LAST_RESORT else 200
-    return stream_response(_events(stream, chunks), status, headers_of(head), stream)
+def _stream(service: Service, opening: Callable[[], Awaitable[AnswerStream]], writer: "_Writer") -> ASGIApp:
+    return AliveStream(opening, writer, keepalive_s=service.keepalive_s, last_resort_status=service.last_resort_status)
 
 
-async def _events(stream: AnswerStream, chunks: Chunks) -> AsyncIterator[bytes]:
-    for first in chunks.first(stream.head.model):
-        yield event(first)
-    async for item in stream:
-        match item:
-            case TextDelta(text, model, _):
-                yield event(chunks.text(text, model, refusal=stream.head.refusal))
-            case StreamDone(answer):
-                for last in chunks.last(answer):
-                    yield event(last)
-    yield _DONE
+async def _given(stream: AnswerStream) -> AnswerStream:
+    """Return a stream that is open already."""
+    return stream
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes a stream as the chunks of a completion, and `[DONE]` behind them."""
+
+    chunks: Chunks
+
+    async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
+        chunks = self.chunks
+        for first in chunks.first(stream.head.model):
+            yield event(first)
+        async for item in stream:
+            match item:
+                case TextDelta(text, model, _):
+                    yield event(chunks.text(text, model, refusal=stream.head.refusal))
+                case ExtrasDelta(extras, model, _):
+                    for chunk in chunks.beside(extras, model):
+                        yield event(chunk)
+                case StreamDone(answer):
+                    for last in chunks.last(answer):
+                        yield event(last)
+        yield _DONE
+
+    def refused(self, problem: Problem) -> Iterator[bytes]:
+        """Give the error as OpenAI's clients expect it in a stream: they raise it."""
+        yield event(openai_body(problem))
+        yield _DONE

@@ -12,22 +12,19 @@ OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/models")
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "request_too_large"}
 
 
-def openai_body(problem: Problem, code: str | None) -> dict[str, Any]:
+def openai_body(problem: Problem, code: str | None = None) -> dict[str, Any]:
     """Return `problem` as a body with OpenAI's error object."""
     return {
         "error": {
             "message": problem.explain(),
             "type": "invalid_request_error",
             "param": problem.field,
-            "code": code,
+            "code": code or problem.code or _CODES.get(problem.status),
         }
     }
 
 
 def problem_response(problem: Problem, request_id: str, path: str, code: str | None = None) -> Response:
     """Return `problem` as a response, in the format of the API that `path` belongs to."""
-    if path.startswith(OPENAI_PATHS):
-        body = openai_body(problem, code or problem.code or _CODES.get(problem.status))
-    else:
-        body = problem.to_body(request_id)
+    body = openai_body(problem, code) if path.startswith(OPENAI_PATHS) else problem.to_body(request_id)
     return json_response(body, problem.status, problem.headers)

@@ -1,6 +1,6 @@
 """Answers as responses: the headers with the provenance of an answer, and the framing of streams."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from math import ceil
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -9,9 +9,19 @@ import orjson
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from deployments.policy.attempt import Ended, Tier
+from deployments.policy.attempt import Began, Ended, Tier
 
 EVENT_STREAM = "text/event-stream"
+
+PENDING = "pending"
+"""The value of the headers of a stream whose head was sent before anybody had answered."""
+
+_SERVED_BY, _DEGRADED = "x-neverblank-served-by", "x-neverblank-degraded"
+_ATTEMPTS, _DROPPED = "x-neverblank-attempts", "x-neverblank-dropped"
+_ANSWERING = "answering"
+
+_UNBUFFERED = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+"""A proxy that buffers would turn a stream into one late answer."""
 
 
 class Provenance(Protocol):
@@ -28,8 +38,13 @@ class Provenance(Protocol):
         ...
 
     @property
-    def attempts(self) -> Iterable[Ended]:
-        """The attempts that have ended."""
+    def attempts(self) -> Iterable[Ended | Began]:
+        """The attempts that are known."""
+        ...
+
+    @property
+    def dropped(self) -> Sequence[str]:
+        """What the request asked for and the model that answered could not do."""
         ...
 
     @property
@@ -39,18 +54,32 @@ class Provenance(Protocol):
 
 
 def headers_of(told: Provenance) -> dict[str, str]:
-    """Return `x-neverblank-served-by`, `-degraded`, `-attempts`, and `retry-after` in whole seconds if there is one."""
+    """Return `x-neverblank-served-by`, `-degraded` and `-attempts`; `-dropped` and `retry-after` if there is any.
+
+    The attempt that goes on with the stream is told as `answering`. `retry-after` is in whole seconds.
+    """
     trace = ", ".join(
-        f"{ended.candidate.tier.value}/{quote(ended.candidate.model)}={ended.name}" for ended in told.attempts
+        f"{made.candidate.tier.value}/{quote(made.candidate.model)}="
+        f"{made.name if isinstance(made, Ended) else _ANSWERING}"
+        for made in told.attempts
     )
     headers = {
-        "x-neverblank-served-by": told.served_by.value,
-        "x-neverblank-degraded": "true" if told.degraded else "false",
-        "x-neverblank-attempts": trace,
+        _SERVED_BY: told.served_by.value,
+        _DEGRADED: "true" if told.degraded else "false",
+        _ATTEMPTS: trace,
     }
+    if told.dropped:
+        headers[_DROPPED] = ", ".join(quote(name) for name in told.dropped)
     if told.retry_after_s > 0:
         headers["retry-after"] = str(ceil(told.retry_after_s))
     return headers
+
+
+def pending_headers() -> list[tuple[bytes, bytes]]:
+    """Return the headers of a stream whose head is sent before anybody has answered, as ASGI takes them."""
+    unknown = dict.fromkeys((_SERVED_BY, _DEGRADED, _ATTEMPTS), PENDING)
+    headers = {"content-type": f"{EVENT_STREAM}; charset=utf-8", **unknown, **_UNBUFFERED}
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
 def json_response(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -84,9 +113,7 @@ def stream_response(
     events: AsyncIterator[bytes], status: int, headers: Mapping[str, str], made_from: Closable
 ) -> StreamingResponse:
     """Return a response of server-sent events from `made_from`, which is read no faster than the caller reads."""
-    # A proxy that buffers would turn the stream into one late answer.
-    unbuffered = {**headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
-    return _ClosingResponse(made_from, events, status, unbuffered, media_type=EVENT_STREAM)
+    return _ClosingResponse(made_from, events, status, {**headers, **_UNBUFFERED}, media_type=EVENT_STREAM)
 
 
 def event(data: Mapping[str, Any], name: str = "") -> bytes:

@@ -22,6 +22,11 @@ class Service(Protocol):
         """The HTTP status of a last-resort answer."""
         ...
 
+    @property
+    def keepalive_s(self) -> float:
+        """Seconds of silence after which a stream gives a sign of life; 0 for none."""
+        ...
+
     def overloaded(self) -> bool:
         """Return whether a request that arrives now is turned away unread."""
         ...

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.blank import is_blank
+from deployments.policy.extras import NO_EXTRAS, Extras
 from deployments.policy.outcome import Answered, Usage
 
 
@@ -17,13 +18,17 @@ class Answer(Struct, frozen=True):
         result: never blank.
         model: the model that really answered; `last_resort` where none did.
         served_by: the tier of that model.
-        degraded: another model than the first candidate has answered, or written a part of the answer.
+        degraded: another model than the first candidate has answered, or written a part of the answer, or something
+            was dropped.
         attempts: every attempt that was made, in the order of their starts.
         usage: the answering model's token counts, where it counts tokens.
         finish_reason: as in `Answered`; `last_resort` for the last-resort message.
         tool_calls: as in `Answered`.
         refusal: the caller demanded a form (JSON, a tool call), and `result` says in words that none is available.
         retry_after_s: seconds after which to ask again, where this is a last resort for lack of capacity; else 0.
+        extras: as in `Answered`.
+        dropped: what the request asked for and a model that answered could not do, by name.
+        usage_estimated: some of the counts in `usage` are estimated.
 
     Raises:
         ValueError: `result` is blank.
@@ -39,6 +44,9 @@ class Answer(Struct, frozen=True):
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     refusal: bool = False
     retry_after_s: float = 0.0
+    extras: Extras = NO_EXTRAS
+    dropped: tuple[str, ...] = ()
+    usage_estimated: bool = False
 
     def __post_init__(self) -> None:
         if is_blank(self.result):
@@ -57,18 +65,38 @@ class Answer(Struct, frozen=True):
             "usage": self.usage.to_json() if self.usage else None,
             **({"refusal": True} if self.refusal else {}),
             **({"tool_calls": list(self.tool_calls)} if self.tool_calls else {}),
+            **({"extras": self.extras.to_json()} if self.extras else {}),
+            **self.caveats(),
+        }
+
+    def caveats(self) -> dict[str, Any]:
+        """Return what the caller should know where not all is as it was asked: what was dropped, what is estimated."""
+        return {
+            **({"dropped": list(self.dropped)} if self.dropped else {}),
+            **({"usage_estimated": True} if self.usage_estimated else {}),
         }
 
 
-def winning_answer(first: Candidate, winner: Candidate, answered: Answered, trace: tuple[Ended, ...]) -> Answer:
-    """Build the answer that `winner` gave; it is degraded unless `winner` is `first`, the first candidate."""
+def winning_answer(
+    first: Candidate,
+    winner: Candidate,
+    answered: Answered,
+    trace: tuple[Ended, ...],
+    dropped: tuple[str, ...] = (),
+) -> Answer:
+    """Build the answer that `winner` gave, without what is `dropped`.
+
+    It is degraded unless `winner` is `first`, the first candidate, and nothing is dropped.
+    """
     return Answer(
         result=answered.result,
         model=winner.model,
         served_by=winner.tier,
-        degraded=winner != first,
+        degraded=winner != first or bool(dropped),
         attempts=trace,
         usage=answered.usage,
         finish_reason=answered.finish_reason,
         tool_calls=answered.tool_calls,
+        extras=answered.extras,
+        dropped=dropped,
     )

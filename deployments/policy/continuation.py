@@ -1,16 +1,21 @@
 """The bounds of a stream, and which models may continue a stream that has broken."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from msgspec import Struct
 
 from deployments.policy.attempt import Candidate
-from deployments.policy.knob import Knobs, knob, seconds
+from deployments.policy.knob import MOST_SECONDS, Knobs, knob, seconds
 from deployments.policy.outcome import Failed, Outcome, StreamEnd
 
 MAX_RESUMES = 2
 """Times that one model may continue its own unfinished text in one stream. A transport that breaks more often under the
 same model counts as a fault of the model."""
+
+
+LEAST_KEEPALIVE_S = 0.1
+"""The shortest silence that may be set for a comment: more of them would only be traffic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +39,22 @@ class StreamPolicy(Knobs):
         10.0,
         "The time for another model to continue a broken stream; after it the last-resort message ends the text.",
     )
+    keepalive_seconds: float = knob(
+        10.0,
+        "The silence after which the caller of a stream is sent a comment, so that nobody between takes the connection "
+        "for dead; 0 sends none.",
+        ge=0,
+        le=MOST_SECONDS,
+    )
     max_seconds: float = seconds(
         300.0, "The longest duration of a stream; after it the stream ends with the text so far."
     )
     max_characters: int = knob(1 << 20, "The longest text of a stream; it is cut there.", ge=1024)
+
+    def contradictions(self) -> Iterator[str]:
+        """Hold comments to be rare, or none."""
+        if 0 < self.keepalive_seconds < LEAST_KEEPALIVE_S:
+            yield (f"keepalive_seconds: is {self.keepalive_seconds:g}; accepted: 0, or at least {LEAST_KEEPALIVE_S:g}")
 
 
 class StreamLimits(Struct, frozen=True):

@@ -27,6 +27,17 @@ class Extras(Struct, frozen=True):
         """Return whether there is any field."""
         return bool(self.body or self.choice or self.message or self.usage or self.others)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the parts that have fields, by their names, as the native API gives them."""
+        parts = {
+            "body": self.body,
+            "choice": self.choice,
+            "message": self.message,
+            "usage": self.usage,
+            "others": list(self.others),
+        }
+        return {name: part for name, part in parts.items() if part}
+
 
 NO_EXTRAS = Extras()
 

@@ -10,7 +10,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Ended, Tier
+from deployments.policy.attempt import Began, Ended, Tier
+from deployments.policy.extras import Extras
 
 
 class StreamHead(Struct, frozen=True):
@@ -19,18 +20,21 @@ class StreamHead(Struct, frozen=True):
     Attributes:
         model: the model that begins the answer.
         served_by: the tier of that model.
-        degraded: another model than the first candidate begins the answer.
-        attempts: the attempts that had ended by then, in the order of their starts.
+        degraded: another model than the first candidate begins the answer, or something is dropped.
+        attempts: the attempts that had been made by then, in the order of their starts; the one that gives the stream
+            is among them.
         refusal: as in `Answer`.
         retry_after_s: as in `Answer`.
+        dropped: as in `Answer`, of the model that begins the answer.
     """
 
     model: str
     served_by: Tier
     degraded: bool
-    attempts: tuple[Ended, ...]
+    attempts: tuple[Ended | Began, ...]
     refusal: bool = False
     retry_after_s: float = 0.0
+    dropped: tuple[str, ...] = ()
 
 
 class TextDelta(Struct, frozen=True):
@@ -41,17 +45,30 @@ class TextDelta(Struct, frozen=True):
     served_by: Tier
 
 
+class ExtrasDelta(Struct, frozen=True):
+    """What came beside the text at this place of the stream, never empty, and the model that gave it."""
+
+    extras: Extras
+    model: str
+    served_by: Tier
+
+
 class StreamDone(Struct, frozen=True):
     """The end of the stream, with the whole answer and its trace.
 
-    `answer.result` is the text that was given. `answer.finish_reason` is `stop` only where that text is complete.
+    `answer.result` is the text that was given, and `answer.extras` is all that was given beside it.
+    `answer.finish_reason` is `stop` only where that text is complete.
     """
 
     answer: Answer
 
 
+StreamEvent = TextDelta | ExtrasDelta | StreamDone
+"""What a streamed answer gives."""
+
+
 class AnswerStream(Protocol):
-    """A streamed answer. It can be iterated once, gives texts and one `StreamDone` behind them, and never raises.
+    """A streamed answer. It can be iterated once, gives texts, extras, and one `StreamDone` behind them; never raises.
 
     Closing the stream (`aclose`) cancels the attempt that writes it.
     """
@@ -61,8 +78,8 @@ class AnswerStream(Protocol):
         """The head, which is known from the start."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
-        """Give the texts, then one `StreamDone`."""
+    def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        """Give the texts, and what comes beside them, then one `StreamDone`."""
         ...
 
     async def aclose(self) -> None:

@@ -5,6 +5,7 @@ May import: policy.
     native.py     the native API, handles and the engine     inference.py         the request, whatever the format
     openai.py     OpenAI's two formats                       controls.py          deadline, tiers, fallback, hedge
     chat.py       its messages                               sampling.py          temperature and its like
+    content.py    the parts of a message: texts, pictures    passing.py           fields for upstreams alone
     body.py       JSON in: size, depth, numbers              response_format.py   tools and response formats
     turns.py      chat turns                                 fields.py            single fields
     hops.py       where a request has been                   schema.py            bounds on JSON schemas
@@ -12,13 +13,14 @@ May import: policy.
 
 from deployments.request.controls import TIMEOUT_HEADER
 from deployments.request.fields import MAX_MODEL_NAME
-from deployments.request.inference import InferenceRequest, Parameters, ResponseFormat
+from deployments.request.inference import Feature, InferenceRequest, Parameters, ResponseFormat
 from deployments.request.native import TEXT_KEYS, extract_text
 
 __all__ = [
     "MAX_MODEL_NAME",
     "TEXT_KEYS",
     "TIMEOUT_HEADER",
+    "Feature",
     "InferenceRequest",
     "Parameters",
     "ResponseFormat",

@@ -7,6 +7,7 @@
     wait        x-neverblank-wait           false: the last resort at once where no model is ready
                 x-neverblank-retry          false: no model is asked again
                 x-neverblank-via            the services that the request has passed through: see `hops`
+    strict      x-neverblank-strict         true: a model that cannot do all that is asked is not asked
 
 An error names the key or the header that was read.
 """
@@ -25,7 +26,7 @@ from deployments.request.hops import VIA_HEADER, read_via
 from deployments.request.inference import ANY_TIER
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
-HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait", "retry")}
+HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait", "retry", "strict")}
 MIN_TIMEOUT_S = 0.001
 """The shortest deadline: a shorter one would be over before a clock could show it."""
 
@@ -43,8 +44,9 @@ class Controls(Struct, frozen=True):
     timeout_s: float
     tiers: frozenset[Tier]
     fallback: bool
-    hedge: bool
-    wait: bool
+    hedge: bool = True
+    wait: bool = True
+    strict: bool = False
     retry: bool = True
     via: tuple[str, ...] = ()
 
@@ -56,7 +58,7 @@ def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: L
         InvalidRequestError: a control is not valid, or two contradict each other.
     """
     if data.keys().isdisjoint(CONTROL_KEYS) and headers.keys().isdisjoint(_NAMES):
-        return Controls(limits.timeout_s, ANY_TIER, fallback=True, hedge=True, wait=True)
+        return Controls(limits.timeout_s, ANY_TIER, fallback=True)
     fallback_field, fallback = _read_flag(data, headers, "fallback")
     tiers = _read_tiers(data, headers)
     if not fallback and Tier.PRIMARY not in tiers:
@@ -70,6 +72,7 @@ def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: L
         wait=_read_flag(data, headers, "wait")[1],
         retry=_read_flag({}, headers, "retry")[1],
         via=read_via(headers),
+        strict=_read_flag(data, headers, "strict", unless_sent=False)[1],
     )
 
 
@@ -103,15 +106,17 @@ def _in_range(field: str, seconds: float, limits: Limits, accepted: str) -> floa
     return seconds
 
 
-def _read_flag(data: Mapping[str, Any], headers: Mapping[str, str], key: str) -> tuple[str, bool]:
-    """Return the key or header that held the flag, and the flag; true where it was not sent."""
+def _read_flag(
+    data: Mapping[str, Any], headers: Mapping[str, str], key: str, *, unless_sent: bool = True
+) -> tuple[str, bool]:
+    """Return the key or header that held the flag, and the flag; `unless_sent` where it was not sent."""
     if (value := data.get(key)) is not None:
         if not isinstance(value, bool):
             raise refuse(key, value, "true or false")
         return key, value
     name = HEADERS[key]
     if (text := headers.get(name, "")) == "":
-        return key, True
+        return key, unless_sent
     if text.strip().lower() not in _FLAGS:
         raise InvalidRequestError(Problem(name, "is neither", "true or false"))
     return name, _FLAGS[text.strip().lower()]

@@ -9,6 +9,8 @@ from deployments.policy.problem import InvalidRequestError, Problem
 
 MAX_MODEL_NAME = 128
 MAX_COUNT = (1 << 31) - 1
+MAX_TYPE = 64
+"""Characters of the longest `type` of a part, a tool or a form."""
 
 
 def kind(value: Any) -> str:

@@ -41,8 +41,9 @@ class ResponseFormat(Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         constraint: empty for free text; `{"type": "json_object"}`; `{"type": "json_schema", ...}`.
-        tools: functions the model may call.
-        tool_choice: `""` where it was not sent, `none`, `auto`, `required`, or an object naming a function.
+        tools: functions the model may call; tools of other types are for upstreams alone.
+        tool_choice: `""` where it was not sent, `none`, `auto`, `required`, or an object, such as one that names a
+            function.
         parallel_tool_calls: whether the model may call several functions in one answer.
     """
 
@@ -70,7 +71,11 @@ class ResponseFormat(Struct, frozen=True, omit_defaults=True):
     @property
     def demands_tool_call(self) -> bool:
         """Whether the answer has to be a tool call."""
-        return self.tool_choice == "required" or isinstance(self.tool_choice, Mapping)
+        match self.tool_choice:
+            case "required" | {"type": "function" | "custom"} | {"allowed_tools": {"mode": "required"}}:
+                return True
+            case _:
+                return False
 
 
 ANY_FORMAT = ResponseFormat()
@@ -78,6 +83,20 @@ ANY_FORMAT = ResponseFormat()
 
 ANY_TIER = frozenset({Tier.PRIMARY, Tier.BACKUP})
 """All tiers with models."""
+
+
+class Feature(Struct, frozen=True):
+    """A feature that a request uses and that no model of our own has: a remote model may have it.
+
+    Attributes:
+        name: the name under which an answer without it lists it (`dropped`), such as `image` or `logprobs`.
+        field: its place in the request.
+        essential: the request is refused where no candidate can have it; else it is merely listed.
+    """
+
+    name: str
+    field: str
+    essential: bool = True
 
 
 class InferenceRequest(Struct, frozen=True, omit_defaults=True):
@@ -102,6 +121,10 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         via: the ids of the services that the request has passed through on its way here.
         stream: the answer is to be sent piece by piece.
         prefix: the beginning of the answer, which exists already: the model continues it.
+        prefix_turn: the message that a `prefix` of the caller's came in, for upstreams; empty where there is none.
+        passthrough: fields that are not acted on here, as they were sent: upstreams get them.
+        features: the features that only a remote model may have; each name once.
+        strict: a model that does not have all of `features` is not asked.
     """
 
     inputs: Mapping[str, Any]
@@ -121,6 +144,10 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     via: tuple[str, ...] = ()
     stream: bool = False
     prefix: str = ""
+    prefix_turn: Mapping[str, Any] = field(default_factory=dict)
+    passthrough: Mapping[str, Any] = field(default_factory=dict)
+    features: tuple[Feature, ...] = ()
+    strict: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the request as one MessagePack value: a quarter of the time of pickling its parts by their classes."""

@@ -89,6 +89,7 @@ def from_mapping(
         via=controls.via,
         stream=read_flag(data, "stream") or False,
         prefix=prefix,
+        strict=controls.strict,
     )
 
 

@@ -1,6 +1,6 @@
-"""Reads OpenAI's chat completions and completions. Tables name the keys that are read, ignored, and not supported.
+"""Reads OpenAI's chat completions and completions.
 
-A key in none of the tables is refused, so that a misspelt key is not dropped silently.
+Tables name the keys that are read here. Of the others, `passing` decides which ones are passed on to upstreams.
 """
 
 from collections.abc import Mapping
@@ -15,25 +15,12 @@ from deployments.request.body import Limits, decode
 from deployments.request.chat import Chat, read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
-from deployments.request.inference import ANY_FORMAT, InferenceRequest, Parameters, ResponseFormat
-from deployments.request.response_format import FORMAT_KEYS, read_response_format
+from deployments.request.inference import Feature, InferenceRequest, Parameters
+from deployments.request.passing import read_passed
+from deployments.request.response_format import FOREIGN_FORMAT, FORMAT_KEYS, format_features, read_response_format
 from deployments.request.sampling import read_logit_bias, read_parameters
 
 MAX_PROMPTS = 16
-
-IGNORED = frozenset(
-    {
-        "metadata",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "reasoning_effort",
-        "safety_identifier",
-        "service_tier",
-        "store",
-        "verbosity",
-    }
-)
-"""Keys that are accepted without effect: hints, and keys about how a provider stores, bills or routes."""
 
 _SAMPLING = frozenset(
     {
@@ -47,30 +34,26 @@ _SAMPLING = frozenset(
         "logit_bias",
     }
 )
-_COMMON = _SAMPLING | CONTROL_KEYS | IGNORED | {"model", "user", "stream", "stream_options"}
+_COMMON = _SAMPLING | CONTROL_KEYS | {"model", "user", "stream", "stream_options"}
 
 CHAT_PARAMETERS = _COMMON | FORMAT_KEYS | {"messages", "max_completion_tokens"}
-CHAT_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "logprobs": (False, 0),
-    "top_logprobs": (0,),
-    "functions": (),
-    "function_call": (),
-    "audio": (),
-    "modalities": (["text"],),
-    "prediction": (),
-    "web_search_options": (),
-}
-"""Keys that are not supported, with the values that are accepted because they ask for nothing; so does `null`."""
+CHAT_UNSUPPORTED = frozenset({"prompt", "best_of", "echo", "suffix"})
+"""Keys of text completions, which are refused in a chat."""
 
 COMPLETION_PARAMETERS = _COMMON | {"prompt"}
-COMPLETION_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "best_of": (1,),
-    "echo": (False,),
-    "suffix": ("",),
-    "logprobs": (False, 0),
+COMPLETION_UNSUPPORTED = FORMAT_KEYS | {
+    "audio",
+    "best_of",
+    "echo",
+    "function_call",
+    "functions",
+    "logprobs",
+    "messages",
+    "modalities",
+    "suffix",
+    "top_logprobs",
 }
+"""Keys that no model can be asked for: upstreams are asked for a chat, and its answer has no place in a completion."""
 
 _STREAM_OPTIONS = frozenset({"include_usage", "include_obfuscation"})
 _NO_CHAT = Chat((), (), "")
@@ -105,7 +88,7 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
     Raises:
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
-    data = _read_object(body, limits, CHAT_PARAMETERS, CHAT_UNSUPPORTED)
+    data = _read_object(body, limits)
     chat = read_chat(data.get("messages"))
     request = _read_common(
         data,
@@ -114,37 +97,36 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
         inputs={"messages": data["messages"]},
         chat=chat,
         parameters=_read_sampling(data, _read_max_tokens(data)),
-        response_format=read_response_format(data),
+        known=CHAT_PARAMETERS,
+        refused=CHAT_UNSUPPORTED,
     )
     return OpenAIRequest((request,), _read_include_usage(data))
 
 
 def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:
     """Read the body of `POST /v1/completions`; see `chat_request`."""
-    data = _read_object(body, limits, COMPLETION_PARAMETERS, COMPLETION_UNSUPPORTED)
-    parameters = _read_sampling(data, read_count(data, "max_tokens"))
-    request = _read_common(data, headers, limits, inputs={}, parameters=parameters)
+    data = _read_object(body, limits)
+    request = _read_common(
+        data,
+        headers,
+        limits,
+        inputs={},
+        parameters=_read_sampling(data, read_count(data, "max_tokens")),
+        known=COMPLETION_PARAMETERS,
+        refused=COMPLETION_UNSUPPORTED,
+    )
     texts = _read_prompts(data.get("prompt"))
+    if len(texts) > 1 and "n" in request.passthrough:
+        raise InvalidRequestError(Problem("n", "is given with several prompts", "1, or a single prompt"))
     return OpenAIRequest(
         tuple(replace(request, inputs={"text": text}, text=text) for text in texts), _read_include_usage(data)
     )
 
 
-def _read_object(
-    body: bytes, limits: Limits, known: frozenset[str], unsupported: Mapping[str, tuple[Any, ...]]
-) -> Mapping[str, Any]:
+def _read_object(body: bytes, limits: Limits) -> Mapping[str, Any]:
     data = decode(body, limits)
     if not isinstance(data, Mapping):
         raise refuse("body", data, "a JSON object")
-    for key, value in data.items():
-        if key in known:
-            continue
-        if key not in unsupported:
-            raise InvalidRequestError(Problem(key[:64], "is not a parameter", ", ".join(sorted(known))))
-        # False equals 0 in Python, and True equals 1, so the types are compared, too: `n: true` is not `n: 1`.
-        if value is not None and not any(value == idle and type(value) is type(idle) for idle in unsupported[key]):
-            accepted = " or ".join(["null", *(str(idle).lower() or "an empty text" for idle in unsupported[key])])
-            raise InvalidRequestError(Problem(key, "is not supported", accepted))
     return data
 
 
@@ -155,19 +137,39 @@ def _read_common(
     *,
     inputs: Mapping[str, Any],
     parameters: Parameters,
+    known: frozenset[str],
+    refused: frozenset[str],
     chat: Chat = _NO_CHAT,
-    response_format: ResponseFormat = ANY_FORMAT,
 ) -> InferenceRequest:
-    """Build a request from the keys that both formats share and the parts that a format has read itself."""
+    """Build a request from the keys that both formats share and the parts that a format has read itself.
+
+    Args:
+        data: the body.
+        headers: see `chat_request`.
+        limits: see `chat_request`.
+        inputs: the input of a `python` model.
+        parameters: the sampling parameters.
+        known: the keys of the format that are read here.
+        refused: the keys that the format does not have.
+        chat: the messages.
+    """
     controls = read_controls(data, headers, limits)
+    wanted = read_response_format(data)
+    of_form = format_features(data, wanted)
+    if any(feature.name == FOREIGN_FORMAT for feature in of_form):
+        known -= {FOREIGN_FORMAT}
+    passed = read_passed(data, known, refused)
+    options, of_stream = _read_stream_options(data)
+    features = {feature.name: feature for feature in (*of_stream, *chat.features, *passed.features, *of_form)}
     return InferenceRequest(
         inputs=inputs,
         text="",
         messages=chat.messages,
         turns=chat.turns,
         prefix=chat.prefix,
+        prefix_turn=chat.prefix_turn,
         parameters=parameters,
-        response_format=response_format,
+        response_format=wanted,
         model=read_model(data),
         timeout_s=controls.timeout_s,
         user=read_name(data, "user"),
@@ -178,6 +180,9 @@ def _read_common(
         retry=controls.retry,
         via=controls.via,
         stream=read_flag(data, "stream") or False,
+        passthrough={**passed.fields, **options},
+        features=tuple(features.values()),
+        strict=controls.strict,
     )
 
 
@@ -200,10 +205,18 @@ def _read_include_usage(data: Mapping[str, Any]) -> bool:
     options = read_object(data, "stream_options", "an object with include_usage (true or false)")
     if options and not data.get("stream"):
         raise InvalidRequestError(Problem("stream_options", "is given without stream", "stream: true beside it"))
-    for key in options:
-        if key not in _STREAM_OPTIONS:
-            raise InvalidRequestError(Problem(f"stream_options.{key[:64]}", "is not a parameter", "include_usage"))
     return read_flag(options, "include_usage") or False
+
+
+def _read_stream_options(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Feature, ...]]:
+    """Return the options that are passed on, as a field, and the features that they use."""
+    options = read_object(data, "stream_options", "an object")
+    if options.keys() <= _STREAM_OPTIONS:
+        return {}, ()
+    others = {key: value for key, value in options.items() if key not in _STREAM_OPTIONS and value is not None}
+    if not others:
+        return {}, ()
+    return {"stream_options": others}, (Feature("stream_options", f"stream_options.{next(iter(others))[:64]}"),)
 
 
 def _read_prompts(value: Any) -> tuple[str, ...]:

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.fields import read_flag, read_object, refuse
-from deployments.request.inference import ANY_FORMAT, ResponseFormat
+from deployments.request.fields import MAX_TYPE, read_flag, read_object, refuse
+from deployments.request.inference import ANY_FORMAT, Feature, ResponseFormat
 from deployments.request.schema import ACCEPTED, fault_of_schema
 
 MAX_TOOLS = 128
 
 FORMAT_KEYS = frozenset({"response_format", "tools", "tool_choice", "parallel_tool_calls"})
+
+FOREIGN_FORMAT = "response_format"
+"""The name of the feature of a `response_format` whose type is not known here: it is passed on, and not checked."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _ACCEPTED_NAME = "1 to 64 letters, digits, _ or -"
@@ -21,7 +24,7 @@ _CHOICES = 'none, auto, required, or {"type": "function", "function": {"name": <
 
 
 def read_response_format(data: Mapping[str, Any]) -> ResponseFormat:
-    """Read the keys in `FORMAT_KEYS`.
+    """Read the keys in `FORMAT_KEYS`. A `response_format` of a type that is not known here constrains nothing.
 
     Raises:
         InvalidRequestError: one of the keys is not valid.
@@ -29,12 +32,30 @@ def read_response_format(data: Mapping[str, Any]) -> ResponseFormat:
     if data.keys().isdisjoint(FORMAT_KEYS):
         return ANY_FORMAT
     tools = _read_tools(data)
+    functions = [tool["function"]["name"] for tool in tools if tool["type"] == "function"]
     return ResponseFormat(
         constraint=_read_format(data),
         tools=tools,
-        tool_choice=_read_choice(data, [tool["function"]["name"] for tool in tools]),
+        tool_choice=_read_choice(data, functions, is_known=len(functions) == len(tools)),
         parallel_tool_calls=read_flag(data, "parallel_tool_calls"),
     )
+
+
+def format_features(data: Mapping[str, Any], wanted: ResponseFormat) -> tuple[Feature, ...]:
+    """Return what a model of our own cannot do of `wanted`, which was read from `data`: it calls no tools.
+
+    That an answer fits a `response_format` of a known type is checked, whoever gives it: any model may be asked.
+    """
+    if not wanted.tools and not data.get(FOREIGN_FORMAT):
+        return ()
+    features: list[Feature] = []
+    if wanted.tools and wanted.tool_choice != "none":
+        foreign = next((place for place, tool in enumerate(wanted.tools) if tool["type"] != "function"), None)
+        is_foreign = foreign is not None
+        features.append(Feature("tools", f"tools[{foreign}].type" if is_foreign else "tools", essential=is_foreign))
+    if data.get(FOREIGN_FORMAT) and not wanted.constraint and data[FOREIGN_FORMAT]["type"] != "text":
+        features.append(Feature(FOREIGN_FORMAT, f"{FOREIGN_FORMAT}.type"))
+    return tuple(features)
 
 
 def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -49,6 +70,8 @@ def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any]:
         case "json_schema":
             _check_json_schema(wanted.get("json_schema"))
             return wanted
+        case str(foreign) if 0 < len(foreign) <= MAX_TYPE:
+            return {}
         case _:
             raise InvalidRequestError(Problem("response_format.type", "is not supported", _FORMATS))
 
@@ -89,8 +112,11 @@ def _read_tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
 def _check_tool(tool: Any, place: str) -> None:
     if not isinstance(tool, Mapping):
         raise refuse(place, tool, _TOOL)
-    if tool.get("type") != "function":
-        raise InvalidRequestError(Problem(f"{place}.type", "is not supported", "function"))
+    sort = tool.get("type")
+    if not isinstance(sort, str) or not 0 < len(sort) <= MAX_TYPE:
+        raise InvalidRequestError(Problem(f"{place}.type", "is not supported", "function, or what an upstream takes"))
+    if sort != "function":
+        return
     function = tool.get("function")
     if not isinstance(function, Mapping):
         raise refuse(f"{place}.function", function, _TOOL)
@@ -100,15 +126,20 @@ def _check_tool(tool: Any, place: str) -> None:
         raise refuse(f"{place}.function.parameters", parameters, "a JSON schema")
 
 
-def _read_choice(data: Mapping[str, Any], names: list[str]) -> str | Mapping[str, Any]:
+def _read_choice(data: Mapping[str, Any], names: list[str], *, is_known: bool) -> str | Mapping[str, Any]:
+    """Read `tool_choice`, given the names of the functions; where not `is_known`, there are tools of other types."""
     value = data.get("tool_choice")
     match value:
         case None:
             return ""
         case "none" | "auto":
             return str(value)
-        case "required" if names:
+        case "required" if names or not is_known:
             return "required"
+        case {"type": "allowed_tools"} if names or not is_known:
+            return dict(value)
+        case {"type": str()} if not is_known:
+            return dict(value)
         case {"type": "function", "function": {"name": str(name)}} if name in names:
             return dict(value)
         case "required":

@@ -8,7 +8,7 @@ from deployments.execution.clock import loop_time
 from deployments.observability import log, metrics
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
-from deployments.policy.stream_events import AnswerStream, StreamDone, StreamHead, TextDelta
+from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead
 
 
 class RequestAccounting:
@@ -45,7 +45,7 @@ class RequestAccounting:
         seconds = loop_time() - record.started
         self._answers[answer.served_by] += 1
         metrics.answered(answer, seconds)
-        if answer.degraded:
+        if answer.degraded and answer.model != record.asked:  # else only something was dropped
             log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
 
     def abandoned(self, record: "RequestRecord") -> None:
@@ -135,8 +135,8 @@ class RecordedStream:
         """The head of the stream."""
         return self._stream.head
 
-    async def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
-        """Give the texts, then one `StreamDone`."""
+    async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        """Give what the stream gives, to its `StreamDone`."""
         try:
             async for item in self._stream:
                 if isinstance(item, StreamDone):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from deployments.execution.clock import loop_time
 from deployments.policy.answer import Answer
 from deployments.policy.problem import InvalidRequestError
-from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
+from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.native import from_python
@@ -73,7 +73,8 @@ class HandleMethods(ABC):
     async def infer_stream(self, data: Any, model: Any = "") -> AsyncIterator[dict[str, Any]]:
         """Answer through a deployment handle with `options(stream=True)`, piece by piece.
 
-        Each piece is `{"text", "model", "served_by"}`; the last item is the body that `infer` would return.
+        Each piece is `{"text", "model", "served_by"}`, or has `extras` in the place of the text; the last item is the
+        body that `infer` would return.
         """
         started = loop_time()
         request_id = uuid4().hex
@@ -91,6 +92,8 @@ class HandleMethods(ABC):
                 match item:
                     case TextDelta(text, writer, tier):
                         yield {"text": text, "model": writer, "served_by": tier.value}
+                    case ExtrasDelta(extras, writer, tier):
+                        yield {"extras": extras.to_json(), "model": writer, "served_by": tier.value}
                     case StreamDone(answer):
                         yield answer.to_json(request_id)
 

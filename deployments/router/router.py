@@ -146,6 +146,11 @@ class Router(HandleMethods):
         """The HTTP status of a last-resort answer."""
         return self._policy.last_resort.status
 
+    @property
+    def keepalive_s(self) -> float:
+        """Seconds of silence after which a stream gives a sign of life; 0 for none."""
+        return self._policy.streams.keepalive_seconds
+
     def describe_models(self) -> dict[str, Any]:
         """Return all models and the backup, in the form of OpenAI's list."""
         states = self._model_states() | {self._backup_name: self._registry.backup.state}
@@ -254,11 +259,12 @@ class Router(HandleMethods):
                 Execution(
                     chain,
                     request,
-                    self._chains.client_of,
+                    self._chains.clients_for(request),
                     self._resilience,
                     self._last_resort(request),
                     self._wait_ready,
                     conform_to(request.response_format),
+                    self._chains.dropped_by(request),
                 )
             )
         except InvalidRequestError:

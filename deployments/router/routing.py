@@ -7,14 +7,18 @@ A model is found by the registry (an application of its own, or a member of a po
 """
 
 import random
+from collections.abc import Callable
 
 from deployments.execution.attempt import ModelClient
+from deployments.execution.execution import DroppedBy, does_everything
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
+from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.retry import NO_RETRIES
 from deployments.request import InferenceRequest
+from deployments.router.registered_model import Unreachable
 from deployments.router.registry import Registry
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
@@ -41,8 +45,13 @@ class ChainBuilder:
         return request.model or policy.default_model or self._backup_name
 
     def chain(self, request: InferenceRequest, policy: PolicySettings, started: float) -> FallbackChain:
-        """Return the chain of `request`, which arrived at `started` on the event loop's clock."""
+        """Return the chain of `request`, which arrived at `started` on the event loop's clock.
+
+        Raises:
+            InvalidRequestError: the request asks for something that none of the candidates could do.
+        """
         candidates = self.candidates(request, policy)
+        self._require_takers(request, candidates)
         backup = next((c.model for c in candidates if c.tier is Tier.BACKUP), self._backup_name)
         first = candidates[0].model if candidates else self._backup_name
         latencies, streamed = self._resilience.latencies, request.stream
@@ -90,9 +99,48 @@ class ChainBuilder:
             allowed = [candidate for candidate in allowed if candidate.model == asked]
         return tuple(allowed)
 
+    def dropped_by(self, request: InferenceRequest) -> DroppedBy:
+        """Return what tells the names of the `features` of `request` that a candidate does not have.
+
+        A remote model is taken to have all of them: it is asked, and its upstream says what it does not take.
+        """
+        if not request.features:
+            return does_everything
+        names = tuple(feature.name for feature in request.features)
+        return lambda candidate: () if self._is_remote(candidate) else names
+
+    def clients_for(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
+        """Return `client_of`; for a strict request, with a refusal in the place of models that lack a feature.
+
+        The trace then tells why those were not asked.
+        """
+        if not (request.strict and request.features):
+            return self.client_of
+        dropped_by = self.dropped_by(request)
+
+        def strict_client_of(candidate: Candidate) -> ModelClient:
+            if dropped := dropped_by(candidate):
+                return Unreachable(f"it cannot do all that the strict request asks for: {', '.join(dropped)}")
+            return self.client_of(candidate)
+
+        return strict_client_of
+
     def begins_remotely(self, chain: FallbackChain) -> bool:
         """Return whether the first candidate of `chain` is called without Serve."""
         return bool(chain.candidates) and self._upstreams.find(chain.candidates[0].model) is not None
+
+    def _is_remote(self, candidate: Candidate) -> bool:
+        return self._upstreams.find(candidate.model) is not None
+
+    def _require_takers(self, request: InferenceRequest, candidates: tuple[Candidate, ...]) -> None:
+        if not request.features or any(self._is_remote(candidate) for candidate in candidates):
+            return
+        for feature in request.features:
+            if feature.essential:
+                accepted = "a request without it, or one that a remote model may answer"
+                raise InvalidRequestError(
+                    Problem(feature.field, "is not supported by any model that may answer", accepted)
+                )
 
     def client_of(self, candidate: Candidate) -> ModelClient:
         """Return the client of `candidate`. A remote model goes before a Serve application of the same name."""

@@ -30,11 +30,13 @@ FINISH_REASONS = {
 def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dict[str, Any]:
     """Return the body of `POST chat/completions` for `request`.
 
-    A text is sent as a single user turn. Parameters that the caller has not set are left out.
+    A text is sent as a single user turn. Parameters that the caller has not set are left out. Fields that are only
+    passed on go beside them; none of them replaces a field that is set here.
     """
     parameters, response_format = request.parameters, request.response_format
     turns: Sequence[Mapping[str, Any]] = request.turns or request.messages
     body: dict[str, Any] = {
+        **request.passthrough,
         "model": spec.model,
         "messages": [dict(turn) for turn in turns] or [{"role": "user", "content": request.text}],
     }
@@ -56,9 +58,10 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
     # An empty list, object or text means that the caller did not set the key; 0 and False are values.
     body |= {key: value for key, value in optional.items() if value is not None and value not in ([], {}, "")}
     if stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        options = request.passthrough.get("stream_options", {})
+        body |= {"stream": True, "stream_options": {**options, "include_usage": True}}
     if request.prefix:
-        body["messages"].append({"role": "assistant", "content": request.prefix})
+        body["messages"].append({**request.prefix_turn, "role": "assistant", "content": request.prefix})
         if spec.prefill == "continue":
             body |= {"continue_final_message": True, "add_generation_prompt": False}
     return body

@@ -1,7 +1,7 @@
 """Opens streams over scripted streamers: what their tests share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deployments.execution.attempt import Conform
 from deployments.execution.streams import open_stream
@@ -11,7 +11,7 @@ from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamPolicy
 from deployments.policy.deadline import Deadline
 from deployments.policy.resilience import ResilienceState
-from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
+from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamHead, TextDelta
 from tests.execution import driving
 from tests.execution.driving import RESERVES, an_execution, clock
 from tests.streamers import ScriptedStreamer
@@ -29,6 +29,7 @@ class Read:
     texts: list[TextDelta]
     answers: list[Answer]
     opened: float
+    beside: list[ExtrasDelta] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -62,8 +63,11 @@ async def read(
     async for item in stream:
         if isinstance(item, StreamDone):
             got.answers.append(item.answer)
+            continue
+        assert not got.answers, "nothing comes behind the end"
+        if isinstance(item, ExtrasDelta):
+            got.beside.append(item)
         else:
-            assert not got.answers, "nothing comes behind the end"
             got.texts.append(item)
     await stream.aclose()
     return got

@@ -190,9 +190,20 @@ async def test_a_continuation_may_break_off_too() -> None:
     assert [place for *_, place in got.trace if place is not None] == [0, 4, 8]
 
 
-async def test_token_counts_of_a_continued_answer_are_told_only_where_all_are_known() -> None:
-    unknown = await read(
-        {A: streams([*says("One "), *hangs()]), BACKUP: streams([*says("two"), Beat(Finished("stop", Usage(5, 1)))])}
+async def test_token_counts_of_a_continued_answer_are_added_and_the_missing_ones_estimated() -> None:
+    pieces = says("One ", "two ", "three, and so on and on ")
+
+    got = await read(
+        {A: streams([*pieces, *hangs()]), BACKUP: streams([*says("x"), Beat(Finished("stop", Usage(5, 1)))])}
     )
 
-    assert unknown.answer.usage is None
+    assert (got.answer.usage, got.answer.usage_estimated) == (Usage(5, 8 + 1), True)
+
+
+async def test_token_counts_that_are_all_known_are_not_called_estimated() -> None:
+    first = [*says("One "), Beat(Finished("stop", Usage(5, 1)))]
+
+    known, unknown = await read({A: streams(first)}), await read({A: streams([*says("One "), *ends()])})
+
+    assert (known.answer.usage, known.answer.usage_estimated) == (Usage(5, 1), False)
+    assert (unknown.answer.usage, unknown.answer.usage_estimated) == (None, False)

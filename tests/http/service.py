@@ -1,5 +1,6 @@
 """A fake of the router for the HTTP surface, maintained like code: it gives the answers it is told to give."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Any
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.policy.stream_events import StreamDone, StreamHead, TextDelta
+from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 
@@ -27,15 +28,17 @@ def last_resort(**more: Any) -> Answer:
 
 @dataclass(slots=True)
 class ScriptedStream:
-    """An answer in pieces.
+    """An answer in pieces, behind what came beside it.
 
     Attributes:
+        pause_s: seconds before each piece, and before the end.
         closed: somebody has closed it.
         read: pieces that were taken.
     """
 
     pieces: Sequence[str]
     answer: Answer
+    pause_s: float = 0.0
     closed: bool = False
     read: int = 0
 
@@ -43,13 +46,23 @@ class ScriptedStream:
     def head(self) -> StreamHead:
         answer = self.answer
         return StreamHead(
-            answer.model, answer.served_by, answer.degraded, answer.attempts, answer.refusal, answer.retry_after_s
+            answer.model,
+            answer.served_by,
+            answer.degraded,
+            answer.attempts,
+            answer.refusal,
+            answer.retry_after_s,
+            answer.dropped,
         )
 
-    async def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
+    async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        if self.answer.extras:
+            yield ExtrasDelta(self.answer.extras, self.answer.model, self.answer.served_by)
         for piece in self.pieces:
+            await _pause(self.pause_s)
             self.read += 1
             yield TextDelta(piece, self.answer.model, self.answer.served_by)
+        await _pause(self.pause_s)
         yield StreamDone(self.answer)
 
     async def aclose(self) -> None:
@@ -68,6 +81,9 @@ class ScriptedService:
         is_failing: it is about to be replaced.
         asked: the requests so far.
         arriving: requests that are being read.
+        silence_s: seconds of silence after which a stream gives a sign of life.
+        opens_after_s: seconds until the answer, or the first piece of it, is there.
+        pause_s: seconds before each piece of a stream.
     """
 
     given: Answer | Problem = field(default_factory=an_answer)
@@ -78,6 +94,9 @@ class ScriptedService:
     asked: list[InferenceRequest] = field(default_factory=list)
     streams: list[ScriptedStream] = field(default_factory=list)
     arriving: int = 0
+    silence_s: float = 10.0
+    opens_after_s: float = 0.0
+    pause_s: float = 0.0
 
     @property
     def limits(self) -> Limits:
@@ -86,6 +105,10 @@ class ScriptedService:
     @property
     def last_resort_status(self) -> int:
         return self.status
+
+    @property
+    def keepalive_s(self) -> float:
+        return self.silence_s
 
     def overloaded(self) -> bool:
         return self.is_full
@@ -103,12 +126,14 @@ class ScriptedService:
 
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
         self.asked.append(request)
+        await _pause(self.opens_after_s)
         if isinstance(self.given, Problem):
             raise InvalidRequestError(self.given)
         return self.given
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> ScriptedStream:
-        self.streams.append(ScriptedStream(self.pieces, await self.answer(request, request_id, started)))
+        answer = await self.answer(request, request_id, started)
+        self.streams.append(ScriptedStream(self.pieces, answer, self.pause_s))
         return self.streams[-1]
 
     def describe_models(self) -> dict[str, Any]:
@@ -127,3 +152,8 @@ class ScriptedService:
 
     async def run(self) -> None:
         return
+
+
+async def _pause(seconds: float) -> None:
+    if seconds:
+        await asyncio.sleep(seconds)

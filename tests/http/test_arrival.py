@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from deployments.http.arrival import Glimpse, drain
 from tests.http.service import ScriptedService
 from tests.http.wire import ENDPOINTS, send
 
@@ -37,13 +36,43 @@ async def test_a_body_that_trickles_in_is_given_up_at_the_default_deadline(path:
 
 
 @pytest.mark.looptime
-async def test_a_body_that_nobody_reads_is_waited_for_a_few_seconds_only() -> None:
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
+async def test_a_body_of_a_request_that_is_turned_away_is_waited_for_as_any_other(
+    path: str, body: dict[str, Any]
+) -> None:
+    response = await send(ScriptedService(is_full=True), path, content=trickling())
+
+    assert (response.status_code, asyncio.get_running_loop().time()) == (408, 30.0)
+
+
+@pytest.mark.looptime
+async def test_a_slow_request_that_is_turned_away_is_answered_in_the_form_that_it_asks_for() -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"messages": [], "response_format": {"type": '
+        await asyncio.sleep(20.0)
+        yield b'"json_object"}, "stream": true}'
+
+    response = await send(ScriptedService(is_full=True), "/v1/chat/completions", content=slowly())
+
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert '"refusal":"I am sorry' in response.text
+
+
+async def test_a_body_of_a_request_that_is_turned_away_is_held_to_the_limit_as_any_other() -> None:
+    response = await send(ScriptedService(is_full=True), "/v1/infer", content=b"x" * 20_000)
+
+    assert response.status_code == 413
+
+
+@pytest.mark.looptime
+async def test_what_follows_a_body_that_is_too_large_is_waited_for_a_few_seconds_only() -> None:
     async def body() -> AsyncIterator[bytes]:
-        yield b'{"stream": true, "messages": ['
+        yield b"x" * 20_000
         await asyncio.Event().wait()
 
-    assert await drain(body()) == Glimpse(stream=True, form=False)
-    assert asyncio.get_running_loop().time() == 5.0
+    response = await send(ScriptedService(), "/v1/infer", content=body())
+
+    assert (response.status_code, asyncio.get_running_loop().time()) == (413, 5.0)
 
 
 @pytest.mark.parametrize(("path", "allowed"), [("/v1/chat/completions", "POST"), ("/v1/infer", "POST")])

@@ -129,16 +129,6 @@ async def test_only_what_is_complete_ends_with_stop(answer: Answer, reason: str,
     assert last["neverblank"]["finish_reason"] == answer.finish_reason
 
 
-async def test_counts_are_true_or_none() -> None:
-    counted = await send(ScriptedService(an_answer(usage=Usage(2, 3))), "/v1/chat/completions", CHAT)
-    uncounted = await send(ScriptedService(), "/v1/chat/completions", CHAT)
-    nobody = await send(ScriptedService(last_resort()), "/v1/chat/completions", CHAT)
-
-    assert counted.json()["usage"] == {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
-    assert uncounted.json()["usage"] is None
-    assert nobody.json()["usage"]["total_tokens"] == 0
-
-
 async def test_tool_calls_stand_where_clients_look_for_them() -> None:
     answer = an_answer({"tool_calls": [CALL]}, tool_calls=(CALL,), finish_reason="tool_calls")
 

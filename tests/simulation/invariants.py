@@ -18,8 +18,6 @@ LATE_S = 0.1
 SILENT_S = 20.0
 """A stall, and the time within which somebody carries on, by the default policy."""
 
-DRAIN_S = 5.0
-"""A body that is turned away unread is waited for so long."""
 _OURS = frozenset({"internal_error", "task_ended"})
 
 
@@ -100,7 +98,7 @@ def _in_its_format(run: Run) -> Iterator[str]:
                 if len(told) != done.ask.prompts and not turned_away(done):
                     yield f"{done.ask.token}: {len(told)} answers to {done.ask.prompts} prompts"
                 streamed = "text/event-stream" in done.headers["content-type"]
-                if streamed != done.ask.stream and done.ask.valid and done.arrived:
+                if streamed != done.ask.stream and done.ask.valid:
                     yield f"{done.ask.token}: streamed is {streamed}"
             elif is_blank(read_error(done)):
                 yield f"{done.ask.token}: an error without a word"
@@ -112,8 +110,6 @@ def _in_the_form(run: Run) -> Iterator[str]:
     for done, told in answers(run):
         form = done.ask.form
         if not form or not done.ask.valid or told.refusal or told.finish_reason == "content_filter":
-            continue
-        if turned_away(done) and not done.arrived:  # nobody could have read that a form was demanded
             continue
         if told.is_last_resort:
             yield f"{done.ask.token}: words where {form} was demanded: {told.text!r}"
@@ -135,14 +131,17 @@ def fits(form: str, text: str) -> bool:
 
 def _not_late(run: Run) -> Iterator[str]:
     for done in whole(run):
-        first = done.chunks[0][0] if done.chunks else done.ended or 0.0
-        moment = first if done.ask.stream else done.ended or 0.0
-        arrived = done.arrived or done.started + DRAIN_S
-        due = max(done.started + done.ask.timeout_s, arrived) + held_up(run, done.started, moment)
+        moment = first_event(done) if done.ask.stream else done.ended or 0.0
+        due = max(done.started + done.ask.timeout_s, done.arrived) + held_up(run, done.started, moment)
         if done.ask.valid and done.status in (200, 503) and moment > due + LATE_S:
             yield f"{done.ask.token}: {moment - due:.3f} s late"
         if done.ask.stream and not done.ask.reads_every_s:
             yield from _silent(run, done)
+
+
+def first_event(done: Exchange) -> float:
+    """When the first event of a stream came: a comment is none."""
+    return next((at for at, chunk in done.chunks if not chunk.startswith(b":")), done.ended or 0.0)
 
 
 def _silent(run: Run, done: Exchange) -> Iterator[str]:
@@ -151,7 +150,7 @@ def _silent(run: Run, done: Exchange) -> Iterator[str]:
     moments = sorted([at for at, _ in done.chunks] + [done.ended or 0.0] + at_work)
     for before, after in pairwise(moments):
         most = SILENT_S + held_up(run, before, after) + LATE_S
-        if before < done.chunks[0][0]:  # that the first content is in time is another matter
+        if before < first_event(done):  # that the first content is in time is another matter
             continue
         if after - before > most:
             yield f"{done.ask.token}: silent for {after - before:.2f} s"

@@ -101,12 +101,14 @@ def _events(body: bytes) -> Iterator[tuple[str, str]]:
     if not body.endswith(b"\n\n"):
         raise UnreadableError(f"the last event is cut: {body[-60:]!r}")
     for block in body.decode().split("\n\n")[:-1]:
-        fields = dict(line.split(": ", 1) for line in block.split("\n"))
-        yield fields.get("event", ""), fields["data"]
+        lines = [line for line in block.split("\n") if not line.startswith(":")]  # a comment is a sign of life
+        fields = dict(line.split(": ", 1) for line in lines)
+        if fields:
+            yield fields.get("event", ""), fields["data"]
 
 
 def _native_stream(body: bytes) -> Told:
-    events = [(name, orjson.loads(data)) for name, data in _events(body)]
+    events = [(name, orjson.loads(data)) for name, data in _events(body) if name != "extras"]
     names = [name for name, _ in events]
     if names != ["token"] * (len(names) - 1) + ["done"]:
         raise UnreadableError(f"the events are {names}")
@@ -158,7 +160,7 @@ def _chunks(done: Exchange) -> Told:
             ended = [{**choice, "finish_reason": choice["finish_reason"] or "stop"} for choice in chunk["choices"]]
             Completion.model_validate({**chunk, "choices": ended})
     counts = [chunk for chunk in chunks if not chunk["choices"]]
-    if len(counts) != done.ask.include_usage and "retry-after" not in done.headers:  # one that is shed was not read
+    if len(counts) != done.ask.include_usage:
         raise UnreadableError(f"{len(counts)} chunks of token counts")
     choices = [(chunk, chunk["choices"][0]) for chunk in chunks if chunk["choices"]]
     ends = [(chunk, choice) for chunk, choice in choices if choice["finish_reason"]]

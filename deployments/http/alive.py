@@ -1,0 +1,149 @@
+"""Streams of server-sent events that are alive on the wire, from the moment their request was read to their last event.
+
+    first content in time           the true head, then events; a comment in each long silence
+    none for `keepalive_s`          a head that says `pending`, then comments; the last event tells the truth
+    an invalid request, before      4xx, as ever
+    an invalid request, after       an event with the error object, as the head cannot be taken back
+
+Nothing is held up: a comment is sent only where nothing else has been for `keepalive_s`, and never into a connection
+whose reader does not read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Protocol
+
+from starlette.types import Message, Receive, Scope, Send
+
+from deployments.execution.clock import SHORTEST_TIMER_S
+from deployments.http.responses import headers_of, pending_headers, stream_response
+from deployments.policy.attempt import Tier
+from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.stream_events import AnswerStream
+
+COMMENT = b": keep-alive\n\n"
+"""A comment: whoever reads server-sent events skips it (WHATWG HTML, section 9.2.6)."""
+
+
+class Writer(Protocol):
+    """Writes a stream in one format."""
+
+    def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
+        """Give the events of `stream`, to its end."""
+        ...
+
+    def refused(self, problem: Problem) -> Iterator[bytes]:
+        """Give the events of a request that turned out to be invalid after the head had been sent."""
+        ...
+
+
+class AliveStream:
+    """An ASGI application: opens a stream, and sends it."""
+
+    def __init__(
+        self,
+        opening: Callable[[], Awaitable[AnswerStream]],
+        writer: Writer,
+        *,
+        keepalive_s: float,
+        last_resort_status: int,
+    ) -> None:
+        """Get ready to send a stream.
+
+        Args:
+            opening: opens the stream; see `http.service.Service.stream`.
+            writer: writes its events.
+            keepalive_s: seconds of silence after which a comment is sent; 0 for none.
+            last_resort_status: the status of a last resort; one that comes after the head has the status of the head.
+        """
+        self._opening = opening
+        self._writer = writer
+        self._keepalive_s = keepalive_s
+        self._last_resort_status = last_resort_status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            InvalidRequestError: the request is invalid, and nothing has been sent yet.
+        """
+        alive = _Alive(send, self._keepalive_s)
+        try:
+            stream = await self._opening()
+            status = self._last_resort_status if stream.head.served_by is Tier.LAST_RESORT else 200
+            response = stream_response(self._writer.events(stream), status, headers_of(stream.head), stream)
+            await response(scope, receive, alive.send)
+        except InvalidRequestError as error:
+            if not alive.begun:
+                raise
+            body = b"".join(self._writer.refused(error.problem))
+            await alive.send({"type": "http.response.body", "body": body, "more_body": False})
+        finally:
+            alive.stop()
+
+
+class _Alive:
+    """Passes messages of ASGI on, and sends a comment, behind a head if there is none yet, in each long silence.
+
+    Attributes:
+        begun: a head has been sent.
+    """
+
+    def __init__(self, send: Send, keepalive_s: float) -> None:
+        self.begun = False
+        self._send = send
+        self._seconds = keepalive_s
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._sending = False
+        self._beat: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if keepalive_s > 0:
+            self._timer = self._loop.call_at(self._last + keepalive_s, self._look)
+
+    async def send(self, message: Message) -> None:
+        """Pass `message` on; a head is dropped where one has been sent."""
+        if self._beat is not None:
+            await self._beat
+        if message["type"] == "http.response.start":
+            if self.begun:
+                return
+            self.begun = True
+        elif not message.get("more_body", False):
+            self.stop()
+        self._sending = True
+        try:
+            await self._send(message)
+        finally:
+            self._sending = False
+            self._last = self._loop.time()
+
+    def stop(self) -> None:
+        """Send no more comments."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._beat is not None:
+            self._beat.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        due = self._last + self._seconds
+        if self._sending or self._beat is not None:  # the reader does not read: more would only pile up
+            due = now + self._seconds
+        elif now >= due:
+            self._beat = self._loop.create_task(self._comment())
+            due = now + self._seconds
+        self._timer = self._loop.call_at(max(due, now + SHORTEST_TIMER_S), self._look)
+
+    async def _comment(self) -> None:
+        try:
+            if not self.begun:
+                self.begun = True
+                await self._send({"type": "http.response.start", "status": 200, "headers": pending_headers()})
+            await self._send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+        except OSError:  # the caller has gone: whatever is sent next finds out, or the server cancels the request
+            return
+        finally:
+            self._last = self._loop.time()
+            self._beat = None

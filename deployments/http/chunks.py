@@ -1,0 +1,112 @@
+"""Answers in OpenAI's two formats, as the chunks of a stream."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from deployments.http.completions import (
+    OWN_BODY,
+    OWN_MESSAGE,
+    Format,
+    finish_reason,
+    provenance,
+    theirs,
+)
+from deployments.http.counts import count_tokens
+from deployments.policy.answer import Answer
+from deployments.policy.extras import Extras
+from deployments.request import InferenceRequest
+
+_IN_EACH = ("system_fingerprint", "service_tier")
+"""The fields beside the choices that providers repeat in each chunk; all others are sent once."""
+
+
+class Chunks:
+    """Makes the chunks of one completion; each names the model that wrote it."""
+
+    def __init__(
+        self, form: Format, requests: Sequence[InferenceRequest], request_id: str, *, with_usage: bool
+    ) -> None:
+        """Begin a completion.
+
+        Args:
+            form: its format.
+            requests: the request; empty where it was not read.
+            request_id: the id of the call.
+            with_usage: the stream ends with a chunk of token counts.
+        """
+        self._form = form
+        self._requests = requests
+        self._request_id = request_id
+        self._with_usage = with_usage
+        self._id = f"{form.prefix}-{request_id}"
+        self._created = int(time.time())
+        self._pieces = 0
+        self._model = ""
+        self._in_each: dict[str, Any] = {}
+        self._once: dict[str, Any] = {}
+
+    def first(self, model: str) -> Iterator[dict[str, Any]]:
+        """Give the chunk that names the role; a text completion has none."""
+        if self._form.is_chat:
+            yield self._chunk(model, {"role": "assistant", "content": "", "refusal": None}, "")
+
+    def text(self, text: str, model: str, *, refusal: bool = False) -> dict[str, Any]:
+        """Return the chunk of a piece of the answer; with `refusal`, of the text of a refusal."""
+        self._pieces += 1
+        return self._chunk(model, {"refusal" if refusal else "content": text}, text)
+
+    def beside(self, extras: Extras, model: str) -> Iterator[dict[str, Any]]:
+        """Give the chunks of what came beside the text. Fields beside the choices go into the chunk that comes next.
+
+        A further choice comes whole, and gets a chunk of its own.
+        """
+        self._note_body(extras, model)
+        message, choice = theirs(extras.message, OWN_MESSAGE), theirs(extras.choice, self._form.own_choice)
+        if message or choice:
+            chunk = self._chunk(model, message, "")
+            chunk["choices"][0] |= choice if self._form.is_chat else {**message, **choice}
+            yield chunk
+        for other in extras.others:
+            whole = {**other, "message": _with_indices(other.get("message") or {})}
+            yield {**self._chunk(model, {}, ""), "choices": [self._form.further_choice(whole, "delta")]}
+
+    def last(self, answer: Answer) -> Iterator[dict[str, Any]]:
+        """Give the last chunks: tool calls, the finish reasons, and the token counts if the request asked for those."""
+        if answer.tool_calls and self._form.is_chat:
+            calls = [{"index": place, **call} for place, call in enumerate(answer.tool_calls)]
+            yield self._chunk(answer.model, {"tool_calls": calls}, "")
+        counts = count_tokens([answer], self._requests, max(1, self._pieces))
+        estimated = self._with_usage and counts.estimated
+        end = self._chunk(answer.model, {}, "", finish_reason(answer))
+        yield {**end, "neverblank": provenance(answer, self._request_id, usage_estimated=estimated)}
+        if self._with_usage:
+            yield {**self._chunk(answer.model, {}, ""), "choices": [], "usage": counts.usage}
+
+    def _note_body(self, extras: Extras, model: str) -> None:
+        if model != self._model:
+            self._model, self._in_each = model, {}
+        for key, value in theirs(extras.body, OWN_BODY).items():
+            (self._in_each if key in _IN_EACH else self._once)[key] = value
+
+    def _chunk(self, model: str, delta: dict[str, Any], text: str, reason: str | None = None) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "logprobs": None}
+        chunk = {
+            "id": self._id,
+            "object": self._form.chunk_name,
+            "created": self._created,
+            "model": model,
+            "choices": [{**choice, "delta": delta} if self._form.is_chat else {**choice, "text": text}],
+        }
+        if self._once or (self._in_each and model == self._model):
+            chunk = {**self._once, **self._in_each, **chunk}
+            self._once = {}
+        return {**chunk, "usage": None} if self._with_usage else chunk
+
+
+def _with_indices(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a whole message as a delta, in which tool calls have indices."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return dict(message)
+    return {**message, "tool_calls": [{"index": place, **call} for place, call in enumerate(calls)]}

@@ -1,0 +1,67 @@
+"""The token counts of answers, in OpenAI's `usage` object. Counts that no model gave are estimated, and marked so."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from msgspec import Struct
+
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
+from deployments.policy.outcome import Usage
+from deployments.policy.token_estimate import estimate_tokens
+from deployments.request import InferenceRequest
+
+
+class TokenCounts(Struct, frozen=True):
+    """The token counts of an API call.
+
+    Attributes:
+        usage: an object of OpenAI's form; of a single answer with all details that its model gave.
+        estimated: some of the counts are estimated.
+    """
+
+    usage: dict[str, Any]
+    estimated: bool
+
+
+def result_text(answer: Answer) -> str:
+    """Return the result as a text: JSON where it is not a text."""
+    return answer.result if isinstance(answer.result, str) else orjson.dumps(answer.result).decode()
+
+
+def count_tokens(answers: Sequence[Answer], requests: Sequence[InferenceRequest], pieces: int = 1) -> TokenCounts:
+    """Return the sum of the token counts of `answers`.
+
+    Args:
+        answers: the answers; a last resort counts as 0 tokens where no model has written a part of it.
+        requests: what was asked, in the same order; may be empty where the request was not read.
+        pieces: the number of pieces in which a single answer was streamed.
+    """
+    counted = [_count(answer, requests[place] if requests else None, pieces) for place, answer in enumerate(answers)]
+    estimated = any(is_estimated for _, is_estimated in counted)
+    if len(counted) > 1:
+        read, written = zip(*((usage.prompt_tokens, usage.completion_tokens) for usage, _ in counted), strict=True)
+        return TokenCounts(Usage(sum(read), sum(written)).to_json(), estimated)
+    told = counted[0][0].to_json()
+    details = answers[0].extras.usage
+    if details and not estimated:
+        total = details.get("total_tokens")
+        told = {**details, **told} | ({"total_tokens": total} if isinstance(total, int) else {})
+    return TokenCounts(told, estimated)
+
+
+def _count(answer: Answer, request: InferenceRequest | None, pieces: int) -> tuple[Usage, bool]:
+    """Return the counts of one answer, and whether they are estimated."""
+    if answer.usage is not None:
+        return answer.usage, answer.usage_estimated
+    written = any(ended.from_character is not None for ended in answer.attempts)
+    if answer.served_by is Tier.LAST_RESORT and not written:
+        return Usage(0, 0), False
+    read = _prompt_tokens(request) if request is not None else 0
+    return Usage(read, estimate_tokens(result_text(answer), pieces)), True
+
+
+def _prompt_tokens(request: InferenceRequest) -> int:
+    texts = [message["content"] for message in request.messages] or [request.text]
+    return sum(estimate_tokens(text) for text in (*texts, request.prefix))
