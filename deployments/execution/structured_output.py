@@ -20,7 +20,7 @@ from deployments.request import ResponseFormat
 _FENCE = "```"
 _TRUNCATED = ("length", "deadline")
 
-_threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="conform")
+CHECKS = ThreadPoolExecutor(max_workers=1, thread_name_prefix="conform")
 """One thread: checks hold the interpreter's lock, and a second one would only take time from the event loop."""
 
 
@@ -47,7 +47,7 @@ async def conform(answered: Answered, response_format: ResponseFormat) -> Answer
     bare = _without_fence(text)
     schema = orjson.dumps(response_format.schema) if response_format.schema else b""
     try:
-        wrong = await asyncio.get_running_loop().run_in_executor(_threads, _find_fault, bare, schema)
+        wrong = await asyncio.get_running_loop().run_in_executor(CHECKS, _find_fault, bare, schema)
     except TooManyStepsError:
         return Refused("its answer takes too long to be checked against response_format")
     if wrong:

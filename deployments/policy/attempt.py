@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from deployments.policy.outcome import Finished, Outcome
+from deployments.policy.outcome import Answered, Finished, Outcome
 
 
 class Tier(StrEnum):
@@ -89,6 +89,8 @@ class Ended(Struct, frozen=True):
         }
         if self.from_character is not None:
             line["from_character"] = self.from_character
+        if isinstance(self.outcome, (Answered, Finished)) and self.outcome.skipped:
+            line["skipped"] = self.outcome.skipped
         return line
 
 

@@ -5,9 +5,16 @@ May import: policy, request, settings, observability, execution.
     pool.py         all upstreams, replaced while requests are under way
     client.py       one upstream: a `ModelClient`
     connection.py   the pooled connections of an upstream, and the secrets that they carry
-    wire.py         from a request to a body, from a completion to an outcome
-    stream.py       from chunks to texts and an end
+    wire.py         from a request to a body
+    reading.py      from a response to the items of an answer: the next seven, put together
+    decoding.py     from bytes to JSON
     sse.py          from bytes to events
+    stream.py       from events to texts and an end
+    choice.py       one choice of a completion
+    contents.py     contents of messages, and token counts
+    thinking.py     what a model thinks within its text
+    tool_calls.py   tool calls, put together
+    finish.py       the table of finish reasons
     faults.py       from errors to outcomes
     redaction.py    removes secrets from error messages
 

@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, Usage
+from deployments.upstream.stream import WITHHELD
 from tests.upstream.calling import call, stream
 from tests.upstream.exchange import TEXT, USAGE
 from tests.upstream.faulty import SCENARIOS, FaultyUpstream
 from tests.upstream.scenarios import CALL
 
 COUNTED = Usage(USAGE["prompt_tokens"], USAGE["completion_tokens"])
+COUNTS = Extras(usage=USAGE)
 BEGUN = "The quick brown"
 WAITS_FOR_THE_DRIVER = {"silent", "head-then-silence", "trickle", "stall-after-3", "trickle-after-3"}
 
@@ -55,22 +58,24 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
     "huge": (Failed, False, "too large"),
 }
 ANSWERED_WHEN_WHOLE = {
-    name: Answered(TEXT, COUNTED)
+    name: Answered(TEXT, COUNTED, extras=COUNTS)
     for name in SCENARIOS
     if name.endswith(("-after-3", "-for-ever")) or name in {"no-deltas", "no-done", "hangs-when-done"}
 }
 ANSWERS: dict[str, Answered] = ANSWERED_WHEN_WHOLE | {
-    "healthy": Answered(TEXT, COUNTED),
-    "keep-alive-comments": Answered(TEXT, COUNTED),
-    "whole-to-a-stream": Answered(TEXT, COUNTED),
-    "resumes": Answered(TEXT, COUNTED),
-    "starts-over": Answered(TEXT, COUNTED),
-    "overlaps": Answered(TEXT, COUNTED),
-    "refuses-prefixes": Answered(TEXT, COUNTED),
-    "cut-short": Answered(BEGUN, COUNTED, "length"),
-    "filtered": Answered("The model's content filter has withheld this answer.", COUNTED, "content_filter"),
-    "refuses": Answered("I cannot help with that.", COUNTED, "content_filter"),
-    "calls-a-tool": Answered({"tool_calls": [CALL]}, COUNTED, "tool_calls", (CALL,)),
+    "healthy": Answered(TEXT, COUNTED, extras=COUNTS),
+    "keep-alive-comments": Answered(TEXT, COUNTED, extras=COUNTS),
+    "whole-to-a-stream": Answered(TEXT, COUNTED, extras=COUNTS),
+    "resumes": Answered(TEXT, COUNTED, extras=COUNTS),
+    "starts-over": Answered(TEXT, COUNTED, extras=COUNTS),
+    "overlaps": Answered(TEXT, COUNTED, extras=COUNTS),
+    "refuses-prefixes": Answered(TEXT, COUNTED, extras=COUNTS),
+    "cut-short": Answered(BEGUN, COUNTED, "length", extras=COUNTS),
+    "filtered": Answered(
+        "The model's content filter has withheld this answer.", COUNTED, "content_filter", extras=COUNTS
+    ),
+    "refuses": Answered("I cannot help with that.", COUNTED, "content_filter", extras=COUNTS),
+    "calls-a-tool": Answered({"tool_calls": [CALL]}, COUNTED, "tool_calls", (CALL,), COUNTS),
     "against-policy": Answered("Your request was rejected by our safety system.", None, "content_filter"),
 }
 INVALID = {
@@ -88,24 +93,22 @@ STREAMED_FAULTS: dict[str, tuple[str, type[Any], bool, str]] = {
     "error-after-3": (BEGUN, Failed, True, "engine died"),
     "no-finish-after-3": (BEGUN, Failed, True, "without a finish reason"),
     "garbage-for-ever": (BEGUN, Failed, False, "cannot be read"),
-    "white-space": ("", Blank, False, "no content"),
     "huge-event-after-3": (BEGUN, Failed, False, "an event of more than"),
     "huge": (BEGUN, Failed, False, "too large"),
-    "no-deltas": ("", Blank, False, "no content"),
-    "plain-text": ("", Blank, False, "no content"),
+    "no-deltas": ("", Blank, False, "no visible content"),
 }
 STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
-    "healthy": (TEXT, Finished("stop", COUNTED)),
-    "keep-alive-comments": (TEXT, Finished("stop", COUNTED)),
-    "whole-to-a-stream": (TEXT, Finished("stop", COUNTED)),
-    "no-done": (TEXT, Finished("stop", COUNTED)),
+    "healthy": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
+    "keep-alive-comments": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
+    "whole-to-a-stream": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
+    "no-done": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "hangs-when-done": (TEXT, Finished("stop")),
-    "garbage-after-3": (TEXT, Finished("stop", COUNTED)),
-    "filtered-after-3": (BEGUN, Finished("content_filter", COUNTED)),
-    "cut-short": (BEGUN, Finished("length", COUNTED)),
-    "filtered": (ANSWERS["filtered"].result, Finished("content_filter", COUNTED)),
-    "refuses": (ANSWERS["refuses"].result, Finished("content_filter", COUNTED)),
-    "calls-a-tool": ("", Finished("tool_calls", COUNTED, (CALL,))),
+    "garbage-after-3": (TEXT, Finished("stop", COUNTED, extras=COUNTS, skipped=1)),
+    "filtered-after-3": (BEGUN, Finished("content_filter", COUNTED, extras=COUNTS)),
+    "cut-short": (BEGUN, Finished("length", COUNTED, extras=COUNTS)),
+    "filtered": (ANSWERS["filtered"].result, Finished("content_filter", COUNTED, extras=COUNTS)),
+    "refuses": (ANSWERS["refuses"].result, Finished("content_filter", COUNTED, extras=COUNTS)),
+    "calls-a-tool": ("", Finished("tool_calls", COUNTED, (CALL,), COUNTS)),
     "against-policy": (ANSWERS["against-policy"].result, Finished("content_filter")),
 }
 
