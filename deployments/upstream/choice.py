@@ -20,6 +20,8 @@ _OF_CHOICE = frozenset(
     {"index", "delta", "message", "text", "finish_reason", "finishReason", "done_reason", "error", "usage", "logprobs"}
 )
 _OF_MESSAGE = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "text"})
+_PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
+_PLAIN_DELTA = frozenset({"role", "content"})
 _THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "reasoning_text", "thinking", "thinking_blocks")
 _ALIVE = ""
 """A sign of life: the model is at work on something that has no text yet."""
@@ -73,12 +75,19 @@ class ChoiceReader:
     @property
     def has_ended(self) -> bool:
         """Whether its end has come, as far as can be told: more may follow for a moment only."""
-        if self.ending is Ending.NOT_AN_END or (self._repeats and not self._is_bare):
+        if self.ending is Ending.NOT_AN_END or self.is_unsure:
             return False
         return self.ending is Ending.FAILED or self.has_content or (self._is_bare and self.reasoned)
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether its end is one of those that come with every content, so that it may have been cut there."""
+        return self._repeats and not self._is_bare
+
     def feed(self, choice: Mapping[str, Any]) -> list[StreamPart]:
         """Read the next part of the choice, and return its texts and what stands beside them."""
+        if plain := self._plain(choice):
+            return [plain]
         if choice.get("error"):
             self.error = {"error": choice["error"]}
             return []
@@ -128,13 +137,30 @@ class ChoiceReader:
             "logprobs": logprobs or None,
         }
 
+    def _plain(self, choice: Mapping[str, Any]) -> str:
+        """Return the text of nearly every part: a delta with nothing but text, in the midst of an answer."""
+        delta = choice.get("delta")
+        if not self.has_text or not isinstance(delta, dict) or self.ending is not Ending.NOT_AN_END:
+            return ""
+        if not (choice.keys() <= _PLAIN_CHOICE and delta.keys() <= _PLAIN_DELTA and self._thoughts.is_behind):
+            return ""
+        text = delta.get("content")
+        if not isinstance(text, str) or choice.get("finish_reason") or choice.get("logprobs"):
+            return ""
+        if not self._surrogates.is_idle_at(text):
+            return ""
+        self._by_message = False
+        self._texts.append(text)
+        self._length += len(text)
+        return text
+
     def _message(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the delta or the message of a choice; a text where the message should be is its content."""
         for key in ("delta", "message"):
             value = choice.get(key)
             if isinstance(value, str):
                 value = {"content": value}
-            if isinstance(value, Mapping) and value:
+            if isinstance(value, dict) and value:
                 self._by_message = key == "message"
                 self._messages += self._by_message
                 return value
@@ -170,7 +196,7 @@ class ChoiceReader:
     ) -> list[StreamPart]:
         parts: list[StreamPart] = []
         beside: dict[str, Any] = {}
-        if isinstance(choice.get("logprobs"), Mapping) and choice["logprobs"] and _is_flat(choice["logprobs"]):
+        if isinstance(choice.get("logprobs"), dict) and choice["logprobs"] and _is_flat(choice["logprobs"]):
             beside = {"logprobs": choice["logprobs"]}
         if extras or beside:
             self.reasoned = self.reasoned or any(extras.get(key) for key in _THOUGHTS)

@@ -26,7 +26,7 @@ def read_content(value: Any) -> Content:
         return Content(value)
     if value is None:
         return Content()
-    if isinstance(value, Mapping) and isinstance(value.get("parts"), list):  # Gemini's own form
+    if isinstance(value, dict) and isinstance(value.get("parts"), list):  # Gemini's own form
         value = value["parts"]
     parts = value[:MAX_PARTS] if isinstance(value, list) else [value]
     read = [_read_part(part) for part in parts]
@@ -36,7 +36,7 @@ def read_content(value: Any) -> Content:
 def _read_part(part: Any) -> Content:
     if isinstance(part, str):
         return Content(part)
-    if not isinstance(part, Mapping):
+    if not isinstance(part, dict):
         return Content()
     kind = str(part.get("type") or "")
     if kind == "refusal" and isinstance(part.get("refusal"), str):
@@ -58,7 +58,7 @@ def _text_within(part: Mapping[str, Any]) -> str:
                 return "".join(
                     each["text"]
                     for each in inner[:MAX_PARTS]
-                    if isinstance(each, Mapping) and isinstance(each.get("text"), str)
+                    if isinstance(each, dict) and isinstance(each.get("text"), str)
                 )
     return ""
 
@@ -68,7 +68,7 @@ def read_usage(value: Any) -> Usage | None:
 
     Counts may be texts or floats. One of the two that is missing is the rest of `total_tokens`.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     read, written, total = (_first_count(value, names) for names in (_READ, _WRITTEN, _TOTAL))
     if read is None and written is not None and total is not None:

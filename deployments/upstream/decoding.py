@@ -132,6 +132,8 @@ def _several(text: str) -> Iterator[Any]:
             value, place = _LENIENT.raw_decode(text, place)
         except RecursionError as error:
             raise ValueError("it is nested too deep") from error
+        if not isinstance(value, (dict, list)):
+            raise ValueError("it is not several objects")  # noqa: TRY004 - a caller tells errors of JSON by ValueError
         yield value
 
 
@@ -189,12 +191,16 @@ class Surrogates:
 
     def feed(self, text: str) -> str:
         """Return `text`, with the half that was held back before it and without a first half at its end."""
-        if not self._held and (text.isascii() or not _has_surrogate(text)):
+        if self.is_idle_at(text):
             return text
         text, self._held = self._held + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._held = text[:-1], text[-1]
         return _paired(text)
+
+    def is_idle_at(self, text: str) -> bool:
+        """Return whether `text` is passed on as it is."""
+        return not self._held and (text.isascii() or not _has_surrogate(text))
 
     def finish(self) -> str:
         """Return a replacement for a half that is still held back."""
@@ -203,4 +209,8 @@ class Surrogates:
 
 
 def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= char <= "\udfff" for char in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -119,7 +119,8 @@ class EventReader:
             self._name = b""
             return
         name, colon, value = line.partition(b":")
-        name = name.strip(_PADDING).lower()
+        if name != b"data":
+            name = name.strip(_PADDING).lower()
         if name == b"data":
             # Some providers leave out the empty line behind an event.
             if 0 < len(self._data) < _MAX_TRIES and _is_value(b"\n".join(self._data)):
@@ -127,7 +128,8 @@ class EventReader:
             value = value.removeprefix(b" ")
             self._data.append(value)
             self._size += len(value) + 1
-            self._check()
+            if self._size > self._max_bytes:
+                self._check()
         elif name == b"event":
             self._name = value.strip(_PADDING)
         elif self._data and _opens(line) and _is_value(b"\n".join(self._data)):

@@ -17,6 +17,8 @@ Heartbeats (empty data, `{}`, `ping`) are no events. A malformed event in a heal
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import orjson
+
 from deployments.policy.extras import Extras, merge
 from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, StreamPart
 from deployments.upstream.choice import ChoiceReader, fields_beside
@@ -61,7 +63,8 @@ class ChunkReader:
     @property
     def is_broken(self) -> bool:
         """Whether nothing that may follow counts: there is an error, or nothing can be read."""
-        has_failed = any(choice.ending is Ending.FAILED for choice in self._main)
+        main = self._choices.get(0)
+        has_failed = main is not None and main.ending is Ending.FAILED
         return bool(self.error) or has_failed or self._malformed > MAX_MALFORMED
 
     @property
@@ -81,24 +84,33 @@ class ChunkReader:
 
     def feed(self, event: Event) -> list[StreamPart]:
         """Read one event and return its parts; an empty text says that the model is at work."""
-        data = event.data.strip(_PADDING)
-        if self.is_done or not data:
+        if self.is_done:
+            return []
+        try:
+            value = orjson.loads(event.data)
+        except orjson.JSONDecodeError:
+            return self._feed_leniently(event.data.strip(_PADDING), event.name)
+        self._malformed = 0
+        return self._read(value, event.name)
+
+    def _feed_leniently(self, data: str, name: str) -> list[StreamPart]:
+        if not data:
             return []
         if data.endswith(_DONE):
-            parts = self.feed(Event(data.removesuffix(_DONE), event.name))
+            parts = self.feed(Event(data.removesuffix(_DONE), name))
             self.is_done = True
             return parts
         try:
             values = decode_values(data)
         except ValueError:
-            if event.name == "error":
+            if name == "error":
                 self._fail({"error": {"message": data[:1000]}})
-            elif event.name not in _HEARTBEATS:
+            elif name not in _HEARTBEATS:
                 self._skip("it is not JSON")
                 self._malformed += not self.has_ended
             return []
         self._malformed = 0
-        return [part for value in values for part in self._read(value, event.name)]
+        return [part for value in values for part in self._read(value, name)]
 
     def finish(self) -> list[StreamPart]:
         """Return what was held back, once no more events come."""
@@ -126,7 +138,7 @@ class ChunkReader:
             return self._finished(choice, Ending.WITHHELD.value)
         if not choice.has_content:
             return Blank(_why_blank(choice), complete=choice.ending is Ending.COMPLETE)
-        if choice.ending is Ending.NOT_AN_END:
+        if choice.ending is Ending.NOT_AN_END or (choice.is_unsure and not self.is_done):
             return Failed("its stream ended without a finish reason", transient=True)
         if not choice.calls:
             return self._finished(choice, choice.ending.value)
@@ -142,34 +154,40 @@ class ChunkReader:
 
     @property
     def _main(self) -> list[ChoiceReader]:
-        return [self._choices[0]] if 0 in self._choices else []
+        return [self._choices[self._first]] if self._choices else []
 
     def _read(self, value: Any, name: str) -> list[StreamPart]:
         """Read one value of an event."""
-        if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
-            return [part for each in value for part in self._read(each, name)]
-        if not isinstance(value, Mapping):
-            return self._skip("it is not an object")
+        if not isinstance(value, dict):
+            if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+                return [part for each in value for part in self._read(each, name)]
+            return [] if name in _HEARTBEATS else self._skip("it is not an object")
         if _is_error(value, name):
             self._fail(value)
             return []
-        if not value or name in _HEARTBEATS or value.get("type") in _HEARTBEATS or value.get("object") in _HEARTBEATS:
-            return []
         choices = value.get("choices")
-        choices = [choices] if isinstance(choices, Mapping) else choices
-        has_usage = self._count(value.get("usage")) or self._count_groq(value.get("x_groq"))
+        if not choices and _is_heartbeat(value, name):
+            return []
+        choices = [choices] if isinstance(choices, dict) else choices
+        has_usage = self._count(value.get("usage")) or ("x_groq" in value and self._count_groq(value["x_groq"]))
         if not isinstance(choices, list):
             return [] if has_usage else self._skip("it has no choices")
         self._values += 1
-        if not value.keys() <= _OF_BODY and (fields := fields_beside(value, _OF_BODY)):
-            self._body = merge(self._body, fields)
+        for key in value:
+            if key not in _OF_BODY and self._body.get(key) != value[key]:
+                self._body = merge(self._body, fields_beside(value, _OF_BODY))
+                break
+        if len(choices) == 1:
+            return self._read_choice(choices[0], 0)
         return [part for place, choice in enumerate(choices) for part in self._read_choice(choice, place)]
 
     def _read_choice(self, choice: Any, place: int) -> list[StreamPart]:
-        if not isinstance(choice, Mapping):
+        if not isinstance(choice, dict):
             return self._skip("a choice is not an object")
-        index = read_count(choice.get("index"))
-        index = place if index is None else index
+        index = choice.get("index")
+        if index != 0:
+            index = read_count(index)
+            index = place if index is None else index
         reader = self._choices.get(index)
         if reader is None:
             if len(self._choices) >= MAX_CHOICES:
@@ -177,7 +195,8 @@ class ChunkReader:
             reader = self._choices[index] = ChoiceReader(self._tools)
             self._parts[index] = []
         parts = reader.feed(choice)
-        self._count(choice.get("usage"))
+        if "usage" in choice:
+            self._count(choice["usage"])
         if reader.error and index == 0:
             self._fail(reader.error)
         if index == 0:
@@ -186,14 +205,14 @@ class ChunkReader:
         return [""] if parts else []
 
     def _count(self, usage: Any) -> bool:
-        if not isinstance(usage, Mapping) or not usage:
+        if not isinstance(usage, dict) or not usage:
             return False
         self._usage = merge(self._usage, fields_beside(usage, ()))
         return True
 
     def _count_groq(self, value: Any) -> bool:
         """Take the counts that Groq puts elsewhere."""
-        return isinstance(value, Mapping) and self._count(value.get("usage"))
+        return isinstance(value, dict) and self._count(value.get("usage"))
 
     def _finished(self, choice: ChoiceReader, reason: str) -> Finished:
         calls = choice.calls.to_json() if reason == "tool_calls" else ()
@@ -219,6 +238,11 @@ def _is_error(value: Mapping[str, Any], name: str) -> bool:
     if value.get("error") or name == "error":
         return True
     return "choices" not in value and "error" in {value.get("object"), value.get("type")}
+
+
+def _is_heartbeat(value: Mapping[str, Any], name: str) -> bool:
+    kinds = [name, *(value.get(key) for key in ("type", "object"))]
+    return not value or any(isinstance(kind, str) and kind in _HEARTBEATS for kind in kinds)
 
 
 def _why_blank(choice: ChoiceReader) -> str:

@@ -29,6 +29,11 @@ class ThoughtSplitter:
         self._held = ""
         self._end = ""
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether all that follows is text."""
+        return self._place is _Place.TEXT
+
     def feed(self, piece: str, *, apart: bool = False) -> tuple[str, str]:
         """Return the thoughts and the text that can be told by now.
 

@@ -126,7 +126,7 @@ class ToolCalls:
         found = False
         nameless = 0
         for place, entry in enumerate(entries[: MAX_CALLS * 2]):
-            if not isinstance(entry, Mapping):
+            if not isinstance(entry, dict):
                 self.skipped += 1
                 continue
             named = bool(_text(_inner(entry).get("name")))
@@ -206,7 +206,7 @@ _OWN_INNER = frozenset({"name", "arguments", "parameters", "input"})
 def _inner(delta: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the part of a delta with the name and the arguments; some providers leave `function` out."""
     for kind in _KINDS:
-        if isinstance(inner := delta.get(kind), Mapping):
+        if isinstance(inner := delta.get(kind), dict):
             return inner
     return delta if "name" in delta or "arguments" in delta else {}
 
@@ -217,7 +217,7 @@ def _arguments(inner: Mapping[str, Any], key: str) -> str:
         value = inner.get("parameters")
     if isinstance(value, str):
         return value
-    return orjson.dumps(value).decode() if isinstance(value, (Mapping, list)) else ""
+    return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else ""
 
 
 def _object_text(text: str) -> str | None:
@@ -228,7 +228,7 @@ def _object_text(text: str) -> str | None:
             text, value = value, decode_json(value)
     except ValueError:
         return None
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     return text if _is_strict(text) else orjson.dumps(value).decode()
 
