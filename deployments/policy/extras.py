@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-MAX_DEPTH = 64
+MAX_FIELD_DEPTH = 64
 """The deepest nesting of a field beside an answer; a deeper one is left out."""
 
 _WHOLE = frozenset({"id", "type", "format", "index", "role", "object"})
@@ -75,7 +75,7 @@ def _merge(before: Mapping[str, Any], after: Mapping[str, Any], depth: int) -> d
     merged = dict(before)
     for key, value in after.items():
         known = merged.get(key)
-        if isinstance(known, Mapping) and isinstance(value, Mapping) and depth < MAX_DEPTH:
+        if isinstance(known, Mapping) and isinstance(value, Mapping) and depth < MAX_FIELD_DEPTH:
             merged[key] = _merge(known, value, depth + 1)
         elif value is not None or key not in merged:
             merged[key] = value
@@ -100,7 +100,7 @@ def _join_objects(objects: Sequence[Mapping[str, Any]], depth: int) -> dict[str,
 def _join_values(key: str, values: list[Any], depth: int) -> Any:
     if len(values) == 1 and not _is_indexed(values[0]):
         return values[0]
-    if key in _WHOLE or depth >= MAX_DEPTH:
+    if key in _WHOLE or depth >= MAX_FIELD_DEPTH:
         return values[-1]
     if all(isinstance(value, str) for value in values):
         return "".join(values)

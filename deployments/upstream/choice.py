@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from deployments.policy.blank import is_blank
-from deployments.policy.extras import MAX_DEPTH, Extras, join_pieces, merge
+from deployments.policy.extras import MAX_FIELD_DEPTH, Extras, join_pieces, merge
 from deployments.policy.outcome import StreamPart
 from deployments.upstream.contents import Content, read_content
 from deployments.upstream.decoding import Surrogates
@@ -247,7 +247,7 @@ def _is_flat(value: Any) -> bool:
         child, depth = pending.pop()
         if not isinstance(child, (dict, list)):
             continue
-        if depth >= MAX_DEPTH:
+        if depth >= MAX_FIELD_DEPTH:
             return False
         pending += [(each, depth + 1) for each in (child.values() if isinstance(child, dict) else child)]
     return True

@@ -85,10 +85,10 @@ _MOST_TOKENS = 1 << 53
 
 
 def _first_count(usage: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    return next((count for name in names if (count := read_count(usage.get(name))) is not None), None)
+    return next((count for name in names if (count := to_count(usage.get(name))) is not None), None)
 
 
-def read_count(value: Any) -> int | None:
+def to_count(value: Any) -> int | None:
     """Return a whole number that is not negative, written as a number or as a text; `None` where it is none."""
     if isinstance(value, str) and len(value) <= 20:  # noqa: PLR2004 - the longest count
         try:

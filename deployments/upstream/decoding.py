@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from deployments.policy.extras import MAX_DEPTH
+from deployments.policy.extras import MAX_FIELD_DEPTH
 
 REPLACEMENT = "\ufffd"
 
@@ -160,7 +160,7 @@ def _mended(value: Any) -> Any:
 
 
 def _without_lone(value: Any, depth: int) -> Any:
-    if depth > MAX_DEPTH:
+    if depth > MAX_FIELD_DEPTH:
         raise ValueError("it is nested too deep")
     match value:
         case str():

@@ -22,7 +22,7 @@ import orjson
 from deployments.policy.extras import Extras, merge
 from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, StreamPart
 from deployments.upstream.choice import ChoiceReader, fields_beside
-from deployments.upstream.contents import read_count, read_usage
+from deployments.upstream.contents import read_usage, to_count
 from deployments.upstream.decoding import decode_values
 from deployments.upstream.finish import Ending
 from deployments.upstream.sse import Event
@@ -186,7 +186,7 @@ class ChunkReader:
             return self._skip("a choice is not an object")
         index = choice.get("index")
         if index != 0:
-            index = read_count(index)
+            index = to_count(index)
             index = place if index is None else index
         reader = self._choices.get(index)
         if reader is None:

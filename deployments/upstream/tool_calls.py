@@ -16,7 +16,7 @@ from uuid import uuid4
 import orjson
 
 from deployments.policy.extras import merge
-from deployments.upstream.contents import read_count
+from deployments.upstream.contents import to_count
 from deployments.upstream.decoding import decode_json
 
 MAX_CALLS = 128
@@ -132,7 +132,7 @@ class ToolCalls:
             named = bool(_text(_inner(entry).get("name")))
             if whole:
                 call = self._begin() if place >= len(self._calls) else self._calls[place]
-            elif read_count(entry.get("index")) is None and not named and len(entries) == len(self._calls):
+            elif to_count(entry.get("index")) is None and not named and len(entries) == len(self._calls):
                 call = self._calls[nameless]
                 nameless += 1
             else:
@@ -168,7 +168,7 @@ class ToolCalls:
 
     def _find(self, delta: Mapping[str, Any], *, named: bool) -> ToolCall | None:
         """Return the call that a delta belongs to; `None` where there are too many calls."""
-        index = read_count(delta.get("index"))
+        index = to_count(delta.get("index"))
         key = _text(delta.get("id"))
         if index is not None:
             call = self._by_index.get(index)
