@@ -59,7 +59,7 @@ class ChoiceReader:
         self._by_message = False
         self._messages = 0
         self._length = 0
-        self._is_bare = False  # the finish reason came without content
+        self._is_bare = False  # the finish reason came without content, or with a whole message
         self._repeats = False  # finish reasons come with every content, and mean nothing
 
     @property
@@ -102,7 +102,7 @@ class ChoiceReader:
             return [Extras(message=extras)] if extras else []
         if has_content:
             self._repeats = self._repeats or self.ending is not Ending.NOT_AN_END
-            self.ending, self.word, self._is_bare = ending, word, False
+            self.ending, self.word, self._is_bare = ending, word, self._by_message  # a message is whole
         elif ending is not Ending.NOT_AN_END:
             self.ending, self.word, self._is_bare = ending, word, True
         return self._parts(choice, content, calls, extras)
