@@ -1,6 +1,6 @@
 """Dialects of tool calls."""
 
-from tests.upstream.dialects import (
+from tests.upstream.dialect import (
     BEGUN,
     CALLED,
     DONE,

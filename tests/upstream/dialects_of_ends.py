@@ -2,7 +2,7 @@
 
 import json
 
-from tests.upstream.dialects import BEGUN, DONE, END, PLAIN, REST, SAID, Dialect, choice, chunk, event, whole
+from tests.upstream.dialect import BEGUN, DONE, END, PLAIN, REST, SAID, Dialect, choice, chunk, event, whole
 
 WITHHELD = "The model's content filter has withheld this answer."
 ERROR = {"message": "The engine died.", "type": "server_error", "code": 500}

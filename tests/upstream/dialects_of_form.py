@@ -3,7 +3,7 @@
 import json
 import zlib
 
-from tests.upstream.dialects import (
+from tests.upstream.dialect import (
     BEGUN,
     DONE,
     END,

@@ -14,7 +14,7 @@ import ssl
 from collections import Counter
 
 from tests.upstream import streamed
-from tests.upstream.dialects import play
+from tests.upstream.dialect import play
 from tests.upstream.dialects_of_calls import CALLS
 from tests.upstream.dialects_of_ends import ENDS
 from tests.upstream.dialects_of_form import FORM

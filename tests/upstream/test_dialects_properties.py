@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from deployments.policy.outcome import Finished
 from tests.fakes import run_virtually
 from tests.upstream.answering import CUT, read
-from tests.upstream.dialects import DONE, chunk, completion, event
+from tests.upstream.dialect import DONE, chunk, completion, event
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="<["), min_size=1, max_size=9)
 ARGUMENTS = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9) | st.text("x{}\\\"' :,", max_size=5), max_size=3)

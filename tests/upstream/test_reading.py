@@ -10,7 +10,7 @@ from deployments.policy.outcome import Failed, Finished, Usage
 from deployments.upstream.reading import END_WAIT_S
 from tests.simulation.network import Chunk
 from tests.upstream.answering import CUT, read
-from tests.upstream.dialects import BEGUN, DONE, SAID, chunk, event
+from tests.upstream.dialect import BEGUN, DONE, SAID, chunk, event
 from tests.upstream.exchange import TEXT, USAGE
 
 pytestmark = pytest.mark.looptime
