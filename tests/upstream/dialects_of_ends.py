@@ -21,7 +21,7 @@ def ends_with(reason: object, means: str) -> Dialect:
 FAILURES = ("error", "abort", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "OTHER")
 FILTERS = ("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "sensitive")
 MORE_FILTERS = ("content_filtered", "guardrail_intervened", "ERROR_TOXIC", "refusal")
-CUTS = ("MAX_TOKENS", "model_length", "model_context_window_exceeded", "what nobody knows")
+CUTS = ("MAX_TOKENS", "model_length", "model_context_window_exceeded", "brand_new")
 COMPLETE = ("STOP", "end_turn", "COMPLETE", "eos_token", "FINISH_REASON_STOP")
 
 ENDS = {
