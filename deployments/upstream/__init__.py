@@ -7,6 +7,7 @@ May import: policy, request, settings, observability, execution.
     connection.py   the pooled connections of an upstream, and the secrets that they carry
     wire.py         from a request to a body
     reading.py      from a response to the items of an answer: the next seven, put together
+    plain.py        nearly every whole answer, read at once
     decoding.py     from bytes to JSON
     sse.py          from bytes to events
     stream.py       from events to texts and an end

@@ -21,7 +21,8 @@ from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
 from deployments.upstream.connection import Connection
 from deployments.upstream.decoding import EncodingError, decode_json
-from deployments.upstream.reading import READING_ERRORS, TooLargeError, read_items, read_whole
+from deployments.upstream.plain import read_plain
+from deployments.upstream.reading import READING_ERRORS, Body, TooLargeError, read_items, read_whole
 from deployments.upstream.sse import EventTooLargeError
 from deployments.upstream.stream import ChunkReader
 from deployments.upstream.wire import to_body
@@ -49,7 +50,15 @@ class Upstream:
                 response = await exits.enter_async_context(self._connection.post(body))
                 if response.status != _OK:
                     return await self._complaint(response, request)
-                begun = await begin(self._items(response, request, exits.pop_all()))
+                reading = Body(response, self.spec.max_answer_bytes)
+                if (
+                    not request.stream
+                    and not request.prefix
+                    and (plain := read_plain(await reading.peek())) is not None
+                ):
+                    await reading.finish()
+                    return plain
+                begun = await begin(self._items(reading, request, exits.pop_all()))
                 if request.stream or not isinstance(begun, Begun):
                     return begun
                 return await begun.read_to_end(self.spec.max_answer_bytes)
@@ -76,13 +85,13 @@ class Upstream:
         }
 
     async def _items(
-        self, response: aiohttp.ClientResponse, request: InferenceRequest, exits: AsyncExitStack
+        self, body: Body, request: InferenceRequest, exits: AsyncExitStack
     ) -> AsyncGenerator[StreamItem, None]:
         """Give the items of a response; `exits` gives the connection back at its end."""
         chunks = ChunkReader(tool_names(request.response_format))
         async with exits:
             try:
-                async for item in read_items(response, self.spec, request, chunks):
+                async for item in read_items(body, self.spec, request, chunks):
                     yield item
                 if chunks.error:
                     for item in as_items(self._classify(faults.read_complaint(chunks.error, _OK, {}), request)):

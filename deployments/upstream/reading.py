@@ -36,15 +36,14 @@ READING_ERRORS = (TooLargeError, EventTooLargeError, EncodingError, StartsOverEr
 
 
 async def read_items(
-    response: aiohttp.ClientResponse, spec: RemoteSpec, request: InferenceRequest, chunks: ChunkReader
+    body: "Body", spec: RemoteSpec, request: InferenceRequest, chunks: ChunkReader
 ) -> AsyncGenerator[StreamItem, None]:
-    """Give the items of an answer. Where `chunks` has found an error object, that stands in the place of the end.
+    """Give the items of the answer in `body`; without an end where `chunks` has found an error object.
 
     Raises:
         TooLargeError, EventTooLargeError, EncodingError, StartsOverError: the response cannot be read.
     """
     events, splicer = EventReader(spec.max_event_bytes, spec.max_answer_bytes), Splicer(request.prefix)
-    body = _Body(response, spec.max_answer_bytes)
     data: bytes | None = b""
     while data is not None and not chunks.is_done and not chunks.is_broken:
         data = await body.next(is_ending=chunks.has_ended)
@@ -59,7 +58,7 @@ async def read_items(
         yield splicer.feed(part) if isinstance(part, str) else part
     if rest := splicer.finish():
         yield rest
-    yield await _end(chunks, events, response, request)
+    yield await _end(chunks, events, body.content_type, request)
 
 
 async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
@@ -69,16 +68,23 @@ async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
         TooLargeError: it has more than `most` bytes.
         EncodingError: its encoding cannot be undone.
     """
-    body, whole = _Body(response, most), bytearray()
+    body, whole = Body(response, most), bytearray()
     while (data := await body.next(is_ending=False)) is not None:
         whole += data
     return bytes(whole)
 
 
-class _Body:
-    """The bytes of a response, decoded and bounded."""
+class Body:
+    """The bytes of a response, decoded and bounded.
+
+    Attributes:
+        content_type: the type that its head announces.
+    """
 
     def __init__(self, response: aiohttp.ClientResponse, most: int) -> None:
+        """Read `response`, which may have `most` bytes."""
+        self.content_type = response.content_type
+        self._peeked: bytes | None = None
         self._content = response.content
         self._decoder = Decoder(response.headers.get("content-encoding", ""), most)
         self._most = most
@@ -86,11 +92,19 @@ class _Body:
         self._until = 0.0
         self._is_over = False
 
+    async def peek(self) -> bytes:
+        """Return the first bytes, which `next` will return once more; empty where there are none."""
+        self._peeked = await self.next(is_ending=False)
+        return self._peeked or b""
+
     async def next(self, *, is_ending: bool) -> bytes | None:
         """Return the next bytes; `None` at the end.
 
         Where the answer `is_ending`, an error is an end, and so is `END_WAIT_S`.
         """
+        if self._peeked is not None:
+            data, self._peeked = self._peeked, None
+            return data
         if self._is_over:
             return None
         data = await (self._last() if is_ending else self._content.readany())
@@ -104,6 +118,12 @@ class _Body:
             raise TooLargeError(f"a response of more than {self._most} bytes")
         return decoded or (None if self._is_over else b"")
 
+    async def finish(self) -> None:
+        """Wait for a moment for the end, so that the connection can be used again; the answer is there."""
+        self._peeked = None
+        if not self._is_over:
+            await self.next(is_ending=True)
+
     async def _last(self) -> bytes:
         clock = asyncio.get_running_loop().time
         self._until = self._until or clock() + END_WAIT_S
@@ -114,12 +134,10 @@ class _Body:
             return b""
 
 
-async def _end(
-    chunks: ChunkReader, events: EventReader, response: aiohttp.ClientResponse, request: InferenceRequest
-) -> StreamEnd:
+async def _end(chunks: ChunkReader, events: EventReader, content_type: str, request: InferenceRequest) -> StreamEnd:
     """Return the end of an answer, once its tool calls are checked."""
     if not chunks.has_read and (events.foreign or chunks.skipped):
-        return Failed(f"its response is not a JSON object ({response.content_type[:50]})")
+        return Failed(f"its response is not a JSON object ({content_type[:50]})")
     end = chunks.end()
     if isinstance(end, Blank) and not chunks.has_read:
         return Blank("its response is empty")

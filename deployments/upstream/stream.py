@@ -33,7 +33,9 @@ WITHHELD = "The model's content filter has withheld this answer."
 
 _DONE = "[DONE]"
 _PADDING = " \t\r\n\x00\ufeff"
-_OF_BODY = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "neverblank"})
+OF_BODY = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "neverblank"})
+"""Fields of a completion that are read or made here; all others are kept beside the answer."""
+
 _HEARTBEATS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
 _CALLING = ("tool_calls", "tool_use", "tool_call", "function_call")
 
@@ -174,8 +176,8 @@ class ChunkReader:
             return [] if has_usage else self._skip("it has no choices")
         self._values += 1
         for key in value:
-            if key not in _OF_BODY and self._body.get(key) != value[key]:
-                self._body = merge(self._body, fields_beside(value, _OF_BODY))
+            if key not in OF_BODY and self._body.get(key) != value[key]:
+                self._body = merge(self._body, fields_beside(value, OF_BODY))
                 break
         if len(choices) == 1:
             return self._read_choice(choices[0], 0)

@@ -9,7 +9,7 @@ import aiohttp
 
 from deployments.policy.outcome import StreamItem
 from deployments.settings.remotes import RemoteSpec
-from deployments.upstream.reading import READING_ERRORS, read_items
+from deployments.upstream.reading import READING_ERRORS, Body, read_items
 from deployments.upstream.stream import ChunkReader
 from tests.fakes import a_request
 from tests.simulation.network import Chunk, Response
@@ -56,7 +56,7 @@ async def read(
     reading = Reading()
     started = asyncio.get_running_loop().time()
     try:
-        async for item in read_items(response, SPEC, a_request(), reading.chunks):
+        async for item in read_items(Body(response, SPEC.max_answer_bytes), SPEC, a_request(), reading.chunks):
             reading.items.append(item)
     except READING_ERRORS as error:
         reading.error = error
