@@ -66,7 +66,7 @@ Finding = Planned | SettingsError
 
 
 def examine(file: Path, cache: Path) -> Iterator[Finding]:
-    """What `file`, a Serve config or a spec, would load, and what is wrong with it.
+    """Give the models that `file`, a Serve config or a spec, would load, and its faults.
 
     Args:
         file: its path.
@@ -128,13 +128,15 @@ class _Examination:
                     yield self._model(path, member, f"pool {application.get('name')}")
 
     def spec(self, file: str, data: Any) -> Iterator[Planned]:
-        keys = data.keys() if isinstance(data, dict) else {}
-        if "format" in keys:
+        if not isinstance(data, dict):
+            held = "is empty" if data is None else f"holds a {type(data).__name__}"
+            raise SettingsError(file, "", held, "a Serve config, a policy, or the spec of a model, a backup or a pool")
+        if "format" in data:
             spec = read_model_spec(file)
             yield self._model(file, spec, _count(spec))
-        elif "sources" in keys:
+        elif "sources" in data:
             yield self._backup(file)
-        elif "models_per_replica" in keys or isinstance(data.get("models"), list):
+        elif "models_per_replica" in data or isinstance(data.get("models"), list):
             for path, member in zip(data["models"], read_pool_spec(file)[1], strict=True):
                 yield self._model(path, member, "pool")
         else:

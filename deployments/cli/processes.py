@@ -22,7 +22,7 @@ from deployments.ray_serve.names import HAPROXY_MANAGER, HAPROXY_PROGRAM, RAY_PR
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """How many processes were stopped.
+    """The processes that were stopped, counted by kind.
 
     Attributes:
         services: `serve run` processes.

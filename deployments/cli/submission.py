@@ -24,7 +24,7 @@ _STATES: Mapping[str, ApplicationState] = {
 
 @dataclass(frozen=True, slots=True)
 class ApplicationProgress:
-    """How far the deployment of one application is.
+    """The progress of the deployment of one application.
 
     Attributes:
         name: the application's.
@@ -73,7 +73,7 @@ def submission(config: Mapping[str, Any], file: str, before: Details) -> dict[st
 
 
 def progress_of(wanted: Mapping[str, Any], before: Details, now: Details) -> list[ApplicationProgress]:
-    """How far each application is that is wanted or still runs, by name.
+    """Return the progress of each application that is wanted or still runs, by name.
 
     Args:
         wanted: the Serve config that was submitted.

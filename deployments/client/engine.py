@@ -20,7 +20,9 @@ from deployments.client.waiting import StreamPieces, wait_for_response
 from deployments.observability import log
 from deployments.policy.attempt import Tier
 from deployments.policy.last_resort import LAST_RESORT, LastResort
+from deployments.policy.problem import InvalidRequestError
 from deployments.request import extract_text
+from deployments.request.response_format import read_response_format
 from deployments.settings import PolicySettings
 
 _GRACE_S = 2.0
@@ -79,7 +81,7 @@ class InferenceEngine:
         try:
             response = (await self._connected()).options(stream=True).infer_stream.remote(inputs, model_id or "")
         except Exception as error:  # noqa: BLE001 - the router cannot be reached: the promise holds here, too
-            for item in self._ending(error, given):
+            for item in self._ending(inputs, error, given):
                 yield item
             return
         pieces = StreamPieces(response)
@@ -93,12 +95,12 @@ class InferenceEngine:
                 if "result" in piece:
                     return
         except Exception as error:  # noqa: BLE001 - the router has gone down under the stream
-            for item in self._ending(error, given):
+            for item in self._ending(inputs, error, given):
                 yield item
             return
         finally:
             await pieces.aclose()
-        for item in self._ending(ConnectionError("the router's stream was cut"), given):
+        for item in self._ending(inputs, ConnectionError("the router's stream was cut"), given):
             yield item
 
     async def status(self) -> dict[str, Any]:
@@ -160,7 +162,7 @@ class InferenceEngine:
             response = (await self._connected()).infer.remote(inputs, model)
             return await wait_for_response(response, self._timeout_s(inputs) + _GRACE_S)
         except Exception as error:  # noqa: BLE001 - the router cannot be reached or goes down: the promise holds here, too
-            return self._apology(error)
+            return self._apology(inputs, error)
 
     async def _connected(self) -> Any:
         async with self._connecting:
@@ -179,17 +181,28 @@ class InferenceEngine:
         longest = self._policy.max_timeout_seconds
         return min(max(0.0, float(wanted or 0)), longest) if valid else self._policy.timeout_seconds
 
-    def _ending(self, error: BaseException, given: list[str]) -> list[dict[str, Any]]:
+    def _ending(self, inputs: Any, error: BaseException, given: list[str]) -> list[dict[str, Any]]:
         """The items that end a stream which broke after `given`: the last-resort message, and the whole answer."""
-        body = self._apology(error)
-        text = ("\n\n" if given else "") + body["result"]
+        body, written = self._apology(inputs, error), "".join(given)
+        text = self._last_resort(inputs).ending(written)
         return [
             {"text": text, "model": LAST_RESORT, "served_by": Tier.LAST_RESORT.value},
-            body | {"result": "".join(given) + text},
+            body | {"result": written + text},
         ]
 
-    def _apology(self, error: BaseException) -> dict[str, Any]:
-        """The last resort, where the router gave no answer because of `error`."""
+    def _apology(self, inputs: Any, error: BaseException) -> dict[str, Any]:
+        """The last resort for `inputs`, where the router gave no answer because of `error`."""
         log.internal_error("engine", "", error)
-        answer = LastResort(self._policy.last_resort.message).answer()
+        answer = self._last_resort(inputs).answer()
         return {**answer.to_json(uuid4().hex), "reason": f"{type(error).__name__}: {error}"}
+
+    def _last_resort(self, inputs: Any) -> LastResort:
+        return LastResort(self._policy.last_resort.message, refusal=_demands_form(inputs))
+
+
+def _demands_form(inputs: Any) -> bool:
+    """Whether `inputs` ask for a form that the last resort cannot have; not where a router would refuse them."""
+    try:
+        return isinstance(inputs, Mapping) and read_response_format(inputs).demands_form
+    except InvalidRequestError:
+        return False

@@ -17,7 +17,7 @@ _GONE = "the router went down under the call"
 
 
 async def wait_for_response(response: Any, max_wait_s: float | None) -> dict[str, Any]:
-    """What the call behind `response`, a `DeploymentResponse`, gives; a call that is given up is cancelled.
+    """Return the result of `response`, a `DeploymentResponse`; a call that is given up is cancelled.
 
     Args:
         response: as a handle's `remote` gives it.

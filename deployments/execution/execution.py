@@ -1,6 +1,7 @@
-"""What every attempt of one request needs."""
+"""The request, and everything that its attempts are made with."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum, auto
 
 from msgspec import Struct
 
@@ -11,9 +12,21 @@ from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResilienceState
 from deployments.request import InferenceRequest
 
-WaitReady = Callable[[Sequence[Candidate], float], Awaitable[Candidate | None]]
+
+class NotReady(Enum):
+    """Why a request that waited for candidates goes on without one."""
+
+    NEVER = auto()
+    """All of them have failed for good."""
+    TOO_LATE = auto()
+    """None was ready in time."""
+    NO_PLACE = auto()
+    """Too many requests wait already."""
+
+
+WaitReady = Callable[[Sequence[Candidate], float], Awaitable[Candidate | NotReady]]
 """Waits until one of the candidates, best first, is ready, at most until a time on the event loop's clock. Returns that
-candidate; `None` where none is ready by then, or there is no room for another waiter."""
+candidate, or why there is none."""
 
 
 class Execution(Struct, frozen=True):

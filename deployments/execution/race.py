@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from deployments.execution.attempt import GIVEN_UP, Begun
 from deployments.execution.clock import SHORTEST_TIMER_S
-from deployments.execution.execution import WaitReady
+from deployments.execution.execution import NotReady, WaitReady
 from deployments.observability import log
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.chain import FallbackChain
@@ -92,6 +92,7 @@ class Race:
         self._hedges = True
         self._waits = True
         self._readied = 0
+        self._retry_after_s = 0.0
 
     async def run(self) -> Won | Exhausted:
         """Run the chain to one of the ends in the module's table.
@@ -115,9 +116,9 @@ class Race:
                         await self._wait_for_one(candidates, until)
                     case Accept(place, trace):
                         return self._won(place, trace, now)
-                    case Exhausted(trace) as exhausted:
+                    case Exhausted(trace):
                         self._close(trace, now)
-                        return exhausted
+                        return Exhausted(trace, self._retry_after_s)
                     case Reject(rejected, trace):
                         self._close(trace, now)
                         raise InvalidRequestError(
@@ -132,17 +133,24 @@ class Race:
     async def _wait_for_one(self, candidates: Sequence[Candidate], until: float) -> None:
         """Start an attempt on the first of `candidates` that becomes ready; without one, wait no more.
 
+        Where all have failed for good the first is asked once more: its refusal says why.
+
         A candidate that called itself ready may refuse all the same: before it is asked again there is a pause.
         """
         if self._readied:
             pause = min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2.0 ** (self._readied - 1))
             await asyncio.sleep(min(pause, max(0.0, until - self._clock())))
         self._readied += 1
-        candidate = await self._wait_ready(candidates, until) if self._readied <= MAX_READY_ATTEMPTS else None
-        if candidate is None:
-            self._waits = False
-        else:
-            self._start(candidate, Why.READY, self._clock())
+        ready: Candidate | NotReady = NotReady.TOO_LATE
+        if self._readied <= MAX_READY_ATTEMPTS:
+            ready = await self._wait_ready(candidates, until)
+        self._waits = not isinstance(ready, NotReady)
+        if ready is NotReady.NEVER:
+            self._start(candidates[0], Why.READY, self._clock())
+        elif ready is NotReady.NO_PLACE:
+            self._retry_after_s = NO_PLACE_RETRY_AFTER_S
+        elif isinstance(ready, Candidate):
+            self._start(ready, Why.READY, self._clock())
 
     def _start(self, candidate: Candidate, why: Why, now: float) -> None:
         direct = candidate == self._chain.candidates[0] and why is Why.NEXT
@@ -223,6 +231,9 @@ def _result(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcom
 
 MAX_READY_ATTEMPTS = 32
 """Attempts of one request on candidates that have become ready: a trace has a bound."""
+
+NO_PLACE_RETRY_AFTER_S = 1.0
+"""Seconds after which a request may be repeated that found no place to wait for a model."""
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 """Pauses before such an attempt is repeated; each is twice as long as the one before."""

@@ -89,7 +89,7 @@ class Relay:
                         break
                     case Opened():
                         continue
-            text = ("\n\n" if self._transcript.length else "") + self._last_resort.message
+            text = self._last_resort.ending(self._transcript.text)
             self._transcript.add(text)
             said = replace(self._last_resort.answer(self._transcript.trace), result=self._transcript.text)
             yield TextDelta(text, said.model, said.served_by)

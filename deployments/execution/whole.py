@@ -26,7 +26,7 @@ async def run_chain(execution: Execution) -> Answer:
     chain = execution.chain
     won = await Race(chain, execution.resilience, launch, execution.wait_ready, streamed=False).run()
     if isinstance(won, Exhausted):
-        return execution.last_resort.answer(won.trace)
+        return execution.last_resort.answer(won.trace, won.retry_after_s)
     winner = won.trace[won.place]
     assert isinstance(winner, Ended)  # noqa: S101 - no launch here gives a stream
     assert isinstance(winner.outcome, Answered)  # noqa: S101 - `next_step` accepts nothing else

@@ -1,9 +1,8 @@
 """Credentials in the environment of a replica that loads somebody else's model file.
 
-The lock is the digest that a spec pins: a file that is not the pinned one is not loaded. That the code in a file finds
-no credentials in its environment is only a help, for the case that a file that was trusted turns out to be malicious.
-It does not contain such code: a replica belongs to the Ray cluster and can command it, and it can read whatever its
-user can read.
+The lock is the digest that a spec pins: a file that is not the pinned one is not loaded. Removing credentials only
+limits the damage of a pinned file that turns out to be malicious. It does not contain such code: a replica belongs to
+the Ray cluster and can command it, and it can read whatever its user can read.
 
 Two things are done, as a process's environment can be read for as long as the process lives. The replica is started
 with the variables set to nothing (`ray_serve.options`), and it removes those that its node has all the same before it

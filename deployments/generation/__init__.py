@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model continues.
+    """The text that a model continues.
 
     Attributes:
         text: plain text, used if there are no `messages`.
@@ -34,7 +34,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to generate; the parameters are those of OpenAI's API.
+    """The settings of one generation; the parameters are those of OpenAI's API.
 
     Attributes:
         max_tokens: the most tokens to write, 1 or more.

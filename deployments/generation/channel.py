@@ -8,7 +8,7 @@ from deployments.generation.progress import Progress
 
 _CAPACITY = 64
 _POLL_S = 0.1
-"""How often a writer that waits for room checks whether the reader has gone."""
+"""Seconds between two checks of a waiting writer whether the reader has gone."""
 
 
 class Channel:

@@ -226,7 +226,7 @@ def batchable(sampling: Sampling) -> bool:
 
 
 def batching_config(model: Any, context: int, capacity: int, gpu_share: float) -> ContinuousBatchingConfig:
-    """How transformers is to batch `model`: within our own bounds on a CPU, by the free memory on a GPU.
+    """Return transformers' batching for `model`: within our own bounds on a CPU, by the free memory on a GPU.
 
     Args:
         model: a `PreTrainedModel` on its device.

@@ -124,7 +124,7 @@ class EngineProcess:
         return status
 
     def stalled_s(self) -> float:
-        """Seconds without a sign that work advances: as this side sees it, or as the process has last said."""
+        """Return the longer stall, in seconds: measured here, or last reported by the process."""
         return max(self._progress.stalled_s(), self._reported_s)
 
     def close(self) -> None:

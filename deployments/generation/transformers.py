@@ -22,7 +22,7 @@ from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.stopping import StopController, StoppedError, layer_modules
 
 WAITING = 3
-"""How many requests may wait for each that is being generated. Beyond that, another replica or model is faster."""
+"""Requests that may wait for each that is being generated. Beyond that, another replica or model is faster."""
 
 
 class TransformersGenerator:

@@ -10,8 +10,8 @@ Run as: python -m deployments.generation.worker FD. FD is one end of a socket pa
                                               exception, or None where it was cancelled
     out    float                              every second while there is work: for how many seconds it has stalled
 
-The process ends when the client closes its end of the socket pair, and is killed when the client's process ends: it
-would not notice the former while it is stuck.
+The process ends when the client closes its end of the socket pair. A stuck process cannot see that, so the kernel kills
+it when the client's process dies.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class GenerateRequest:
 
 
 Item = str | Generation | Exception
-"""What a request gets: its texts, and one of the others as its last item."""
+"""An item for a request: a text, or one of the others as the last item."""
 
 REPORT_S = 1.0
 _PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
 from deployments.http.arrival import drain, read_body, read_headers, read_request_id
-from deployments.http.endpoint import get, post
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
 from deployments.policy.answer import Answer
@@ -27,7 +27,7 @@ def native_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
 
     async def infer(request: Request) -> Response:
-        started = service.clock()
+        started = loop_time()
         headers = read_headers(request.scope)
         request_id = read_request_id(headers)
         if service.overloaded():
@@ -59,11 +59,11 @@ def native_routes(service: Service) -> list[Route]:
         return json_response(service.describe())
 
     return [
-        post("/v1/infer", infer),
-        post("/v1/infer/{model}", infer),
-        get("/healthz", healthz),
-        get("/readyz", readyz),
-        get("/status", status),
+        Route("/v1/infer", infer, methods=["POST"]),
+        Route("/v1/infer/{model}", infer, methods=["POST"]),
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/readyz", readyz, methods=["GET"]),
+        Route("/status", status, methods=["GET"]),
     ]
 
 

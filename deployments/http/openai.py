@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
 from deployments.http.arrival import drain, read_body, read_headers, read_request_id
 from deployments.http.completions import CHAT, COMPLETION, Chunks, Format
-from deployments.http.endpoint import get, post
 from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
@@ -54,15 +54,15 @@ def openai_routes(service: Service) -> list[Route]:
         )
 
     return [
-        post("/v1/chat/completions", chat),
-        post("/v1/completions", completions),
-        get("/v1/models", models),
-        get("/v1/models/{model}", model),
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/completions", completions, methods=["POST"]),
+        Route("/v1/models", models, methods=["GET"]),
+        Route("/v1/models/{model}", model, methods=["GET"]),
     ]
 
 
 async def _serve(service: Service, request: Request, form: Format) -> Response:
-    started = service.clock()
+    started = loop_time()
     headers = read_headers(request.scope)
     request_id = read_request_id(headers)
     if service.overloaded():

@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from deployments.http.endpoint import get
 from deployments.http.responses import json_response
 
 _STATIC = Path(__file__).parent / "static"
@@ -46,4 +45,8 @@ def page_routes() -> list[Route]:
     async def page(_: Request) -> Response:
         return HTMLResponse(_page())
 
-    return [get("/openapi.json", document), get("/docs", page), get("/", page)]
+    return [
+        Route("/openapi.json", document, methods=["GET"]),
+        Route("/docs", page, methods=["GET"]),
+        Route("/", page, methods=["GET"]),
+    ]

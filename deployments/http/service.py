@@ -3,7 +3,6 @@
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from deployments.execution.clock import LoopClock
 from deployments.policy.answer import Answer
 from deployments.policy.stream_events import AnswerStream
 from deployments.request import InferenceRequest
@@ -21,11 +20,6 @@ class Service(Protocol):
     @property
     def last_resort_status(self) -> int:
         """The HTTP status of a last-resort answer."""
-        ...
-
-    @property
-    def clock(self) -> LoopClock:
-        """The clock of the event loop, on which `started` is read."""
         ...
 
     def overloaded(self) -> bool:

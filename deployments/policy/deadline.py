@@ -9,6 +9,7 @@ What is sent to another process is the seconds that are left, never a clock read
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -68,13 +69,15 @@ class ReservePolicy(Knobs):
         return Reserves(backup_seconds, self.backup_share, self.last_resort_seconds, self.last_resort_share)
 
 
-class Deadline(Struct, frozen=True):
+class Deadline(Struct, frozen=True, dict=True):
     """The time span of a request, on the clock of the process that holds it.
 
     Attributes:
         start: the time at which the request arrived.
         end: the time at which its answer is due.
         reserves: the parts of the span that are kept for the backup and the last resort.
+
+    Its moments are worked out once, as each step of a request asks for them several times.
 
     Raises:
         ValueError: `end` is not after `start`.
@@ -93,17 +96,17 @@ class Deadline(Struct, frozen=True):
         """Return the deadline of a request that arrived at `now` and may take `seconds`."""
         return cls(now, now + seconds, reserves)
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """The seconds that the request may take."""
         return self.end - self.start
 
-    @property
+    @cached_property
     def answer_by(self) -> float:
         """The time at which the last-resort message is sent if no model has answered."""
         return self.end - min(self.reserves.last_resort_seconds, self.reserves.last_resort_share * self.seconds)
 
-    @property
+    @cached_property
     def cut_over(self) -> float:
         """The latest time at which the backup is started."""
         reserve = min(self.reserves.backup_seconds, self.reserves.backup_share * self.seconds)

@@ -1,4 +1,4 @@
-"""What comes beside an answer and is passed on as it is: reasoning, log probabilities, a provider's own fields."""
+"""Fields beside an answer that are passed on as they are: reasoning, log probabilities, a provider's own fields."""
 
 from collections.abc import Mapping, Sequence
 from functools import reduce

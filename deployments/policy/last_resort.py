@@ -49,6 +49,10 @@ class LastResort(Struct, frozen=True):
             retry_after_s=retry_after_s or _shortest_wait_s(trace),
         )
 
+    def ending(self, written: str) -> str:
+        """Return the text that ends an answer of which `written` is there already."""
+        return f"\n\n{self.message}" if written else self.message
+
 
 def _shortest_wait_s(trace: tuple[Ended, ...]) -> float:
     waits = [ended.outcome.retry_after_s for ended in trace if isinstance(ended.outcome, Refused)]

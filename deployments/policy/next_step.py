@@ -73,9 +73,13 @@ class Accept(Struct, frozen=True):
 
 
 class Exhausted(Struct, frozen=True):
-    """Give the last resort: no candidate answers in time. `trace` shows all attempts as ended; cancel running ones."""
+    """Give the last resort: no candidate answers in time. `trace` shows all attempts as ended; cancel running ones.
+
+    `retry_after_s` says when to ask again, where that is known; else it is 0.
+    """
 
     trace: tuple[Ended, ...]
+    retry_after_s: float = 0.0
 
 
 class Reject(Struct, frozen=True):

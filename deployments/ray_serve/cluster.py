@@ -1,5 +1,6 @@
 """The running Serve instance as a router sees it: which applications there are, and how each is reached."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POO
 
 @dataclass(frozen=True, slots=True)
 class DeployedApplication:
-    """What Serve says of the one deployment of an application that answers requests: a model, a pool or the backup.
+    """The deployment of an application that answers requests (a model, a pool or the backup), as Serve describes it.
 
     Attributes:
         name: the application's.
@@ -41,7 +42,7 @@ class DeployedApplication:
     pool: bool = False
 
     def serving_as(self, earlier: "DeployedApplication") -> "DeployedApplication":
-        """The status of this look at the application, with the replicas of an `earlier` one."""
+        """Return a copy with this status and the replicas of `earlier`."""
         return replace(
             self,
             running=earlier.running,
@@ -63,23 +64,29 @@ class ServeCluster:
     def __init__(self, own_application: str) -> None:
         """Look at the Serve instance of this process; `own_application` is the router's own."""
         self._own = own_application
+        self._finding: asyncio.Future[Any] | None = None
 
     async def applications(self) -> dict[str, DeployedApplication]:
         """The applications of all models and pools by their names, and the router's own, which stands for the backup.
 
         Raises whatever Serve raises when it cannot be asked.
         """
-        return read_applications(await _details(), self._own)
+        client = await self._client()
+        # Private to Serve: see tests/ray_serve/contract.py. `serve.status()` validates the whole configuration of each
+        # application, which takes a router 8 ms of computing for each; this takes less than 1 ms. It can be given up.
+        details: dict[str, Any] = await client._controller.get_serve_instance_details.remote()  # noqa: SLF001
+        return read_applications(details, self._own)
 
     def replicas_of(self, application: DeployedApplication) -> ServeReplicas:
-        """How the model or the pool of `application` is reached."""
+        """Return the replicas of the model or the pool of `application`."""
         deployment = POOL_DEPLOYMENT if application.pool else MODEL_DEPLOYMENT
         # It is known to exist, and to have that checked would block the event loop until the controller answers.
         handle = serve.get_deployment_handle(deployment, app_name=application.name, _check_exists=False)
         return ServeReplicas(handle, application.name)
 
     async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
-        """What each router says of its tiers. Raises whatever Serve raises when one of them cannot be asked."""
+        """Return the readiness by tier of each router. Raises whatever Serve raises where one cannot be asked."""
+        await self._client()  # without it, the next line would wait for the controller on the event loop
         handle = serve.get_deployment_handle(ROUTER_DEPLOYMENT, app_name=self._own, _check_exists=False)
         answers: list[Mapping[str, bool]] = await handle.broadcast("ready").results_async(timeout_s=_ASK_ROUTERS_S)
         return answers
@@ -89,22 +96,27 @@ class ServeCluster:
         """The name of the router's own application."""
         return self._own
 
+    async def _client(self) -> Any:
+        """Return Serve's client, found in a thread: where it is not known yet, Serve waits for the controller's answer.
+
+        A controller that does not answer keeps one thread, as a second search begins only when the first has ended.
+
+        Raises:
+            RayServeException: there is no controller.
+        """
+        if self._finding is None or self._finding.done():
+            self._finding = asyncio.ensure_future(asyncio.to_thread(_get_global_client))
+            self._finding.add_done_callback(_retrieved)
+        return await asyncio.shield(self._finding)
+
 
 _ASK_ROUTERS_S = 2.0
 
 
-async def _details() -> dict[str, Any]:
-    """What `serve.status()` is made of, as the controller gives it: `ray.serve.schema.ServeInstanceDetails` as JSON.
-
-    `serve.status()` validates the whole configuration of each application, which takes a router 8 ms of computing for
-    each; this takes less than 1 ms. Serve's own function for it blocks: a controller that does not answer would keep a
-    thread for ever, while what is awaited can be given up. Private to Serve: see tests/ray_serve/test_contract.py.
-
-    Raises:
-        RayServeException: there is no controller.
-    """
-    details: dict[str, Any] = await _get_global_client()._controller.get_serve_instance_details.remote()  # noqa: SLF001
-    return details
+def _retrieved(finding: "asyncio.Future[Any]") -> None:
+    """Retrieve the error of a search: whoever waited for it may have given up, and the next look searches again."""
+    if not finding.cancelled():
+        finding.exception()
 
 
 def read_applications(details: Mapping[str, Any], own: str) -> dict[str, DeployedApplication]:

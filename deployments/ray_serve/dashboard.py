@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Details = Mapping[str, Any]
-"""What Serve says of itself in its REST interface: `ray.serve.schema.ServeInstanceDetails` as JSON."""
+"""The description of a Serve instance in its REST interface: `ray.serve.schema.ServeInstanceDetails` as JSON."""
 
 
 class ClusterError(Exception):
@@ -18,18 +18,20 @@ class DashboardClient:
         """Connect to the dashboard at `address`, an HTTP URL.
 
         Raises:
-            ClusterError: nobody answers there.
+            ClusterError: nobody answers there, or it is no such URL.
         """
         from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
         self._address = address
         try:
             self._client = ServeSubmissionClient(address)
+        except ValueError as error:
+            raise ClusterError(f"{address!r} is no address of a dashboard, such as http://127.0.0.1:8265") from error
         except (ConnectionError, RuntimeError) as error:
             raise ClusterError(f"no cluster answers at {address}: {error}") from error
 
     def details(self) -> Details:
-        """What Serve says of itself now.
+        """Return the present description of the Serve instance.
 
         Raises:
             ClusterError: it does not answer.

@@ -64,7 +64,7 @@ class ServeReplicas:
         return ServeReplicas(self._handle.options(multiplexed_model_id=name), name, self._lost)
 
     def lost(self, actors: Collection[str]) -> int:
-        """How many of these replicas calls have lost; a replica is named by the id of its actor."""
+        """Return how many of `actors` (ids in hexadecimal digits) were found dead by earlier calls."""
         if not self._lost:
             return 0
         now = asyncio.get_running_loop().time()
@@ -100,7 +100,7 @@ class ServeReplicas:
     async def _items(
         self, request: InferenceRequest, budget_s: float, alone: Callable[[], bool]
     ) -> AsyncGenerator[StreamItem, None]:
-        """What a replica streams; a stream that just stops has been cut."""
+        """Give the items that a replica streams; a stream that just stops has been cut."""
         response = self._stream.remote(request, budget_s)
         try:
             async for item in response:
@@ -121,7 +121,7 @@ class ServeReplicas:
             self._cancel(response)  # where the stream has ended, that does nothing
 
     async def describe(self) -> dict[str, Any]:
-        """What one replica says of itself. Raises whatever Serve raises."""
+        """Return the description that one replica gives of itself. Raises whatever Serve raises."""
         described: dict[str, Any] = await self._describe.remote()
         return described
 
@@ -170,7 +170,7 @@ _MAX_LOST = 256
 """Dead actors that are remembered: many more than a model has replicas."""
 
 _UNAVAILABLE_S = 5.0
-"""How long a replica that could not be reached is taken for dead. By then Serve's controller has found out by a health
-check how it is, and the router has asked the controller."""
+"""Seconds for which a replica that could not be reached is taken for dead. By then Serve's controller has found out by
+a health check how it is, and the router has asked the controller."""
 
 _CANCELLED_BELOW = "the replica cancelled the call"

@@ -1,4 +1,4 @@
-"""How a router's HTTP server is started by Serve, and what Serve is told to leave to the router.
+"""The HTTP server that Serve starts for a router, and the headers that leave time-outs and disconnects to the router.
 
 Serve asks the router for its ASGI application, starts uvicorn with it, and watches each request: for its caller to go,
 and for a time-out of Serve's own. For each request that takes Serve two tasks, a queue and a timer, unless the headers

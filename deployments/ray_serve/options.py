@@ -24,7 +24,7 @@ LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 wants it."""
 
 HEALTH = {"health_check_period_s": 2, "health_check_timeout_s": 10}
-"""How often, and for how long, Serve asks a replica for its health."""
+"""The period and the timeout of Serve's health checks."""
 
 
 def model_options(spec: ServingSpec, digest: str, *, untrusted: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ SERVE_CONFIG = "serve_config.yaml"
 
 
 def read_yaml(file: str) -> Any:
-    """What the YAML file `file` holds; a relative path starts at the project's root.
+    """Return the content of the YAML file `file`; a relative path starts at the project's root.
 
     Raises:
         SettingsError: it cannot be read, or is not YAML.

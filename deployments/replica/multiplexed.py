@@ -50,7 +50,7 @@ class _FailedLoad:
         return cls(reason, pause_s, now + pause_s)
 
     def refused(self, now: float) -> Refused:
-        """What a request gets during the pause."""
+        """Return the refusal of a request during the pause."""
         return Refused(f"it could not be loaded: {self.reason}", retry_after_s=self.until - now)
 
 

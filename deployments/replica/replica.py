@@ -9,7 +9,7 @@ from typing import Any
 from deployments.execution.attempt import Begun, as_items
 from deployments.formats import ServedModel, load_model
 from deployments.observability import log
-from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem
+from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem, StreamPart
 from deployments.replica.loading import BackgroundLoad
 from deployments.request import InferenceRequest
 from deployments.settings import ModelSpec
@@ -69,8 +69,10 @@ class Replica(ABC):
             return
         async with aclosing(started):
             try:
+                if started.extras:
+                    yield started.extras
                 yield started.first
-                while isinstance(item := await started.next(), str):
+                while isinstance(item := await started.next(), StreamPart):
                     yield item
                 yield item
             except Exception as error:  # noqa: BLE001 - a model's own code: its failure ends the stream

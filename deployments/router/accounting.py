@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
-from deployments.execution.clock import LoopClock
+from deployments.execution.clock import loop_time
 from deployments.observability import log, metrics
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
@@ -19,9 +19,8 @@ class RequestAccounting:
         arriving: requests that are being read.
     """
 
-    def __init__(self, clock: LoopClock) -> None:
-        """Begin at nothing; `RequestRecord.started` is read on `clock`."""
-        self._clock = clock
+    def __init__(self) -> None:
+        """Begin at nothing."""
         self.in_flight = 0
         self.arriving = 0
         self._answers: Counter[Tier] = Counter()
@@ -43,7 +42,7 @@ class RequestAccounting:
 
     def answered(self, record: "RequestRecord", answer: Answer) -> None:
         """Count an answer, and log it where another model than the one asked for gave it."""
-        seconds = self._clock() - record.started
+        seconds = loop_time() - record.started
         self._answers[answer.served_by] += 1
         metrics.answered(answer, seconds)
         if answer.degraded:
@@ -52,7 +51,7 @@ class RequestAccounting:
     def abandoned(self, record: "RequestRecord") -> None:
         """Count a request whose caller left before it was answered, and the time that was spent on it."""
         self._abandoned += 1
-        metrics.abandoned(self._clock() - record.started)
+        metrics.abandoned(loop_time() - record.started)
 
     def describe(self) -> dict[str, Any]:
         """The counts, for `/status`."""
@@ -89,9 +88,12 @@ class RequestRecord:
         accounting.in_flight += 1
 
     def answered(self, answer: Answer) -> None:
-        """The answer is complete."""
+        """The answer is complete. An error here is logged: it must not cost the caller what is there."""
         if self._close():
-            self._accounting.answered(self, answer)
+            try:
+                self._accounting.answered(self, answer)
+            except Exception as error:  # noqa: BLE001 - a bug of ours
+                log.internal_error("accounting", self.asked, error)
 
     def rejected(self) -> None:
         """The model asked for calls the request invalid, and its caller is told so."""

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from deployments.execution.clock import LoopClock
+from deployments.execution.clock import loop_time
 from deployments.policy.answer import Answer
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.stream_events import AnswerStream, StreamDone, TextDelta
@@ -19,8 +19,6 @@ from deployments.request.native import from_python
 
 class HandleMethods(ABC):
     """Methods of a router that are called through handles. Their results are the bodies that HTTP would return."""
-
-    clock: LoopClock
 
     @property
     @abstractmethod
@@ -62,7 +60,7 @@ class HandleMethods(ABC):
             data: a mapping with the keys of the native API's JSON body.
             model: the name of the model asked for, in place of `data["model"]`.
         """
-        started = self.clock()
+        started = loop_time()
         request_id = uuid4().hex
         if self.overloaded():
             return self.turn_away().to_json(request_id)
@@ -77,7 +75,7 @@ class HandleMethods(ABC):
 
         Each piece is `{"text", "model", "served_by"}`; the last item is the body that `infer` would return.
         """
-        started = self.clock()
+        started = loop_time()
         request_id = uuid4().hex
         if self.overloaded():
             yield self.turn_away().to_json(request_id)

@@ -52,9 +52,15 @@ class ModelReplicas(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """Stands in for the replicas of a model that does not exist, or whose application could not be built."""
+    """Stands in for the replicas of a model that does not exist, could not be built, or is not known yet (`soon`)."""
 
     why: str
+    soon: bool = False
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether it can take a request soon or never."""
+        return Readiness.SOON if self.soon else Readiness.NEVER
 
     async def start(
         self,
@@ -64,7 +70,7 @@ class Unreachable:
         alone: Callable[[], bool] = lambda: True,  # noqa: ARG002
     ) -> Outcome | Begun:
         """Refuse the request."""
-        return Refused(self.why)
+        return Refused(self.why, soon=self.soon)
 
     def lost(self, actors: Collection[str]) -> int:  # noqa: ARG002 - as of what can be reached
         """Return 0: there are no replicas."""

@@ -67,7 +67,9 @@ class Registry:
         own = self._applications.get(model)
         if own is not None and not own.application.pool:
             return own
-        return self._members.get(model) or Unreachable(UNKNOWN_MODEL)
+        if (member := self._members.get(model)) is not None:
+            return member
+        return Unreachable(UNKNOWN_MODEL) if self.has_looked else _NOT_LOOKED
 
     async def watch(self, interval_s: Callable[[], float]) -> None:
         """Refresh now, and then every `interval_s()` seconds for ever; sooner after `hurry`."""
@@ -78,14 +80,25 @@ class Registry:
             self._looked = clock()
             soonest = HURRIED_S if self._hurry.is_set() else interval_s()
             self._hurry.clear()
-            await asyncio.sleep(soonest)
+            await asyncio.sleep(min(HURRIED_S, soonest))
+            with suppress(TimeoutError):  # a request that waits from now on ends the rest of the pause
+                async with asyncio.timeout(max(0.0, soonest - HURRIED_S)):
+                    await self._hurry.wait()
 
     def hurry(self) -> None:
-        """Make the next pause of `watch` a short one: a request waits for a model to become ready."""
+        """Make the pauses of `watch` short ones: a request waits for a model to become ready."""
         self._hurry.set()
 
+    @property
+    def has_looked(self) -> bool:
+        """Whether Serve has been asked once, successfully or not."""
+        return self._first_look.is_set()
+
     async def first_look(self, until: float) -> None:
-        """Wait for the end of the first refresh, successful or not, at most until `until` on the loop's clock."""
+        """Wait for the end of the first refresh, successful or not, at most until `until` on the loop's clock.
+
+        Models that are asked for before that are refused as not ready yet.
+        """
         if not self._first_look.is_set():
             loop = asyncio.get_running_loop()
             with suppress(TimeoutError):
@@ -94,8 +107,7 @@ class Registry:
 
     def readiness_of(self, candidate: Candidate) -> Readiness:
         """Return whether a replica of `candidate` can take a request now, soon or never."""
-        entry = self.backup if candidate.tier is Tier.BACKUP else self.find(candidate.model)
-        return entry.readiness if isinstance(entry, RegisteredModel) else Readiness.NEVER
+        return (self.backup if candidate.tier is Tier.BACKUP else self.find(candidate.model)).readiness
 
     async def refresh(self) -> None:
         """Ask Serve once, then the replicas that Serve names. Where that fails, the known state stays."""
@@ -176,6 +188,9 @@ class Registry:
         if trouble and trouble != self._trouble:
             log.discovery_failed(trouble)
         self._trouble = trouble
+
+
+_NOT_LOOKED = Unreachable("not ready: this router has not seen the models yet", soon=True)
 
 
 def _tell_found(models: Iterable[str]) -> None:

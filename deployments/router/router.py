@@ -14,14 +14,15 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
-from deployments.execution.clock import LoopClock
-from deployments.execution.execution import Execution
+from deployments.execution.clock import loop_time
+from deployments.execution.execution import Execution, NotReady
 from deployments.execution.streams import CompletedStream, open_stream
 from deployments.execution.structured_output import conform_to
 from deployments.execution.whole import run_chain
 from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate, Tier
+from deployments.policy.breaker import Open
 from deployments.policy.last_resort import LastResort
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
@@ -72,8 +73,7 @@ class Router(HandleMethods):
         self._upstreams = UpstreamPool(self._policy.remotes)
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
-        self.clock = LoopClock()
-        self._accounting = RequestAccounting(self.clock)
+        self._accounting = RequestAccounting()
         self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
         self._background = Supervisor(
             {
@@ -167,12 +167,13 @@ class Router(HandleMethods):
     def readiness(self) -> dict[str, bool]:
         """Return for each tier whether it could answer in this router.
 
-        The primary tier is ready if some model is; a remote model is ready if its environment variables are set. Before
-        its first refresh a router calls no other model ready. The last resort is always ready.
+        The primary tier is ready if some model is; a remote model is ready if its environment variables are set and its
+        breaker is not open. Before its first refresh a router calls nothing ready. The last resort is always ready.
         """
+        looked = self._registry.has_looked
         return {
-            Tier.PRIMARY.value: "ready" in self._model_states().values(),
-            Tier.BACKUP.value: self._registry.backup.state == "ready",
+            Tier.PRIMARY.value: looked and any(self._is_ready(*model) for model in self._model_states().items()),
+            Tier.BACKUP.value: looked and self._registry.backup.state == "ready",
             Tier.LAST_RESORT.value: True,
         }
 
@@ -208,7 +209,10 @@ class Router(HandleMethods):
             raise RuntimeError(f"no refresh of the models was tried for {seconds:.0f} s")
 
     def _demand(self) -> float:
-        return self._resilience.demand(self.clock())
+        return self._resilience.demand(loop_time())
+
+    def _is_ready(self, model: str, state: str) -> bool:
+        return state == "ready" and not isinstance(self._resilience.state(model), Open)
 
     def _model_states(self) -> dict[str, str]:
         remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
@@ -235,11 +239,13 @@ class Router(HandleMethods):
         Any way out but a return is noted in `record`.
         """
         try:
-            await self._registry.first_look(started + request.timeout_s)
-            self._resilience.begin(self.clock())
+            self._resilience.begin(loop_time())
+            chain = self._chains.chain(request, self._policy, started)
+            if request.wait and not self._chains.begins_remotely(chain):
+                await self._registry.first_look(chain.deadline.cut_over)
             return await run(
                 Execution(
-                    self._chains.chain(request, self._policy, started),
+                    chain,
                     request,
                     self._chains.client_of,
                     self._resilience,
@@ -258,7 +264,7 @@ class Router(HandleMethods):
             log.internal_error("router", record.asked, error)
             return instead(self._last_resort(request).answer())
 
-    async def _wait_ready(self, candidates: Sequence[Candidate], until: float) -> Candidate | None:
+    async def _wait_ready(self, candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
         self._registry.hurry()
         return await self._room.wait(candidates, until)
 

@@ -83,6 +83,10 @@ class ChainBuilder:
             allowed = [candidate for candidate in allowed if candidate.model == asked]
         return tuple(allowed)
 
+    def begins_remotely(self, chain: FallbackChain) -> bool:
+        """Return whether the first candidate of `chain` is called without Serve."""
+        return bool(chain.candidates) and self._upstreams.find(chain.candidates[0].model) is not None
+
     def client_of(self, candidate: Candidate) -> ModelClient:
         """Return the client of `candidate`. A remote model goes before a Serve application of the same name."""
         if (remote := self._upstreams.find(candidate.model)) is not None:

@@ -11,6 +11,7 @@ from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from deployments.execution.execution import NotReady
 from deployments.policy.attempt import Candidate
 from deployments.router.registered_model import Readiness
 
@@ -31,7 +32,7 @@ class _Waiting:
     until: float
     number: int
     candidates: Sequence[Candidate] = field(compare=False)
-    future: "asyncio.Future[Candidate | None]" = field(compare=False)
+    future: "asyncio.Future[Candidate | NotReady]" = field(compare=False)
     better_until: float | None = field(default=None, compare=False)
 
 
@@ -56,15 +57,15 @@ class WaitingRoom:
         """The number of requests that wait."""
         return len(self._waiting)
 
-    async def wait(self, candidates: Sequence[Candidate], until: float) -> Candidate | None:
+    async def wait(self, candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
         """Wait until one of `candidates`, best first, is ready.
 
         Returns:
-            The candidate that is ready. Where all have failed for good, the first one: its refusal says why. `None`
-            where none is ready by `until`, or at once where the room is full.
+            The candidate that is ready; `NotReady` where none is by `until`, and at once where all have failed for good
+            or no place is free.
         """
         if len(self._waiting) >= self._places():
-            return None
+            return NotReady.NO_PLACE
         loop = asyncio.get_running_loop()
         waiting = _Waiting(until, next(self._numbers), candidates, loop.create_future())
         insort(self._waiting, waiting)
@@ -97,10 +98,11 @@ class WaitingRoom:
         if self._waiting:
             self._look_in(PAUSE_S)
 
-    def _ready_for(self, waiting: _Waiting, now: float) -> Candidate | None:
+    def _ready_for(self, waiting: _Waiting, now: float) -> Candidate | NotReady | None:
+        """Return what ends the wait; `None` while it goes on."""
         states = [(candidate, self._readiness_of(candidate)) for candidate in waiting.candidates]
         if all(state is Readiness.NEVER for _, state in states):
-            return waiting.candidates[0]
+            return NotReady.NEVER
         ready = next((candidate for candidate, state in states if state is Readiness.NOW), None)
         if ready is None or ready == waiting.candidates[0]:
             return ready
@@ -111,4 +113,4 @@ class WaitingRoom:
 
 def _give_up(waiting: _Waiting) -> None:
     if not waiting.future.done():
-        waiting.future.set_result(None)
+        waiting.future.set_result(NotReady.TOO_LATE)

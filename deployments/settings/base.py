@@ -1,4 +1,4 @@
-"""What all settings have in common."""
+"""The base of all settings."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass

@@ -1,4 +1,4 @@
-"""What is wrong with settings: each fault names file, key, what is wrong and what is accepted."""
+"""Faults of settings: each names the file, the key, the fault and the accepted values."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -60,7 +60,7 @@ class PickleSpec(FileSpec):
 
 
 class TensorSpec(Settings):
-    """What a tensor has to be."""
+    """The shape and the type that a tensor must have."""
 
     dtype: Dtype = Field("float32", description="What numbers are made into.")
     shape: tuple[int | None, ...] | None = Field(None, description="Its sizes; null where any will do.")

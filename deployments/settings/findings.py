@@ -1,10 +1,9 @@
 """Every fault of a file at once, in the words of the file.
 
-pydantic reports what is wrong with single values, and stops before it looks at the rules between values: a section with
-a value out of its bounds is not built, so what contradicts what in it is not seen. Therefore the values with faults are
-taken out, and the rest is validated again, until nothing new is found. A fault of a later round that mentions a key
-which was taken out may come from just that, and is dropped. Where a key without a default is missing or taken out, the
-rules between the values beside it wait until it is right.
+pydantic does not build a section that has an invalid value, so the rules between the fields of that section are not
+checked. Therefore invalid values are removed and the rest is validated again, until nothing new is found. A fault of a
+later round that mentions a removed key may come from the removal, and is dropped. Where a required key is missing or
+removed, the rules between its neighbours are checked only once it is right.
 
 The order: unknown keys first, each with the nearest known one; then the others as they stand in the file.
 """
@@ -90,7 +89,7 @@ def _in_order(findings: Any, data: Any, file: str) -> Iterator[Fault]:
 
 
 def _findings(error: Any, data: Any, schema: Mapping[str, Any]) -> Iterator[_Finding]:
-    """What one error of pydantic's says; a rule between values may say several things."""
+    """Return the faults that one error of pydantic stands for; a rule between values may find several."""
     path, kind = _path(error, data), error["type"]
     if kind in _UNKNOWN:
         near = _nearest(path[-1], _known_keys(schema, error["loc"][:-1]))

@@ -49,7 +49,7 @@ class RescueSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """What the routers know of one model that they cannot find out themselves."""
+    """Facts about one model that routers cannot find out themselves."""
 
     fallbacks: tuple[ModelId, ...] = Field(
         (), description="Models asked in its place, in this order, before the backup."

@@ -1,4 +1,4 @@
-"""How a model is served, whatever its format."""
+"""The part of a spec that says how a model is served, whatever its format."""
 
 from typing import Literal, Self
 
@@ -8,11 +8,11 @@ from deployments.settings.base import Seconds, Settings
 
 
 class Replicas(Settings):
-    """How many processes serve it: `min` always, up to `max` under load."""
+    """The number of processes: `min` always, up to `max` under load."""
 
     min: int = Field(1, ge=0, description="Replicas that always run; with 0 it ends when idle, and a request wakes it.")
     max: int = Field(1, ge=1, description="Replicas under load.")
-    idle_seconds: Seconds = Field(60.0, description="So long without need for them, those above `min` end.")
+    idle_seconds: Seconds = Field(60.0, description="The idle time after which replicas above `min` are stopped.")
     surge: bool = Field(
         True,
         description="A new version loads beside the old one, which serves until then. `false` where a node cannot "

@@ -1,4 +1,4 @@
-"""What a model is: `configs/models/<id>.yaml` and `configs/backup.yaml`."""
+"""Specs of models: `configs/models/<id>.yaml` and `configs/backup.yaml`."""
 
 import os
 import re
@@ -19,7 +19,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class WeightLimit(Settings):
-    """How large a model's weights may be; one over it is refused before its weights are read."""
+    """The largest weights that a model may have; larger ones are refused before they are read."""
 
     max_megabytes: int = Field(1000, ge=1)
 
@@ -40,7 +40,7 @@ class WeightLimit(Settings):
 
 
 class GenerationDefaults(Settings):
-    """What a request gets that does not say otherwise."""
+    """The defaults of requests."""
 
     max_tokens: int = Field(128, ge=1, description="Tokens in an answer.")
     max_tokens_limit: int = Field(2048, ge=1, description="The most a request may ask for.")
@@ -96,7 +96,7 @@ class TextModelSpec(ServingSpec):
 
     @property
     def keeps_snapshot(self) -> bool:
-        """What was loaded is kept in a snapshot."""
+        """Whether the loaded model is kept in a snapshot."""
         return self.snapshot
 
     @property

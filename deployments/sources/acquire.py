@@ -1,4 +1,4 @@
-"""How a model gets its weights.
+"""Acquires the weights of a model.
 
     1  what is on the node, in the order of the spec: the snapshot of a source, or the folder it names; no network
     2  the other sources, in the order of the spec: fetch, load, make a snapshot, serve from the snapshot

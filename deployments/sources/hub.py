@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a look-up has found.
+    """The result of a look-up.
 
     Attributes:
         license: the SPDX name on the repository's card; empty if it names none.

@@ -1,4 +1,4 @@
-"""What each kind of source can do: the place to add a kind to, together with `checkpoint.source_name`."""
+"""The abilities of each kind of source: the place to add a kind to, together with `checkpoint.source_name`."""
 
 from collections.abc import Callable
 from functools import partial

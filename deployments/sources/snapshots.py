@@ -35,7 +35,7 @@ from deployments.sources.pickles import open_pickle, write_pickle, write_text
 from deployments.sources.serialization import require_same_tokenizer, serialize, weight_bytes
 
 WAITING_SECONDS = 30.0
-"""How often `on_wait` is called while another process holds the lock."""
+"""Seconds between two calls of `on_wait` while another process holds the lock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,17 @@ def test_every_fault_of_a_service_is_told_those_of_its_backup_and_of_its_policy(
         assert fault in told
 
 
+@pytest.mark.parametrize(("text", "said"), [("", "is empty"), ("- a", "holds a list"), ("a", "holds a str")])
+def test_a_file_that_is_no_mapping_is_a_fault(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "nothing.yaml"
+    file.write_text(text)
+
+    checked = check(file)
+
+    assert checked.exit_code == 1
+    assert said in " ".join(checked.output.split())
+
+
 def test_a_file_that_is_not_there_is_named() -> None:
     checked = check("no/such/file.yaml")
 

@@ -154,6 +154,25 @@ async def test_what_serve_raises_is_answered_by_the_last_resort_with_the_reason(
     assert (answer["served_by"], answer["reason"]) == ("last_resort", "RuntimeError: no controller")
 
 
+@pytest.mark.parametrize(
+    ("form", "refusal"),
+    [
+        ({"response_format": {"type": "json_object"}}, True),
+        ({"response_format": {"type": "text"}}, False),
+        ({"response_format": "nonsense"}, False),
+    ],
+)
+async def test_where_a_form_is_demanded_the_engines_own_last_resort_is_a_refusal(
+    form: dict[str, Any], *, refusal: bool
+) -> None:
+    asked = engine(Handle(RuntimeError("no controller")))
+
+    answer = await asked.run_inference("m", {"text": "Hello", **form})
+    *_, streamed = [item async for item in asked.stream_inference({"text": "Hello", **form}, "m")]
+
+    assert (answer.get("refusal", False), streamed.get("refusal", False)) == (refusal, refusal)
+
+
 async def test_what_the_router_answers_is_passed_on() -> None:
     body = {"result": "Hello to you", "served_by": "primary"}
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from deployments.execution.attempt import Conform, ModelClient
-from deployments.execution.execution import Execution, WaitReady
+from deployments.execution.execution import Execution, NotReady, WaitReady
 from deployments.execution.whole import run_chain
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate, Tier
@@ -31,9 +31,9 @@ def new_state(failures: int = 5, probes: int = 1) -> ResilienceState:
     return ResilienceState(ResiliencePolicy(breaker), lambda *_: None, BACKUP.model, lambda: 0.5)
 
 
-async def nobody_soon(candidates: Sequence[Candidate], until: float) -> Candidate | None:
+async def nobody_soon(candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
     """Nobody who could not take the request becomes ready."""
-    return None
+    return NotReady.NEVER
 
 
 def an_execution(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from deployments.execution.race import MAX_READY_ATTEMPTS
+from deployments.execution.execution import NotReady
+from deployments.execution.race import MAX_READY_ATTEMPTS, NO_PLACE_RETRY_AFTER_S
 from deployments.execution.whole import run_chain
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
@@ -210,7 +211,7 @@ async def test_many_requests_at_a_time_do_not_disturb_each_other() -> None:
 async def test_a_request_waits_for_a_candidate_that_starts_and_is_answered_by_it() -> None:
     starting, ready = scripted(Play(Refused("not ready", soon=True)), answers("from a")), asyncio.Event()
 
-    async def wait_ready(candidates: Sequence[Candidate], until: float) -> Candidate | None:
+    async def wait_ready(candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
         assert (candidates, until) == ((A,), ANSWER_BY)
         await asyncio.sleep(7.0)
         ready.set()
@@ -228,7 +229,7 @@ async def test_a_request_waits_for_a_candidate_that_starts_and_is_answered_by_it
 async def test_a_candidate_that_is_ready_and_refuses_is_asked_again_after_pauses_and_not_for_ever() -> None:
     full = scripted(Play(Refused("its queue is full", soon=True)))
 
-    async def at_once(candidates: Sequence[Candidate], until: float) -> Candidate | None:
+    async def at_once(candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
         return candidates[0]
 
     chain = FallbackChain((A,), Deadline.after(clock(), 300.0, RESERVES))
@@ -237,3 +238,28 @@ async def test_a_candidate_that_is_ready_and_refuses_is_asked_again_after_pauses
     assert answer.served_by is Tier.LAST_RESORT
     assert len(answer.attempts) == 1 + MAX_READY_ATTEMPTS
     assert clock() > MAX_READY_ATTEMPTS
+
+
+async def test_where_those_waited_for_have_failed_for_good_the_first_is_asked_once_more_and_says_why() -> None:
+    failing = scripted(Play(Refused("not ready", soon=True)), Play(Refused("it failed to start: no such file")))
+
+    async def never(candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
+        await asyncio.sleep(1.0)
+        return NotReady.NEVER
+
+    chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES))
+    answer = await run_chain(an_execution(chain, {A: failing}, wait_ready=never))
+
+    assert (answer.served_by, clock()) == (Tier.LAST_RESORT, 1.0)
+    assert [attempt.outcome.reason for attempt in answer.attempts] == ["not ready", "it failed to start: no such file"]
+
+
+async def test_a_request_that_finds_no_place_to_wait_is_told_when_to_come_again() -> None:
+    async def full(candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
+        return NotReady.NO_PLACE
+
+    chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES))
+    loading = scripted(Play(Refused("not ready", soon=True)))
+    answer = await run_chain(an_execution(chain, {A: loading}, wait_ready=full))
+
+    assert (answer.served_by, answer.retry_after_s, clock()) == (Tier.LAST_RESORT, NO_PLACE_RETRY_AFTER_S, 0.0)

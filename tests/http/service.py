@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.execution.clock import LoopClock
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -79,7 +78,6 @@ class ScriptedService:
     asked: list[InferenceRequest] = field(default_factory=list)
     streams: list[ScriptedStream] = field(default_factory=list)
     arriving: int = 0
-    clock: LoopClock = field(default_factory=LoopClock)
 
     @property
     def limits(self) -> Limits:

@@ -42,6 +42,12 @@ def test_a_cluster_that_does_not_exist_is_named() -> None:
         DashboardClient(ADDRESS)
 
 
+@pytest.mark.parametrize("address", ["localhost:8265", "ftp://host", ""])
+def test_an_address_that_is_no_url_of_a_dashboard_is_named(address: str) -> None:
+    with pytest.raises(ClusterError, match="is no address of a dashboard"):
+        DashboardClient(address)
+
+
 def test_a_config_is_handed_over_as_it_is(client: DashboardClient) -> None:
     client.submit({"applications": []})
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deployments.execution.clock import LoopClock
+from deployments.execution.clock import loop_time
 from deployments.observability.metrics import drain_counts
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
@@ -19,12 +19,12 @@ ANSWER = Answer("Hello", "a", Tier.PRIMARY, degraded=False, attempts=())
 @pytest.fixture
 async def accounting() -> AsyncIterator[RequestAccounting]:
     drain_counts()
-    yield RequestAccounting(LoopClock())
+    yield RequestAccounting()
     drain_counts()
 
 
 def a_record(accounting: RequestAccounting) -> RequestRecord:
-    return RequestRecord(accounting, "id", "a", accounting._clock(), "")
+    return RequestRecord(accounting, "id", "a", loop_time(), "")
 
 
 async def test_an_answered_request_counts_once_whatever_comes_after(accounting: RequestAccounting) -> None:
@@ -39,7 +39,7 @@ async def test_an_answered_request_counts_once_whatever_comes_after(accounting: 
 
 
 async def test_what_a_caller_that_left_has_cost_is_counted(accounting: RequestAccounting) -> None:
-    record = RequestRecord(accounting, "id", "a", started=accounting._clock() - 2.5, content="")
+    record = RequestRecord(accounting, "id", "a", started=loop_time() - 2.5, content="")
 
     record.abandoned()
 

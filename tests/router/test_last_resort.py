@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from deployments.observability import metrics
 from deployments.router import router as router_module
 from deployments.router.router import Router
 from deployments.router.routing import ChainBuilder
@@ -93,3 +94,21 @@ async def test_a_router_at_its_limit_turns_requests_through_a_handle_away() -> N
     assert whole["result"] == MESSAGE
     assert router.describe()["turned_away"] == 2
     assert (await router.infer({"text": "Hi"}))["served_by"] == "backup"
+
+
+async def test_a_bug_in_the_accounting_costs_nobody_an_answer(
+    monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]]
+) -> None:
+    def breaks(*_: object) -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    router = await a_ready_router()
+    monkeypatch.setattr(metrics, "answered", breaks)
+
+    whole = await send(router, "/v1/infer", {"text": "Hi"})
+    streamed = await send(router, "/v1/chat/completions", CHAT | {"stream": True})
+
+    assert whole.json()["served_by"] == "backup"
+    assert events_of(streamed)[-1] == ("", "[DONE]")
+    assert [line["where"] for line in events if line["level"] == "error"] == ["accounting", "accounting"]
+    assert router.describe()["in_flight"] == 0

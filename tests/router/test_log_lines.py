@@ -8,7 +8,7 @@ import pytest
 from deployments.policy.outcome import Answered, Failed, Outcome
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
-from tests.router.test_registry import FakeCluster, Replica, application
+from tests.router.serving import FakeCluster, Replica, application
 from tests.router.test_take_over import a_router
 
 pytestmark = pytest.mark.looptime
@@ -40,7 +40,7 @@ async def test_a_breaker_that_opens_and_closes_is_told_with_the_model_and_the_re
     cluster, backup = FakeCluster(a=application("a")), Replica()
     cluster.replicas["a"] = Scripted(Failed("boom"), Answered("well again"))
     policy = PolicySettings().with_overrides({"breaker": {"failures": 1, "open_seconds": 5}}, {})
-    router = Router(cluster, backup, "backup", policy)  # type: ignore[arg-type]  # which is told of no demand here
+    router = Router(cluster, backup, "backup", policy)  # which is told of no demand here
     await router._registry.refresh()
 
     await router.infer({"text": "Hi"}, "a")

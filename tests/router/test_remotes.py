@@ -36,8 +36,9 @@ def state(of: Router) -> str:
     return next(str(facts["state"]) for facts in of.describe_models()["data"] if facts["id"] == "hosted")
 
 
-def test_a_remote_model_that_is_declared_is_ready() -> None:
+async def test_a_remote_model_that_is_declared_is_ready() -> None:
     ready = router()
+    await ready._registry.refresh()
 
     assert (state(ready), ready.readiness()["primary"]) == ("ready", True)
 
@@ -45,6 +46,7 @@ def test_a_remote_model_that_is_declared_is_ready() -> None:
 async def test_a_remote_model_whose_key_is_missing_is_not_called_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEST_KEY", raising=False)
     lacking = router(api_key_env="TEST_KEY")
+    await lacking._registry.refresh()
 
     assert (state(lacking), lacking.readiness()["primary"]) == ("failed", False)
     assert "TEST_KEY" in lacking.describe()["models"]["hosted"]["reason"]

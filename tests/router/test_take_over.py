@@ -9,6 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from deployments.execution.clock import loop_time
 from deployments.observability import log
 from deployments.policy.knob import Knobs
 from deployments.policy.outcome import Answered, Outcome
@@ -233,7 +234,7 @@ def test_whatever_is_configured_is_taken_over_and_gives_answers_or_leaves_the_ol
             policy = PolicySettings().with_overrides(change, {})
             assert router._policy == policy
             assert router._resilience.policy == policy.to_resilience()
-        assert router._chains.chain(replace(a_request(), model="a"), router._policy, router.clock()).candidates
+        assert router._chains.chain(replace(a_request(), model="a"), router._policy, loop_time()).candidates
         assert await ask(router, model="backup") == "backup"
 
     run_virtually(scenario())

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from deployments.execution.execution import NotReady
 from deployments.policy.attempt import Candidate, Tier
 from deployments.router.registered_model import Readiness
 from deployments.router.waiting_room import AT_A_TIME, GRACE_S, PAUSE_S, WaitingRoom
@@ -50,12 +51,12 @@ async def test_nobody_waits_for_those_who_have_failed_for_good() -> None:
     models.becomes_ready(A, 1.0, Readiness.NEVER)
     models.becomes_ready(BACKUP, 3.0, Readiness.NEVER)
 
-    assert await models.room.wait((A, BACKUP), 30.0) == A
+    assert await models.room.wait((A, BACKUP), 30.0) is NotReady.NEVER
     assert now() == pytest.approx(3.0, abs=2 * PAUSE_S)
 
 
 async def test_nobody_waits_beyond_the_deadline() -> None:
-    assert await Models().room.wait((A,), 5.0) is None
+    assert await Models().room.wait((A,), 5.0) is NotReady.TOO_LATE
     assert now() == pytest.approx(5.0)
 
 
@@ -64,9 +65,9 @@ async def test_where_no_place_is_free_nobody_waits() -> None:
     waiting = [asyncio.ensure_future(models.room.wait((A,), 9.0)) for _ in range(3 * AT_A_TIME)]
     await asyncio.sleep(0)
 
-    assert await models.room.wait((A,), 9.0) is None
+    assert await models.room.wait((A,), 9.0) is NotReady.NO_PLACE
     assert now() == 0.0
-    assert set(await asyncio.gather(*waiting)) == {None}
+    assert set(await asyncio.gather(*waiting)) == {NotReady.TOO_LATE}
 
 
 async def test_a_few_are_let_go_at_a_time_and_the_nearest_deadline_first() -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from tests.formats import artefacts, bert, causal
 from tests.formats.artefacts import reveal
+from tests.service.opening import Opening
 from tests.service.service import ROOT, Service, Upstream
 from tests.upstream.faulty import SCENARIOS
 
@@ -89,7 +90,13 @@ def _members(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def service(upstream: Upstream, files: dict[str, Path]) -> Iterator[Service]:
+def opening() -> Opening:
+    """The requests that were sent to `service` from the moment at which it answered HTTP."""
+    return Opening("")
+
+
+@pytest.fixture(scope="session")
+def service(upstream: Upstream, files: dict[str, Path], opening: Opening) -> Iterator[Service]:
     """The service of `serve_config.yaml`, with the models of tests/service/models.py beside smollm2.
 
     Each scenario of the upstream is a remote model; `<scenario>-again` is a second one, for chains in which both fail.
@@ -118,10 +125,13 @@ def service(upstream: Upstream, files: dict[str, Path]) -> Iterator[Service]:
         "remotes": remotes,
     }
     running = Service(config)
+    opening.base_url = str(running.http.base_url)
+    opening.begin()
     try:
         running.wait_ready("smollm2", "faulty", "blocking")
         yield running
     finally:
+        opening.end(within_s=0.0)
         running.stop()
 
 

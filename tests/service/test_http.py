@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 
+from tests.service.opening import COUNT, Opening
 from tests.service.service import Service
 
 BAD_BODIES = {
@@ -125,3 +126,15 @@ def test_any_json_can_be_the_input_of_a_model_that_is_no_language_model(service:
     answer, _ = service.ask(body, "faulty")
 
     assert answer["result"] == {"sum": 10}
+
+
+def test_every_request_from_the_moment_at_which_a_router_answers_is_answered_by_a_model(
+    service: Service, opening: Opening
+) -> None:
+    service.wait_ready("smollm2")
+
+    opening.end(within_s=60.0)
+
+    assert len(opening.answers) == COUNT
+    by_no_model = [answer for answer in opening.answers if answer[1].get("served_by") not in {"primary", "backup"}]
+    assert by_no_model == []

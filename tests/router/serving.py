@@ -1,0 +1,96 @@
+"""Serve and its replicas, saying what a test wants: what the tests of the router share."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+from deployments.policy.outcome import Answered, Outcome
+from deployments.ray_serve.cluster import DeployedApplication
+
+OWN = "neverblank"
+READY = {"state": "ready", "reason": ""}
+
+
+class Replica:
+    """Stands for all replicas of one deployment."""
+
+    def __init__(self) -> None:
+        self.described: Any = READY
+        self.waits: asyncio.Event | None = None
+        self.asked = 0
+        self.dead: set[str] = set()
+
+    def lost(self, actors: Collection[str]) -> int:
+        return len(self.dead & set(actors))
+
+    def member(self, name: str) -> "Member":
+        return Member(name)
+
+    async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
+        return Answered("from the replica")
+
+    async def expect(self, router: str, requests: float) -> None:
+        """Hear of the demand, as a backup does."""
+
+    async def describe(self) -> dict[str, Any]:
+        self.asked += 1
+        if self.waits:
+            await self.waits.wait()
+        if isinstance(self.described, BaseException):
+            raise self.described
+        return dict(self.described)
+
+
+class Member:
+    """Stands for one model of a pool."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def lost(self, actors: Collection[str]) -> int:
+        return 0
+
+    def member(self, name: str) -> "Member":
+        raise AssertionError("a model of a pool has no models")
+
+    async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
+        return Answered(f"from {self.name}")
+
+    async def describe(self) -> dict[str, Any]:
+        raise AssertionError("its pool is asked")
+
+
+class FakeCluster:
+    """Serve, saying what a test puts into `known`."""
+
+    def __init__(self, **known: DeployedApplication) -> None:
+        self.known = known
+        self.trouble: Exception | None = None
+        self.replicas: dict[str, Replica] = {}
+
+    @property
+    def own_application(self) -> str:
+        return OWN
+
+    async def applications(self) -> dict[str, DeployedApplication]:
+        if self.trouble:
+            raise self.trouble
+        return dict(self.known)
+
+    async def routers_readiness(self) -> list[dict[str, bool]]:
+        return []
+
+    def replicas_of(self, application: DeployedApplication) -> Any:
+        assert application.built, "Serve has no handle for what was not built"
+        return self.replicas.setdefault(application.name, Replica())
+
+
+def application(name: str, **changes: Any) -> DeployedApplication:
+    facts: dict[str, Any] = {
+        "status": "RUNNING",
+        "message": "",
+        "running": 1,
+        "starting": 0,
+        "deployed_at": 1.0,
+    } | changes
+    return DeployedApplication(name, **facts)
