@@ -53,6 +53,9 @@ CALLS = {
     "calls-with-the-same-index-and-no-id": called(
         calls(call("look", HERE, index=0, id=""), call("look", IT, index=0, id="")), LOOK, ("look", LISTEN[1])
     ),
+    "calls-with-the-same-index-and-no-arguments": called(
+        calls(call("look", "", index=0, id="1"), call("listen", IT, index=0, id="2")), ("look", {}), LISTEN
+    ),
     "calls-with-a-new-id-in-each-delta": called(
         calls(
             call("look", "", index=0, id="a"),
