@@ -21,12 +21,12 @@ from tests.upstream.dialects_of_form import FORM
 from tests.upstream.exchange import Exchange
 from tests.upstream.scenarios import SCENARIOS
 
-__all__ = ["DIALECTS", "SCENARIOS", "FaultyUpstream", "streamed"]
+__all__ = ["SCENARIOS", "SPOKEN", "FaultyUpstream", "streamed"]
 
-DIALECTS = CALLS | ENDS | FORM
+SPOKEN = CALLS | ENDS | FORM
 """All dialects by their names; each is a scenario, too."""
 
-SCENARIOS |= {name: play(dialect) for name, dialect in DIALECTS.items()}
+SCENARIOS |= {name: play(dialect) for name, dialect in SPOKEN.items()}
 
 
 class FaultyUpstream:

@@ -9,7 +9,7 @@ from deployments.policy.extras import Extras, combine
 from deployments.policy.outcome import Answered, Finished, StreamPart
 from tests.fakes import a_request, read_stream
 from tests.upstream.calling import call, remote
-from tests.upstream.faulty import DIALECTS, FaultyUpstream
+from tests.upstream.faulty import SPOKEN, FaultyUpstream
 
 
 def made(calls: Any) -> list[tuple[str, Any]]:
@@ -33,9 +33,9 @@ async def streamed(faulty: FaultyUpstream, name: str) -> tuple[str, Any, Extras]
     )
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", SPOKEN)
 async def test_a_streamed_answer_in_a_dialect_is_that_answer(faulty: FaultyUpstream, name: str) -> None:
-    dialect = DIALECTS[name]
+    dialect = SPOKEN[name]
 
     text, end, extras = await streamed(faulty, name)
 
@@ -48,9 +48,9 @@ async def test_a_streamed_answer_in_a_dialect_is_that_answer(faulty: FaultyUpstr
     assert (extras.message, end.skipped) == (dialect.beside, dialect.skipped)
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", SPOKEN)
 async def test_a_whole_answer_in_a_dialect_is_that_answer(faulty: FaultyUpstream, name: str) -> None:
-    dialect = DIALECTS[name]
+    dialect = SPOKEN[name]
 
     outcome = await call(faulty, name)
 

@@ -8,7 +8,7 @@ from deployments.policy.extras import Extras
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, Usage
 from tests.upstream.calling import call, stream
 from tests.upstream.exchange import TEXT, USAGE
-from tests.upstream.faulty import DIALECTS, SCENARIOS, FaultyUpstream
+from tests.upstream.faulty import SCENARIOS, SPOKEN, FaultyUpstream
 from tests.upstream.scenarios import CALL
 
 COUNTED = Usage(USAGE["prompt_tokens"], USAGE["completion_tokens"])
@@ -58,7 +58,7 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
 }
 ANSWERED_WHEN_WHOLE = {
     name: Answered(TEXT, COUNTED, extras=COUNTS)
-    for name in SCENARIOS.keys() - DIALECTS.keys()
+    for name in SCENARIOS.keys() - SPOKEN.keys()
     if name.endswith(("-after-3", "-for-ever")) or name in {"no-deltas", "no-done", "hangs-when-done"}
 }
 ANSWERS: dict[str, Answered] = ANSWERED_WHEN_WHOLE | {
@@ -113,7 +113,7 @@ STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
 
 
 def test_every_scenario_is_among_the_tests() -> None:
-    assert FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER | DIALECTS.keys() == SCENARIOS.keys()
+    assert FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER | SPOKEN.keys() == SCENARIOS.keys()
 
 
 @pytest.mark.parametrize("scenario", FAULTS)
