@@ -10,7 +10,6 @@ its router goes down under a call: the caller gets an answer, at worst the last 
 """
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +20,10 @@ from deployments.observability import log
 from deployments.policy.attempt import Tier
 from deployments.policy.last_resort import LAST_RESORT, LastResort
 from deployments.policy.problem import InvalidRequestError
+from deployments.policy.reason import reason_of
 from deployments.request import extract_text
+from deployments.request.body import Limits, decode, encode
+from deployments.request.fields import to_number
 from deployments.request.response_format import read_response_format
 from deployments.settings import PolicySettings
 
@@ -29,6 +31,7 @@ _GRACE_S = 2.0
 """The router answers within the deadline. This is added for the way to the router and back."""
 
 _BACKUP_POLL_S = 0.2
+_NO_CONTROLS: Mapping[str, Any] = {}
 
 
 class InferenceEngine:
@@ -67,7 +70,7 @@ class InferenceEngine:
 
     async def execute_inference(self, inputs: Mapping[str, Any], model_id: str | None = None) -> dict[str, Any]:
         """Ask `model_id`, or the default model where no name is given; see `run_inference`."""
-        return await self._ask(inputs, model_id or "")
+        return await self._ask(inputs, model_id)
 
     async def stream_inference(
         self, inputs: Mapping[str, Any], model_id: str | None = None
@@ -79,13 +82,13 @@ class InferenceEngine:
         """
         given: list[str] = []
         try:
-            response = (await self._connected()).options(stream=True).infer_stream.remote(inputs, model_id or "")
+            max_wait_s = self._timeout_s(inputs) + _GRACE_S
+            response = (await self._connected()).options(stream=True).infer_stream.remote(inputs, model_id)
         except Exception as error:  # noqa: BLE001 - the router cannot be reached: the promise holds here, too
             for item in self._ending(inputs, error, given):
                 yield item
             return
         pieces = StreamPieces(response)
-        max_wait_s = self._timeout_s(inputs) + _GRACE_S
         try:
             while (piece := await pieces.next(max_wait_s)) is not None:
                 given.append(piece.get("text", ""))
@@ -146,7 +149,7 @@ class InferenceEngine:
 
     async def _run_backup_inference(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Ask the backup, and no model before it."""
-        return await self._ask({**inputs, "tiers": ["backup"]}, "")
+        return await self._ask(inputs, None, {"tiers": ["backup"]})
 
     @staticmethod
     def _extract_text_input(inputs: Mapping[str, Any]) -> str:
@@ -157,10 +160,12 @@ class InferenceEngine:
         """
         return extract_text(inputs)
 
-    async def _ask(self, inputs: Any, model: str) -> dict[str, Any]:
+    async def _ask(self, inputs: Any, model: str | None, controls: Mapping[str, Any] = _NO_CONTROLS) -> dict[str, Any]:
         try:
-            response = (await self._connected()).infer.remote(inputs, model)
-            return await wait_for_response(response, self._timeout_s(inputs) + _GRACE_S)
+            asked = {**inputs, **controls} if controls and isinstance(inputs, Mapping) else inputs
+            max_wait_s = self._timeout_s(inputs) + _GRACE_S
+            response = (await self._connected()).infer.remote(asked, model)
+            return await wait_for_response(response, max_wait_s)
         except Exception as error:  # noqa: BLE001 - the router cannot be reached or goes down: the promise holds here, too
             return self._apology(inputs, error)
 
@@ -177,9 +182,10 @@ class InferenceEngine:
     def _timeout_s(self, inputs: Any) -> float:
         """The deadline that the router will keep: the one in `inputs`, bounded by the policy, or the policy's own."""
         wanted = inputs.get("timeout") if isinstance(inputs, Mapping) else None
-        valid = isinstance(wanted, (int, float)) and math.isfinite(wanted)
-        longest = self._policy.max_timeout_seconds
-        return min(max(0.0, float(wanted or 0)), longest) if valid else self._policy.timeout_seconds
+        try:
+            return min(max(0.0, to_number("timeout", wanted, "seconds")), self._policy.max_timeout_seconds)
+        except InvalidRequestError:  # the router says so
+            return self._policy.timeout_seconds
 
     def _ending(self, inputs: Any, error: BaseException, given: list[str]) -> list[dict[str, Any]]:
         """The items that end a stream which broke after `given`: the last-resort message, and the whole answer."""
@@ -194,15 +200,20 @@ class InferenceEngine:
         """The last resort for `inputs`, where the router gave no answer because of `error`."""
         log.internal_error("engine", "", error)
         answer = self._last_resort(inputs).answer()
-        return {**answer.to_json(uuid4().hex), "reason": f"{type(error).__name__}: {error}"}
+        return {**answer.to_json(uuid4().hex), "reason": reason_of(error)}
 
     def _last_resort(self, inputs: Any) -> LastResort:
         return LastResort(self._policy.last_resort.message, refusal=_demands_form(inputs))
 
 
 def _demands_form(inputs: Any) -> bool:
-    """Whether `inputs` ask for a form that the last resort cannot have; not where a router would refuse them."""
+    """Whether `inputs` ask for a form that the last resort cannot have; not where a router would refuse them.
+
+    As the router does, it reads them as the JSON that they are: any other object in them may raise anything.
+    """
     try:
-        return isinstance(inputs, Mapping) and read_response_format(inputs).demands_form
+        written = encode(inputs)
+        read = decode(written, Limits(len(written), timeout_s=0.0, max_timeout_s=0.0))
+        return isinstance(read, Mapping) and read_response_format(read).demands_form
     except InvalidRequestError:
         return False

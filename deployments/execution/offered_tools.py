@@ -6,14 +6,14 @@ checked: the caller has sent it, and no model could do better. As all checks, th
 loop.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from deployments.execution.schema_validator import TooManyStepsError, find_violation
-from deployments.execution.structured_output import CHECKS
+from deployments.execution.checked_json import TooLargeError
+from deployments.execution.steps import TooManyStepsError
+from deployments.execution.structured_output import CHECKS, TooManyWaitError
 from deployments.request import ResponseFormat
 from deployments.request.schema import fault_of_schema
 
@@ -45,22 +45,20 @@ async def fault_of_calls(calls: Sequence[Mapping[str, Any]], response_format: Re
         for call in calls
         if isinstance(schema := schemas[name := _part(call)["name"]], Mapping) and schema
     ]
-    if not checked:
-        return ""
-    return await asyncio.get_running_loop().run_in_executor(CHECKS, _find_fault, checked)
-
-
-def _find_fault(checked: list[tuple[str, str, Mapping[str, Any]]]) -> str:
     for name, arguments, schema in checked:
-        if fault_of_schema(schema):
-            continue
-        try:
-            wrong = find_violation(arguments.encode(), orjson.dumps(schema))
-        except TooManyStepsError:
-            continue
-        if wrong:
+        if wrong := await _misfit(arguments, schema):
             return f"its call of {name[:64]!r} does not fit the tool's parameters: {wrong}"
     return ""
+
+
+async def _misfit(arguments: str, schema: Mapping[str, Any]) -> str:
+    """Return why `arguments` do not fit `schema`; empty where they do, or where that cannot be checked."""
+    if fault_of_schema(schema):
+        return ""
+    try:
+        return await CHECKS.find_fault(arguments, orjson.dumps(schema))
+    except (TooLargeError, TooManyStepsError, TooManyWaitError):
+        return ""
 
 
 def _part(tool: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,7 +1,12 @@
 """Checks an answer against the form that its caller demanded with `response_format` or `tools`.
 
-An answer is checked once it is whole; the router does not use the caller's schema before. The check runs in a thread
-beside the event loop, within a bound of steps (`schema_validator`).
+An answer is checked once it is whole; the router does not use the caller's schema before. The checks run in threads
+beside the event loop, within bounds that hold whatever a caller demands and a model answers:
+
+    size      an answer over a bound of `checked_json` is not even decoded
+    steps     a check computes for about half a second at most (`steps`)
+    waiting   the quick checks, nearly all, never wait for a slow one: a check that is not done within `QUICK_STEPS`
+              begins anew in a thread for the slow ones. At most `MAX_SLOW` are there, and no more are taken
 """
 
 import asyncio
@@ -13,15 +18,18 @@ import orjson
 from msgspec.structs import replace
 
 from deployments.execution.attempt import Conform
-from deployments.execution.schema_validator import TooManyStepsError, find_violation
+from deployments.execution.checked_json import MAX_CHECKED_BYTES, MisfitError, TooLargeError, decode_answer
+from deployments.execution.schema_validator import find_violation
+from deployments.execution.steps import MAX_STEPS, QUICK_STEPS, TooManyStepsError, steps
+from deployments.observability import log
 from deployments.policy.outcome import Answered, Failed, Refused
 from deployments.request import ResponseFormat
 
+MAX_SLOW = 8
+"""Slow checks that are under way or wait: together they take a few seconds."""
+
 _FENCE = "```"
 _TRUNCATED = ("length", "deadline")
-
-CHECKS = ThreadPoolExecutor(max_workers=1, thread_name_prefix="conform")
-"""One thread: checks hold the interpreter's lock, and a second one would only take time from the event loop."""
 
 
 def conform_to(response_format: ResponseFormat) -> Conform | None:
@@ -34,8 +42,8 @@ def conform_to(response_format: ResponseFormat) -> Conform | None:
 async def conform(answered: Answered, response_format: ResponseFormat) -> Answered | Failed | Refused:
     """Return `answered` where it fits `response_format`, with a Markdown fence around its JSON removed; else `Failed`.
 
-    A tool call and a notice of a content filter fit any form. An answer that cannot be checked within the bound of
-    steps is `Refused`, which is no evidence against its model: the schema is the caller's.
+    A tool call and a notice of a content filter fit any form. An answer that cannot be checked within the bounds is
+    `Refused`, which is no evidence against its model: it is too large, too much work, or too many others are checked.
     """
     if answered.finish_reason == "content_filter" or answered.tool_calls:
         return answered
@@ -44,28 +52,77 @@ async def conform(answered: Answered, response_format: ResponseFormat) -> Answer
     if not response_format.is_json:
         return answered
     text = answered.result if isinstance(answered.result, str) else orjson.dumps(answered.result).decode()
+    if len(text) > MAX_CHECKED_BYTES:
+        return Refused(f"its answer is too large to be checked: it has more than {MAX_CHECKED_BYTES} bytes")
     bare = _without_fence(text)
     schema = orjson.dumps(response_format.schema) if response_format.schema else b""
     try:
-        wrong = await asyncio.get_running_loop().run_in_executor(CHECKS, _find_fault, bare, schema)
+        wrong = await CHECKS.find_fault(bare, schema)
     except TooManyStepsError:
         return Refused("its answer takes too long to be checked against response_format")
+    except TooManyWaitError:
+        return Refused("its answer cannot be checked: too many others are being checked", transient=True)
+    except TooLargeError as error:
+        return Refused(f"its answer is too large to be checked: {error}")
+    except Exception as error:  # noqa: BLE001 - a bug of ours, or of the validator's: it says nothing about the model
+        log.internal_error("conform", "", error)
+        return Refused(f"its answer could not be checked: {type(error).__name__}")
     if wrong:
         cut = f", as it ended early ({answered.finish_reason})" if answered.finish_reason in _TRUNCATED else ""
         return Failed(f"its answer does not fit response_format: {wrong}{cut}")
     return replace(answered, result=bare)
 
 
-def _find_fault(text: str, schema: bytes) -> str:
-    """Return why `text` does not fit `schema`, without quoting it; empty where it fits."""
-    written = text.encode()
+class TooManyWaitError(Exception):
+    """`MAX_SLOW` slow checks are under way or wait."""
+
+
+class _Checks:
+    """The checks of a process, in two threads: one for the quick, and one for the slow.
+
+    Checks hold the interpreter's lock: further threads would take time from the event loop and from each other.
+    """
+
+    def __init__(self) -> None:
+        self._quick = ThreadPoolExecutor(max_workers=1, thread_name_prefix="conform")
+        self._slow = ThreadPoolExecutor(max_workers=1, thread_name_prefix="conform-slow")
+        self._slow_ones = 0
+
+    async def find_fault(self, text: str, schema: bytes) -> str:
+        """Return why `text` does not fit `schema`, without quoting it; empty where it fits.
+
+        Raises:
+            TooLargeError: the text is too large to be checked.
+            TooManyStepsError: the check takes more than `MAX_STEPS`.
+            TooManyWaitError: the check is slow, and too many others are.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._quick, _find_fault, text, schema, QUICK_STEPS)
+        except TooManyStepsError as error:
+            if self._slow_ones >= MAX_SLOW:
+                raise TooManyWaitError from error
+        self._slow_ones += 1
+        try:
+            return await loop.run_in_executor(self._slow, _find_fault, text, schema, MAX_STEPS)
+        finally:
+            self._slow_ones -= 1
+
+
+CHECKS = _Checks()
+"""The checks of this process."""
+
+
+def _find_fault(text: str, schema: bytes, most_steps: int) -> str:
+    """Return why `text` does not fit `schema`, without quoting it; empty where it fits. See `_Checks.find_fault`."""
+    steps.begin(most_steps)
     try:
-        value = orjson.loads(written)
-    except orjson.JSONDecodeError:
-        return "it is not JSON"
-    if not schema:
-        return "" if isinstance(value, Mapping) else "it is not a JSON object"
-    return find_violation(written, schema)
+        value = decode_answer(text)
+        if schema:
+            return find_violation(value, schema)
+    except MisfitError as error:
+        return str(error)
+    return "" if isinstance(value, Mapping) else "it is not a JSON object"
 
 
 def _without_fence(text: str) -> str:

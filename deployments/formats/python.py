@@ -119,6 +119,7 @@ class PythonModel:
                 yield piece
         finally:
             given_up.set()
+            working.cancel()  # if it still waits for a thread, nothing of the user's code is run
 
     def describe(self) -> dict[str, Any]:
         """Its class, for `/status`."""

@@ -100,6 +100,10 @@ class UserLoop:
         future: Future[_T] = Future()
 
         def start() -> None:
+            if future.cancelled():  # given up before its turn: nothing of the user's code is run
+                coroutine.close()
+                progress.end(advanced=False)
+                return
             task = loop.create_task(coroutine)
             task.add_done_callback(end)
             future.add_done_callback(lambda _: loop.call_soon_threadsafe(task.cancel) if future.cancelled() else None)

@@ -2,7 +2,8 @@
 
 Every line is one JSON object on standard error; Ray keeps standard error in the session's log files, and shows it on
 the console of `serve run`. A thread writes the lines (`log_writer`). No line has credentials in it, and none has
-content of requests unless `log_content` is set.
+content of requests unless `log_content` is set: of an exception that the code of a model has raised, a line has the
+type and the place and not the message, which may quote a request. Whatever is in a line has a bound.
 """
 
 import logging
@@ -17,6 +18,13 @@ from structlog.typing import EventDict
 from deployments.observability.log_writer import write_in_background
 from deployments.policy.answer import Answer
 from deployments.policy.breaker import BreakerState, Closed
+from deployments.policy.reason import cut, locate_error, message_of, trace_without_messages
+
+MAX_TEXT_CHARACTERS = 4096
+"""The longest text in a line: of a request, where content may be logged, or of a reason."""
+
+MAX_TRACE_CHARACTERS = 16384
+"""The longest trace of an exception in a line."""
 
 
 @cache
@@ -35,6 +43,7 @@ def _log() -> Any:
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _with_trace,
+            _bounded,
             _first_things_first,
             structlog.processors.JSONRenderer(),
         ],
@@ -50,13 +59,23 @@ def _with_trace(_: Any, __: str, line: EventDict) -> EventDict:
     return line
 
 
+def _bounded(_: Any, __: str, line: EventDict) -> EventDict:
+    """Cut each text of a line to a bound: of a trace the end is kept, which says what was raised, and where."""
+    if len(trace := line.get("exception", "")) > MAX_TRACE_CHARACTERS:
+        line["exception"] = f"\u2026{trace[1 - MAX_TRACE_CHARACTERS :]}"
+    for key, value in line.items():
+        if isinstance(value, str) and key != "exception":
+            line[key] = cut(value, MAX_TEXT_CHARACTERS)
+    return line
+
+
 def _first_things_first(_: Any, __: str, line: EventDict) -> EventDict:
     """Put time, level and event first, where a reader looks for them."""
     return {key: line.pop(key) for key in ("timestamp", "level", "event")} | dict(line)
 
 
-def fallback(request_id: str, asked: str, answer: Answer, seconds: float, text: str) -> None:
-    """Another model than the first candidate has answered. `text` is empty unless content may be logged."""
+def fallback(request_id: str, asked: str, answer: Answer, seconds: float, text: str, *, quotes: bool = False) -> None:
+    """Another model than the first candidate has answered. Without content, `text` is empty and `quotes` false."""
     _log().warning(
         "fallback",
         request_id=request_id,
@@ -64,7 +83,7 @@ def fallback(request_id: str, asked: str, answer: Answer, seconds: float, text: 
         served_by=answer.served_by.value,
         model=answer.model,
         ms=round(seconds * 1000, 1),
-        attempts=[attempt.to_json() for attempt in answer.attempts],
+        attempts=[attempt.to_json(quotes=quotes) for attempt in answer.attempts],
         **({"text": text} if text else {}),
     )
 
@@ -98,8 +117,8 @@ def model_failed(model: str, reason: str, error: BaseException | None = None) ->
 
 
 def model_raised(model: str, error: BaseException) -> None:
-    """A model's own code raised while it answered."""
-    _log().warning("model_raised", model=model, reason=f"{type(error).__name__}: {error}", exc_info=error)
+    """A model's own code raised while it answered. The line has no message, as that may quote the request."""
+    _log().warning("model_raised", model=model, reason=locate_error(error), exception=trace_without_messages(error))
 
 
 def model_stalled(model: str, seconds: float) -> None:
@@ -139,7 +158,7 @@ def policy_refused(reason: str) -> None:
 
 def internal_error(where: str, model: str, error: BaseException) -> None:
     """A bug of this service has raised. The caller is answered all the same; please report the bug."""
-    _log().error("internal_error", where=where, model=model, reason=str(error), exc_info=error)
+    _log().error("internal_error", where=where, model=model, reason=message_of(error), exc_info=error)
 
 
 def task_ended(task: str, reason: str, error: BaseException | None) -> None:

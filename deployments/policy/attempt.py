@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from deployments.policy.outcome import Answered, Finished, Outcome
+from deployments.policy.outcome import Answered, Finished, Outcome, reason_for_log
 
 
 class Tier(StrEnum):
@@ -77,14 +77,14 @@ class Ended(Struct, frozen=True):
     why: Why = Why.NEXT
     from_character: int | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the attempt as one item of an answer's `attempts`."""
+    def to_json(self, *, quotes: bool = True) -> dict[str, Any]:
+        """Return the attempt as one item of an answer's `attempts`; without `quotes`, as a log line may have it."""
         line: dict[str, Any] = {
             "tier": self.candidate.tier.value,
             "model": self.candidate.model,
             "why": self.why.value,
             "outcome": self.outcome.name,
-            "reason": self.outcome.reason,
+            "reason": self.outcome.reason if quotes else reason_for_log(self.outcome),
             "ms": round(max(0.0, self.ended - self.started) * 1000, 2),
         }
         if self.from_character is not None:

@@ -11,16 +11,18 @@
 A stream is a sequence of texts, and of `Extras` beside them, with one `StreamEnd` behind: `Finished`, or the way in
 which it failed. A stream without a `StreamEnd` was cut.
 
-Outcomes travel between processes: they hold JSON-like data and nothing else.
+Outcomes travel between processes: they hold JSON-like data and nothing else. A reason has a bound, whoever words it.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from deployments.policy.blank import is_blank
 from deployments.policy.extras import NO_EXTRAS, Extras, combine
+from deployments.policy.reason import MAX_REASON_CHARACTERS, cut
 
 UNKNOWN_MODEL = "unknown model"
 """The reason of the refusal of a name that no model has."""
@@ -76,7 +78,17 @@ class Answered(Struct, frozen=True):
         return ""
 
 
-class Blank(Struct, frozen=True):
+class _Reasoned(Struct, frozen=True):
+    """An outcome with a reason, which is cut to `MAX_REASON_CHARACTERS`."""
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        if len(self.reason) > MAX_REASON_CHARACTERS:
+            force_setattr(self, "reason", cut(self.reason))
+
+
+class Blank(_Reasoned, frozen=True):
     """The model returned nothing visible.
 
     Attributes:
@@ -89,7 +101,7 @@ class Blank(Struct, frozen=True):
     complete: bool = False
 
 
-class Failed(Struct, frozen=True):
+class Failed(_Reasoned, frozen=True):
     """The attempt raised, or the process behind it died.
 
     Attributes:
@@ -97,6 +109,8 @@ class Failed(Struct, frozen=True):
         transient: the same model could succeed if it was asked again.
         retry_after_s: seconds after which the model wants to be asked again; 0 where it named none.
         soon: as in `Refused`: what failed is being replaced.
+        log_reason: the reason as log lines give it, where `reason` has words of the model's own code, which may quote
+            the request; empty where `reason` has none.
     """
 
     name: ClassVar[str] = "failed"
@@ -104,16 +118,17 @@ class Failed(Struct, frozen=True):
     transient: bool = False
     retry_after_s: float = 0.0
     soon: bool = False
+    log_reason: str = ""
 
 
-class TimedOut(Struct, frozen=True):
+class TimedOut(_Reasoned, frozen=True):
     """The attempt's per-try timeout passed."""
 
     name: ClassVar[str] = "timed_out"
     reason: str
 
 
-class Refused(Struct, frozen=True):
+class Refused(_Reasoned, frozen=True):
     """The model did not take the request.
 
     Attributes:
@@ -130,7 +145,7 @@ class Refused(Struct, frozen=True):
     soon: bool = False
 
 
-class Rejected(Struct, frozen=True):
+class Rejected(_Reasoned, frozen=True):
     """The model calls the request invalid. The same request is not sent to it again.
 
     Attributes:
@@ -143,7 +158,7 @@ class Rejected(Struct, frozen=True):
     field: str = "body"
 
 
-class Cancelled(Struct, frozen=True):
+class Cancelled(_Reasoned, frozen=True):
     """The attempt was stopped from outside, through no fault of the model."""
 
     name: ClassVar[str] = "cancelled"
@@ -183,6 +198,17 @@ StreamPart = str | Extras
 
 StreamItem = StreamPart | StreamEnd
 """One item of a stream."""
+
+
+def reason_for_log(outcome: Outcome | Finished) -> str:
+    """Return the reason of `outcome` without words of its model's own, as these may quote the request."""
+    match outcome:
+        case Failed(log_reason=reason) if reason:
+            return reason
+        case Rejected():
+            return f"the model calls {cut(outcome.field, 100)} invalid"
+        case _:
+            return outcome.reason
 
 
 def answered_or_blank(

@@ -20,7 +20,7 @@ from deployments.policy.concurrency_limit import AdaptiveLimiter, LimitPolicy
 from deployments.policy.deadline import ReservePolicy
 from deployments.policy.hedging import HedgingPolicy, LatencyEstimator
 from deployments.policy.next_step import Allowance
-from deployments.policy.outcome import Answered, Finished, Outcome, Refused, TimedOut
+from deployments.policy.outcome import Answered, Finished, Outcome, Refused, TimedOut, reason_for_log
 from deployments.policy.retry import RetryPolicy
 
 _MIN_RETRY_AFTER_S = 1.0
@@ -189,7 +189,7 @@ class ResilienceState:
         if permit.candidate != self._local_backup:
             policy, admission = self._policy.breaker, permit.admission
             after = breaker.record(known.breaker, policy, admission, outcome, now, self._draw())
-            self._move(model, known, after, outcome.reason)
+            self._move(model, known, after, reason_for_log(outcome))
         if known.limit.untouched and known.breaker == Closed():  # callers choose names: what says nothing is not kept
             del self._models[model]
 

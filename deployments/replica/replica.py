@@ -10,6 +10,7 @@ from deployments.execution.attempt import Begun, as_items
 from deployments.formats import ServedModel, load_model
 from deployments.observability import log
 from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem, StreamPart
+from deployments.policy.reason import locate_error, reason_of
 from deployments.replica.loading import BackgroundLoad
 from deployments.request import InferenceRequest
 from deployments.settings import ModelSpec
@@ -91,7 +92,7 @@ class Replica(ABC):
 
 def _raised(name: str, error: Exception) -> Failed:
     log.model_raised(name, error)
-    return Failed(f"{type(error).__name__}: {error}")
+    return Failed(reason_of(error), log_reason=locate_error(error))
 
 
 class SingleReplica(Replica):

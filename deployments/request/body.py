@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.reason import reason_of
 
 MAX_DEPTH = 100
 _MAX_VALUES = 1_000_000  # bounds the walk over a value that contains itself; the encoder refuses such a value
@@ -62,11 +63,13 @@ def encode(data: Any) -> bytes:
     Raises:
         InvalidRequestError: the value cannot be written as JSON, or holds NaN or an infinity.
     """
-    _refuse_what_json_lacks(data)
     try:
+        _refuse_what_json_lacks(data)
         return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
-    except (TypeError, orjson.JSONEncodeError) as error:
-        problem = Problem("body", f"cannot be written as JSON: {error}", "a mapping of JSON values")
+    except InvalidRequestError:
+        raise
+    except Exception as error:  # the caller's own objects are asked for their parts, and may raise anything
+        problem = Problem("body", f"cannot be written as JSON: {reason_of(error)}", "a mapping of JSON values")
         raise InvalidRequestError(problem) from error
 
 

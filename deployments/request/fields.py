@@ -83,9 +83,13 @@ def to_number(field: str, value: Any, accepted: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise refuse(field, value, accepted)
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError as error:  # a whole number of hundreds of digits
+        raise InvalidRequestError(Problem(field, "is out of range", accepted)) from error
+    if not math.isfinite(number):
         raise InvalidRequestError(Problem(field, "is out of range", accepted))
-    return float(value)
+    return number
 
 
 def read_number(data: Mapping[str, Any], key: str, low: float, high: float, *, above_low: bool = False) -> float | None:
@@ -121,7 +125,7 @@ def read_count(data: Mapping[str, Any], key: str) -> int | None:
     return value
 
 
-def read_model(data: Mapping[str, Any], path_model: Any = "") -> str:
+def read_model(data: Mapping[str, Any], path_model: str = "") -> str:
     """Return the model that the body or the path names; empty where neither does.
 
     Raises:

@@ -44,12 +44,26 @@ def from_body(
 
 
 def from_python(data: Any, limits: Limits, *, model: Any = "") -> InferenceRequest:
-    """Read a value that a Python caller passed, by the same rules as its JSON over HTTP.
+    """Read values that a Python caller passed, by the same rules as their JSON over HTTP.
+
+    Args:
+        data: the value that stands for a body.
+        limits: the bounds of the request.
+        model: the model asked for; `None` or an empty text where `data` may name one.
 
     Raises:
         InvalidRequestError: the value is not a valid request; the problem says why.
     """
-    return from_body(encode(data), limits, model=model)
+    return from_body(encode(data), limits, model=_plain_name(model))
+
+
+def _plain_name(model: Any) -> str:
+    """Return `model` as a plain text: what a text's subclass says of itself does not count."""
+    if model is None:
+        return ""
+    if not isinstance(model, str):
+        raise InvalidRequestError(Problem("model", f"is a {type(model).__name__}", "a model's name"))
+    return str.__str__(model)
 
 
 def from_mapping(

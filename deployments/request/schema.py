@@ -7,10 +7,13 @@ The time to check an answer grows with the schema in three ways, and each has a 
   that a few hundred bytes stand for millions of comparisons. With references expanded, `MAX_EXPANDED` are allowed;
 - a reference that leads back to itself without going deeper into the answer would never end, and is refused.
 
+A reference leads to a schema and nothing else: what it names is held to all rules, wherever in the document it stands.
+
 A schema that is recursive in the depth of the answer is accepted; `execution.schema_validator` bounds the check of the
 answer.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -32,6 +35,7 @@ ACCEPTED = (
 )
 
 _DRAFT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _REFUSED = ("$dynamicRef", "$dynamicAnchor", "$anchor", "$recursiveRef", "unevaluatedProperties", "unevaluatedItems")
 
 # Keywords with schemas as their values: applied to the same place of the answer, or to places below it.
@@ -48,7 +52,10 @@ class _BoundError(Exception):
 
 def fault_of_schema(schema: Mapping[str, Any]) -> str:
     """Return the fault of `schema`, worded to follow its field; empty where there is none. Takes milliseconds."""
-    written = orjson.dumps(schema)
+    try:
+        written = orjson.dumps(schema)
+    except (TypeError, orjson.JSONEncodeError) as error:
+        return f"cannot be written as JSON ({type(error).__name__})"
     if len(written) > MAX_SCHEMA_BYTES:
         return f"has {len(written)} bytes"
     return _fault(written)
@@ -58,12 +65,8 @@ def fault_of_schema(schema: Mapping[str, Any]) -> str:
 def _fault(written: bytes) -> str:
     """Return the fault of a schema. Cached: callers send the same schema again and again."""
     schema = orjson.loads(written)
-    try:
-        jsonschema_rs.meta.validate(schema | _DRAFT)
-    except jsonschema_rs.ValidationError as error:
-        return f"is no JSON schema: see {_place(error.instance_path)}"
-    except (ValueError, RecursionError) as error:
-        return f"is no JSON schema ({type(error).__name__})"
+    if fault := _fault_by_metaschema(schema):
+        return fault
     try:
         _Bounds(schema).check()
     except _BoundError as error:
@@ -71,11 +74,29 @@ def _fault(written: bytes) -> str:
     return ""
 
 
+def _fault_by_metaschema(schema: Mapping[str, Any]) -> str:
+    """Return where `schema` is no JSON schema; empty where it is one. The metaschema sees no keyword of its own."""
+    try:
+        jsonschema_rs.meta.validate({**schema, **_DRAFT})
+    except jsonschema_rs.ValidationError as error:
+        return f"is no JSON schema: see {_place(error.instance_path)}"
+    except (ValueError, RecursionError) as error:
+        return f"is no JSON schema ({type(error).__name__})"
+    return ""
+
+
 class _Bounds:
-    """Walks a schema once; the expanded sizes of its parts are kept by the ids of the parts."""
+    """Walks a schema once; the expanded sizes of its parts are kept by the ids of the parts.
+
+    A reference may lead to any place of the document, such as `#/components/schemas/Name`. What stands there is a
+    schema from then on, though the metaschema has not seen it as one: it is held to the same rules when it is found.
+    """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._root = schema
+        self._schemas: list[Mapping[str, Any]] = []
+        self._ids: set[int] = set()
+        self._elsewhere = 0
         self._expanded: dict[int, int] = {}
         self._under_way: set[int] = set()
 
@@ -85,19 +106,26 @@ class _Bounds:
         Raises:
             _BoundError: a schema breaks a bound.
         """
-        pending: list[tuple[Any, int]] = [(self._root, 1)]
+        self._enter(self._root)
+        for schema in self._schemas:  # the list grows where a reference leads to a schema that is not in it
+            self._expand(schema, 1)
+
+    def _enter(self, root: Mapping[str, Any]) -> None:
+        """Note `root` and the schemas in it. The metaschema has accepted `root`."""
+        pending: list[tuple[Any, int]] = [(root, 1)]
         while pending:
             schema, depth = pending.pop()
             if depth > MAX_SCHEMA_DEPTH:
                 raise _BoundError(f"has more than {MAX_SCHEMA_DEPTH} levels")
-            if not isinstance(schema, Mapping):  # true and false are schemas, too
+            if not isinstance(schema, Mapping) or id(schema) in self._ids:  # true and false are schemas, too
                 continue
             for key in _REFUSED:
                 if key in schema:
                     raise _BoundError(f"has {key}, which is not supported")
             if "$id" in schema and schema is not self._root:
                 raise _BoundError("has $id below its root, which is not supported")
-            self._expand(schema, 1)
+            self._ids.add(id(schema))
+            self._schemas.append(schema)
             pending += [(below, depth + 1) for below in (*_below(schema), *_same(schema))]
 
     def _expand(self, schema: Any, depth: int) -> int:
@@ -113,7 +141,7 @@ class _Bounds:
         self._under_way.add(id(schema))
         parts = [*_same(schema)]
         if isinstance(reference := schema.get("$ref"), str):
-            parts.append(self._resolve(reference))
+            parts.append(self._target(reference))
         total = _literals(schema) + sum(self._expand(part, depth + 1) for part in parts)
         if total > MAX_EXPANDED:
             raise _BoundError(f"has more than {MAX_EXPANDED} values once its references are expanded")
@@ -121,19 +149,34 @@ class _Bounds:
         self._expanded[id(schema)] = total
         return total
 
+    def _target(self, reference: str) -> Any:
+        """Return the schema that `reference` leads to; one that nobody has taken for a schema before is checked."""
+        found = self._resolve(reference)
+        if isinstance(found, bool) or id(found) in self._ids:
+            return found
+        if not isinstance(found, Mapping) or _fault_by_metaschema(found):
+            raise _BoundError(f"refers to what is no JSON schema: {reference[:100]}")
+        self._elsewhere += len(orjson.dumps(found))
+        if self._elsewhere > MAX_SCHEMA_BYTES:  # one may stand in the other, so that all are more than the document
+            raise _BoundError(f"refers to more than {MAX_SCHEMA_BYTES} bytes outside of its definitions")
+        self._enter(found)
+        return found
+
     def _resolve(self, reference: str) -> Any:
+        """Return what stands at `reference`, by RFC 6901: percent signs are decoded before the pointer is split."""
         if not reference.startswith("#"):
             raise _BoundError("refers to another document")
+        first, *parts = unquote(reference[1:]).split("/")
         found: Any = self._root
-        for part in reference[1:].split("/")[1:] if len(reference) > 1 else ():
-            key = unquote(part).replace("~1", "/").replace("~0", "~")
+        for part in parts:
+            key = part.replace("~1", "/").replace("~0", "~")
             if isinstance(found, Mapping) and key in found:
                 found = found[key]
-            elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
-                found = found[int(key)]
+            elif isinstance(found, list) and _INDEX.fullmatch(part) and int(part) < len(found):
+                found = found[int(part)]
             else:
                 raise _BoundError(f"refers to what is not there: {reference[:100]}")
-        if len(reference) > 1 and not reference.startswith("#/"):
+        if first:
             raise _BoundError(f"refers to what is not there: {reference[:100]}")
         return found
 

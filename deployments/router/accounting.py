@@ -46,7 +46,7 @@ class RequestAccounting:
         self._answers[answer.served_by] += 1
         metrics.answered(answer, seconds)
         if answer.degraded:
-            log.fallback(record.request_id, record.asked, answer, seconds, record.content)
+            log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
 
     def abandoned(self, record: "RequestRecord") -> None:
         """Count a request whose caller left before it was answered, and the time that was spent on it."""
@@ -68,7 +68,14 @@ class RequestRecord:
     """One request, from its start to the one of its ends that comes first: answered, rejected or abandoned."""
 
     def __init__(
-        self, accounting: RequestAccounting, request_id: str, asked: str, started: float, content: str
+        self,
+        accounting: RequestAccounting,
+        request_id: str,
+        asked: str,
+        started: float,
+        content: str,
+        *,
+        quotes: bool = False,
     ) -> None:
         """Count a request as in flight.
 
@@ -78,12 +85,14 @@ class RequestRecord:
             asked: the model asked for.
             started: when the request arrived, on the event loop's clock.
             content: the request's text where content may be logged, else empty.
+            quotes: log lines may have reasons in the words of a model's own code, which may quote the request.
         """
         self._accounting = accounting
         self.request_id = request_id
         self.asked = asked
         self.started = started
         self.content = content
+        self.quotes = quotes
         self._open = True
         accounting.in_flight += 1
 

@@ -269,8 +269,9 @@ class Router(HandleMethods):
         return await self._room.wait(candidates, until)
 
     def _record(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
-        content = request.text if self._policy.log_content else ""
-        return RequestRecord(self._accounting, request_id, self._chains.asked(request, self._policy), started, content)
+        quotes = self._policy.log_content
+        asked, content = self._chains.asked(request, self._policy), request.text if quotes else ""
+        return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes)
 
     def _last_resort(self, request: InferenceRequest) -> LastResort:
         return LastResort(self._policy.last_resort.message, refusal=request.response_format.demands_form)

@@ -88,7 +88,10 @@ class PolicySettings(Settings):
     )
     last_resort: LastResortSettings = LastResortSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
-    log_content: bool = Field(False, description="Write the text of requests into the fallback log lines.")
+    log_content: bool = Field(
+        False,
+        description="Write the text of requests, and what models say as they fail, into the fallback log lines.",
+    )
 
     @model_validator(mode="after")
     def _values_that_fit_together(self) -> Self:

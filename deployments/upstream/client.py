@@ -22,7 +22,7 @@ from deployments.upstream import faults
 from deployments.upstream.connection import Connection
 from deployments.upstream.decoding import EncodingError, decode_json
 from deployments.upstream.plain import read_plain
-from deployments.upstream.reading import READING_ERRORS, Body, TooLargeError, read_items, read_whole
+from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeError, read_items, read_whole
 from deployments.upstream.sse import EventTooLargeError
 from deployments.upstream.stream import ChunkReader
 from deployments.upstream.wire import to_body
@@ -134,7 +134,7 @@ class Upstream:
     def _fault(self, error: BaseException) -> Failed | Refused | Any:
         if isinstance(error, StartsOverError):
             return Refused(str(error))
-        if isinstance(error, (TooLargeError, EventTooLargeError)):
+        if isinstance(error, (ResponseTooLargeError, EventTooLargeError)):
             return Failed(f"its response is too large: {error}")
         if isinstance(error, EncodingError):
             return Failed(f"its response has an encoding that was not asked for: {error}")

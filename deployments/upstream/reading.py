@@ -27,11 +27,11 @@ _MAX_FOREIGN = 1000
 """Lines that are no events, without any event between them, after which a response is read no further."""
 
 
-class TooLargeError(Exception):
+class ResponseTooLargeError(Exception):
     """A response is larger than its bound."""
 
 
-READING_ERRORS = (TooLargeError, EventTooLargeError, EncodingError, StartsOverError, *TRANSPORT_ERRORS)
+READING_ERRORS = (ResponseTooLargeError, EventTooLargeError, EncodingError, StartsOverError, *TRANSPORT_ERRORS)
 """The errors that reading a response can raise, cancellation aside."""
 
 
@@ -41,7 +41,7 @@ async def read_items(
     """Give the items of the answer in `body`; without an end where `chunks` has found an error object.
 
     Raises:
-        TooLargeError, EventTooLargeError, EncodingError, StartsOverError: the response cannot be read.
+        ResponseTooLargeError, EventTooLargeError, EncodingError, StartsOverError: the response cannot be read.
     """
     events, splicer = EventReader(spec.max_event_bytes, spec.max_answer_bytes), Splicer(request.prefix)
     data: bytes | None = b""
@@ -65,7 +65,7 @@ async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
     """Return the body of a response.
 
     Raises:
-        TooLargeError: it has more than `most` bytes.
+        ResponseTooLargeError: it has more than `most` bytes.
         EncodingError: its encoding cannot be undone.
     """
     body, whole = Body(response, most), bytearray()
@@ -115,7 +115,7 @@ class Body:
         except ExpandedError:
             self._size = self._most + 1
         if self._size > self._most:
-            raise TooLargeError(f"a response of more than {self._most} bytes")
+            raise ResponseTooLargeError(f"a response of more than {self._most} bytes")
         return decoded or (None if self._is_over else b"")
 
     async def finish(self) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-MAX_REASON_CHARACTERS = 500
+from deployments.policy.reason import MAX_REASON_CHARACTERS
+
 _SHORTEST_SECRET = 4
 """Characters of the shortest secret that is removed; removing a shorter one would damage ordinary words."""
 

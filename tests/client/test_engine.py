@@ -1,9 +1,10 @@
 """`InferenceEngine` on a handle that a test breaks: its caller is answered, whatever becomes of the router."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from deployments import InferenceEngine
@@ -171,6 +172,49 @@ async def test_where_a_form_is_demanded_the_engines_own_last_resort_is_a_refusal
     *_, streamed = [item async for item in asked.stream_inference({"text": "Hello", **form}, "m")]
 
     assert (answer.get("refusal", False), streamed.get("refusal", False)) == (refusal, refusal)
+
+
+class SpitefulError(Exception):
+    """Has no message that can be read."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+class Spiteful(Mapping[str, Any]):
+    """Raises whatever is asked of it, and so does what it raises."""
+
+    def __getitem__(self, _: str) -> Any:
+        raise SpitefulError
+
+    __iter__ = __len__ = __getitem__  # type: ignore[assignment]
+    __bool__ = get = __contains__ = keys = items = values = __getitem__  # type: ignore[assignment]
+
+
+LOOP: dict[str, Any] = {}
+LOOP["text"] = LOOP
+ANY_CONTENT: tuple[Any, ...] = (
+    *(None, 5, "text", b"\xff", [], object(), {1: 2}, {"text": {"x"}}, {"text": "\ud800"}, LOOP, Spiteful(), print),
+    *({"text": "x", "timeout": timeout} for timeout in (10**400, -1, float("nan"), True, "soon", [], object())),
+    *({"text": "x", "response_format": form} for form in (object(), {"type": object()}, {"json_schema": 5}, [5])),
+    *(
+        {"text": "x", "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}}
+        for schema in ({"$ref": "#/default", "default": {"allOf": 5}}, {"const": object()}, object(), Spiteful())
+    ),
+    {"text": "x", "tools": [object()], "tool_choice": object()},
+)
+
+
+@pytest.mark.parametrize("content", ANY_CONTENT, ids=lambda content: type(content).__name__)
+async def test_nothing_is_raised_for_content_of_any_kind(content: Any) -> None:
+    for asking in (engine(Handle(*[RuntimeError("down")] * 99)), engine(Handle(*[{"result": "Hi"}] * 99))):
+        model: Any
+        for model in ("m", None, object(), np.array([1, 2]), Spiteful()):
+            whole = await asking.execute_inference(content, model)
+            *_, last = [item async for item in asking.stream_inference(content, model)]
+            await asking._run_backup_inference(content)
+            assert whole["result"]
+            assert last["result"]
 
 
 async def test_what_the_router_answers_is_passed_on() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from deployments.execution.schema_validator import TooManyStepsError, find_violation
+from deployments.execution.schema_validator import find_violation
+from deployments.execution.steps import MAX_STEPS, TooManyStepsError, steps
 from deployments.execution.structured_output import conform, conform_to
 from deployments.policy.outcome import Answered, Failed, Refused
 from deployments.request import ResponseFormat
@@ -22,7 +23,8 @@ def wanting(schema: Any) -> ResponseFormat:
 
 
 def text(schema: Any, value: Any) -> str:
-    return find_violation(orjson.dumps(value), orjson.dumps(schema))
+    steps.begin(MAX_STEPS)
+    return find_violation(value, orjson.dumps(schema))
 
 
 PERSON = {

@@ -94,7 +94,11 @@ async def test_what_is_no_text_ends_a_stream_as_a_failure_that_names_it(model: t
 
 @pytest.mark.parametrize("model", [Raising, PlainRaising])
 async def test_what_a_class_raises_ends_its_stream_behind_what_it_had_said(model: type) -> None:
-    assert await read(model()) == ("a", Failed("ValueError: broken"))
+    text, end = await read(model())
+
+    assert text == "a"
+    assert isinstance(end, Failed)
+    assert end.reason == "ValueError: broken"
 
 
 async def test_a_class_that_does_not_stream_answers_in_one_piece() -> None:

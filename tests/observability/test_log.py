@@ -8,7 +8,8 @@ import pytest
 
 from deployments.observability import log
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Tier
+from deployments.policy.attempt import Candidate, Ended, Tier
+from deployments.policy.outcome import Failed, Rejected
 
 SOURCES = log.SourceEvents()
 TOLD: dict[str, tuple[Any, str, dict[str, Any]]] = {
@@ -66,6 +67,36 @@ def test_the_text_of_a_request_is_told_only_where_it_is_given(
     (line,) = events
     assert (line["served_by"], line["asked"], line["ms"]) == ("last_resort", "m", 12.3)
     assert ("text" in line) is told
+
+
+def test_whatever_is_in_a_line_has_a_bound(events: list[dict[str, Any]]) -> None:
+    failed = Failed("x" * 10**6, log_reason="")
+    trace = (Ended(Candidate(Tier.PRIMARY, "m"), 0.0, 1.0, failed),)
+    answer = Answer("sorry", "last_resort", Tier.LAST_RESORT, degraded=True, attempts=trace)
+
+    log.fallback("id", "m", answer, 0.0123, "x" * 10**6, quotes=True)
+    log.internal_error("router", "m", ValueError("x" * 10**6))
+    log.discovery_failed("x" * 10**6)
+
+    assert len(events) == 3
+    assert max(len(json.dumps(line)) for line in events) < 20_000
+    assert events[1]["exception"].startswith("\u2026")
+
+
+@pytest.mark.parametrize("quotes", [False, True])
+def test_a_model_is_quoted_in_a_fallback_only_where_content_may_be_logged(
+    events: list[dict[str, Any]], *, quotes: bool
+) -> None:
+    outcomes = (Failed("ValueError: my secret", log_reason="ValueError in infer"), Rejected("my secret", "text"))
+    trace = tuple(Ended(Candidate(Tier.PRIMARY, "m"), 0.0, 1.0, outcome) for outcome in outcomes)
+    answer = Answer("sorry", "last_resort", Tier.LAST_RESORT, degraded=True, attempts=trace)
+
+    log.fallback("id", "m", answer, 0.0123, "", quotes=quotes)
+
+    (line,) = events
+    told = ["ValueError in infer", "the model calls text invalid"]
+    assert [each["reason"] for each in line["attempts"]] == ([each.reason for each in outcomes] if quotes else told)
+    assert [each["reason"] for each in answer.to_json("id")["attempts"]] == [each.reason for each in outcomes]
 
 
 def test_a_line_is_json_on_one_line() -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 
-from deployments.observability.log_writer import MAX_LINES, write_in_background
+from deployments.observability.log_writer import MAX_LINES, MAX_WAITING_CHARACTERS, write_in_background
 
 
 class Stuck(logging.Handler):
@@ -43,3 +43,22 @@ def test_a_writer_that_is_stuck_holds_nobody_up_and_what_was_dropped_is_told() -
         assert threading.Event().wait(0.01) is False
     assert json.loads(stuck.lines[-2])["lines"] == 7
     assert stuck.lines[-1] == "after"
+
+
+def test_long_lines_wait_in_no_more_memory_than_short_ones() -> None:
+    stuck = Stuck()
+    handler = write_in_background(stuck)
+    handler.handle(a_record("first"))
+    assert stuck.reached.wait(10.0)
+
+    for _ in range(12):
+        handler.handle(a_record("x" * (MAX_WAITING_CHARACTERS // 10)))
+    assert handler.dropped == 2
+
+    stuck.let_go.set()
+    while len(stuck.lines) < 11:
+        assert threading.Event().wait(0.01) is False
+    handler.handle(a_record("after"))
+    while len(stuck.lines) < 13:
+        assert threading.Event().wait(0.01) is False
+    assert stuck.lines[-1] == "after", "there is room again"

@@ -24,9 +24,9 @@ POLICY = BreakerPolicy(failures=3, open_seconds=10.0, open_max_seconds=60.0, pro
 MIDDLE = 0.5  # the draw that makes no opening longer or shorter
 NOW = 100.0
 
-WELL = [Answered("x"), Answered(0, finish_reason="length")]
-ILL = [Blank(), Failed("boom"), Failed("gone", transient=True), TimedOut("late")]
-NOTHING = [Refused("queue full"), Cancelled("beaten"), Rejected("no prompt")]
+WELL: list[Outcome] = [Answered("x"), Answered(0, finish_reason="length")]
+ILL: list[Outcome] = [Blank(), Failed("boom"), Failed("gone", transient=True), TimedOut("late")]
+NOTHING: list[Outcome] = [Refused("queue full"), Cancelled("beaten"), Rejected("no prompt")]
 
 
 def by_name(value: object) -> str:

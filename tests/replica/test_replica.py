@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import pytest
+from msgspec.structs import replace
 
 from deployments.formats.python import PythonModel
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused
+from deployments.policy.reason import MAX_REASON_CHARACTERS
 from deployments.ray_serve.errors import LoadFailedError
 from deployments.replica.replica import SingleReplica, StalledError
 from tests.clock import WAIT_S, FakeClock, until
@@ -39,6 +41,19 @@ class Raising:
         raise ValueError("broken")
 
 
+class Quoting:
+    def infer(self, inputs: dict[str, Any]) -> Any:
+        raise ValueError(inputs["text"])
+
+
+class QuotingInACause:
+    def infer(self, inputs: dict[str, Any]) -> Any:
+        try:
+            Quoting().infer(inputs)
+        except ValueError as error:
+            raise RuntimeError(inputs["text"]) from error
+
+
 class Mute:
     def infer(self, inputs: dict[str, Any]) -> Any:
         return None
@@ -64,11 +79,54 @@ async def test_a_class_answers_whether_it_is_sync_or_async(target: type) -> None
 
 
 async def test_a_class_that_raises_is_a_failed_attempt_with_its_reason_and_the_trace_is_told(events: Any) -> None:
-    assert await ask(Raising) == Failed("ValueError: broken")
+    outcome = await ask(Raising)
 
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "ValueError: broken"
     (told,) = [event for event in events if event["event"] == "model_raised"]
-    assert (told["model"], told["reason"]) == ("m", "ValueError: broken")
+    assert told["model"] == "m"
+    assert told["reason"].startswith("ValueError in infer (test_replica.py:")
     assert 'raise ValueError("broken")' in told["exception"]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("target", [Quoting, QuotingInACause])
+async def test_what_an_exception_quotes_of_a_request_is_told_to_its_caller_and_in_no_line(
+    target: type, events: Any, *, streams: bool
+) -> None:
+    served = replica(lambda: PythonModel("tests:T", target(), threads=1))
+    await served.check_health()
+    request = replace(a_request("my secret " * 100), stream=streams)
+
+    *_, outcome = (
+        [item async for item in served.stream(request, 1.0)] if streams else [await served.infer(request, 1.0)]
+    )
+
+    assert isinstance(outcome, Failed)
+    assert "my secret" in outcome.reason
+    assert len(outcome.reason) <= MAX_REASON_CHARACTERS
+    assert "Error in infer (test_replica.py" in outcome.log_reason
+    assert [line["event"] for line in events][-1] == "model_raised"
+    assert "my secret" not in repr(events) + outcome.log_reason
+
+
+class OwnError(Exception):
+    """Has no message that can be read."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+class Unreadable:
+    def infer(self, inputs: dict[str, Any]) -> Any:
+        raise OwnError
+
+
+async def test_an_exception_without_a_message_that_can_be_read_is_a_failed_attempt_too() -> None:
+    outcome = await ask(Unreadable)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.reason.startswith("OwnError: ")
 
 
 async def test_a_class_that_returns_nothing_is_blank() -> None:

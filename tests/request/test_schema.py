@@ -23,6 +23,12 @@ def deep(levels: int) -> dict[str, Any]:
     return schema
 
 
+def nest(inmost: dict[str, Any], levels: int) -> dict[str, Any]:
+    for _ in range(levels):
+        inmost = {"x": inmost}
+    return inmost
+
+
 HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "large": ({"enum": ["x" * MAX_SCHEMA_BYTES]}, "bytes"),
     "deep": (deep(MAX_SCHEMA_DEPTH + 1), "levels"),
@@ -44,6 +50,32 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "an anchor": ({"$ref": "#name"}, "not there"),
     "dynamic": ({"$dynamicRef": "#x"}, "$dynamicRef"),
     "unevaluated": ({"unevaluatedProperties": False}, "unevaluatedProperties"),
+    "what is no schema": ({"$ref": "#/default", "default": {"allOf": 5}}, "no JSON schema: #/default"),
+    "a number": ({"$ref": "#/default", "default": 3}, "no JSON schema: #/default"),
+    "a place by an encoded stroke": (
+        {"$ref": "#/a%2Fb", "a/b": {}, "a": {"b": {"allOf": 5}}},
+        "no JSON schema: #/a%2Fb",
+    ),
+    "a schema elsewhere that refers to what is none": (
+        {"$ref": "#/default", "default": {"items": {"$ref": "#/enum/0"}}, "enum": [{"properties": 3}]},
+        "no JSON schema: #/enum/0",
+    ),
+    "schemas elsewhere, one in the other": (
+        {
+            "allOf": [{"$ref": "#/default" + "/x" * level} for level in range(20, -1, -1)],
+            "default": nest({"description": "d" * 8000}, 20),
+        },
+        "outside of its definitions",
+    ),
+    "a number of many digits": ({"$ref": "#/allOf/" + "9" * 5000, "allOf": [{}]}, "not there"),
+    "dynamic, elsewhere": ({"$ref": "#/default", "default": {"$dynamicRef": "#"}}, "$dynamicRef"),
+    "doubling, elsewhere": (
+        {
+            "$ref": "#/x/l0",
+            "x": {f"l{n}": {"anyOf": [{"$ref": f"#/x/l{n + 1}"}] * 2} for n in range(24)} | {"l24": True},
+        },
+        "values",
+    ),
     "no schema": ({"type": "thing"}, "no JSON schema"),
     "no schema, deep inside": ({"properties": {"a": {"items": {"minLength": -1}}}}, ".properties.a.items.minLength"),
 }
@@ -63,6 +95,10 @@ def test_a_schema_beyond_a_bound_is_refused_by_the_bound(schema: dict[str, Any],
         {"properties": {"a": {"$ref": "#/$defs/a~1b%20c"}}, "$defs": {"a/b c": {"enum": [1, "x", None]}}},
         {"prefixItems": [{"type": "integer"}], "items": {"$ref": "#/prefixItems/0"}},
         {"minItems": 64, "items": {"minItems": 64, "items": {"minItems": 64, "type": "array"}}},
+        {
+            "$ref": "#/components/schemas/A",
+            "components": {"schemas": {"A": {"items": {"$ref": "#/components/schemas/A"}}}},
+        },
         chained(8, "anyOf"),
         {},
     ],

@@ -54,6 +54,25 @@ async def test_a_breaker_that_opens_and_closes_is_told_with_the_model_and_the_re
     assert changes == [("warning", "open", "halfopen"), ("info", "halfopen", "closed")]
 
 
+@pytest.mark.parametrize("log_content", [False, True])
+async def test_what_a_models_code_says_of_a_request_is_in_a_line_only_where_content_may_be_logged(
+    events: list[dict[str, Any]], *, log_content: bool
+) -> None:
+    cluster, backup = FakeCluster(a=application("a")), Replica()
+    cluster.replicas["a"] = Scripted(Failed("ValueError: my secret", log_reason="ValueError in infer"))
+    overrides = {"breaker": {"failures": 1}, "log_content": log_content}
+    policy = PolicySettings().with_overrides(overrides, {})
+    router = Router(cluster, backup, "backup", policy)  # which is told of no demand here
+    await router._registry.refresh()
+
+    answer = await router.infer({"text": "my secret"}, "a")
+
+    assert answer["attempts"][0]["reason"] == "ValueError: my secret"
+    (fallback,), (opened,) = told(events, "fallback"), told(events, "breaker_changed")
+    assert ("my secret" in repr(fallback)) is log_content
+    assert opened["reason"] == "ValueError in infer"
+
+
 async def test_a_policy_that_is_taken_over_is_told_as_what_differs_from_the_defaults(
     events: list[dict[str, Any]],
 ) -> None:

@@ -1,0 +1,48 @@
+"""Words for what went wrong, in bounds: an exception may have any number of them, or raise when it is asked."""
+
+from traceback import extract_tb, format_tb
+
+MAX_REASON_CHARACTERS = 500
+"""The longest reason of an outcome, in an answer's trace as in a log line."""
+
+
+_MAX_CAUSES = 5
+_MAX_FRAMES = 20
+
+
+def cut(text: str, characters: int = MAX_REASON_CHARACTERS) -> str:
+    """Return `text` with at most `characters`; an ellipsis stands for what was cut off."""
+    return text if len(text) <= characters else text[: characters - 1] + "\u2026"
+
+
+def message_of(error: BaseException) -> str:
+    """Return the message of `error`, in bounds; a message that cannot be had is said to be none."""
+    try:
+        return cut(str.__str__(str(error)))
+    except Exception:  # noqa: BLE001 - the exception is a caller's or a model's own, and so is its `__str__`
+        return "it has no message that can be read"
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the type and the message of `error`, in bounds."""
+    return cut(f"{type(error).__name__}: {message_of(error)}")
+
+
+def locate_error(error: BaseException) -> str:
+    """Return the type of `error` and the place that raised it, and nothing of its message."""
+    name = type(error).__name__
+    frames = extract_tb(error.__traceback__)
+    if not frames:
+        return name
+    return cut(f"{name} in {frames[-1].name} ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno})")
+
+
+def trace_without_messages(error: BaseException) -> str:
+    """Return the trace of `error` and of what caused it, innermost first: types and places, and no message."""
+    texts: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None and len(texts) < _MAX_CAUSES:
+        frames = "".join(format_tb(seen.__traceback__, -_MAX_FRAMES))
+        texts.append(f"Traceback (most recent call last):\n{frames}{type(seen).__name__}\n")
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return "\n".join(reversed(texts))
