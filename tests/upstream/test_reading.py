@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Failed, Finished, Usage
 from deployments.upstream.reading import END_WAIT_S
@@ -136,3 +137,10 @@ async def test_what_is_no_answer_is_not_read_to_its_end() -> None:
 
     assert reading.end == Failed("its response is not a JSON object (text/html)")
     assert reading.seconds < 10
+
+
+async def test_what_was_left_out_of_an_answer_shows_in_its_attempt() -> None:
+    reading = await read([SAID[1], b"data: {{{\n\n", b"data: 7\n\n", SAID[2], chunk({}, "stop"), DONE])
+
+    assert isinstance(reading.end, Finished)
+    assert Ended(Candidate(Tier.PRIMARY, "m"), 0.0, 1.0, reading.end).to_json()["skipped"] == 2
