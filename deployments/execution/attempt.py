@@ -11,6 +11,7 @@ from typing import Protocol
 
 import orjson
 
+from deployments.execution.pulse import sign_of_life
 from deployments.policy.blank import is_blank
 from deployments.policy.extras import NO_EXTRAS, Extras, combine
 from deployments.policy.outcome import (
@@ -146,9 +147,11 @@ async def begin(items: AsyncGenerator[StreamItem, None]) -> Outcome | Begun:
 
 async def _next(items: AsyncGenerator[StreamItem, None]) -> StreamItem:
     try:
-        return await anext(items)
+        item = await anext(items)
     except StopAsyncIteration:
         return _CUT
+    sign_of_life()
+    return item
 
 
 def as_items(outcome: Outcome) -> Iterator[StreamItem]:

@@ -10,6 +10,7 @@ from deployments.policy.attempt import Candidate
 from deployments.policy.chain import FallbackChain
 from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResilienceState
+from deployments.policy.terms import Terms
 from deployments.request import InferenceRequest
 
 
@@ -49,3 +50,10 @@ class Execution(Struct, frozen=True):
     last_resort: LastResort
     wait_ready: WaitReady
     conform: Conform | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """What the caller imposes on the models that answer."""
+        asked, form = self.request.parameters, self.request.response_format
+        kind = "tool_call" if form.demands_tool_call else str(form.constraint.get("type", "")) if form.is_json else ""
+        return Terms(self.request.stream, kind, asked.max_tokens is not None, bool(asked.stop or asked.logit_bias))

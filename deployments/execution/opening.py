@@ -11,7 +11,7 @@ from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamPolicy
 from deployments.policy.next_step import Exhausted
 from deployments.policy.outcome import Answered, Blank, Finished, Outcome
-from deployments.policy.resilience import Permit
+from deployments.policy.permit import Permit
 
 
 class Opened(Struct, frozen=True):
@@ -65,7 +65,8 @@ class StreamOpener(Struct, frozen=True):
                 return Begun("", end=Finished())  # nothing to add is a proper end of the text
             return started
 
-        won = await Race(chain, self.execution.resilience, launch, self.execution.wait_ready, streamed=True).run()
+        execution = self.execution
+        won = await Race(chain, execution.resilience, launch, execution.wait_ready, execution.terms).run()
         if isinstance(won, Exhausted):
             return won
         if won.begun is not None:

@@ -8,13 +8,13 @@ A race can end in four ways:
     cancelled    the caller has gone away; every attempt is cancelled before CancelledError leaves
 
 In each of these ways, and after any exception, every permit is handed back and every stream but the winner's is closed.
-A probe that loses is not cancelled: only its own end tells whether its model has recovered.
+A probe that loses is not cancelled, and a few others are not either: see `flight`. An attempt that is silent for far
+longer than its model usually is counts against the model as soon as it is so long.
 The clock is the event loop's (`loop.time()`), so tests put the loop on virtual time and wait for nothing.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct
@@ -23,13 +23,17 @@ from msgspec.structs import replace
 from deployments.execution.attempt import GIVEN_UP, Begun
 from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.execution.execution import NotReady, WaitReady
-from deployments.observability import log
+from deployments.execution.flight import Flight, abandon, result_of, run_on
+from deployments.execution.pulse import Pulse
+from deployments.policy.allowance import NOTHING_EXTRA
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.chain import FallbackChain
-from deployments.policy.next_step import Accept, Allowance, AwaitReady, Exhausted, Reject, Start, WaitUntil, next_step
-from deployments.policy.outcome import Failed, Finished, Outcome, TimedOut
+from deployments.policy.next_step import Accept, AwaitReady, Exhausted, Reject, Start, WaitUntil, next_step
+from deployments.policy.outcome import Outcome, TimedOut
+from deployments.policy.permit import Permit
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.policy.resilience import Permit, ResilienceState
+from deployments.policy.resilience import ResilienceState
+from deployments.policy.terms import Terms
 
 Launch = Callable[[Candidate, float], Coroutine[Any, Any, Outcome | Begun]]
 """Makes one attempt on a candidate, within a number of seconds. A `Begun` counts as an answer from its start."""
@@ -51,16 +55,6 @@ class Won(Struct, frozen=True):
     permit: Permit | None = None
 
 
-@dataclass(slots=True)
-class _Flight:
-    """An attempt whose permit is not handed back: its index in the trace, its task, the stream that it has begun."""
-
-    place: int
-    permit: Permit
-    task: asyncio.Task[Outcome | Begun]
-    begun: Begun | None = None
-
-
 class Race:
     """One run of one chain."""
 
@@ -70,8 +64,7 @@ class Race:
         resilience: ResilienceState,
         launch: Launch,
         wait_ready: WaitReady,
-        *,
-        streamed: bool,
+        terms: Terms,
     ) -> None:
         """Get ready to run `chain`.
 
@@ -80,16 +73,16 @@ class Race:
             resilience: gives permits for attempts, and takes their outcomes.
             launch: makes an attempt.
             wait_ready: waits for a candidate that cannot take the request yet.
-            streamed: attempts give streams, and end with their first content.
+            terms: the terms of the request. Attempts of a stream end with their first content.
         """
         self._wait_ready = wait_ready
-        self._chain, self._resilience, self._launch, self._streamed = chain, resilience, launch, streamed
+        self._chain, self._resilience, self._launch, self._terms = chain, resilience, launch, terms
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self._turn: asyncio.Future[None] | None = None
         self._attempts: list[Attempt] = []
-        self._flights: list[_Flight] = []
-        self._hedges = True
+        self._flights: list[Flight] = []
+        self._skip: frozenset[Candidate] = frozenset()
         self._waits = True
         self._readied = 0
         self._retry_after_s = 0.0
@@ -104,14 +97,14 @@ class Race:
             while True:
                 now = self._clock()
                 # The first attempt needs no extra, so the budgets need not be asked.
-                allowance = _NO_EXTRAS
+                allowance = NOTHING_EXTRA
                 if self._attempts:
-                    allowance = self._resilience.allowance(now, hedge=self._hedges, wait=self._waits)
+                    allowance = self._resilience.allowance(now, wait=self._waits, skip=self._skip)
                 match next_step(self._chain, self._attempts, now, allowance):
                     case Start(candidate, why):
                         self._start(candidate, why, now)
                     case WaitUntil(until):
-                        await self._wait(until - now)
+                        await self._wait(until, now)
                     case AwaitReady(candidates, until):
                         await self._wait_for_one(candidates, until)
                     case Accept(place, trace):
@@ -128,7 +121,7 @@ class Race:
             for flight in self._flights:
                 if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker
                     self._resilience.record(flight.permit, GIVEN_UP, self._clock())
-                _abandon(flight.task)
+                abandon(flight.task)
 
     async def _wait_for_one(self, candidates: Sequence[Candidate], until: float) -> None:
         """Start an attempt on the first of `candidates` that becomes ready; without one, wait no more.
@@ -154,40 +147,55 @@ class Race:
 
     def _start(self, candidate: Candidate, why: Why, now: float) -> None:
         direct = candidate == self._chain.candidates[0] and why is Why.NEXT
-        permit = self._resilience.admit(candidate, why, now, direct=direct, streamed=self._streamed)
+        permit = self._resilience.admit(candidate, why, now, self._terms, direct=direct)
         if isinstance(permit, Permit):
-            task = self._loop.create_task(self._attempt(candidate, now))
-            self._flights.append(_Flight(len(self._attempts), permit, task))
-            self._attempts.append(Running(candidate, now, why, permit.probe))
-        elif why is Why.HEDGE:  # not an attempt in the trace: the turn of the backup is still to come
-            self._hedges = False
-        elif why is Why.BESIDE_PROBE:
-            self._attempts = [replace(a, probe=False) if isinstance(a, Running) else a for a in self._attempts]
+            pulse = Pulse(self._clock)
+            task = self._loop.create_task(self._attempt(candidate, now, pulse))
+            self._flights.append(Flight(len(self._attempts), permit, task, pulse))
+            running = Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience_s)
+            self._attempts.append(running)
+        elif why in _EARLY:  # not an attempt in the trace: its own turn is still to come
+            self._skip |= {candidate}
         else:
             self._attempts.append(Ended(candidate, now, now, permit, why))
 
-    async def _attempt(self, candidate: Candidate, now: float) -> Outcome | Begun:
+    async def _attempt(self, candidate: Candidate, now: float, pulse: Pulse) -> Outcome | Begun:
+        pulse.attach()
         try:
             return await self._launch(candidate, self._chain.deadline.answer_by - now)
         finally:
             self._wake()  # the race resumes in a later turn of the loop, when this task is done
 
-    async def _wait(self, seconds: float) -> None:
-        """Wait until an attempt begins or ends, at most `seconds`; then note each attempt that has."""
+    async def _wait(self, until: float, now: float) -> None:
+        """Wait until an attempt begins, ends or is silent for too long, at most until `until`; then note what has."""
         self._turn = self._loop.create_future()
-        timer = self._loop.call_later(max(seconds, SHORTEST_TIMER_S), self._wake)
+        due = until
+        for flight in self._flights:
+            if flight.begun is None and not flight.permit.silent:
+                due = min(due, flight.silent_at)
+        timer = self._loop.call_later(max(due - now, SHORTEST_TIMER_S), self._wake)
         try:
             await self._turn
         finally:
             self._turn = None
             timer.cancel()
         now = self._clock()
-        for flight in [flight for flight in self._flights if flight.begun is None and flight.task.done()]:
-            self._note(flight, now)
+        for flight in [flight for flight in self._flights if flight.begun is None]:
+            if flight.task.done():
+                self._note(flight, now)
+            else:
+                self._look(flight, now)
 
-    def _note(self, flight: _Flight, now: float) -> None:
+    def _look(self, flight: Flight, now: float) -> None:
+        """Note the signs of life of an attempt, or its silence."""
         running = self._attempts[flight.place]
-        result = _result(flight.task, running.candidate)
+        if isinstance(running, Running) and flight.pulse.at > running.alive:
+            self._attempts[flight.place] = replace(running, alive=flight.pulse.at)
+        flight.judge(self._resilience, now)
+
+    def _note(self, flight: Flight, now: float) -> None:
+        running = self._attempts[flight.place]
+        result = result_of(flight.task, running.candidate)
         if isinstance(result, Begun):
             flight.begun = result
             self._resilience.began(flight.permit, now)
@@ -209,25 +217,27 @@ class Race:
         return Won(place, trace) if winner is None else Won(place, trace, winner.begun, winner.permit)
 
     def _close(self, trace: Sequence[Ended | Began], now: float) -> None:
-        """End the race: hand back the permits of attempts that are cut off, but let probes run on."""
-        for flight in [flight for flight in self._flights if flight.permit.probe and flight.begun is None]:
-            self._flights.remove(flight)
-            _let_probe(flight, self._resilience, self._chain.deadline.answer_by - now)
-        for flight in self._flights:
+        """End the race: hand back the permits of attempts that are cut off, but let probes and witnesses run on."""
+        until = self._chain.deadline.answer_by
+        for flight in list(self._flights):
             ended = trace[flight.place]
-            self._resilience.record(flight.permit, ended.outcome if isinstance(ended, Ended) else GIVEN_UP, now)
+            fair_s = self._chain.usual_fair_s(ended.candidate.tier)
+            flight.judge(self._resilience, now)
+            if flight.begun is None and self._runs_on(flight, until - now):
+                self._flights.remove(flight)
+                run_on(flight, self._resilience, until, fair_s)
+                continue
+            outcome = ended.outcome if isinstance(ended, Ended) else GIVEN_UP
+            if isinstance(outcome, TimedOut) and now - ended.started < fair_s:
+                outcome = GIVEN_UP  # the caller's deadline is no measure of a model
+            self._resilience.record(flight.permit, outcome, now)
+
+    def _runs_on(self, flight: Flight, seconds: float) -> bool:
+        return flight.permit.probe or (seconds > 0 and self._resilience.runs_on(flight.permit))
 
 
-def _result(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcome | Begun:
-    """Return the result of a finished task. A client must not raise: an error is logged as a bug, and is `Failed`."""
-    if task.cancelled():
-        return Failed("the call was cancelled from outside", transient=True)
-    error = task.exception()
-    if error is None:
-        return task.result()
-    log.internal_error("attempt", candidate.model, error)
-    return Failed(f"internal error: {type(error).__name__}")
-
+_EARLY = frozenset({Why.HEDGE, Why.FAILOVER, Why.BESIDE_PROBE})
+"""Reasons to ask a candidate before its turn."""
 
 MAX_READY_ATTEMPTS = 32
 """Attempts of one request on candidates that have become ready: a trace has a bound."""
@@ -237,50 +247,3 @@ NO_PLACE_RETRY_AFTER_S = 1.0
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 """Pauses before such an attempt is repeated; each is twice as long as the one before."""
-
-_NO_EXTRAS = Allowance(retry=False, hedge=False)
-
-_background: set[asyncio.Task[Any]] = set()
-"""Tasks of losers that are ending. The event loop keeps only weak references, and no other task waits for these."""
-
-
-def _abandon(task: asyncio.Task[Any]) -> None:
-    """Cancel `task`, and close the stream that it may have begun."""
-    task.cancel()
-    _background.add(task)
-    task.add_done_callback(_abandoned)
-
-
-def _abandoned(task: asyncio.Task[Any]) -> None:
-    _background.discard(task)
-    if task.cancelled():
-        return
-    if (error := task.exception()) is not None:
-        log.internal_error("cancelled attempt", "", error)
-    elif isinstance(begun := task.result(), Begun):
-        closing = task.get_loop().create_task(begun.aclose())
-        _background.add(closing)
-        closing.add_done_callback(_abandoned)
-
-
-def _let_probe(flight: _Flight, resilience: ResilienceState, seconds: float) -> None:
-    """Let a probe that has lost run on for at most `seconds`, and record its outcome."""
-    loop = asyncio.get_running_loop()
-    timer = loop.call_later(max(0.0, seconds), flight.task.cancel)
-    _background.add(flight.task)
-
-    def ended(task: asyncio.Task[Outcome | Begun]) -> None:
-        timer.cancel()
-        result: Outcome | Begun = TimedOut("the probe had no answer in time")
-        if not task.cancelled():
-            result = _result(task, flight.permit.candidate)
-        now = loop.time()
-        if isinstance(result, Begun):  # first content is enough to show that the model works
-            resilience.began(flight.permit, now)
-            resilience.record(flight.permit, Finished(), now)
-            _abandoned(task)
-        else:
-            _background.discard(task)
-            resilience.record(flight.permit, result, now)
-
-    flight.task.add_done_callback(ended)

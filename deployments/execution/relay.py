@@ -1,7 +1,7 @@
 """A stream from its first content to its end, through as many models as it takes.
 
 relay ──► Finished, or a bound reached ──────────────────────────────────────► StreamDone
-  │ broke, cut, silent too long
+  │ broke, cut, silent too long, crawled
   ▼
 open again: the candidates that are left, a deadline of its own, the text so far as prefix
   │                                │ no candidate continues
@@ -14,14 +14,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from msgspec.structs import replace
 
 from deployments.execution.attempt import GIVEN_UP, Begun
-from deployments.execution.idle import IdleError, IdleTimer
 from deployments.execution.opening import Opened, StreamOpener
 from deployments.execution.transcript import Transcript
+from deployments.execution.watch import StreamWatch
 from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Began, Candidate, Ended, Why
 from deployments.policy.blank import is_blank
-from deployments.policy.continuation import successors
+from deployments.policy.continuation import NO_LIMITS, successors
 from deployments.policy.deadline import Deadline
 from deployments.policy.next_step import Exhausted
 from deployments.policy.outcome import Failed, Finished, StreamEnd, StreamItem, StreamPart, TimedOut
@@ -45,7 +45,7 @@ class Relay:
         self._clock = asyncio.get_running_loop().time
         self._transcript = Transcript(opened.trace)
         self._place = opened.place
-        self._idle = IdleTimer(self._rules.stall_seconds)
+        self._watch = self._watch_of(opened.writer)
         self._resumes = 0
         self._degraded = opened.writer != self._chain.candidates[0]
         writer = opened.writer
@@ -103,10 +103,10 @@ class Relay:
             return begun.end
         if self._transcript.length >= self._rules.max_characters or self._clock() >= self._ends:
             return Finished("length")
+        if self._watch.crawls and self._has_successor():
+            return TimedOut("it writes far slower than it usually does")
         try:
-            return await self._idle.watch(begun.next())
-        except IdleError as error:
-            return TimedOut(str(error))
+            return await self._watch.next(begun)
         except Exception as error:  # noqa: BLE001 - a bug in a model client must not cut the answer
             log.internal_error("relay", self._opened.writer.model, error)
             return Failed(f"internal error while its stream was relayed: {type(error).__name__}")
@@ -129,7 +129,9 @@ class Relay:
 
     async def _close(self, end: StreamEnd, begins: int) -> None:
         """Close the writer's stream, hand its permit back, and note the end in the transcript."""
-        self._idle.stop()
+        self._watch.stop()
+        if isinstance(end, Finished):
+            self._watch.finished()
         now = self._clock()
         if self._opened.permit is not None and not self._opened.permit.returned:
             self._resilience.record(self._opened.permit, end, now)
@@ -138,7 +140,7 @@ class Relay:
 
     async def _release(self) -> None:
         """Release a writer that is still at work: the reader has gone, or a bug of ours ended the relay."""
-        self._idle.stop()
+        self._watch.stop()
         if self._opened.permit is not None and not self._opened.permit.returned:
             self._resilience.record(self._opened.permit, GIVEN_UP, self._clock())
         await self._opened.begun.aclose()
@@ -153,14 +155,29 @@ class Relay:
         seconds = min(self._rules.continue_seconds, max(0.001, self._ends - now))
         deadline = Deadline.after(now, seconds, self._chain.deadline.reserves)
         chain = replace(
-            self._chain, candidates=candidates, deadline=deadline, hedge_after_s=float("inf"), rescue_rejected=True
+            self._chain,
+            candidates=candidates,
+            deadline=deadline,
+            hedge_after_s=float("inf"),
+            rescue_rejected=True,
+            usual_s=0.0,
         )
         opened = await self._opener.open(chain, self._transcript.text)
         place = self._transcript.extend(_continuing(opened.trace))
         if isinstance(opened, Opened):
             self._opened, self._place = opened, place + opened.place
+            self._watch = self._watch_of(opened.writer)
             self._degraded |= opened.writer != self._chain.candidates[0]
         return opened
+
+    def _watch_of(self, writer: Candidate) -> StreamWatch:
+        own_s = self._chain.limits.get(writer.model, NO_LIMITS).stall_s
+        stall_s = self._rules.stall_seconds if own_s is None else own_s
+        return StreamWatch(writer.model, self._resilience.paces, stall_s, self._rules.crawl_seconds)
+
+    def _has_successor(self) -> bool:
+        """Return whether somebody could carry on: a stream that crawls is better than one that ends."""
+        return self._opened.writer != self._chain.candidates[-1] and not is_blank(self._transcript.text)
 
     def _answer(self, writer: Candidate, end: Finished) -> Answer:
         text = self._transcript.text

@@ -1,6 +1,6 @@
 """Checks JSON against a caller's schema, within a bound of steps.
 
-The library `jsonschema` applies the rules of JSON Schema. Four changes bound the time of a check by the sizes of the
+The library `jsonschema` applies the rules of JSON Schema. Five changes bound the time of a check by the sizes of the
 schema, which `request.schema` has accepted, and of the answer:
 
 - each keyword that is applied takes a few steps, and further ones for the values that it compares: a schema that is
@@ -8,6 +8,7 @@ schema, which `request.schema` has accepted, and of the answer:
 - `pattern` and `patternProperties` are matched in linear time (`patterns`). An expression that needs a backtracking
   engine (lookahead, references to groups) is not checked;
 - `uniqueItems` compares the items' JSON, where the library compares each item with each other one;
+- `anyOf` and `oneOf` drop the errors of what does not fit, where the library collects all of them;
 - values have short representations, as the library writes values into the text of every error, even those it drops.
 """
 
@@ -139,7 +140,24 @@ def _canonical(value: Any) -> Any:
             return value
 
 
+def _fits(validator: Any, schema: Any, instance: Any) -> bool:
+    return next(validator.descend(instance, schema), None) is None
+
+
+def _any_of(validator: Any, wanted: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
+    if not any(_fits(validator, schema, instance) for schema in wanted):
+        yield ValidationError("fits none")
+
+
+def _one_of(validator: Any, wanted: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
+    fitting = (None for schema in wanted if _fits(validator, schema, instance))
+    if next(fitting, False) is False or next(fitting, False) is not False:
+        yield ValidationError("fits none, or more than one")
+
+
 _OWN: dict[str, Keyword] = {
+    "anyOf": _any_of,
+    "oneOf": _one_of,
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,

@@ -10,8 +10,8 @@ import time
 MAX_STEPS = 300_000
 """The most steps of one check: about half a second."""
 
-QUICK_STEPS = 5_000
-"""Steps within which most checks are done: about ten milliseconds."""
+QUICK_STEPS = 3_000
+"""Steps within which most checks are done: some milliseconds."""
 
 _STEPS_A_TURN = 1_000
 _PAUSE_S = 0.0002

@@ -47,8 +47,9 @@ async def conform(answered: Answered, response_format: ResponseFormat) -> Answer
     """
     if answered.finish_reason == "content_filter" or answered.tool_calls:
         return answered
+    truncated = answered.finish_reason in _TRUNCATED
     if response_format.demands_tool_call:
-        return Failed("it called no tool, though tool_choice demands it")
+        return Failed("it called no tool, though tool_choice demands it", misfit=True, cut=truncated)
     if not response_format.is_json:
         return answered
     text = answered.result if isinstance(answered.result, str) else orjson.dumps(answered.result).decode()
@@ -68,8 +69,8 @@ async def conform(answered: Answered, response_format: ResponseFormat) -> Answer
         log.internal_error("conform", "", error)
         return Refused(f"its answer could not be checked: {type(error).__name__}")
     if wrong:
-        cut = f", as it ended early ({answered.finish_reason})" if answered.finish_reason in _TRUNCATED else ""
-        return Failed(f"its answer does not fit response_format: {wrong}{cut}")
+        early = f", as it ended early ({answered.finish_reason})" if truncated else ""
+        return Failed(f"its answer does not fit response_format: {wrong}{early}", misfit=True, cut=truncated)
     return replace(answered, result=bare)
 
 

@@ -24,7 +24,7 @@ async def run_chain(execution: Execution) -> Answer:
         return await conform(outcome) if conform is not None and isinstance(outcome, Answered) else outcome
 
     chain = execution.chain
-    won = await Race(chain, execution.resilience, launch, execution.wait_ready, streamed=False).run()
+    won = await Race(chain, execution.resilience, launch, execution.wait_ready, execution.terms).run()
     if isinstance(won, Exhausted):
         return execution.last_resort.answer(won.trace, won.retry_after_s)
     winner = won.trace[won.place]

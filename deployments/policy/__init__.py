@@ -5,6 +5,8 @@ May import: no other room.
 It uses the standard library and msgspec's structs, nothing else: no I/O, no clock.
 
     chain.py, next_step.py     who is asked next, and when: the heart of the service
+    allowance.py               which extra attempts a request may have
+    terms.py                   what a caller imposes, which is no evidence about a model
     knob.py                    values that an operator may set, with their bounds: the sections of the policy
     deadline.py, retry.py      the time of a request; when the same model is asked again
     attempt.py, outcome.py     an attempt; the closed set of ways in which it can end
@@ -13,7 +15,12 @@ It uses the standard library and msgspec's structs, nothing else: no I/O, no clo
     stream_events.py           a streamed answer on its way to the caller
     continuation.py            which models may continue a stream that broke off
     resilience.py              what a router remembers between requests; its parts are
+        permit.py              permission to make one attempt
+        model_state.py         what is remembered of one model
         breaker.py             a circuit breaker for each model
+        forms.py               which models keep to the forms that are demanded
+        silence.py             when a silence speaks against a model
+        pace.py                how fast models write, and when a stream crawls
         concurrency_limit.py   an adaptive limit on attempts at a time
         hedging.py, quantile.py  latencies: who is slow, and when the backup is started beside it
         budget.py              how many extra attempts there may be

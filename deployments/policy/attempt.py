@@ -4,6 +4,7 @@ Running ──► Ended                 a whole answer, or a failure
    └──────► Began ──► Ended       a stream: its first content, then its end
 """
 
+import math
 from enum import StrEnum
 from typing import Any
 
@@ -32,20 +33,40 @@ class Why(StrEnum):
 
     NEXT = "next"  # it was this candidate's turn
     RETRY = "retry"  # the same candidate once more, after a transient failure
-    HEDGE = "hedge"  # the backup, beside a model that takes longer than it usually does
-    CUT_OVER = "cut_over"  # the backup, as its reserve of the deadline begins
-    BESIDE_PROBE = "beside_probe"  # the backup, beside a model that is being tried again
+    HEDGE = "hedge"  # the next candidate, beside a model that takes longer than it usually does
+    FAILOVER = "failover"  # the next candidate, beside a model that is silent for far longer than it usually is
+    CUT_OVER = "cut_over"  # the next candidate and the backup, as the backup's reserve of the deadline begins
+    BESIDE_PROBE = "beside_probe"  # the next candidate, beside a model that is being tried again
+    BEHIND = "behind"  # a candidate that had been put behind, as nobody else has answered
     READY = "ready"  # the candidate, which could not take the request yet, has become ready
     CONTINUE = "continue"  # carries on with a text that another attempt left unfinished
 
 
 class Running(Struct, frozen=True):
-    """An attempt under way since `started`; a `probe` tests a model whose breaker was open."""
+    """An attempt under way.
+
+    Attributes:
+        candidate: the model that was asked.
+        started: the time of its start.
+        why: the reason for which it was made.
+        probe: it tests a model whose breaker was open.
+        suspected: its model has been silent for too long before, and has answered nobody since.
+        alive: when it last showed that the model is at work; minus infinity where it has not.
+        patience_s: seconds without such a sign after which it is silent for too long, by its model's own history.
+    """
 
     candidate: Candidate
     started: float
     why: Why = Why.NEXT
     probe: bool = False
+    suspected: bool = False
+    alive: float = -math.inf
+    patience_s: float = math.inf
+
+    @property
+    def silent_at(self) -> float:
+        """When it will have been silent for too long."""
+        return max(self.started, self.alive) + self.patience_s
 
 
 class Began(Struct, frozen=True):

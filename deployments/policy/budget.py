@@ -6,6 +6,9 @@ throttling (gRFC A6: a bucket with a cap). Retries and hedges have one each, so 
 
 from dataclasses import dataclass, field
 
+from deployments.policy.allowance import Allowance
+from deployments.policy.attempt import Candidate, Why
+
 BURST = 10.0
 """The most tokens that a bucket holds: the extras that may be made at once after a long quiet time."""
 
@@ -46,3 +49,31 @@ class Budget:
         if now > self._filled:
             self._tokens = min(BURST, self._tokens + FLOOR_PER_S * (now - self._filled))
             self._filled = now
+
+
+class Budgets:
+    """The budget of retries and that of hedges."""
+
+    def __init__(self, retry_share: float, hedge_share: float) -> None:
+        """Begin with one token each; see `Budget.share`."""
+        self._retries, self._hedges = Budget(retry_share), Budget(hedge_share)
+
+    def set_shares(self, retry_share: float, hedge_share: float) -> None:
+        """Change the shares; the tokens stay."""
+        self._retries.share, self._hedges.share = retry_share, hedge_share
+
+    def deposit(self, now: float) -> None:
+        """Add the tokens of one request."""
+        self._retries.deposit(now)
+        self._hedges.deposit(now)
+
+    def allowance(self, now: float, *, wait: bool, skip: frozenset[Candidate]) -> Allowance:
+        """Return which extras may be made now; `wait` and `skip` are the race's."""
+        return Allowance(self._retries.available(now), self._hedges.available(now), wait, skip)
+
+    def pay(self, why: Why, now: float) -> None:
+        """Take the token of an attempt that was made for the reason `why`, where that is an extra."""
+        if why is Why.RETRY:
+            self._retries.withdraw(now)
+        elif why is Why.HEDGE:
+            self._hedges.withdraw(now)

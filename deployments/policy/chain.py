@@ -1,11 +1,14 @@
 """The candidates of one request, and how much of its deadline each of them gets."""
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from deployments.policy.attempt import Candidate, Tier
+from deployments.policy.continuation import NO_LIMITS, StreamLimits
 from deployments.policy.deadline import Deadline
 from deployments.policy.retry import RetryPolicy
 from deployments.policy.trace import FAIR_SHARE
@@ -13,7 +16,8 @@ from deployments.policy.trace import FAIR_SHARE
 DEFAULT_RETRY = RetryPolicy()
 
 FIRST_CONTENT_SHARE = 1 / 3
-"""The next candidate of a stream is started once this share of the deadline has passed without first content."""
+"""The next candidate of a stream is started once this share of the deadline has passed in silence. The limit of a model
+of its own is not held to it: whoever sets one knows the model."""
 
 
 class FallbackChain(Struct, frozen=True):
@@ -24,7 +28,11 @@ class FallbackChain(Struct, frozen=True):
         deadline: shared by all.
         retry: how often a model is asked again.
         hedge_after_s: seconds after which the first candidate counts as slow; infinite for no hedge.
-        first_content_s: seconds any candidate of a stream has for its first content before the next is started.
+        first_content_s: the longest silence of a stream before its first content; then the next candidate is started.
+            Infinite for a whole answer.
+        reasoning_s: the longest time that a candidate may be at work before its first content.
+        limits: the limits of single models, by their names, where they have their own.
+        usual_s: the deadline of requests that set none: an attempt is only judged by what it did within so much time.
         rescue_rejected: the next candidate is asked when a model calls the request invalid.
         rescue_withheld: the next candidate is asked when a content filter withheld the answer.
         waits: where no candidate can take the request yet and one will soon, the request waits for that one.
@@ -40,6 +48,9 @@ class FallbackChain(Struct, frozen=True):
     retry: RetryPolicy = DEFAULT_RETRY
     hedge_after_s: float = math.inf
     first_content_s: float = math.inf
+    reasoning_s: float = math.inf
+    limits: Mapping[str, StreamLimits] = {}
+    usual_s: float = 0.0
     rescue_rejected: bool = False
     rescue_withheld: bool = False
     waits: bool = True
@@ -64,17 +75,24 @@ class FallbackChain(Struct, frozen=True):
         """The candidates of `tier`."""
         return self.primaries if tier is Tier.PRIMARY else self.backups
 
-    def per_try_end(self, candidate: Candidate, started: float) -> float:
+    def per_try_end(self, candidate: Candidate, started: float, alive: float = -math.inf) -> float:
         """Return when the per-try timeout of `candidate`, first asked at `started`, is over; its retries share it.
 
-        What is left of the tier's time is divided evenly among `candidate` and those behind it in the tier.
+        What is left of the tier's time is divided evenly among `candidate` and those behind it in the tier. A candidate
+        that has shown at `alive` that it is at work has the tier's time, as long as it goes on showing that.
         """
-        peers = self.of(candidate.tier)
-        left = len(peers) - peers.index(candidate)
         tier_end = self._tier_end(candidate.tier, started)
-        # The last one gets the tier's end itself: `started + (tier_end - started)` can differ from it by an ulp.
-        end = tier_end if left == 1 else min(tier_end, started + (tier_end - started) / left)
-        return min(end, started + self._longest_try_s)
+        return min(tier_end, self._own_end(candidate, started, alive, tier_end))
+
+    def charged_from(self, candidate: Candidate, started: float, alive: float = -math.inf) -> float:
+        """Return from when on an attempt that is cut off counts as timed out.
+
+        That is the end of its per-try timeout; but the end of its tier's time is nothing that a model which is at work
+        could be charged with.
+        """
+        tier_end = self._tier_end(candidate.tier, started)
+        end = self._own_end(candidate, started, alive, tier_end)
+        return end if alive > started else min(end, tier_end)
 
     def fair_s(self, tier: Tier) -> float:
         """Return the seconds that an attempt must have had to be charged with a time-out: see `trace.FAIR_SHARE`."""
@@ -82,7 +100,30 @@ class FallbackChain(Struct, frozen=True):
         if tier is Tier.BACKUP and self.primaries:
             begins = self.deadline.cut_over
         even = (self._tier_end(tier, begins) - begins) / len(self.of(tier))
-        return FAIR_SHARE * min(even, self._longest_try_s)
+        return FAIR_SHARE * min(even, self._silence_s(self.of(tier)[0]))
+
+    def usual_fair_s(self, tier: Tier) -> float:
+        """Return the same for the deadline that requests usually have, unless this one is longer.
+
+        A caller that waits for a shorter time learns nothing about a model: only an attempt that had this time is
+        evidence.
+        """
+        if self.usual_s <= self.deadline.seconds:
+            return self.fair_s(tier)
+        usual = Deadline(self.deadline.start, self.deadline.start + self.usual_s, self.deadline.reserves)
+        return replace(self, deadline=usual).fair_s(tier)
+
+    def _own_end(self, candidate: Candidate, started: float, alive: float, tier_end: float) -> float:
+        """Return when the time of a candidate is over, its tier's end aside where it is the tier's last."""
+        silence_s = self._silence_s(candidate)
+        peers = self.of(candidate.tier)
+        left = len(peers) - peers.index(candidate)
+        # The last one gets the tier's end itself: `started + (tier_end - started)` can differ from it by an ulp.
+        even_s = math.inf if left == 1 else (tier_end - started) / left
+        if alive > started:
+            quiet_s = silence_s if math.isfinite(silence_s) else even_s
+            return min(alive + quiet_s, started + self._reasoning_s(candidate))
+        return started + min(even_s, silence_s)
 
     def _tier_end(self, tier: Tier, started: float) -> float:
         """Return when the time of `tier` is over, for an attempt started at `started`.
@@ -93,12 +134,17 @@ class FallbackChain(Struct, frozen=True):
         followed = tier is Tier.PRIMARY and started < self.deadline.cut_over and bool(self.backups)
         return self.deadline.cut_over if followed else self.deadline.answer_by
 
-    @property
-    def _longest_try_s(self) -> float:
-        """The longest per-try timeout, in seconds: that of a stream ends its wait for first content; else infinite."""
+    def _silence_s(self, candidate: Candidate) -> float:
+        """The longest silence before the first content of a stream, in seconds; infinite for a whole answer."""
         if math.isinf(self.first_content_s):
             return math.inf
+        if (own := self.limits.get(candidate.model, NO_LIMITS).first_content_s) is not None:
+            return own
         return min(self.first_content_s, FIRST_CONTENT_SHARE * self.deadline.seconds)
+
+    def _reasoning_s(self, candidate: Candidate) -> float:
+        own = self.limits.get(candidate.model, NO_LIMITS).reasoning_s
+        return self.reasoning_s if own is None else own
 
 
 @lru_cache(maxsize=1024)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from deployments.policy.attempt import Candidate
 from deployments.policy.knob import Knobs, knob, seconds
 from deployments.policy.outcome import Failed, Outcome, StreamEnd
@@ -16,9 +18,18 @@ class StreamPolicy(Knobs):
     """The bounds of a stream: its silences, its duration, its length."""
 
     first_content_seconds: float = seconds(
-        10.0, "The time for first content before the next candidate is started; at most a third of the deadline."
+        10.0,
+        "The longest silence before first content; after it the next candidate is started. At most a third of the "
+        "deadline. Reasoning, and the writing of a tool call, are no silence.",
+    )
+    reasoning_seconds: float = seconds(
+        60.0, "The longest time that a model may be at work before its first content; after it, it has timed out."
     )
     stall_seconds: float = seconds(10.0, "The longest silence within a stream; after it the stream has failed.")
+    crawl_seconds: float = seconds(
+        10.0,
+        "A stream that writes a tenth of what its model usually does for so long is handed on as if it had stalled.",
+    )
     continue_seconds: float = seconds(
         10.0,
         "The time for another model to continue a broken stream; after it the last-resort message ends the text.",
@@ -27,6 +38,23 @@ class StreamPolicy(Knobs):
         300.0, "The longest duration of a stream; after it the stream ends with the text so far."
     )
     max_characters: int = knob(1 << 20, "The longest text of a stream; it is cut there.", ge=1024)
+
+
+class StreamLimits(Struct, frozen=True):
+    """The limits of one model's streams, which go before the policy's; `None` where the policy's holds.
+
+    Attributes:
+        first_content_s: as `first_content_seconds`, but at most until the cut-over.
+        reasoning_s: as `reasoning_seconds`.
+        stall_s: as `stall_seconds`.
+    """
+
+    first_content_s: float | None = None
+    reasoning_s: float | None = None
+    stall_s: float | None = None
+
+
+NO_LIMITS = StreamLimits()
 
 
 def successors(

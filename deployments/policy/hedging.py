@@ -1,9 +1,9 @@
-"""Latencies of models, and when the backup is started beside a slow one.
+"""Latencies of models, and when the next candidate is started beside a slow one.
 
 Hedging is Dean and Barroso's ("The Tail at Scale", 2013): a second attempt is made once the first has taken longer than
-nearly all others did. Their second attempt goes to a server like the first; ours goes to a backup that may be much
-slower than the model. So the hedge also waits until the model has taken as long as the backup usually takes: before
-that, the model will most likely answer first, and the work of the backup is wasted.
+nearly all others did. Their second attempt goes to a server like the first; ours goes to the next candidate, which may
+be much slower than the model. So the hedge also waits until the model has taken as long as that one usually takes:
+before that, the model will most likely answer first, and the work of the other is wasted.
 """
 
 import math
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from deployments.policy.deadline import ReservePolicy
 from deployments.policy.knob import Knobs, knob, share
 from deployments.policy.quantile import Latencies
+from deployments.policy.silence import SilencePolicy, patience_s
 
 _MIN_BACKUP_SAMPLES = 5
-"""Answers of the backup that are needed before its latency is believed."""
+"""Answers of the backup, or of the next candidate, that are needed before its latency is believed."""
 
 _OVERDUE_S = 1.0
 """Seconds after which an attempt counts as overdue on a model with too few measured latencies."""
@@ -27,11 +28,12 @@ start, so demand that lasts shorter is no reason to start one."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HedgingPolicy(Knobs):
-    """Starting the backup beside a model that takes longer than it usually does."""
+    """Starting the next candidate beside a model that takes longer than it usually does."""
 
-    enabled: bool = knob(True, "Start the backup beside a model that takes longer than it usually does.")
+    enabled: bool = knob(True, "Start the next candidate beside a model that takes longer than it usually does.")
     quantile: float = share(
-        0.95, "A model counts as slow beyond this quantile of its own latency and beyond the backup's median latency."
+        0.95,
+        "A model counts as slow beyond this quantile of its own latency and beyond the next candidate's median.",
     )
     min_samples: int = knob(20, "Answers of a model that are needed before its quantile is used.", ge=1)
     budget_share: float = share(0.05, "Hedges may be this share of the requests.")
@@ -55,17 +57,21 @@ class LatencyEstimator:
         """Add an answer of `model` that took `seconds`."""
         self._seen.add(model, seconds, streamed=streamed)
 
-    def hedge_after_s(self, model: str, backup: str, *, streamed: bool) -> float:
-        """Return the seconds after which `backup` is started beside `model`.
+    def hedge_after_s(self, model: str, beside: str, *, streamed: bool) -> float:
+        """Return the seconds after which the candidate `beside` is started beside `model`.
 
         Infinite where hedging is off, or `model` has fewer than `min_samples` latencies.
         """
         seen = self._seen.of(model, streamed=streamed)
         if not self.policy.enabled or seen.count < self.policy.min_samples:
             return math.inf
-        behind = self._seen.of(backup, streamed=streamed)
-        backup_s = behind.value(0.5) if behind.count >= _MIN_BACKUP_SAMPLES else self.reserves.backup_min_seconds
-        return max(seen.value(self.policy.quantile), backup_s)
+        behind = self._seen.of(beside, streamed=streamed)
+        beside_s = behind.value(0.5) if behind.count >= _MIN_BACKUP_SAMPLES else self.reserves.backup_min_seconds
+        return max(seen.value(self.policy.quantile), beside_s)
+
+    def patience_s(self, model: str, policy: SilencePolicy, *, streamed: bool, suspected: bool) -> float:
+        """Return the seconds of silence after which an attempt on `model` counts as silent; see `silence`."""
+        return patience_s(policy, self._seen.of(model, streamed=streamed), suspected=suspected)
 
     def reserve_s(self, backup: str, *, streamed: bool) -> float:
         """Return the seconds of a deadline that are kept for `backup`: the most that is allowed until it is known."""

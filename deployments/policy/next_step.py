@@ -6,15 +6,19 @@ Rules kept here:
    `deadline.answer_by`: without an answer by then, the chain is exhausted.
 2. After a transient failure the same model is asked again, within its per-try timeout: see `retry`.
 3. Any other failure starts the next candidate at once. Slowness starts it when the per-try timeout of the running
-   one is over; the slow one goes on.
-4. At `deadline.cut_over` the backup tier begins, whatever else is going on.
-5. The backup tier begins earlier beside a model that takes longer than it usually does (hedge), and beside a model
-   that is being tried again (probe). The probe wins if it answers within `PROBE_GRACE_S` of the backup. The primary
-   tier goes on by its own rules.
+   one is over, and so does its silence (failover) once that is far longer than its model usually takes; the slow one
+   goes on. A model that shows that it is at work is not silent. Beside a model that has been silent of late, and has
+   answered nobody since, the next candidate is started at once.
+4. The order of the chain is the order: whoever is started, for whatever reason, is the next candidate that was not
+   asked yet. At `deadline.cut_over` the backup tier begins, too, whatever else is going on.
+5. The next candidate is started earlier beside a model that takes longer than it usually does (hedge), and beside a
+   model that is being tried again (probe). A probe wins if it answers within `PROBE_GRACE_S` of the one beside it. The
+   tiers go on by their own rules; an extra that fails is no reason to give up the model beside it.
 6. Where the model that was asked for calls the request invalid, the request is rejected: no other candidate is asked.
 7. Where every candidate has been asked, and one of them will be ready soon (it starts, loads, is being replaced or
    woken), the request waits for that one until `deadline.answer_by`.
-8. A budget that is used up (`Allowance`) stops extra attempts, never the answer.
+8. A candidate that was put behind (`PUT_BEHIND`) is asked once everybody else has failed, before anybody is waited for.
+9. A budget that is used up (`Allowance`) stops extra attempts, never the answer.
 """
 
 import math
@@ -22,27 +26,19 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from deployments.policy.allowance import EVERYTHING, Allowance
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier, Why
 from deployments.policy.chain import FallbackChain
-from deployments.policy.outcome import Answered, Failed, Refused, Rejected
+from deployments.policy.outcome import PUT_BEHIND, Answered, Failed, Refused, Rejected
 from deployments.policy.retry import retry_at
 from deployments.policy.trace import close_trace
 
 PROBE_GRACE_S = 0.02
-"""Seconds by which a probe may answer later than the backup beside it and still win: a model that has recovered is to
-be used again even where the backup is about as fast."""
+"""Seconds by which a probe may answer later than the model beside it and still win: a model that has recovered is to
+be used again even where the other is about as fast."""
 
-
-class Allowance(Struct, frozen=True):
-    """Which extras are allowed at this moment: a retry, a hedge, a wait for a candidate that is not ready."""
-
-    retry: bool = True
-    hedge: bool = True
-    wait: bool = True
-
-
-EVERYTHING = Allowance()
-"""Allows every extra."""
+_EXTRAS = frozenset({Why.HEDGE, Why.BESIDE_PROBE})
+"""Attempts that are made beside a model whose turn it still is."""
 
 
 class Start(Struct, frozen=True):
@@ -116,26 +112,52 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
 
 
 def _step_tiers(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
-    backups = chain.backups
+    backups, cut_over = chain.backups, chain.deadline.cut_over
     begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
-    if backups and not begun and now >= chain.deadline.cut_over:
-        return Start(backups[0], Why.CUT_OVER)
+    if backups and not begun and now >= cut_over:
+        return _cut_over(chain, attempts)
     # A primary tier that was left because the retry budget was empty does not retry once there is budget again.
     primary_done = bool(begun) and begun[0].why is Why.NEXT
     primary = _TierDone() if primary_done else _step_tier(chain, Tier.PRIMARY, attempts, now, allowance)
     if isinstance(primary, Start):
         return primary
-    if begun or isinstance(primary, _TierDone):
+    backup: Start | WaitUntil | _TierDone = WaitUntil(cut_over) if backups else _TierDone()
+    if begun:
         backup = _step_tier(chain, Tier.BACKUP, attempts, now, allowance)
-    else:
-        backup = _early_backup(chain, attempts, now, allowance) if backups else _TierDone()
+    elif isinstance(primary, _TierDone):
+        backup = _next_in_tier(chain, Tier.BACKUP, attempts)
     if isinstance(backup, Start):
         return backup
-    waits = [step.time for step in (primary, backup) if isinstance(step, WaitUntil)]
+    extra = _extra(chain, attempts, now, allowance)
+    if isinstance(extra, Start):
+        return extra
+    waits = [step.time for step in (primary, backup, extra) if isinstance(step, WaitUntil)]
     if not waits and not any(isinstance(attempt, Running) for attempt in attempts):
-        soon = _ready_soon(chain, attempts) if allowance.wait and chain.waits else ()
-        return AwaitReady(soon, chain.deadline.answer_by) if soon else Exhausted(_close(chain, attempts, now))
+        return _last_chance(chain, attempts, now, allowance)
     return WaitUntil(min([*waits, chain.deadline.answer_by]))
+
+
+def _cut_over(chain: FallbackChain, attempts: Sequence[Attempt]) -> Start:
+    """Start the next candidate of the primary tier, if one is left, and then the backup."""
+    started = any(
+        attempt.why is Why.CUT_OVER and not (isinstance(attempt, Ended) and isinstance(attempt.outcome, Refused))
+        for attempt in attempts
+    )
+    following = None if started else _unasked(chain.primaries, attempts)
+    return Start(following or chain.backups[0], Why.CUT_OVER)
+
+
+def _last_chance(
+    chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance
+) -> Start | AwaitReady | Exhausted:
+    """Ask a candidate that was put behind, or wait for one that will be ready soon, or give up."""
+    last = {attempt.candidate: attempt for attempt in attempts}
+    for candidate in chain.candidates:
+        attempt = last.get(candidate)
+        if isinstance(attempt, Ended) and isinstance(attempt.outcome, Refused) and attempt.outcome.reason == PUT_BEHIND:
+            return Start(candidate, Why.BEHIND)
+    soon = _ready_soon(chain, attempts) if allowance.wait and chain.waits else ()
+    return AwaitReady(soon, chain.deadline.answer_by) if soon else Exhausted(_close(chain, attempts, now))
 
 
 def _ready_soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate, ...]:
@@ -153,24 +175,36 @@ def _ready_soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Cand
     )
 
 
-def _early_backup(
+def _extra(
     chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance
-) -> Start | WaitUntil:
-    """Start the backup before its turn, beside the primary tier, or wait until that is due."""
-    backup = chain.backups[0]
-    if any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
-        return Start(backup, Why.BESIDE_PROBE)
+) -> Start | WaitUntil | None:
+    """Start the next candidate before its turn, beside a model that is tried again, silent or slow, or wait for that.
+
+    A candidate that refuses to be an extra is passed over: its own turn is still to come.
+    """
+    latest = attempts[-1] if attempts else None
+    if not isinstance(latest, Running):
+        latest = next((attempt for attempt in reversed(attempts) if isinstance(attempt, Running)), None)
+    following = None if latest is None else _unasked(chain.candidates, attempts, allowance.skip)
+    if latest is None or following is None:
+        return None
+    if latest.probe:
+        return Start(following, Why.BESIDE_PROBE)
+    if latest.suspected or now >= latest.silent_at:
+        return Start(following, Why.FAILOVER)
     hedge_at = _hedge_at(chain, attempts) if allowance.hedge else math.inf
-    return Start(backup, Why.HEDGE) if now >= hedge_at else WaitUntil(min(hedge_at, chain.deadline.cut_over))
+    return Start(following, Why.HEDGE) if now >= hedge_at else WaitUntil(min(hedge_at, latest.silent_at))
 
 
 def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
-    """Return when a hedge is due: `hedge_after_s` after the first candidate was first asked, if it is running."""
+    """Return when a hedge is due: `hedge_after_s` after the first candidate was asked, if only that one was."""
     first = chain.candidates[0]
-    tries = [attempt for attempt in attempts if attempt.candidate == first]
-    if first.tier is not Tier.PRIMARY or not tries or not isinstance(tries[-1], Running):
+    running = attempts[-1]
+    if first.tier is not Tier.PRIMARY or not isinstance(running, Running):
         return math.inf
-    return tries[0].started + chain.hedge_after_s
+    if any(attempt.candidate != first for attempt in attempts):
+        return math.inf
+    return attempts[0].started + chain.hedge_after_s
 
 
 def _step_tier(
@@ -178,16 +212,18 @@ def _step_tier(
 ) -> Start | WaitUntil | _TierDone:
     """Return the next step of `tier` on its own: retry its latest candidate, start the following one, or wait."""
     mine = [attempt for attempt in attempts if attempt.candidate.tier is tier]
+    mine = [attempt for attempt in mine if not (isinstance(attempt, Ended) and attempt.why in _EXTRAS)] or mine
     if not mine:
         return _next_in_tier(chain, tier, attempts)
     front = mine[-1].candidate
     tries = [attempt for attempt in mine if attempt.candidate == front]
-    end = chain.per_try_end(front, tries[0].started)
+    last = tries[-1]
+    end = chain.per_try_end(front, tries[0].started, last.alive if isinstance(last, Running) else -math.inf)
     if now >= end:
         return _next_in_tier(chain, tier, attempts)
-    done = [attempt for attempt in tries if isinstance(attempt, Ended)]
-    if len(done) < len(tries):  # the last one is running
+    if isinstance(last, Running):
         return WaitUntil(end)
+    done = [attempt for attempt in tries if isinstance(attempt, Ended)]
     due = retry_at(chain.retry, done, end, chain.jitter) if allowance.retry else math.inf
     if math.isinf(due):
         return _next_in_tier(chain, tier, attempts)
@@ -196,11 +232,19 @@ def _step_tier(
 
 def _next_in_tier(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt]) -> Start | _TierDone:
     """Start the first candidate of `tier` that has not been asked."""
+    following = _unasked(chain.of(tier), attempts)
+    return _TierDone() if following is None else Start(following)
+
+
+def _unasked(
+    candidates: Sequence[Candidate], attempts: Sequence[Attempt], skip: frozenset[Candidate] = frozenset()
+) -> Candidate | None:
+    """Return the first of `candidates` that has not been asked and is not to be skipped; `None` where there is none."""
     asked = [attempt.candidate for attempt in attempts]
-    for candidate in chain.of(tier):
-        if candidate not in asked:
-            return Start(candidate)
-    return _TierDone()
+    for candidate in candidates:
+        if candidate not in asked and candidate not in skip:
+            return candidate
+    return None
 
 
 def _accept(chain: FallbackChain, attempts: Sequence[Attempt], place: int, now: float) -> Accept:
@@ -219,7 +263,14 @@ def _close(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tup
     first_start: dict[Candidate, float] = {}
     for attempt in attempts:
         first_start.setdefault(attempt.candidate, attempt.started)
-    ends = [chain.per_try_end(attempt.candidate, first_start[attempt.candidate]) for attempt in attempts]
+    ends = [
+        chain.charged_from(
+            attempt.candidate,
+            first_start[attempt.candidate],
+            attempt.alive if isinstance(attempt, Running) else -math.inf,
+        )
+        for attempt in attempts
+    ]
     return close_trace(attempts, ends, [chain.fair_s(attempt.candidate.tier) for attempt in attempts], now)
 
 

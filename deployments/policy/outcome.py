@@ -27,6 +27,9 @@ from deployments.policy.reason import MAX_REASON_CHARACTERS, cut
 UNKNOWN_MODEL = "unknown model"
 """The reason of the refusal of a name that no model has."""
 
+PUT_BEHIND = "put behind, as its last answers had not the form that is demanded"
+"""The reason of the refusal of a model that is asked once nobody else has answered."""
+
 
 class Usage(Struct, frozen=True):
     """Counts of the tokens that a language model read and wrote."""
@@ -94,11 +97,13 @@ class Blank(_Reasoned, frozen=True):
     Attributes:
         reason: a description of what the model returned.
         complete: the model stopped by itself (`stop`). Where it was to continue a text, the text was complete already.
+        cut: `max_tokens` ended it before anything visible was written.
     """
 
     name: ClassVar[str] = "blank"
     reason: str = "the model returned nothing"
     complete: bool = False
+    cut: bool = False
 
 
 class Failed(_Reasoned, frozen=True):
@@ -111,6 +116,8 @@ class Failed(_Reasoned, frozen=True):
         soon: as in `Refused`: what failed is being replaced.
         log_reason: the reason as log lines give it, where `reason` has words of the model's own code, which may quote
             the request; empty where `reason` has none.
+        misfit: there was an answer, but not in the form that the caller demands.
+        cut: `max_tokens` ended the answer before it was what it had to be.
     """
 
     name: ClassVar[str] = "failed"
@@ -119,6 +126,8 @@ class Failed(_Reasoned, frozen=True):
     retry_after_s: float = 0.0
     soon: bool = False
     log_reason: str = ""
+    misfit: bool = False
+    cut: bool = False
 
 
 class TimedOut(_Reasoned, frozen=True):
@@ -216,7 +225,7 @@ def answered_or_blank(
 ) -> Answered | Blank:
     """Return `Answered`, or `Blank` where `result` is blank, with `empty_reason` or a description of `result`."""
     if is_blank(result):
-        return Blank(empty_reason or f"the model returned {_describe(result)}")
+        return Blank(empty_reason or f"the model returned {_describe(result)}", cut=finish_reason == "length")
     return Answered(result, usage, finish_reason)
 
 
@@ -228,7 +237,7 @@ def stream_to_outcome(text: str, end: StreamEnd, extras: Sequence[Extras] = ()) 
     if not isinstance(end, Finished):
         return end
     if is_blank(text) and not end.tool_calls:
-        return Blank(nothing_visible(end), complete=end.finish_reason == "stop")
+        return Blank(nothing_visible(end), end.finish_reason == "stop", end.finish_reason == "length")
     result = {"tool_calls": list(end.tool_calls)} if is_blank(text) else text
     beside = combine([*extras, end.extras])
     return Answered(result, end.usage, end.finish_reason, end.tool_calls, beside, end.skipped)

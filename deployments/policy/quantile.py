@@ -31,15 +31,20 @@ class WindowedQuantile:
         """The number of observations in the window."""
         return len(self._recent)
 
-    def value(self, quantile: float) -> float:
+    def value(self, quantile: float, *, spare: int = 0) -> float:
         """Return the observation that the share `quantile` (0 to 1) of all observations does not exceed.
+
+        Args:
+            quantile: the share.
+            spare: at least this many of the largest are left out, if there are more than so many.
 
         Raises:
             ValueError: the window is empty.
         """
         if not self._sorted:
             raise ValueError("no quantile of nothing")
-        return self._sorted[min(len(self._sorted) - 1, int(quantile * len(self._sorted)))]
+        last = max(0, len(self._sorted) - 1 - spare)
+        return self._sorted[min(last, int(quantile * len(self._sorted)))]
 
 
 class Latencies:

@@ -7,21 +7,26 @@ state. No clock, no I/O: `now` is an argument, and so is the source of randomnes
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
 
 from deployments.policy import breaker
+from deployments.policy.allowance import Allowance
 from deployments.policy.attempt import Candidate, Tier, Why
-from deployments.policy.breaker import BreakerListener, BreakerPolicy, BreakerState, Closed
-from deployments.policy.budget import Budget
+from deployments.policy.breaker import BreakerListener, BreakerPolicy, BreakerState, Closed, Evidence
+from deployments.policy.budget import Budgets
 from deployments.policy.concurrency_limit import AdaptiveLimiter, LimitPolicy
 from deployments.policy.deadline import ReservePolicy
+from deployments.policy.forms import FormMemory
 from deployments.policy.hedging import HedgingPolicy, LatencyEstimator
-from deployments.policy.next_step import Allowance
-from deployments.policy.outcome import Answered, Finished, Outcome, Refused, TimedOut, reason_for_log
+from deployments.policy.model_state import ModelState
+from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, TimedOut, reason_for_log
+from deployments.policy.pace import PaceEstimator
+from deployments.policy.permit import Permit
 from deployments.policy.retry import RetryPolicy
+from deployments.policy.silence import SilencePolicy
+from deployments.policy.terms import Terms, beyond_terms
 
 _MIN_RETRY_AFTER_S = 1.0
 """The shortest `retry_after_s` of a refusal at the limit."""
@@ -36,6 +41,7 @@ class ResiliencePolicy(Struct, frozen=True):
         retries: the budget of retries.
         hedging: when a model counts as slow, and the budget of hedges.
         reserves: the bounds of the backup's reserve.
+        silence: when a silence speaks against a model.
     """
 
     breaker: BreakerPolicy = BreakerPolicy()
@@ -43,38 +49,7 @@ class ResiliencePolicy(Struct, frozen=True):
     retries: RetryPolicy = RetryPolicy()
     hedging: HedgingPolicy = HedgingPolicy()
     reserves: ReservePolicy = ReservePolicy()
-
-
-@dataclass(slots=True)
-class _ModelState:
-    """The limit and the breaker of one model."""
-
-    limit: AdaptiveLimiter
-    breaker: BreakerState = field(default_factory=Closed)
-
-
-class Permit(Struct, eq=False):
-    """Permission to make one attempt, to be handed back with its outcome.
-
-    Attributes:
-        candidate: the model that may be asked.
-        probe: the attempt tests whether a model whose breaker was open works again.
-        started: the time at which the permit was given.
-        streamed: the attempt is a stream.
-        admission: the permission of the breaker.
-        unloaded: hardly any other attempt on this model was under way when the permit was given.
-        first_s: seconds until the first content of a stream; infinite before that, and for a whole answer.
-        returned: the permit has been handed back.
-    """
-
-    candidate: Candidate
-    probe: bool
-    started: float
-    streamed: bool
-    admission: breaker.Admission
-    unloaded: bool
-    first_s: float = math.inf
-    returned: bool = False
+    silence: SilencePolicy = SilencePolicy()
 
 
 class ResilienceState:
@@ -82,6 +57,7 @@ class ResilienceState:
 
     Attributes:
         latencies: the latencies of models.
+        paces: the paces at which models write.
     """
 
     def __init__(
@@ -103,11 +79,13 @@ class ResilienceState:
         self._listener = listener
         self._local_backup = Candidate(Tier.BACKUP, local_backup)
         self._draw = draw
-        self._models: dict[str, _ModelState] = {}
+        self._models: dict[str, ModelState] = {}
         self.latencies = LatencyEstimator(policy.hedging, policy.reserves)
-        self._retries, self._hedges = Budget(policy.retries.budget_share), Budget(policy.hedging.budget_share)
+        self._budgets = Budgets(policy.retries.budget_share, policy.hedging.budget_share)
         self._policy = policy
+        self.paces = PaceEstimator()
         self._permits: dict[Permit, None] = {}
+        self._forms = FormMemory()
 
     @property
     def policy(self) -> ResiliencePolicy:
@@ -120,7 +98,7 @@ class ResilienceState:
     @policy.setter
     def policy(self, policy: ResiliencePolicy) -> None:
         self._policy = policy
-        self._retries.share, self._hedges.share = policy.retries.budget_share, policy.hedging.budget_share
+        self._budgets.set_shares(policy.retries.budget_share, policy.hedging.budget_share)
         self.latencies.policy, self.latencies.reserves = policy.hedging, policy.reserves
         for name, known in self._models.items():
             known.limit.policy = policy.limits
@@ -128,48 +106,87 @@ class ResilienceState:
 
     def begin(self, now: float) -> None:
         """Count a new request: each budget grows by its share."""
-        self._retries.deposit(now)
-        self._hedges.deposit(now)
+        self._budgets.deposit(now)
 
-    def allowance(self, now: float, *, hedge: bool = True, wait: bool = True) -> Allowance:
-        """Return which extras may be made now; `hedge` or `wait` is false where the race has given that up."""
-        return Allowance(self._retries.available(now), hedge and self._hedges.available(now), wait)
+    def allowance(self, now: float, *, wait: bool = True, skip: frozenset[Candidate] = frozenset()) -> Allowance:
+        """Return which extras may be made now; the race says whether it `wait`s still, and whom to `skip`."""
+        return self._budgets.allowance(now, wait=wait, skip=skip)
 
-    def admit(self, candidate: Candidate, why: Why, now: float, *, direct: bool, streamed: bool) -> Permit | Refused:
+    def admit(self, candidate: Candidate, why: Why, now: float, terms: Terms, *, direct: bool) -> Permit | Refused:
         """Ask for a permit to make an attempt on `candidate`; a permit has to be handed back with `record`.
+
+        Nothing changes where the attempt is refused: an attempt that is not made takes nobody's place.
 
         Args:
             candidate: the model to be asked.
-            why: retries and hedges are paid for from their budgets.
+            why: retries and hedges are paid for from their budgets; a candidate that was put behind is asked all the
+                same where nobody else has answered.
             now: the time.
+            terms: the terms of the request.
             direct: the request was meant for this candidate from the start. Of the limit of the local backup, the share
                 `backup_reserved_share` is closed to direct attempts: it is kept for requests whose model has failed.
-            streamed: the attempt is a stream.
         """
-        known = self._models.get(candidate.model) or self._new(candidate.model)
+        model = candidate.model
+        known = self._models.get(model) or self._new(model)
         state, admission = self._ask_breaker(candidate, known, now)
         if isinstance(admission, Refused):
             return admission
-        share = 1 - self._policy.limits.backup_reserved_share if direct and candidate == self._local_backup else 1.0
-        if not known.limit.admit(share):
-            # The new state of the breaker is dropped: an attempt that is not made must not take the place of a probe.
+        form = None if why is Why.BEHIND else self._forms.ask(model, terms, self._policy.breaker, now)
+        if isinstance(form, Refused):
+            return form
+        if not known.limit.admit(self._share(candidate, direct=direct)):
             return Refused(
                 f"at its limit of {known.limit.value} at a time", retry_after_s=self._retry_after_s(candidate)
             )
-        self._models[candidate.model] = known
-        self._move(candidate.model, known, state, "probing")
-        if why is Why.RETRY:
-            self._retries.withdraw(now)
-        elif why is Why.HEDGE:
-            self._hedges.withdraw(now)
-        permit = Permit(candidate, admission.probe, now, streamed, admission, known.limit.unloaded)
+        self._models[model] = known
+        self._move(model, known, state, "probing")
+        if form is not None:
+            self._forms.take(model, terms, self._policy.breaker, now)
+        self._budgets.pay(why, now)
+        patience_s = self.latencies.patience_s(
+            model, self._policy.silence, streamed=terms.streamed, suspected=known.suspected
+        )
+        permit = Permit(candidate, now, terms, admission, form, known.limit.unloaded, patience_s, known.suspected)
         self._permits[permit] = None
         return permit
 
     def began(self, permit: Permit, now: float) -> None:
         """Record that the first content of a stream is there: hedges, reserve and limit learn from this latency."""
         permit.first_s = now - permit.started
+        self._answered(permit, now)
         self._learn(permit, permit.first_s, now)
+
+    def silent(self, permit: Permit, now: float) -> None:
+        """Record that the attempt has been silent for far longer than its model usually is; once for each permit.
+
+        That is a failure, unless an answer comes after all.
+        """
+        permit.silent = True
+        if permit.candidate == self._local_backup:
+            return
+        model, silent_s = permit.candidate.model, now - permit.started
+        known = self._models[model]
+        known.suspected = True
+        said = Failed(f"silent for {silent_s:.2f} s, far longer than it usually takes")
+        span = permit.until(now)
+        after = breaker.record(known.breaker, self._policy.breaker, permit.admission, said, span, self._draw())
+        self._move(model, known, after, said.reason)
+
+    def runs_on(self, permit: Permit) -> bool:
+        """Return whether an attempt that has been overtaken is to run on, to tell whether its model answers."""
+        if math.isinf(permit.patience_s) or permit.candidate == self._local_backup:
+            return False
+        if permit.silent:
+            return self.is_awaited(permit)
+        permit.watched = self._models[permit.candidate.model].take_watched()
+        return permit.watched
+
+    def is_awaited(self, permit: Permit) -> bool:
+        """Return whether an attempt that has been overtaken, and then was silent, is to run on even so."""
+        known = self._models[permit.candidate.model]
+        known.watched -= permit.watched
+        permit.watched, permit.late = False, known.take_late()
+        return permit.late
 
     def record(self, permit: Permit, outcome: Outcome | Finished, now: float) -> None:
         """Hand `permit` back with the outcome of the attempt.
@@ -183,14 +200,20 @@ class ResilienceState:
         del self._permits[permit]
         model = permit.candidate.model
         known = self._models[model]
+        said = beyond_terms(outcome, permit.terms)
+        if breaker.evidence(said) is Evidence.SUCCESS:
+            self._answered(permit, now)
         if math.isinf(permit.first_s) and isinstance(outcome, (Answered, TimedOut)):
             self._learn(permit, now - permit.started if isinstance(outcome, Answered) else math.inf, now)
         known.limit.release()
-        if permit.candidate != self._local_backup:
+        known.watched -= permit.watched
+        known.late -= permit.late
+        self._forms.record(permit, outcome, self._policy.breaker, now, self._draw())
+        if permit.candidate != self._local_backup and not permit.silent:
             policy, admission = self._policy.breaker, permit.admission
-            after = breaker.record(known.breaker, policy, admission, outcome, now, self._draw())
+            after = breaker.record(known.breaker, policy, admission, said, permit.until(now), self._draw())
             self._move(model, known, after, reason_for_log(outcome))
-        if known.limit.untouched and known.breaker == Closed():  # callers choose names: what says nothing is not kept
+        if known.untouched:  # callers choose names: what says nothing is not kept
             del self._models[model]
 
     def demand(self, now: float) -> int:
@@ -204,10 +227,11 @@ class ResilienceState:
         for permit in self._permits:
             if permit.candidate == self._local_backup:
                 demand += 1
-            elif math.isinf(permit.first_s):
-                key = (permit.candidate.model, permit.streamed)
+            elif math.isinf(permit.first_s) and not permit.watched and not permit.late:  # those have been answered for
+                streamed = permit.terms.streamed
+                key = (permit.candidate.model, streamed)
                 if key not in usual:
-                    usual[key] = self.latencies.overdue_s(permit.candidate.model, streamed=permit.streamed)
+                    usual[key] = self.latencies.overdue_s(permit.candidate.model, streamed=streamed)
                 demand += now - permit.started > usual[key]
         return demand
 
@@ -226,34 +250,48 @@ class ResilienceState:
             "in_flight": known.limit.in_flight,
             "limit": known.limit.value,
         }
+        if behind := self._forms.behind(model):
+            facts["behind"] = behind
         return {**facts, **self.latencies.describe(model)}
 
-    def _new(self, model: str) -> _ModelState:
-        return _ModelState(AdaptiveLimiter(self._policy.limits, self._patience_seconds(model)))
+    def _new(self, model: str) -> ModelState:
+        return ModelState(AdaptiveLimiter(self._policy.limits, self._patience_seconds(model)))
 
     def _patience_seconds(self, model: str) -> float:
         limits = self._policy.limits
         return limits.backup_patience_seconds if model == self._local_backup.model else limits.patience_seconds
 
     def _ask_breaker(
-        self, candidate: Candidate, known: _ModelState, now: float
+        self, candidate: Candidate, known: ModelState, now: float
     ) -> tuple[BreakerState, breaker.Admission | Refused]:
         if candidate == self._local_backup:
             return known.breaker, breaker.Admission(known.breaker.epoch, probe=False)
         return breaker.admit(known.breaker, self._policy.breaker, now)
 
+    def _answered(self, permit: Permit, now: float) -> None:
+        """Note that the model has answered: it is not suspected, and a silence of this attempt was none."""
+        known = self._models[permit.candidate.model]
+        known.suspected = False
+        if permit.silent:
+            permit.silent = False
+            after = breaker.answered_after_all(known.breaker, permit.admission, now)
+            self._move(permit.candidate.model, known, after, "it answered after all")
+
+    def _share(self, candidate: Candidate, *, direct: bool) -> float:
+        return 1 - self._policy.limits.backup_reserved_share if direct and candidate == self._local_backup else 1.0
+
     def _learn(self, permit: Permit, seconds: float, now: float) -> None:
         """Learn that an answer, or the first content of a stream, took `seconds`; infinite for none in time."""
         limit = self._models[permit.candidate.model].limit
         if seconds < math.inf:
-            self.latencies.add(permit.candidate.model, seconds, streamed=permit.streamed)
+            self.latencies.add(permit.candidate.model, seconds, streamed=permit.terms.streamed)
         # Unloaded: hardly any other attempt ran beside it, at its start and at its end.
         limit.learn(seconds, permit.started, now, unloaded=permit.unloaded and limit.unloaded)
 
     def _retry_after_s(self, candidate: Candidate) -> float:
         return max(_MIN_RETRY_AFTER_S, self.latencies.median_s(candidate.model))
 
-    def _move(self, model: str, known: _ModelState, after: BreakerState, reason: str) -> None:
+    def _move(self, model: str, known: ModelState, after: BreakerState, reason: str) -> None:
         before, known.breaker = known.breaker, after
         if type(after) is not type(before):
             self._listener(model, before, after, reason)

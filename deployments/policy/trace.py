@@ -18,7 +18,7 @@ def close_trace(
 
     Args:
         attempts: the attempts in the order of their starts.
-        ends: for each attempt, when its per-try timeout is over.
+        ends: for each attempt, from when on it counts as timed out: see `FallbackChain.charged_from`.
         fair: for each attempt, the seconds that it must have had to count as timed out.
         now: the time.
     """
@@ -31,7 +31,10 @@ def close_trace(
 def _cut_off(attempt: Running | Began, end: float, fair: float, now: float) -> Ended:
     taken = now - attempt.started
     outcome: TimedOut | Cancelled
-    if now < end or isinstance(attempt, Began):
+    if isinstance(attempt, Running) and now >= attempt.silent_at:
+        silent_s = now - max(attempt.started, attempt.alive)
+        outcome = TimedOut(f"silent for {silent_s:.2f} s, far longer than it usually takes")
+    elif now < end or isinstance(attempt, Began):
         outcome = Cancelled("another tier answered first")
     elif taken < fair:
         outcome = Cancelled(f"its per-try timeout was over after {taken:.2f} s, less than its fair share")

@@ -32,6 +32,7 @@ class ChainBuilder:
         self._backup_name = backup_name
         # An order depends on the policy and on little of a request, so each is worked out once.
         self._policy = PolicySettings()
+        self._limits = self._policy.stream_limits()
         self._orders: dict[tuple[str, frozenset[Tier], bool], tuple[Candidate, ...]] = {}
 
     def asked(self, request: InferenceRequest, policy: PolicySettings) -> str:
@@ -46,12 +47,16 @@ class ChainBuilder:
         latencies, streamed = self._resilience.latencies, request.stream
         reserves = policy.reserves.to_reserves(latencies.reserve_s(backup, streamed=streamed))
         hedges = request.hedge and len(candidates) > 1
+        beside = candidates[1].model if hedges else ""
         return FallbackChain(
             candidates,
             Deadline.after(started, request.timeout_s, reserves),
             policy.retries,
-            hedge_after_s=latencies.hedge_after_s(first, backup, streamed=streamed) if hedges else float("inf"),
+            hedge_after_s=latencies.hedge_after_s(first, beside, streamed=streamed) if hedges else float("inf"),
             first_content_s=policy.streams.first_content_seconds if streamed else float("inf"),
+            reasoning_s=policy.streams.reasoning_seconds if streamed else float("inf"),
+            limits=self._limits if streamed else {},
+            usual_s=policy.timeout_seconds,
             waits=request.wait,
             rescue_rejected=policy.rescue.invalid,
             rescue_withheld=policy.rescue.content_filter,
@@ -61,7 +66,7 @@ class ChainBuilder:
     def candidates(self, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
         """Return the candidates for `request`, best first; empty where its `tiers` and `fallback` exclude all."""
         if policy is not self._policy:
-            self._policy, self._orders = policy, {}
+            self._policy, self._orders, self._limits = policy, {}, policy.stream_limits()
         asked = self.asked(request, policy)
         key = (asked, request.tiers, request.fallback)
         if key not in self._orders:

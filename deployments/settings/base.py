@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -29,11 +30,20 @@ def _truth_as_words(data: Any, kinds: Mapping[str, Any]) -> Any:
     changed = {}
     for key, value in data.items():
         kind = kinds.get(key)
-        if isinstance(value, bool) and kind in {int, float}:
+        if isinstance(value, bool) and _is_number(kind):
             changed[key] = str(value).lower()
         elif isinstance(value, Mapping) and isinstance(kind, type) and is_dataclass(kind):
             changed[key] = _truth_as_words(value, {each.name: each.type for each in fields(kind)})
     return {**data, **changed}
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether a field of `kind` holds a number, or a number or nothing."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) in {Union, UnionType}:
+        return bool not in get_args(kind) and any(_is_number(each) for each in get_args(kind))
+    return kind in {int, float}
 
 
 Seconds = Annotated[float, Field(ge=LEAST_SECONDS, le=MOST_SECONDS, allow_inf_nan=False)]

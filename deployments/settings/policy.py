@@ -9,16 +9,18 @@ from pydantic import Field, model_validator
 from deployments.policy.blank import is_blank
 from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.concurrency_limit import LimitPolicy
-from deployments.policy.continuation import StreamPolicy
+from deployments.policy.continuation import NO_LIMITS, StreamLimits, StreamPolicy
 from deployments.policy.deadline import ReservePolicy
 from deployments.policy.hedging import HedgingPolicy
 from deployments.policy.knob import LEAST_SECONDS, MOST_SECONDS
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.retry import RetryPolicy
+from deployments.policy.silence import SilencePolicy
 from deployments.settings.base import ModelId, Seconds, Settings
 from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.files import parse
 from deployments.settings.remotes import RemoteSpec
+from deployments.settings.stream_limits import StreamLimitSettings
 
 TIMEOUT_VARIABLE = "INFERENCE_TIMEOUT_SECONDS"
 
@@ -48,7 +50,7 @@ class RescueSettings(Settings):
     content_filter: bool = Field(False, description="Ask the next tier when a model's filter withholds an answer.")
 
 
-class ModelSettings(Settings):
+class ModelSettings(StreamLimitSettings):
     """Facts about one model that routers cannot find out themselves."""
 
     fallbacks: tuple[ModelId, ...] = Field(
@@ -76,6 +78,7 @@ class PolicySettings(Settings):
     reserves: ReservePolicy = ReservePolicy()
     retries: RetryPolicy = RetryPolicy()
     hedging: HedgingPolicy = HedgingPolicy()
+    silence: SilencePolicy = SilencePolicy()
     breaker: BreakerPolicy = BreakerPolicy()
     admission: LimitPolicy = LimitPolicy()
     streams: StreamPolicy = StreamPolicy()
@@ -123,7 +126,12 @@ class PolicySettings(Settings):
 
     def to_resilience(self) -> ResiliencePolicy:
         """The sections that a router's `ResilienceState` follows."""
-        return ResiliencePolicy(self.breaker, self.admission, self.retries, self.hedging, self.reserves)
+        return ResiliencePolicy(self.breaker, self.admission, self.retries, self.hedging, self.reserves, self.silence)
+
+    def stream_limits(self) -> dict[str, StreamLimits]:
+        """The limits of the streams of those models that have their own."""
+        own = {name: settings.to_limits() for name, settings in (*self.models.items(), *self.remotes.items())}
+        return {name: limits for name, limits in own.items() if limits != NO_LIMITS}
 
     def to_log(self) -> dict[str, Any]:
         """The settings that differ from their defaults, for a log line; of the headers of remote models only the names.

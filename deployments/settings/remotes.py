@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
-from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings
+from deployments.settings.base import ModelId, NonEmpty, Seconds
+from deployments.settings.stream_limits import StreamLimitSettings
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
@@ -19,7 +20,7 @@ SECRET: dict[str, JsonValue] = {"writeOnly": True}
 """Of a field that credentials stand in, or are put into by mistake: errors do not quote its value."""
 
 
-class RemoteSpec(Settings):
+class RemoteSpec(StreamLimitSettings):
     """One model behind an OpenAI-compatible upstream: vLLM, a hosted provider, another Neverblank."""
 
     base_url: NonEmpty = Field(description="Where its API begins, such as `https://api.example.com/v1`.")

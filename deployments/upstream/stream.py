@@ -139,7 +139,8 @@ class ChunkReader:
         if choice.ending is Ending.WITHHELD or choice.refused:
             return self._finished(choice, Ending.WITHHELD.value)
         if not choice.has_content:
-            return Blank(_why_blank(choice), complete=choice.ending is Ending.COMPLETE)
+            complete, cut = choice.ending is Ending.COMPLETE, choice.ending is Ending.CUT
+            return Blank(_why_blank(choice), complete=complete, cut=cut)
         if choice.ending is Ending.NOT_AN_END or (choice.is_unsure and not self.is_done):
             return Failed("its stream ended without a finish reason", transient=True)
         if not choice.calls:

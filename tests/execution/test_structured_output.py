@@ -55,7 +55,7 @@ async def test_what_is_no_json_object_is_a_failed_attempt(said: str) -> None:
 async def test_an_answer_that_does_not_fit_its_schema_is_a_failed_attempt_that_names_the_place_and_no_content() -> None:
     fitted = await conform(Answered('{"age": 17, "name": "hunter2"}'), wanting(PERSON))
 
-    assert fitted == Failed("its answer does not fit response_format: at $.age by minimum")
+    assert fitted == Failed("its answer does not fit response_format: at $.age by minimum", misfit=True)
 
 
 async def test_an_answer_that_was_cut_short_says_so() -> None:

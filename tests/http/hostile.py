@@ -23,6 +23,12 @@ LET_IN: tuple[dict[str, Any], ...] = (
     {"not": {"not": {"not": {}}}},
     {"patternProperties": {"(x+x+)+y": {"type": "integer"}}},
     {"$defs": {"a": {"enum": list(range(900))}}, "items": {"anyOf": [{"$ref": "#/$defs/a"}] * 4}},
+    {"type": "array"},
+    {"type": "array", "uniqueItems": True, "items": {"$ref": "#"}},
+    {"$ref": "#/components/schemas/A", "components": {"schemas": {"A": {"items": {"$ref": "#/components/schemas/A"}}}}},
+    {"items": {"not": {"dependentRequired": {"a": [f"x{number}" for number in range(3000)]}}}},
+    {"type": "string", "pattern": "[01]*1[01]{900}x"},
+    {"anyOf": [{"type": "integer"}, *[{"items": {"$ref": "#"}}] * 2]},
 )
 """Schemas that may be let in, and that an answer is then held to."""
 
@@ -176,6 +182,14 @@ def _replace_one(rng: random.Random, value: Any) -> None:
         value[place] = copy.deepcopy(rng.choice(ODD))
 
 
+_PLACES = ("", "/", "/default", "/title", "/required", "/required/0", "/properties", "/properties/name", "/default/-1")
+_NO_SCHEMAS: tuple[Any, ...] = (
+    *({"allOf": 5}, {"properties": 3}, {"dependentSchemas": None}, {"type": "nonsense"}, {"$ref": 5}, {"items": []}),
+    *({"$ref": "#/default"}, {"allOf": [{"$ref": "#"}]}, {"$id": "x"}, {"enum": {}}, {"required": "a"}),
+)
+"""What stands beside a schema, where a reference may lead."""
+
+
 def _schema(rng: random.Random) -> tuple[str, bytes]:
     """A demand for an answer in a hostile form."""
     schema = copy.deepcopy(rng.choice([*(schema for schema, _ in SCHEMAS.values()), *LET_IN * 2]))
@@ -183,6 +197,9 @@ def _schema(rng: random.Random) -> tuple[str, bytes]:
         schema = {"title": f"{rng.random()}", "type": "object", "properties": {"name": schema}, "required": ["name"]}
     if rng.random() < 0.2:
         _replace_one(rng, schema)
+    if rng.random() < 0.2:
+        place = rng.choice(_PLACES)
+        schema |= {"$ref": f"#{place}", "default": copy.deepcopy(rng.choice([*ODD, *_NO_SCHEMAS, *LET_IN]))}
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     body = {**CHAT, "response_format": wanted, "stream": rng.random() < 0.3}
     if rng.random() < 0.2:

@@ -45,6 +45,13 @@ ANSWERS: tuple[Any, ...] = (
     json.dumps({f"x{'x' * number}": number for number in range(300)}),
     json.dumps(["a" * 40] * 2000),
     {"label": 1, "scores": [float("inf")] * 3},
+    "[" * 340 + "]" * 340,
+    '{"name":' * 2000 + "1" + "}" * 2000,
+    "[" + "[]," * 400_000 + "[]]",
+    "[" + "[]," * 60_000 + "[]]",
+    json.dumps("01101" * 500_000),
+    json.dumps({"name": "01101" * 20_000}),
+    json.dumps([{"a": 0}] * 20_000),
 )
 """What models say to the hostile: some of it is much work for a validator."""
 

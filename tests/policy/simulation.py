@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
+from deployments.policy.allowance import Allowance
 from deployments.policy.answer import Answer, winning_answer
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
 from deployments.policy.last_resort import LastResort
-from deployments.policy.next_step import Accept, Allowance, Exhausted, Reject, Start, Step, WaitUntil, next_step
+from deployments.policy.next_step import Accept, Exhausted, Reject, Start, Step, WaitUntil, next_step
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 
 A, B, C = (Candidate(Tier.PRIMARY, name) for name in "abc")
@@ -82,8 +83,12 @@ def play(
     chain: FallbackChain,
     script: Mapping[Candidate, Part | Sequence[Part]],
     allowance: Allowance = EVERYTHING,
+    patience: Mapping[Candidate, float] | None = None,
 ) -> Played:
-    """Run `chain` to its answer, or until it is handed back. A candidate with several parts plays one an attempt."""
+    """Run `chain` to its answer, or until it is handed back. A candidate with several parts plays one an attempt.
+
+    `patience` holds the seconds after which a silence is too long for its model, where that is known.
+    """
     played = Played(chain, script)
     attempts: list[Attempt] = []
     now = chain.deadline.start
@@ -101,7 +106,7 @@ def play(
                 played.rejected, played.trace, played.finished = rejected, trace, now
                 return played
             case Start(candidate, why):
-                attempts.append(Running(candidate, now, why))
+                attempts.append(Running(candidate, now, why, patience_s=(patience or {}).get(candidate, math.inf)))
             case WaitUntil(until):
                 assert until > now, "a wait is for something"
                 ends = [_end(attempts, place, script) for place, a in enumerate(attempts) if isinstance(a, Running)]
@@ -165,7 +170,8 @@ DEADLINES = st.builds(
 
 @st.composite
 def plays(draw: st.DrawFn) -> Played:
-    """Any chain of up to three primaries with or without a backup, any outcomes, any durations; played."""
+    """Any chain of up to three primaries with or without a backup, any outcomes, durations and patience; played."""
     candidates = (A, B, C)[: draw(st.integers(0, 3))] + ((BACKUP,) if draw(st.booleans()) else ())
     chain = FallbackChain(candidates, draw(DEADLINES))
-    return play(chain, {candidate: draw(PARTS) for candidate in candidates})
+    patience = {candidate: draw(st.just(math.inf) | st.floats(0.01, 60)) for candidate in candidates}
+    return play(chain, {candidate: draw(PARTS) for candidate in candidates}, patience=patience)

@@ -4,7 +4,9 @@ from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerState
 from deployments.policy.concurrency_limit import LimitPolicy
 from deployments.policy.outcome import Outcome, Refused
-from deployments.policy.resilience import Permit, ResiliencePolicy, ResilienceState
+from deployments.policy.permit import Permit
+from deployments.policy.resilience import ResiliencePolicy, ResilienceState
+from deployments.policy.terms import ANY_TERMS, Terms
 
 A = Candidate(Tier.PRIMARY, "a")
 BACKUP = Candidate(Tier.BACKUP, "backup")
@@ -32,13 +34,19 @@ def admit(
     *,
     why: Why = Why.NEXT,
     direct: bool = False,
+    terms: Terms = ANY_TERMS,
 ) -> Permit | Refused:
-    return resilience.admit(candidate, why, now, direct=direct, streamed=False)
+    return resilience.admit(candidate, why, now, terms, direct=direct)
 
 
 def attempt(
-    resilience: ResilienceState, outcome: Outcome, started: float, ended: float, candidate: Candidate = A
+    resilience: ResilienceState,
+    outcome: Outcome,
+    started: float,
+    ended: float,
+    candidate: Candidate = A,
+    terms: Terms = ANY_TERMS,
 ) -> None:
-    permit = admit(resilience, candidate, started)
+    permit = admit(resilience, candidate, started, terms=terms)
     assert isinstance(permit, Permit)
     resilience.record(permit, outcome, ended)

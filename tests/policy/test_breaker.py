@@ -1,5 +1,7 @@
 """Every (state, event) of a breaker, one by one."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from deployments.policy.breaker import (
     Evidence,
     HalfOpen,
     Open,
+    Span,
     Window,
     admit,
     evidence,
@@ -23,6 +26,7 @@ from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outco
 POLICY = BreakerPolicy(failures=3, open_seconds=10.0, open_max_seconds=60.0, probes=2)
 MIDDLE = 0.5  # the draw that makes no opening longer or shorter
 NOW = 100.0
+AT_ONCE = Span(NOW, NOW)
 
 WELL: list[Outcome] = [Answered("x"), Answered(0, finish_reason="length")]
 ILL: list[Outcome] = [Blank(), Failed("boom"), Failed("gone", transient=True), TimedOut("late")]
@@ -86,9 +90,9 @@ TRANSITIONS = [
 def test_an_outcome_moves_the_state_that_admitted_its_attempt(
     before: BreakerState, outcome: Outcome, after: BreakerState
 ) -> None:
-    now = record(before, POLICY, Admission(before.epoch, probe=False), outcome, NOW, MIDDLE)
+    now = record(before, POLICY, Admission(before.epoch, probe=False), outcome, AT_ONCE, MIDDLE)
 
-    assert (replace(now, window=Window()) if isinstance(now, Closed) else now) == after
+    assert (replace(now, window=Window(), failed_at=-math.inf) if isinstance(now, Closed) else now) == after
 
 
 @pytest.mark.parametrize("before", [Closed(4, 2), Open(5, NOW + 1), HalfOpen(6, 1)], ids=by_name)
@@ -97,7 +101,7 @@ def test_an_outcome_moves_the_state_that_admitted_its_attempt(
 def test_an_outcome_says_nothing_about_a_state_that_did_not_admit_its_attempt(
     before: BreakerState, outcome: Outcome, away: int
 ) -> None:
-    assert record(before, POLICY, Admission(before.epoch + away, probe=False), outcome, NOW, MIDDLE) == before
+    assert record(before, POLICY, Admission(before.epoch + away, probe=False), outcome, AT_ONCE, MIDDLE) == before
 
 
 # --- the window ------------------------------------------------------------------------------------
@@ -107,7 +111,8 @@ def after(outcomes: list[Outcome], policy: BreakerPolicy, *, apart_s: float = 0.
     """The state of a new breaker after attempts that ended so, one after the other."""
     state: BreakerState = Closed()
     for place, outcome in enumerate(outcomes):
-        state = record(state, policy, Admission(0, probe=False), outcome, place * apart_s, MIDDLE)
+        now = place * apart_s
+        state = record(state, policy, Admission(0, probe=False), outcome, Span(now, now), MIDDLE)
     return state
 
 
@@ -141,7 +146,7 @@ def test_attempts_that_say_nothing_are_not_in_the_window() -> None:
 def open_seconds(openings: int, draw: float, policy: BreakerPolicy) -> float:
     """How long a breaker stays open after its last probe but one has failed `openings - 1` times."""
     state: BreakerState = HalfOpen(6, 1, openings - 1) if openings > 1 else Closed(6, policy.failures - 1)
-    opened = record(state, policy, Admission(6, probe=True), Failed("boom"), NOW, draw)
+    opened = record(state, policy, Admission(6, probe=True), Failed("boom"), AT_ONCE, draw)
     assert isinstance(opened, Open)
     return opened.until - NOW
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from deployments.policy.breaker import (
+    BURST_S,
     Admission,
     BreakerPolicy,
     BreakerState,
@@ -12,6 +13,7 @@ from deployments.policy.breaker import (
     Evidence,
     HalfOpen,
     Open,
+    Span,
     admit,
     evidence,
     record,
@@ -37,6 +39,12 @@ class BreakerMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.under_way: list[Admission] = []
         self.failures_in_a_row = 0
+        self.failed_at = 0.0
+
+    def belongs_to_the_last(self, started: float) -> bool:
+        """One burst is one event: it ran while the last one failed, and failed hardly later."""
+        recent = self.failures_in_a_row > 0 and self.now <= self.failed_at + BURST_S
+        return recent and started < self.failed_at
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 9.0, 10.0]))
     def time_passes(self, seconds: float) -> None:
@@ -52,7 +60,7 @@ class BreakerMachine(RuleBasedStateMachine):
             return multiple()
         assert leave.epoch == self.state.epoch
         self.under_way.append(leave)
-        return leave
+        return leave, self.now
 
     def must_refuse(self, state: BreakerState) -> bool:
         match state:
@@ -66,11 +74,12 @@ class BreakerMachine(RuleBasedStateMachine):
     def probes_of(self, state: HalfOpen) -> int:
         return self.under_way.count(Admission(state.epoch, probe=True))
 
-    @rule(permit=consumes(permits), outcome=OUTCOMES)
-    def an_attempt_ends(self, permit: Admission, outcome: Outcome) -> None:
+    @rule(given=consumes(permits), outcome=OUTCOMES)
+    def an_attempt_ends(self, given: tuple[Admission, float], outcome: Outcome) -> None:
+        permit, started = given
         self.under_way.remove(permit)
         before, said = self.state, evidence(outcome)
-        self.state = record(before, self.policy, permit, outcome, self.now, 0.5)
+        self.state = record(before, self.policy, permit, outcome, Span(started, self.now), 0.5)
         if permit.epoch != before.epoch or said is Evidence.NEUTRAL:
             assert type(self.state) is type(before)
             assert self.state.epoch == before.epoch
@@ -78,7 +87,10 @@ class BreakerMachine(RuleBasedStateMachine):
             self.failures_in_a_row = 0
             assert isinstance(self.state, Closed if said is Evidence.SUCCESS else Open)
         else:
-            self.failures_in_a_row = 0 if said is Evidence.SUCCESS else self.failures_in_a_row + 1
+            if said is Evidence.SUCCESS:
+                self.failures_in_a_row = 0
+            elif isinstance(outcome, TimedOut) or not self.belongs_to_the_last(started):
+                self.failures_in_a_row, self.failed_at = self.failures_in_a_row + 1, self.now
             opened = self.failures_in_a_row >= self.policy.failures
             assert isinstance(self.state, Open) == opened
         if isinstance(self.state, Open) and not isinstance(before, Open):
@@ -100,10 +112,10 @@ class BreakerMachine(RuleBasedStateMachine):
         if not hasattr(self, "policy"):
             return
         for permit in self.under_way:
-            self.state = record(self.state, self.policy, permit, Cancelled("the end"), self.now, 0.5)
+            self.state = record(self.state, self.policy, permit, Cancelled("the end"), Span(self.now, self.now), 0.5)
         self.state, leave = admit(self.state, self.policy, self.now + self.policy.open_seconds)
         assert isinstance(leave, Admission), "a breaker whose attempts are over lets one through again"
-        self.state = record(self.state, self.policy, leave, Answered("x"), self.now, 0.5)
+        self.state = record(self.state, self.policy, leave, Answered("x"), Span(self.now, self.now), 0.5)
         assert isinstance(self.state, Closed), "an answer closes it"
 
 

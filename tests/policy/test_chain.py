@@ -9,7 +9,7 @@ from deployments.policy.deadline import Deadline, Reserves
 from deployments.policy.last_resort import LAST_RESORT
 from deployments.policy.next_step import Accept, Exhausted, Start, WaitUntil, next_step
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut, Usage
-from tests.policy.simulation import BACKUP, HANGS, LAST_RESORT_MESSAGE, A, B, Part, answers, fails, play
+from tests.policy.simulation import BACKUP, HANGS, LAST_RESORT_MESSAGE, A, B, C, Part, answers, fails, play
 
 # The model has until 20 s, then the backup is started, and at 29 s the last resort speaks.
 DEADLINE = Deadline(
@@ -149,10 +149,14 @@ def test_a_driver_that_wakes_up_late_still_gets_an_answer() -> None:
     assert isinstance(step, Exhausted)
 
 
-def test_at_cut_over_the_backup_goes_before_models_that_were_not_asked_yet() -> None:
-    step = next_step(chain(A, B, BACKUP), [Running(A, 0.0)], CUT_OVER)
+def test_at_cut_over_the_next_model_is_started_and_the_backup_with_it() -> None:
+    asked: list[Attempt] = [Running(A, 0.0)]
 
-    assert step == Start(BACKUP, Why.CUT_OVER)
+    assert next_step(chain(A, B, C, BACKUP), asked, CUT_OVER) == Start(B, Why.CUT_OVER)
+    asked.append(Ended(B, CUT_OVER, CUT_OVER, Refused("breaker open"), Why.CUT_OVER))
+    assert next_step(chain(A, B, C, BACKUP), asked, CUT_OVER) == Start(C, Why.CUT_OVER)
+    asked.append(Running(C, CUT_OVER, Why.CUT_OVER))
+    assert next_step(chain(A, B, C, BACKUP), asked, CUT_OVER) == Start(BACKUP, Why.CUT_OVER)
 
 
 def test_an_answer_is_never_kept_waiting_by_attempts_that_still_run() -> None:

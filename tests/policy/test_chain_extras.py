@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.policy.allowance import Allowance
 from deployments.policy.attempt import Attempt, Candidate, Ended, Running, Tier, Why
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
-from deployments.policy.next_step import PROBE_GRACE_S, Accept, Allowance, Start, Step, WaitUntil, next_step
+from deployments.policy.next_step import PROBE_GRACE_S, Accept, Start, Step, WaitUntil, next_step
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 from deployments.policy.retry import RetryPolicy
 from tests.policy.simulation import BACKUP, DEADLINES, HANGS, A, B, Part, Played, answers, fails, play

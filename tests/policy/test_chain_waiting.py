@@ -2,10 +2,11 @@
 
 import pytest
 
+from deployments.policy.allowance import Allowance
 from deployments.policy.attempt import Attempt, Candidate, Ended, Running, Why
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
-from deployments.policy.next_step import Allowance, AwaitReady, Exhausted, Start, Step, WaitUntil, next_step
+from deployments.policy.next_step import AwaitReady, Exhausted, Start, Step, WaitUntil, next_step
 from deployments.policy.outcome import Failed, Outcome, Refused
 from tests.policy.simulation import BACKUP, A, B
 

@@ -4,7 +4,9 @@ from deployments.policy.attempt import Why
 from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.concurrency_limit import LimitPolicy
 from deployments.policy.outcome import Answered, Blank, Refused, TimedOut
-from deployments.policy.resilience import Permit, ResiliencePolicy, ResilienceState
+from deployments.policy.permit import Permit
+from deployments.policy.resilience import ResiliencePolicy, ResilienceState
+from deployments.policy.terms import Terms
 from tests.policy.states import BACKUP, SMALL, A, a_guard, admit
 
 
@@ -80,7 +82,7 @@ def test_a_limit_that_is_in_the_way_doubles_until_the_model_was_too_slow_once_an
 
 def test_a_limit_grows_with_the_first_content_of_streams_and_not_only_with_their_ends() -> None:
     resilience = a_guard(ResiliencePolicy(limits=LimitPolicy(initial_limit=16)))
-    streams = [resilience.admit(A, Why.NEXT, 0.0, direct=False, streamed=True) for _ in range(20)]
+    streams = [resilience.admit(A, Why.NEXT, 0.0, Terms(streamed=True), direct=False) for _ in range(20)]
     for stream in streams:
         if isinstance(stream, Permit):
             resilience.began(stream, 0.1)

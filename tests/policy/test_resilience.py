@@ -12,7 +12,8 @@ from deployments.policy.concurrency_limit import LimitPolicy
 from deployments.policy.deadline import ReservePolicy
 from deployments.policy.hedging import HedgingPolicy
 from deployments.policy.outcome import Answered, Blank, Failed, Refused, TimedOut
-from deployments.policy.resilience import Permit, ResiliencePolicy
+from deployments.policy.permit import Permit
+from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.retry import RetryPolicy
 from tests.policy.states import BACKUP, REMOTE_BACKUP, Told, a_guard, admit, attempt
 

@@ -8,7 +8,9 @@ import pytest
 
 from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.outcome import Answered, Failed
-from deployments.policy.resilience import Permit, ResiliencePolicy, ResilienceState
+from deployments.policy.permit import Permit
+from deployments.policy.resilience import ResiliencePolicy, ResilienceState
+from deployments.policy.terms import ANY_TERMS, Terms
 from deployments.ray_serve.autoscaling import EXPECTED_REQUESTS, REPORT_INTERVAL_S, DemandReports, report, scale_ahead
 from deployments.ray_serve.options import backup_options
 from deployments.replica.backup import BackupReplica
@@ -95,7 +97,7 @@ def resilience() -> ResilienceState:
 
 
 def begun(of: ResilienceState, candidate: Candidate, now: float) -> Permit:
-    permit = of.admit(candidate, Why.NEXT, now, direct=False, streamed=False)
+    permit = of.admit(candidate, Why.NEXT, now, ANY_TERMS, direct=False)
     assert isinstance(permit, Permit)
     return permit
 
@@ -115,7 +117,7 @@ def test_the_demand_is_what_the_backup_does_and_what_is_overdue_elsewhere() -> N
 
 def test_a_stream_that_has_begun_is_not_overdue_and_an_unknown_model_is_after_a_second() -> None:
     known = resilience()
-    stream = known.admit(PRIMARY, Why.NEXT, 0.0, direct=True, streamed=True)
+    stream = known.admit(PRIMARY, Why.NEXT, 0.0, Terms(streamed=True), direct=True)
     assert isinstance(stream, Permit)
 
     assert (known.demand(1.0), known.demand(1.1)) == (0, 1)

@@ -121,6 +121,7 @@ def service(upstream: Upstream, files: dict[str, Path], opening: Opening) -> Ite
         "streams": {"stall_seconds": 1.5},
         # What one test asks must not depend on how fast another was answered.
         "hedging": {"enabled": False},
+        "silence": {"enabled": False},
         "reserves": {"backup_min_seconds": 10},
         "remotes": remotes,
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import threading
 import time
@@ -40,6 +41,14 @@ async def _watch(file: Path) -> str:
         file.write_text(repr(time.time()))  # noqa: ASYNC240 - a few bytes, and nothing may be awaited here
         raise
     return "never"
+
+
+class Paced:
+    """Answers after a tenth of a second to a quarter, however many ask."""
+
+    async def infer(self, inputs: Mapping[str, Any]) -> str:
+        await asyncio.sleep(random.uniform(0.1, 0.25))  # noqa: S311 - a pace, no secret
+        return f"paced says: {inputs.get('text')}"
 
 
 class Blocking:

@@ -40,6 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     main["deployments"][0]["user_config"] = {
         "breaker": {"failures": 100_000, "window_min_attempts": 100_000},  # the model is to be asked until it answers
         "hedging": {"enabled": False},
+        "silence": {"enabled": False},
     }
     config["applications"] = [main]
     for name, spec in specs.items():

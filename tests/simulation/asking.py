@@ -88,18 +88,20 @@ class Habits:
         models: what they ask for; empty for no name at all.
         timeouts_s: the deadlines that they set.
         plain: they ask in the simplest way, and nothing else.
+        streams: they always ask for a stream.
     """
 
     models: tuple[str, ...]
     timeouts_s: tuple[float, ...]
     plain: bool = False
+    streams: bool = False
 
 
 def draw_ask(rng: random.Random, number: int, at: float, habits: Habits) -> Ask:
     """One request of a caller with these habits."""
     token = f"q{number}q"
     style = NATIVE if habits.plain else rng.choice((NATIVE, NATIVE, CHAT, CHAT, COMPLETION))
-    stream = not habits.plain and rng.random() < 0.45
+    stream = habits.streams or (not habits.plain and rng.random() < 0.45)
     ask = Ask(token, at, style, _PATHS[style], b"", [], stream, rng.choice(habits.timeouts_s))
     body: dict[str, Any] = {"model": rng.choice(habits.models)} if any(habits.models) else {}
     if body.get("model") == "":

@@ -25,8 +25,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         jumps: when the loop was held up, and for how many seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_turns: int = MOST_TURNS) -> None:
         super().__init__()
+        self._most_turns = most_turns
         self.tasks: list[asyncio.Task[Any]] = []
         self.complaints: list[dict[str, Any]] = []
         self.jumps: list[tuple[float, float]] = []
@@ -50,8 +51,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._turns += 1
         if timeout is None:
             raise NothingLeftError("everybody waits, and nothing is left that could happen")
-        if self._turns > MOST_TURNS:
-            raise NothingLeftError(f"{MOST_TURNS} turns of the loop: something spins at {self._now:.3f} s")
+        if self._turns > self._most_turns:
+            raise NothingLeftError(f"{self._most_turns} turns of the loop: something spins at {self._now:.3f} s")
         self._now += timeout
         return []
 

@@ -38,6 +38,8 @@ class Mood(StrEnum):
     BUSY = "busy"
     BLANK = "blank"
     CUT = "cut"  # streams break off
+    REASONS = "reasons"  # streams reason for long before they say anything
+    CRAWLS = "crawls"  # streams write a word a second
     WILD = "wild"  # anything at all
 
 
@@ -53,12 +55,14 @@ class Life:
         moods: since when it is how.
         usual_s: how long it usually takes.
         spread_s: how much longer it may take.
+        talks: its streams are long and fluent, so that its pace becomes known.
     """
 
     moods: list[tuple[float, Mood]]
     usual_s: float
     spread_s: float
     rng: random.Random = field(default_factory=random.Random)
+    talks: bool = False
 
     def mood(self, now: float) -> Mood:
         """How it is now."""
@@ -82,7 +86,7 @@ def draw_play(life: Life, now: float, number: int, wanted: ResponseFormat) -> Pl
     after = life.pause_s(mood)
     why = f"c{number}c"
     if mood is Mood.WILD:
-        mood = rng.choice(list(Mood)[:-1])
+        mood = rng.choice([each for each in Mood if each is not Mood.WILD])
         if rng.random() < 0.25:
             return Play(_anything(rng, why), after)
     match mood:
@@ -142,7 +146,7 @@ def draw_beats(life: Life, now: float, number: int, wanted: ResponseFormat) -> l
     """What a stream does, beat by beat; one that has no end in it is cut."""
     rng, mood = life.rng, life.mood(now)
     if mood is Mood.WILD:
-        mood = rng.choice(list(Mood)[:-1])
+        mood = rng.choice([each for each in Mood if each is not Mood.WILD])
     if mood in (Mood.HUNG, Mood.BROKEN, Mood.BUSY, Mood.BLANK) or (mood is Mood.FLAKY and rng.random() < 0.5):
         begun = _pieces(life, mood, number, wanted)[:-1] if rng.random() < 0.3 else []
         return [*begun, *_failure(life, mood, now, number)]
@@ -159,6 +163,12 @@ def _pieces(life: Life, mood: Mood, number: int, wanted: ResponseFormat) -> list
     pace = rng.choice((0.0, 0.01, 0.2)) if mood is not Mood.SLOW else rng.choice((0.3, 2.0, 8.0))
     first = Beat("", life.pause_s(mood))
     usage = rng.choice((None, Usage(3, 5)))
+    if mood is Mood.REASONS:
+        thoughts = [Beat("", 0.5) for _ in range(rng.randint(4, 30))]
+        return [first, *thoughts, Beat(f"c{number}c has thought"), Beat(Finished("stop", usage))]
+    if mood is Mood.CRAWLS:
+        words = [Beat(" on", 1.0) for _ in range(30)]
+        return [first, Beat(f"c{number}c goes on"), *words, Beat(Finished("stop", usage))]
     if wanted.demands_tool_call or (wanted.tools and rng.random() < 0.5):
         calls = ({"id": f"c{number}c", "type": "function", "function": {"name": "look", "arguments": "{}"}},)
         before = [Beat(text, pace) for text in rng.choice(([], ["\n\n"], [" ", "\n"], [f"c{number}c looks"]))]
@@ -167,6 +177,9 @@ def _pieces(life: Life, mood: Mood, number: int, wanted: ResponseFormat) -> list
         text = a_json(number, rng)
         cut = rng.randrange(len(text))
         return [first, Beat(text[:cut], pace), Beat(text[cut:], pace), Beat(Finished("stop", usage))]
+    if life.talks:
+        words = [Beat(" on", 0.01) for _ in range(rng.randint(10, 30))]
+        return [first, Beat(f"c{number}c goes"), *words, Beat(Finished("stop", usage))]
     texts = [f"c{number}c", *rng.choices((" goes", " on", " and on", "", "\n", " \u200b", "."), k=rng.randint(0, 6))]
     if rng.random() < 0.2:
         texts = ["", rng.choice(("\n", " ")), *texts]

@@ -13,6 +13,12 @@ from tests.simulation.world import Run
 
 Attempt = Mapping[str, Any]
 
+REASONED_S = 10.5
+"""A model that is silent for so long has somebody started beside it, by the default policy."""
+
+SEVERAL = 5
+"""Failures in a row that open a breaker, by the default policy."""
+
 
 def reached(run: Run) -> set[str]:
     """The states that a run has reached."""
@@ -47,6 +53,17 @@ IN_ANSWERS: dict[str, Callable[[Exchange, Told], bool]] = {
         each["outcome"] == "answered" and told.served_by == "primary" for each in _with("beside_probe", told)
     ),
     "a probe that lost": lambda _, told: _won_by("beside_probe", told),
+    "a failover that won": lambda _, told: _won_by("failover", told),
+    "a stream handed on for its crawling": lambda _, told: any(
+        "writes far slower" in each["reason"] for each in _written(told)
+    ),
+    "a model that reasoned for long, and answered": lambda done, told: (
+        done.ask.stream
+        and len(told.attempts) == 1
+        and not told.is_last_resort
+        and b'"fallback":false' not in done.ask.body
+        and done.chunks[0][0] - done.started > REASONED_S
+    ),
     "a backup at the cut-over": lambda _, told: _won_by("cut_over", told),
     "a retry that won": lambda _, told: _won_by("retry", told),
     "a model that was waited for": lambda _, told: _won_by("ready", told),
@@ -111,6 +128,23 @@ def _close_probe(run: Run) -> bool:
     )
 
 
+def _after_all(run: Run) -> bool:
+    """A model that was silent for so long that another one was asked came to its answer behind that one's."""
+    return any(
+        call.model == "a" and call.outcome == "answered" and (call.ended or 0) > (done.ended or 0)
+        for done, told in answers(run)
+        if _won_by("failover", told)
+        for call in run.record.of(done.ask.tokens[0])
+    )
+
+
+def _burst_that_counted_once(run: Run) -> bool:
+    """As many attempts as open a breaker failed at the same time, and it did not open for them."""
+    failed = [call for call in run.record.calls if call.model == "a" and call.outcome == "failed" and call.ended]
+    together = [call for call in failed if call.started < (failed[0].ended or 0) < (call.ended or 0) <= 1.0]
+    return len(together) >= SEVERAL and not _logs("breaker_changed", model="a", after="open")(run)
+
+
 def _calls_behind_white_space(run: Run) -> bool:
     return any(
         call.outcome == "answered" and "".join(call.texts).isspace()
@@ -131,6 +165,8 @@ def _logs(event: str, **fields: str) -> Callable[[Run], bool]:
 
 IN_RUNS: dict[str, Callable[[Run], bool]] = {
     "a retry after `retry-after`": _after_retry_after,
+    "an answer that came after all": _after_all,
+    "a burst that counted once": _burst_that_counted_once,
     "a budget exhausted": _budget_exhausted,
     "a streamed tool call behind white space": _calls_behind_white_space,
     "a losing probe that came to its own end": _close_probe,

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import orjson
 
-from deployments.execution import race
+from deployments.execution import flight
 from deployments.http.asgi import build_asgi
 from deployments.observability import log, metrics
 from deployments.router.router import Router
@@ -27,7 +27,16 @@ from tests.simulation.record import NotedLog, Record
 from tests.simulation.replicas import OWN, Replicas, SimulatedServe, an_application
 from tests.simulation.script import Life, Mood
 
-KINDS = ("any",) * 7 + ("remote",) * 4 + ("recovers",) * 4 + ("restarts",) * 3 + ("crowd",) * 2 + ("tail",)
+KINDS = (
+    *("any",) * 7,
+    *("remote",) * 4,
+    *("recovers",) * 4,
+    *("restarts",) * 3,
+    *("crowd",) * 2,
+    *("tail",) * 2,
+    "crawls",
+    "burst",
+)
 
 SETTLE_S = 320.0
 """By then whatever was under way behind the last answer has come to its end: a losing probe goes on for a while."""
@@ -82,9 +91,10 @@ def draw_world(seed: int) -> World:
     kind = rng.choice(KINDS)
     names = ["a", "b", "backup", "hosted", "other"]
     lives = {name: _draw_life(rng, kind, name, seed) for name in names}
-    span_s = {"tail": 4.0, "recovers": 8.0}.get(kind, rng.choice((0.5, 3.0, 8.0)))
+    span_s = {"tail": 4.0, "crawls": 4.0, "recovers": 8.0, "burst": 0.05}.get(kind, rng.choice((0.5, 3.0, 8.0)))
     habits = _draw_habits(rng, kind)
-    count = {"tail": 24, "recovers": rng.randint(8, 12), "crowd": rng.randint(6, 14)}.get(kind, rng.randint(2, 6))
+    counts = {"tail": 28, "crawls": 32, "recovers": rng.randint(8, 12), "crowd": rng.randint(6, 14), "burst": 9}
+    count = counts.get(kind, rng.randint(2, 6))
     begins = rng.choice((0.0, 0.2, 1.5))
     times = sorted(begins + span_s * rng.random() for _ in range(count))
     asks = [draw_ask(rng, number, at, habits) for number, at in enumerate(times)]
@@ -96,8 +106,10 @@ def _draw_habits(rng: random.Random, kind: str) -> Habits:
     timeouts = (rng.choice((1.0, 3.0)), rng.uniform(0.05, 2.0), 8.0, 30.0)
     if kind == "remote":
         models = ("hosted", "hosted", "other")
-    if kind in ("tail", "recovers"):
-        return Habits(("a",), (30.0,) if kind == "tail" else (4.0, 10.0), plain=rng.random() < 0.8)
+    if kind in ("tail", "recovers", "burst"):
+        return Habits(("a",), (4.0, 10.0) if kind == "recovers" else (30.0,), plain=rng.random() < 0.8)
+    if kind == "crawls":
+        return Habits(("a",), (30.0,), plain=True, streams=True)
     return Habits(models, timeouts)
 
 
@@ -109,9 +121,15 @@ def _draw_life(rng: random.Random, kind: str, name: str, seed: int) -> Life:
         if name == "a":
             moods = [(0.0, rng.choice((Mood.BROKEN, Mood.BROKEN, Mood.BLANK))), (rng.uniform(1.0, 7.0), Mood.WELL)]
         return Life(moods, 0.05, 0.03, own)
-    if kind == "tail":
-        slow = (rng.uniform(3.2, 3.9), rng.choice((Mood.SLOW, Mood.HUNG)))
-        return Life([(0.0, Mood.WELL), slow] if name == "a" else [(0.0, Mood.WELL)], 0.02, 0.02, own)
+    if kind in ("tail", "crawls"):
+        slow = (rng.uniform(3.2, 3.9), Mood.CRAWLS if kind == "crawls" else rng.choice((Mood.SLOW, Mood.HUNG)))
+        # A model that usually takes half a second is hedged before it is silent for too long, a fast one is not.
+        usual_s = 0.5 if kind == "tail" and seed % 2 else 0.02
+        return Life(
+            [(0.0, Mood.WELL), slow] if name == "a" else [(0.0, Mood.WELL)], usual_s, 0.02, own, kind == "crawls"
+        )
+    if kind == "burst":
+        return Life([(0.0, Mood.BROKEN), (0.5, Mood.WELL)] if name == "a" else [(0.0, Mood.WELL)], 0.15, 0.02, own)
     draws = tuple(Mood) + (Mood.WELL,) * 3 + (Mood.WILD, Mood.CUT, Mood.CUT)
     moods = [(0.0, rng.choice(draws))]
     if rng.random() < 0.5:
@@ -184,7 +202,7 @@ async def _live(world: World, run: Run, loop: SimulatedLoop) -> None:
     for each in replicas.values():
         each.runs.set()
     await asyncio.sleep(0.01)
-    run.left += [f"a task behind a race: {task}" for task in race._background]
+    run.left += [f"a task behind a race: {task}" for task in flight._background]
 
 
 async def _ask(app: Any, ask: Ask, run: Run) -> None:
@@ -195,7 +213,7 @@ async def _ask(app: Any, ask: Ask, run: Run) -> None:
 def _note_allowances(router: Router, run: Run, loop: SimulatedLoop) -> None:
     real = router._resilience.allowance
 
-    def allowance(now: float, **wishes: bool) -> Any:
+    def allowance(now: float, **wishes: Any) -> Any:
         allowed = real(now, **wishes)
         run.allowances.append((loop.time(), allowed.retry))
         return allowed

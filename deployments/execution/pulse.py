@@ -1,0 +1,42 @@
+"""Signs of life of an attempt, on their way from the stream that is read to the race that waits.
+
+A race waits for the first content of its attempts. Before that, a model may reason, or write a tool call: each item of
+its stream is a sign of life. The attempt is a task of its own, so the place to note the sign is a context variable of
+that task: no client has to pass it on. Outside of an attempt, a sign of life is noted nowhere.
+"""
+
+import math
+from collections.abc import Callable
+from contextvars import ContextVar
+
+
+class Pulse:
+    """When the model of one attempt last showed that it is at work.
+
+    Attributes:
+        at: the time of the last sign; minus infinity before the first.
+    """
+
+    __slots__ = ("_clock", "at")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Note times on `clock`."""
+        self._clock = clock
+        self.at = -math.inf
+
+    def attach(self) -> None:
+        """Note the signs of life of whatever the running task reads from now on."""
+        _pulse.set(self)
+
+    def beat(self) -> None:
+        """Note a sign of life."""
+        self.at = self._clock()
+
+
+def sign_of_life() -> None:
+    """Note that the model whose stream the running task reads is at work."""
+    if (pulse := _pulse.get()) is not None:
+        pulse.beat()
+
+
+_pulse: ContextVar[Pulse | None] = ContextVar("pulse", default=None)

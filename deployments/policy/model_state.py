@@ -1,0 +1,46 @@
+"""What a router remembers of one model between requests."""
+
+from dataclasses import dataclass, field
+
+from deployments.policy.breaker import BreakerState, Closed
+from deployments.policy.concurrency_limit import AdaptiveLimiter
+
+MOST_WITNESSES = 2
+"""Attempts on one model that run on though they have been overtaken: who has lost is work for nobody. As many more run
+on behind a silence that was too long, to tell whether they are answered after all."""
+
+
+@dataclass(slots=True)
+class ModelState:
+    """What is remembered of one model.
+
+    Attributes:
+        limit: its adaptive limit.
+        breaker: the state of its breaker.
+        suspected: it was silent for too long, and has answered nobody since.
+        watched: attempts that run on though they have been overtaken, to tell whether they are answered or silent.
+        late: attempts that run on behind a silence that was too long.
+    """
+
+    limit: AdaptiveLimiter
+    breaker: BreakerState = field(default_factory=Closed)
+    suspected: bool = False
+    watched: int = 0
+    late: int = 0
+
+    @property
+    def untouched(self) -> bool:
+        """Whether it holds nothing that is worth being remembered."""
+        return self.limit.untouched and not self.suspected and self.breaker == Closed()
+
+    def take_watched(self) -> bool:
+        """Take the place of an attempt that is watched, and say whether there was one."""
+        taken = self.watched < MOST_WITNESSES
+        self.watched += taken
+        return taken
+
+    def take_late(self) -> bool:
+        """Take the place of an attempt that is late, and say whether there was one."""
+        taken = self.late < MOST_WITNESSES
+        self.late += taken
+        return taken
