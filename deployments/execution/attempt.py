@@ -87,7 +87,7 @@ class Begun:
     @classmethod
     def completed(cls, answered: Answered) -> "Begun":
         """Return an attempt that holds all of `answered`."""
-        end = Finished(answered.finish_reason, answered.usage, answered.tool_calls)
+        end = Finished(answered.finish_reason, answered.usage, answered.tool_calls, skipped=answered.skipped)
         return cls(text_of(answered), end=end, extras=answered.extras)
 
     async def next(self) -> StreamItem:
@@ -160,7 +160,7 @@ def as_items(outcome: Outcome) -> Iterator[StreamItem]:
         case Answered():
             if text := text_of(outcome):
                 yield text
-            yield Finished(outcome.finish_reason, outcome.usage, outcome.tool_calls, outcome.extras)
+            yield Finished(outcome.finish_reason, outcome.usage, outcome.tool_calls, outcome.extras, outcome.skipped)
         case Cancelled(reason):
             yield Failed(reason)
         case _:

@@ -58,7 +58,7 @@ async def conform(answered: Answered, response_format: ResponseFormat) -> Answer
     bare = _without_fence(text)
     schema = orjson.dumps(response_format.schema) if response_format.schema else b""
     try:
-        wrong = await _checks.find_fault(bare, schema)
+        wrong = await CHECKS.find_fault(bare, schema)
     except TooManyStepsError:
         return Refused("its answer takes too long to be checked against response_format")
     except TooManyWaitError:
@@ -110,7 +110,8 @@ class _Checks:
             self._slow_ones -= 1
 
 
-_checks = _Checks()
+CHECKS = _Checks()
+"""The checks of this process."""
 
 
 def _find_fault(text: str, schema: bytes, most_steps: int) -> str:

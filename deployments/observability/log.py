@@ -227,6 +227,6 @@ def upstream_misconfigured(model: str, reason: str) -> None:
     _log().error("upstream_misconfigured", model=model, reason=reason)
 
 
-def upstream_event_skipped(model: str, reason: str) -> None:
-    """One event of a remote model's stream could not be read; the stream goes on without it."""
-    _log().warning("upstream_event_skipped", model=model, reason=reason)
+def upstream_event_skipped(model: str, reason: str, count: int) -> None:
+    """Events of a remote model's response could not be read, and were left out; told once a response and reason."""
+    _log().warning("upstream_event_skipped", model=model, reason=reason, count=count)

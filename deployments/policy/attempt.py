@@ -121,6 +121,8 @@ class Ended(Struct, frozen=True):
             line["code"] = self.outcome.code
         if self.rescued:
             line["rescued"] = True
+        if isinstance(self.outcome, (Answered, Finished)) and self.outcome.skipped:
+            line["skipped"] = self.outcome.skipped
         return line
 
     def _reason(self, *, quotes: bool) -> str:

@@ -1,9 +1,16 @@
 """Fields beside an answer that are passed on as they are: reasoning, log probabilities, a provider's own fields."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from msgspec import Struct
+
+MAX_FIELD_DEPTH = 64
+"""The deepest nesting of a field beside an answer; a deeper one is left out."""
+
+_WHOLE = frozenset({"id", "type", "format", "index", "role", "object"})
+"""Fields whose texts are whole wherever they come: what comes later takes the place of what came before."""
 
 
 class Extras(Struct, frozen=True):
@@ -14,7 +21,7 @@ class Extras(Struct, frozen=True):
         choice: fields of the choice: `logprobs`, a provider's own.
         message: fields of the message: `reasoning_content`, `reasoning`, `annotations`, `audio`, a provider's own.
         usage: the whole `usage` object, with its details.
-        others: the further choices where the caller asked for several (`n`), as they came.
+        others: the further choices where the caller asked for several (`n`), whole.
     """
 
     body: Mapping[str, Any] = {}
@@ -45,36 +52,86 @@ NO_EXTRAS = Extras()
 def combine(parts: Sequence[Extras]) -> Extras:
     """Return the parts of one answer as one, in the order in which they came.
 
-    Parts of a text are joined, lists are joined, objects are combined field by field; of all other values the last one
-    counts.
+    In a message and in `logprobs`, pieces of texts are joined, as `join_pieces` says; of all other fields the last
+    value counts, field by field in objects.
     """
     parts = [part for part in parts if part]
     if len(parts) < 2:  # noqa: PLR2004 - nothing to combine
         return parts[0] if parts else NO_EXTRAS
     return Extras(
-        _combine_objects([part.body for part in parts], joined=False),
-        _combine_objects([part.choice for part in parts]),
-        _combine_objects([part.message for part in parts]),
-        _combine_objects([part.usage for part in parts], joined=False),
+        reduce(merge, (part.body for part in parts), {}),
+        _join_choices([part.choice for part in parts]),
+        join_pieces([part.message for part in parts]),
+        reduce(merge, (part.usage for part in parts), {}),
         tuple(choice for part in parts for choice in part.others),
     )
 
 
-def _combine_objects(objects: Sequence[Mapping[str, Any]], *, joined: bool = True) -> dict[str, Any]:
-    """Combine objects; where not `joined`, of each field the last value counts."""
+def merge(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of both; of a field in both, `after` has the last word unless it is `null`."""
+    return _merge(before, after, 0)
+
+
+def join_pieces(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the pieces of one object as one: as the streaming helper of OpenAI's SDK does, numbers aside.
+
+    Pieces of a text are joined, but not those of fields that are whole wherever they come (`id`, `type` …). Items of
+    lists are joined by their `index` where they have one; other lists are put behind each other. Objects are joined
+    field by field. Of all other values the last one counts.
+    """
+    return _join_objects(objects, 0)
+
+
+def _merge(before: Mapping[str, Any], after: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    merged = dict(before)
+    for key, value in after.items():
+        known = merged.get(key)
+        if isinstance(known, Mapping) and isinstance(value, Mapping) and depth < MAX_FIELD_DEPTH:
+            merged[key] = _merge(known, value, depth + 1)
+        elif value is not None or key not in merged:
+            merged[key] = value
+    return merged
+
+
+def _join_choices(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    joined: dict[str, Any] = reduce(merge, choices, {})
+    logprobs = [choice["logprobs"] for choice in choices if isinstance(choice.get("logprobs"), Mapping)]
+    return {**joined, "logprobs": join_pieces(logprobs)} if len(logprobs) > 1 else joined
+
+
+def _join_objects(objects: Sequence[Mapping[str, Any]], depth: int) -> dict[str, Any]:
     values: dict[str, list[Any]] = {}
     for each in objects:
         for key, value in each.items():
             if value is not None:
                 values.setdefault(key, []).append(value)
-    return {key: _combine_values(found) if joined else found[-1] for key, found in values.items()}
+    return {key: _join_values(key, found, depth) for key, found in values.items()}
 
 
-def _combine_values(values: list[Any]) -> Any:
+def _join_values(key: str, values: list[Any], depth: int) -> Any:
+    if len(values) == 1 and not _is_indexed(values[0]):
+        return values[0]
+    if key in _WHOLE or depth >= MAX_FIELD_DEPTH:
+        return values[-1]
     if all(isinstance(value, str) for value in values):
         return "".join(values)
     if all(isinstance(value, list) for value in values):
-        return [item for value in values for item in value]
+        return _join_items([item for value in values for item in value], depth)
     if all(isinstance(value, Mapping) for value in values):
-        return _combine_objects(values)
+        return _join_objects(values, depth + 1)
     return values[-1]
+
+
+def _join_items(items: list[Any], depth: int) -> list[Any]:
+    """Join the items with the same `index`, in the order of their first pieces; all others stand for themselves."""
+    if not _is_indexed(items):
+        return items
+    groups: dict[Any, list[Any]] = {}
+    for place, item in enumerate(items):
+        index = item.get("index") if isinstance(item, Mapping) else None
+        groups.setdefault(index if isinstance(index, (int, str)) else ("single", place), []).append(item)
+    return [_join_objects(group, depth + 1) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _is_indexed(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, Mapping) and "index" in item for item in value)

@@ -63,6 +63,7 @@ class Answered(Struct, frozen=True):
         tool_calls: the functions that the model wants called, in OpenAI's form. Where there is no text beside them,
             `result` is `{"tool_calls": [...]}`.
         extras: what came beside the answer, all of it.
+        skipped: events of the model's response, and pieces of them, that could not be read and were left out.
 
     Raises:
         ValueError: `result` is blank.
@@ -74,6 +75,7 @@ class Answered(Struct, frozen=True):
     finish_reason: str = "stop"
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     extras: Extras = NO_EXTRAS
+    skipped: int = 0
 
     def __post_init__(self) -> None:
         if is_blank(self.result):
@@ -193,6 +195,7 @@ class Finished(Struct, frozen=True):
         usage: token counts of the whole stream, where the model counts tokens.
         tool_calls: as in `Answered`; a stream gives the calls whole, at its end.
         extras: what came with the end; what came earlier was given as items.
+        skipped: as in `Answered`.
     """
 
     name: ClassVar[str] = "answered"
@@ -200,6 +203,7 @@ class Finished(Struct, frozen=True):
     usage: Usage | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     extras: Extras = NO_EXTRAS
+    skipped: int = 0
 
     @property
     def reason(self) -> str:
@@ -250,7 +254,8 @@ def stream_to_outcome(text: str, end: StreamEnd, extras: Sequence[Extras] = ()) 
             return Answered(WITHHELD, end.usage, CONTENT_FILTER, extras=combine([*extras, end.extras]))
         return Blank(nothing_visible(end), end.finish_reason == "stop", end.finish_reason == "length")
     result = {"tool_calls": list(end.tool_calls)} if is_blank(text) else text
-    return Answered(result, end.usage, end.finish_reason, end.tool_calls, combine([*extras, end.extras]))
+    beside = combine([*extras, end.extras])
+    return Answered(result, end.usage, end.finish_reason, end.tool_calls, beside, end.skipped)
 
 
 def nothing_visible(end: Finished) -> str:

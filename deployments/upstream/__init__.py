@@ -9,12 +9,20 @@ May import: policy, request, settings, observability, execution.
     passage.py      what travels along: where a request has been, how long it may take
     adaptation.py   what of ours a remote does not take
     continuation.py how a remote is asked in words to go on
-    wire.py         from a request to a body, from a completion to an outcome
-    stream.py       from chunks to texts and an end
-    sse.py          from bytes to events
     complaints.py   reads errors, whatever their shape
     causes.py       whose fault an error is
     waits.py        when a provider wants to be asked again
+    wire.py         from a request to a body
+    reading.py      from a response to the items of an answer: the next seven, put together
+    plain.py        nearly every whole answer, read at once
+    decoding.py     from bytes to JSON
+    sse.py          from bytes to events
+    stream.py       from events to texts and an end
+    choice.py       one choice of a completion
+    contents.py     contents of messages, and token counts
+    thinking.py     what a model thinks within its text
+    tool_calls.py   tool calls, put together
+    finish.py       the table of finish reasons
     faults.py       from errors to outcomes
     redaction.py    makes messages safe for callers
 

@@ -1,47 +1,40 @@
 """One remote model, called over pooled connections. The race keeps the time, except for the connect timeout.
 
-start ──► an endpoint ──► POST chat/completions ──► 200 ──► wire (whole), stream (events)
+start ──► an endpoint ──► POST chat/completions ──► 200 ──► reading (whole and streamed alike)
               ▲  ▲                  │                └─ anything else, or an error object ──► faults.classify_complaint
               │  └── it fails       └─ no response ──► faults.classify_transport
               └── without what of ours it does not take (`adaptation`)
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
-import orjson
-from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun, as_items, begin
-from deployments.execution.splice import Splicer, StartsOverError
+from deployments.execution.offered_tools import tool_names
+from deployments.execution.splice import StartsOverError
 from deployments.observability import log
-from deployments.policy.blank import is_blank
-from deployments.policy.extras import Extras
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
+from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem, StreamPart
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
 from deployments.upstream.adaptation import Quirk
-from deployments.upstream.complaints import Complaint, is_complaint, read_complaint
+from deployments.upstream.complaints import Complaint, read_complaint
+from deployments.upstream.decoding import EncodingError, decode_json
 from deployments.upstream.endpoints import Endpoint, Endpoints, affinity_key, names_of
 from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
+from deployments.upstream.plain import read_plain
+from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeError, read_items, read_whole
 from deployments.upstream.redaction import Redactor
-from deployments.upstream.sse import EventReader, EventTooLargeError
+from deployments.upstream.sse import EventTooLargeError
 from deployments.upstream.stream import ChunkReader
-from deployments.upstream.wire import read_completion, to_body
+from deployments.upstream.wire import to_body
 
 _OK = 200
 _MAX_ERROR_BYTES = 64 << 10
-_USAGE_WAIT_S = 1.0
-"""Seconds to wait for the token counts of a stream after its finish reason."""
-
-
-class _TooLargeError(Exception):
-    """A response is larger than its bound."""
 
 
 class Upstream:
@@ -130,67 +123,68 @@ class Upstream:
                     return await self._complaint(response)
                 if (none := no_answer_of_ours(response.headers)) is not None:
                     return none
-                if not _is_stream(response, wanted=request.stream):
-                    return await self._whole(response, request)
-                return await begin(self._items(response, request, exits.pop_all(), endpoint))
-        except (_TooLargeError, EventTooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:
+                return await self._answer(response, request, endpoint, exits)
+        except READING_ERRORS as error:
             return self._fault(error)
 
-    async def _whole(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome | Complaint:
-        """Return the outcome of a response that is not a stream, or the error in it."""
-        data = _decode(await self._read(response, self.spec.max_answer_bytes))
-        if is_complaint(data):
-            return read_complaint(data, _OK, {})
-        if not isinstance(data, Mapping):
-            return _no_answer(data, response)
-        return _spliced(read_completion(data), request.prefix)
+    async def _answer(
+        self, response: aiohttp.ClientResponse, request: InferenceRequest, endpoint: Endpoint, exits: AsyncExitStack
+    ) -> Outcome | Begun | Complaint:
+        """Read the answer in a response, or its beginning; an error before that is returned as it is."""
+        body = Body(response, self.spec.max_answer_bytes)
+        is_whole = not request.stream and not request.prefix
+        if is_whole and (plain := read_plain(await body.peek())) is not None:
+            await body.finish()
+            return plain
+        chunks = ChunkReader(tool_names(request.response_format))
+        begun = await begin(self._items(body, request, chunks, endpoint, exits.pop_all()))
+        if isinstance(begun, Begun):
+            return begun if request.stream else await begun.read_to_end(self.spec.max_answer_bytes)
+        return read_complaint(chunks.error, _OK, {}) if chunks.error else begun
 
     async def _items(
-        self, response: aiohttp.ClientResponse, request: InferenceRequest, exits: AsyncExitStack, endpoint: Endpoint
+        self,
+        body: Body,
+        request: InferenceRequest,
+        chunks: ChunkReader,
+        endpoint: Endpoint,
+        exits: AsyncExitStack,
     ) -> AsyncGenerator[StreamItem, None]:
-        """Give the items of a stream; `exits` gives the connection back at its end."""
+        """Give the items of an answer; `exits` gives the connection back at its end."""
         async with exits:
             try:
-                async for item in self._events(response, request):
-                    if not isinstance(item, (str, Extras)):
+                async for item in read_items(body, self.spec, request, chunks):
+                    if not isinstance(item, StreamPart):
                         self._endpoints.broke(endpoint, item)
                     yield item
-            except (_TooLargeError, EventTooLargeError, StartsOverError, *faults.TRANSPORT_ERRORS) as error:
+                for item in self._failed_within(chunks):
+                    if not isinstance(item, StreamPart):
+                        self._endpoints.broke(endpoint, item)
+                    yield item
+            except READING_ERRORS as error:
                 fault = self._fault(error)
                 self._endpoints.broke(endpoint, fault)
                 yield fault
+            finally:
+                for reason, count in chunks.skipped_for.items():
+                    log.upstream_event_skipped(self.name, reason, count)
 
-    async def _events(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> AsyncIterator[StreamItem]:
-        chunks, events, splicer = ChunkReader(), EventReader(self.spec.max_event_bytes), Splicer(request.prefix)
-        size, data = 0, b" "
-        while data and not chunks.done and not chunks.broken:
-            data = await _next_chunk(response, chunks)
-            size += len(data)
-            if size > self.spec.max_answer_bytes:
-                raise _TooLargeError(f"a stream of more than {self.spec.max_answer_bytes} bytes")
-            for event in events.feed(data) if data else events.finish():
-                for text in chunks.feed(event):
-                    yield splicer.feed(text)
-                if chunks.skipped:
-                    log.upstream_event_skipped(self.name, chunks.skipped)
-        if rest := splicer.finish():
-            yield rest
-        if chunks.error:
-            outcome = self._classify(read_complaint(chunks.error, _OK, {}))
-            if isinstance(outcome, Answered):  # withheld: behind a text that is all there is to say
-                yield Finished(outcome.finish_reason)
-                return
-            for item in as_items(outcome):
-                yield item
+    def _failed_within(self, chunks: ChunkReader) -> Iterator[StreamItem]:
+        """Give the end of an answer that an error object has ended."""
+        if not chunks.error:
+            return
+        outcome = self._classify(read_complaint(chunks.error, _OK, {}))
+        if isinstance(outcome, Answered):  # withheld: behind a text that is all there is to say
+            yield Finished(outcome.finish_reason)
         else:
-            yield chunks.end()
+            yield from as_items(outcome)
 
     async def _complaint(self, response: aiohttp.ClientResponse) -> Complaint:
         """Return the error in a response whose status is not 200."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         try:
-            body = await self._read(response, _MAX_ERROR_BYTES)
-        except (_TooLargeError, *faults.TRANSPORT_ERRORS):
+            body = await read_whole(response, _MAX_ERROR_BYTES)
+        except READING_ERRORS:
             body = b""  # the status is enough to classify it
         text = "" if response.content_type == "text/html" else body.decode("utf-8", errors="replace")
         decoded = _decode(body)
@@ -206,32 +200,14 @@ class Upstream:
     def _fault(self, error: BaseException) -> Failed | Refused | Any:
         if isinstance(error, StartsOverError):
             return Refused(str(error))
-        if isinstance(error, (_TooLargeError, EventTooLargeError)):
+        if isinstance(error, (ResponseTooLargeError, EventTooLargeError)):
             return Failed(f"its response is too large: {error}")
+        if isinstance(error, EncodingError):
+            return Failed(f"its response has an encoding that was not asked for: {error}")
         outcome, is_misconfigured = faults.classify_transport(error)
         if is_misconfigured:
             log.upstream_misconfigured(self.name, f"{outcome.reason}: {self._redactor.clean(str(error))}")
         return outcome
-
-    @staticmethod
-    async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-        body = bytearray()
-        while chunk := await response.content.readany():
-            body += chunk
-            if len(body) > most:
-                raise _TooLargeError(f"a response of more than {most} bytes")
-        return bytes(body)
-
-
-async def _next_chunk(response: aiohttp.ClientResponse, chunks: ChunkReader) -> bytes:
-    """Return the bytes that have arrived; empty at the end. After a finish reason an error or a time-out is an end."""
-    if not chunks.finish_reason:
-        return await response.content.readany()
-    try:
-        async with asyncio.timeout(_USAGE_WAIT_S):
-            return await response.content.readany()
-    except faults.TRANSPORT_ERRORS:
-        return b""
 
 
 def _lacking(variable: str) -> Failed:
@@ -241,32 +217,6 @@ def _lacking(variable: str) -> Failed:
 def _decode(body: bytes) -> Any:
     """Return the decoded JSON of a body; the body as a text where it is not JSON."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return decode_json(body)
+    except ValueError:
         return body.decode("utf-8", errors="replace")
-
-
-def _no_answer(data: Any, response: aiohttp.ClientResponse) -> Failed | Blank:
-    if isinstance(data, str) and is_blank(data):
-        return Blank("its response is empty")
-    return Failed(f"its response is not a JSON object ({response.content_type[:50]})")
-
-
-def _is_stream(response: aiohttp.ClientResponse, *, wanted: bool) -> bool:
-    """Return whether to read a response as server-sent events: if `wanted`, any type but JSON and HTML counts."""
-    if response.content_type == "text/event-stream":
-        return True
-    return wanted and "json" not in response.content_type and response.content_type != "text/html"
-
-
-def _spliced(outcome: Outcome, prefix: str) -> Outcome:
-    """Return an answer that continues `prefix`, without what it repeats of `prefix`.
-
-    Raises:
-        StartsOverError: the answer starts over instead of continuing.
-    """
-    if not isinstance(outcome, Answered) or not prefix or not isinstance(outcome.result, str):
-        return outcome
-    splicer = Splicer(prefix)
-    text = splicer.feed(outcome.result) + splicer.finish()
-    return Blank("it had nothing to add", complete=True) if is_blank(text) else replace(outcome, result=text)

@@ -1,139 +1,250 @@
-"""Reads the chunks of a streamed completion into texts and an end.
+"""Reads the events of a response into texts, what stands beside them, and an end.
 
-    an error object                 as in the table of `faults`
+A whole completion is read as a stream of one event, so that both are read alike. What is announced does not matter: a
+stream may hold a whole message, and a whole response may be a stream.
+
+    an error object, in any place   as in the table of `faults`
+    it can be read nowhere          Failed      HTML, a plain text, broken JSON
     no content at all               Blank
-    a finish reason came            Finished    whether or not `[DONE]` did
+    a finish reason came            as in the table of `finish`, whether or not `[DONE]` came
     none came                       Failed      transient: it was truncated
-    malformed events in a row       Failed      after `MAX_MALFORMED`; fewer are skipped and logged
+    malformed events in a row       Failed      after `MAX_MALFORMED`; fewer are skipped, counted and logged
+    tool calls                      Failed      where one has no name, or its arguments are no object, or are cut
 
-A malformed event in an otherwise healthy stream loses only its own content.
+Heartbeats (empty data, `{}`, `ping`) are no events. A malformed event in a healthy stream loses only its own content.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
 
-from deployments.policy.blank import is_blank
-from deployments.policy.outcome import CONTENT_FILTER, Blank, Failed, Finished, StreamEnd, Usage
+from deployments.policy.extras import Extras, merge
+from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, StreamPart
+from deployments.upstream.choice import ChoiceReader, fields_beside
 from deployments.upstream.complaints import is_complaint
-from deployments.upstream.wire import (
-    is_tool_call,
-    read_content,
-    read_finish_reason,
-    read_usage,
-)
+from deployments.upstream.contents import read_usage, to_count
+from deployments.upstream.decoding import decode_values
+from deployments.upstream.finish import Ending
+from deployments.upstream.sse import Event
 
 MAX_MALFORMED = 3
+MAX_CHOICES = 128
+
 _DONE = "[DONE]"
+_PADDING = " \t\r\n\x00\ufeff"
+OF_BODY = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "neverblank"})
+"""Fields of a completion that are read or made here; all others are kept beside the answer."""
+
+_HEARTBEATS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
+_CALLING = ("tool_calls", "tool_use", "tool_call", "function_call")
 
 
-@dataclass(slots=True)
 class ChunkReader:
-    """Reads the events of one stream.
+    """Reads the events of one response.
 
     Attributes:
-        finish_reason: the finish reason; empty until it arrives.
-        done: `[DONE]` has arrived.
-        error: the error object that ended the stream; empty where there is none.
-        skipped: the reason why the last event was skipped; empty where it was read.
+        is_done: `[DONE]` has arrived.
+        error: the error object that ended the response; empty where there is none.
+        skipped_for: the reasons for which events were skipped, with their numbers.
     """
 
-    finish_reason: str = ""
-    done: bool = False
-    error: Mapping[str, Any] = field(default_factory=dict)
-    skipped: str = ""
-    _usage: Usage | None = None
-    _has_content: bool = False
-    _reasoned: bool = False
-    _refused: bool = False
-    _malformed: int = 0
-    _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    def __init__(self, tools: Collection[str] = ()) -> None:
+        """Begin before the first event; `tools` are the names of the tools that the caller offered."""
+        self.is_done = False
+        self.error: Mapping[str, Any] = {}
+        self.skipped_for: dict[str, int] = {}
+        self._tools = tools
+        self._malformed = 0
+        self._values = 0
+        self._choices: dict[int, ChoiceReader] = {}
+        self._parts: dict[int, list[StreamPart]] = {}
+        self._usage: dict[str, Any] = {}
+        self._body: dict[str, Any] = {}
 
     @property
-    def broken(self) -> bool:
-        """Whether the stream cannot be read any further."""
-        return bool(self.error) or self._malformed > MAX_MALFORMED
+    def is_broken(self) -> bool:
+        """Whether nothing that may follow counts: there is an error, or nothing can be read."""
+        main = self._choices.get(0)
+        has_failed = main is not None and main.ending is Ending.FAILED
+        return bool(self.error) or has_failed or self._malformed > MAX_MALFORMED
 
-    def feed(self, data: str) -> list[str]:
-        """Read one event and return its texts; an empty text says that the model is at work."""
-        self.skipped = ""
-        if self.done or data.strip() == _DONE:
-            self.done = True
+    @property
+    def has_ended(self) -> bool:
+        """Whether all choices have ended; token counts may follow for a moment."""
+        return bool(self._choices) and all(choice.has_ended for choice in self._choices.values())
+
+    @property
+    def has_read(self) -> bool:
+        """Whether anything could be read."""
+        return self._values > 0
+
+    @property
+    def skipped(self) -> int:
+        """The number of events, and of pieces of them, that were left out."""
+        return sum(self.skipped_for.values()) + sum(choice.skipped for choice in self._choices.values())
+
+    def feed(self, event: Event) -> list[StreamPart]:
+        """Read one event and return its parts; an empty text says that the model is at work."""
+        if self.is_done:
             return []
         try:
-            chunk = orjson.loads(data)
+            value = orjson.loads(event.data)
         except orjson.JSONDecodeError:
-            return self._skip("it is not JSON")
-        if not isinstance(chunk, Mapping):
-            return self._skip("it is not an object")
-        if is_complaint(chunk):
-            self.error = chunk
+            return self._feed_leniently(event.data.strip(_PADDING), event.name)
+        self._malformed = 0
+        return self._read(value, event.name)
+
+    def _feed_leniently(self, data: str, name: str) -> list[StreamPart]:
+        if not data:
             return []
-        return self._read(chunk)
+        if data.endswith(_DONE):
+            parts = self.feed(Event(data.removesuffix(_DONE), name))
+            self.is_done = True
+            return parts
+        try:
+            values = decode_values(data)
+        except ValueError:
+            if name == "error":
+                self._fail({"error": {"message": data[:1000]}})
+            elif name not in _HEARTBEATS:
+                self._skip("it is not JSON")
+                self._malformed += not self.has_ended
+            return []
+        self._malformed = 0
+        return [part for value in values for part in self._read(value, name)]
+
+    def finish(self) -> list[StreamPart]:
+        """Return what was held back, once no more events come."""
+        parts: list[StreamPart] = []
+        for index, choice in self._choices.items():
+            (parts if index == self._first else self._parts[index]).extend(choice.finish())
+        if 0 not in self._choices and self._choices:  # its provider counts from 1
+            parts = [*self._parts.pop(self._first), *parts]
+        return parts
 
     def end(self) -> StreamEnd:
-        """Return the end of the stream, once no more events come."""
+        """Return the end of the response, behind what `finish` returns."""
         if self._malformed > MAX_MALFORMED:
             return Failed(f"its stream has {self._malformed} events in a row that cannot be read")
-        if not self._has_content and not self._calls:
-            if self.finish_reason == CONTENT_FILTER:
-                return Finished(CONTENT_FILTER, self._usage)
-            said = "it reasoned, and said nothing" if self._reasoned else "its stream had no content"
-            return Blank(said, complete=self.finish_reason == "stop", cut=self.finish_reason == "length")
-        if not self.finish_reason:
+        if not self._choices:
+            if self.skipped_for and not self._values:
+                return Failed("its response is not a JSON object")
+            return Failed("its response has no choices with a message") if self._values else Blank("it is empty")
+        choice = self._choices[self._first]
+        if choice.ending is Ending.FAILED:
+            return Failed(f"it ended its answer with {choice.word!r}", transient=True)
+        if choice.ending is Ending.WITHHELD or choice.refused:
+            return self._finished(choice, Ending.WITHHELD.value)
+        if not choice.has_content:
+            complete, cut = choice.ending is Ending.COMPLETE, choice.ending is Ending.CUT
+            return Blank(_why_blank(choice), complete=complete, cut=cut)
+        if choice.ending is Ending.NOT_AN_END or (choice.is_unsure and not self.is_done):
             return Failed("its stream ended without a finish reason", transient=True)
-        calls = tuple(self._calls[place] for place in sorted(self._calls))
-        if not all(is_tool_call(call) for call in calls):
-            return Failed("its tool calls are malformed")
-        if calls:
-            return Finished("tool_calls", self._usage, calls)
-        return Finished("content_filter" if self._refused else self.finish_reason, self._usage)
+        if not choice.calls:
+            return self._finished(choice, choice.ending.value)
+        if choice.ending is Ending.CUT and (choice.calls.is_cut() or choice.calls.fault()):
+            return Failed(f"its tool calls are malformed: the answer ended in one of them ({choice.word})")
+        if fault := choice.calls.fault():
+            return Failed(fault)
+        return self._finished(choice, "tool_calls")
 
-    def _read(self, chunk: Mapping[str, Any]) -> list[str]:
-        self._usage = read_usage(chunk.get("usage")) or self._usage
-        choices = chunk.get("choices")
+    @property
+    def _first(self) -> int:
+        return 0 if 0 in self._choices else min(self._choices, default=0)
+
+    @property
+    def _main(self) -> list[ChoiceReader]:
+        return [self._choices[self._first]] if self._choices else []
+
+    def _read(self, value: Any, name: str) -> list[StreamPart]:
+        """Read one value of an event."""
+        if not isinstance(value, dict):
+            if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+                return [part for each in value for part in self._read(each, name)]
+            return [] if name in _HEARTBEATS else self._skip("it is not an object")
+        if name == "error" or is_complaint(value):
+            self._fail(value)
+            return []
+        choices = value.get("choices")
+        if not choices and _is_heartbeat(value, name):
+            return []
+        choices = [choices] if isinstance(choices, dict) else choices
+        has_usage = self._count(value.get("usage")) or ("x_groq" in value and self._count_groq(value["x_groq"]))
         if not isinstance(choices, list):
-            return self._skip("it has no choices")
-        self._malformed = 0
-        if not choices or not isinstance(choices[0], Mapping):
-            return []
-        texts = self._read_delta(choices[0].get("delta"))
-        if choices[0].get("finish_reason") is not None:
-            self.finish_reason = read_finish_reason(choices[0]["finish_reason"])
-        return texts
+            return [] if has_usage else self._skip("it has no choices")
+        self._values += 1
+        for key in value:
+            if key not in OF_BODY and self._body.get(key) != value[key]:
+                self._body = merge(self._body, fields_beside(value, OF_BODY))
+                break
+        if len(choices) == 1:
+            return self._read_choice(choices[0], 0)
+        return [part for place, choice in enumerate(choices) for part in self._read_choice(choice, place)]
 
-    def _read_delta(self, delta: Any) -> list[str]:
-        if not isinstance(delta, Mapping):
-            return []
-        text = read_content(delta.get("content")) or read_content(delta.get("refusal"))
-        self._refused = self._refused or bool(delta.get("refusal"))
-        if text:
-            self._has_content = self._has_content or not is_blank(text)
-            return [text]
-        calls = delta.get("tool_calls")
-        for call in calls if isinstance(calls, list) else []:
-            self._read_call(call)
-        reasoned = bool(delta.get("reasoning_content") or delta.get("reasoning"))
-        self._reasoned = self._reasoned or reasoned
-        return [""] if calls or reasoned else []
+    def _read_choice(self, choice: Any, place: int) -> list[StreamPart]:
+        if not isinstance(choice, dict):
+            return self._skip("a choice is not an object")
+        index = choice.get("index")
+        if index != 0:
+            index = to_count(index)
+            index = place if index is None else index
+        reader = self._choices.get(index)
+        if reader is None:
+            if len(self._choices) >= MAX_CHOICES:
+                return self._skip("it has too many choices")
+            reader = self._choices[index] = ChoiceReader(self._tools)
+            self._parts[index] = []
+        parts = reader.feed(choice)
+        if "usage" in choice:
+            self._count(choice["usage"])
+        if reader.error and index == 0:
+            self._fail(reader.error)
+        if index == 0:
+            return parts
+        self._parts[index] += parts
+        return [""] if parts else []
 
-    def _read_call(self, delta: Any) -> None:
-        if not isinstance(delta, Mapping):
-            return
-        place = delta.get("index", 0)
-        call = self._calls.setdefault(place if isinstance(place, int) else 0, {})
-        function = delta.get("function")
-        if isinstance(delta.get("id"), str):
-            call["id"] = delta["id"]
-        call.setdefault("type", "function")
-        known = call.setdefault("function", {"name": "", "arguments": ""})
-        for key in ("name", "arguments"):
-            if isinstance(function, Mapping) and isinstance(function.get(key), str):
-                known[key] += function[key]
+    def _count(self, usage: Any) -> bool:
+        if not isinstance(usage, dict) or not usage:
+            return False
+        self._usage = merge(self._usage, fields_beside(usage, ()))
+        return True
 
-    def _skip(self, why: str) -> list[str]:
-        self._malformed += 1
-        self.skipped = why
+    def _count_groq(self, value: Any) -> bool:
+        """Take the counts that Groq puts elsewhere."""
+        return isinstance(value, dict) and self._count(value.get("usage"))
+
+    def _finished(self, choice: ChoiceReader, reason: str) -> Finished:
+        calls = choice.calls.to_json() if reason == "tool_calls" else ()
+        others = tuple(
+            other.to_json(index, self._parts[index])
+            for index, other in sorted(self._choices.items())
+            if other is not choice
+        )
+        extras = Extras(self._body, choice.fields, {}, self._usage, others)
+        return Finished(reason, read_usage(self._usage), calls, extras, self.skipped)
+
+    def _fail(self, error: Mapping[str, Any]) -> None:
+        """Note an error, unless the answer has ended before it."""
+        if not self.has_ended:
+            self.error = error
+
+    def _skip(self, why: str) -> list[StreamPart]:
+        self.skipped_for[why] = self.skipped_for.get(why, 0) + 1
         return []
+
+
+def _is_heartbeat(value: Mapping[str, Any], name: str) -> bool:
+    kinds = [name, *(value.get(key) for key in ("type", "object"))]
+    return not value or any(isinstance(kind, str) and kind in _HEARTBEATS for kind in kinds)
+
+
+def _why_blank(choice: ChoiceReader) -> str:
+    if choice.ending is Ending.CUT:
+        return f"it ended before any visible content ({choice.word})"
+    if choice.reasoned:
+        return "it reasoned, and said nothing"
+    if choice.word in _CALLING:
+        return "it announced a tool call, and made none"
+    return "it returned no visible content"

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.architecture.test_layers import PACKAGE, ROOMS, ROOT, allowed
+from tests.upstream.faulty import SPOKEN
 
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
@@ -23,6 +24,8 @@ GLOSSARY = "docs/glossary.md"
 ARCHITECTURE = "docs/architecture.md"
 COLUMNS = ["what goes wrong", "what the caller gets", "next", "evidence", "told by", "shown by"]
 LEAST_ROWS = 45
+PROVIDERS = "docs/providers.md"
+DIALECT_COLUMNS = ["dialect", "who sends it, and what it looks like", "what is made of it", "shown by"]
 NOTHING = "nothing"
 TELLING = frozenset({"info", "warning", "error", "log"})
 """Methods of the logger. Their first text is the event; `log` has a level before it."""
@@ -116,6 +119,9 @@ ROOM_ROWS = list(rows(ARCHITECTURE, ["room", "what it holds", "what it may impor
 GLOSSARY_ROWS = list(rows(GLOSSARY, ["term", "meaning", "defined in"]))
 
 
+DIALECT_ROWS = list(rows(PROVIDERS, DIALECT_COLUMNS))
+
+
 def test_the_contract_has_a_row_for_each_thing_that_can_go_wrong() -> None:
     assert len(CONTRACT_ROWS) >= LEAST_ROWS
     assert sorted(row.cells[0] for row in CONTRACT_ROWS) == sorted({row.cells[0] for row in CONTRACT_ROWS})
@@ -135,6 +141,21 @@ def test_a_row_of_the_contract_names_a_test_that_exists(row: Row) -> None:
 
     assert TEST.fullmatch(test), test
     assert _is_test(test), test
+
+
+@pytest.mark.parametrize("row", DIALECT_ROWS, ids=str)
+def test_a_row_of_the_dialects_is_whole_and_names_a_test_that_exists(row: Row) -> None:
+    (test,) = names_in(row.cells[-1])
+
+    assert len(row.cells) == len(DIALECT_COLUMNS)
+    assert all(row.cells)
+    assert _is_test(test), test
+
+
+def test_each_dialect_that_the_tests_speak_is_in_one_row() -> None:
+    named = [name for row in DIALECT_ROWS for name in names_in(row.cells[0])]
+
+    assert sorted(named) == sorted(SPOKEN)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

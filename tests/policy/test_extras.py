@@ -1,6 +1,12 @@
 """What comes beside an answer, in parts, is one whole in the end."""
 
-from deployments.policy.extras import NO_EXTRAS, Extras, combine
+import copy
+from typing import Any
+
+import pytest
+from openai.lib.streaming._deltas import accumulate_delta
+
+from deployments.policy.extras import NO_EXTRAS, Extras, combine, join_pieces
 from deployments.policy.outcome import Answered, Finished, stream_to_outcome
 
 
@@ -32,3 +38,42 @@ def test_a_stream_read_as_a_whole_has_all_extras_of_its_parts_and_of_its_end() -
 
     assert isinstance(outcome, Answered)
     assert outcome.extras == Extras(message={"reasoning": "Hm."}, body={"service_tier": "flex"})
+
+
+INDEXED: list[dict[str, Any]] = [
+    {"reasoning_details": [{"index": 0, "type": "reasoning.text", "format": "x", "text": "Let "}]},
+    {"reasoning_details": [{"index": 1, "type": "reasoning.summary", "summary": "S"}]},
+    {"reasoning_details": [{"index": 0, "type": "reasoning.text", "text": "me"}, {"index": 1, "summary": "o."}]},
+    {"audio": {"id": "a", "transcript": "Hi"}, "role": "assistant"},
+    {"audio": {"transcript": " you"}, "content_tags": ["x"]},
+    {"content_tags": ["y"]},
+]
+
+
+def test_lists_of_pieces_are_joined_by_their_index_as_openais_own_client_does() -> None:
+    reference: dict[object, object] = {}
+    for piece in copy.deepcopy(INDEXED):
+        reference = accumulate_delta(reference, piece)  # type: ignore[arg-type]
+
+    assert join_pieces(INDEXED) == reference
+
+
+def test_ids_and_types_that_come_with_each_piece_are_not_joined() -> None:
+    piece = {"id": "a", "type": "t", "format": "f", "role": "assistant", "index": 0, "text": "x"}
+
+    assert join_pieces([piece, piece]) == {**piece, "text": "xx"}
+
+
+def test_fields_of_a_choice_that_come_with_each_piece_count_once() -> None:
+    parts = [Extras(choice={"stop_reason": "eos", "content_filter_results": {"hate": {"filtered": False}}})] * 3
+
+    assert combine(parts) == parts[0]
+
+
+@pytest.mark.parametrize("depth", [5, 900])
+def test_no_depth_makes_the_join_fail(depth: int) -> None:
+    deep: Any = "x"
+    for _ in range(depth):
+        deep = {"a": [{"index": 0, "b": deep}]}
+
+    assert join_pieces([deep, deep]).keys() == {"a"}

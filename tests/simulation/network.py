@@ -14,6 +14,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Refused, Rejected, TimedOut
 from deployments.request.inference import ResponseFormat
+from tests.simulation.dialects import as_event, speak
 from tests.simulation.record import Call, Record
 from tests.simulation.script import Life, draw_beats, draw_play
 from tests.streamers import Beat
@@ -112,8 +113,8 @@ def _whole(then: Any, rng: random.Random, call: Call) -> Response:
             content = then.result if isinstance(then.result, str) else None if then.tool_calls else str(then.result)
             message = {"role": "assistant", "content": content, "tool_calls": list(then.tool_calls) or None}
             usage = then.usage.to_json() if then.usage else None
-            reason = _ENDS.get(then.finish_reason, then.finish_reason)
-            choice = {"index": 0, "message": message, "finish_reason": reason}
+            said, reason = speak(message, _ENDS.get(then.finish_reason, then.finish_reason), rng)
+            choice = {"index": 0, "message": said, "finish_reason": reason}
             body = orjson.dumps({"object": "chat.completion", "choices": [choice], "usage": usage})
             cuts = [Chunk(part) for part in _cut(body, rng)]
             if rng.random() < 0.05:
@@ -215,20 +216,18 @@ def _rendered(item: Any, rng: random.Random, call: Call) -> tuple[Any, bool]:
             return b": still there\n\n", False
         case str():
             said = {"content": item} if item else rng.choice(({"reasoning": "hm"}, {"role": "assistant"}))
-            return _event({"choices": [{"index": 0, "delta": said, "finish_reason": None}]}), False
+            said, not_yet = speak(said, None, rng)
+            return as_event({"choices": [{"index": 0, "delta": said, "finish_reason": not_yet}]}, rng), False
         case Finished(reason, usage, calls):
             told = [{"index": place, **each} for place, each in enumerate(calls)]
             delta: dict[str, Any] = {"tool_calls": told} if told else {}
-            end = _event({"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
+            said, word = speak(delta, reason, rng)
+            end = as_event({"choices": [{"index": 0, "delta": said, "finish_reason": word}]}, rng)
             if usage is not None:
-                end += _event({"choices": [], "usage": usage.to_json()})
+                end += as_event({"choices": [], "usage": usage.to_json()}, rng)
             return end + (b"data: [DONE]\n\n" if rng.random() < 0.8 else b""), True
         case BaseException():
             return aiohttp.ClientPayloadError("cut"), True
         case _:
             code = 500 if getattr(item, "transient", False) else 418
-            return _event({"error": {"message": f"c{call.number}c", "code": code}}), True
-
-
-def _event(data: Any) -> bytes:
-    return b"data: %s\n\n" % orjson.dumps(data)
+            return as_event({"error": {"message": f"c{call.number}c", "code": code}}, rng), True

@@ -14,10 +14,19 @@ import ssl
 from collections import Counter
 
 from tests.upstream import particular, streamed
+from tests.upstream.dialect import play
+from tests.upstream.dialects_of_calls import CALLS
+from tests.upstream.dialects_of_ends import ENDS
+from tests.upstream.dialects_of_form import FORM
 from tests.upstream.exchange import Exchange
 from tests.upstream.scenarios import SCENARIOS
 
-__all__ = ["SCENARIOS", "FaultyUpstream", "particular", "streamed"]
+__all__ = ["SCENARIOS", "SPOKEN", "FaultyUpstream", "particular", "streamed"]
+
+SPOKEN = CALLS | ENDS | FORM
+"""All dialects by their names; each is a scenario, too."""
+
+SCENARIOS |= {name: play(dialect) for name, dialect in SPOKEN.items()}
 
 
 class FaultyUpstream:

@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import WITHHELD, Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, Usage
 from tests.upstream.calling import call, stream
 from tests.upstream.dialects import DIALECTS
 from tests.upstream.exchange import TEXT, USAGE
-from tests.upstream.faulty import SCENARIOS, FaultyUpstream
+from tests.upstream.faulty import SCENARIOS, SPOKEN, FaultyUpstream
 from tests.upstream.scenarios import CALL
 
 COUNTED = Usage(USAGE["prompt_tokens"], USAGE["completion_tokens"])
+COUNTS = Extras(usage=USAGE)
 BEGUN = "The quick brown"
 WAITS_FOR_THE_DRIVER = {"silent", "head-then-silence", "trickle", "stall-after-3", "trickle-after-3"}
 
@@ -60,30 +62,30 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
     "huge": (Failed, False, "too large"),
 }
 ANSWERED_WHEN_WHOLE = {
-    name: Answered(TEXT, COUNTED)
-    for name in SCENARIOS
+    name: Answered(TEXT, COUNTED, extras=COUNTS)
+    for name in SCENARIOS.keys() - SPOKEN.keys()
     if (name.endswith(("-after-3", "-for-ever")) and name != "withheld-after-3")
     or name in {"no-deltas", "no-done", "hangs-when-done"}
 }
 ANSWERS: dict[str, Answered] = (
     ANSWERED_WHEN_WHOLE
     | {
-        "healthy": Answered(TEXT, COUNTED),
-        "keep-alive-comments": Answered(TEXT, COUNTED),
-        "whole-to-a-stream": Answered(TEXT, COUNTED),
-        "resumes": Answered(TEXT, COUNTED),
-        "starts-over": Answered(TEXT, COUNTED),
-        "overlaps": Answered(TEXT, COUNTED),
-        "refuses-prefixes": Answered(TEXT, COUNTED),
-        "cut-short": Answered(BEGUN, COUNTED, "length"),
-        "filtered": Answered("The model's content filter has withheld this answer.", COUNTED, "content_filter"),
-        "refuses": Answered("I cannot help with that.", COUNTED, "content_filter"),
-        "calls-a-tool": Answered({"tool_calls": [CALL]}, COUNTED, "tool_calls", (CALL,)),
+        "healthy": Answered(TEXT, COUNTED, extras=COUNTS),
+        "keep-alive-comments": Answered(TEXT, COUNTED, extras=COUNTS),
+        "whole-to-a-stream": Answered(TEXT, COUNTED, extras=COUNTS),
+        "resumes": Answered(TEXT, COUNTED, extras=COUNTS),
+        "starts-over": Answered(TEXT, COUNTED, extras=COUNTS),
+        "overlaps": Answered(TEXT, COUNTED, extras=COUNTS),
+        "refuses-prefixes": Answered(TEXT, COUNTED, extras=COUNTS),
+        "cut-short": Answered(BEGUN, COUNTED, "length", extras=COUNTS),
+        "filtered": Answered(WITHHELD, COUNTED, "content_filter", extras=COUNTS),
+        "refuses": Answered("I cannot help with that.", COUNTED, "content_filter", extras=COUNTS),
+        "calls-a-tool": Answered({"tool_calls": [CALL]}, COUNTED, "tool_calls", (CALL,), COUNTS),
         "withheld-after-3": Answered(WITHHELD, None, "content_filter"),
     }
     | {
-        name: Answered(TEXT, COUNTED)
-        for name in SCENARIOS
+        name: Answered(TEXT, COUNTED, extras=COUNTS)
+        for name in SCENARIOS.keys() - SPOKEN.keys()
         if name.startswith(
             ("no-stream", "no-max", "no-continue", "no-prefill", "repeats-", "closes-", "dies-", "cut-head-")
         )
@@ -113,31 +115,29 @@ STREAMED_FAULTS: dict[str, tuple[str, type[Any], bool, str]] = {
     "error-after-3": (BEGUN, Failed, True, "engine died"),
     "no-finish-after-3": (BEGUN, Failed, True, "without a finish reason"),
     "garbage-for-ever": (BEGUN, Failed, False, "cannot be read"),
-    "white-space": ("", Blank, False, "no content"),
     "huge-event-after-3": (BEGUN, Failed, False, "an event of more than"),
     "huge": (BEGUN, Failed, False, "too large"),
-    "no-deltas": ("", Blank, False, "no content"),
-    "plain-text": ("", Blank, False, "no content"),
+    "no-deltas": ("", Blank, False, "no visible content"),
 }
 STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
-    "healthy": (TEXT, Finished("stop", COUNTED)),
-    "keep-alive-comments": (TEXT, Finished("stop", COUNTED)),
-    "whole-to-a-stream": (TEXT, Finished("stop", COUNTED)),
-    "no-done": (TEXT, Finished("stop", COUNTED)),
+    "healthy": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
+    "keep-alive-comments": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
+    "whole-to-a-stream": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
+    "no-done": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "hangs-when-done": (TEXT, Finished("stop")),
-    "garbage-after-3": (TEXT, Finished("stop", COUNTED)),
-    "filtered-after-3": (BEGUN, Finished("content_filter", COUNTED)),
+    "garbage-after-3": (TEXT, Finished("stop", COUNTED, extras=COUNTS, skipped=1)),
+    "filtered-after-3": (BEGUN, Finished("content_filter", COUNTED, extras=COUNTS)),
     "withheld-after-3": (BEGUN, Finished("content_filter")),
-    "cut-short": (BEGUN, Finished("length", COUNTED)),
-    "filtered": (ANSWERS["filtered"].result, Finished("content_filter", COUNTED)),
-    "no-stream-options": (TEXT, Finished("stop", COUNTED)),
-    "refuses": (ANSWERS["refuses"].result, Finished("content_filter", COUNTED)),
-    "calls-a-tool": ("", Finished("tool_calls", COUNTED, (CALL,))),
+    "cut-short": (BEGUN, Finished("length", COUNTED, extras=COUNTS)),
+    "filtered": (ANSWERS["filtered"].result, Finished("content_filter", COUNTED, extras=COUNTS)),
+    "no-stream-options": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
+    "refuses": (ANSWERS["refuses"].result, Finished("content_filter", COUNTED, extras=COUNTS)),
+    "calls-a-tool": ("", Finished("tool_calls", COUNTED, (CALL,), COUNTS)),
 }
 
 
 def test_every_scenario_is_among_the_tests() -> None:
-    tested = FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER | DIALECTS.keys()
+    tested = FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER | DIALECTS.keys() | SPOKEN.keys()
     assert tested == SCENARIOS.keys()
 
 

@@ -14,7 +14,7 @@ def read(data: bytes, sizes: list[int]) -> list[str]:
     for size in sizes:
         events += reader.feed(data[:size])
         data = data[size:]
-    return events + reader.feed(data) + reader.finish()
+    return [event.data for event in events + reader.feed(data) + reader.finish()]
 
 
 @given(

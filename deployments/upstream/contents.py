@@ -1,0 +1,100 @@
+"""Reads the contents of messages and the counts of tokens, in each form that providers give them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from deployments.policy.outcome import Usage
+
+MAX_PARTS = 4096
+
+_TEXT_TYPES = frozenset({"", "text", "output_text", "input_text", "text_delta"})
+_THOUGHT_TYPES = frozenset({"thinking", "reasoning", "reasoning_text", "thinking_delta"})
+
+
+class Content(NamedTuple):
+    """A content, or a piece of one, by what its parts are."""
+
+    text: str = ""
+    thoughts: str = ""
+    refusal: str = ""
+
+
+def read_content(value: Any) -> Content:
+    """Return the texts of a content: a text, a list of parts, or a single part; empty where it has none."""
+    if isinstance(value, str):
+        return Content(value)
+    if value is None:
+        return Content()
+    if isinstance(value, dict) and isinstance(value.get("parts"), list):  # Gemini's own form
+        value = value["parts"]
+    parts = value[:MAX_PARTS] if isinstance(value, list) else [value]
+    read = [_read_part(part) for part in parts]
+    return Content(*("".join(texts) for texts in zip(*read, strict=True))) if read else Content()
+
+
+def _read_part(part: Any) -> Content:
+    if isinstance(part, str):
+        return Content(part)
+    if not isinstance(part, dict):
+        return Content()
+    kind = str(part.get("type") or "")
+    if kind == "refusal" and isinstance(part.get("refusal"), str):
+        return Content(refusal=part["refusal"])
+    if kind in _THOUGHT_TYPES or part.get("thought") is True:
+        return Content(thoughts=_text_within(part))
+    return Content(_text_within(part)) if kind in _TEXT_TYPES else Content()
+
+
+def _text_within(part: Mapping[str, Any]) -> str:
+    """Return the text of a part; some are objects with a `value`, or lists of parts (Mistral's thinking)."""
+    for key in ("text", "thinking", "reasoning", "content"):
+        match part.get(key):
+            case str(text):
+                return text
+            case {"value": str(text)}:
+                return text
+            case list(inner):
+                return "".join(
+                    each["text"]
+                    for each in inner[:MAX_PARTS]
+                    if isinstance(each, dict) and isinstance(each.get("text"), str)
+                )
+    return ""
+
+
+def read_usage(value: Any) -> Usage | None:
+    """Return the token counts of a `usage` object, under any of their names; `None` where they cannot be told.
+
+    Counts may be texts or floats. One of the two that is missing is the rest of `total_tokens`.
+    """
+    if not isinstance(value, dict):
+        return None
+    read, written, total = (_first_count(value, names) for names in (_READ, _WRITTEN, _TOTAL))
+    if read is None and written is not None and total is not None:
+        read = total - written
+    if written is None and read is not None and total is not None:
+        written = total - read
+    return None if read is None or written is None or min(read, written) < 0 else Usage(read, written)
+
+
+_READ = ("prompt_tokens", "input_tokens", "promptTokens", "promptTokenCount", "prompt_eval_count")
+_WRITTEN = ("completion_tokens", "output_tokens", "completionTokens", "candidatesTokenCount", "eval_count")
+_TOTAL = ("total_tokens", "totalTokens", "totalTokenCount")
+_MOST_TOKENS = 1 << 53
+
+
+def _first_count(usage: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    return next((count for name in names if (count := to_count(usage.get(name))) is not None), None)
+
+
+def to_count(value: Any) -> int | None:
+    """Return a whole number that is not negative, written as a number or as a text; `None` where it is none."""
+    if isinstance(value, str) and len(value) <= 20:  # noqa: PLR2004 - the longest count
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return int(value) if 0 <= value <= _MOST_TOKENS and value == int(value) else None

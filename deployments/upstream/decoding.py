@@ -1,0 +1,216 @@
+"""From the bytes of a response to JSON: what a lenient client can read is read.
+
+An encoding that was not asked for (gzip, deflate) is undone, whether or not the head names it: the first bytes tell.
+Brotli and Zstandard need libraries that are not installed, and make the attempt fail.
+
+JSON is decoded strictly first. Where that fails: bytes that are no UTF-8 become U+FFFD, NaN and control characters in
+texts are accepted, and half a surrogate pair becomes U+FFFD. Only a content keeps a half at its edges, as its other
+half may come with the next piece (`Surrogates`).
+"""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from deployments.policy.extras import MAX_FIELD_DEPTH
+
+REPLACEMENT = "\ufffd"
+
+_GZIP, _ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+_PLAIN = b"{[<:deiDE \t\r\n\xef\x00"
+"""First bytes of responses that are not encoded: JSON, HTML, events, white space, a byte order mark."""
+
+_SNIFFED = 4
+
+_SMALLEST, _LARGEST, _LARGEST_FLOAT = -(2**63), 2**64 - 1, 10**300
+
+
+class EncodingError(Exception):
+    """The encoding of a response cannot be undone."""
+
+
+class ExpandedError(Exception):
+    """A response is larger than its bound once its encoding is undone."""
+
+
+class Decoder:
+    """Undoes the encoding of one response."""
+
+    def __init__(self, encoding: str, max_bytes: int) -> None:
+        """Decode a response of at most `max_bytes` decoded bytes, whose head names `encoding`; empty for none."""
+        self._encoding = encoding.strip().lower()
+        self._left = max_bytes
+        self._head: bytes | None = b""
+        self._zlib: Any = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the decoded bytes of the next bytes.
+
+        Raises:
+            EncodingError: they are encoded in a way that cannot be undone.
+            ExpandedError: there are more than `max_bytes` decoded bytes.
+        """
+        if self._head is not None:
+            self._head += data
+            if len(self._head) < _SNIFFED and data and self._head[:1] in _BEGINS_ENCODED:
+                return b""
+            data, self._head = self._head, None
+            self._zlib = self._sniff(data)
+        if self._zlib is not None:
+            data = self._inflate(data)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ExpandedError
+        return data
+
+    def _sniff(self, data: bytes) -> Any:
+        if data.startswith(_GZIP):
+            return zlib.decompressobj(16 + zlib.MAX_WBITS)
+        if data.startswith(_ZLIB):
+            return zlib.decompressobj()
+        if data.startswith(_ZSTANDARD):
+            raise EncodingError("zstd")
+        if self._encoding in {"", "identity"} or data[:1] in _PLAIN_BYTES:
+            return None
+        if self._encoding == "deflate":  # without its header, as some servers send it
+            return zlib.decompressobj(-zlib.MAX_WBITS)
+        raise EncodingError("".join(char for char in self._encoding if char.isprintable())[:30])
+
+    def _inflate(self, data: bytes) -> bytes:
+        try:
+            inflated: bytes = self._zlib.decompress(data, self._left + 1)
+        except zlib.error as error:
+            raise EncodingError(str(error)[:100]) from error
+        return inflated
+
+
+_PLAIN_BYTES = frozenset(bytes([byte]) for byte in _PLAIN) | {b""}
+_BEGINS_ENCODED = frozenset(magic[:1] for magic in (_GZIP, _ZSTANDARD, *_ZLIB))
+
+
+def decode_json(data: bytes | str) -> Any:
+    """Return the value that `data` is in JSON.
+
+    Raises:
+        ValueError: it is none, even for a lenient reader.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        text = data if isinstance(data, str) else data.decode("utf-8", errors="replace")
+        return _mended(_loads(text.strip("\ufeff\x00 \t\r\n")))
+
+
+def decode_values(data: bytes | str) -> list[Any]:
+    """Return the values in one event: usually one, but some providers put several behind each other.
+
+    Raises:
+        ValueError: a part of it is no JSON.
+    """
+    try:
+        return [decode_json(data)]
+    except ValueError:
+        text = data if isinstance(data, str) else data.decode("utf-8", errors="replace")
+        return [_mended(value) for value in _several(text)]
+
+
+def _several(text: str) -> Iterator[Any]:
+    place = 0
+    while True:
+        while place < len(text) and text[place] in " \t\r\n,\x00\ufeff":
+            place += 1
+        if text.startswith("data:", place):  # one event's field within another's
+            place += len("data:")
+            continue
+        if place >= len(text):
+            return
+        try:
+            value, place = _LENIENT.raw_decode(text, place)
+        except RecursionError as error:
+            raise ValueError("it is nested too deep") from error
+        if not isinstance(value, (dict, list)):
+            raise ValueError("it is not several objects")  # noqa: TRY004 - a caller tells errors of JSON by ValueError
+        yield value
+
+
+_LENIENT = json.JSONDecoder(strict=False)
+
+
+def _loads(text: str) -> Any:
+    try:
+        return _LENIENT.decode(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _mended(value: Any) -> Any:
+    """Return `value` without lone surrogates, but for those at the edges of contents."""
+    mended = _without_lone(value, 0)
+    if isinstance(value, Mapping) and isinstance(value.get("choices"), list):
+        for before, after in zip(value["choices"], mended["choices"], strict=True):
+            for key in ("delta", "message"):
+                said = before.get(key) if isinstance(before, Mapping) else None
+                if isinstance(said, Mapping) and isinstance(said.get("content"), str):
+                    after[key]["content"] = said["content"]
+    return mended
+
+
+def _without_lone(value: Any, depth: int) -> Any:
+    if depth > MAX_FIELD_DEPTH:
+        raise ValueError("it is nested too deep")
+    match value:
+        case str():
+            return _paired(value)
+        case dict():
+            return {_paired(key): _without_lone(child, depth + 1) for key, child in value.items()}
+        case list():
+            return [_without_lone(child, depth + 1) for child in value]
+        case int() if not _SMALLEST <= value <= _LARGEST:  # could not be written again
+            return float(value) if abs(value) < _LARGEST_FLOAT else None
+        case _:
+            return value
+
+
+def _paired(text: str) -> str:
+    """Join the halves of surrogate pairs, and replace those that have no other half."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", errors="surrogatepass").decode("utf-16-le", errors="replace")
+
+
+class Surrogates:
+    """Joins a character that was cut in half between two pieces of a text: gateways written for UTF-16 cut that way."""
+
+    def __init__(self) -> None:
+        """Begin with nothing held back."""
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """Return `text`, with the half that was held back before it and without a first half at its end."""
+        if self.is_idle_at(text):
+            return text
+        text, self._held = self._held + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._held = text[:-1], text[-1]
+        return _paired(text)
+
+    def is_idle_at(self, text: str) -> bool:
+        """Return whether `text` is passed on as it is."""
+        return not self._held and (text.isascii() or not _has_surrogate(text))
+
+    def finish(self) -> str:
+        """Return a replacement for a half that is still held back."""
+        held, self._held = self._held, ""
+        return REPLACEMENT if held else ""
+
+
+def _has_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

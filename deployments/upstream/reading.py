@@ -1,0 +1,149 @@
+"""Reads a response of 200: its bytes, decoded, as events, as texts and an end, spliced onto the text so far.
+
+Nothing is read behind an end but the token counts, and for a moment only: neither comments nor silence keep an answer
+open that has ended.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import aiohttp
+from msgspec.structs import replace
+
+from deployments.execution.offered_tools import fault_of_calls
+from deployments.execution.splice import Splicer, StartsOverError
+from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, StreamItem
+from deployments.request import InferenceRequest
+from deployments.settings.remotes import RemoteSpec
+from deployments.upstream.decoding import Decoder, EncodingError, ExpandedError
+from deployments.upstream.faults import TRANSPORT_ERRORS
+from deployments.upstream.sse import EventReader, EventTooLargeError
+from deployments.upstream.stream import ChunkReader
+
+END_WAIT_S = 1.0
+"""Seconds to wait, behind a finish reason, for the token counts and the end of the response."""
+
+_MAX_FOREIGN = 1000
+"""Lines that are no events, without any event between them, after which a response is read no further."""
+
+
+class ResponseTooLargeError(Exception):
+    """A response is larger than its bound."""
+
+
+READING_ERRORS = (ResponseTooLargeError, EventTooLargeError, EncodingError, StartsOverError, *TRANSPORT_ERRORS)
+"""The errors that reading a response can raise, cancellation aside."""
+
+
+async def read_items(
+    body: "Body", spec: RemoteSpec, request: InferenceRequest, chunks: ChunkReader
+) -> AsyncGenerator[StreamItem, None]:
+    """Give the items of the answer in `body`; without an end where `chunks` has found an error object.
+
+    Raises:
+        ResponseTooLargeError, EventTooLargeError, EncodingError, StartsOverError: the response cannot be read.
+    """
+    events, splicer = EventReader(spec.max_event_bytes, spec.max_answer_bytes), Splicer(request.prefix)
+    data: bytes | None = b""
+    while data is not None and not chunks.is_done and not chunks.is_broken:
+        data = await body.next(is_ending=chunks.has_ended)
+        for event in events.finish() if data is None else events.feed(data):
+            for part in chunks.feed(event):
+                yield splicer.feed(part) if isinstance(part, str) else part
+        if events.foreign > _MAX_FOREIGN and not chunks.has_read:
+            break
+    if chunks.error:
+        return
+    for part in chunks.finish():
+        yield splicer.feed(part) if isinstance(part, str) else part
+    if rest := splicer.finish():
+        yield rest
+    yield await _end(chunks, events, body.content_type, request)
+
+
+async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return the body of a response.
+
+    Raises:
+        ResponseTooLargeError: it has more than `most` bytes.
+        EncodingError: its encoding cannot be undone.
+    """
+    body, whole = Body(response, most), bytearray()
+    while (data := await body.next(is_ending=False)) is not None:
+        whole += data
+    return bytes(whole)
+
+
+class Body:
+    """The bytes of a response, decoded and bounded.
+
+    Attributes:
+        content_type: the type that its head announces.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, most: int) -> None:
+        """Read `response`, which may have `most` bytes."""
+        self.content_type = response.content_type
+        self._peeked: bytes | None = None
+        self._content = response.content
+        self._decoder = Decoder(response.headers.get("content-encoding", ""), most)
+        self._most = most
+        self._size = 0
+        self._until = 0.0
+        self._is_over = False
+
+    async def peek(self) -> bytes:
+        """Return the first bytes, which `next` will return once more; empty where there are none."""
+        self._peeked = await self.next(is_ending=False)
+        return self._peeked or b""
+
+    async def next(self, *, is_ending: bool) -> bytes | None:
+        """Return the next bytes; `None` at the end.
+
+        Where the answer `is_ending`, an error is an end, and so is `END_WAIT_S`.
+        """
+        if self._peeked is not None:
+            data, self._peeked = self._peeked, None
+            return data
+        if self._is_over:
+            return None
+        data = await (self._last() if is_ending else self._content.readany())
+        self._is_over = not data
+        self._size += len(data)
+        try:
+            decoded = self._decoder.feed(data)
+        except ExpandedError:
+            self._size = self._most + 1
+        if self._size > self._most:
+            raise ResponseTooLargeError(f"a response of more than {self._most} bytes")
+        return decoded or (None if self._is_over else b"")
+
+    async def finish(self) -> None:
+        """Wait for a moment for the end, so that the connection can be used again; the answer is there."""
+        self._peeked = None
+        if not self._is_over:
+            await self.next(is_ending=True)
+
+    async def _last(self) -> bytes:
+        clock = asyncio.get_running_loop().time
+        self._until = self._until or clock() + END_WAIT_S
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await self._content.readany()
+        except TRANSPORT_ERRORS:
+            return b""
+
+
+async def _end(chunks: ChunkReader, events: EventReader, content_type: str, request: InferenceRequest) -> StreamEnd:
+    """Return the end of an answer, once its tool calls are checked."""
+    if not chunks.has_read and (events.foreign or chunks.skipped):
+        return Failed(f"its response is not a JSON object ({content_type[:50]})")
+    end = chunks.end()
+    if isinstance(end, Blank) and not chunks.has_read:
+        return Blank("its response is empty")
+    if isinstance(end, (Blank, Failed)) and chunks.skipped:
+        return replace(end, reason=f"{end.reason}; {chunks.skipped} of its events could not be read")
+    if isinstance(end, Finished) and end.tool_calls:
+        fault = await fault_of_calls(end.tool_calls, request.response_format)
+        return Failed(fault) if fault else end
+    return end

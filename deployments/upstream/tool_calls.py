@@ -1,0 +1,247 @@
+"""Puts tool calls together, from the deltas of a stream or from a whole message, in each form that providers give them.
+
+Deltas belong to the call with their `index`; without one, to the call with their `id`; without either, to the last
+call. A delta begins a new call all the same where it names a function and its id is another one than the call's, or the
+call has all of its arguments already: some providers give every call the index 0, or none. A new id without a name
+begins nothing: some providers make one up for each delta.
+
+Arguments are pieces of a text. Some providers repeat in each delta all that came before, or give an object instead of a
+text: the reading that is a JSON object counts, that of pieces first. No arguments mean `{}`.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from deployments.policy.extras import merge
+from deployments.upstream.contents import to_count
+from deployments.upstream.decoding import decode_json
+
+MAX_CALLS = 128
+_MAX_NAME = 256
+_MAX_CHECKS = 256
+"""Times that the arguments of one call are checked for being whole while they come."""
+
+_KINDS = {"function": "arguments", "custom": "input"}
+"""The kinds of calls, and the field of their arguments. Those of a custom tool are any text."""
+
+_SET_HERE = frozenset({"index", "id", "type", "function", "custom", "name", "arguments", "parameters"})
+
+
+class ToolCall:
+    """One call, as far as it has come."""
+
+    def __init__(self) -> None:
+        """Begin without anything."""
+        self.id = ""
+        self.kind = "function"
+        self.name = ""
+        self._pieces: list[str] = []
+        self._fields: dict[str, Any] = {}
+        self._inner: dict[str, Any] = {}
+        self._checks = 0
+
+    def add(self, delta: Mapping[str, Any]) -> None:
+        """Take a delta of this call."""
+        self.id = self.id or _text(delta.get("id"))
+        kind = delta.get("type")
+        if isinstance(kind, str) and kind in _KINDS:
+            self.kind = kind
+        elif "custom" in delta and "function" not in delta:
+            self.kind = "custom"
+        inner = _inner(delta)
+        name = _text(inner.get("name"))
+        if name and name != self.name:
+            repeats = name.startswith(self.name) or len(self.name) + len(name) > _MAX_NAME
+            self.name = name[:_MAX_NAME] if repeats else self.name + name
+        if piece := _arguments(inner, _KINDS[self.kind]):
+            self._pieces.append(piece)
+        self._fields = merge(self._fields, {key: value for key, value in delta.items() if key not in _SET_HERE})
+        self._inner = merge(self._inner, {key: value for key, value in inner.items() if key not in _OWN_INNER})
+
+    @property
+    def has_arguments(self) -> bool:
+        """Whether any arguments have come."""
+        return bool(self._pieces)
+
+    def is_whole(self) -> bool:
+        """Return whether the arguments so far are whole; `False` where that was asked too often."""
+        self._checks += 1
+        return bool(self._pieces) and self._checks <= _MAX_CHECKS and self.arguments() is not None
+
+    def repeats(self, delta: Mapping[str, Any]) -> bool:
+        """Return whether `delta` says again what this call has."""
+        inner = _inner(delta)
+        piece = _arguments(inner, _KINDS[self.kind])
+        return _text(inner.get("name")) == self.name and piece in {"", self.arguments(), "".join(self._pieces)}
+
+    def arguments(self) -> str | None:
+        """Return the arguments as a text: a JSON object, or the input of a custom tool; `None` where they are none."""
+        joined = "".join(self._pieces)
+        if self.kind == "custom":
+            return joined
+        if joined.strip() in {"", "null"}:
+            return "{}"
+        for text in (joined, self._cumulated(), self._pieces[-1]):
+            if (found := _object_text(text)) is not None:
+                return found
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the call in OpenAI's form, with the fields that its provider has put beside it."""
+        inner = {"name": self.name, _KINDS[self.kind]: self.arguments() or "", **self._inner}
+        return {"id": self.id, "type": self.kind, self.kind: inner, **self._fields}
+
+    def _cumulated(self) -> str:
+        """Return the arguments where each piece that begins with all of the text so far takes its place."""
+        text = ""
+        for piece in self._pieces:
+            text = piece if piece.startswith(text) else text + piece
+        return text
+
+
+class ToolCalls:
+    """The calls of one message.
+
+    Attributes:
+        skipped: pieces that could not be read.
+    """
+
+    def __init__(self, tools: Collection[str] = ()) -> None:
+        """Begin without calls; `tools` are the names of the tools that the caller offered."""
+        self.skipped = 0
+        self._tools = tools
+        self._calls: list[ToolCall] = []
+        self._by_index: dict[int, ToolCall] = {}
+
+    def __bool__(self) -> bool:
+        """Return whether there is a call."""
+        return bool(self._calls)
+
+    def add(self, deltas: Any, *, whole: bool = False) -> bool:
+        """Take the `tool_calls` of a delta, or of a `whole` message; return whether there was anything in it."""
+        entries = deltas if isinstance(deltas, list) else [deltas]
+        found = False
+        nameless = 0
+        for place, entry in enumerate(entries[: MAX_CALLS * 2]):
+            if not isinstance(entry, dict):
+                self.skipped += 1
+                continue
+            named = bool(_text(_inner(entry).get("name")))
+            if whole:
+                call = self._begin() if place >= len(self._calls) else self._calls[place]
+            elif to_count(entry.get("index")) is None and not named and len(entries) == len(self._calls):
+                call = self._calls[nameless]
+                nameless += 1
+            else:
+                call = self._find(entry, named=named)
+            if call is None:
+                self.skipped += 1
+                continue
+            call.add(entry)
+            found = True
+        return found
+
+    def is_cut(self) -> bool:
+        """Return whether the last call may lack some of its arguments, where the tokens of the model ran out."""
+        return bool(self._calls) and not self._calls[-1].has_arguments
+
+    def fault(self) -> str:
+        """Return what is wrong with the calls; empty where nothing is."""
+        for call in self._calls:
+            if not call.name:
+                return "its tool calls are malformed: one has no name"
+            if call.arguments() is None:
+                return "its tool calls are malformed: the arguments of one are no JSON object"
+        return ""
+
+    def to_json(self) -> tuple[Mapping[str, Any], ...]:
+        """Return the calls in OpenAI's form, each with an id of its own: a missing or repeated one is made up."""
+        taken: set[str] = set()
+        for call in self._calls:
+            if not call.id or call.id in taken:
+                call.id = f"call_{uuid4().hex[:24]}"
+            taken.add(call.id)
+        return tuple(call.to_json() for call in self._calls)
+
+    def _find(self, delta: Mapping[str, Any], *, named: bool) -> ToolCall | None:
+        """Return the call that a delta belongs to; `None` where there are too many calls."""
+        index = to_count(delta.get("index"))
+        key = _text(delta.get("id"))
+        if index is not None:
+            call = self._by_index.get(index)
+        else:
+            call = next((each for each in self._calls if key and each.id == key), None)
+            if call is None and self._calls and not (named and key):
+                call = self._calls[-1]
+        if call is None or (named and self._is_another(call, delta, key)):
+            call = self._begin()
+            if call is not None and index is not None:
+                self._by_index[index] = call
+        return call
+
+    def _is_another(self, call: ToolCall, delta: Mapping[str, Any], key: str) -> bool:
+        """Return whether a delta with a name begins another call than `call`."""
+        if key and call.id and key != call.id:
+            return True
+        name = _text(_inner(delta).get("name"))
+        if name == call.name and call.repeats(delta):
+            return False
+        if name != call.name and call.name in self._tools and name in self._tools:
+            return True
+        return call.is_whole() and bool(call.name)
+
+    def _begin(self) -> ToolCall | None:
+        if len(self._calls) >= MAX_CALLS:
+            return None
+        self._calls.append(ToolCall())
+        return self._calls[-1]
+
+
+_OWN_INNER = frozenset({"name", "arguments", "parameters", "input"})
+
+
+def _inner(delta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a delta with the name and the arguments; some providers leave `function` out."""
+    for kind in _KINDS:
+        if isinstance(inner := delta.get(kind), dict):
+            return inner
+    return delta if "name" in delta or "arguments" in delta else {}
+
+
+def _arguments(inner: Mapping[str, Any], key: str) -> str:
+    value = inner.get(key)
+    if value is None:
+        value = inner.get("parameters")
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else ""
+
+
+def _object_text(text: str) -> str | None:
+    """Return the JSON object that `text` is, in strict JSON; a text that was written as JSON twice is taken once."""
+    try:
+        value = decode_json(text)
+        if isinstance(value, str):
+            text, value = value, decode_json(value)
+    except ValueError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    return text if _is_strict(text) else orjson.dumps(value).decode()
+
+
+def _is_strict(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return ""
+    return str(value).strip()[:_MAX_NAME]

@@ -1,0 +1,178 @@
+"""Dialects of form: types, encodings, characters, heartbeats, and where the parts of an answer stand."""
+
+import json
+import zlib
+
+from tests.upstream.dialect import (
+    BEGUN,
+    DONE,
+    END,
+    PLAIN,
+    REST,
+    SAID,
+    Dialect,
+    choice,
+    chunk,
+    completion,
+    event,
+    gzipped,
+    raw_deflated,
+    whole,
+)
+from tests.upstream.exchange import TEXT, USAGE
+
+JSON = whole({"role": "assistant", "content": TEXT})
+PRETTY = (json.dumps(completion({"content": TEXT}), indent=2).encode(),)
+STREAM = b"".join(PLAIN)
+NDJSON = tuple(piece.removeprefix(b"data: ").removesuffix(b"\n") for piece in PLAIN[:-1])
+HEARTBEATS = (
+    b": OPENROUTER PROCESSING\n\n",
+    b":\n\n",
+    b"data:\n\n",
+    b"data: \n\n",
+    b"event: ping\ndata: {}\n\n",
+    b"event: ping\ndata: 2026-01-01\n\n",
+    b"data: {}\n\n",
+    event({"type": "ping"}),
+    event({"choices": []}),
+    event({"object": "keepalive", "choices": []}),
+    b"id: 7\nretry: 3000\n\n",
+    b"\n\n\n",
+    b"\x00\x00\n\n",
+)
+SMILE = "\N{GRINNING FACE}"
+SMILES = json.dumps(SMILE).strip('"').encode()  # a surrogate pair, as JSON writes it
+HALF, OTHER_HALF = SMILES[:6], SMILES[6:]
+
+
+def said(content: bytes) -> bytes:
+    """An event with a content that JSON's encoder would not write."""
+    return b'data: {"choices": [{"index": 0, "delta": {"content": "%s"}}]}\n\n' % content
+
+
+def thought(*contents: str) -> tuple[bytes, ...]:
+    return (*(chunk({"content": content}) for content in contents), *END)
+
+
+FORM = {
+    "json-as-text": Dialect(JSON, content_type="text/plain"),
+    "json-as-events": Dialect(JSON),
+    "json-on-several-lines": Dialect(PRETTY, content_type="application/json"),
+    "json-with-a-mark": Dialect((b"\xef\xbb\xbf", *JSON), content_type="application/json"),
+    "events-as-json": Dialect(PLAIN, content_type="application/json"),
+    "events-as-bytes": Dialect(PLAIN, content_type="application/octet-stream"),
+    "events-as-text-with-a-mark": Dialect((b"\xef\xbb\xbf" + STREAM,), content_type="text/plain"),
+    "objects-a-line": Dialect(NDJSON, content_type="application/x-ndjson"),
+    "list-of-chunks": Dialect((b"[" + b",\n".join(piece.strip() for piece in NDJSON) + b"]",)),
+    "gzip": Dialect((gzipped(STREAM),), encoding="gzip"),
+    "gzip-in-pieces": Dialect(tuple(bytes([byte]) for byte in gzipped(JSON[0])), encoding="gzip"),
+    "gzip-without-a-word": Dialect((gzipped(STREAM),)),
+    "deflate": Dialect((zlib.compress(STREAM),), encoding="deflate"),
+    "deflate-without-its-header": Dialect((raw_deflated(STREAM),), encoding="deflate"),
+    "gzip-announced-and-not-done": Dialect(PLAIN, encoding="gzip"),
+    "brotli": Dialect((b"\x1b\x0a\x00\x00\x24",), "", ends="Failed", encoding="br"),
+    "zstandard": Dialect((b"\x28\xb5\x2f\xfd\x04\x58",), "", ends="Failed"),
+    "lines-that-end-otherwise": Dialect((STREAM.replace(b"\n", b"\r\n"),)),
+    "no-space-behind-data": Dialect((STREAM.replace(b"data: ", b"data:"),)),
+    "no-empty-lines": Dialect((STREAM.replace(b"\n\n", b"\n"),)),
+    "event-names": Dialect(tuple(b"event: chunk\nid: 1\n" + piece for piece in PLAIN)),
+    "several-objects-in-an-event": Dialect(
+        (b"data: " + b"".join(piece.strip() for piece in NDJSON) + b"\n\n", DONE),
+    ),
+    "several-lines-of-data": Dialect((b"".join(piece.replace(b"\n\n", b"\n") for piece in PLAIN) + b"\n",)),
+    "data-within-data": Dialect(tuple(b"data: " + piece for piece in PLAIN)),
+    "heartbeats": Dialect((*HEARTBEATS, SAID[1], *HEARTBEATS, SAID[2], *HEARTBEATS, *END)),
+    "unknown-events": Dialect((event({"status": "queued"}), event({"status": "busy"}), *PLAIN), skipped=2),
+    "garbage-between-events": Dialect((SAID[1], b"data: {{{\n\n", SAID[2], *END), skipped=1),
+    "bytes-that-are-no-unicode": Dialect((said(b"A \xff word"), *END), "A \ufffd word"),
+    "half-a-character": Dialect((said(b"A " + HALF + b" word"), *END), "A \ufffd word"),
+    "half-a-character-at-the-end": Dialect((said(b"A word " + HALF), *END), "A word \ufffd"),
+    "character-cut-between-deltas": Dialect((said(b"Hi " + HALF), said(OTHER_HALF + b"!"), *END), f"Hi {SMILE}!"),
+    "character-cut-between-chunks": Dialect(
+        tuple(bytes([byte]) for byte in said(f"Hi {SMILE}!".encode())) + END, f"Hi {SMILE}!"
+    ),
+    "control-characters": Dialect((said(b"A\tword\x01\\u0000."), *END), "A\tword\x01\x00."),
+    "numbers-that-are-none": Dialect((event({"choices": [choice({"content": TEXT}, logprobs=float("nan"))]}), *END)),
+    "numbers-as-texts": Dialect(
+        (event({"choices": [{**choice({"content": TEXT}), "index": "0"}]}), chunk({}, "stop"), DONE)
+    ),
+    "message-instead-of-delta": Dialect((event(completion({"content": TEXT})), DONE)),
+    "messages-cumulative": Dialect(
+        (
+            *(event(completion({"content": text}, None, None)) for text in (BEGUN, TEXT)),
+            event(completion({"content": TEXT})),
+            DONE,
+        )
+    ),
+    "message-behind-the-deltas": Dialect((*SAID, event(completion({"content": TEXT})), DONE)),
+    "message-beside-the-deltas": Dialect(
+        (
+            chunk({"content": BEGUN}, message={"content": BEGUN}),
+            chunk({"content": REST}, message={"content": TEXT}),
+            *END,
+        )
+    ),
+    "text-instead-of-delta": Dialect(
+        (*(event({"choices": [{"index": 0, "text": text}]}) for text in (BEGUN, REST)), *END)
+    ),
+    "text-instead-of-message": Dialect(
+        (json.dumps({"choices": [{"text": TEXT, "finish_reason": "stop"}]}).encode(),), content_type="application/json"
+    ),
+    "message-that-is-a-text": Dialect(whole(TEXT), content_type="application/json"),
+    "choices-that-are-one": Dialect((event({"choices": choice({"content": TEXT}, "stop")}), DONE)),
+    "choices-without-index": Dialect(
+        (event({"choices": [{"delta": {"content": TEXT}}]}), event({"choices": [{"finish_reason": "stop"}]}), DONE)
+    ),
+    "choices-from-1": Dialect((event({"choices": [{**choice({"content": TEXT}, "stop"), "index": 1}]}), DONE)),
+    "content-in-parts": Dialect(
+        whole({"content": [{"type": "text", "text": BEGUN}, {"type": "output_text", "text": REST}]})
+    ),
+    "content-in-parts-streamed": Dialect(
+        (*(chunk({"content": [{"type": "text", "text": text}]}) for text in (BEGUN, REST)), *END)
+    ),
+    "content-in-an-object": Dialect(whole({"content": {"type": "text", "text": TEXT}})),
+    "content-with-thinking-parts": Dialect(
+        whole(
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+                    {"type": "text", "text": TEXT},
+                ]
+            }
+        ),
+        beside={"reasoning_content": "Hm."},
+    ),
+    "role-in-each-delta": Dialect((*(chunk({"role": "assistant", "content": text}) for text in (BEGUN, REST)), *END)),
+    "usage-without-choices": Dialect((*SAID, chunk({}, "stop"), event({"usage": USAGE}), DONE)),
+    "reasoning-apart": Dialect(
+        (*(chunk({"reasoning_content": text}) for text in ("Let me ", "see.")), *PLAIN),
+        beside={"reasoning_content": "Let me see."},
+    ),
+    "reasoning-in-details": Dialect(
+        (
+            *(
+                chunk({"reasoning": text, "reasoning_details": [{"type": "reasoning.text", "text": text, "index": 0}]})
+                for text in ("Let me ", "see.")
+            ),
+            *PLAIN,
+        ),
+        beside={
+            "reasoning": "Let me see.",
+            "reasoning_details": [{"type": "reasoning.text", "text": "Let me see.", "index": 0}],
+        },
+    ),
+    "thinking-in-the-text": Dialect(
+        thought("<thi", "nk>Let me ", "see.</th", "ink>\n\n", BEGUN, REST), beside={"reasoning_content": "Let me see."}
+    ),
+    "thinking-in-the-text-whole": Dialect(
+        whole({"content": f"<think>\nHm.\n</think>\n\n{TEXT}"}), beside={"reasoning_content": "\nHm.\n"}
+    ),
+    "thinking-tag-that-is-left": Dialect(
+        whole({"reasoning_content": "Hm.", "content": f"<think>{TEXT}"}), beside={"reasoning_content": "Hm."}
+    ),
+    "thinking-and-nothing-else": Dialect(thought("<think>Let me see.", "</think>"), "", ends="Blank"),
+    "thinking-without-end": Dialect(thought("<think>Let me see."), "", ends="Blank"),
+    "refusal-in-a-part": Dialect(
+        whole({"content": [{"type": "refusal", "refusal": "No."}]}), "No.", ends="content_filter"
+    ),
+}

@@ -1,0 +1,146 @@
+"""What has ended has ended: nothing behind it keeps an answer open, and nothing that is sent has no bound."""
+
+import gzip
+from collections.abc import Callable
+
+import pytest
+
+from deployments.policy.attempt import Candidate, Ended, Tier
+from deployments.policy.extras import Extras
+from deployments.policy.outcome import Failed, Finished, Usage
+from deployments.upstream.reading import END_WAIT_S
+from tests.simulation.network import Chunk
+from tests.upstream.answering import CUT, read
+from tests.upstream.dialect import BEGUN, DONE, SAID, chunk, event
+from tests.upstream.exchange import TEXT, USAGE
+
+pytestmark = pytest.mark.looptime
+
+FINISHED = (*SAID, chunk({}, "stop"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [Chunk(b": still here\n\n", 0.3)] * 100,
+        [Chunk(b"data: {}\n\n", 0.3)] * 100,
+        [Chunk(b"\n", 0.3)] * 100,
+        [Chunk(chunk({}), 0.3)] * 100,
+        [Chunk(b"", 100.0)],
+        [CUT],
+        [Chunk(chunk({"content": " And more."}), 0.3)] * 100,
+        [Chunk(event({"error": {"message": "Died."}}), 0.3)] * 100,
+    ],
+    ids=["comments", "empty objects", "lines", "empty deltas", "silence", "a cut", "text", "errors"],
+)
+async def test_nothing_behind_an_end_keeps_an_answer_open_or_becomes_a_part_of_it(more: list[Chunk]) -> None:
+    reading = await read([*FINISHED, *more])
+
+    assert reading.text == TEXT
+    assert isinstance(reading.end, Finished)
+    assert reading.end.finish_reason == "stop"
+    assert reading.seconds <= END_WAIT_S + 0.1
+
+
+async def test_the_counts_that_come_behind_an_end_are_waited_for() -> None:
+    reading = await read([*FINISHED, Chunk(event({"choices": [], "usage": USAGE}), END_WAIT_S / 2), DONE])
+
+    assert isinstance(reading.end, Finished)
+    assert reading.end.usage == Usage(7, 17)
+
+
+async def test_reasoning_and_pieces_of_calls_are_signs_of_life_and_comments_are_none() -> None:
+    thought, piece = chunk({"reasoning": "Hm."}), chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]})
+
+    reading = await read([b": here\n\n", thought, b"data: {}\n\n", piece, chunk({"role": "assistant"}), CUT])
+
+    assert reading.items == [Extras(message={"reasoning": "Hm."}), ""]
+
+
+async def test_log_probabilities_come_with_their_text_and_other_fields_with_the_end() -> None:
+    odds, safe = {"content": [{"token": "Hi"}]}, {"hate": {"filtered": False}}
+    first = {"index": 0, "delta": {"content": "Hi"}, "logprobs": odds, "content_filter_results": safe}
+    last = event({"system_fingerprint": "fp", "citations": ["a"], "choices": [{"index": 0, "finish_reason": "stop"}]})
+    counts = event({"choices": [], "usage": {**USAGE, "cost": 0.1}})
+
+    reading = await read([event({"system_fingerprint": "fp", "choices": [first]}), last, counts, DONE])
+
+    beside = Extras(
+        body={"system_fingerprint": "fp", "citations": ["a"]},
+        choice={"content_filter_results": safe},
+        usage={**USAGE, "cost": 0.1},
+    )
+    assert reading.items == [Extras(choice={"logprobs": odds}), "Hi", Finished("stop", Usage(7, 17), extras=beside)]
+
+
+async def test_counts_are_cumulative_and_may_stand_in_the_choice() -> None:
+    some, all_of_them = {"prompt_tokens": 7, "completion_tokens": 1}, {"completion_tokens": 17}
+    parts = [chunk({"content": TEXT}, usage=some), chunk({}, "stop", usage=all_of_them), DONE]
+
+    reading = await read(parts)
+
+    assert isinstance(reading.end, Finished)
+    assert reading.end.usage == Usage(7, 17)
+
+
+async def test_further_choices_are_given_whole_with_the_end() -> None:
+    def told(index: int, delta: object, reason: str | None = None) -> bytes:
+        return event({"choices": [{"index": index, "delta": delta, "finish_reason": reason}]})
+
+    parts = [told(1, {"content": "B"}), told(0, {"content": "A"}), told(1, {"content": "b", "reasoning": "Hm."})]
+    parts += [told(0, {"content": "a"}), told(0, {}, "stop"), told(1, {}, "MAX_TOKENS"), DONE]
+
+    reading = await read(parts)
+
+    assert reading.text == "Aa"
+    assert isinstance(reading.end, Finished)
+    other = {"role": "assistant", "content": "Bb", "refusal": None, "reasoning": "Hm."}
+    assert reading.end.extras.others == ({"index": 1, "message": other, "finish_reason": "length", "logprobs": None},)
+
+
+async def test_a_field_that_is_nested_too_deep_is_left_out() -> None:
+    deep: object = 1
+    for _ in range(200):
+        deep = [deep]
+    delta = {"content": "Hi", "deep": deep}
+
+    reading = await read([event({"deep": deep, "choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]})])
+
+    assert reading.items == ["Hi", Finished()]
+
+
+@pytest.mark.parametrize(
+    ("flood", "reason"),
+    [
+        (lambda: [b"data: " + b"x" * 5000], "an event of more than"),
+        (lambda: [b"data: x\n"] * 9000, "an event of more than"),
+        (lambda: [b": x\n" * 1000] * 1000, "a response of more than"),
+        (lambda: [chunk({}) * 100] * 1000, "a response of more than"),
+        (lambda: [b"data: {{{\n\n"] * 9, "cannot be read"),
+    ],
+)
+async def test_what_has_no_end_has_a_bound(flood: Callable[[], list[bytes]], reason: str) -> None:
+    reading = await read([SAID[1], *flood()])
+
+    assert reading.text == BEGUN
+    assert reason in str(reading.error or reading.end)
+
+
+async def test_a_small_response_that_expands_without_end_has_a_bound() -> None:
+    reading = await read([gzip.compress(b": x\n" * (1 << 20))])
+
+    assert "a response of more than" in str(reading.error)
+
+
+async def test_what_is_no_answer_is_not_read_to_its_end() -> None:
+    reading = await read([Chunk(b"<p>Hello</p>\n" * 600, 1.0)] * 100, "text/html")
+
+    assert reading.end == Failed("its response is not a JSON object (text/html)")
+    assert reading.seconds < 10
+
+
+async def test_what_was_left_out_of_an_answer_shows_in_its_attempt() -> None:
+    reading = await read([SAID[1], b"data: {{{\n\n", b"data: 7\n\n", SAID[2], chunk({}, "stop"), DONE])
+
+    assert isinstance(reading.end, Finished)
+    assert Ended(Candidate(Tier.PRIMARY, "m"), 0.0, 1.0, reading.end).to_json()["skipped"] == 2

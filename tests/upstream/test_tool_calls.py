@@ -1,0 +1,123 @@
+"""Tool calls are put together whole, and count only where the caller offered such a tool."""
+
+import json
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from deployments.execution.offered_tools import fault_of_calls
+from deployments.policy.outcome import Answered, Failed, Finished, Outcome
+from deployments.request import ResponseFormat
+from deployments.upstream.tool_calls import MAX_CALLS, ToolCalls
+from tests.fakes import a_request
+from tests.upstream.calling import call, stream
+from tests.upstream.dialects_of_calls import SIGNED
+from tests.upstream.faulty import FaultyUpstream
+
+WHERE = {"type": "object", "properties": {"where": {"type": "string"}}, "required": ["where"]}
+
+
+def offered(*names: str, choice: Any = "", parameters: Any = None) -> ResponseFormat:
+    tools = tuple({"type": "function", "function": {"name": name, "parameters": parameters}} for name in names)
+    return ResponseFormat(tools=tools, tool_choice=choice)
+
+
+def called(name: str, arguments: Any) -> dict[str, Any]:
+    return {"id": "1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+
+
+async def asked(faulty: FaultyUpstream, scenario: str, tools: ResponseFormat) -> tuple[Outcome, Any]:
+    """The answer to a whole request that offers `tools`, and the end of a streamed one."""
+    request = replace(a_request(), response_format=tools)
+    return await call(faulty, scenario, request), (await stream(faulty, scenario, request))[1]
+
+
+@pytest.mark.parametrize("scenario", [f"calls-with-a-signature{how}" for how in ("", "-apart", "-whole")])
+async def test_a_providers_fields_beside_a_call_are_kept(faulty: FaultyUpstream, scenario: str) -> None:
+    outcome, end = await asked(faulty, scenario, offered("look"))
+
+    assert isinstance(outcome, Answered)
+    assert isinstance(end, Finished)
+    for made in (*outcome.tool_calls, *end.tool_calls):
+        assert made["extra_content"] == SIGNED["extra_content"]
+
+
+async def test_a_call_that_fits_its_tool_is_an_answer(faulty: FaultyUpstream) -> None:
+    outcome, end = await asked(faulty, "calls-in-pieces", offered("look", "listen", parameters={"type": "object"}))
+
+    assert isinstance(outcome, Answered)
+    assert isinstance(end, Finished)
+
+
+@pytest.mark.parametrize(
+    ("tools", "reason"),
+    [
+        (offered("listen", "speak"), "it called 'look', which is none of the tools"),
+        (offered("look", "listen", choice="none"), "it called a tool, though tool_choice forbids it"),
+        (
+            offered("look", "speak", choice={"type": "function", "function": {"name": "speak"}}),
+            "it called 'look', though tool_choice demands another tool",
+        ),
+        (
+            offered("look", parameters={**WHERE, "properties": {"where": {"type": "number"}}}),
+            "its call of 'look' does not fit the tool's parameters: at $.where by type",
+        ),
+    ],
+)
+async def test_a_call_that_the_caller_could_not_use_is_no_answer(
+    faulty: FaultyUpstream, tools: ResponseFormat, reason: str
+) -> None:
+    assert await asked(faulty, "calls-whole", tools) == (Failed(reason), Failed(reason))
+
+
+@pytest.mark.parametrize(
+    "schema", [{"type": "no such type"}, {"$ref": "http://elsewhere"}, {"$ref": "#"}, {}], ids=json.dumps
+)
+async def test_a_schema_that_cannot_be_used_is_not_held_against_a_call(schema: dict[str, Any]) -> None:
+    assert await fault_of_calls([called("look", {"where": 1})], offered("look", parameters=schema)) == ""
+
+
+async def test_a_schema_that_takes_too_long_is_given_up_and_not_held_against_a_call() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(40):
+        deep = {"x": deep}
+    node = {"anyOf": [{"properties": {"x": {"$ref": "#/$defs/n"}}} for _ in range(2)] + [{"type": "string"}]}
+    schema = {"$defs": {"n": {"allOf": [node, node]}}, "$ref": "#/$defs/n"}
+
+    assert await fault_of_calls([called("look", deep)], offered("look", parameters=schema)) == ""
+
+
+def test_calls_beyond_the_bound_are_left_out_and_counted() -> None:
+    calls = ToolCalls()
+
+    calls.add([{"index": place, "id": str(place), "function": {"name": "look"}} for place in range(MAX_CALLS + 3)])
+
+    assert (len(calls.to_json()), calls.skipped) == (MAX_CALLS, 3)
+
+
+@pytest.mark.parametrize("entry", ["look", None, 7, []])
+def test_what_is_no_call_is_counted_and_left_out(entry: Any) -> None:
+    calls = ToolCalls()
+
+    assert not calls.add([entry])
+    assert (bool(calls), calls.skipped) == (False, 1)
+
+
+def test_a_custom_tools_input_is_any_text() -> None:
+    calls = ToolCalls()
+
+    calls.add([{"index": 0, "id": "1", "type": "custom", "custom": {"name": "sh", "input": "ls "}}])
+    calls.add([{"index": 0, "custom": {"input": "-l"}}])
+
+    assert calls.fault() == ""
+    assert calls.to_json() == ({"id": "1", "type": "custom", "custom": {"name": "sh", "input": "ls -l"}},)
+
+
+def test_two_tools_without_arguments_and_ids_at_one_index_are_two_calls_where_both_are_offered() -> None:
+    calls = ToolCalls(frozenset({"look", "listen"}))
+
+    calls.add([{"index": 0, "function": {"name": "look"}}])
+    calls.add([{"index": 0, "function": {"name": "listen"}}])
+
+    assert [made["function"]["name"] for made in calls.to_json()] == ["look", "listen"]
