@@ -54,7 +54,7 @@ async def _streamed(url: str, body: dict[str, Any], *, quiet: bool) -> dict[str,
         if "result" in item:
             answer = item
         elif not quiet:
-            typer.echo(item["text"], nl=False)
+            typer.echo(item.get("text", ""), nl=False)  # what came beside the text has none
     if not quiet and "error" not in answer:
         typer.echo()
     return answer

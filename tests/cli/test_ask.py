@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deployments.policy.extras import Extras
 from tests.cli.serving import Done, listening, neverblank
 from tests.http.service import ScriptedService, an_answer
 from tests.http.wire import BROKEN_OFF
@@ -68,6 +69,12 @@ def test_an_answer_that_is_streamed_is_printed_as_it_is_written(command: Command
 
     assert (done.code, done.out) == (0, "Hello\n")
     assert "primary: m" in done.err
+
+
+def test_what_comes_beside_a_streamed_text_is_not_printed_with_it(service: ScriptedService, command: Command) -> None:
+    service.given = an_answer(extras=Extras(message={"reasoning_content": "hm"}))
+
+    assert command("ask", "Hi", "--stream").out == "Hello\n"
 
 
 @pytest.mark.parametrize("options", [["--json"], ["--json", "--stream"]])
