@@ -1,6 +1,6 @@
 """The HTTP surface: wire formats in and out. No decision is made here.
 
-May import: policy, request, execution, ray_serve.
+May import: policy, request, observability, execution, ray_serve.
 
     asgi.py                       the application
     native.py, openai.py          the endpoints of the two APIs
@@ -10,6 +10,5 @@ May import: policy, request, execution, ray_serve.
     problems.py                   the bodies of all 4xx
     pages.py                      the description of all endpoints
     service.py                    the router as this room sees it
-    endpoint.py                   endpoints as ASGI applications
-    arrival.py, protocol.py, writes.py   bodies on their way in; connections
+    arrival.py, protocol.py       bodies on their way in; connections
 """

@@ -4,6 +4,7 @@
     none for `keepalive_s`          a head that says `pending`, then comments; the last event tells the truth
     an invalid request, before      4xx, as ever
     an invalid request, after       an event with the error object, as the head cannot be taken back
+    an error of our own             the last resort: a stream of its own, or the end of the one that has begun
 
 Nothing is held up: a comment is sent only where nothing else has been for `keepalive_s`, and never into a connection
 whose reader does not read.
@@ -13,10 +14,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Protocol
 
+from msgspec.structs import replace
+from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from deployments.execution.clock import SHORTEST_TIMER_S
+from deployments.execution.streams import CompletedStream
 from deployments.http.responses import headers_of, pending_headers, stream_response
+from deployments.http.service import Service
+from deployments.observability import log
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import AnswerStream
@@ -44,22 +51,23 @@ class AliveStream:
         self,
         opening: Callable[[], Awaitable[AnswerStream]],
         writer: Writer,
+        service: Service,
         *,
-        keepalive_s: float,
-        last_resort_status: int,
+        refusal: bool,
     ) -> None:
         """Get ready to send a stream.
 
         Args:
             opening: opens the stream; see `http.service.Service.stream`.
             writer: writes its events.
-            keepalive_s: seconds of silence after which a comment is sent; 0 for none.
-            last_resort_status: the status of a last resort; one that comes after the head has the status of the head.
+            service: says how long a silence may be, and has the last resort and its status; a last resort that comes
+                after the head has the status of the head.
+            refusal: the caller demands a form, which a last resort does not have.
         """
         self._opening = opening
         self._writer = writer
-        self._keepalive_s = keepalive_s
-        self._last_resort_status = last_resort_status
+        self._service = service
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -67,19 +75,30 @@ class AliveStream:
         Raises:
             InvalidRequestError: the request is invalid, and nothing has been sent yet.
         """
-        alive = _Alive(send, self._keepalive_s)
+        alive = _Alive(send, self._service.keepalive_s)
         try:
-            stream = await self._opening()
-            status = self._last_resort_status if stream.head.served_by is Tier.LAST_RESORT else 200
-            response = stream_response(self._writer.events(stream), status, headers_of(stream.head), stream)
-            await response(scope, receive, alive.send)
+            await self._response(await self._opening())(scope, receive, alive.send)
         except InvalidRequestError as error:
             if not alive.begun:
                 raise
             body = b"".join(self._writer.refused(error.problem))
             await alive.send({"type": "http.response.body", "body": body, "more_body": False})
+        except (OSError, ClientDisconnect):  # the caller has gone
+            raise
+        except Exception as error:
+            log.internal_error("http", scope["path"], error)
+            if alive.ended:
+                raise
+            answer = self._service.last_resort(refusal=self._refusal)
+            if alive.begun:
+                answer = replace(answer, result=f"\n\n{answer.result}")
+            await self._response(CompletedStream(answer))(scope, receive, alive.send)
         finally:
             alive.stop()
+
+    def _response(self, stream: AnswerStream) -> StreamingResponse:
+        status = self._service.last_resort_status if stream.head.served_by is Tier.LAST_RESORT else 200
+        return stream_response(self._writer.events(stream), status, headers_of(stream.head), stream)
 
 
 class _Alive:
@@ -87,10 +106,12 @@ class _Alive:
 
     Attributes:
         begun: a head has been sent.
+        ended: the last piece of the body has been sent.
     """
 
     def __init__(self, send: Send, keepalive_s: float) -> None:
         self.begun = False
+        self.ended = False
         self._send = send
         self._seconds = keepalive_s
         self._loop = asyncio.get_running_loop()
@@ -110,6 +131,7 @@ class _Alive:
                 return
             self.begun = True
         elif not message.get("more_body", False):
+            self.ended = True
             self.stop()
         self._sending = True
         try:

@@ -61,14 +61,19 @@ async def skim_body(request: Request, limits: Limits) -> Glimpse:
     """
     found, last = [False] * len(_ASKED), b""
 
-    def skim(chunk: bytes) -> None:
+    def look(chunk: bytes) -> None:
         nonlocal found, last
         seen = last + chunk
         found = [before or asked.search(seen) is not None for before, asked in zip(found, _ASKED, strict=True)]
         last = seen[-_OVERLAP:]
 
-    await _read_chunks(request, limits, skim)
+    await _read_chunks(request, limits, look)
     return Glimpse(*found)
+
+
+def skim(body: bytes) -> Glimpse:
+    """Return the same facts about a whole body, for a request that could not be answered by its parsed form."""
+    return Glimpse(*(asked.search(body) is not None for asked in _ASKED))
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

@@ -18,12 +18,13 @@ from starlette.types import ASGIApp
 from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import AliveStream
-from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
+from deployments.http.arrival import read_body, read_headers, read_request_id, skim, skim_body
 from deployments.http.responses import event, headers_of, json_response, stream_response
 from deployments.http.service import Service
+from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
-from deployments.policy.problem import Problem
+from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
 from deployments.request import native
 
@@ -40,15 +41,22 @@ def native_routes(service: Service) -> list[Route]:
             return _respond(service, service.turn_away(refusal=seen.form), request_id, streamed=seen.stream)
         with service.arrival():
             body = await read_body(request, service.limits)
-        model = request.path_params.get("model", "")
-        parsed = native.from_body(body, service.limits, model=model, headers=headers)
-        if not parsed.stream:
-            return _respond(service, await service.answer(parsed, request_id, started), request_id, streamed=False)
+        try:
+            model = request.path_params.get("model", "")
+            parsed = native.from_body(body, service.limits, model=model, headers=headers)
+            if not parsed.stream:
+                return _respond(service, await service.answer(parsed, request_id, started), request_id, streamed=False)
+        except InvalidRequestError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not cost an answer
+            log.internal_error("http", request.url.path, error)
+            seen = skim(body)
+            return _respond(service, service.last_resort(refusal=seen.form), request_id, streamed=seen.stream)
         return AliveStream(
             lambda: service.stream(parsed, request_id, started),
             _Writer(request_id),
-            keepalive_s=service.keepalive_s,
-            last_resort_status=service.last_resort_status,
+            service,
+            refusal=parsed.response_format.demands_form,
         )
 
     async def healthz(_: Request) -> Response:

@@ -8,7 +8,7 @@ answered, and the trace. `model` names the model that really answered; it is `la
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,12 +21,13 @@ from starlette.types import ASGIApp
 from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import AliveStream
-from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
+from deployments.http.arrival import Glimpse, read_body, read_headers, read_request_id, skim, skim_body
 from deployments.http.chunks import Chunks
 from deployments.http.completions import CHAT, COMPLETION, Format
 from deployments.http.problems import NOT_FOUND, openai_body, problem_response
 from deployments.http.responses import event, headers_of, json_response
 from deployments.http.service import Service
+from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -73,13 +74,30 @@ async def _serve(service: Service, request: Request, form: Format) -> ASGIApp:
     request_id = read_request_id(headers)
     if service.overloaded():
         seen = await skim_body(request, service.limits)
-        answer = service.turn_away(refusal=seen.form)
-        if not seen.stream:
-            return _respond(service, [answer], form.completion([answer], (), request_id))
-        told = CompletedStream(answer)
-        return _stream(service, partial(_given, told), _Writer(Chunks(form, (), request_id, with_usage=seen.usage)))
+        return _respond_unread(service, service.turn_away(refusal=seen.form), form, request_id, seen)
     with service.arrival():
         body = await read_body(request, service.limits)
+    try:
+        return await _serve_body(service, body, headers, form, request_id, started)
+    except InvalidRequestError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a bug of ours must not cost an answer
+        log.internal_error("http", request.url.path, error)
+        seen = skim(body)
+        return _respond_unread(service, service.last_resort(refusal=seen.form), form, request_id, seen)
+
+
+def _respond_unread(service: Service, answer: Answer, form: Format, request_id: str, seen: Glimpse) -> ASGIApp:
+    """Respond with the answer to a request of which nothing is known but what was `seen`."""
+    if not seen.stream:
+        return _respond(service, [answer], form.completion([answer], (), request_id))
+    writer = _Writer(Chunks(form, (), request_id, with_usage=seen.usage))
+    return AliveStream(partial(_given, CompletedStream(answer)), writer, service, refusal=seen.form)
+
+
+async def _serve_body(
+    service: Service, body: bytes, headers: Mapping[str, str], form: Format, request_id: str, started: float
+) -> ASGIApp:
     read = chat_request if form is CHAT else completion_request
     parsed = read(body, service.limits, headers=headers)
     if not parsed.stream:
@@ -88,7 +106,9 @@ async def _serve(service: Service, request: Request, form: Format) -> ASGIApp:
     if len(parsed.requests) > 1:
         raise InvalidRequestError(Problem("stream", "is given with several prompts", "one prompt, or no stream"))
     chunks = Chunks(form, parsed.requests, request_id, with_usage=parsed.include_usage)
-    return _stream(service, partial(service.stream, parsed.requests[0], request_id, started), _Writer(chunks))
+    asked = parsed.requests[0]
+    opening = partial(service.stream, asked, request_id, started)
+    return AliveStream(opening, _Writer(chunks), service, refusal=asked.response_format.demands_form)
 
 
 async def _answers(
@@ -121,10 +141,6 @@ def _respond(service: Service, answers: Sequence[Answer], body: Mapping[str, Any
 def _distance(answer: Answer) -> int:
     """Return how many tiers an answer is away from the primary tier."""
     return list(Tier).index(answer.served_by)
-
-
-def _stream(service: Service, opening: Callable[[], Awaitable[AnswerStream]], writer: "_Writer") -> ASGIApp:
-    return AliveStream(opening, writer, keepalive_s=service.keepalive_s, last_resort_status=service.last_resort_status)
 
 
 async def _given(stream: AnswerStream) -> AnswerStream:

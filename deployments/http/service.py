@@ -35,6 +35,10 @@ class Service(Protocol):
         """Count a request that is turned away, and return its answer; `refusal` where the request demands a form."""
         ...
 
+    def last_resort(self, *, refusal: bool) -> Answer:
+        """Return the last resort for a request that broke outside of the chain; `refusal` as in `turn_away`."""
+        ...
+
     def arrival(self) -> AbstractContextManager[None]:
         """Return a context manager to hold while a request is read: such requests count towards `overloaded`."""
         ...

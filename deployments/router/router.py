@@ -132,6 +132,10 @@ class Router(HandleMethods):
         self._accounting.turned_away()
         return LastResort(self._policy.last_resort.message, refusal).answer(retry_after_s=_RETRY_AFTER_S)
 
+    def last_resort(self, *, refusal: bool) -> Answer:
+        """Return the last resort for a request that broke outside of the chain; `refusal` as in `turn_away`."""
+        return LastResort(self._policy.last_resort.message, refusal).answer()
+
     def arrival(self) -> AbstractContextManager[None]:
         """Return a context manager to hold while a request is read: such requests count towards `overloaded`."""
         return self._accounting

@@ -116,6 +116,9 @@ class ScriptedService:
     def turn_away(self, *, refusal: bool) -> Answer:
         return last_resort(retry_after_s=1.0, refusal=refusal)
 
+    def last_resort(self, *, refusal: bool) -> Answer:
+        return last_resort(refusal=refusal)
+
     @contextmanager
     def arrival(self) -> Iterator[None]:
         self.arriving += 1

@@ -1,0 +1,100 @@
+"""An error of our own outside of the router's chain: the caller still gets an answer, in the form asked for."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from deployments.http import openai as openai_http
+from deployments.http.completions import Format
+from deployments.policy.answer import Answer
+from deployments.policy.stream_events import StreamDone, TextDelta
+from deployments.request import native
+from tests.http.service import MESSAGE, ScriptedService, ScriptedStream, an_answer
+from tests.http.wire import CHAT, ENDPOINTS, send
+from tests.http.wire import events as events_of
+
+FORM = {"response_format": {"type": "json_object"}}
+
+
+def breaks(*_: object, **__: object) -> Any:
+    raise ZeroDivisionError("a bug of ours")
+
+
+@pytest.fixture(params=["reading", "writing", "answering"])
+def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ScriptedService:
+    """A service of which one part breaks."""
+    service = ScriptedService()
+    match request.param:
+        case "reading":
+            monkeypatch.setattr(native, "from_body", breaks)
+            monkeypatch.setattr(openai_http, "chat_request", breaks)
+            monkeypatch.setattr(openai_http, "completion_request", breaks)
+        case "writing":
+            whole = Format.completion
+            monkeypatch.setattr(Format, "completion", lambda *given: whole(*given) if _is_ours(given[1]) else breaks())
+            json_of = Answer.to_json
+            monkeypatch.setattr(Answer, "to_json", lambda *given: json_of(*given) if _is_ours(given[:1]) else breaks())
+        case "answering":
+            monkeypatch.setattr(ScriptedService, "answer", breaks)
+            monkeypatch.setattr(ScriptedService, "stream", breaks)
+    return service
+
+
+def _is_ours(answers: Any) -> bool:
+    return all(answer.served_by.value == "last_resort" for answer in answers)
+
+
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
+async def test_an_error_of_our_own_is_answered_by_the_last_resort(
+    broken: ScriptedService, path: str, body: dict[str, Any], events: list[dict[str, Any]]
+) -> None:
+    response = await send(broken, path, body)
+
+    assert response.status_code == 200
+    assert MESSAGE in response.text
+    assert [line["where"] for line in events if line["level"] == "error"] == ["http"]
+
+
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
+@pytest.mark.parametrize("broken", ["reading", "answering"], indirect=True)
+async def test_an_error_of_our_own_before_a_stream_is_answered_by_a_stream(
+    broken: ScriptedService, path: str, body: dict[str, Any]
+) -> None:
+    response = await send(broken, path, body | {"stream": True})
+
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert MESSAGE in response.text
+
+
+async def test_where_a_form_is_demanded_that_last_resort_is_a_refusal(broken: ScriptedService) -> None:
+    message = (await send(broken, "/v1/chat/completions", CHAT | FORM)).json()["choices"][0]["message"]
+
+    assert (message["content"], message["refusal"]) == (None, MESSAGE)
+
+
+class BreaksOff(ScriptedStream):
+    """A stream whose second piece cannot be given."""
+
+    async def __aiter__(self) -> AsyncIterator[TextDelta | StreamDone]:
+        yield TextDelta("Half", self.answer.model, self.answer.served_by)
+        breaks()
+
+
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
+async def test_a_stream_that_breaks_by_an_error_of_our_own_has_a_proper_end(
+    path: str, body: dict[str, Any], events: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = ScriptedService(status=503)
+
+    async def stream(*_: object) -> ScriptedStream:
+        return BreaksOff((), an_answer())
+
+    monkeypatch.setattr(ScriptedService, "stream", stream)
+    response = await send(service, path, body | {"stream": True})
+
+    told = events_of(response)
+    assert response.status_code == 200
+    assert f"\\n\\n{MESSAGE}" in response.text
+    assert told[-1][0] == "done" if path == "/v1/infer" else told[-1] == ("", "[DONE]")
+    assert [line["where"] for line in events if line["level"] == "error"] == ["http"]
