@@ -2,7 +2,6 @@
 
 HTTP ──► http ───────────────────┐
 handle ──► handle_methods ───────┴─► answer, stream ──► ChainBuilder ──► execution ──► replicas and upstreams
-│
 └─ an error in here, or too many requests: the last-resort message
 """
 
@@ -130,11 +129,11 @@ class Router(HandleMethods):
     def turn_away(self, *, refusal: bool = False) -> Answer:
         """Count a request that is turned away, and return its answer; `refusal` where the request demands a form."""
         self._accounting.turned_away()
-        return LastResort(self._policy.last_resort.message, refusal).answer(retry_after_s=_RETRY_AFTER_S)
+        return self._last_resort(refusal).answer(retry_after_s=_RETRY_AFTER_S)
 
     def last_resort(self, *, refusal: bool) -> Answer:
         """Return the last resort for a request that broke outside of the chain; `refusal` as in `turn_away`."""
-        return LastResort(self._policy.last_resort.message, refusal).answer()
+        return self._last_resort(refusal).answer()
 
     def arrival(self) -> AbstractContextManager[None]:
         """Return a context manager to hold while a request is read: such requests count towards `overloaded`."""
@@ -265,7 +264,7 @@ class Router(HandleMethods):
                     request,
                     self._chains.clients_for(request),
                     self._resilience,
-                    self._last_resort(request),
+                    self._last_resort(request.response_format.demands_form),
                     self._wait_ready,
                     conform_to(request.response_format),
                     self._chains.dropped_by(request),
@@ -279,7 +278,7 @@ class Router(HandleMethods):
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
             log.internal_error("router", record.asked, error)
-            return instead(self._last_resort(request).answer())
+            return instead(self._last_resort(request.response_format.demands_form).answer())
 
     async def _wait_ready(self, candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
         self._registry.hurry()
@@ -290,8 +289,8 @@ class Router(HandleMethods):
         asked, content = self._chains.asked(request, self._policy), request.text if quotes else ""
         return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes)
 
-    def _last_resort(self, request: InferenceRequest) -> LastResort:
-        return LastResort(self._policy.last_resort.message, refusal=request.response_format.demands_form)
+    def _last_resort(self, refusal: bool) -> LastResort:  # noqa: FBT001 - its only argument
+        return LastResort(self._policy.last_resort.message, refusal)
 
 
 DISCOVERY_DEAD_S = 15.0

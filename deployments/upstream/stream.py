@@ -21,6 +21,7 @@ import orjson
 
 from deployments.policy.extras import Extras, merge
 from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, StreamPart
+from deployments.request.passing import MAX_CHOICES
 from deployments.upstream.choice import ChoiceReader, fields_beside
 from deployments.upstream.complaints import is_complaint
 from deployments.upstream.contents import read_usage, to_count
@@ -29,8 +30,6 @@ from deployments.upstream.finish import Ending
 from deployments.upstream.sse import Event
 
 MAX_MALFORMED = 3
-MAX_CHOICES = 128
-
 _DONE = "[DONE]"
 _PADDING = " \t\r\n\x00\ufeff"
 OF_BODY = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "neverblank"})
