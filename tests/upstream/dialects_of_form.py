@@ -3,6 +3,9 @@
 import json
 import zlib
 
+import brotli
+from backports import zstd
+
 from tests.upstream.dialect import (
     BEGUN,
     DONE,
@@ -70,8 +73,13 @@ FORM = {
     "deflate": Dialect((zlib.compress(STREAM),), encoding="deflate"),
     "deflate-without-its-header": Dialect((raw_deflated(STREAM),), encoding="deflate"),
     "gzip-announced-and-not-done": Dialect(PLAIN, encoding="gzip"),
-    "brotli": Dialect((b"\x1b\x0a\x00\x00\x24",), "", ends="Failed", encoding="br"),
-    "zstandard": Dialect((b"\x28\xb5\x2f\xfd\x04\x58",), "", ends="Failed"),
+    "brotli": Dialect((brotli.compress(STREAM),), encoding="br"),
+    "brotli-in-pieces": Dialect(tuple(bytes([byte]) for byte in brotli.compress(STREAM)), encoding="br"),
+    "brotli-announced-and-not-done": Dialect(PLAIN, encoding="br"),
+    "brotli-that-is-broken": Dialect((b"\x9c\xff\xff\xff\x24",), "", ends="Failed", encoding="br"),
+    "zstandard": Dialect((zstd.compress(STREAM),), encoding="zstd"),
+    "zstandard-without-a-word": Dialect(tuple(bytes([byte]) for byte in zstd.compress(STREAM))),
+    "zstandard-that-is-broken": Dialect((b"\x28\xb5\x2f\xfd\x04\x58\xff\xff\xff\xff",), "", ends="Failed"),
     "lines-that-end-otherwise": Dialect((STREAM.replace(b"\n", b"\r\n"),)),
     "no-space-behind-data": Dialect((STREAM.replace(b"data: ", b"data:"),)),
     "no-empty-lines": Dialect((STREAM.replace(b"\n\n", b"\n"),)),
