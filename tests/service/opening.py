@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from deployments.execution.clock import loop_time
+
 EVERY_S = 0.25
 COUNT = 40
 TIMEOUT_S = 30.0
@@ -57,11 +59,12 @@ class Opening:
 
     async def _ask(self, client: httpx.AsyncClient) -> tuple[int, dict[str, Any]] | None:
         """Return status and body; `None` where no router could be reached."""
+        asked_at = loop_time()
         try:
             body = {"text": "Hello", "max_tokens": 2, "timeout": TIMEOUT_S}
             response = await client.post("/v1/infer", json=body)
-        except httpx.ConnectError as error:
-            self.early[type(error).__name__] += 1
+        except httpx.TransportError as error:
+            self.early[f"{type(error).__name__} after {loop_time() - asked_at:.1f} s"] += 1
             return None
         if response.headers.get("content-type") != "application/json":
             self.early[f"{response.status_code} {response.text[:60]}"] += 1

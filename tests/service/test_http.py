@@ -135,6 +135,6 @@ def test_every_request_from_the_moment_at_which_a_router_answers_is_answered_by_
 
     opening.end(within_s=60.0)
 
-    assert len(opening.answers) == COUNT
+    assert len(opening.answers) == COUNT, opening.early
     by_no_model = [answer for answer in opening.answers if answer[1].get("served_by") not in {"primary", "backup"}]
-    assert by_no_model == []
+    assert by_no_model == [], opening.early
