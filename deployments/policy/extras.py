@@ -1,6 +1,6 @@
 """Fields beside an answer that are passed on as they are: reasoning, log probabilities, a provider's own fields."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -80,6 +80,31 @@ def join_pieces(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     field by field. Of all other values the last one counts.
     """
     return _join_objects(objects, 0)
+
+
+def fields_beside(fields: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Return the fields of an object that are passed on: not `known`, not empty, not nested too deep."""
+    return {
+        key: value
+        for key, value in fields.items()
+        if key not in known
+        and value is not None
+        and not (isinstance(value, (str, list, dict)) and not value)
+        and is_flat(value)
+    }
+
+
+def is_flat(value: Any) -> bool:
+    """Return whether `value` is nested no deeper than fields may be; the walk keeps its own stack."""
+    pending = [(value, 0)]
+    while pending:
+        child, depth = pending.pop()
+        if not isinstance(child, (dict, list)):
+            continue
+        if depth >= MAX_FIELD_DEPTH:
+            return False
+        pending += [(each, depth + 1) for each in (child.values() if isinstance(child, dict) else child)]
+    return True
 
 
 def _merge(before: Mapping[str, Any], after: Mapping[str, Any], depth: int) -> dict[str, Any]:

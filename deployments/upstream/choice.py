@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from deployments.policy.blank import is_blank
-from deployments.policy.extras import MAX_FIELD_DEPTH, Extras, join_pieces, merge
+from deployments.policy.extras import Extras, fields_beside, is_flat, join_pieces, merge
 from deployments.policy.outcome import StreamPart
 from deployments.upstream.contents import Content, read_content
 from deployments.upstream.decoding import Surrogates
@@ -196,7 +196,7 @@ class ChoiceReader:
     ) -> list[StreamPart]:
         parts: list[StreamPart] = []
         beside: dict[str, Any] = {}
-        if isinstance(choice.get("logprobs"), dict) and choice["logprobs"] and _is_flat(choice["logprobs"]):
+        if isinstance(choice.get("logprobs"), dict) and choice["logprobs"] and is_flat(choice["logprobs"]):
             beside = {"logprobs": choice["logprobs"]}
         if extras or beside:
             self.reasoned = self.reasoned or any(extras.get(key) for key in _THOUGHTS)
@@ -226,28 +226,3 @@ class ChoiceReader:
             self.has_text = self.has_text or not is_blank(text)
             parts.append(text)
         return parts
-
-
-def fields_beside(fields: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Return the fields of an object that are passed on: not `known`, not empty, not nested too deep."""
-    return {
-        key: value
-        for key, value in fields.items()
-        if key not in known
-        and value is not None
-        and not (isinstance(value, (str, list, dict)) and not value)
-        and _is_flat(value)
-    }
-
-
-def _is_flat(value: Any) -> bool:
-    """Return whether `value` is nested no deeper than fields may be; the walk keeps its own stack."""
-    pending = [(value, 0)]
-    while pending:
-        child, depth = pending.pop()
-        if not isinstance(child, (dict, list)):
-            continue
-        if depth >= MAX_FIELD_DEPTH:
-            return False
-        pending += [(each, depth + 1) for each in (child.values() if isinstance(child, dict) else child)]
-    return True

@@ -19,10 +19,10 @@ from typing import Any
 
 import orjson
 
-from deployments.policy.extras import Extras, merge
+from deployments.policy.extras import Extras, fields_beside, merge
 from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, StreamPart
 from deployments.request.passing import MAX_CHOICES
-from deployments.upstream.choice import ChoiceReader, fields_beside
+from deployments.upstream.choice import ChoiceReader
 from deployments.upstream.complaints import is_complaint
 from deployments.upstream.contents import read_usage, to_count
 from deployments.upstream.decoding import decode_values

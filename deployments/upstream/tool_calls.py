@@ -15,14 +15,18 @@ from uuid import uuid4
 
 import orjson
 
-from deployments.policy.extras import merge
+from deployments.policy.extras import fields_beside, is_flat, merge
 from deployments.upstream.contents import to_count
 from deployments.upstream.decoding import decode_json
 
 MAX_CALLS = 128
 _MAX_NAME = 256
 _MAX_CHECKS = 256
-"""Times that the arguments of one call are checked for being whole while they come."""
+_MAX_CHECKED = 1 << 18
+"""Times that the arguments of one call are checked for being whole while they come, and the characters of them."""
+
+_MAX_FIELD_DELTAS = 256
+"""Deltas of one call that may change the fields beside it."""
 
 _KINDS = {"function": "arguments", "custom": "input"}
 """The kinds of calls, and the field of their arguments. Those of a custom tool are any text."""
@@ -39,9 +43,13 @@ class ToolCall:
         self.kind = "function"
         self.name = ""
         self._pieces: list[str] = []
+        self._length = 0
+        self._is_too_deep = False
         self._fields: dict[str, Any] = {}
         self._inner: dict[str, Any] = {}
+        self._field_deltas = 0
         self._checks = 0
+        self._checked = 0
 
     def add(self, delta: Mapping[str, Any]) -> None:
         """Take a delta of this call."""
@@ -56,10 +64,13 @@ class ToolCall:
         if name and name != self.name:
             repeats = name.startswith(self.name) or len(self.name) + len(name) > _MAX_NAME
             self.name = name[:_MAX_NAME] if repeats else self.name + name
-        if piece := _arguments(inner, _KINDS[self.kind]):
+        piece = _arguments(inner, _KINDS[self.kind])
+        if piece is None:
+            self._is_too_deep = True
+        elif piece:
             self._pieces.append(piece)
-        self._fields = merge(self._fields, {key: value for key, value in delta.items() if key not in _SET_HERE})
-        self._inner = merge(self._inner, {key: value for key, value in inner.items() if key not in _OWN_INNER})
+            self._length += len(piece)
+        self._keep(fields_beside(delta, _SET_HERE), fields_beside(inner, _OWN_INNER) if inner is not delta else {})
 
     @property
     def has_arguments(self) -> bool:
@@ -67,19 +78,26 @@ class ToolCall:
         return bool(self._pieces)
 
     def is_whole(self) -> bool:
-        """Return whether the arguments so far are whole; `False` where that was asked too often."""
+        """Return whether the arguments so far are whole; `False` where that was asked too often, or of too much."""
+        if not self._pieces or self._checks >= _MAX_CHECKS or self._checked >= _MAX_CHECKED:
+            return False
         self._checks += 1
-        return bool(self._pieces) and self._checks <= _MAX_CHECKS and self.arguments() is not None
+        self._checked += self._length
+        return self.arguments() is not None
 
     def repeats(self, delta: Mapping[str, Any]) -> bool:
-        """Return whether `delta` says again what this call has."""
+        """Return whether `delta` says again what this call has: its last piece, or all of them."""
         inner = _inner(delta)
         piece = _arguments(inner, _KINDS[self.kind])
-        return _text(inner.get("name")) == self.name and piece in {"", self.arguments(), "".join(self._pieces)}
+        if piece is None or _text(inner.get("name")) != self.name:
+            return False
+        return piece in {"", *self._pieces[-1:]} or (len(piece) == self._length and piece == "".join(self._pieces))
 
     def arguments(self) -> str | None:
         """Return the arguments as a text: a JSON object, or the input of a custom tool; `None` where they are none."""
         joined = "".join(self._pieces)
+        if self._is_too_deep:
+            return None
         if self.kind == "custom":
             return joined
         if joined.strip() in {"", "null"}:
@@ -96,10 +114,22 @@ class ToolCall:
 
     def _cumulated(self) -> str:
         """Return the arguments where each piece that begins with all of the text so far takes its place."""
-        text = ""
+        kept: list[str] = []
+        length = 0
         for piece in self._pieces:
-            text = piece if piece.startswith(text) else text + piece
-        return text
+            if len(piece) >= length and piece.startswith("".join(kept)):
+                kept, length = [], 0
+            kept.append(piece)
+            length += len(piece)
+        return "".join(kept)
+
+    def _keep(self, fields: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
+        """Keep what stands beside a call, and within it, where it is new."""
+        if _has(self._fields, fields) and _has(self._inner, inner):
+            return
+        self._field_deltas += 1
+        if self._field_deltas <= _MAX_FIELD_DELTAS:
+            self._fields, self._inner = merge(self._fields, fields), merge(self._inner, inner)
 
 
 class ToolCalls:
@@ -211,13 +241,20 @@ def _inner(delta: Mapping[str, Any]) -> Mapping[str, Any]:
     return delta if "name" in delta or "arguments" in delta else {}
 
 
-def _arguments(inner: Mapping[str, Any], key: str) -> str:
+def _arguments(inner: Mapping[str, Any], key: str) -> str | None:
+    """Return the arguments in a delta as a text; `None` where they are an object nested deeper than fields may be."""
     value = inner.get(key)
     if value is None:
         value = inner.get("parameters")
     if isinstance(value, str):
         return value
-    return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else ""
+    if not isinstance(value, (dict, list)):
+        return ""
+    return orjson.dumps(value).decode() if is_flat(value) else None
+
+
+def _has(known: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+    return all(known.get(key) == value for key, value in fields.items())
 
 
 def _object_text(text: str) -> str | None:

@@ -1,6 +1,7 @@
 """Tool calls are put together whole, and count only where the caller offered such a tool."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ WHERE = {"type": "object", "properties": {"where": {"type": "string"}}, "require
 def offered(*names: str, choice: Any = "", parameters: Any = None) -> ResponseFormat:
     tools = tuple({"type": "function", "function": {"name": name, "parameters": parameters}} for name in names)
     return ResponseFormat(tools=tools, tool_choice=choice)
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"x": value}
+    return value
 
 
 def called(name: str, arguments: Any) -> dict[str, Any]:
@@ -121,3 +129,35 @@ def test_two_tools_without_arguments_and_ids_at_one_index_are_two_calls_where_bo
     calls.add([{"index": 0, "function": {"name": "listen"}}])
 
     assert [made["function"]["name"] for made in calls.to_json()] == ["look", "listen"]
+
+
+@pytest.mark.parametrize("piece", ["x", '"', "}", '"}'])
+def test_the_time_for_a_call_grows_with_its_length_where_each_delta_has_the_name(piece: str) -> None:
+    calls = ToolCalls()
+    began = time.process_time()
+
+    calls.add([{"index": 0, "id": "1", "function": {"name": "look", "arguments": '{"where": "'}}])
+    for turn in range(20_000):
+        calls.add([{"index": 0, "function": {"name": "look", "arguments": piece}, "at": {piece: turn}}])
+
+    assert time.process_time() - began < 1.0
+
+
+def test_a_field_beside_a_call_that_is_nested_too_deep_is_left_out() -> None:
+    calls = ToolCalls()
+
+    inner = {"name": "look", "arguments": "{}", "within": nested(300)}
+    calls.add([{"index": 0, "id": "1", "function": inner, "beside": nested(300), "kept": 1}])
+
+    function = {"name": "look", "arguments": "{}"}
+    assert calls.to_json() == ({"id": "1", "type": "function", "function": function, "kept": 1},)
+
+
+@pytest.mark.parametrize(("kind", "field"), [("function", "arguments"), ("custom", "input")])
+def test_arguments_that_are_nested_too_deep_are_a_fault(kind: str, field: str) -> None:
+    calls = ToolCalls()
+
+    calls.add([{"index": 0, "id": "1", "type": kind, kind: {"name": "look", field: nested(300)}}])
+    calls.add([{"index": 0, kind: {field: "{}"}}])
+
+    assert calls.fault() == "its tool calls are malformed: the arguments of one are no JSON object"
