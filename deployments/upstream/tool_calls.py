@@ -6,7 +6,8 @@ call has all of its arguments already: some providers give every call the index 
 begins nothing: some providers make one up for each delta.
 
 Arguments are pieces of a text. Some providers repeat in each delta all that came before, or give an object instead of a
-text: the reading that is a JSON object counts, that of pieces first. No arguments mean `{}`.
+text: the reading that is a JSON object counts, that of pieces first. The last piece alone is one only where those
+before it were whole, too: behind half a value it is not what was meant. No arguments mean `{}`.
 """
 
 from collections.abc import Collection, Mapping
@@ -102,10 +103,10 @@ class ToolCall:
             return joined
         if joined.strip() in {"", "null"}:
             return "{}"
-        for text in (joined, self._cumulated(), self._pieces[-1]):
+        for text in (joined, self._cumulated()):
             if (found := _object_text(text)) is not None:
                 return found
-        return None
+        return self._replaced()
 
     def to_json(self) -> dict[str, Any]:
         """Return the call in OpenAI's form, with the fields that its provider has put beside it."""
@@ -122,6 +123,17 @@ class ToolCall:
             kept.append(piece)
             length += len(piece)
         return "".join(kept)
+
+    def _replaced(self) -> str | None:
+        """Return the last piece where it takes the place of those before it: they are whole, and it has their keys."""
+        *pieces, last = (piece for piece in self._pieces if piece.strip() not in {"", "null"})
+        found = _object_text(last)
+        if found is None:
+            return None
+        whole = _object_text("".join(pieces))
+        before = [_object_text(piece) for piece in pieces] if whole is None else [whole]
+        keys = orjson.loads(found).keys()
+        return found if all(text is not None and orjson.loads(text).keys() <= keys for text in before) else None
 
     def _keep(self, fields: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
         """Keep what stands beside a call, and within it, where it is new."""

@@ -90,6 +90,9 @@ CALLS = {
         ),
         LOOK,
     ),
+    "calls-cumulative-with-objects": called(
+        calls(call("look", {}, index=0, id="1"), {"index": 0, "function": {"arguments": LOOK[1]}}), LOOK
+    ),
     "calls-with-the-name-in-each-delta": called(
         calls(*(call("look", piece, index=0, id="1") for piece in (HERE[:5], HERE[5:9], HERE[9:]))), LOOK
     ),
@@ -132,6 +135,18 @@ CALLS = {
     ),
     "half-a-call-whole": Dialect(whole({"tool_calls": [call("look", HERE[:9], id="1")]}, "length"), "", ends="Failed"),
     "half-a-call-that-ends-with-tool-calls": Dialect(calls(call("look", HERE[:9], index=0)), "", ends="Failed"),
+    "half-a-call-and-then-an-empty-one": Dialect(
+        calls(
+            call("look", HERE[:9], index=0, id="1"),
+            {"index": 0, "function": {"arguments": "{}"}},
+            end=(chunk({}, "length"), DONE),
+        ),
+        "",
+        ends="Failed",
+    ),
+    "a-call-and-then-an-empty-one": Dialect(
+        calls(call("look", HERE, index=0, id="1"), {"index": 0, "function": {"arguments": "{}"}}), "", ends="Failed"
+    ),
     "calls-without-a-name": Dialect(calls({"index": 0, "function": {"arguments": HERE}}), "", ends="Failed"),
     "calls-with-a-list": Dialect(calls(call("look", "[1]", index=0, id="1")), "", ends="Failed"),
     "calls-that-are-glued": Dialect(calls(call("look", HERE + IT, index=0, id="1")), "", ends="Failed"),
