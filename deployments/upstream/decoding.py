@@ -139,6 +139,27 @@ def decode_json(data: bytes | str) -> Any:
         return _mended(_loads(text.strip("\ufeff\x00 \t\r\n")))
 
 
+def object_text(text: str) -> str | None:
+    """Return the JSON object that `text` is, in strict JSON; a text that was written as JSON twice is taken once."""
+    try:
+        value = decode_json(text)
+        if isinstance(value, str):
+            text, value = value, decode_json(value)
+    except ValueError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    return text if _is_strict(text) else orjson.dumps(value).decode()
+
+
+def _is_strict(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
 def decode_values(data: bytes | str) -> list[Any]:
     """Return the values in one event: usually one, but some providers put several behind each other.
 

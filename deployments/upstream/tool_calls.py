@@ -1,9 +1,10 @@
 """Puts tool calls together, from the deltas of a stream or from a whole message, in each form that providers give them.
 
-Deltas belong to the call with their `index`; without one, to the call with their `id`; without either, to the last
-call. A delta begins a new call all the same where it names a function and its id is another one than the call's, or the
-call has all of its arguments already: some providers give every call the index 0, or none. A new id without a name
-begins nothing: some providers make one up for each delta.
+Deltas belong to the call with their `index`, but to that with their `id` where the two are not the same call and the
+delta begins none; without an index, to the call with their `id`; without either, to the last call. A delta begins a new
+call all the same where it names a function and its id is another one than the call's, or the call has all of its
+arguments already: some providers give every call the index 0, or none. A new id without a name begins nothing: some
+providers make one up for each delta.
 
 Arguments are pieces of a text. Some providers repeat in each delta all that came before, or give an object instead of a
 text: the reading that is a JSON object counts, that of pieces first. The last piece alone is one only where those
@@ -18,7 +19,7 @@ import orjson
 
 from deployments.policy.extras import fields_beside, is_flat, merge
 from deployments.upstream.contents import to_count
-from deployments.upstream.decoding import decode_json
+from deployments.upstream.decoding import object_text
 
 MAX_CALLS = 128
 _MAX_NAME = 256
@@ -104,7 +105,7 @@ class ToolCall:
         if joined.strip() in {"", "null"}:
             return "{}"
         for text in (joined, self._cumulated()):
-            if (found := _object_text(text)) is not None:
+            if (found := object_text(text)) is not None:
                 return found
         return self._replaced()
 
@@ -127,11 +128,11 @@ class ToolCall:
     def _replaced(self) -> str | None:
         """Return the last piece where it takes the place of those before it: they are whole, and it has their keys."""
         *pieces, last = (piece for piece in self._pieces if piece.strip() not in {"", "null"})
-        found = _object_text(last)
+        found = object_text(last)
         if found is None:
             return None
-        whole = _object_text("".join(pieces))
-        before = [_object_text(piece) for piece in pieces] if whole is None else [whole]
+        whole = object_text("".join(pieces))
+        before = [object_text(piece) for piece in pieces] if whole is None else [whole]
         keys = orjson.loads(found).keys()
         return found if all(text is not None and orjson.loads(text).keys() <= keys for text in before) else None
 
@@ -167,6 +168,7 @@ class ToolCalls:
         entries = deltas if isinstance(deltas, list) else [deltas]
         found = False
         nameless = 0
+        in_order = len(entries) == len(self._calls) and not self._are_told_by_id(entries)
         for place, entry in enumerate(entries[: MAX_CALLS * 2]):
             if not isinstance(entry, dict):
                 self.skipped += 1
@@ -174,7 +176,7 @@ class ToolCalls:
             named = bool(_text(_inner(entry).get("name")))
             if whole:
                 call = self._begin() if place >= len(self._calls) else self._calls[place]
-            elif to_count(entry.get("index")) is None and not named and len(entries) == len(self._calls):
+            elif to_count(entry.get("index")) is None and not named and in_order:
                 call = self._calls[nameless]
                 nameless += 1
             else:
@@ -214,15 +216,25 @@ class ToolCalls:
         key = _text(delta.get("id"))
         if index is not None:
             call = self._by_index.get(index)
+            if key and ((call is None and not named) or (call is not None and call.id != key)):
+                call = self._with_id(key) or call
         else:
-            call = next((each for each in self._calls if key and each.id == key), None)
+            call = self._with_id(key)
             if call is None and self._calls and not (named and key):
                 call = self._calls[-1]
         if call is None or (named and self._is_another(call, delta, key)):
             call = self._begin()
-            if call is not None and index is not None:
-                self._by_index[index] = call
+        if call is not None and index is not None:
+            self._by_index[index] = call
         return call
+
+    def _with_id(self, key: str) -> ToolCall | None:
+        return next((call for call in self._calls if key and call.id == key), None)
+
+    def _are_told_by_id(self, entries: list[Any]) -> bool:
+        """Return whether each of the entries of one delta has an id of its own, and all are ids of calls."""
+        keys = {_text(entry.get("id")) for entry in entries if isinstance(entry, dict)}
+        return len(keys) == len(entries) and keys <= {call.id for call in self._calls if call.id}
 
     def _is_another(self, call: ToolCall, delta: Mapping[str, Any], key: str) -> bool:
         """Return whether a delta with a name begins another call than `call`."""
@@ -267,27 +279,6 @@ def _arguments(inner: Mapping[str, Any], key: str) -> str | None:
 
 def _has(known: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
     return all(known.get(key) == value for key, value in fields.items())
-
-
-def _object_text(text: str) -> str | None:
-    """Return the JSON object that `text` is, in strict JSON; a text that was written as JSON twice is taken once."""
-    try:
-        value = decode_json(text)
-        if isinstance(value, str):
-            text, value = value, decode_json(value)
-    except ValueError:
-        return None
-    if not isinstance(value, dict):
-        return None
-    return text if _is_strict(text) else orjson.dumps(value).decode()
-
-
-def _is_strict(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True
 
 
 def _text(value: Any) -> str:

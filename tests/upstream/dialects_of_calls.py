@@ -16,6 +16,9 @@ from tests.upstream.dialect import (
 )
 
 BOTH = (LOOK, LISTEN)
+MIXED = (("2", IT[:5]), ("1", HERE[:5]), ("1", HERE[5:]), ("2", IT[5:]))
+"""Ids of two calls, and the pieces of their arguments, not in the order of the calls."""
+
 SIGNED = {"extra_content": {"google": {"thought_signature": "c2lnbmVk"}}}
 
 
@@ -66,6 +69,21 @@ CALLS = {
     ),
     "calls-with-the-same-id": called(
         calls(call("look", HERE, index=0, id="1"), call("listen", IT, index=1, id="1")), *BOTH
+    ),
+    "calls-with-the-same-index-told-by-their-ids": called(
+        calls(
+            call("look", "", index=0, id="1"),
+            call("listen", "", index=0, id="2"),
+            *({"index": 0, "id": key, "function": {"arguments": piece}} for key, piece in MIXED),
+        ),
+        *BOTH,
+    ),
+    "calls-without-index-told-by-their-ids": called(
+        calls(
+            [call("look", "", id="1"), call("listen", "", id="2")],
+            *([{"id": key, "function": {"arguments": piece}} for key, piece in MIXED[at : at + 2]] for at in (0, 2)),
+        ),
+        *BOTH,
     ),
     "calls-with-an-index-in-words": called(
         calls(call("look", HERE[:5], index="0", id="1"), {"index": "0", "function": {"arguments": HERE[5:]}}), LOOK
