@@ -23,6 +23,9 @@ _OF_MESSAGE = frozenset({"role", "content", "refusal", "tool_calls", "function_c
 _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _PLAIN_DELTA = frozenset({"role", "content"})
 _THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "reasoning_text", "thinking", "thinking_blocks")
+_MOST_STRIPPED = 64
+"""Characters of white space that a message may lack at its edges and yet repeat the deltas before it."""
+
 _ALIVE = ""
 """A sign of life: the model is at work on something that has no text yet."""
 
@@ -185,10 +188,12 @@ class ChoiceReader:
         return Content(content.text, "", refusal), calls, extras
 
     def _new(self, text: str) -> str:
-        """Return what a message adds: one within a stream may repeat all of the text so far."""
-        if not self._length or len(text) < self._length:
+        """Return what a message adds: one within a stream may repeat all of the text so far, the last one stripped."""
+        if not self._length or len(text) + _MOST_STRIPPED < self._length:
             return text
         before = "".join(self._texts)
+        if self._messages == 1 and text.strip() == before.strip():
+            return ""
         return text.removeprefix(before)
 
     def _parts(
@@ -202,8 +207,10 @@ class ChoiceReader:
             self.reasoned = self.reasoned or any(extras.get(key) for key in _THOUGHTS)
             parts.append(Extras(choice=beside, message=extras))
         text = content.text
-        if content.refusal and not is_blank(content.refusal):
-            self.refused, text = True, content.refusal
+        if content.refusal and (self.refused or not is_blank(content.refusal)):
+            said = "" if content.text.strip() == content.refusal.strip() else content.text
+            between = "\n\n" if said or (self._length and not self.refused) else ""
+            self.refused, text = True, said + between + content.refusal
         if content.text:
             self._texts.append(content.text)
             self._length += len(content.text)

@@ -180,6 +180,27 @@ FORM = {
     ),
     "thinking-and-nothing-else": Dialect(thought("<think>Let me see.", "</think>"), "", ends="Blank"),
     "thinking-without-end": Dialect(thought("<think>Let me see."), "", ends="Blank"),
+    "refusal-behind-a-content": Dialect(
+        (
+            chunk({"content": "Hello there."}),
+            *(chunk({"refusal": piece}) for piece in ("I", " ", "can't.")),
+            chunk({}, "stop"),
+            DONE,
+        ),
+        "Hello there.\n\nI can't.",
+        ends="content_filter",
+    ),
+    "refusal-beside-a-content": Dialect(
+        whole({"content": "Hello there.", "refusal": "I can't."}), "Hello there.\n\nI can't.", ends="content_filter"
+    ),
+    "message-behind-the-deltas-stripped": Dialect(
+        (
+            *(chunk({"content": piece}) for piece in (" Paris", " is it.\n")),
+            event({"choices": [{"index": 0, "message": {"content": "Paris is it."}, "finish_reason": "stop"}]}),
+            DONE,
+        ),
+        " Paris is it.\n",
+    ),
     "refusal-in-a-part": Dialect(
         whole({"content": [{"type": "refusal", "refusal": "No."}]}), "No.", ends="content_filter"
     ),
