@@ -13,8 +13,9 @@ May import: policy, request, settings, observability, execution.
     causes.py       whose fault an error is
     waits.py        when a provider wants to be asked again
     wire.py         from a request to a body
-    reading.py      from a response to the items of an answer: the next seven, put together
+    reading.py      from a response to the items of an answer: those below, put together
     plain.py        nearly every whole answer, read at once
+    encodings.py    from encoded bytes to bytes
     decoding.py     from bytes to JSON
     sse.py          from bytes to events
     stream.py       from events to texts and an end

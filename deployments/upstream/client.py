@@ -23,7 +23,8 @@ from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
 from deployments.upstream.adaptation import Quirk
 from deployments.upstream.complaints import Complaint, read_complaint
-from deployments.upstream.decoding import EncodingError, decode_json
+from deployments.upstream.decoding import decode_json
+from deployments.upstream.encodings import EncodingError
 from deployments.upstream.endpoints import Endpoint, Endpoints, affinity_key, names_of
 from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
 from deployments.upstream.plain import read_plain

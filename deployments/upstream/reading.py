@@ -15,7 +15,7 @@ from deployments.execution.splice import Splicer, StartsOverError
 from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
-from deployments.upstream.decoding import Decoder, EncodingError, ExpandedError
+from deployments.upstream.encodings import Decoder, EncodingError, ExpandedError
 from deployments.upstream.faults import TRANSPORT_ERRORS
 from deployments.upstream.sse import EventReader, EventTooLargeError
 from deployments.upstream.stream import ChunkReader

@@ -80,6 +80,15 @@ FORM = {
     "zstandard": Dialect((zstd.compress(STREAM),), encoding="zstd"),
     "zstandard-without-a-word": Dialect(tuple(bytes([byte]) for byte in zstd.compress(STREAM))),
     "zstandard-that-is-broken": Dialect((b"\x28\xb5\x2f\xfd\x04\x58\xff\xff\xff\xff",), "", ends="Failed"),
+    "gzip-in-members": Dialect((b"".join(gzipped(piece) for piece in PLAIN),), encoding="gzip"),
+    "gzip-in-members-in-pieces": Dialect(
+        tuple(bytes([byte]) for piece in PLAIN for byte in gzipped(piece)), encoding="gzip"
+    ),
+    "gzip-with-padding": Dialect((gzipped(STREAM) + bytes(16),), encoding="gzip"),
+    "zstandard-in-frames": Dialect((b"".join(zstd.compress(piece) for piece in PLAIN),), encoding="zstd"),
+    "zstandard-in-frames-in-pieces": Dialect(
+        tuple(bytes([byte]) for piece in PLAIN for byte in zstd.compress(piece)), encoding="zstd"
+    ),
     "lines-that-end-otherwise": Dialect((STREAM.replace(b"\n", b"\r\n"),)),
     "no-space-behind-data": Dialect((STREAM.replace(b"data: ", b"data:"),)),
     "no-empty-lines": Dialect((STREAM.replace(b"\n\n", b"\n"),)),
