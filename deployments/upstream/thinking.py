@@ -1,14 +1,15 @@
 """Takes what a model thinks out of its text: `<think>…</think>` at its beginning.
 
 That is how servers without a reasoning parser give it. llama.cpp, Ollama and LiteLLM take it out by default; it becomes
-`reasoning_content`, as with a reasoning parser. A tag counts only at the very beginning of a text: behind that it may
-be meant. A text that begins in the middle of its thoughts (a chat template that writes the opening tag itself) cannot
-be told from an answer while it is streamed, and is passed on as it is.
+`reasoning_content`, as with a reasoning parser. `<thinking>` is no such tag: no chat template writes it, but callers
+ask for it in words, and mean it as a part of the answer. A tag counts only at the very beginning of a text: behind that
+it may be meant. A text that begins in the middle of its thoughts (a chat template that writes the opening tag itself)
+cannot be told from an answer while it is streamed, and is passed on as it is.
 """
 
 from enum import Enum
 
-_TAGS = {"<think>": "</think>", "<thinking>": "</thinking>", "[THINK]": "[/THINK]", "<thought>": "</thought>"}
+_TAGS = {"<think>": "</think>", "[THINK]": "[/THINK]", "<thought>": "</thought>"}
 _MOST_SPACE = 1024
 """Characters of white space before a text that are held back until it is clear whether a tag follows."""
 

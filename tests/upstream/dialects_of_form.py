@@ -184,6 +184,7 @@ FORM = {
     "thinking-in-the-text-whole": Dialect(
         whole({"content": f"<think>\nHm.\n</think>\n\n{TEXT}"}), beside={"reasoning_content": "\nHm.\n"}
     ),
+    "thinking-that-was-asked-for": Dialect(thought("<thinking>Hm.</thinking>"), "<thinking>Hm.</thinking>"),
     "thinking-tag-that-is-left": Dialect(
         whole({"reasoning_content": "Hm.", "content": f"<think>{TEXT}"}), beside={"reasoning_content": "Hm."}
     ),
