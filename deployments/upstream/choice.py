@@ -1,7 +1,8 @@
 """Reads one choice of a completion, from its deltas or from its whole message.
 
 A finish reason is an end, and behind an end nothing is read. One that comes together with content may come with every
-content, though (gateways in front of Gemini do so): where content follows such a reason, the reason was none.
+content, though (gateways in front of Gemini do so): where content follows such a reason, the reason was none. Where it
+comes with the first content already, content may follow after any pause, so that the end is that of the stream.
 """
 
 from collections.abc import Collection, Mapping
@@ -63,6 +64,8 @@ class ChoiceReader:
         self._messages = 0
         self._length = 0
         self._is_bare = False  # the finish reason came without content, or with a whole message
+        self._has_begun = False
+        self._is_early = False  # the finish reason came with the first content
         self._repeats = False  # finish reasons come with every content, and mean nothing
 
     @property
@@ -80,7 +83,11 @@ class ChoiceReader:
         """Whether its end has come, as far as can be told: more may follow for a moment only."""
         if self.ending is Ending.NOT_AN_END or self.is_unsure:
             return False
-        return self.ending is Ending.FAILED or self.has_content or (self._is_bare and self.reasoned)
+        if self.ending is Ending.FAILED:
+            return True
+        if self._is_early and not self._is_bare:
+            return False
+        return self.has_content or (self._is_bare and self.reasoned)
 
     @property
     def is_unsure(self) -> bool:
@@ -105,6 +112,8 @@ class ChoiceReader:
             return [Extras(message=extras)] if extras else []
         if has_content:
             self._repeats = self._repeats or self.ending is not Ending.NOT_AN_END
+            self._is_early = ending is not Ending.NOT_AN_END and not self._has_begun
+            self._has_begun = True
             self.ending, self.word, self._is_bare = ending, word, self._by_message  # a message is whole
         elif ending is not Ending.NOT_AN_END:
             self.ending, self.word, self._is_bare = ending, word, True

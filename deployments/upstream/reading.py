@@ -107,6 +107,8 @@ class Body:
             return data
         if self._is_over:
             return None
+        if not is_ending:
+            self._until = 0.0  # what looked like an end was none
         data = await (self._last() if is_ending else self._content.readany())
         self._is_over = not data
         self._size += len(data)

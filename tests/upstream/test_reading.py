@@ -11,7 +11,7 @@ from deployments.policy.outcome import Failed, Finished, Usage
 from deployments.upstream.reading import END_WAIT_S
 from tests.simulation.network import Chunk
 from tests.upstream.answering import CUT, read
-from tests.upstream.dialect import BEGUN, DONE, SAID, chunk, event
+from tests.upstream.dialect import BEGUN, DONE, REST, SAID, chunk, event
 from tests.upstream.exchange import TEXT, USAGE
 
 pytestmark = pytest.mark.looptime
@@ -40,6 +40,32 @@ async def test_nothing_behind_an_end_keeps_an_answer_open_or_becomes_a_part_of_i
     assert isinstance(reading.end, Finished)
     assert reading.end.finish_reason == "stop"
     assert reading.seconds <= END_WAIT_S + 0.1
+
+
+@pytest.mark.parametrize("pause", [END_WAIT_S / 2, END_WAIT_S * 5])
+async def test_a_pause_behind_a_stop_that_comes_with_every_content_ends_nothing(pause: float) -> None:
+    pieces = [Chunk(chunk({"content": piece}, "stop"), pause) for piece in (BEGUN, REST[:9], REST[9:])]
+
+    reading = await read([*pieces, Chunk(DONE, pause)])
+
+    assert reading.text == TEXT
+    assert isinstance(reading.end, Finished)
+
+
+async def test_the_wait_for_the_counts_begins_anew_where_content_came_behind_a_stop() -> None:
+    begun, ended = chunk({"content": BEGUN}), chunk({"content": REST[:9]}, "stop")
+    parts = [
+        begun,
+        ended,
+        Chunk(chunk({"content": REST[9:]}), END_WAIT_S / 2),
+        Chunk(chunk({}, "stop"), END_WAIT_S * 3),
+    ]
+
+    reading = await read([*parts, Chunk(event({"choices": [], "usage": USAGE}), END_WAIT_S / 2), DONE])
+
+    assert reading.text == TEXT
+    assert isinstance(reading.end, Finished)
+    assert reading.end.usage == Usage(7, 17)
 
 
 async def test_the_counts_that_come_behind_an_end_are_waited_for() -> None:
