@@ -1,8 +1,8 @@
 """Tells the mistakes of a caller from everything else that a refusal may be about.
 
 Providers repeat what a caller has sent: the name of a tool, a value, an address. Those words say nothing of a limit or
-of an account. So at 400 and 422 a code for a mistake, or a field of the request, goes before the words of a message, and
-what is quoted in a message is left out before its words are read.
+of an account. So at 400 and 422 a code for a mistake, or a field of the request, goes before the words of a message,
+and what is quoted in a message is left out before its words are read.
 """
 
 import re
