@@ -1,5 +1,7 @@
 """Opening a stream: a race for the first content."""
 
+from typing import TypeGuard
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -9,7 +11,7 @@ from deployments.execution.race import Race
 from deployments.policy.attempt import Began, Candidate, Ended
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamPolicy
-from deployments.policy.outcome import Answered, Blank, Finished, Outcome
+from deployments.policy.outcome import CONTENT_FILTER, WITHHELD, Answered, Blank, Finished, Outcome
 from deployments.policy.permit import Permit
 from deployments.policy.step import Exhausted
 from deployments.request import InferenceRequest
@@ -69,6 +71,8 @@ class StreamOpener(Struct, frozen=True):
                 return await conform(started) if isinstance(started, Answered) else started
             if written and isinstance(started, Blank) and started.complete:
                 return Begun("", end=Finished())  # nothing to add is a proper end of the text
+            if written and _is_withheld(started) and not chain.is_rescued(candidate, started):
+                return Begun("", end=Finished(CONTENT_FILTER))  # the sentence in its place is no part of the text
             return started
 
         execution = self.execution
@@ -87,3 +91,8 @@ def _continuing(asked: InferenceRequest, written: str) -> InferenceRequest:
     """Return the request for what comes behind `written`: one choice, as the others have not got this far."""
     passed = {key: value for key, value in asked.passthrough.items() if key != SEVERAL}
     return replace(asked, prefix=asked.prefix + written, passthrough=passed)
+
+
+def _is_withheld(started: Outcome | Begun) -> TypeGuard[Answered]:
+    """Return whether an attempt has nothing but the sentence that stands for a withheld answer."""
+    return isinstance(started, Answered) and (started.finish_reason, started.result) == (CONTENT_FILTER, WITHHELD)

@@ -19,6 +19,8 @@ PENDING = "pending"
 _SERVED_BY, _DEGRADED = "x-neverblank-served-by", "x-neverblank-degraded"
 _ATTEMPTS, _DROPPED = "x-neverblank-attempts", "x-neverblank-dropped"
 _ANSWERING = "answering"
+_MOST_CHARACTERS = 1024
+"""Of a list in a header: proxies refuse responses with long heads."""
 
 _UNBUFFERED = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 """A proxy that buffers would turn a stream into one late answer."""
@@ -69,10 +71,22 @@ def headers_of(told: Provenance) -> dict[str, str]:
         _ATTEMPTS: trace,
     }
     if told.dropped:
-        headers[_DROPPED] = ", ".join(quote(name) for name in told.dropped)
+        headers[_DROPPED] = _bounded([quote(name) for name in told.dropped])
     if told.retry_after_s > 0:
         headers["retry-after"] = str(ceil(told.retry_after_s))
     return headers
+
+
+def _bounded(names: Sequence[str]) -> str:
+    """Return `names` as the value of a header; those beyond `_MOST_CHARACTERS` as their number, `+N`."""
+    told: list[str] = []
+    left = _MOST_CHARACTERS
+    for name in names:
+        left -= len(name) + len(", ")
+        if left < 0:
+            return ", ".join((*told, f"+{len(names) - len(told)}"))
+        told.append(name)
+    return ", ".join(told)
 
 
 def pending_headers() -> list[tuple[bytes, bytes]]:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from deployments.policy.outcome import Blank, Cancelled, Failed, Finished, Outcome
+from deployments.policy.outcome import Blank, Cancelled, Failed, Finished, Outcome, TimedOut
 
 
 class Terms(Struct, frozen=True):
@@ -47,7 +47,7 @@ def within_form(outcome: Outcome | Finished, terms: Terms) -> Outcome | Finished
     match outcome:
         case Failed(misfit=True, cut=cut) if not (cut and terms.capped):
             return outcome
-        case Blank() | Failed():
+        case Blank() | Failed() | TimedOut():
             return _IMPOSED
         case _:
             return outcome

@@ -34,8 +34,8 @@ def refuse_loops(via: tuple[str, ...], service_id: str) -> None:
     """
     if service_id in via:
         message = "has passed through this service before"
-    elif len(via) > MOST_HOPS:
-        message = f"has passed through more than {MOST_HOPS} services"
+    elif len(via) >= MOST_HOPS:
+        message = f"has passed through {MOST_HOPS} services already"
     else:
         return
     raise InvalidRequestError(

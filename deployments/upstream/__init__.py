@@ -11,6 +11,7 @@ May import: policy, request, settings, observability, execution.
     continuation.py how a remote is asked in words to go on
     complaints.py   reads errors, whatever their shape
     causes.py       whose fault an error is
+    mistakes.py     tells those of a caller from everything else
     waits.py        when a provider wants to be asked again
     wire.py         from a request to a body
     reading.py      from a response to the items of an answer: those below, put together

@@ -25,6 +25,12 @@ _NOT_TAKEN = re.compile(
     r"unsupported|not supported|(does|do)(n't| not) support|unknown|unrecogni[sz]ed|unexpected|not permitted|"
     r"not allowed|extra|additional propert|forbidden|instead|no such|invalid (field|parameter|argument)|not a valid"
 )
+_OF_VALUE = re.compile(
+    r"unsupported value|invalid[_ ]value|too (large|high|big|small|low|many|long)|maximum|at (most|least)|less than"
+    r"|greater|exceed|larger|out of range|\brange\b|must be|between \d|up to \d|limit|[<>]"
+)
+"""A complaint about the value of a field, and not about the field."""
+
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _VLLM_FIELDS = ("continue_final_message", "add_generation_prompt")
 
@@ -73,7 +79,8 @@ class Adaptation:
         if complaint.status not in _STATUSES:
             return None
         said = f"{complaint.param} {complaint.message}".lower()
-        if "stream_options" in body and re.search(r"stream_options|include_usage", said):
+        # A caller's own options may be what is refused: nothing is learnt from those.
+        if body.get("stream_options") == {"include_usage": True} and re.search(r"stream_options|include_usage", said):
             return Quirk.STREAM_OPTIONS
         name = self.spec.max_tokens_field
         named = re.search(rf"(?<![\w]){name}\b", said)
@@ -81,6 +88,7 @@ class Adaptation:
         if (
             name in body
             and named
+            and not (_OF_VALUE.search(said) and _OTHER_NAME[name] not in said)
             and (_NOT_TAKEN.search(said) or re.search(r"unsupported_param|unknown_param|extra", codes))
         ):
             return Quirk.MAX_TOKENS

@@ -4,7 +4,7 @@ Providers tell the same trouble by other statuses, codes and words, and the stat
 no credit comes as 400, a rate limit as 413, a filter as 403. So the order is:
 
     1. a code or type that names the trouble (`context_length_exceeded` beside `invalid_request_error`)
-    2. the words of the message
+    2. the words of the message; few of them where a code or a field names a mistake of the caller (`mistakes`)
     3. the status, or a number in the error that is one
     4. a catch-all code or type (`invalid_request_error`, `api_error`)
 
@@ -14,6 +14,8 @@ The list of dialects, with a test for each, is in `docs/providers.md`.
 import re
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
+
+from deployments.upstream.mistakes import is_mistake, is_of_caller, without_quotes
 
 
 class Cause(Enum):
@@ -206,6 +208,7 @@ _VAGUE_STATUS = frozenset({200, 400, 422, 500})
 """Statuses that say little: whatever else an error says goes before them."""
 
 _READ_AT_ANY_STATUS = frozenset({Cause.TOO_LONG, Cause.RATE_LIMIT})
+_READ_OF_CALLERS = frozenset({Cause.TOO_LONG, Cause.PERMISSION})
 _READ_AT_403 = _READ_AT_ANY_STATUS | {Cause.CONTENT}
 BUSY_STATUS = frozenset({408, 409, 424, 425, 498, 499, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524, 529, 530})
 """Statuses that another try may not have."""
@@ -231,11 +234,14 @@ def cause_of(codes: Iterable[str], message: str, status: int, *, waits: bool, pa
     number = next((int(key) for key in keys if key.isdecimal() and len(key) == 3), status)  # noqa: PLR2004
     if status in _VAGUE_STATUS:
         status = number if number >= 400 else status  # noqa: PLR2004
-    said = _by_words(lowered, status, param)
+    is_callers = is_of_caller(status) and is_mistake(keys, param)
+    said = _by_words(lowered, status, param, is_callers=is_callers)
     if said is Cause.NO_CREDIT and waits:
         said = Cause.RATE_LIMIT  # an account without credit names no time
     if said is not None:
         return _direction(said, lowered, status)
+    if is_callers:
+        return Cause.INVALID
     if status in _CLEAR_STATUS:
         return _CLEAR_STATUS[status]
     if status in BUSY_STATUS and status not in _VAGUE_STATUS:
@@ -252,15 +258,18 @@ def _first(table: list[tuple[Cause, re.Pattern[str]]], texts: Iterable[str]) -> 
     return next((cause for text in texts for cause, pattern in table if pattern.search(text)), None)
 
 
-def _by_words(lowered: str, status: int, param: str) -> Cause | None:
-    if status in _VAGUE_STATUS:
+def _by_words(lowered: str, status: int, param: str, *, is_callers: bool) -> Cause | None:
+    words = without_quotes(lowered) if is_of_caller(status) else lowered
+    if is_callers:
+        readable = _READ_OF_CALLERS | ({Cause.CONTENT} if param else frozenset())
+    elif status in _VAGUE_STATUS:
         readable = frozenset(Cause)
     else:
         readable = _READ_AT_403 if status in {403, 451} else _READ_AT_ANY_STATUS
     if status == 429:  # noqa: PLR2004 - the words tell an empty account from a rate limit
         readable |= {Cause.NO_CREDIT}
     for cause, pattern in _WORD_TABLE:
-        if cause in readable and pattern.search(lowered):
+        if cause in readable and pattern.search(words):
             if cause is Cause.TOO_LONG and _bounds_output(lowered, param):
                 return Cause.INVALID
             return cause

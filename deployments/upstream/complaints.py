@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from deployments.upstream.causes import FOR_THE_OPERATOR, Cause, cause_of
+from deployments.upstream.mistakes import is_of_caller, without_quotes
 from deployments.upstream.redaction import names_account
 from deployments.upstream.waits import wait_of_body, wait_of_headers, wait_of_words
 
@@ -98,9 +99,10 @@ def read_complaint(data: Any, status: int, headers: Mapping[str, str], text: str
     messages = found.messages or ([text.strip()[:_MAX_MESSAGE]] if not isinstance(data, (Mapping, list)) else [])
     message = "; ".join(dict.fromkeys(messages))[:_MAX_MESSAGE]
     codes = tuple(dict.fromkeys(found.codes))
-    wait_s = wait_of_headers(headers, limited=status == _TOO_MANY) or found.wait_s or wait_of_words(message)
+    words = without_quotes(message) if is_of_caller(status) else message
+    wait_s = wait_of_headers(headers, limited=status == _TOO_MANY) or found.wait_s or wait_of_words(words)
     cause = cause_of(codes, message, status, waits=wait_s > 0, param=found.param)
-    if cause is Cause.INVALID and not found.param and names_account(message):
+    if cause is Cause.INVALID and not found.param and names_account(words):
         cause = Cause.PERMISSION  # no field of the request is named, but the operator's account is
     if not wait_s and cause is Cause.RATE_LIMIT:
         wait_s = wait_of_headers(headers, limited=True)

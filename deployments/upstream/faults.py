@@ -6,7 +6,8 @@
     a response       cut in its middle                             Failed     transient
                      not HTTP, headers beyond their bound          Failed
     an error         for the operator: credit, key, permission,    Failed     and an error in the log
-                     unknown model, a loop, a redirect
+                     unknown model, a redirect
+                     a loop                                        Refused    and an error in the log
                      a rate limit                                  Refused    transient, its wait kept
                      busy or broken                                Failed     transient; Refused where it names a wait
                      the request is too long for it                Rejected   another model may take it
@@ -61,7 +62,9 @@ def classify_complaint(complaint: Complaint, explanation: str) -> Outcome:
                 return Refused(f"it answered {status}, and asks for a pause", transient=True, retry_after_s=wait_s)
             may_pass = cause is Cause.BUSY or status in BUSY_STATUS or status < 300  # noqa: PLR2004 - within a success
             return Failed(said, transient=may_pass, log_reason=f"it answered {status}")
-        case Cause.NO_CREDIT | Cause.CREDENTIALS | Cause.PERMISSION | Cause.UNKNOWN_MODEL | Cause.LOOP:
+        case Cause.LOOP:  # the hops are what the request says, and so no evidence against the model
+            return Refused(said)
+        case Cause.NO_CREDIT | Cause.CREDENTIALS | Cause.PERMISSION | Cause.UNKNOWN_MODEL:
             return Failed(said)
         case Cause.TOO_LONG:
             reason = (

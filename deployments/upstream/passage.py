@@ -8,6 +8,7 @@ A service that finds its own id in `via` refuses the request: it would go round 
 """
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
 
 from deployments.policy.attempt import Tier
@@ -16,6 +17,9 @@ from deployments.request import InferenceRequest
 from deployments.request.controls import HEADERS, MIN_TIMEOUT_S
 from deployments.request.hops import VIA_HEADER
 from deployments.upstream.waits import wait_of_headers
+
+NO_ANSWER = "none of its models has an answer"
+"""The reason of the refusal of a service of ours that had nothing but its last resort."""
 
 _PROCESS_ID = uuid4().hex
 
@@ -36,12 +40,18 @@ def passage_headers(request: InferenceRequest, service_id: str, budget_s: float)
     }
 
 
+def is_last_resort(body: Mapping[str, Any]) -> bool:
+    """Return whether a body, or an event, says that a service of ours had nothing but its last resort."""
+    told = body.get("neverblank")
+    return isinstance(told, Mapping) and told.get("served_by") == Tier.LAST_RESORT.value
+
+
 def no_answer_of_ours(headers: Mapping[str, str]) -> Refused | None:
     """Return the refusal of a service of ours that had no answer but its last resort; `None` for any other response."""
     if headers.get(SERVED_BY_HEADER) != Tier.LAST_RESORT.value:
         return None
     wait_s = wait_of_headers({"retry-after": headers.get("retry-after", "")}, limited=False)
-    return Refused("none of its models has an answer", retry_after_s=wait_s)
+    return Refused(NO_ANSWER, retry_after_s=wait_s)
 
 
 SERVED_BY_HEADER = "x-neverblank-served-by"

@@ -8,6 +8,7 @@ import orjson
 from deployments.policy.extras import Extras, fields_beside
 from deployments.policy.outcome import Answered
 from deployments.upstream.contents import read_usage
+from deployments.upstream.passage import is_last_resort
 from deployments.upstream.stream import OF_BODY
 
 _CHOICE = frozenset({"index", "message", "finish_reason", "logprobs"})
@@ -23,6 +24,8 @@ def read_plain(data: bytes) -> Answered | None:
     except orjson.JSONDecodeError:
         return None
     choices, usage = value.get("choices"), value.get("usage")
+    if is_last_resort(value):
+        return None
     if value.get("error") or not isinstance(choices, list) or len(choices) != 1 or not isinstance(usage, dict):
         return None
     choice = choices[0]

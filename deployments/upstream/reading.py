@@ -147,5 +147,5 @@ async def _end(chunks: ChunkReader, events: EventReader, content_type: str, requ
         return replace(end, reason=f"{end.reason}; {chunks.skipped} of its events could not be read")
     if isinstance(end, Finished) and end.tool_calls:
         fault = await fault_of_calls(end.tool_calls, request.response_format)
-        return Failed(fault) if fault else end
+        return Failed(fault, misfit=True) if fault else end
     return end

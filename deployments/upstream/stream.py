@@ -20,13 +20,14 @@ from typing import Any
 import orjson
 
 from deployments.policy.extras import Extras, fields_beside, merge
-from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, StreamPart
+from deployments.policy.outcome import Blank, Failed, Finished, Refused, StreamEnd, StreamPart
 from deployments.request.passing import MAX_CHOICES
 from deployments.upstream.choice import ChoiceReader
 from deployments.upstream.complaints import is_complaint
 from deployments.upstream.contents import read_usage, to_count
 from deployments.upstream.decoding import decode_values
 from deployments.upstream.finish import Ending
+from deployments.upstream.passage import NO_ANSWER, is_last_resort
 from deployments.upstream.sse import Event
 
 MAX_MALFORMED = 3
@@ -56,6 +57,7 @@ class ChunkReader:
         self._tools = tools
         self._malformed = 0
         self._values = 0
+        self._has_no_answer = False  # it is a service of ours, and speaks its last resort
         self._choices: dict[int, ChoiceReader] = {}
         self._parts: dict[int, list[StreamPart]] = {}
         self._usage: dict[str, Any] = {}
@@ -126,6 +128,8 @@ class ChunkReader:
         """Return the end of the response, behind what `finish` returns."""
         if self._malformed > MAX_MALFORMED:
             return Failed(f"its stream has {self._malformed} events in a row that cannot be read")
+        if self._has_no_answer:
+            return Refused(NO_ANSWER)
         if not self._choices:
             if self.skipped_for and not self._values:
                 return Failed("its response is not a JSON object")
@@ -143,7 +147,8 @@ class ChunkReader:
         if not choice.calls:
             return self._finished(choice, choice.ending.value)
         if choice.ending is Ending.CUT and (choice.calls.is_cut() or choice.calls.fault()):
-            return Failed(f"its tool calls are malformed: the answer ended in one of them ({choice.word})")
+            ended_in = f"its tool calls are malformed: the answer ended in one of them ({choice.word})"
+            return Failed(ended_in, misfit=True, cut=True)
         if fault := choice.calls.fault():
             return Failed(fault)
         return self._finished(choice, "tool_calls")
@@ -173,6 +178,7 @@ class ChunkReader:
         if not isinstance(choices, list):
             return [] if has_usage else self._skip("it has no choices")
         self._values += 1
+        self._has_no_answer = self._has_no_answer or is_last_resort(value)
         for key in value:
             if key not in OF_BODY and self._body.get(key) != value[key]:
                 self._body = merge(self._body, fields_beside(value, OF_BODY))

@@ -114,6 +114,14 @@ async def test_a_text_that_breaks_off_is_carried_on_by_the_next_model(fault: Scr
     assert got.trace[0][3] == 0
 
 
+async def test_a_filter_that_withholds_the_rest_of_a_text_puts_no_sentence_behind_it() -> None:
+    withheld = [Beat(Finished("content_filter"), 0.1)]
+
+    got = await read({A: streams([*says("It began ", "well "), *hangs()]), BACKUP: streams(withheld)})
+
+    assert (got.text, got.answer.finish_reason) == ("It began well ", "content_filter")
+
+
 async def test_a_stall_is_a_silence_of_stall_s_and_no_less() -> None:
     pieces = says("One ", "two ", every_s=RULES.stall_seconds - 0.1)
 

@@ -201,3 +201,16 @@ async def test_counts_of_several_prompts_are_added_and_one_estimate_marks_them()
 
     assert told["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     assert told["neverblank"]["usage_estimated"] is True
+
+
+async def test_a_long_list_of_what_was_dropped_is_cut_in_the_header_alone() -> None:
+    names = tuple(f"field-{number}" for number in range(1000))
+    service = ScriptedService(an_answer(dropped=names))
+
+    response = await send(service, "/v1/infer", {"text": "Hi"})
+
+    *told, rest = response.headers["x-neverblank-dropped"].split(", ")
+    assert tuple(told) == names[: len(told)]
+    assert rest == f"+{1000 - len(told)}"
+    assert 900 < len(response.headers["x-neverblank-dropped"]) < 1100
+    assert response.json()["dropped"] == list(names)

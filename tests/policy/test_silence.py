@@ -8,7 +8,7 @@ from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerPolicy, Closed, Open
 from deployments.policy.hedging import HedgingPolicy
 from deployments.policy.model_state import MOST_WITNESSES
-from deployments.policy.outcome import PUT_BEHIND, Answered, Blank, Cancelled, Failed, Outcome, Refused
+from deployments.policy.outcome import PUT_BEHIND, Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut
 from deployments.policy.permit import Permit
 from deployments.policy.quantile import WindowedQuantile
 from deployments.policy.resilience import ResiliencePolicy, ResilienceState
@@ -244,3 +244,12 @@ def test_an_answer_that_was_cut_by_its_caller_is_no_misfit() -> None:
         attempt(resilience, Failed("not JSON", misfit=True, cut=True), number, number + 0.5, terms=wanted)
 
     assert isinstance(admit(resilience, A, 20.0, terms=wanted), Permit)
+
+
+def test_an_attempt_that_took_too_long_says_nothing_of_a_form() -> None:
+    resilience = a_guard(ResiliencePolicy(STRICT))
+    wanted = Terms(form="json_schema")
+    for number in range(3):
+        attempt(resilience, TimedOut("too slow"), number, number + 0.5, terms=wanted)
+
+    assert "behind" not in resilience.describe("a")

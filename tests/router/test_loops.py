@@ -27,7 +27,7 @@ async def test_a_remote_that_leads_straight_back_costs_one_request_and_the_backu
 
     assert response.status_code == 200
     assert "from the backup" in response.text
-    assert response.headers["x-neverblank-attempts"].startswith("primary/loop=failed")
+    assert response.headers["x-neverblank-attempts"].startswith("primary/loop=refused")
     assert router.asked == 2
 
 
@@ -76,6 +76,21 @@ async def test_whoever_sends_a_request_round_is_told_by_a_status_and_a_code() ->
     native = await send(router, "/v1/infer", {"text": "Hi"}, headers=headers)
     assert (native.status_code, native.json()["error"]["code"]) == (508, "loop_detected")
     assert native.json()["result"]
+
+
+async def test_a_forged_list_of_hops_is_told_at_once_or_costs_no_model_its_breaker() -> None:
+    async with routers("one", "two") as made:
+        (one, here), (two, there) = made["one"], made["two"]
+        one.reconfigure({"remotes": {"far": {"base_url": there, "model": "backup"}}})
+
+        async with httpx.AsyncClient(timeout=20) as client:
+            for hops in ("a, b, c, d, e", *["a, b, c, two"] * 12):
+                headers = {"x-neverblank-via": hops}
+                response = await client.post(f"{here}/chat/completions", json={**CHAT, "model": "far"}, headers=headers)
+                assert response.status_code == (508 if hops.endswith("e") else 200)
+        assert two.asked == 12
+
+        assert (await post(here, "far")).headers["x-neverblank-attempts"] == "primary/far=answered"
 
 
 class Fails:

@@ -6,6 +6,9 @@ import pytest
 
 from deployments.policy.outcome import Answered, Finished, Rejected
 from deployments.request import InferenceRequest, Parameters
+from deployments.settings.remotes import RemoteSpec
+from deployments.upstream.adaptation import Adaptation
+from deployments.upstream.complaints import read_complaint
 from tests.fakes import a_request, read_stream, read_whole
 from tests.upstream.calling import call, remote, stream
 from tests.upstream.exchange import TEXT
@@ -103,3 +106,18 @@ async def test_a_prefix_that_was_no_fault_is_sent_as_before(faulty: FaultyUpstre
             await read_stream(upstream, carrying_on())
 
     assert [each.asks_to_go_on for each in faulty.requests] == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"max_tokens": 9}, "max_tokens: the value 9 is not supported, it must be at most 8."),
+        ({"max_tokens": 9}, "Unsupported value: max_tokens is not allowed to exceed 8."),
+        ({"stream_options": {"include_usage": True, "chunk": 7}}, "stream_options.chunk is not supported."),
+    ],
+)
+def test_what_one_callers_value_brings_about_is_learnt_for_nobody(more: dict[str, Any], message: str) -> None:
+    adaptation = Adaptation(RemoteSpec(base_url="http://upstream.example/v1", model="m"))
+    complaint = read_complaint({"error": {"message": message}}, 400, {})
+
+    assert adaptation.find(complaint, more, a_request()) is None

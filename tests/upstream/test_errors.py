@@ -84,6 +84,40 @@ def test_a_precise_code_or_word_goes_before_a_catch_all_type(codes: Any, message
     assert read_complaint({"error": {**codes, "message": message}}, 400, {}).cause is cause
 
 
+@pytest.mark.parametrize(
+    ("code", "param", "message"),
+    [
+        (
+            "invalid_function_parameters",
+            "tools[0].function.parameters",
+            "Invalid schema for function 'payment': no type.",
+        ),
+        ("invalid_function_parameters", None, "Invalid schema for function moderation: it has no type."),
+        (
+            "invalid_value",
+            "messages[0].role",
+            "Invalid value: 'rate limit, try again in 900s'. Supported values are 'user'.",
+        ),
+        ("invalid_value", None, "Invalid value: rate limit, try again in 900s."),
+        ("invalid_image_url", None, "Timed out while downloading image."),
+        (None, "tools[0]", "Invalid schema for function payment: it has no type."),
+        (None, None, "Invalid value: 'out of credits, billing'."),
+        (None, None, "Invalid value: `overloaded, try again in 900s`."),
+    ],
+)
+def test_what_a_provider_repeats_of_a_request_is_no_word_of_its_own(code: Any, param: Any, message: str) -> None:
+    error = {"type": "invalid_request_error", "code": code, "param": param, "message": message}
+
+    for status in (400, 422):
+        assert read_complaint({"error": error}, status, {}).cause is Cause.INVALID
+
+
+def test_an_error_within_a_quoted_error_is_read() -> None:
+    said = "Error code: 400 - {'error': {'message': 'prompt is too long: 9 tokens > 8 maximum', 'type': 'x'}}"
+
+    assert read_complaint({"error": {"message": said}}, 400, {}).cause is Cause.TOO_LONG
+
+
 def test_a_refusal_that_names_the_account_and_no_field_is_not_the_callers() -> None:
     assert read_complaint({"error": "This account has open invoices."}, 400, {}).cause is Cause.PERMISSION
     about_a_field = {"error": {"message": "No account has this id.", "param": "user"}}

@@ -3,11 +3,13 @@
 import gzip
 from collections.abc import Callable
 
+import orjson
 import pytest
 
 from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.extras import Extras
-from deployments.policy.outcome import Failed, Finished, Usage
+from deployments.policy.outcome import Failed, Finished, Refused, Usage
+from deployments.upstream.plain import read_plain
 from deployments.upstream.reading import END_WAIT_S
 from tests.simulation.network import Chunk
 from tests.upstream.answering import CUT, read
@@ -170,3 +172,18 @@ async def test_what_was_left_out_of_an_answer_shows_in_its_attempt() -> None:
 
     assert isinstance(reading.end, Finished)
     assert Ended(Candidate(Tier.PRIMARY, "m"), 0.0, 1.0, reading.end).to_json()["skipped"] == 2
+
+
+@pytest.mark.parametrize("tier", ["last_resort", "backup"])
+async def test_the_last_resort_of_a_chained_service_is_no_answer_though_its_head_said_nothing(tier: str) -> None:
+    told = {"neverblank": {"served_by": tier}}
+    plain = {"choices": [{"index": 0, "message": {"content": "Sorry."}, "finish_reason": "stop"}], "usage": USAGE}
+
+    streamed = await read([*SAID, chunk({}, "stop"), event({"choices": [], **told}), DONE])
+    body = orjson.dumps({**plain, **told})
+    whole = await read([body], "application/json")
+
+    is_answer = tier == "backup"
+    assert isinstance(streamed.end, Finished if is_answer else Refused)
+    assert isinstance(whole.end, Finished if is_answer else Refused)
+    assert (read_plain(body) is not None) is is_answer

@@ -76,7 +76,7 @@ async def test_a_call_that_fits_its_tool_is_an_answer(faulty: FaultyUpstream) ->
 async def test_a_call_that_the_caller_could_not_use_is_no_answer(
     faulty: FaultyUpstream, tools: ResponseFormat, reason: str
 ) -> None:
-    assert await asked(faulty, "calls-whole", tools) == (Failed(reason), Failed(reason))
+    assert await asked(faulty, "calls-whole", tools) == (Failed(reason, misfit=True), Failed(reason, misfit=True))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,46 @@
+"""Tells the mistakes of a caller from everything else that a refusal may be about.
+
+Providers repeat what a caller has sent: the name of a tool, a value, an address. Those words say nothing of a limit or
+of an account. So at 400 and 422 a code for a mistake, or a field of the request, goes before the words of a message,
+and what is quoted in a message is left out before its words are read.
+"""
+
+import re
+from collections.abc import Iterable
+
+_CODE = re.compile(
+    r"invalid(value|type|url|enum\w*|base64\w*|jsonschema|schema|json|functionparameters|functionname|toolcall\w*"
+    r"|image\w*|file\w*|audio\w*|mediatype|messagerole|parameter|parametervalue)"
+    r"|unsupported(value|parameter|type|image\w*|file\w*|mediatype)"
+    r"|(missing|unknown|duplicate|conflicting)(required)?(parameter|field|argument)s?"
+    r"|(integer|decimal|number|array|string|object)(above|below|notmultiple)(min|max)(value|items|length|properties)?"
+)
+_FIELD = re.compile(
+    r"(messages?|prompt|input|contents?|system|tools?|tool_choice|tool_config|functions?|function_call|response_format"
+    r"|json_schema|guided_\w+|temperature|top_p|top_k|min_p|n|stop|stop_sequences|seed|user|max_\w*tokens"
+    r"|frequency_penalty|presence_penalty|repetition_penalty|logit_bias|logprobs|top_logprobs|parallel_tool_calls"
+    r"|reasoning|reasoning_effort|verbosity|modalities|audio|image_url|metadata|prediction|thinking|generation_config)"
+    r"(?![\w-])"
+)
+_QUOTED = re.compile(
+    r"(?<!message': )(?<!message\": )(?:(?<!\w)'.{0,2000}?'(?!\w)|\"[^\"]{0,2000}\"|`[^`]{0,2000}`|“[^”]{0,2000}”)",
+    re.DOTALL,
+)
+_OF_LENGTH = re.compile(r".(inputs?|prompt|messages|max_\w+|model).")
+"""Quoted names of fields that tell what is too long."""
+
+
+def is_mistake(keys: Iterable[str], param: str) -> bool:
+    """Return whether an error tells a mistake of the caller: by a code, of which `keys` are the letters, or a field."""
+    return any(_CODE.fullmatch(key) for key in keys) or _FIELD.match(param) is not None
+
+
+def without_quotes(message: str) -> str:
+    """Return `message` without what it quotes; all of it where nothing else is left."""
+    left = _QUOTED.sub(lambda found: found[0] if _OF_LENGTH.fullmatch(found[0].lower()) else "", message)
+    return left if any(character.isalpha() for character in left) else message
+
+
+def is_of_caller(status: int) -> bool:
+    """Return whether a status is one at which a caller may be told of a mistake."""
+    return status in {400, 422}
