@@ -56,14 +56,10 @@ async def test_a_pause_behind_a_stop_that_comes_with_every_content_ends_nothing(
 
 async def test_the_wait_for_the_counts_begins_anew_where_content_came_behind_a_stop() -> None:
     begun, ended = chunk({"content": BEGUN}), chunk({"content": REST[:9]}, "stop")
-    parts = [
-        begun,
-        ended,
-        Chunk(chunk({"content": REST[9:]}), END_WAIT_S / 2),
-        Chunk(chunk({}, "stop"), END_WAIT_S * 3),
-    ]
+    more, end = Chunk(chunk({"content": REST[9:]}), END_WAIT_S / 2), Chunk(chunk({}, "stop"), END_WAIT_S * 3)
+    counts = Chunk(event({"choices": [], "usage": USAGE}), END_WAIT_S / 2)
 
-    reading = await read([*parts, Chunk(event({"choices": [], "usage": USAGE}), END_WAIT_S / 2), DONE])
+    reading = await read([begun, ended, more, end, counts, DONE])
 
     assert reading.text == TEXT
     assert isinstance(reading.end, Finished)
