@@ -8,11 +8,13 @@ start ──► an endpoint ──► POST chat/completions ──► 200 ──
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 
 from deployments.execution.attempt import Begun, as_items, begin
+from deployments.execution.execution import terms_of
 from deployments.execution.offered_tools import tool_names
 from deployments.execution.splice import StartsOverError
 from deployments.observability import log
@@ -25,7 +27,7 @@ from deployments.upstream.adaptation import Quirk
 from deployments.upstream.complaints import Complaint, read_complaint
 from deployments.upstream.decoding import decode_json
 from deployments.upstream.encodings import EncodingError
-from deployments.upstream.endpoints import Endpoint, Endpoints, affinity_key, names_of
+from deployments.upstream.endpoints import Endpoints, Try, affinity_key, names_of
 from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
 from deployments.upstream.plain import read_plain
 from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeError, read_items, read_whole
@@ -63,10 +65,10 @@ class Upstream:
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make one attempt; see `ModelClient`. The upstream may stream what was to come whole, or the reverse."""
 
-        async def ask_one(endpoint: Endpoint) -> Outcome | Begun:
-            return await self._ask(endpoint, request, budget_s)
+        async def ask_one(on: Try) -> Outcome | Begun:
+            return await self._ask(on, request, budget_s)
 
-        return await self._endpoints.ask(ask_one, affinity_key(request, self.spec.affinity))
+        return await self._endpoints.ask(ask_one, affinity_key(request, self.spec.affinity), terms_of(request))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -93,8 +95,9 @@ class Upstream:
         }
         return {**told, "endpoints": [endpoint.to_json() for endpoint in endpoints]} if len(endpoints) > 1 else told
 
-    async def _ask(self, endpoint: Endpoint, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
-        """Make an attempt on `endpoint`; it is asked again at once without what of ours it does not take."""
+    async def _ask(self, on: Try, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
+        """Make an attempt on an endpoint; it is asked again at once without what of ours it does not take."""
+        endpoint = on.endpoint
         if endpoint.connection.lacks:
             lacking = _lacking(endpoint.connection.lacks)
             log.upstream_misconfigured(self.name, lacking.reason)
@@ -104,7 +107,7 @@ class Upstream:
         while True:
             body = to_body(request, self.spec, stream=request.stream)
             endpoint.adaptation.adapt(body, request, tried)
-            result = await self._post(endpoint, body, headers, request)
+            result = await self._post(on, body, headers, request)
             if not isinstance(result, Complaint):
                 if isinstance(result, (Answered, Begun, Blank)):  # it was no fault of the rest of the request
                     endpoint.adaptation.known |= tried
@@ -115,21 +118,21 @@ class Upstream:
             tried |= {quirk}
 
     async def _post(
-        self, endpoint: Endpoint, body: dict[str, Any], headers: Mapping[str, str], request: InferenceRequest
+        self, on: Try, body: dict[str, Any], headers: Mapping[str, str], request: InferenceRequest
     ) -> Outcome | Begun | Complaint:
         try:
             async with AsyncExitStack() as exits:
-                response = await exits.enter_async_context(endpoint.connection.post(body, headers))
+                response = await exits.enter_async_context(on.endpoint.connection.post(body, headers))
                 if response.status != _OK:
                     return await self._complaint(response)
                 if (none := no_answer_of_ours(response.headers)) is not None:
                     return none
-                return await self._answer(response, request, endpoint, exits)
+                return await self._answer(response, request, on, exits)
         except READING_ERRORS as error:
             return self._fault(error)
 
     async def _answer(
-        self, response: aiohttp.ClientResponse, request: InferenceRequest, endpoint: Endpoint, exits: AsyncExitStack
+        self, response: aiohttp.ClientResponse, request: InferenceRequest, on: Try, exits: AsyncExitStack
     ) -> Outcome | Begun | Complaint:
         """Read the answer in a response, or its beginning; an error before that is returned as it is."""
         body = Body(response, self.spec.max_answer_bytes)
@@ -138,7 +141,7 @@ class Upstream:
             await body.finish()
             return plain
         chunks = ChunkReader(tool_names(request.response_format))
-        begun = await begin(self._items(body, request, chunks, endpoint, exits.pop_all()))
+        begun = await begin(self._items(body, request, chunks, on, exits.pop_all()))
         if isinstance(begun, Begun):
             return begun if request.stream else await begun.read_to_end(self.spec.max_answer_bytes)
         return read_complaint(chunks.error, _OK, {}) if chunks.error else begun
@@ -148,7 +151,7 @@ class Upstream:
         body: Body,
         request: InferenceRequest,
         chunks: ChunkReader,
-        endpoint: Endpoint,
+        on: Try,
         exits: AsyncExitStack,
     ) -> AsyncGenerator[StreamItem, None]:
         """Give the items of an answer; `exits` gives the connection back at its end."""
@@ -156,15 +159,15 @@ class Upstream:
             try:
                 async for item in read_items(body, self.spec, request, chunks):
                     if not isinstance(item, StreamPart):
-                        self._endpoints.broke(endpoint, item)
+                        self._endpoints.broke(on, item)
                     yield item
                 for item in self._failed_within(chunks):
                     if not isinstance(item, StreamPart):
-                        self._endpoints.broke(endpoint, item)
+                        self._endpoints.broke(on, item)
                     yield item
             except READING_ERRORS as error:
                 fault = self._fault(error)
-                self._endpoints.broke(endpoint, fault)
+                self._endpoints.broke(on, fault)
                 yield fault
             finally:
                 for reason, count in chunks.skipped_for.items():
@@ -192,7 +195,9 @@ class Upstream:
         return read_complaint(decoded if isinstance(decoded, (Mapping, list)) else None, response.status, headers, text)
 
     def _classify(self, complaint: Complaint) -> Outcome:
-        outcome = faults.classify_complaint(complaint, self._redactor.for_callers(complaint.message))
+        redactor = self._redactor
+        told = replace(complaint, codes=redactor.codes(complaint.codes), param=redactor.path(complaint.param))
+        outcome = faults.classify_complaint(told, redactor.for_callers(complaint.message))
         if complaint.is_misconfigured:
             said = f"it answered {complaint.status}: {self._redactor.clean(complaint.message)}"
             log.upstream_misconfigured(self.name, said)

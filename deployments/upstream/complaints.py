@@ -21,7 +21,10 @@ _OK = 200
 _TOO_MANY = 429
 _MAX_DEPTH, _MAX_ITEMS, _MAX_MESSAGE = 8, 64, 4000
 
-_CODES = ("code", "type", "status", "reason", "error_code", "error_type", "errorType", "__type", "status_code")
+_CODES = ("code", "type", "status", "error_code", "error_type", "errorType", "__type", "status_code")
+_REASON = "reason"
+"""Tells the cause as a code does, but may hold any words of the provider's: no caller reads it."""
+
 _MESSAGES = ("message", "msg", "error_msg", "status_msg", "errorMessage", "detail", "error", "title", "description")
 _INNER = (
     *("error", "errors", "innererror", "inner_error", "details", "detail", "metadata", "raw", "base_resp", "cause"),
@@ -62,6 +65,7 @@ class _Found:
     """What a walk has found so far."""
 
     codes: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     param: str = ""
     wait_s: float = 0.0
@@ -101,7 +105,7 @@ def read_complaint(data: Any, status: int, headers: Mapping[str, str], text: str
     codes = tuple(dict.fromkeys(found.codes))
     words = without_quotes(message) if is_of_caller(status) else message
     wait_s = wait_of_headers(headers, limited=status == _TOO_MANY) or found.wait_s or wait_of_words(words)
-    cause = cause_of(codes, message, status, waits=wait_s > 0, param=found.param)
+    cause = cause_of((*codes, *found.reasons), message, status, waits=wait_s > 0, param=found.param)
     if cause is Cause.INVALID and not found.param and names_account(words):
         cause = Cause.PERMISSION  # no field of the request is named, but the operator's account is
     if not wait_s and cause is Cause.RATE_LIMIT:
@@ -129,10 +133,10 @@ def _walk(value: Any, found: _Found, depth: int) -> None:
 
 
 def _read_level(level: Mapping[Any, Any], found: _Found) -> None:
-    for key in _CODES:
+    for key in (*_CODES, _REASON):
         code = level.get(key)
         if isinstance(code, (str, int)) and not isinstance(code, bool) and str(code).strip():
-            found.codes.append(str(code).strip()[:100])
+            (found.reasons if key == _REASON else found.codes).append(str(code).strip()[:100])
     found.messages += [said[:_MAX_MESSAGE] for said in _messages(level)]
     found.param = found.param or _param(level)
     for key, value in list(level.items())[:_MAX_ITEMS]:

@@ -23,6 +23,7 @@ from deployments.policy.breaker import Admission, BreakerState, Closed
 from deployments.policy.cooldown import Cooldown
 from deployments.policy.outcome import Cancelled, Failed, Finished, Outcome, Refused, StreamEnd, TimedOut
 from deployments.policy.resilience import ResiliencePolicy
+from deployments.policy.terms import ANY_TERMS, Terms, beyond_terms
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import EndpointSpec, RemoteSpec
 from deployments.upstream.adaptation import Adaptation
@@ -31,6 +32,9 @@ from deployments.upstream.connection import Connection
 SILENT_S, SILENT_TIMES = 1.0, 4.0
 """An attempt that is given up counts as a failure of its endpoint if it waited for this long, and for this many times
 what the endpoints usually take: the others answer, and this one is silent."""
+
+MOST_TRIES = 3
+"""Endpoints that are asked for one attempt."""
 
 _WEIGHT_OF_NEW = 0.2
 
@@ -70,7 +74,24 @@ class Endpoint:
         }
 
 
-AskOne = Callable[[Endpoint], Awaitable[Outcome | Begun]]
+@dataclass(frozen=True, slots=True)
+class Try:
+    """An attempt on one endpoint.
+
+    Attributes:
+        endpoint: who is asked.
+        admission: the permission of its breaker.
+        started: the time at which the attempt was started.
+        terms: the terms of the request.
+    """
+
+    endpoint: Endpoint
+    admission: Admission
+    started: float
+    terms: Terms
+
+
+AskOne = Callable[[Try], Awaitable[Outcome | Begun]]
 """Makes an attempt on one endpoint."""
 
 
@@ -90,26 +111,30 @@ class Endpoints:
         )
         self.policy = ResiliencePolicy()
         self._draw = draw
-        self._usual_s = 0.0
+        self._usual_s = {True: 0.0, False: 0.0}  # until the first content of a stream, and for a whole answer
 
-    async def ask(self, ask_one: AskOne, key: str) -> Outcome | Begun:
-        """Return what the first endpoint gives that does not fail; what the last one gave where all do."""
+    async def ask(self, ask_one: AskOne, key: str, terms: Terms = ANY_TERMS) -> Outcome | Begun:
+        """Return what the first endpoint gives that does not fail; what the last one gave where all do.
+
+        At most `MOST_TRIES` endpoints are asked: an attempt does not multiply by what the operator has.
+        """
         if len(self.all) == 1:
-            return await ask_one(self.all[0])
+            only = self.all[0]
+            return await ask_one(Try(only, Admission(only.state.epoch, probe=False), 0.0, terms))
         clock = asyncio.get_running_loop().time
         left, last = list(self.all), None
-        while (chosen := self._choose(left, key, clock())) is not None:
+        while len(self.all) - len(left) < MOST_TRIES and (chosen := self._choose(left, key, clock())) is not None:
             endpoint, admission = chosen
             left.remove(endpoint)
-            last = await self._ask(ask_one, endpoint, admission)
+            last = await self._ask(ask_one, Try(endpoint, admission, clock(), terms))
             if isinstance(last, Begun) or not _is_of_endpoint(last):
                 return last
         return last if last is not None else self._nobody(clock())
 
-    def broke(self, endpoint: Endpoint, end: StreamEnd | Outcome) -> None:
-        """Note that a stream of `endpoint`, which had begun, has not ended properly."""
+    def broke(self, tried: Try, end: StreamEnd | Outcome) -> None:
+        """Note that the stream of an attempt, which had begun, has not ended properly."""
         if len(self.all) > 1 and not isinstance(end, Finished):
-            self._note(endpoint, Admission(endpoint.state.epoch, probe=False), end, math.inf)
+            self._note(tried, end)
 
     def _nobody(self, now: float) -> Refused:
         waits = [endpoint.cooldown.left_s(now) for endpoint in self.all]
@@ -117,28 +142,26 @@ class Endpoints:
             return Refused("all its endpoints asked for a pause", transient=True, retry_after_s=min(waits))
         return Refused("all its endpoints fail or asked for a pause")
 
-    async def _ask(self, ask_one: AskOne, endpoint: Endpoint, admission: Admission) -> Outcome | Begun:
-        clock = asyncio.get_running_loop().time
-        started = clock()
+    async def _ask(self, ask_one: AskOne, tried: Try) -> Outcome | Begun:
         outcome: Outcome | Begun = Cancelled("given up")
         try:
-            outcome = await ask_one(endpoint)
+            outcome = await ask_one(tried)
             return outcome
         finally:
-            taken = clock() - started
-            if isinstance(outcome, Cancelled) and self._usual_s and taken > max(SILENT_S, SILENT_TIMES * self._usual_s):
+            taken, usual = asyncio.get_running_loop().time() - tried.started, self._usual_s[tried.terms.streamed]
+            if isinstance(outcome, Cancelled) and usual and taken > max(SILENT_S, SILENT_TIMES * usual):
                 outcome = TimedOut("silent")
-            self._note(endpoint, admission, Finished() if isinstance(outcome, Begun) else outcome, taken)
+            self._note(tried, Finished() if isinstance(outcome, Begun) else outcome)
 
-    def _note(self, endpoint: Endpoint, admission: Admission, end: Outcome | StreamEnd, taken_s: float) -> None:
+    def _note(self, tried: Try, end: Outcome | StreamEnd) -> None:
         now = asyncio.get_running_loop().time()
-        # A stream that broke long after its start is an event of its own.
-        span = breaker.Span(now - taken_s if math.isfinite(taken_s) else now, now)
-        endpoint.state = breaker.record(endpoint.state, self.policy.breaker, admission, end, span, self._draw())
-        endpoint.cooldown.learn(end, now - taken_s, now, self.policy.retries.hold_seconds)
+        endpoint, streamed, span = tried.endpoint, tried.terms.streamed, breaker.Span(tried.started, now)
+        said = beyond_terms(end, tried.terms)
+        endpoint.state = breaker.record(endpoint.state, self.policy.breaker, tried.admission, said, span, self._draw())
+        endpoint.cooldown.learn(end, tried.started, now, self.policy.retries.hold_seconds)
         if breaker.evidence(end) is breaker.Evidence.SUCCESS:
-            weight = _WEIGHT_OF_NEW if self._usual_s else 1.0
-            self._usual_s += weight * (taken_s - self._usual_s)
+            usual = self._usual_s[streamed]
+            self._usual_s[streamed] += (_WEIGHT_OF_NEW if usual else 1.0) * (now - tried.started - usual)
 
     def _choose(self, left: Sequence[Endpoint], key: str, now: float) -> tuple[Endpoint, Admission] | None:
         """Return the endpoint to ask next, with its permission; `None` where no one of `left` may be asked."""
@@ -169,7 +192,15 @@ class Endpoints:
 
 def _is_of_endpoint(outcome: Outcome) -> bool:
     """Return whether another endpoint of the same model could do better."""
-    return isinstance(outcome, (Failed, TimedOut)) or (isinstance(outcome, Refused) and outcome.transient)
+    match outcome:
+        case Failed(misfit=misfit, cut=cut):
+            return not misfit and not cut  # the model does that with this request, wherever it runs
+        case TimedOut():
+            return True
+        case Refused(transient=transient):
+            return transient
+        case _:
+            return False
 
 
 def _score(endpoint: Endpoint, key: str) -> float:

@@ -22,6 +22,13 @@ _ACCOUNT = re.compile(
 """Words and ids of an operator's account. A message that holds one is about the account, and its caller not told."""
 
 
+_OF_A_GATEWAY = re.compile(r"[\s.]*\b(Received Model Group ?=|Available Model Group Fallbacks ?=).*", re.DOTALL)
+"""What LiteLLM puts behind a message: the names of the operator's models."""
+
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_PATH = re.compile(r"[A-Za-z0-9_.\[\]-]{1,100}")
+
+
 def names_account(text: str) -> bool:
     """Return whether `text` names something of an operator's account."""
     return _ACCOUNT.search(text) is not None
@@ -49,9 +56,17 @@ class Redactor:
 
     def for_callers(self, text: str) -> str:
         """Return `text` as a caller may read it: cleaned, without addresses; empty where it is about the account."""
-        line = _ADDRESS.sub("", self.clean(text))
+        line = _ADDRESS.sub("", self.clean(_OF_A_GATEWAY.sub("", text)))
         if names_account(line) or "[redacted]" in line:
             return ""
         for name, other in self._names.items():
             line = name.sub(other, line)
         return " ".join(line.split())
+
+    def codes(self, codes: Iterable[str]) -> tuple[str, ...]:
+        """Return those of `codes` that a caller may read: short identifiers, which name nothing of the account."""
+        return tuple(code for code in codes if _CODE.fullmatch(code) and self.for_callers(code) == code)
+
+    def path(self, param: str) -> str:
+        """Return `param` where it is a path to a field that a caller may read, else nothing."""
+        return param if _PATH.fullmatch(param) and self.for_callers(param) == param else ""

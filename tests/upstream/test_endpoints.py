@@ -14,7 +14,7 @@ from deployments.policy.resilience import ResiliencePolicy
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import EndpointSpec, RemoteSpec
 from deployments.upstream import Upstream
-from deployments.upstream.endpoints import Endpoint, Endpoints, affinity_key
+from deployments.upstream.endpoints import Endpoints, Try, affinity_key
 from tests.fakes import a_request, read_stream
 from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import FaultyUpstream
@@ -37,7 +37,8 @@ class Asked:
         self.outcomes = outcomes or {}
         self.places: list[int] = []
 
-    async def __call__(self, endpoint: Endpoint) -> Outcome:
+    async def __call__(self, tried: Try) -> Outcome:
+        endpoint = tried.endpoint
         self.places.append(endpoint.place)
         endpoint.connection.in_flight += 1
         await asyncio.sleep(0.01)
@@ -135,9 +136,9 @@ async def test_a_silent_endpoint_is_found_out_though_its_attempts_are_only_given
     several, answers, given_up = endpoints(1, 1), asyncio.Event(), 0
     answers.set()
 
-    async def ask_one(endpoint: Endpoint) -> Outcome:
+    async def ask_one(tried: Try) -> Outcome:
         await asyncio.sleep(0.1)
-        if endpoint.place == 0:
+        if tried.endpoint.place == 0:
             await answers.wait()
         return Answered("fine")
 
@@ -156,7 +157,7 @@ async def test_a_silent_endpoint_is_found_out_though_its_attempts_are_only_given
 async def test_attempts_that_are_given_up_early_say_nothing_of_an_endpoint() -> None:
     several = endpoints(1, 1)
 
-    async def ask_one(_: Endpoint) -> Outcome:
+    async def ask_one(_: Try) -> Outcome:
         await asyncio.sleep(0.5)
         return Answered("fine")
 

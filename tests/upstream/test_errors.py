@@ -35,6 +35,9 @@ def check(outcome: Outcome, name: str) -> None:
         case Cause.RATE_LIMIT:
             assert isinstance(outcome, Refused)
             assert outcome.transient
+        case Cause.LOOP:
+            assert isinstance(outcome, Refused)
+            assert not outcome.transient
         case Cause.BUSY:
             assert isinstance(outcome, (Failed, Refused))
             assert outcome.transient
@@ -146,6 +149,10 @@ def test_a_wide_error_is_read_within_bounds() -> None:
         ("In organization org-acme the limit is 3.", ""),
         ("'temperature' is not taken by gpt-acme-prod.", "'temperature' is not taken by hosted."),
         ("The key sk-secret is bad.", ""),
+        (
+            "top_k is no integer. Received Model Group=acme-prod\nAvailable Model Group Fallbacks=['acme-eu']",
+            "top_k is no integer",
+        ),
         ("connect to 10.0.0.7:8000 failed", "connect to failed"),
         ("connect to gpu-7.internal:8000 failed", "connect to failed"),
     ],
@@ -163,3 +170,24 @@ def test_the_names_of_hosts_deployments_and_models_are_the_operators() -> None:
         "acme-prod": "hosted",
         "gpt-acme": "hosted",
     }
+
+
+def test_a_code_and_a_field_are_told_where_they_are_short_names_and_none_of_the_operators() -> None:
+    redactor = Redactor(["sk-secret"], {"acme-prod": "hosted"})
+
+    codes = ("invalid_value", "acme-prod", "deployment acme-prod-eu rejected it", "sk-secret", "x" * 65, "INVALID.ARG")
+    assert redactor.codes(codes) == ("invalid_value", "INVALID.ARG")
+    assert [redactor.path(param) for param in ("tools[0].function", "acme-prod", "of deployment x")] == [
+        "tools[0].function",
+        "",
+        "",
+    ]
+
+
+def test_a_reason_in_a_providers_words_tells_the_cause_and_is_no_code() -> None:
+    error = {"message": "No.", "reason": "rate_limit_exceeded", "type": "invalid_request_error"}
+
+    complaint = read_complaint({"error": error}, 400, {})
+
+    assert complaint.cause is Cause.RATE_LIMIT
+    assert complaint.codes == ("invalid_request_error",)
