@@ -62,7 +62,7 @@ def ask_until(service: Service, end: float) -> list[Asked]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("clients", [1, 4, 64])
+@pytest.mark.parametrize("clients", [1, 4, pytest.param(64, marks=pytest.mark.soak)])
 def test_nobody_waits_for_a_replica_that_is_stopped_from_the_fourth_second_on(service: Service, clients: int) -> None:
     stopped_at = time.monotonic() + WARM_UP_S
     replica = service.replica("paced")
