@@ -34,7 +34,7 @@ test: setup-dev weights check  ## set everything up, then run every check and te
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
 
 soak: setup-dev weights  ## minutes of overload, hanging and killing on real services, then a million simulated worlds (hours)
-	$(BIN)/pytest tests/soak tests/simulation -m soak -s
+	$(BIN)/pytest tests/soak tests/service/test_stopped.py tests/simulation -m soak -s
 
 bench: bench-setup  ## every benchmark: tables, and JSON and plots in benchmarks/results/; needs wrk, and npm for Portkey
 	$(BIN)/python -m benchmarks
