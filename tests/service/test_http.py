@@ -58,7 +58,8 @@ def test_a_wrong_path_is_explained(service: Service) -> None:
     explained(service.http.post("/v1/infr", json={"text": "Hello"}), 404, "path")
 
 
-def test_bad_requests_reach_no_model_open_no_breaker_and_log_no_stack_trace(service: Service) -> None:
+def test_bad_requests_reach_no_model_open_no_breaker_and_log_no_stack_trace(service: Service, opening: Opening) -> None:
+    opening.end(within_s=60.0)  # these requests are counted, too
     before = [service.status()["answers"] for _ in range(8)]
     for body, _, _ in BAD_BODIES.values():
         service.http.post("/v1/infer/faulty", content=body)
