@@ -13,10 +13,10 @@ from tests.formats import artefacts
 from tests.service.models import Deadlocking
 from tests.service.service import ROOT, Service, eventually
 
-STALL_S = 2.0
+STALL_S = 4.0
 THREADS = 2
-DEADLINE_S = 4.0
-REPLACED_S = 60.0
+DEADLINE_S = 8.0
+REPLACED_S = 90.0
 """Serve ends a replica after three failed health checks, two seconds apart; the new one has to load."""
 
 

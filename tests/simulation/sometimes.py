@@ -87,10 +87,8 @@ IN_ANSWERS: dict[str, Callable[[Exchange, Told], bool]] = {
     "a refusal in the words of the format": lambda _, told: told.refusal,
     "an answer in the form that was demanded": lambda done, told: bool(done.ask.form) and not told.refusal,
     "a content filter": lambda _, told: told.finish_reason == "content_filter",
-    "a withheld answer that was rescued": lambda done, told: (
-        [each["outcome"] for each in told.attempts] == ["answered", "answered"]
-        and told.attempts[1]["why"] == "next"
-        and not done.ask.stream
+    "a withheld answer that was rescued": lambda _, told: (
+        not told.is_last_resort and any(each["outcome"] == "withheld" for each in told.attempts)
     ),
     "a last resort of 503": lambda done, told: told.is_last_resort and done.status == 503,
     "several prompts": lambda done, _: done.ask.prompts > 1,
