@@ -30,8 +30,12 @@ serve: setup weights  ## set everything up, then run the service on 127.0.0.1:80
 stop: setup  ## stop the service that was started here, and whatever it has left behind
 	@$(BIN)/neverblank stop
 
+# First what runs in process, two tests at a time; then what needs both cores for itself.
+WHOLE := tests/simulation tests/service
+
 test: setup-dev weights check  ## set everything up, then run every check and test; coverage may not fall
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
+	$(BIN)/pytest --durations 25 $(WHOLE) --cov --cov-append --cov-report=term-missing:skip-covered
 
 soak: setup-dev weights  ## minutes of overload, hanging and killing on real services, then a million simulated worlds (hours)
 	$(BIN)/pytest tests/soak tests/service/test_stopped.py tests/simulation -m soak -s
