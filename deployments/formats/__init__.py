@@ -1,6 +1,6 @@
 """The formats of models: how each is loaded and called inside a replica. One module a format, one class each.
 
-May import: policy, request, settings, observability, execution, generation, sources.
+May import: policy, request, settings, observability, execution, generation, sources, servers.
 
 A module is imported when a model of its format is loaded: a `python` model's replica never loads torch.
 """
@@ -12,7 +12,7 @@ from deployments.execution.attempt import Begun
 from deployments.formats.credentials import remove_credentials
 from deployments.policy.outcome import Outcome
 from deployments.request import InferenceRequest
-from deployments.settings import HuggingFaceSpec, ModelSpec, PickleSpec, PythonSpec, PyTorchSpec
+from deployments.settings import HuggingFaceSpec, ModelSpec, PickleSpec, PythonSpec, PyTorchSpec, ServerSpec
 
 
 class ServedModel(Protocol):
@@ -68,3 +68,7 @@ def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
             from deployments.formats.pytorch import load_pytorch
 
             return load_pytorch(spec)
+        case ServerSpec():
+            from deployments.servers.model import ServerModel
+
+            return ServerModel.load(spec, cache)

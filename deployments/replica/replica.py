@@ -1,12 +1,14 @@
 """The replica of one model, and the part that all replicas share: outcomes, and health by progress."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from deployments.execution.attempt import Begun, as_items
+from deployments.execution.pulse import Beats
 from deployments.formats import ServedModel, load_model
 from deployments.observability import log
 from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem, StreamPart
@@ -62,8 +64,15 @@ class Replica(ABC):
             return _raised(name, error)
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
-        """Yield the answer piece by piece, and the end. Only cancellation is raised."""
-        name, started = await self._start(request, budget_s)
+        """Yield the answer piece by piece, and the end. Only cancellation is raised.
+
+        An empty text is a sign of life: the model is at work, and has written nothing yet that is to be passed on.
+        """
+        starting = _Starting(self._start(request, budget_s))
+        async with aclosing(starting.signs()) as signs:
+            async for sign in signs:
+                yield sign
+        name, started = starting.result()
         if not isinstance(started, Begun):
             for item in as_items(started):
                 yield item
@@ -88,6 +97,40 @@ class Replica(ABC):
             return name, await model.start(request, budget_s)
         except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the attempt's outcome
             return name, _raised(name, error)
+
+
+class _Starting:
+    """The start of an answer, in a task of its own: it may take long, and show meanwhile that it is at work."""
+
+    def __init__(self, start: Coroutine[Any, Any, tuple[str, Outcome | Begun]]) -> None:
+        self._start = start
+        self._task: asyncio.Task[tuple[str, Outcome | Begun]] | None = None
+        self._news = asyncio.Event()
+
+    async def signs(self) -> AsyncGenerator[str, None]:
+        """Yield an empty text for the signs of life since the last one, until the answer has begun or failed."""
+        self._task = asyncio.ensure_future(self._run())
+        self._task.add_done_callback(lambda _: self._news.set())
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                if self._task.done():
+                    return
+                yield ""
+        finally:
+            if not self._task.done():
+                self._task.cancel()
+                await asyncio.wait({self._task})
+
+    def result(self) -> tuple[str, Outcome | Begun]:
+        """What the start has come to, once all signs are read."""
+        assert self._task is not None  # noqa: S101 - the signs have been read
+        return self._task.result()
+
+    async def _run(self) -> tuple[str, Outcome | Begun]:
+        Beats(self._news.set).attach()
+        return await self._start
 
 
 def _raised(name: str, error: Exception) -> Failed:

@@ -58,6 +58,11 @@ class Unreachable:
     soon: bool = False
 
     @property
+    def passes_on(self) -> bool:
+        """Nothing is passed on by nobody."""
+        return False
+
+    @property
     def readiness(self) -> Readiness:
         """Whether it can take a request soon or never."""
         return Readiness.SOON if self.soon else Readiness.NEVER
@@ -127,6 +132,11 @@ class RegisteredModel:
                 return Readiness.SOON
 
     @property
+    def passes_on(self) -> bool:
+        """Whether its replicas pass requests on to a server of OpenAI's format, as they were sent."""
+        return bool(self.described.get("passes_on"))
+
+    @property
     def running(self) -> int:
         """The number of replicas that take requests: those that Serve counts, without those that calls found dead."""
         return self.application.running - (0 if self.last else self.replicas.lost(self.application.actors))
@@ -152,8 +162,11 @@ class RegisteredModel:
         return dataclasses.replace(self, application=application, described=described, settled=settled)
 
     async def ask(self) -> None:
-        """Ask a replica for its description, unless one of the version that is to run has said that it is ready."""
-        if not self.running or (self.state == "ready" and self.settled):
+        """Ask a replica for its description, unless one of the version that is to run has said that it is ready.
+
+        One that runs a server is asked each time: it is not ready while its server is started again.
+        """
+        if not self.running or (self.state == "ready" and self.settled and not self.passes_on):
             return
         settled = self.application.status == "RUNNING"
         # In a task of its own: a replica that goes down cancels the call, and that must not cancel this coroutine.
@@ -171,7 +184,11 @@ class RegisteredModel:
             "state": self.state,
             "reason": "" if self.state == "ready" else self.reason,
             "replicas": {"running": self.running, "starting": self.application.starting},
-            **{key: value for key, value in self.described.items() if key not in {"state", "reason", "models"}},
+            **{
+                key: value
+                for key, value in self.described.items()
+                if key not in {"state", "reason", "models", "passes_on"}
+            },
         }
         if self.application.running and self.application.status == "DEPLOY_FAILED":
             shown["update_failed"] = self.application.message

@@ -1,0 +1,119 @@
+"""A model behind an inference server that the replica runs itself."""
+
+import asyncio
+import weakref
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from deployments.execution.attempt import Begun
+from deployments.execution.pulse import Beats
+from deployments.policy.outcome import Finished, Outcome, Refused, StreamItem, StreamPart
+from deployments.request import InferenceRequest
+from deployments.servers.supervision import RunningServer, ServerSupervisor
+from deployments.servers.watch import SilenceWatch
+from deployments.settings.server_specs import ServerSpec
+
+UNTIL_STARTED = "not ready: "
+"""Before the reason of a refusal while no server runs."""
+
+
+class ServerModel:
+    """Passes requests on to its server, as they were sent, and reads the answers as those of any upstream.
+
+    Whole answers are streamed from the server, too: so it is seen to be at work, and what was written in time is there
+    when the time is over.
+    """
+
+    def __init__(self, spec: ServerSpec, supervisor: ServerSupervisor) -> None:
+        """Answer with the server that `supervisor` keeps running."""
+        self._spec = spec
+        self._supervisor = supervisor
+        self._called: RunningServer | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+        weakref.finalize(self, supervisor.let_go)
+
+    @classmethod
+    def load(cls, spec: ServerSpec, cache: Path) -> "ServerModel":
+        """Start the server of `spec`. Blocks until it is healthy.
+
+        Raises:
+            ServerStartError: it ended, or was not healthy in time.
+        """
+        supervisor = ServerSupervisor(spec, cache)
+        supervisor.start()
+        return cls(spec, supervisor)
+
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
+        """Pass `request` on; see `formats.ServedModel`."""
+        running = self._supervisor.running
+        if running is None:
+            return Refused(UNTIL_STARTED + self._supervisor.state, transient=True)
+        self._retire_all_but(running)
+        silence, until = self._supervisor.silence, asyncio.get_running_loop().time() + budget_s
+        Beats(silence.sign).attach()
+        with silence.waiting():
+            begun = await running.upstream.start(replace(request, stream=True), budget_s)
+        silence.sign()
+        if not isinstance(begun, Begun):
+            return begun
+        # A stream is bounded by its reader.
+        return Begun(begun.first, _watched(begun, silence, None if request.stream else until), extras=begun.extras)
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for `/status`; while no server runs, the state and the reason, too."""
+        supervisor, running = self._supervisor, self._supervisor.running
+        facts = {
+            "format": "server",
+            "engine": self._spec.engine,
+            "weights": self._spec.model or self._spec.model_name,
+            "starts": supervisor.starts,
+            "log_file": supervisor.log_file,
+            "passes_on": True,
+        }
+        if running is None:
+            return {**facts, "state": "loading", "reason": supervisor.progress}
+        return {**facts, "process": running.process.pid, "port": running.port.number}
+
+    def stalled_s(self) -> float:
+        """Seconds for which there has been no server, where it does not come back; one that is stuck is started again.
+
+        See `supervision`.
+        """
+        return self._supervisor.lost_s
+
+    def close(self) -> None:
+        """End the server, and wait until it has ended."""
+        self._supervisor.close()
+
+    def _retire_all_but(self, running: RunningServer) -> None:
+        """Close the connections to the server before `running`, once nobody reads from them."""
+        before, self._called = self._called, running
+        if before is not None and before is not running:
+            task = asyncio.ensure_future(before.upstream.retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+
+async def _watched(begun: Begun, silence: SilenceWatch, until: float | None) -> AsyncGenerator[StreamItem, None]:
+    """Give what follows the first content of `begun`; at `until` it ends as it is, with `deadline`.
+
+    The server is waited for only while the reader reads.
+    """
+    try:
+        while True:
+            try:
+                with silence.waiting():
+                    async with asyncio.timeout_at(until):
+                        item = await begun.next()
+            except TimeoutError:
+                yield Finished("deadline")
+                return
+            silence.sign()
+            yield item
+            if not isinstance(item, StreamPart):
+                return
+    finally:
+        await begun.aclose()
