@@ -34,8 +34,18 @@ _HERE = ("--host", "127.0.0.1", "--port", "{port}")
 
 KNOWN_SERVERS: Mapping[str, KnownServer] = {
     "vllm": KnownServer(
-        ("{python}", "-m", "vllm.entrypoints.openai.api_server", "--model", "{model}", "--served-model-name", "{name}")
-        + ("--disable-uvicorn-access-log", *_HERE),
+        (
+            *(
+                "{python}",
+                "-m",
+                "vllm.entrypoints.openai.api_server",
+                "--model",
+                "{model}",
+                "--served-model-name",
+                "{name}",
+            ),
+            *("--disable-uvicorn-access-log", *_HERE),
+        ),
         on_several=("--tensor-parallel-size", "{gpus}"),
         on_a_part=("--gpu-memory-utilization", "{gpu_share}"),
         prefill="continue",
@@ -46,6 +56,7 @@ KNOWN_SERVERS: Mapping[str, KnownServer] = {
         on_a_part=("--mem-fraction-static", "{gpu_share}"),
         prefill="continue",
     ),
+    # `vllm serve` would be the same: it does not start in the build for CPUs, which is a package of another name.
     # It spreads a model over all GPUs that it sees, and takes of each what the model needs.
     "llama.cpp": KnownServer(("{program}", "--model", "{model}", "--alias", "{name}", "--jinja", *_HERE)),
 }

@@ -12,9 +12,13 @@ from deployments.execution.attempt import Begun
 from deployments.execution.pulse import Beats
 from deployments.policy.outcome import Finished, Outcome, Refused, StreamItem, StreamPart
 from deployments.request import InferenceRequest
+from deployments.servers.commands import prefill_of
+from deployments.servers.probing import LOOPBACK
 from deployments.servers.supervision import RunningServer, ServerSupervisor
 from deployments.servers.watch import SilenceWatch
+from deployments.settings.remotes import RemoteSpec
 from deployments.settings.server_specs import ServerSpec
+from deployments.upstream import Upstream
 
 UNTIL_STARTED = "not ready: "
 """Before the reason of a refusal while no server runs."""
@@ -31,7 +35,7 @@ class ServerModel:
         """Answer with the server that `supervisor` keeps running."""
         self._spec = spec
         self._supervisor = supervisor
-        self._called: RunningServer | None = None
+        self._called: tuple[RunningServer, Upstream] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         weakref.finalize(self, supervisor.let_go)
 
@@ -51,11 +55,11 @@ class ServerModel:
         running = self._supervisor.running
         if running is None:
             return Refused(UNTIL_STARTED + self._supervisor.state, transient=True)
-        self._retire_all_but(running)
+        upstream = self._upstream_of(running)
         silence, until = self._supervisor.silence, asyncio.get_running_loop().time() + budget_s
         Beats(silence.sign).attach()
         with silence.waiting():
-            begun = await running.upstream.start(replace(request, stream=True), budget_s)
+            begun = await upstream.start(replace(request, stream=True), budget_s)
         silence.sign()
         if not isinstance(begun, Begun):
             return begun
@@ -84,17 +88,24 @@ class ServerModel:
         """
         return self._supervisor.lost_s
 
-    def close(self) -> None:
-        """End the server, and wait until it has ended."""
-        self._supervisor.close()
+    async def aclose(self) -> None:
+        """Close all connections to the server, which runs on."""
+        if self._called is not None:
+            await self._called[1].aclose()
+        await asyncio.gather(*self._retiring)
 
-    def _retire_all_but(self, running: RunningServer) -> None:
-        """Close the connections to the server before `running`, once nobody reads from them."""
-        before, self._called = self._called, running
-        if before is not None and before is not running:
-            task = asyncio.ensure_future(before.upstream.retire())
+    def _upstream_of(self, running: RunningServer) -> Upstream:
+        """Return the way to call `running`; the connections to the one before are closed once nobody reads them."""
+        before = self._called
+        if before is not None and before[0] is running:
+            return before[1]
+        upstream = Upstream(self._spec.id, _remote(self._spec, running.port.number))
+        self._called = running, upstream
+        if before is not None:
+            task = asyncio.ensure_future(before[1].retire())
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
+        return upstream
 
 
 async def _watched(begun: Begun, silence: SilenceWatch, until: float | None) -> AsyncGenerator[StreamItem, None]:
@@ -117,3 +128,14 @@ async def _watched(begun: Begun, silence: SilenceWatch, until: float | None) -> 
                 return
     finally:
         await begun.aclose()
+
+
+def _remote(spec: ServerSpec, port: int) -> RemoteSpec:
+    """Return the server as the remote model that it is to the reader of upstreams."""
+    return RemoteSpec(
+        base_url=f"http://{LOOPBACK}:{port}{spec.api}",
+        model=spec.model_name,
+        prefill=prefill_of(spec),
+        max_tokens_field=spec.max_tokens_field,
+        max_connections=max(256, 2 * spec.max_ongoing_requests),
+    )

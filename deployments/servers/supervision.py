@@ -7,7 +7,8 @@
     its health check is not answered    the same, after the same time
 
 The first start is the load of the model, and what it fails with is the reason of the load. Later starts are repeated
-for as long as the replica lives. A replica whose server does not come back fails its health checks, and Serve replaces it.
+for as long as the replica lives. A replica whose server does not come back fails its health checks, and Serve replaces
+it.
 """
 
 import threading
@@ -19,14 +20,12 @@ from pathlib import Path
 
 from deployments.observability import log
 from deployments.policy.reason import cut
-from deployments.servers.commands import build_command, prefill_of
+from deployments.servers.commands import build_command
 from deployments.servers.environment import server_environment
-from deployments.servers.probing import LOOPBACK, ReservedPort, answers_at_all, is_healthy
+from deployments.servers.probing import ReservedPort, answers_at_all, is_healthy
 from deployments.servers.process import ServerProcess
 from deployments.servers.watch import SilenceWatch
-from deployments.settings.remotes import RemoteSpec
 from deployments.settings.server_specs import ServerSpec
-from deployments.upstream import Upstream
 
 FOLDER = "servers"
 """The folder of the cache with the output of servers."""
@@ -57,12 +56,10 @@ class RunningServer:
     Attributes:
         process: its process.
         port: where it listens.
-        upstream: the way to call it.
     """
 
     process: ServerProcess
     port: ReservedPort
-    upstream: Upstream
 
 
 class ServerSupervisor:
@@ -176,7 +173,7 @@ class ServerSupervisor:
 
     def _restart(self, place: int) -> RunningServer | None:
         """Start it until it runs, pausing first as the `place`-th end in a row demands; `None` once it is closed."""
-        while not self._closed.wait(self._pauses[min(max(place - 1, 0), len(self._pauses) - 1)]):
+        while not self._closed.wait(pause_s(place, self._pauses)):
             place += 1
             try:
                 return self._start()
@@ -224,7 +221,7 @@ class ServerSupervisor:
             raise
         finally:
             self._is_starting = False
-        return RunningServer(process, port, Upstream(spec.id, _remote(spec, port.number)))
+        return RunningServer(process, port)
 
     def _await_health(self, process: ServerProcess, port: int, until: float) -> bool:
         """Wait until the server is healthy; false where it has ended because its port is taken.
@@ -269,15 +266,9 @@ class ServerSupervisor:
         return "its replica ends"
 
 
-def _remote(spec: ServerSpec, port: int) -> RemoteSpec:
-    """Return the server as the remote model that it is to the reader of upstreams."""
-    return RemoteSpec(
-        base_url=f"http://{LOOPBACK}:{port}{spec.api}",
-        model=spec.model_name,
-        prefill=prefill_of(spec),
-        max_tokens_field=spec.max_tokens_field,
-        max_connections=max(256, 2 * spec.max_ongoing_requests),
-    )
+def pause_s(ends: int, pauses: tuple[float, ...] = RESTART_S) -> float:
+    """Return the seconds before the next start after so many ends in a row."""
+    return pauses[min(max(ends - 1, 0), len(pauses) - 1)]
 
 
 def _told(status: int) -> str:
