@@ -5,6 +5,7 @@ May import: policy, request, settings, observability, execution, generation, sou
 A module is imported when a model of its format is loaded: a `python` model's replica never loads torch.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,12 +39,24 @@ class ServedModel(Protocol):
         ...
 
 
-def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
+class LoadProgress:
+    """What a load is doing, for operators who ask meanwhile.
+
+    Attributes:
+        tell: returns it in a line; a load that can say more than that it goes on puts its own in this place.
+    """
+
+    def __init__(self) -> None:
+        self.tell: Callable[[], str] = lambda: "still loading"
+
+
+def load_model(spec: ModelSpec, cache: Path, progress: LoadProgress | None = None) -> ServedModel:
     """Load the model of `spec`. Blocks until the model is there, and raises whatever its loading raises.
 
     Args:
         spec: what to load.
         cache: the project's cache folder on this node.
+        progress: is told what is being done.
     """
     if spec.untrusted:
         remove_credentials()
@@ -71,4 +84,4 @@ def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
         case ServerSpec():
             from deployments.servers.model import ServerModel
 
-            return ServerModel.load(spec, cache)
+            return ServerModel.load(spec, cache, progress or LoadProgress())

@@ -9,7 +9,7 @@ from typing import Any
 
 from deployments.execution.attempt import Begun, as_items
 from deployments.execution.pulse import Beats
-from deployments.formats import ServedModel, load_model
+from deployments.formats import LoadProgress, ServedModel, load_model
 from deployments.observability import log
 from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem, StreamPart
 from deployments.policy.reason import locate_error, reason_of
@@ -141,7 +141,14 @@ def _raised(name: str, error: Exception) -> Failed:
 class SingleReplica(Replica):
     """Has one model, which it loads in the background."""
 
-    def __init__(self, name: str, load: Callable[[], ServedModel], timeout_s: float, stall_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], ServedModel],
+        timeout_s: float,
+        stall_s: float,
+        progress: LoadProgress | None = None,
+    ) -> None:
         """Start to load; this cannot fail.
 
         Args:
@@ -149,10 +156,11 @@ class SingleReplica(Replica):
             load: gives the model; see `BackgroundLoad`.
             timeout_s: seconds the load may take.
             stall_s: seconds after which work that does not advance fails the health check.
+            progress: says what the load is doing.
         """
         self._name = name
         self._stall_s = stall_s
-        self._load = BackgroundLoad(name, load, timeout_s)
+        self._load = BackgroundLoad(name, load, timeout_s, progress)
 
     async def chosen(self) -> tuple[str, ServedModel | Refused]:
         """The one model."""
@@ -178,4 +186,11 @@ class ModelReplica(SingleReplica):
 
     def __init__(self, spec: ModelSpec, cache: str) -> None:
         """Start to load the model of `spec`; `cache` is the cache folder's absolute path on this node."""
-        super().__init__(spec.id, lambda: load_model(spec, Path(cache)), spec.load_timeout_seconds, spec.stall_seconds)
+        progress = LoadProgress()
+        super().__init__(
+            spec.id,
+            lambda: load_model(spec, Path(cache), progress),
+            spec.load_timeout_seconds,
+            spec.stall_seconds,
+            progress,
+        )

@@ -33,6 +33,8 @@ class KnownServer:
 _HERE = ("--host", "127.0.0.1", "--port", "{port}")
 
 KNOWN_SERVERS: Mapping[str, KnownServer] = {
+    # By its module, which all versions have: `vllm serve` does not start where the package has another name than vllm,
+    # as the build for CPUs has.
     "vllm": KnownServer(
         (
             *(
@@ -56,7 +58,6 @@ KNOWN_SERVERS: Mapping[str, KnownServer] = {
         on_a_part=("--mem-fraction-static", "{gpu_share}"),
         prefill="continue",
     ),
-    # `vllm serve` would be the same: it does not start in the build for CPUs, which is a package of another name.
     # It spreads a model over all GPUs that it sees, and takes of each what the model needs.
     "llama.cpp": KnownServer(("{program}", "--model", "{model}", "--alias", "{name}", "--jinja", *_HERE)),
 }

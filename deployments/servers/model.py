@@ -2,9 +2,9 @@
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -24,6 +24,12 @@ UNTIL_STARTED = "not ready: "
 """Before the reason of a refusal while no server runs."""
 
 
+class Progressing(Protocol):
+    """Takes what tells the progress of a load; see `formats.LoadProgress`."""
+
+    tell: Callable[[], str]
+
+
 class ServerModel:
     """Passes requests on to its server, as they were sent, and reads the answers as those of any upstream.
 
@@ -37,18 +43,20 @@ class ServerModel:
         self._supervisor = supervisor
         self._called: tuple[RunningServer, Upstream] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
-        weakref.finalize(self, supervisor.let_go)
 
     @classmethod
-    def load(cls, spec: ServerSpec, cache: Path) -> "ServerModel":
-        """Start the server of `spec`. Blocks until it is healthy.
+    def load(cls, spec: ServerSpec, cache: Path, progress: Progressing) -> "ServerModel":
+        """Start the server of `spec`. Blocks until it is healthy. It ends with the model, at the latest.
 
         Raises:
             ServerStartError: it ended, or was not healthy in time.
         """
         supervisor = ServerSupervisor(spec, cache)
+        progress.tell = lambda: supervisor.progress
         supervisor.start()
-        return cls(spec, supervisor)
+        model = cls(spec, supervisor)
+        weakref.finalize(model, supervisor.let_go)
+        return model
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Pass `request` on; see `formats.ServedModel`."""
