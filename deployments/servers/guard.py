@@ -8,7 +8,7 @@ SIGKILL, and vLLM's engine, a process of its own, outlives the API server that s
     replica ──► this process ──► guard ──► program ──► …
 
 Standard input is a pipe whose other end the replica holds. When that closes, the guard ends the program (SIGTERM, and
-`GRACE_S` later SIGKILL to all of its descendants). On Linux, orphans of the program become children of the guard, so
+`ENDING_S` later SIGKILL to all of its descendants). On Linux, orphans of the program become children of the guard, so
 that it finds all of them. This process does nothing but wait for the guard: Ray kills the children of a worker that
 exits, and would else kill the guard before it has done its work. The exit status is the program's; the number of a
 signal is added to 128, as in a shell.
@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-GRACE_S = 3.0
+ENDING_S = 3.0
 """Seconds that the program has to end by itself."""
 
 CANNOT_RUN = 127
@@ -84,7 +84,7 @@ def _become(command: list[str]) -> None:
 
 def _end(program: int) -> int:
     os.kill(program, signal.SIGTERM)
-    until = time.monotonic() + GRACE_S
+    until = time.monotonic() + ENDING_S
     while time.monotonic() < until:
         if (status := _reap(program)) is not None:
             return status

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun
 from deployments.execution.pulse import Beats
-from deployments.policy.outcome import Finished, Outcome, Refused, StreamItem, StreamPart
+from deployments.policy.outcome import Failed, Finished, Outcome, Refused, StreamItem, StreamPart, TimedOut
 from deployments.request import InferenceRequest
 from deployments.servers.commands import prefill_of
 from deployments.servers.probing import LOOPBACK
@@ -68,7 +68,8 @@ class ServerModel:
         Beats(silence.sign).attach()
         with silence.waiting():
             begun = await upstream.start(replace(request, stream=True), budget_s)
-        silence.sign()
+        if not isinstance(begun, (Failed, TimedOut)):  # no connection is no sign of life
+            silence.sign()
         if not isinstance(begun, Begun):
             return begun
         # A stream is bounded by its reader.
@@ -130,7 +131,8 @@ async def _watched(begun: Begun, silence: SilenceWatch, until: float | None) -> 
             except TimeoutError:
                 yield Finished("deadline")
                 return
-            silence.sign()
+            if not isinstance(item, (Failed, TimedOut)):
+                silence.sign()
             yield item
             if not isinstance(item, StreamPart):
                 return

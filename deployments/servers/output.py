@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from deployments.policy.reason import MAX_REASON_CHARACTERS
+from deployments.policy.reason import MAX_REASON_CHARACTERS, cut
 
 KEPT_LINES = 200
 MAX_LINE_CHARACTERS = 1000
@@ -20,10 +20,14 @@ MAX_FILE_BYTES = 4 << 20
 
 _KEPT_FILES = 8
 _LAST_WORDS = 6
+_LAST_CHARACTERS = MAX_REASON_CHARACTERS * 3 // 4
+"""Of all last words together: what else a reason says goes before them."""
+
 _PORT_TAKEN = re.compile(r"address (is )?already in use|EADDRINUSE|port \d+ is (already )?in use", re.IGNORECASE)
 _NAMES_A_FAULT = re.compile(
     r"error\b|exception\b|fatal|cannot|could not|failed|not found|no such|invalid", re.IGNORECASE
 )
+_NAMES_A_PAGE = re.compile(r"^For further information visit ")  # pydantic's last line
 _ENDS_OF_LINES = re.compile(rb"[\r\n]+")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -59,11 +63,11 @@ class ServerOutput:
 
     def last_words(self) -> str:
         """Return the last lines that name a fault, or the last ones where none does, in the bounds of a reason."""
-        lines = list(self._lines)
-        telling = [line for line in lines if _NAMES_A_FAULT.search(line)] or lines
+        lines = list(dict.fromkeys(self._lines))
+        telling = [line for line in lines if _NAMES_A_FAULT.search(line) and not _NAMES_A_PAGE.search(line)] or lines
         words: list[str] = []
-        for line in reversed(list(dict.fromkeys(telling))[-_LAST_WORDS:]):
-            if sum(map(len, words)) + len(line) > MAX_REASON_CHARACTERS * 3 // 4 and words:
+        for line in map(_in_short, reversed(telling[-_LAST_WORDS:])):
+            if words and sum(map(len, words)) + len(line) > _LAST_CHARACTERS:
                 break
             words.insert(0, line)
         return " | ".join(words)
@@ -125,6 +129,10 @@ def _lines_of(stream: BinaryIO) -> Iterator[str]:
 def _plain(line: bytes) -> str:
     text = _ESCAPES.sub("", line[: MAX_LINE_CHARACTERS * 4].decode(errors="replace")).strip()
     return "".join(char if char.isprintable() else " " for char in text)[:MAX_LINE_CHARACTERS]
+
+
+def _in_short(line: str) -> str:
+    return cut(line, _LAST_CHARACTERS)
 
 
 def _forget_old(folder: Path, name: str) -> None:

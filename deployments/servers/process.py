@@ -10,7 +10,7 @@ from deployments.servers.output import ServerOutput
 from deployments.settings.files import root
 
 _READ_S = 1.0
-_END_S = guard.GRACE_S + 5.0
+_END_S = guard.ENDING_S + 5.0
 
 
 class ServerProcess:

@@ -8,10 +8,8 @@ from typing import Any, Self
 import pytest
 from msgspec.structs import replace
 
-from deployments.execution.pulse import sign_of_life
-from deployments.formats import LoadProgress
 from deployments.formats.python import PythonModel
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused
+from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused
 from deployments.policy.reason import MAX_REASON_CHARACTERS
 from deployments.ray_serve.errors import LoadFailedError
 from deployments.replica.replica import SingleReplica, StalledError
@@ -282,58 +280,3 @@ async def test_a_replica_without_work_is_healthy_however_long_ago_the_last_was()
 
         await until(lambda: stuck.model.stalled_s() == 0.0)
         await stuck.replica.check_health()
-
-
-class Thinking:
-    """Shows twice that it is at work, and answers once it may."""
-
-    def __init__(self) -> None:
-        self.may = asyncio.Event()
-
-    async def start(self, request: Any, budget_s: float) -> Outcome:
-        for _ in range(2):
-            sign_of_life()
-            await asyncio.sleep(0)
-        await self.may.wait()
-        return Answered("at last")
-
-    def describe(self) -> dict[str, Any]:
-        return {}
-
-    def stalled_s(self) -> float:
-        return 0.0
-
-
-async def test_signs_of_life_before_the_first_content_of_a_stream_are_passed_on_as_empty_texts() -> None:
-    model = Thinking()
-    served = replica(lambda: model)
-    await served.check_health()
-    stream = served.stream(a_request("Hello"), 10.0)
-    signs = [await anext(stream)]
-    model.may.set()
-    *rest, answer, end = [item async for item in stream]
-
-    assert set(signs + rest) == {""}
-    assert (answer, end) == ("at last", Finished())
-
-
-async def test_a_stream_that_is_given_up_before_its_first_content_cancels_the_model() -> None:
-    model = Thinking()
-    served = replica(lambda: model)
-    await served.check_health()
-    stream = served.stream(a_request("Hello"), 10.0)
-    assert await anext(stream) == ""
-    (waiting,) = [task for task in asyncio.all_tasks() if "_run" in repr(task.get_coro())]
-    await stream.aclose()
-
-    assert waiting.cancelled()
-
-
-async def test_a_replica_tells_what_its_load_is_doing() -> None:
-    progress, loaded = LoadProgress(), threading.Event()
-    progress.tell = lambda: "its server is started, 3 s so far"
-    served = SingleReplica("m", lambda: loaded.wait() and Thinking(), 30.0, STALL_S, progress)  # type: ignore[arg-type,return-value]
-
-    assert await served.describe() == {"state": "loading", "reason": "its server is started, 3 s so far"}
-    loaded.set()
-    await served.check_health()

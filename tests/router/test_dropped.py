@@ -12,7 +12,7 @@ import pytest
 from deployments.observability import log
 from deployments.router.router import Router
 from tests.http.wire import events, send
-from tests.router.serving import READY, FakeCluster, application
+from tests.router.serving import READY, FakeCluster, Replica, application
 from tests.router.test_take_over import a_router
 from tests.upstream.faulty import FaultyUpstream
 
@@ -141,7 +141,7 @@ async def test_what_every_model_may_answer_without_is_listed_where_it_was_droppe
 async def test_a_model_whose_replica_runs_a_server_is_asked_everything() -> None:
     cluster = FakeCluster(a=application("a"))
     async with asked() as (router, _):
-        router._registry._cluster = cluster
+        router._registry._cluster, router._registry.backup.replicas = cluster, Replica()
         await router._registry.refresh()
         refused = await send(router, PATH, {"messages": PICTURE, "model": "a"})
         cluster.replicas["a"].described = READY | {"passes_on": True}

@@ -105,7 +105,7 @@ def test_last_words_are_those_that_name_a_fault_in_the_bounds_of_a_reason(tmp_pa
     data = b"loading\n\x1b[31mValueError: too little memory\x1b[0m\n10%\r20%\rshutting down\n" + b"fatal: x" * 500
     words = written(data, tmp_path).last_words()
 
-    assert len(words) <= MAX_REASON_CHARACTERS * 3
+    assert len(words) <= MAX_REASON_CHARACTERS
     assert "fatal: x" in words
     assert written(b"ValueError: too little memory\nshutting down\n", tmp_path).last_words() == (
         "ValueError: too little memory"
