@@ -5,6 +5,7 @@ May import: policy, request, settings, observability, execution, generation, sou
 A module is imported when a model of its format is loaded: a `python` model's replica never loads torch.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,14 +41,17 @@ class ServedModel(Protocol):
 
 
 class LoadProgress:
-    """What a load is doing, for operators who ask meanwhile.
+    """What a load is doing, for whoever asks meanwhile.
 
     Attributes:
         tell: returns it in a line; a load that can say more than that it goes on puts its own in this place.
+        last_line: returns the last line that a program has written which is part of the load, for operators.
     """
 
     def __init__(self) -> None:
-        self.tell: Callable[[], str] = lambda: "still loading"
+        began = time.monotonic()
+        self.tell: Callable[[], str] = lambda: f"loading its model, {time.monotonic() - began:.0f} s so far"
+        self.last_line: Callable[[], str] = lambda: ""
 
 
 def load_model(spec: ModelSpec, cache: Path, progress: LoadProgress | None = None) -> ServedModel:

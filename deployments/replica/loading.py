@@ -81,7 +81,8 @@ class BackgroundLoad(Generic[_D]):
     def describe(self) -> dict[str, Any]:
         """`state`, `reason`, and the model's own facts."""
         if not self._future.done():
-            return {"state": "loading", "reason": self._progress.tell()}
+            said = self._progress.last_line()
+            return {"state": "loading", "reason": self._progress.tell(), **({"last_line": said} if said else {})}
         if error := self._future.exception():
             return {"state": "failed", "reason": _reason(error)}
         return {"state": "ready", "reason": "", **self._future.result().describe()}

@@ -170,6 +170,15 @@ class SingleReplica(Replica):
         """Its state and facts, for the router."""
         return self._load.describe()
 
+    async def record_routing_stats(self) -> dict[str, Any]:
+        """While the model loads, its state and facts; nothing later.
+
+        Serve lets this be asked of a replica that takes no requests yet (`ray_serve.handle`). It asks, too, from time
+        to time, to choose replicas by: they are not chosen by anything that is told here.
+        """
+        described = self._load.describe()
+        return {} if described["state"] == "ready" else described
+
     async def check_health(self) -> None:
         """Wait for the model, and require that its work advances.
 

@@ -28,6 +28,7 @@ class Progressing(Protocol):
     """Takes what tells the progress of a load; see `formats.LoadProgress`."""
 
     tell: Callable[[], str]
+    last_line: Callable[[], str]
 
 
 class ServerModel:
@@ -52,7 +53,7 @@ class ServerModel:
             ServerStartError: it ended, or was not healthy in time.
         """
         supervisor = ServerSupervisor(spec, cache)
-        progress.tell = lambda: supervisor.progress
+        progress.tell, progress.last_line = (lambda: supervisor.state), (lambda: supervisor.last_line)
         supervisor.start()
         model = cls(spec, supervisor)
         weakref.finalize(model, supervisor.let_go)
@@ -87,7 +88,7 @@ class ServerModel:
             "passes_on": True,
         }
         if running is None:
-            return {**facts, "state": "loading", "reason": supervisor.progress}
+            return {**facts, "state": "loading", "reason": supervisor.state, "last_line": supervisor.last_line}
         return {**facts, "process": running.process.pid, "port": running.port.number}
 
     def stalled_s(self) -> float:

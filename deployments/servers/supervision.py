@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.observability import log
-from deployments.policy.reason import cut
 from deployments.servers.commands import build_command
 from deployments.servers.environment import server_environment
 from deployments.servers.probing import ReservedPort, answers_at_all, is_healthy
@@ -129,11 +128,9 @@ class ServerSupervisor:
         return f"{self._why}, {time.monotonic() - self._since:.0f} s so far"
 
     @property
-    def progress(self) -> str:
-        """Return `state` with the last line of the server that starts, for operators."""
-        # A server that has answered may have written what was asked of it.
-        said = self._process.output.last_line if self._process is not None and self._is_starting else ""
-        return cut(f"{self.state}: {said}" if said else self.state)
+    def last_line(self) -> str:
+        """The last line of a server that starts, for operators; one that has answered may have written what it read."""
+        return self._process.output.last_line if self._process is not None and self._is_starting else ""
 
     @property
     def lost_s(self) -> float:

@@ -1,6 +1,7 @@
 """Which models there are, as the router learns it from Serve."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -233,3 +234,24 @@ async def test_a_model_whose_replica_runs_a_server_is_asked_each_time_how_it_is(
     assert (registry.models["a"].state, registry.models["a"].reason) == ("loading", "its server is started again")
     assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.SOON
     assert "passes_on" not in registry.models["a"].to_json()
+
+
+async def test_a_model_that_loads_is_told_in_its_replicas_own_words_instead_of_serves() -> None:
+    cluster = FakeCluster()
+    registry = Registry(cluster, Replica())
+    guess = "it has taken more than 30s to initialize"
+    cluster.known["a"] = application("a", running=0, starting=1, status="DEPLOYING", message=guess)
+    await registry.refresh()
+    before = registry.models["a"].reason
+    cluster.replicas["a"].told_loading = {
+        "state": "loading",
+        "reason": "loading its model, 40 s so far",
+        "last_line": "5 %",
+    }
+    cluster.known["a"] = replace(cluster.known["a"], loading=("actor",))
+    await registry.refresh()
+    told = registry.models["a"].to_json()
+
+    assert before == guess
+    assert (told["state"], told["reason"], told["last_line"]) == ("loading", "loading its model, 40 s so far", "5 %")
+    assert await ask(registry, "a") == Refused("not ready: loading its model, 40 s so far", soon=True)

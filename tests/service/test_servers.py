@@ -24,8 +24,8 @@ def ask(service: Service) -> dict[str, Any]:
     return body
 
 
-def facts(service: Service) -> dict[str, Any]:
-    found: dict[str, Any] = service.http.get("/status").json()["models"]["server"]
+def facts(service: Service, model: str = "server") -> dict[str, Any]:
+    found: dict[str, Any] = service.http.get("/status").json()["models"].get(model, {})
     return found
 
 
@@ -54,3 +54,11 @@ def test_a_server_that_dies_is_started_again_and_ends_with_a_replica_that_is_kil
 
     assert answered_again == "primary"
     assert while_it_is_gone in {"primary", "backup"}
+
+
+def test_a_server_that_starts_is_told_with_its_last_line(service: Service) -> None:
+    told = eventually(lambda: "last_line" in (found := facts(service, "unhealthy")) and found)
+
+    assert told["state"] == "loading"
+    assert told["last_line"] == "not yet"
+    assert told["reason"].startswith("its server is started, ")

@@ -7,7 +7,8 @@ port it listens on.
     GET  /health                 200, or the status of `--health`
     GET  /counts                 how often each has been asked for
 
-As a server that a replica starts, it has `--health`, and `--once FILE`: it starts only once, and then makes the file.
+As a server that a replica starts, it has `--health`, `--says` for its last line, and `--once FILE`: it makes the file,
+and does not start where there is one.
 """
 
 import argparse
@@ -124,10 +125,12 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> E
     return Exchange(json.loads(body or b"{}"), headers, writer, head[0].split(" ")[1])
 
 
-async def _serve(port: int, health: int) -> None:
+async def _serve(port: int, health: int, says: str) -> None:
     upstream = FaultyUpstream(health)
     await upstream.start(port)
     print(upstream.port, flush=True)  # noqa: T201 - what whoever started it waits for
+    if says:
+        print(says, flush=True)  # noqa: T201 - its last line
     await asyncio.Event().wait()
 
 
@@ -136,9 +139,10 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--health", type=int, default=200)
     parser.add_argument("--once", type=Path)
+    parser.add_argument("--says", default="")
     arguments = parser.parse_args()
     if arguments.once is not None:
         if arguments.once.exists():
             sys.exit("cannot start a second time")
         arguments.once.touch()
-    asyncio.run(_serve(arguments.port, arguments.health))
+    asyncio.run(_serve(arguments.port, arguments.health, arguments.says))
