@@ -33,6 +33,28 @@ class Pulse:
         self.at = self._clock()
 
 
+class Beats(Pulse):
+    """A pulse that tells somebody of each sign of life, and passes it on to the pulse that was attached before it."""
+
+    __slots__ = ("_before", "_heard")
+
+    def __init__(self, heard: Callable[[], None]) -> None:
+        """Call `heard` at each sign of life."""
+        super().__init__(_no_time)
+        self._heard = heard
+        self._before = _pulse.get()
+
+    def beat(self) -> None:
+        """Tell of a sign of life."""
+        self._heard()
+        if self._before is not None:
+            self._before.beat()
+
+
+def _no_time() -> float:
+    return 0.0
+
+
 def sign_of_life() -> None:
     """Note that the model whose stream the running task reads is at work."""
     if (pulse := _pulse.get()) is not None:

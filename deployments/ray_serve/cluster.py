@@ -30,6 +30,7 @@ class DeployedApplication:
         actors: ids of the running replicas' actors, in hexadecimal digits.
         built: it has a deployment that can be called; an application that failed to build has none.
         pool: it serves several models.
+        loading: names of the actors of replicas that do not take requests yet.
     """
 
     name: str
@@ -41,6 +42,7 @@ class DeployedApplication:
     actors: frozenset[str] = frozenset()
     built: bool = True
     pool: bool = False
+    loading: tuple[str, ...] = ()
 
     def serving_as(self, earlier: "DeployedApplication") -> "DeployedApplication":
         """Return a copy with this status and the replicas of `earlier`."""
@@ -165,4 +167,9 @@ def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedAppl
         actors=frozenset(replica["actor_id"] for replica in replicas if replica["state"] == ReplicaState.RUNNING.value),
         built=deployment is not None,
         pool=kind == POOL_DEPLOYMENT,
+        loading=tuple(
+            str(replica["actor_name"])
+            for replica in replicas
+            if replica["state"] == ReplicaState.STARTING.value and replica.get("actor_name")
+        ),
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from deployments.formats import ServedModel, load_model
+from deployments.formats import LoadProgress, ServedModel, load_model
 from deployments.observability import log
 from deployments.policy.outcome import Refused
 from deployments.ray_serve.errors import LoadFailedError
@@ -136,5 +136,8 @@ class PoolReplica(Replica):
 
     async def _load(self, name: str) -> ServedModel:
         spec = self._specs[name]
-        loading = BackgroundLoad(name, lambda: load_model(spec, self._cache), spec.load_timeout_seconds)
+        progress = LoadProgress()
+        loading = BackgroundLoad(
+            name, lambda: load_model(spec, self._cache, progress), spec.load_timeout_seconds, progress
+        )
         return await loading.ended()

@@ -8,7 +8,7 @@ failed     its version could not be started, or its replica says that it cannot 
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -49,6 +49,10 @@ class ModelReplicas(Protocol):
         """Return the state of the model as one replica describes it."""
         ...
 
+    async def loading(self, actors: Collection[str]) -> dict[str, Any]:
+        """Return what one of the replicas with these actors, which take no requests yet, says about its load."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
@@ -56,6 +60,11 @@ class Unreachable:
 
     why: str
     soon: bool = False
+
+    @property
+    def passes_on(self) -> bool:
+        """Nothing is passed on by nobody."""
+        return False
 
     @property
     def readiness(self) -> Readiness:
@@ -79,6 +88,10 @@ class Unreachable:
     def member(self, name: str) -> "Unreachable":  # noqa: ARG002 - as of a pool
         """Return this: no model of the pool can be reached."""
         return self
+
+    async def loading(self, actors: Collection[str]) -> dict[str, Any]:  # noqa: ARG002 - as of what can be reached
+        """Return nothing: nobody loads."""
+        return {}
 
     async def describe(self) -> dict[str, Any]:
         """Return the state `failed`."""
@@ -127,6 +140,11 @@ class RegisteredModel:
                 return Readiness.SOON
 
     @property
+    def passes_on(self) -> bool:
+        """Whether its replicas pass requests on to a server of OpenAI's format, as they were sent."""
+        return bool(self.described.get("passes_on"))
+
+    @property
     def running(self) -> int:
         """The number of replicas that take requests: those that Serve counts, without those that calls found dead."""
         return self.application.running - (0 if self.last else self.replicas.lost(self.application.actors))
@@ -152,17 +170,20 @@ class RegisteredModel:
         return dataclasses.replace(self, application=application, described=described, settled=settled)
 
     async def ask(self) -> None:
-        """Ask a replica for its description, unless one of the version that is to run has said that it is ready."""
-        if not self.running or (self.state == "ready" and self.settled):
+        """Ask a replica for its description, unless one of the version that is to run has said that it is ready.
+
+        One that runs a server is asked each time: it is not ready while its server is started again.
+        """
+        if not self.running:
+            if self.application.loading:
+                self.described = await _asked(self.replicas.loading(self.application.loading)) or {}
+            return
+        if self.state == "ready" and self.settled and not self.passes_on:
             return
         settled = self.application.status == "RUNNING"
-        # In a task of its own: a replica that goes down cancels the call, and that must not cancel this coroutine.
-        asking = asyncio.ensure_future(self.replicas.describe())
-        await asyncio.wait({asking}, timeout=_DESCRIBE_TIMEOUT_S)
-        if asking.done() and not asking.cancelled() and asking.exception() is None:
-            self.described, self.settled = asking.result(), settled
+        if (described := await _asked(self.replicas.describe())) is not None:
+            self.described, self.settled = described, settled
             return
-        asking.cancel()
         self.described = {"state": "loading", "reason": "its replica did not describe itself"}
 
     def to_json(self) -> dict[str, Any]:
@@ -171,7 +192,11 @@ class RegisteredModel:
             "state": self.state,
             "reason": "" if self.state == "ready" else self.reason,
             "replicas": {"running": self.running, "starting": self.application.starting},
-            **{key: value for key, value in self.described.items() if key not in {"state", "reason", "models"}},
+            **{
+                key: value
+                for key, value in self.described.items()
+                if key not in {"state", "reason", "models", "passes_on"}
+            },
         }
         if self.application.running and self.application.status == "DEPLOY_FAILED":
             shown["update_failed"] = self.application.message
@@ -203,3 +228,14 @@ class RegisteredModel:
     def _is_alone(self) -> bool:
         """Return whether no other replica could take a retry."""
         return self.application.running == 1 or not self.running
+
+
+async def _asked(question: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the answer of a replica; `None` where there is none in time."""
+    # In a task of its own: a replica that goes down cancels the call, and that must not cancel this coroutine.
+    asking = asyncio.ensure_future(question)
+    await asyncio.wait({asking}, timeout=_DESCRIBE_TIMEOUT_S)
+    if asking.done() and not asking.cancelled() and asking.exception() is None:
+        return asking.result()
+    asking.cancel()
+    return None

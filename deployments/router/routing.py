@@ -102,12 +102,13 @@ class ChainBuilder:
     def dropped_by(self, request: InferenceRequest) -> DroppedBy:
         """Return what tells the names of the `features` of `request` that a candidate does not have.
 
-        A remote model is taken to have all of them: it is asked, and its upstream says what it does not take.
+        A model behind a server of OpenAI's format is taken to have all of them: it is asked, and the server says what
+        it does not take.
         """
         if not request.features:
             return does_everything
         names = tuple(feature.name for feature in request.features)
-        return lambda candidate: () if self._is_remote(candidate) else names
+        return lambda candidate: () if self._passes_on(candidate) else names
 
     def clients_for(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
         """Return `client_of`; for a strict request, with a refusal in the place of models that lack a feature.
@@ -129,11 +130,14 @@ class ChainBuilder:
         """Return whether the first candidate of `chain` is called without Serve."""
         return bool(chain.candidates) and self._upstreams.find(chain.candidates[0].model) is not None
 
-    def _is_remote(self, candidate: Candidate) -> bool:
-        return self._upstreams.find(candidate.model) is not None
+    def _passes_on(self, candidate: Candidate) -> bool:
+        """Whether requests reach `candidate` as they were sent: it is remote, or its replicas run a server."""
+        if self._upstreams.find(candidate.model) is not None:
+            return True
+        return candidate.tier is Tier.PRIMARY and self._registry.find(candidate.model).passes_on
 
     def _require_takers(self, request: InferenceRequest, candidates: tuple[Candidate, ...]) -> None:
-        if not request.features or any(self._is_remote(candidate) for candidate in candidates):
+        if not request.features or any(self._passes_on(candidate) for candidate in candidates):
             return
         for feature in request.features:
             if feature.essential:

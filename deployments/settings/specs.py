@@ -11,6 +11,7 @@ from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings
 from deployments.settings.errors import SettingsError
 from deployments.settings.file_specs import FileSpec, PickleSpec, PyTorchSpec, Target
 from deployments.settings.files import load
+from deployments.settings.server_specs import ServerSpec
 from deployments.settings.serving import ModelServingSpec, Replicas, ServingSpec
 from deployments.settings.sources import HubSource, Source
 
@@ -160,7 +161,9 @@ class PythonSpec(ModelServingSpec):
     arguments: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of its constructor.")
 
 
-ModelSpec = Annotated[HuggingFaceSpec | PythonSpec | PickleSpec | PyTorchSpec, Field(discriminator="format")]
+ModelSpec = Annotated[
+    HuggingFaceSpec | PythonSpec | PickleSpec | PyTorchSpec | ServerSpec, Field(discriminator="format")
+]
 
 
 class BackupSpec(TextModelSpec):

@@ -7,7 +7,7 @@ from deployments.ray_serve.errors import LoadFailedError, last_line
 
 OWN = "neverblank"
 RUNNING = {"state": "RUNNING", "actor_id": "a1"}
-STARTING = {"state": "STARTING", "actor_id": "a2"}
+STARTING = {"state": "STARTING", "actor_id": "a2", "actor_name": "replica-2"}
 
 
 def application(message: str = "", **deployments: Any) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def read(**applications: Any) -> dict[str, DeployedApplication]:
 def test_models_and_pools_are_found_with_their_replicas() -> None:
     found = read(m=application(Model=[RUNNING, STARTING]), p=application(Pool=[RUNNING]))
 
-    assert found["m"] == DeployedApplication("m", "RUNNING", "", 1, 1, 7.0, frozenset({"a1"}))
+    assert found["m"] == DeployedApplication("m", "RUNNING", "", 1, 1, 7.0, frozenset({"a1"}), loading=("replica-2",))
     assert found["p"].pool
 
 

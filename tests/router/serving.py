@@ -16,6 +16,7 @@ class Replica:
 
     def __init__(self) -> None:
         self.described: Any = READY
+        self.told_loading: dict[str, Any] = {}
         self.waits: asyncio.Event | None = None
         self.asked = 0
         self.dead: set[str] = set()
@@ -28,6 +29,9 @@ class Replica:
 
     async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
         return Answered("from the replica")
+
+    async def loading(self, actors: Collection[str]) -> dict[str, Any]:
+        return self.told_loading
 
     async def expect(self, router: str, requests: float) -> None:
         """Hear of the demand, as a backup does."""
@@ -57,6 +61,9 @@ class Member:
         return Answered(f"from {self.name}")
 
     async def describe(self) -> dict[str, Any]:
+        raise AssertionError("its pool is asked")
+
+    async def loading(self, actors: Collection[str]) -> dict[str, Any]:
         raise AssertionError("its pool is asked")
 
 

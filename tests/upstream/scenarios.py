@@ -35,6 +35,11 @@ async def healthy(exchange: Exchange) -> None:
 SCENARIOS["healthy"] = healthy
 
 
+@scenario("repeats-the-request")
+async def repeats_the_request(exchange: Exchange) -> None:
+    await exchange.completion({"content": json.dumps(exchange.body)})
+
+
 # --- errors by their status --------------------------------------------------------------------------
 
 
