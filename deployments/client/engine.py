@@ -19,11 +19,13 @@ from deployments.client.waiting import StreamPieces, wait_for_response
 from deployments.observability import log
 from deployments.policy.attempt import Tier
 from deployments.policy.last_resort import LAST_RESORT, LastResort
+from deployments.policy.no_vector import NoVector
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.reason import reason_of
 from deployments.request import extract_text
 from deployments.request.body import Limits, decode, encode
 from deployments.request.fields import to_number
+from deployments.request.native import asks_for_vectors
 from deployments.request.response_format import read_response_format
 from deployments.settings import PolicySettings
 
@@ -204,7 +206,9 @@ class InferenceEngine:
         answer = self._last_resort(inputs).answer()
         return {**answer.to_json(uuid4().hex), "reason": reason_of(error)}
 
-    def _last_resort(self, inputs: Any) -> LastResort:
+    def _last_resort(self, inputs: Any) -> LastResort | NoVector:
+        if asks_for_vectors(inputs):
+            return NoVector()
         return LastResort(self._policy.last_resort.message, refusal=_demands_form(inputs))
 
 

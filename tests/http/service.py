@@ -120,6 +120,9 @@ class ScriptedService:
         return last_resort(refusal=refusal)
 
     @contextmanager
+    def gives_vectors(self, model: str) -> bool:
+        return model == "embedder"
+
     def arrival(self) -> Iterator[None]:
         self.arriving += 1
         try:
