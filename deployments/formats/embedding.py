@@ -135,7 +135,8 @@ class EmbeddingModel:
     def _prompt(self, inputs: Mapping[str, Any]) -> str:
         name = inputs.get("prompt_name")
         if name is None:
-            return self._recipe.prompts.get(self._recipe.default_prompt, "")
+            usual = self._recipe.default_prompt
+            return self._recipe.prompts[usual] if usual else ""
         if not isinstance(name, str) or name not in self._recipe.prompts:
             known = ", ".join(sorted(self._recipe.prompts)[:_MOST_TOLD]) or "none, as the model has no prompts"
             raise InputError("prompt_name", f"is no prompt of the model; accepted: {known}")

@@ -75,6 +75,9 @@ def read_recipe(folder: Path, settings: EmbeddingSettings) -> Recipe:
 def _read(folder: Path) -> Recipe:
     bert, prompting = _json(folder / "sentence_bert_config.json"), _json(folder / "config_sentence_transformers.json")
     prompts = {str(name): str(text) for name, text in (prompting.get("prompts") or {}).items()}
+    usual = str(prompting.get("default_prompt_name") or "")
+    if usual and usual not in prompts:
+        raise RecipeError(f"its default prompt {usual} is none of its prompts")
     pooling, steps, normalize, modules = ("mean",), [], True, folder / "modules.json"
     if modules.is_file():
         normalize = False
@@ -98,7 +101,7 @@ def _read(folder: Path) -> Recipe:
         int(bert.get("max_seq_length") or 0),
         bool(bert.get("do_lower_case")),
         prompts,
-        str(prompting.get("default_prompt_name") or ""),
+        usual,
     )
 
 

@@ -97,9 +97,9 @@ def from_mapping(
     )
 
 
-def asks_for_vectors(data: Any) -> bool:
+def asks_for_vectors(data: Mapping[str, Any]) -> bool:
     """Return whether a body says that its answer has to be vectors. Any other `task` is an input of the model."""
-    return isinstance(data, Mapping) and data.get("task") == VECTOR_TASK
+    return data.get("task") == VECTOR_TASK
 
 
 def extract_text(data: Mapping[str, Any]) -> str:

@@ -104,8 +104,10 @@ class HandleMethods(ABC):
 
     def _turn_away(self, data: Any, model: Any) -> Answer:
         """Turn away a request of which no more is read than what decides whether a text may stand in for its answer."""
-        named = model or (data.get("model") if isinstance(data, dict) else "")
-        vectors = asks_for_vectors(data) or (isinstance(named, str) and self.gives_vectors(named))
+        # Whatever is passed through a handle arrives here: no object but a plain one is asked for anything.
+        plain = {key: value for key, value in data.items() if type(value) is str} if type(data) is dict else {}
+        named = model if type(model) is str and model else plain.get("model", "")
+        vectors = asks_for_vectors(plain) or self.gives_vectors(named)
         turned_away = self.turn_away()
         return no_vector_instead(turned_away) if vectors else turned_away
 

