@@ -78,7 +78,9 @@ def _read(folder: Path) -> Recipe:
     usual = str(prompting.get("default_prompt_name") or "")
     if usual and usual not in prompts:
         raise RecipeError(f"its default prompt {usual} is none of its prompts")
-    pooling, steps, normalize, modules = ("mean",), [], True, folder / "modules.json"
+    pooling: tuple[str, ...] = ("mean",)
+    steps: list[Step] = []
+    normalize, modules = True, folder / "modules.json"
     if modules.is_file():
         normalize = False
         for module in json.loads(modules.read_text(encoding="utf-8")):

@@ -1,6 +1,7 @@
 """Vectors of texts: as the model's own files say, of exactly what was sent, and of nothing that was not understood."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def hidden(folder: Path, text: str = TEXT) -> torch.Tensor:
     return found
 
 
-RULES = {
+RULES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "pooling_mode_mean_tokens": lambda tokens: tokens.mean(0),
     "pooling_mode_cls_token": lambda tokens: tokens[0],
     "pooling_mode_max_tokens": lambda tokens: tokens.amax(0),
@@ -240,7 +241,7 @@ async def test_a_prompt_of_the_models_goes_before_the_text(tmp_path: Path) -> No
 
 async def test_a_vector_with_nan_in_it_is_a_failure_and_no_answer(tmp_path: Path) -> None:
     model = a_model(a_folder(tmp_path))
-    torch.nn.init.constant_(model._encoder.embeddings.word_embeddings.weight, float("nan"))
+    model._encoder.embeddings.word_embeddings.weight.data.fill_(float("nan"))
 
     with pytest.raises(FloatingPointError, match="NaN"):
         await ask(model, text=TEXT)

@@ -99,7 +99,7 @@ async def test_a_text_that_the_model_fails_at_fails_its_own_request_alone() -> N
     first, good, bad, other = await begin(batches(encode), [text(1)], [text(2)], [[BAD]], [text(3), text(4)])
     encode.free.set()
 
-    assert await asyncio.gather(first, good, other) == [[[1.0]], [[2.0]], [[3.0], [4.0]]]
+    assert list(await asyncio.gather(first, good, other)) == [[[1.0]], [[2.0]], [[3.0], [4.0]]]
     with pytest.raises(ValueError, match="chokes"):
         await bad
 
@@ -111,5 +111,5 @@ async def test_a_request_that_is_given_up_leaves_the_queue_and_costs_nobody_an_a
     await asyncio.sleep(0)
     encode.free.set()
 
-    assert await asyncio.gather(first, last) == [[[1.0]], [[3.0]]]
+    assert list(await asyncio.gather(first, last)) == [[[1.0]], [[3.0]]]
     assert encode.passes == [[1], [3]]
