@@ -13,6 +13,9 @@ from deployments.policy.attempt import Began, Ended, Tier
 
 EVENT_STREAM = "text/event-stream"
 
+UNAVAILABLE = 503
+"""The status of an answer with an error in the place of its result, whatever the policy says of the last resort."""
+
 PENDING = "pending"
 """The value of the headers of a stream whose head was sent before anybody had answered."""
 

@@ -39,6 +39,10 @@ class Service(Protocol):
         """Return the last resort for a request that broke outside of the chain; `refusal` as in `turn_away`."""
         ...
 
+    def gives_vectors(self, model: str) -> bool:
+        """Return whether the answers of that model, or of the default for an empty name, are known to be vectors."""
+        ...
+
     def arrival(self) -> AbstractContextManager[None]:
         """Return a context manager to hold while a request is read: such requests count towards `overloaded`."""
         ...

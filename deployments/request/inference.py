@@ -125,6 +125,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         passthrough: fields that are not acted on here, as they were sent: upstreams get them.
         features: the features that only a remote model may have; each name once.
         strict: a model that does not have all of `features` is not asked.
+        vectors: the caller asks for vectors (`task: feature-extraction`), whatever the model asked for is.
     """
 
     inputs: Mapping[str, Any]
@@ -148,6 +149,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     passthrough: Mapping[str, Any] = field(default_factory=dict)
     features: tuple[Feature, ...] = ()
     strict: bool = False
+    vectors: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the request as one MessagePack value: a quarter of the time of pickling its parts by their classes."""

@@ -22,6 +22,9 @@ TEXT_KEYS = ("text", "prompt", "query", "input", "message")
 
 NATIVE_ROLES = ("system", "user", "assistant")
 
+VECTOR_TASK = "feature-extraction"
+"""The `task` of a request whose answer has to be vectors."""
+
 _TEXT_FIELDS = ", ".join(TEXT_KEYS)
 _NOT_INPUTS = CONTROL_KEYS | {"model", "stream"}
 
@@ -90,7 +93,13 @@ def from_mapping(
         stream=read_flag(data, "stream") or False,
         prefix=prefix,
         strict=controls.strict,
+        vectors=asks_for_vectors(data),
     )
+
+
+def asks_for_vectors(data: Mapping[str, Any]) -> bool:
+    """Return whether a body says that its answer has to be vectors. Any other `task` is an input of the model."""
+    return data.get("task") == VECTOR_TASK
 
 
 def extract_text(data: Mapping[str, Any]) -> str:

@@ -10,11 +10,12 @@ from msgspec.structs import replace
 
 from deployments.execution.clock import loop_time
 from deployments.policy.answer import Answer
+from deployments.policy.no_vector import no_vector_instead
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
-from deployments.request.native import from_python
+from deployments.request.native import asks_for_vectors, from_python
 
 
 class HandleMethods(ABC):
@@ -32,6 +33,10 @@ class HandleMethods(ABC):
     @abstractmethod
     def turn_away(self, *, refusal: bool = False) -> Answer:
         """Count a request that is turned away, and return its answer; `refusal` where the request demands a form."""
+
+    @abstractmethod
+    def gives_vectors(self, model: str) -> bool:
+        """Return whether the answers of that model, or of the default for an empty name, are known to be vectors."""
 
     @abstractmethod
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
@@ -63,7 +68,7 @@ class HandleMethods(ABC):
         started = loop_time()
         request_id = uuid4().hex
         if self.overloaded():
-            return self.turn_away().to_json(request_id)
+            return self._turn_away(data, model).to_json(request_id)
         try:
             request = from_python(data, self.limits, model=model)
             return (await self.answer(request, request_id, started)).to_json(request_id)
@@ -79,7 +84,7 @@ class HandleMethods(ABC):
         started = loop_time()
         request_id = uuid4().hex
         if self.overloaded():
-            yield self.turn_away().to_json(request_id)
+            yield self._turn_away(data, model).to_json(request_id)
             return
         try:
             request = replace(from_python(data, self.limits, model=model), stream=True)
@@ -96,6 +101,15 @@ class HandleMethods(ABC):
                         yield {"extras": extras.to_json(), "model": writer, "served_by": tier.value}
                     case StreamDone(answer):
                         yield answer.to_json(request_id)
+
+    def _turn_away(self, data: Any, model: Any) -> Answer:
+        """Turn away a request of which no more is read than what decides whether a text may stand in for its answer."""
+        # Whatever is passed through a handle arrives here: no object but a plain one is asked for anything.
+        plain = {key: value for key, value in data.items() if type(value) is str} if type(data) is dict else {}
+        named = model if type(model) is str and model else plain.get("model", "")
+        vectors = asks_for_vectors(plain) or self.gives_vectors(named)
+        turned_away = self.turn_away()
+        return no_vector_instead(turned_away) if vectors else turned_away
 
     async def models(self) -> dict[str, Any]:
         """Return the body of `GET /v1/models`, for deployment handles."""

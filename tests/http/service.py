@@ -119,6 +119,9 @@ class ScriptedService:
     def last_resort(self, *, refusal: bool) -> Answer:
         return last_resort(refusal=refusal)
 
+    def gives_vectors(self, model: str) -> bool:
+        return model == "embedder"
+
     @contextmanager
     def arrival(self) -> Iterator[None]:
         self.arriving += 1
