@@ -152,7 +152,7 @@ class Race:
             pulse = Pulse(self._clock)
             task = self._loop.create_task(self._attempt(candidate, now, pulse))
             self._flights.append(Flight(len(self._attempts), permit, task, pulse))
-            running = Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience_s)
+            running = Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience.silent_s)
             self._attempts.append(running)
         elif why in _EARLY:  # not an attempt in the trace: its own turn is still to come
             self._skip |= {candidate}
@@ -169,10 +169,7 @@ class Race:
     async def _wait(self, until: float, now: float) -> None:
         """Wait until an attempt begins, ends or is silent for too long, at most until `until`; then note what has."""
         self._turn = self._loop.create_future()
-        due = until
-        for flight in self._flights:
-            if flight.begun is None and not flight.permit.silent:
-                due = min(due, flight.silent_at)
+        due = min([until, *(flight.judged_at for flight in self._flights)])
         timer = self._loop.call_later(max(due - now, SHORTEST_TIMER_S), self._wake)
         try:
             await self._turn

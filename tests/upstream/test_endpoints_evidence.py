@@ -18,7 +18,7 @@ async def test_what_a_caller_imposes_is_no_evidence_against_an_endpoint(outcome:
     several, asked = endpoints(1, 1), Asked({0: outcome, 1: outcome})
 
     for _ in range(12):
-        await several.ask(asked, "", Terms(capped=True))
+        await several.ask(asked, "", Terms(max_tokens=4))
 
     assert [endpoint.to_json()["breaker"] for endpoint in several.all] == ["closed", "closed"]
     assert len(asked.places) == 12
