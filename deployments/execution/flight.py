@@ -46,16 +46,13 @@ class Flight:
         return heard + (self.permit.patience.failed_s if self.permit.silent else self.permit.patience.silent_s)
 
     def judge(self, resilience: ResilienceState, now: float) -> bool:
-        """Record a silence that is too long, once, and once more that it is a failure; return whether it is the first.
-
-        A silence that is ended by a sign of life has been one all the same.
-        """
-        noticed = not self.permit.silent and now >= self.judged_at
-        if noticed:
+        """Record a silence that is too long, and then that it is a failure, once each; return whether it has just failed."""
+        if not self.permit.silent and now >= self.judged_at:
             resilience.silent(self.permit)
-        if self.permit.silent and now >= self.judged_at:
+        fails = self.permit.silent and now >= self.judged_at
+        if fails:
             resilience.charge(self.permit, now)
-        return noticed
+        return fails
 
 
 def result_of(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcome | Begun:

@@ -168,7 +168,9 @@ class ResilienceState:
             return
         model, silent_s = permit.candidate.model, now - permit.started
         known = self._models[model]
-        said = Failed(f"silent for {silent_s:.2f} s, far longer than it usually takes")
+        reason = f"silent for {silent_s:.2f} s, far longer than it usually takes"
+        is_long = permit.patience.failed_s > permit.patience.silent_s  # as a time-out: too long for a moment
+        said = TimedOut(reason) if is_long else Failed(reason)
         span = permit.until(now)
         after = breaker.record(known.breaker, self._policy.breaker, permit.admission, said, span, self._draw())
         self._move(model, known, after, said.reason)
@@ -177,13 +179,13 @@ class ResilienceState:
         """Return whether an attempt that has been overtaken is to run on, to tell whether its model answers."""
         if math.isinf(permit.patience.silent_s) or permit.candidate == self._local_backup:
             return False
-        if permit.silent:
+        if permit.charged:
             return self.is_awaited(permit)
         permit.watched = self._models[permit.candidate.model].take_watched()
         return permit.watched
 
     def is_awaited(self, permit: Permit) -> bool:
-        """Return whether an attempt that has been overtaken, and then was silent, is to run on even so."""
+        """Return whether an attempt that has been overtaken, and whose silence is a failure, is to run on even so."""
         known = self._models[permit.candidate.model]
         known.watched -= permit.watched
         permit.watched, permit.late = False, known.take_late()

@@ -12,7 +12,7 @@ are slower than 99 of 100 are as telling as one that is much slower. Its next an
 A whole answer comes all at once, so that a model which writes a long one is as silent as one that is lost. There the
 silence is reason enough to ask somebody else, but a failure only once it is far longer than what was asked can take:
 `max_tokens`, at the pace at which the model usually writes. Where the caller sets no bound, nothing but the deadline
-tells (`FallbackChain.usual_fair_s`).
+tells: see `FallbackChain.usual_fair_s`.
 """
 
 import math
@@ -32,7 +32,8 @@ class SilencePolicy(Knobs):
     factor: float = knob(
         2.5,
         "An attempt that is silent for this many times the 99th percentile of its model's latency counts against the "
-        "model, and the next candidate is started beside it.",
+        "model, and the next candidate is started beside it. A whole text counts against it only after this many times "
+        "what `max_tokens` usually take it.",
         ge=1,
         le=1000,
     )
