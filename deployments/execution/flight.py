@@ -46,7 +46,7 @@ class Flight:
         return heard + (self.permit.patience.failed_s if self.permit.silent else self.permit.patience.silent_s)
 
     def judge(self, resilience: ResilienceState, now: float) -> bool:
-        """Record a silence that is too long, and then that it is a failure, once each; return whether it has just failed."""
+        """Record a silence that is too long, and that it is a failure, once each; return whether it just failed."""
         if not self.permit.silent and now >= self.judged_at:
             resilience.silent(self.permit)
         fails = self.permit.silent and now >= self.judged_at

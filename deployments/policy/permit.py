@@ -26,7 +26,8 @@ class Permit(Struct, eq=False):
         silent: the attempt has been silent for so long as to count as silent.
         charged: its silence is recorded as a failure.
         watched: the attempt has been overtaken, and runs on to tell whether its model answers or is silent.
-        late: the attempt has been overtaken, has failed by its silence, and runs on to tell whether its model answers after all.
+        late: the attempt has been overtaken, has failed by its silence, and runs on to tell whether it is answered all
+            the same.
         returned: the permit has been handed back.
     """
 

@@ -68,7 +68,8 @@ class Upstream:
         async def ask_one(on: Try) -> Outcome | Begun:
             return await self._ask(on, request, budget_s)
 
-        return await self._endpoints.ask(ask_one, affinity_key(request, self.spec.affinity), terms_of(request))
+        key, left_s = affinity_key(request, self.spec.affinity), min(budget_s, request.timeout_s)
+        return await self._endpoints.ask(ask_one, key, terms_of(request), left_s)
 
     async def aclose(self) -> None:
         """Close all connections."""

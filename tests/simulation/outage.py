@@ -1,7 +1,7 @@
 """A model that stands still for a while, under callers who each ask again as soon as they have their answer.
 
-What `kill -STOP` does to a replica: whatever it is at, and whatever it is asked, is answered only once it goes on. Or the
-model is well, and for that while its callers ask for essays.
+What `kill -STOP` does to a replica: whatever it is at, and whatever it is asked, is answered only once it goes on.
+Or the model is well, and for that while its callers ask for essays.
 """
 
 import asyncio
@@ -25,7 +25,6 @@ from tests.simulation.loop import SimulatedLoop
 from tests.simulation.record import NotedLog, Record
 from tests.simulation.replicas import OWN, Replicas, SimulatedServe, an_application
 from tests.simulation.script import Life, Mood
-
 
 ESSAY, ESSAY_S = "essay", 8.0
 """What a text asks for that takes the model so many seconds."""
