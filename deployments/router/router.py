@@ -31,6 +31,7 @@ from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.hops import refuse_loops
+from deployments.request.turns import quote
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import ModelReplicas
@@ -286,7 +287,8 @@ class Router(HandleMethods):
 
     def _record(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
         quotes = self._policy.log_content
-        asked, content = self._chains.asked(request, self._policy), request.text if quotes else ""
+        content = quote(request, log.MAX_TEXT_CHARACTERS) if quotes else ""
+        asked = self._chains.asked(request, self._policy)
         return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes)
 
     def _last_resort(self, refusal: bool) -> LastResort:  # noqa: FBT001 - its only argument
