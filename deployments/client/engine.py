@@ -92,6 +92,8 @@ class InferenceEngine:
         pieces = StreamPieces(response)
         try:
             while (piece := await pieces.next(max_wait_s)) is not None:
+                if piece.get("text") == "":  # a sign of life, for nobody but the wait for the next piece
+                    continue
                 if "text" in piece:
                     given.append(piece["text"])
                 # From here on the router's own policy ends a silence.

@@ -10,11 +10,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from deployments.policy.attempt import Began, Ended, Tier
+from deployments.policy.stream_events import PENDING
 
 EVENT_STREAM = "text/event-stream"
-
-PENDING = "pending"
-"""The value of the headers of a stream whose head was sent before anybody had answered."""
 
 _SERVED_BY, _DEGRADED = "x-neverblank-served-by", "x-neverblank-degraded"
 _ATTEMPTS, _DROPPED = "x-neverblank-attempts", "x-neverblank-dropped"

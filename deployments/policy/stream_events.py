@@ -13,6 +13,9 @@ from deployments.policy.answer import Answer
 from deployments.policy.attempt import Began, Ended, Tier
 from deployments.policy.extras import Extras
 
+PENDING = "pending"
+"""Stands for who answers, as long as nobody has begun to."""
+
 
 class StreamHead(Struct, frozen=True):
     """The facts about a streamed answer that are known at its first content.

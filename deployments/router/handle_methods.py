@@ -1,7 +1,7 @@
 """The methods of the router that deployment handles call: for Ray jobs, and for `InferenceEngine`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
@@ -9,9 +9,10 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from deployments.execution.clock import loop_time
+from deployments.execution.keepalive import with_signs_of_life
 from deployments.policy.answer import Answer
 from deployments.policy.problem import InvalidRequestError
-from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
+from deployments.policy.stream_events import PENDING, AnswerStream, ExtrasDelta, StreamDone, TextDelta
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.native import from_python
@@ -24,6 +25,11 @@ class HandleMethods(ABC):
     @abstractmethod
     def limits(self) -> Limits:
         """The bounds of requests."""
+
+    @property
+    @abstractmethod
+    def keepalive_s(self) -> float:
+        """Seconds of silence after which a stream gives a sign of life; 0 for none."""
 
     @abstractmethod
     def overloaded(self) -> bool:
@@ -70,12 +76,21 @@ class HandleMethods(ABC):
         except InvalidRequestError as error:
             return error.problem.to_body(request_id)
 
-    async def infer_stream(self, data: Any, model: Any = "") -> AsyncIterator[dict[str, Any]]:
+    async def infer_stream(self, data: Any, model: Any = "") -> AsyncGenerator[dict[str, Any], None]:
         """Answer through a deployment handle with `options(stream=True)`, piece by piece.
 
         Each piece is `{"text", "model", "served_by"}`, or has `extras` in the place of the text; the last item is the
-        body that `infer` would return.
+        body that `infer` would return. A piece whose text is empty is a sign of life, in each silence of `keepalive_s`:
+        a model reasons, or nobody has begun (`served_by` is `pending`).
         """
+        sign = {"text": "", "model": "", "served_by": PENDING}
+        async with aclosing(with_signs_of_life(self._pieces(data, model), self.keepalive_s, lambda: sign)) as pieces:
+            async for piece in pieces:
+                if piece is not sign and "model" in piece:
+                    sign = {**sign, "model": piece["model"], "served_by": piece["served_by"]}
+                yield piece
+
+    async def _pieces(self, data: Any, model: Any) -> AsyncGenerator[dict[str, Any], None]:
         started = loop_time()
         request_id = uuid4().hex
         if self.overloaded():
