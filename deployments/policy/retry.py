@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from deployments.policy.attempt import Ended
+from deployments.policy.backoff import Backoff
 from deployments.policy.knob import Knobs, knob, seconds, share
 from deployments.policy.outcome import Failed, Refused
 
@@ -56,6 +57,6 @@ def retry_at(policy: RetryPolicy, tries: Sequence[Ended], per_try_end: float, ji
         return math.inf
     if outcome.retry_after_s > policy.patience_seconds:
         return math.inf
-    backoff = min(policy.cap_seconds, policy.base_seconds * 2.0 ** (len(tries) - 1)) * (0.5 + jitter / 2)
-    due = last.ended + max(backoff, outcome.retry_after_s)
+    pause_s = Backoff(policy.base_seconds, policy.cap_seconds).pause_s(len(tries)) * (0.5 + jitter / 2)
+    due = last.ended + max(pause_s, outcome.retry_after_s)
     return due if due < per_try_end else math.inf

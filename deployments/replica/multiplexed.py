@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 from deployments.formats import ServedModel, load_model
 from deployments.observability import log
+from deployments.policy.backoff import Backoff
 from deployments.policy.outcome import Refused
 from deployments.ray_serve.errors import LoadFailedError
 from deployments.replica.loading import BackgroundLoad
@@ -25,8 +26,8 @@ from deployments.settings import ModelSpec
 
 Load = Callable[[str], Awaitable[ServedModel]]
 
-_FIRST_PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 60.0
+_RELOADS = Backoff(first_s=1.0, longest_s=60.0)
+"""The pauses before a model that could not be loaded is loaded again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +36,19 @@ class _FailedLoad:
 
     Attributes:
         reason: why, in one line.
-        pause_s: seconds before the model may be loaded again.
-        until: when that is.
+        in_a_row: the loads of the model that have failed since one has not.
+        until: when the model may be loaded again.
     """
 
     reason: str
-    pause_s: float
+    in_a_row: int
     until: float
 
     @classmethod
     def after(cls, before: "_FailedLoad | None", reason: str, now: float) -> "_FailedLoad":
         """A load that has failed now; `before` is the failed load right before it, if there was one."""
-        pause_s = min(2 * before.pause_s, _LONGEST_PAUSE_S) if before else _FIRST_PAUSE_S
-        return cls(reason, pause_s, now + pause_s)
+        in_a_row = before.in_a_row + 1 if before else 1
+        return cls(reason, in_a_row, now + _RELOADS.pause_s(in_a_row))
 
     def refused(self, now: float) -> Refused:
         """Return the refusal of a request during the pause."""

@@ -41,7 +41,7 @@ _FLAGS = {"true": True, "false": False}
 
 
 class Controls(Struct, frozen=True):
-    """The controls of one request; see the attributes of the same names in `InferenceRequest`."""
+    """The controls of one request; `InferenceRequest` has the same attributes."""
 
     timeout_s: float
     tiers: frozenset[Tier]

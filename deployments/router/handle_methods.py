@@ -10,50 +10,14 @@ from msgspec.structs import replace
 
 from deployments.execution.clock import loop_time
 from deployments.execution.keepalive import with_signs_of_life
-from deployments.policy.answer import Answer
+from deployments.execution.service import AnsweringService
 from deployments.policy.problem import InvalidRequestError
-from deployments.policy.stream_events import PENDING, AnswerStream, ExtrasDelta, StreamDone, TextDelta
-from deployments.request import InferenceRequest
-from deployments.request.body import Limits
+from deployments.policy.stream_events import PENDING, ExtrasDelta, StreamDone, TextDelta
 from deployments.request.native import from_python
 
 
-class HandleMethods(ABC):
+class HandleMethods(AnsweringService, ABC):
     """Methods of a router that are called through handles. Their results are the bodies that HTTP would return."""
-
-    @property
-    @abstractmethod
-    def limits(self) -> Limits:
-        """The bounds of requests."""
-
-    @property
-    @abstractmethod
-    def keepalive_s(self) -> float:
-        """Seconds of silence after which a stream gives a sign of life; 0 for none."""
-
-    @abstractmethod
-    def overloaded(self) -> bool:
-        """Return whether a request that arrives now is turned away unread."""
-
-    @abstractmethod
-    def turn_away(self, *, refusal: bool = False) -> Answer:
-        """Count a request that is turned away, and return its answer; `refusal` where the request demands a form."""
-
-    @abstractmethod
-    async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
-        """Answer a well-formed request."""
-
-    @abstractmethod
-    async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
-        """Return a stream that answers a well-formed request, once its first content is there."""
-
-    @abstractmethod
-    def describe_models(self) -> dict[str, Any]:
-        """Return the body of `GET /v1/models`."""
-
-    @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """Return the body of `GET /status`."""
 
     @abstractmethod
     def readiness(self) -> dict[str, bool]:

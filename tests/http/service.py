@@ -113,7 +113,7 @@ class ScriptedService:
     def overloaded(self) -> bool:
         return self.is_full
 
-    def turn_away(self, *, refusal: bool) -> Answer:
+    def turn_away(self, *, refusal: bool = False) -> Answer:
         return last_resort(retry_after_s=1.0, refusal=refusal)
 
     def last_resort(self, *, refusal: bool) -> Answer:
