@@ -102,7 +102,7 @@ class ResilienceState:
         self.latencies.policy, self.latencies.reserves = policy.hedging, policy.reserves
         for name, known in self._models.items():
             known.limit.policy = policy.limits
-            known.limit.patience_seconds = self._patience_seconds(name)
+            known.limit.overload_min_s = self._overload_min_s(name)
 
     def begin(self, now: float) -> None:
         """Count a new request: each budget grows by its share."""
@@ -260,11 +260,11 @@ class ResilienceState:
         return {**facts, **self.latencies.describe(model)}
 
     def _new(self, model: str) -> ModelState:
-        return ModelState(AdaptiveLimiter(self._policy.limits, self._patience_seconds(model)))
+        return ModelState(AdaptiveLimiter(self._policy.limits, self._overload_min_s(model)))
 
-    def _patience_seconds(self, model: str) -> float:
+    def _overload_min_s(self, model: str) -> float:
         limits = self._policy.limits
-        return limits.backup_patience_seconds if model == self._local_backup.model else limits.patience_seconds
+        return limits.backup_overload_min_seconds if model == self._local_backup.model else limits.overload_min_seconds
 
     def _ask_breaker(
         self, candidate: Candidate, known: ModelState, now: float

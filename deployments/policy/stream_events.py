@@ -39,6 +39,19 @@ class StreamHead(Struct, frozen=True):
     retry_after_s: float = 0.0
     dropped: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, answer: Answer) -> "StreamHead":
+        """Return the head of a stream whose whole answer is there already."""
+        return cls(
+            answer.model,
+            answer.served_by,
+            answer.degraded,
+            answer.attempts,
+            answer.refusal,
+            answer.retry_after_s,
+            answer.dropped,
+        )
+
 
 class TextDelta(Struct, frozen=True):
     """A piece of the answer, never empty, and the model that wrote it."""

@@ -44,16 +44,7 @@ class ScriptedStream:
 
     @property
     def head(self) -> StreamHead:
-        answer = self.answer
-        return StreamHead(
-            answer.model,
-            answer.served_by,
-            answer.degraded,
-            answer.attempts,
-            answer.refusal,
-            answer.retry_after_s,
-            answer.dropped,
-        )
+        return StreamHead.of(self.answer)
 
     async def __aiter__(self) -> AsyncIterator[StreamEvent]:
         if self.answer.extras:

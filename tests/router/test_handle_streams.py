@@ -10,7 +10,7 @@ from deployments.policy.outcome import Outcome
 from deployments.request import InferenceRequest
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
-from tests.router.serving import FakeCluster, Replica, application
+from tests.serving import FakeCluster, Replica, application
 from tests.streamers import Beat, Script, ScriptedStreamer, ends, says, streams
 
 pytestmark = pytest.mark.looptime

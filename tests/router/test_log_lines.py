@@ -9,8 +9,8 @@ from deployments.observability.log import MAX_TEXT_CHARACTERS
 from deployments.policy.outcome import Answered, Failed, Outcome
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
-from tests.router.serving import FakeCluster, Replica, application
 from tests.router.test_take_over import a_router
+from tests.serving import FakeCluster, Replica, application
 
 pytestmark = pytest.mark.looptime
 

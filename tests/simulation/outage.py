@@ -19,11 +19,12 @@ from deployments.policy.outcome import Outcome
 from deployments.request import InferenceRequest
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
+from tests.serving import OWN, FakeCluster, application
 from tests.simulation.asking import NATIVE, Ask
 from tests.simulation.client import exchange
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.record import NotedLog, Record
-from tests.simulation.replicas import OWN, Replicas, SimulatedServe, an_application
+from tests.simulation.replicas import Replicas
 from tests.simulation.script import Life, Mood
 
 ESSAY, ESSAY_S = "essay", 8.0
@@ -110,7 +111,7 @@ async def _live(outage: Outage, loop: SimulatedLoop) -> None:
         for name, usual_s, spread_s in (("a", 0.08, 0.27), ("b", 0.1, 0.2), ("backup", 0.2, 0.2))
     }
     replicas: dict[str, Replicas] = {name: StoppableReplicas(name, life, record) for name, life in lives.items()}
-    serve = SimulatedServe({name: an_application(name) for name in (OWN, "a", "b")}, replicas)
+    serve = FakeCluster(replicas, **{name: application(name) for name in (OWN, "a", "b")})
     backup: Any = replicas["backup"]
     router = Router(serve, backup, "backup", PolicySettings())
     router.reconfigure({"default_model": "a", **outage.policy})
