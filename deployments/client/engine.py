@@ -21,6 +21,7 @@ from deployments.policy.attempt import Tier
 from deployments.policy.last_resort import LAST_RESORT, LastResort
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.reason import reason_of
+from deployments.policy.serving_state import ServingState
 from deployments.request import extract_text
 from deployments.request.body import Limits, decode, encode
 from deployments.request.fields import to_number
@@ -147,7 +148,7 @@ class InferenceEngine:
         async with asyncio.timeout(timeout_s):
             while True:
                 backup: dict[str, Any] = (await self.status())["backup"]
-                if backup["state"] != "loading":
+                if ServingState.of(backup) is not ServingState.LOADING:
                     return backup
                 await asyncio.sleep(_BACKUP_POLL_S)
 

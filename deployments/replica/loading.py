@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from deployments.observability import log
 from deployments.policy.outcome import Refused
+from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.errors import LoadFailedError
 
 
@@ -76,10 +77,10 @@ class BackgroundLoad(Generic[_D]):
     def describe(self) -> dict[str, Any]:
         """`state`, `reason`, and the model's own facts."""
         if not self._future.done():
-            return {"state": "loading", "reason": "still loading"}
+            return {"state": ServingState.LOADING, "reason": "still loading"}
         if error := self._future.exception():
-            return {"state": "failed", "reason": _reason(error)}
-        return {"state": "ready", "reason": "", **self._future.result().describe()}
+            return {"state": ServingState.FAILED, "reason": _reason(error)}
+        return {"state": ServingState.READY, "reason": "", **self._future.result().describe()}
 
     def _run(self, load: Callable[[], _D]) -> None:
         log.model_loading(self._name)

@@ -19,6 +19,7 @@ from deployments.formats import ServedModel, load_model
 from deployments.observability import log
 from deployments.policy.backoff import Backoff
 from deployments.policy.outcome import Refused
+from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.errors import LoadFailedError
 from deployments.replica.loading import BackgroundLoad
 from deployments.replica.replica import Replica, require_progress
@@ -105,9 +106,9 @@ class PoolReplica(Replica):
 
     async def describe(self) -> dict[str, Any]:
         """The state of every model, for the router: ready unless its last load failed, as asking for it loads it."""
-        models = {name: {"state": "ready", "reason": ""} for name in self._specs}
-        models |= {name: {"state": "failed", "reason": failed.reason} for name, failed in self._failed.items()}
-        return {"state": "ready", "reason": "", "models": models}
+        models = {name: {"state": ServingState.READY, "reason": ""} for name in self._specs}
+        failed = {name: {"state": ServingState.FAILED, "reason": load.reason} for name, load in self._failed.items()}
+        return {"state": ServingState.READY, "reason": "", "models": models | failed}
 
     async def check_health(self) -> None:
         """Require that every model with work advances: one that is stuck can only be replaced with its process.
