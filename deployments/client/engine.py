@@ -22,6 +22,7 @@ from deployments.policy.last_resort import LAST_RESORT, LastResort
 from deployments.policy.no_vector import NoVector
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.reason import reason_of
+from deployments.policy.serving_state import ServingState
 from deployments.request import extract_text
 from deployments.request.body import Limits, decode, encode
 from deployments.request.fields import to_number
@@ -94,6 +95,8 @@ class InferenceEngine:
         pieces = StreamPieces(response)
         try:
             while (piece := await pieces.next(max_wait_s)) is not None:
+                if piece.get("text") == "":  # a sign of life, for nobody but the wait for the next piece
+                    continue
                 if "text" in piece:
                     given.append(piece["text"])
                 # From here on the router's own policy ends a silence.
@@ -147,7 +150,7 @@ class InferenceEngine:
         async with asyncio.timeout(timeout_s):
             while True:
                 backup: dict[str, Any] = (await self.status())["backup"]
-                if backup["state"] != "loading":
+                if ServingState.of(backup) is not ServingState.LOADING:
                     return backup
                 await asyncio.sleep(_BACKUP_POLL_S)
 

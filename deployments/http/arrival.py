@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, check_size
+from deployments.request.inference import FORM_DEMANDED
 
 REQUEST_ID_HEADER = "x-request-id"
 
@@ -27,10 +28,9 @@ everything."""
 
 # No pattern matches inside a JSON string, where quotation marks are escaped.
 _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
-_FORM_DEMANDED = re.compile(rb'"json_(?:object|schema)"|"tool_choice"\s*:\s*(?:"required"|\{)')
 _USAGE_WANTED = re.compile(rb'"include_usage"\s*:\s*true')
 _VECTORS_WANTED = re.compile(rb'"task"\s*:\s*"feature-extraction"')
-_ASKED = (_STREAM_WANTED, _FORM_DEMANDED, _USAGE_WANTED, _VECTORS_WANTED)
+_ASKED = (_STREAM_WANTED, FORM_DEMANDED, _USAGE_WANTED, _VECTORS_WANTED)
 _MODEL_NAMED = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
 _OVERLAP = 160
 

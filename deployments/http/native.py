@@ -19,7 +19,7 @@ from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import AliveStream
 from deployments.http.arrival import Glimpse, read_body, read_headers, read_request_id, skim, skim_body
-from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response, stream_response
+from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response, status_of, stream_response
 from deployments.http.service import Service
 from deployments.observability import log
 from deployments.policy.answer import Answer
@@ -92,9 +92,9 @@ def _respond_unread(service: Service, answer: Answer, request: Request, request_
 
 
 def _respond(service: Service, answer: Answer, request_id: str, *, streamed: bool) -> Response:
-    status = service.last_resort_status if answer.served_by is Tier.LAST_RESORT else 200
     if answer.unavailable:
         return json_response(answer.to_json(request_id), UNAVAILABLE, headers_of(answer))
+    status = status_of(answer, service)
     if streamed:
         told = CompletedStream(answer)
         return stream_response(_Writer(request_id).events(told), status, headers_of(answer), told)

@@ -25,7 +25,7 @@ from deployments.http.arrival import Glimpse, read_body, read_headers, read_requ
 from deployments.http.chunks import Chunks
 from deployments.http.completions import CHAT, COMPLETION, Format
 from deployments.http.problems import NOT_FOUND, openai_body, problem_response
-from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response
+from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response, status_of
 from deployments.http.service import Service
 from deployments.observability import log
 from deployments.policy.answer import Answer
@@ -137,7 +137,7 @@ def _respond(service: Service, answers: Sequence[Answer], body: Mapping[str, Any
     if worst.unavailable:
         error = {"message": worst.result, "type": "server_error", "param": None, "code": worst.unavailable}
         return json_response({"error": error}, UNAVAILABLE, headers_of(worst))
-    status = service.last_resort_status if worst.served_by is Tier.LAST_RESORT else 200
+    status = status_of(worst, service)
     return json_response(body, status, headers_of(worst))
 
 

@@ -1,5 +1,6 @@
 """The request as the rest of the service sees it: plain values, whatever the wire format was."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,6 +78,10 @@ class ResponseFormat(Struct, frozen=True, omit_defaults=True):
             case _:
                 return False
 
+
+FORM_DEMANDED = re.compile(rb'"json_(?:object|schema)"|"tool_choice"\s*:\s*(?:"required"|\{)')
+"""The same of a body that is only skimmed: found wherever `demands_form` holds. Any object as a `tool_choice` counts:
+what it asks for may be anywhere in it."""
 
 ANY_FORMAT = ResponseFormat()
 """Accepts any answer."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from msgspec.structs import asdict
 
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -82,18 +83,11 @@ def from_mapping(
         text="" if messages else extract_text(data),
         messages=messages,
         model=read_model(data, model),
-        timeout_s=controls.timeout_s,
         parameters=read_parameters(data),
-        tiers=controls.tiers,
-        fallback=controls.fallback,
-        hedge=controls.hedge,
-        wait=controls.wait,
-        retry=controls.retry,
-        via=controls.via,
         stream=read_flag(data, "stream") or False,
         prefix=prefix,
-        strict=controls.strict,
         vectors=asks_for_vectors(data),
+        **asdict(controls),
     )
 
 

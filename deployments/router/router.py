@@ -10,7 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from deployments.execution.clock import loop_time
@@ -25,15 +25,17 @@ from deployments.policy.breaker import Open
 from deployments.policy.last_resort import LastResort
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
+from deployments.policy.serving_state import ServingState
 from deployments.policy.stream_events import AnswerStream
 from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.hops import refuse_loops
+from deployments.request.turns import quote
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
 from deployments.router.handle_methods import HandleMethods
-from deployments.router.registered_model import ModelReplicas
+from deployments.router.registered_model import Backup
 from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
@@ -42,14 +44,6 @@ from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
 _Given = TypeVar("_Given", Answer, AnswerStream)
-
-
-class Backup(ModelReplicas, Protocol):
-    """The replicas of the backup, which are told what is about to come."""
-
-    async def expect(self, router: str, requests: float) -> None:
-        """Tell all replicas how many requests the router named `router` is about to send."""
-        ...
 
 
 class Router(HandleMethods):
@@ -187,7 +181,7 @@ class Router(HandleMethods):
         looked = self._registry.has_looked
         return {
             Tier.PRIMARY.value: looked and any(self._is_ready(*model) for model in self._model_states().items()),
-            Tier.BACKUP.value: looked and self._registry.backup.state == "ready",
+            Tier.BACKUP.value: looked and self._registry.backup.state is ServingState.READY,
             Tier.LAST_RESORT.value: True,
         }
 
@@ -229,10 +223,10 @@ class Router(HandleMethods):
     def _demand(self) -> float:
         return self._resilience.demand(loop_time())
 
-    def _is_ready(self, model: str, state: str) -> bool:
-        return state == "ready" and not isinstance(self._resilience.state(model), Open)
+    def _is_ready(self, model: str, state: ServingState) -> bool:
+        return state is ServingState.READY and not isinstance(self._resilience.state(model), Open)
 
-    def _model_states(self) -> dict[str, str]:
+    def _model_states(self) -> dict[str, ServingState]:
         remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
         return {name: entry.state for name, entry in self._registry.models.items()} | remotes
 
@@ -288,7 +282,8 @@ class Router(HandleMethods):
 
     def _record(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
         quotes = self._policy.log_content
-        asked, content = self._chains.asked(request, self._policy), request.text if quotes else ""
+        content = quote(request, log.MAX_TEXT_CHARACTERS) if quotes else ""
+        asked = self._chains.asked(request, self._policy)
         return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes)
 
 

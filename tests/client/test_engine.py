@@ -10,11 +10,12 @@ import pytest
 from deployments import InferenceEngine
 
 WAITS = object()
+PAUSE = 10.0
 PIECE = {"text": "word", "model": "m", "served_by": "primary"}
 
 
 class Response:
-    """A call through a handle: it gives the items of a script, raises them, or waits at `WAITS`."""
+    """A call through a handle: it gives the items of a script, raises them, waits for a number, or hangs at `WAITS`."""
 
     def __init__(self, script: tuple[Any, ...]) -> None:
         self._items = iter(script)
@@ -34,6 +35,9 @@ class Response:
             raise StopAsyncIteration
         if isinstance(item, BaseException):
             raise item
+        if isinstance(item, float):
+            await asyncio.sleep(item)
+            return await self._next()
         if item is WAITS:
             self._under_way.set()
             return await self._waiting
@@ -144,6 +148,16 @@ async def test_a_router_that_stays_silent_is_waited_for_until_the_deadline_and_t
     assert answer["served_by"] == "last_resort"
     assert asyncio.get_running_loop().time() - began == pytest.approx(32, abs=0.5), "30 s, and 2 s for the way"
     assert handle.response.cancelled
+
+
+@pytest.mark.looptime
+async def test_a_stream_whose_model_reasons_is_waited_for_by_the_routers_signs_of_life() -> None:
+    sign = (PAUSE, {**PIECE, "text": ""})
+    body = {"result": "wordword", "served_by": "primary"}
+
+    given = await stream(Handle(*sign * 6, PIECE, *sign * 6, PIECE, body))
+
+    assert given == [PIECE, PIECE, body]
 
 
 @pytest.mark.parametrize("asking", [ask, stream])

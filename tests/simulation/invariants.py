@@ -15,7 +15,7 @@ from tests.simulation.record import Call
 from tests.simulation.script import ScriptedError
 from tests.simulation.world import Run
 
-LATE_S = 0.1
+LATE_S = 0.02
 SILENT_S = 20.0
 """A stall, and the time within which somebody carries on, by the default policy."""
 
