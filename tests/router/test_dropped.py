@@ -12,7 +12,7 @@ import pytest
 from deployments.observability import log
 from deployments.router.router import Router
 from tests.http.wire import events, send
-from tests.router.serving import READY, FakeCluster, Replica, application
+from tests.serving import READY, FakeCluster, Replica, application
 from tests.router.test_take_over import a_router
 from tests.upstream.faulty import FaultyUpstream
 

@@ -8,7 +8,7 @@ from deployments.policy.outcome import Answered, Failed, Outcome
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.http.wire import send
-from tests.router.serving import FakeCluster, Replica, application
+from tests.serving import FakeCluster, Replica, application
 
 FALLBACKS = {"small": ["chat", "other", "twin"], "chat": ["small", "backup"], "lonely": ["chat"]}
 VECTOR = [0.5, -0.5]

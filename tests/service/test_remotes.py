@@ -12,7 +12,7 @@ SLACK_S = 0.1
 TIERS = {"primary", "backup", "last_resort"}
 MAY_REJECT = ("status-4", "too-long", "against-policy", "error-")
 EVEN, ODD = PLAYED[::2], PLAYED[1::2]
-"""Each scenario is asked once whole or once as a stream here; in process, tests/upstream plays all of them both ways."""
+"""Each scenario is asked whole or streamed here; in process, tests/upstream plays all of them both ways."""
 OUTCOMES = {"answered", "blank", "failed", "timed_out", "refused", "rejected", "cancelled"}
 
 
