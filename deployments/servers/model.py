@@ -63,7 +63,7 @@ class ServerModel:
         """Pass `request` on; see `formats.ServedModel`."""
         running = self._supervisor.running
         if running is None:
-            return Refused(UNTIL_STARTED + self._supervisor.state, transient=True)
+            return Refused(UNTIL_STARTED + self._supervisor.state, transient=True, soon=True)
         upstream = self._upstream_of(running)
         silence, until = self._supervisor.silence, asyncio.get_running_loop().time() + budget_s
         Beats(silence.sign).attach()
