@@ -25,8 +25,11 @@ from tests.fakes import read_stream, read_whole
 ENVIRONMENT = Path(os.environ.get("NEVERBLANK_TEST_VLLM", root() / "cache/vllm"))
 BUDGET_S = 240.0
 START_S = 600.0
-ARGUMENTS = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--structured-outputs-config")
-ARGUMENTS += ('{"disable_any_whitespace": true}',)  # a small model may write nothing else
+ARGUMENTS = (
+    *("--dtype", "float32", "--enforce-eager", "--max-model-len", "512"),
+    # A small model may write nothing but white space where a grammar allows it.
+    *("--structured-outputs-config", '{"disable_any_whitespace": true}'),
+)
 LIMITS = Limits(max_bytes=1 << 20, timeout_s=300.0, max_timeout_s=300.0)
 TOOL = {
     "type": "function",
