@@ -17,6 +17,7 @@ class Replica:
     def __init__(self) -> None:
         self.described: Any = READY
         self.told_loading: dict[str, Any] = {}
+        self.outcome: Outcome = Answered("from the replica")
         self.waits: asyncio.Event | None = None
         self.asked = 0
         self.dead: set[str] = set()
@@ -28,7 +29,7 @@ class Replica:
         return Member(name)
 
     async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
-        return Answered("from the replica")
+        return self.outcome
 
     async def loading(self, actors: Collection[str]) -> dict[str, Any]:
         return self.told_loading

@@ -25,6 +25,9 @@ from deployments.policy.extras import NO_EXTRAS, Extras, combine
 from deployments.policy.reason import MAX_REASON_CHARACTERS, cut
 from deployments.policy.token_estimate import estimate_tokens
 
+NOT_READY = "not ready: "
+"""Before the reason of a refusal of a model that may soon be ready."""
+
 UNKNOWN_MODEL = "unknown model"
 """The reason of the refusal of a name that no model has."""
 

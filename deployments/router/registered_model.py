@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from deployments.execution.attempt import Begun
-from deployments.policy.outcome import Outcome, Refused
+from deployments.policy.outcome import NOT_READY, Outcome, Refused
 from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
@@ -163,7 +163,12 @@ class RegisteredModel:
         """Make one attempt; refuse it where no replica takes requests, as Serve would let it wait for one."""
         if not self.running:
             return self._unready()
-        return await self.replicas.start(request, budget_s, alone=self._is_alone)
+        outcome = await self.replicas.start(request, budget_s, alone=self._is_alone)
+        if isinstance(outcome, Refused) and outcome.soon:
+            # It counts at once: who waits for the model would else be sent to it again and again.
+            reason = outcome.reason.removeprefix(NOT_READY)
+            self.described, self.settled = {**self.described, "state": "loading", "reason": reason}, False
+        return outcome
 
     def renewed(self, application: DeployedApplication) -> "RegisteredModel":
         """Return the model with a new state by Serve. A replica's description is kept while its version runs."""

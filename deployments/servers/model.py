@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun
 from deployments.execution.pulse import Beats
-from deployments.policy.outcome import Failed, Finished, Outcome, Refused, StreamItem, StreamPart, TimedOut
+from deployments.policy.outcome import NOT_READY, Failed, Finished, Outcome, Refused, StreamItem, StreamPart, TimedOut
 from deployments.policy.serving_state import ServingState
 from deployments.request import InferenceRequest
 from deployments.servers.commands import prefill_of
@@ -20,9 +20,6 @@ from deployments.servers.watch import SilenceWatch
 from deployments.settings.remotes import RemoteSpec
 from deployments.settings.server_specs import ServerSpec
 from deployments.upstream import Upstream
-
-UNTIL_STARTED = "not ready: "
-"""Before the reason of a refusal while no server runs."""
 
 
 class Progressing(Protocol):
@@ -64,7 +61,7 @@ class ServerModel:
         """Pass `request` on; see `formats.ServedModel`."""
         running = self._supervisor.running
         if running is None:
-            return Refused(UNTIL_STARTED + self._supervisor.state, transient=True)
+            return Refused(NOT_READY + self._supervisor.state, transient=True, soon=True)
         upstream = self._upstream_of(running)
         silence, until = self._supervisor.silence, asyncio.get_running_loop().time() + budget_s
         Beats(silence.sign).attach()

@@ -255,3 +255,18 @@ async def test_a_model_that_loads_is_told_in_its_replicas_own_words_instead_of_s
     assert before == guess
     assert (told["state"], told["reason"], told["last_line"]) == ("loading", "loading its model, 40 s so far", "5 %")
     assert await ask(registry, "a") == Refused("not ready: loading its model, 40 s so far", soon=True)
+
+
+async def test_a_replica_that_says_it_is_not_ready_is_waited_for_from_that_moment_on() -> None:
+    cluster = FakeCluster(a=application("a"))
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
+    cluster.replicas["a"].outcome = Refused("not ready: its server is started again", soon=True)
+    before = registry.readiness_of(Candidate(Tier.PRIMARY, "a"))
+    await ask(registry, "a")
+
+    assert before is Readiness.NOW
+    assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.SOON
+    assert registry.models["a"].reason == "its server is started again"
+    await registry.refresh()
+    assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.NOW

@@ -126,6 +126,7 @@ async def test_a_server_that_is_killed_in_mid_stream_is_a_transient_failure_of_i
         assert evidence(end) is Evidence.FAILURE
         assert isinstance(refused, Refused)
         assert refused.transient
+        assert refused.soon
         assert "has ended (signal 9) and is started again" in refused.reason
         assert told["state"] == "loading"
         assert supervisor.running.process.pid != before
