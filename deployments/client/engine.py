@@ -197,6 +197,8 @@ class InferenceEngine:
     def _ending(self, inputs: Any, error: BaseException, given: list[str]) -> list[dict[str, Any]]:
         """The items that end a stream which broke after `given`: the last-resort message, and the whole answer."""
         body, written = self._apology(inputs, error), "".join(given)
+        if "result" not in body:  # no text stands in the place of a vector
+            return [body]
         text = self._last_resort(inputs).ending(written)
         return [
             {"text": text, "model": LAST_RESORT, "served_by": Tier.LAST_RESORT.value},

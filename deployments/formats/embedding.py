@@ -50,6 +50,7 @@ class EmbeddingModel:
             clock: seconds since any moment, by which `stalled_s` is measured.
         """
         config = loaded.model.config
+        config.use_cache = False  # a model that can write would keep what it needs to go on with each text
         self._encoder = loaded.model.get_encoder() if config.is_encoder_decoder else loaded.model
         self._loaded, self._spec, self._recipe = loaded, spec, recipe
         self._vocabulary = int(config.vocab_size)

@@ -20,8 +20,8 @@ import torch
 
 from deployments.settings import EmbeddingSettings
 
-Step = Callable[[torch.Tensor], torch.Tensor]
-_ACTIVATIONS: Mapping[str, Step] = {
+Layer = Callable[[torch.Tensor], torch.Tensor]
+_ACTIVATIONS: Mapping[str, Layer] = {
     "Identity": lambda vectors: vectors,
     "Tanh": torch.tanh,
     "ReLU": torch.relu,
@@ -48,7 +48,7 @@ class Recipe:
     """
 
     pooling: tuple[str, ...] = ("mean",)
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Layer, ...] = ()
     normalize: bool = True
     max_tokens: int = 0
     lower: bool = False
@@ -79,7 +79,7 @@ def _read(folder: Path) -> Recipe:
     if usual and usual not in prompts:
         raise RecipeError(f"its default prompt {usual} is none of its prompts")
     pooling: tuple[str, ...] = ("mean",)
-    steps: list[Step] = []
+    steps: list[Layer] = []
     normalize, modules = True, folder / "modules.json"
     if modules.is_file():
         normalize = False
@@ -137,7 +137,7 @@ def _pooling(config: Mapping[str, Any], *, has_prompts: bool) -> tuple[str, ...]
     return modes or ("mean",)
 
 
-def _dense(place: Path) -> Step:
+def _dense(place: Path) -> Layer:
     from safetensors.torch import load_file
 
     config = _json(place / "config.json")

@@ -169,6 +169,19 @@ async def test_what_serve_raises_is_answered_by_the_last_resort_with_the_reason(
     assert (answer["served_by"], answer["reason"]) == ("last_resort", "RuntimeError: no controller")
 
 
+async def test_where_vectors_are_asked_for_no_text_of_the_engines_own_stands_in_their_place() -> None:
+    asked = engine(Handle(RuntimeError("no controller")))
+    body = {"text": "Hello", "task": "feature-extraction"}
+
+    answer = await asked.run_inference("m", body)
+    streamed = [item async for item in asked.stream_inference(body, "m")]
+
+    assert (answer["error"]["code"], "result" in answer) == ("vector_unavailable", False)
+    assert [(item["error"]["code"], "result" in item, "text" in item) for item in streamed] == [
+        ("vector_unavailable", False, False)
+    ]
+
+
 @pytest.mark.parametrize(
     ("form", "refusal"),
     [
