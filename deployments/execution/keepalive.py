@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
 async def with_signs_of_life(
-    items: AsyncGenerator[Item, None], silence_s: float, sign: Callable[[], Item]
-) -> AsyncGenerator[Item, None]:
+    items: AsyncGenerator[_Item, None], silence_s: float, sign: Callable[[], _Item]
+) -> AsyncGenerator[_Item, None]:
     """Give what `items` gives, and `sign()` in each silence of `silence_s` seconds; 0 for no signs.
 
     To close this closes `items`, of which nothing is read ahead.
     """
-    coming: asyncio.Task[Item] | None = None
+    coming: asyncio.Task[_Item] | None = None
     try:
         while True:
             coming = asyncio.ensure_future(_next(items))
@@ -36,7 +36,7 @@ class _EndError(Exception):
     """There is no further item. A task cannot end with `StopAsyncIteration`."""
 
 
-async def _next(items: AsyncGenerator[Item, None]) -> Item:
+async def _next(items: AsyncGenerator[_Item, None]) -> _Item:
     try:
         return await anext(items)
     except StopAsyncIteration:

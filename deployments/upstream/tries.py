@@ -47,7 +47,7 @@ class Asked:
 
 
 Ask = Callable[[], Awaitable[Outcome | Begun]]
-Next = Callable[[], tuple[Ask, Callable[[Outcome | Begun], None]] | None]
+Choose = Callable[[], tuple[Ask, Callable[[Outcome | Begun], None]] | None]
 """Chooses the next endpoint; returns how to ask it and how to note its end, or `None` where no other may be asked."""
 
 
@@ -61,7 +61,7 @@ class Tries:
         left_s: seconds that the attempt may take.
     """
 
-    choose: Next
+    choose: Choose
     patience: Patience
     left_s: float
     _running: list[Asked] = field(default_factory=list)
