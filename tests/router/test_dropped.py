@@ -12,8 +12,8 @@ import pytest
 from deployments.observability import log
 from deployments.router.router import Router
 from tests.http.wire import events, send
-from tests.serving import READY, FakeCluster, Replica, application
 from tests.router.test_take_over import a_router
+from tests.serving import READY, FakeCluster, Replica, application
 from tests.upstream.faulty import FaultyUpstream
 
 SEEN = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
