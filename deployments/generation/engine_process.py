@@ -20,7 +20,7 @@ from typing import Any
 
 from deployments.generation import BatchFullError, CannotGenerateError
 from deployments.generation.progress import Progress
-from deployments.generation.worker import EngineConfig, GenerateRequest, Item
+from deployments.generation.worker import EngineConfig, GenerateRequest, Item, Loaded
 
 RESTARTING = "its engine has ended and is being started again"
 """Why a request is refused while there is no process."""
@@ -33,6 +33,7 @@ class EngineProcess:
 
     Attributes:
         facts: what the engine's `describe` said when it was ready.
+        chat_template: that of the engine.
         closed: whether it accepts no more requests.
     """
 
@@ -66,7 +67,8 @@ class EngineProcess:
         if isinstance(reply, Exception):
             self._end()
             raise reply
-        self.facts: dict[str, Any] = reply
+        loaded: Loaded = reply
+        self.facts, self.chat_template = loaded.facts, loaded.chat_template
         # Sending a large prompt blocks until the process reads it, so no event loop may do it.
         threading.Thread(target=self._send, name="engine-send", daemon=True).start()
 

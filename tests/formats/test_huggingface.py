@@ -39,9 +39,11 @@ class ScriptedGenerator:
     Attributes:
         asked: prompt and sampling of each request.
         stalled: what it says of its work, in seconds.
+        chat_template: that of the model.
     """
 
     stalled = 0.0
+    chat_template = ""
 
     def __init__(self, *texts: str, error: Exception | None = None, finish_reason: str = "stop") -> None:
         self.texts, self.error = texts, error
