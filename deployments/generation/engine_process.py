@@ -16,7 +16,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
 
 from deployments.generation import BatchFullError, CannotGenerateError
 from deployments.generation.progress import Progress

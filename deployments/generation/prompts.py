@@ -75,7 +75,7 @@ class PromptTokenizer:
                     continue_final_message=bool(begun),
                     return_dict=True,
                 )
-            except TemplateError as error:
+            except (TemplateError, TypeError) as error:  # TypeError: it does something with a value of another type
                 raise UnsupportedTurnsError(not_taken(error)) from error
             return list(encoded["input_ids"])
         return list(self._tokenizer(prompt.as_text() + prefix)["input_ids"])
