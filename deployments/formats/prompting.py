@@ -7,6 +7,7 @@ no function may be called        the same of turns where the template shows tool
                                  in words, as `request.chat` has them
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
@@ -47,7 +48,7 @@ def prompt_of(request: InferenceRequest, form: ToolFormat | None) -> Prompt:
         messages = _as_fields(request.turns, form) if form.by_template else _as_text(request.turns)
     told = []
     if functions and form and not form.by_template:
-        told.append(_EXPLANATION.format(tools="\n".join(orjson.dumps(tool).decode() for tool in functions)))
+        told.append(_EXPLANATION.format(tools="\n".join(_json(tool) for tool in functions)))
     if wanted.is_json:
         told.append(_instruction(wanted))
     if told or functions:
@@ -100,9 +101,7 @@ def _as_text(turns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         is_result, text = turn["role"] in _RESULTS, _text(turn)
         if is_result:
             text = f"<tool_response>\n{text}\n</tool_response>"
-        calls = [
-            f"<tool_call>\n{orjson.dumps(_called(call)).decode()}\n</tool_call>" for call in turn.get("tool_calls", ())
-        ]
+        calls = [f"<tool_call>\n{_json(_called(call))}\n</tool_call>" for call in turn.get("tool_calls", ())]
         text = "\n".join([text, *calls] if text else calls)
         if is_result and follows_result:
             written[-1] = {"role": "user", "content": f"{written[-1]['content']}\n{text}"}
@@ -116,6 +115,11 @@ def _as_text(turns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _text(turn: Mapping[str, Any]) -> str:
     content = turn.get("content", turn.get("refusal", ""))
     return plain_content(content, "messages", lambda *_: None)
+
+
+def _json(value: Any) -> str:
+    """Write JSON as Qwen's and Hermes' templates do, with a space behind each comma and colon."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _call_fields(call: Mapping[str, Any], form: ToolFormat) -> Mapping[str, Any]:

@@ -16,10 +16,11 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from typing import Any
 
 from deployments.generation import BatchFullError, CannotGenerateError
 from deployments.generation.progress import Progress
-from deployments.generation.worker import EngineConfig, GenerateRequest, Item, Loaded
+from deployments.generation.worker import EngineConfig, GenerateRequest, Item
 
 RESTARTING = "its engine has ended and is being started again"
 """Why a request is refused while there is no process."""
@@ -66,8 +67,9 @@ class EngineProcess:
         if isinstance(reply, Exception):
             self._end()
             raise reply
-        loaded: Loaded = reply
-        self.facts, self.chat_template = loaded.facts, loaded.chat_template
+        self.facts: dict[str, Any]
+        self.chat_template: str
+        self.facts, self.chat_template = reply
         # Sending a large prompt blocks until the process reads it, so no event loop may do it.
         threading.Thread(target=self._send, name="engine-send", daemon=True).start()
 

@@ -3,7 +3,7 @@
 Run as: python -m deployments.generation.worker FD. FD is one end of a socket pair. The messages, pickled:
 
     in     EngineConfig                       the first message: what to load
-    out    Loaded, or an exception            what is said of the generator, or why it could not be loaded; then
+    out    (dict, str), or an exception       the generator's facts and chat template, or why there is none; then
     in     (number, GenerateRequest)          a request
     in     (number, None)                     cancels a request
     out    [(number, item), ...]              texts of requests; the last item of a request is a Generation, an
@@ -50,14 +50,6 @@ class EngineConfig:
         generator = getattr(import_module(module), name)(**self.arguments)
         generator.warm_up(*self.warm_up)
         return generator  # type: ignore[no-any-return]  # whatever class the target names
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A generator that is ready: what its `describe` says, and its `chat_template`."""
-
-    facts: dict[str, Any]
-    chat_template: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +157,7 @@ def serve_engine(descriptor: int) -> None:
         except Exception as error:  # noqa: BLE001 - raised in the client
             connection.send(_picklable(error))
             return
-        connection.send(Loaded(generator.describe(), generator.chat_template))
+        connection.send((generator.describe(), generator.chat_template))
         asyncio.run(Worker(connection, generator).run())
 
 
