@@ -100,6 +100,11 @@ class ContinuousGenerator:
         # Also at the end of the process: torch aborts a process that ends while a thread is in a step.
         self._stop = weakref.finalize(self, _stop_manager, self._manager)
 
+    @property
+    def chat_template(self) -> str:
+        """See `TextGenerator`."""
+        return self._tokenizer.chat_template
+
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """See `TextGenerator`."""
         return await read_to_end(self.stream(prompt, sampling))

@@ -21,11 +21,12 @@ from deployments.generation import (
     Prompt,
     Sampling,
     UnsupportedSamplingError,
+    UnsupportedTurnsError,
     read_to_end,
 )
 from deployments.generation.batch import Batch, BatchedSequence
 from deployments.generation.detokenizer import Detokenizer, StepDecoder, trailing_space
-from deployments.generation.prompts import fit_to_context
+from deployments.generation.prompts import fit_to_context, not_taken
 
 CACHE_GIGABYTES = 1
 """For the keys and values of all requests of a replica; memory is taken as the cache fills."""
@@ -40,7 +41,11 @@ _BATCHED_TOKENS = 256  # of prompts in one step: more would delay the requests t
 
 
 class OpenVINOGenerator:
-    """A language model from a GGUF file, or in OpenVINO's IR format."""
+    """A language model from a GGUF file, or in OpenVINO's IR format.
+
+    Attributes:
+        chat_template: as in `TextGenerator`.
+    """
 
     def __init__(
         self,
@@ -78,10 +83,10 @@ class OpenVINOGenerator:
         except (RuntimeError, LookupError, ValueError) as error:  # C++ exceptions arrive as any of these
             raise CannotLoadError(" ".join(f"{type(error).__name__}: {error}".split())) from error
         self._tokenizer = self._pipeline.get_tokenizer()
-        has_template = bool(self._tokenizer.chat_template)
-        if chat == "always" and not has_template:
+        template = str(self._tokenizer.chat_template)
+        if chat == "always" and not template:
             raise ValueError("chat: always is demanded, but the file has no chat template")
-        self._chat = has_template and chat != "never"
+        self.chat_template = "" if chat == "never" else template
         self._truncate = long_prompt == "truncate"
         self._context = context
         self._capacity = capacity
@@ -139,9 +144,13 @@ class OpenVINOGenerator:
         """The tokens of the prompt and of the prefix; see `PromptTokenizer` for the white space at the prefix's end."""
         turns = [dict(turn) for turn in prompt.messages]
         prefix = prompt.prefix.rstrip()
-        if self._chat:
+        if self.chat_template:
             turns = turns or [{"role": "user", "content": prompt.text}]
-            text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
+            tools = [dict(tool) for tool in prompt.tools] or None
+            try:
+                text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tools=tools)
+            except RuntimeError as error:  # what the template raises
+                raise UnsupportedTurnsError(not_taken(error)) from error
             return self._tokens(text + prefix, special=False)
         return self._tokens(prompt.as_text() + prefix, special=True)
 

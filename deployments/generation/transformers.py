@@ -62,6 +62,11 @@ class TransformersGenerator:
         for module in layer_modules(model):
             module.register_forward_pre_hook(self._before_module)
 
+    @property
+    def chat_template(self) -> str:
+        """See `TextGenerator`."""
+        return self.tokenizer.chat_template
+
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """See `TextGenerator`."""
         return await read_to_end(self.stream(prompt, sampling))
