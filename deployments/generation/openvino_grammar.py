@@ -1,6 +1,8 @@
 """Grammars as OpenVINO takes them: what `StructuredOutputConfig` holds a text to. xgrammar compiles it."""
 
 import json
+from collections import deque
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -10,21 +12,52 @@ from deployments.generation import Prompt
 from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar, TagGrammar
 from deployments.generation.xgrammar_schema import MAX_BYTES, write_schema
 
+_MOST_SUSPECTS = 64
 
-def structured_output(grammar: Grammar, prompt: Prompt) -> Any:
-    """What holds the answer to `prompt` to `grammar`.
+
+def check_grammar(grammar: Grammar, prompt: Prompt) -> None:
+    """Raise `GrammarError` if OpenVINO cannot hold the answer to `prompt` to `grammar`. Takes milliseconds.
 
     OpenVINO begins a grammar with the first token that it writes: a JSON text that somebody else has begun cannot be
     continued. Free text can, as the tags in it have a beginning of their own.
-
-    Raises:
-        GrammarError: OpenVINO cannot hold the text to it.
     """
     if isinstance(grammar, JsonGrammar) and prompt.prefix.strip():
         raise GrammarError("the engine cannot continue a JSON text that has been begun")
+    _structural_tag(grammar)
+
+
+def structured_output(grammar: Grammar) -> Any:
+    """What holds a text to `grammar`, which `check_grammar` has accepted."""
     config = genai.StructuredOutputConfig()
     config.structural_tags_config = _structural_tag(grammar)
     return config
+
+
+class SuspectGrammars:
+    """Grammars that OpenVINO may have failed to compile: it raises within a step, and ends all of the batch.
+
+    `xgrammar_schema` lets none through that is known to fail. If one fails all the same, it fails once.
+    """
+
+    def __init__(self) -> None:
+        """Suspect none."""
+        self._uncompiled: list[tuple[Callable[[], bool], Grammar]] = []
+        self._suspects: deque[Grammar] = deque(maxlen=_MOST_SUSPECTS)
+
+    def check(self, grammar: Grammar) -> None:
+        """Raise `GrammarError` if a step has failed with `grammar`."""
+        if grammar in self._suspects:
+            raise GrammarError("the engine has failed to compile this form")
+
+    def watch(self, grammar: Grammar, has_begun: Callable[[], bool]) -> None:
+        """Suspect `grammar` if a step fails before `has_begun`, which says whether its text has been begun."""
+        self._uncompiled = [each for each in self._uncompiled if not each[0]()]
+        self._uncompiled.append((has_begun, grammar))
+
+    def step_failed(self) -> None:
+        """A step has raised."""
+        self._suspects.extend(grammar for has_begun, grammar in self._uncompiled if not has_begun())
+        self._uncompiled.clear()
 
 
 @lru_cache(maxsize=128)

@@ -12,13 +12,13 @@ Optional properties and further items are left to the model as far as the schema
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments.generation.grammar import GrammarError
 from deployments.generation.schema_ends import DEFINITIONS, comes_to_an_end
+from deployments.generation.schema_numbers import BOUNDS, count_of, write_number
 
 MAX_BYTES = 12_000
 """The largest schema once it is written anew. One of 10 kB takes 0.7 s of a step (a vocabulary of 49,152 tokens)."""
@@ -29,7 +29,6 @@ _MOST_ITEMS = 100
 _LENGTHS = 16  # characters of `minLength` and `maxLength` in one schema: 10 take 0.3 s, 30 take 1.6 s
 _LONGEST_LENGTH = 8
 _MOST_REPEATS = 100  # of a character of a pattern
-_MOST_NUMBER = 10**15
 _FORMATS = frozenset({"date", "time", "date-time", "uuid", "ipv4"})
 _SIMPLE_PATTERN = re.compile(
     r"\^(?:(?:[A-Za-z0-9 _@:/,#=%&~-]|\\[dw./-]|\[(?:[A-Za-z0-9_ ]|(?:a-z|A-Z|0-9))+\])(?:[+*?]|\{\d{1,3}\})?)+\$"
@@ -39,7 +38,7 @@ _IMPLIED = {
     "object": ("properties", "required", "additionalProperties", "patternProperties"),
     "array": ("items", "prefixItems", "minItems", "maxItems"),
     "string": ("pattern", "minLength", "maxLength", "format"),
-    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "number": (*BOUNDS, "multipleOf"),
 }
 
 _Written = dict[str, Any] | None
@@ -129,7 +128,7 @@ class _Writer:
             case "string":
                 return self._string(schema)
             case "integer" | "number":
-                return _number(sort, schema)
+                return write_number(sort, schema)
             case "boolean" | "null":
                 return {"type": sort}
             case _:
@@ -162,7 +161,7 @@ class _Writer:
 
     def _array(self, schema: Mapping[str, Any]) -> _Written:
         first = [self._schema(below) for below in schema.get("prefixItems", ())]
-        least, most = _count(schema, "minItems") or 0, _count(schema, "maxItems")
+        least, most = count_of(schema, "minItems") or 0, count_of(schema, "maxItems")
         if None in first:
             first, most = first[: first.index(None)], min(most or 0, first.index(None))
         rest = self._schema(schema.get("items", True))
@@ -182,7 +181,7 @@ class _Writer:
         return whole
 
     def _string(self, schema: Mapping[str, Any]) -> _Written:
-        least, most = _count(schema, "minLength") or 0, _count(schema, "maxLength")
+        least, most = count_of(schema, "minLength") or 0, count_of(schema, "maxLength")
         if most is not None and least > most:
             return None
         if most == 0:
@@ -265,38 +264,6 @@ def _types(schema: Mapping[str, Any]) -> Sequence[str]:
     types = [sort] if isinstance(sort, str) else list(sort)
     # An integer is a number.
     return [each for each in types if not (each == "integer" and "number" in types)]
-
-
-def _number(sort: str, schema: Mapping[str, Any]) -> _Written:
-    low, high = (-math.inf, math.inf)
-    for keyword, value in ((keyword, _bound(schema, keyword)) for keyword in _IMPLIED["number"]):
-        if value is None:
-            continue
-        match sort, keyword:
-            case "integer", "exclusiveMinimum":
-                low = max(low, math.floor(value) + 1)
-            case "integer", "exclusiveMaximum":
-                high = min(high, math.ceil(value) - 1)
-            case _, "minimum" | "exclusiveMinimum":
-                low = max(low, math.ceil(value) if sort == "integer" else value)
-            case _, "maximum" | "exclusiveMaximum":
-                high = min(high, math.floor(value) if sort == "integer" else value)
-    if low > high:
-        return None
-    bounds = {keyword: value for keyword, value in (("minimum", low), ("maximum", high)) if abs(value) <= _MOST_NUMBER}
-    return {"type": sort, **bounds}
-
-
-def _bound(schema: Mapping[str, Any], keyword: str) -> float | None:
-    value = schema.get(keyword)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
-
-
-def _count(schema: Mapping[str, Any], keyword: str) -> int | None:
-    value = _bound(schema, keyword)
-    return None if value is None else max(0, int(value))
 
 
 def _is_simple(pattern: str) -> bool:
