@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from deployments.execution.attempt import Begun, begin
 from deployments.execution.offered_tools import fault_of_calls
 from deployments.formats.engines import load_engine
@@ -14,12 +16,13 @@ from deployments.formats.prompting import prompt_of
 from deployments.formats.tool_format import ToolFormat, format_of
 from deployments.formats.tool_reader import ToolCallReader
 from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, TextGenerator
-from deployments.generation.grammar import GrammarError
+from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar
 from deployments.policy.outcome import (
     Failed,
     Finished,
     Outcome,
     Refused,
+    Rejected,
     StreamEnd,
     StreamItem,
     Usage,
@@ -73,16 +76,15 @@ class HuggingFaceModel:
             return _ONLY_FUNCTIONS
         if wanted.functions and self._tools is None:
             return _NO_TOOLS
-        sampling = self._sampling(request, budget_s)
-        if wanted.functions and self._tools:
-            # In a thread: the schemas of many tools are a lot to look through.
-            sampling = replace(sampling, grammar=await asyncio.to_thread(self._tools.grammar, wanted))
+        # In a thread: the schemas of many tools are a lot to look through.
+        grammar = await asyncio.to_thread(self._grammar, wanted) if wanted.functions or wanted.is_json else None
+        sampling = replace(self._sampling(request, budget_s), grammar=grammar)
         try:
             try:
                 return await self._begin(request, sampling)
             except GrammarError as error:
                 if wanted.demands_form:
-                    return Refused(str(error))
+                    return Rejected(str(error), _field_of(wanted), elsewhere=True)
             # Nobody demands a call. Those that come are checked once they are written.
             return await self._begin(request, replace(sampling, grammar=None))
         except CannotGenerateError as error:
@@ -122,6 +124,12 @@ class HuggingFaceModel:
         """Seconds for which the generator has had work that did not advance; 0 where it has none."""
         return self._generator.stalled_s()
 
+    def _grammar(self, wanted: ResponseFormat) -> Grammar | None:
+        """What the text is held to. Where functions may be called, a text that calls none is judged afterwards."""
+        if wanted.functions:
+            return self._tools.grammar(wanted) if self._tools else None
+        return JsonGrammar(orjson.dumps(wanted.schema or _ANY_OBJECT).decode())
+
     def _reader(self, wanted: ResponseFormat) -> ToolCallReader | None:
         if self._tools is None or not wanted.functions:
             return None
@@ -146,6 +154,11 @@ class HuggingFaceModel:
 _NO_TOOLS = Refused("it is not offered tools (tools: false)")
 _ONLY_FUNCTIONS = Refused("it can be offered functions only, and none may be called")
 _CUT = ("length", "deadline")
+_ANY_OBJECT = {"type": "object"}
+
+
+def _field_of(wanted: ResponseFormat) -> str:
+    return "response_format" if wanted.is_json and not wanted.functions else "tools"
 
 
 async def _end(generation: Generation, reader: ToolCallReader | None, wanted: ResponseFormat) -> StreamEnd:

@@ -13,6 +13,7 @@ class PromptTokenizer:
 
     Attributes:
         context: the model's context, in tokens.
+        source: the tokenizer of transformers.
         chat_template: as in `TextGenerator`.
     """
 
@@ -40,6 +41,7 @@ class PromptTokenizer:
             raise ValueError("chat: always is demanded, but the tokenizer has no chat template")
         self.context = context
         self.chat_template = "" if chat == "never" else template
+        self.source = tokenizer
         self._tokenizer = tokenizer
         self._truncate = long_prompt == "truncate"
 
