@@ -13,7 +13,7 @@ from deployments.formats.huggingface import HuggingFaceModel
 from deployments.formats.python import PythonModel
 from deployments.formats.tool_format import IN_WORDS
 from deployments.generation.grammar import GrammarError, TagGrammar
-from deployments.policy.outcome import Answered, Failed, Finished, Refused, Usage
+from deployments.policy.outcome import Answered, Failed, Finished, Refused, Rejected, Usage
 from deployments.request import InferenceRequest
 from deployments.request.openai import chat_request
 from deployments.settings import GenerationDefaults
@@ -161,10 +161,11 @@ class Unholding(ScriptedGenerator):
         return await super().generate(prompt, sampling)
 
 
-async def test_a_grammar_that_an_engine_cannot_keep_is_a_refusal_only_where_a_call_is_demanded() -> None:
+async def test_what_an_engine_cannot_hold_leaves_a_demanded_call_to_another_model_and_any_other_to_the_check() -> None:
     generator = Unholding(CALL % "sky")
 
-    assert await read_whole(served(generator), asked(tool_choice="required")) == Refused("not: is not supported")
+    demanded = await read_whole(served(generator), asked(tool_choice="required"))
+    assert demanded == Rejected("not: is not supported", "tools", elsewhere=True)
     assert generator.asked == []
     assert called(await read_whole(served(generator), asked())) == [("look", {"at": "sky"})]
 
