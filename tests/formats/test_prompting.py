@@ -19,7 +19,7 @@ from tests.sources import tiny
 PARAMETERS = {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]}
 LOOK = {"type": "function", "function": {"name": "look", "description": "See.", "parameters": PARAMETERS}}
 ADD = {"type": "function", "function": {"name": "add"}}
-HI = {"role": "user", "content": "Hi"}
+HI: dict[str, Any] = {"role": "user", "content": "Hi"}
 
 
 def call(name: str, arguments: str, key: str = "call_1") -> dict[str, Any]:
@@ -30,7 +30,7 @@ def result(content: str, key: str = "call_1") -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": key, "content": content}
 
 
-SEVERAL = [
+SEVERAL: list[dict[str, Any]] = [
     {"role": "developer", "content": "Be kind."},
     HI,
     {"role": "assistant", "content": None, "tool_calls": [call("look", '{"at": "é"}')]},

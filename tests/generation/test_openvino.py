@@ -160,7 +160,7 @@ def test_a_file_that_is_not_a_model_cannot_be_loaded(tmp_path: Path) -> None:
 
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {"at": {}}}}}
 CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "look", "arguments": {"at": "é", "n": [1, None]}}}
-TURNS = [
+TURNS: list[dict[str, Any]] = [
     {"role": "user", "content": "Hi"},
     {"role": "assistant", "content": "", "tool_calls": [CALL]},
     {"role": "tool", "content": "blue", "tool_call_id": "abcdefghi", "name": "look"},
