@@ -1,6 +1,7 @@
 """A model without any wits calls the tool that is demanded, in its family's form: the grammar leaves it no choice."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ from deployments.formats.huggingface import HuggingFaceModel
 from deployments.formats.tool_format import format_of
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import TransformersGenerator
-from deployments.policy.outcome import Answered, Finished
+from deployments.policy.outcome import Answered, Finished, Refused
 from deployments.request.openai import chat_request
-from deployments.settings import GenerationDefaults
+from deployments.settings import GenerationDefaults, TextModelSpec, parse
 from tests.fakes import read_stream, read_whole
 from tests.formats.templates import LLAMA, MISTRAL, QWEN
 from tests.request.test_native import LIMITS
@@ -73,3 +74,18 @@ async def test_what_is_offered_to_a_model_is_read_by_it() -> None:
     assert with_tools.usage
     assert without.usage
     assert with_tools.usage.prompt_tokens > without.usage.prompt_tokens + len(json.dumps(PARAMETERS))
+
+
+@pytest.mark.parametrize(("settings", "told"), [({}, "hermes, in words"), ({"tools": False}, "none")])
+async def test_a_spec_says_whether_its_model_is_offered_tools(
+    settings: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEVERBLANK_MODELS", str(tmp_path))
+    tiny.folder(tmp_path / "tiny")
+    sources = [{"kind": "path", "path": str(tmp_path / "tiny")}]
+    spec = parse(TextModelSpec, {"sources": sources, "device": "cpu", "engine": "transformers", **settings}, "test")
+
+    model = HuggingFaceModel.load(spec, tmp_path / "cache", "m")
+
+    assert model.describe()["tools"] == told
+    assert (await model.start(asked(NAMED), 5.0) == Refused("it is not offered tools (tools: false)")) is bool(settings)
