@@ -76,10 +76,11 @@ async def test_while_a_call_is_written_each_piece_is_a_sign_of_life() -> None:
     [
         ({}, ["look", "add"], False, False),
         ({"tool_choice": "auto", "parallel_tool_calls": False}, ["look", "add"], False, True),
-        ({"tool_choice": "required"}, ["look", "add"], True, False),
+        ({"tool_choice": "required"}, ["look", "add"], True, True),
+        ({"tool_choice": "required", "parallel_tool_calls": True}, ["look", "add"], True, False),
         ({"tool_choice": NAMED}, ["look"], True, True),
         ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}}},
-         ["look"], True, False),
+         ["look"], True, True),
     ],
 )  # fmt: skip
 async def test_a_call_is_held_to_the_tools_and_to_what_is_demanded(
