@@ -158,7 +158,8 @@ def test_a_file_that_is_not_a_model_cannot_be_loaded(tmp_path: Path) -> None:
         OpenVINOGenerator(tmp_path / "x.gguf", context=1, capacity=1)
 
 
-LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {"at": {}}}}}
+AT = {"type": "object", "properties": {"at": {"type": "string"}}}
+LOOK = {"type": "function", "function": {"name": "look", "parameters": AT}}
 CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "look", "arguments": {"at": "é", "n": [1, None]}}}
 TURNS: list[dict[str, Any]] = [
     {"role": "user", "content": "Hi"},
