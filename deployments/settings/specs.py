@@ -66,6 +66,13 @@ class TextModelSpec(ServingSpec):
     chat: Literal["auto", "always", "never"] = Field(
         "auto", description="Use the tokenizer's chat template: `auto` where it has one."
     )
+    tools: bool = Field(
+        True,
+        description=(
+            "Offer it the tools of a request: through its chat template where that shows tools, else in words. "
+            "With `false`, it is not asked where a tool may be called."
+        ),
+    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
         description="`auto`: the weights' own on a GPU; on a CPU bfloat16 where it is fast, else float32.",
