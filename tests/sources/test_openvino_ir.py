@@ -9,9 +9,9 @@ from deployments.generation import Prompt, Sampling
 from deployments.generation.openvino import OpenVINOGenerator
 from deployments.settings import resolve
 from deployments.sources import openvino_ir
-from deployments.sources.errors import SourceError
+from deployments.sources.errors import ExportError, SourceError
 from deployments.sources.gguf_q8 import OpenVINOModel, prepare_gguf
-from deployments.sources.openvino_ir import ExportError, export_ir
+from deployments.sources.openvino_ir import export_ir
 from tests.sources import tiny
 
 LIMIT = 1_000_000_000
@@ -77,7 +77,7 @@ def test_an_export_that_is_not_intact_is_made_again(
         case "a file too many":
             (folder / "more.bin").write_bytes(b"")
         case "another version":
-            monkeypatch.setattr(openvino_ir, "_version", lambda: "0")
+            monkeypatch.setattr(openvino_ir, "installed_version", lambda: "0")
         case "no record":
             folder.with_name(f"{folder.name}.json").unlink()
 
