@@ -1,6 +1,6 @@
 """What is done with OpenVINO in a process of its own: it does not free all memory, and holds the interpreter lock.
 
-    export FILE             build model, tokenizer and detokenizer out of a GGUF file, and write them in IR format beside it
+    export FILE             build model, tokenizer and detokenizer out of a GGUF file, and write them in IR format
     convert FILE PROBE      the model only; print the correlation of its logits with those in the file `PROBE`
 
 `run` is the side that waits; the rest of the module runs in the process.
