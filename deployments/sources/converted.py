@@ -17,6 +17,7 @@ import hashlib
 import re
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,6 +171,15 @@ class Conversions:
         return self._folder / f"{stem}{ENDING}"
 
 
+def conversions_in(cache: Path) -> list[tuple[Path, Source]]:
+    """The folder of every conversion in `cache` whose record can be read, and its source; nothing is verified."""
+    found = []
+    for folder in sorted((cache / "snapshots").glob(f"*{ENDING}")):
+        with suppress(OSError, ValidationError):  # one that is being written has no record yet
+            found.append((folder, _Record.model_validate_json((folder / _RECORD).read_bytes()).source))
+    return found
+
+
 def _state(path: Path) -> str:
     """A hash that changes with the weights in a folder. Raises `OSError` if it cannot be read."""
     files = [path] if path.is_file() else [path / name for name in weight_files(file.name for file in path.iterdir())]
@@ -192,6 +202,8 @@ def _write(loaded: LoadedModel, folder: Path, limit: int) -> float:
         refuse_over(limit, file.stat().st_size)
         np.savez(probe, ids=ids.numpy(), logits=logits)
         correlation = float(run("convert", str(file), str(probe)))
+    except ValueError as error:
+        raise ExportError(f"it cannot be compared with what it was made from: {describe_error(error)}") from error
     finally:
         for temporary in (file, probe):
             temporary.unlink(missing_ok=True)

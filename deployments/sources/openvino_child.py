@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deployments.sources.errors import ExportError, redact
 
+_PROGRAM = ("-m", "deployments.sources.openvino_child")
 _TIMEOUT_S = 600.0
 
 
@@ -25,7 +26,7 @@ def run(*arguments: str) -> str:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     try:
         done = subprocess.run(  # noqa: S603 - no shell; every argument is ours
-            [sys.executable, "-m", "deployments.sources.openvino_child", *arguments],
+            [sys.executable, *_PROGRAM, *arguments],
             env=os.environ | {"PYTHONPATH": path},
             capture_output=True,
             text=True,
