@@ -177,7 +177,10 @@ def _listing(source: HubSource, limit: int, why: str, *, code: bool) -> Listing:
     """The copy in the library's cache, which the hub has not been asked about for the reason `why`."""
     from huggingface_hub import snapshot_download
 
-    patterns = {"allow_patterns": ["*.gguf"]} if source.file else _patterns(None, code=code)
+    patterns = _patterns(None, code=code)
+    if source.file:  # no more than is meant: the library wants all that it knows the repository to have
+        ending = ".gguf" if source.file.endswith("*") else ""
+        patterns = {"allow_patterns": [f"{source.file}{ending}", _literal(source.file)]}
     try:
         folder = Path(snapshot_download(source.repo, revision=source.revision, local_files_only=True, **patterns))
     except Exception as error:
