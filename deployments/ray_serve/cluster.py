@@ -30,6 +30,7 @@ class DeployedApplication:
         actors: ids of the running replicas' actors, in hexadecimal digits.
         built: it has a deployment that can be called; an application that failed to build has none.
         pool: it serves several models.
+        starting_since: when the first of the starting replicas was started, in seconds since 1970; 0 if none starts.
     """
 
     name: str
@@ -41,6 +42,7 @@ class DeployedApplication:
     actors: frozenset[str] = frozenset()
     built: bool = True
     pool: bool = False
+    starting_since: float = 0.0
 
     def serving_as(self, earlier: "DeployedApplication") -> "DeployedApplication":
         """Return a copy with this status and the replicas of `earlier`."""
@@ -51,6 +53,7 @@ class DeployedApplication:
             actors=earlier.actors,
             built=earlier.built,
             pool=earlier.pool,
+            starting_since=earlier.starting_since,
         )
 
     @property
@@ -165,4 +168,12 @@ def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedAppl
         actors=frozenset(replica["actor_id"] for replica in replicas if replica["state"] == ReplicaState.RUNNING.value),
         built=deployment is not None,
         pool=kind == POOL_DEPLOYMENT,
+        starting_since=min(
+            (
+                replica.get("start_time_s") or 0.0
+                for replica in replicas
+                if replica["state"] == ReplicaState.STARTING.value
+            ),
+            default=0.0,
+        ),
     )

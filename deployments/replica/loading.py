@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from deployments.observability import log
 from deployments.policy.outcome import Refused
+from deployments.policy.reason import loading_for
 from deployments.ray_serve.errors import LoadFailedError
 
 
@@ -34,17 +35,22 @@ _D = TypeVar("_D", bound=Described)
 class BackgroundLoad(Generic[_D]):
     """Loads one model in a thread of its own, once."""
 
-    def __init__(self, name: str, load: Callable[[], _D], timeout_s: float) -> None:
+    def __init__(
+        self, name: str, load: Callable[[], _D], timeout_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Start to load.
 
         Args:
             name: what log lines call the model.
             load: blocks until the model is there; if it raises, the load has failed.
             timeout_s: a load that takes longer counts as failed, though its thread cannot be stopped.
+            clock: seconds since any moment.
         """
         self._name = name
         self._timeout_s = timeout_s
         self._future: Future[_D] = Future()
+        self._began = clock()
+        self._clock = clock
         self._settling = threading.Lock()  # a load that ends as its time runs out ends once
         threading.Thread(target=self._run, args=(load,), name=f"load-{name}", daemon=True).start()
 
@@ -52,10 +58,14 @@ class BackgroundLoad(Generic[_D]):
     def model(self) -> _D | Refused:
         """The model, or the reason why a request cannot be taken."""
         if not self._future.done():
-            return Refused("not ready: still loading", soon=True)
+            return Refused(f"not ready: {self._progress}", soon=True)
         if error := self._future.exception():
             return Refused(f"it could not be loaded: {_reason(error)}")
         return self._future.result()
+
+    @property
+    def _progress(self) -> str:
+        return loading_for(self._clock() - self._began)
 
     async def ended(self) -> _D:
         """Wait for the model.
@@ -76,7 +86,7 @@ class BackgroundLoad(Generic[_D]):
     def describe(self) -> dict[str, Any]:
         """`state`, `reason`, and the model's own facts."""
         if not self._future.done():
-            return {"state": "loading", "reason": "still loading"}
+            return {"state": "loading", "reason": self._progress}
         if error := self._future.exception():
             return {"state": "failed", "reason": _reason(error)}
         return {"state": "ready", "reason": "", **self._future.result().describe()}

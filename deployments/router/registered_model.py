@@ -8,6 +8,7 @@ failed     its version could not be started, or its replica says that it cannot 
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 from deployments.execution.attempt import Begun
 from deployments.policy.outcome import Outcome, Refused
+from deployments.policy.reason import loading_for
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
 
@@ -97,6 +99,7 @@ class RegisteredModel:
         last: no candidate is behind this one. While Serve has not noticed that its only replica died, a call then waits
             for the new replica instead of being refused.
         waking: a call that waits for an idle model, so that Serve starts a replica.
+        wall_clock: seconds since 1970.
     """
 
     application: DeployedApplication
@@ -105,6 +108,7 @@ class RegisteredModel:
     settled: bool = False
     last: bool = False
     waking: "asyncio.Task[None] | None" = None
+    wall_clock: Callable[[], float] = time.time
 
     @property
     def state(self) -> str:
@@ -136,7 +140,10 @@ class RegisteredModel:
         """The reason why the model is not ready."""
         if self.application.running and not self.running:
             return "its replica has been lost"
-        return str(self.described.get("reason", "")) or self.application.message
+        told = str(self.described.get("reason", "")) or self.application.message
+        if not told and self.state == "loading" and self.application.starting_since:
+            return loading_for(self.wall_clock() - self.application.starting_since)
+        return told
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make one attempt; refuse it where no replica takes requests, as Serve would let it wait for one."""
