@@ -75,7 +75,7 @@ def _correlation(folder: Path, probe: str) -> float:
     return float(np.corrcoef(logits.ravel(), expected.ravel())[0, 1])
 
 
-def main() -> None:
+def run_command() -> None:
     """Run the command that the arguments name."""
     match sys.argv[1:]:
         case ["export", file]:
@@ -89,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command()

@@ -65,8 +65,9 @@ def test_serves_guess_about_a_slow_start_is_no_reason_and_a_missing_place_is() -
     )
     waits = (
         "Deployment 'Model' in application 'm' has 1 replicas that have taken more than 30s to be scheduled. This may "
-        "be due to waiting for the cluster to auto-scale or for a runtime environment to be installed. Resources required "
-        'for each replica: {"GPU": 1}, total resources available: {"CPU": 1.5}. Use `ray status` for more details.'
+        "be due to waiting for the cluster to auto-scale or for a runtime environment to be installed. Resources "
+        'required for each replica: {"GPU": 1}, total resources available: {"CPU": 1.5}. '
+        "Use `ray status` for more details."
     )
 
     assert last_line(slow) == ""

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -13,7 +12,6 @@ from deployments.formats.python import PythonModel
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused
 from deployments.policy.reason import MAX_REASON_CHARACTERS
 from deployments.ray_serve.errors import LoadFailedError
-from deployments.replica.loading import BackgroundLoad
 from deployments.replica.replica import SingleReplica, StalledError
 from tests.clock import WAIT_S, FakeClock, until
 from tests.fakes import a_request
@@ -284,18 +282,3 @@ async def test_a_replica_without_work_is_healthy_however_long_ago_the_last_was()
 
         await until(lambda: stuck.model.stalled_s() == 0.0)
         await stuck.replica.check_health()
-
-
-def test_what_is_said_of_a_model_that_loads_is_how_long_it_has_been_at_it() -> None:
-    now, go_on = [100.0], threading.Event()
-
-    def wait() -> Any:
-        go_on.wait()
-        return SimpleNamespace(describe=dict)
-
-    load = BackgroundLoad("m", wait, 60.0, lambda: now[0])
-    now[0] = 140.0
-
-    assert load.model == Refused("not ready: loading its weights, 40 s so far", soon=True)
-    assert load.describe() == {"state": "loading", "reason": "loading its weights, 40 s so far"}
-    go_on.set()
