@@ -17,12 +17,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from deployments.cli.options import DEFAULT_CONFIG, AsJson
+from deployments.cli.options import DEFAULT_CONFIG, AsJson, Url
 from deployments.cli.plan import require_valid
+from deployments.cli.router_agreement import wait_for_routers
 from deployments.cli.submission import ApplicationProgress, progress_of, settled, submission
 from deployments.ray_serve.dashboard import DashboardClient
 from deployments.ray_serve.names import DASHBOARD_ADDRESS, DASHBOARD_VARIABLE
 from deployments.ray_serve.serve_config import read_serve_config
+from deployments.settings.applications import ModelArguments, read_arguments
 from deployments.settings.files import cache_folder
 
 _Config = Annotated[Path, typer.Argument(help="The Serve config.")]
@@ -38,12 +40,14 @@ def deploy(
     address: _Address = DASHBOARD_ADDRESS,
     wait: _Wait = 1800.0,
     *,
+    url: Url,
     as_json: AsJson = False,
 ) -> None:
     """Submit a Serve config to the running cluster and wait for what has changed.
 
-    Models that have changed are loaded beside those that serve, and take over when they are ready. Exit code 1: the
-    config is not valid, the cluster cannot be reached, or an application is not ready.
+    Models that have changed are loaded beside those that serve, and take over when they are ready. What is said to be
+    ready is served by every router. Exit code 1: the config is not valid, the cluster cannot be reached, or an
+    application is not ready.
     """
     require_valid(config, Path(cache_folder()))
     cluster = DashboardClient(address)
@@ -58,10 +62,19 @@ def deploy(
             if settled(now) or time.monotonic() > end:
                 break
             time.sleep(_INTERVAL_S)
+    models = [entry.name for entry in now if entry.state == "ready" and entry.name in _models(wanted, str(config))]
+    if trouble := wait_for_routers(cluster.details, models, url, end):
+        _errors.print(trouble, style="yellow", markup=False)
     if as_json:
         typer.echo(json.dumps([asdict(application) for application in now], indent=2))
     if any(application.state != "ready" for application in now):
         raise typer.Exit(1)
+
+
+def _models(wanted: dict[str, Any], file: str) -> set[str]:
+    """The names of the applications that are one model each."""
+    applications = wanted["applications"]
+    return {found["name"] for found in applications if isinstance(read_arguments(found, file), ModelArguments)}
 
 
 def _table(applications: list[ApplicationProgress]) -> Table:

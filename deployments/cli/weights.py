@@ -159,10 +159,12 @@ def _prepared(spec: TextModelSpec, shown: "_Shown") -> bool:
         return True
     shown.tell("a form for the engine of CPUs", _STEPS - 1)
     try:
-        prepare(spec, _cache())
-    except SourceError as error:
+        reason = prepare(spec, _cache(), events=shown)
+    except (SourceError, NoSourceError) as error:
         shown.tell(f"[red]{error}[/]")
         return False
+    if reason:
+        shown.progress.console.print(f"transformers will serve it: {reason}", style="yellow", markup=False)
     return True
 
 
@@ -187,6 +189,9 @@ class _Shown:
 
     def snapshot_built(self, name: str, size: int, seconds: float) -> None:
         self.tell(f"snapshot {name}: {decimal(size)} in {seconds:.1f} s", _STEPS)
+
+    def conversion_begun(self, name: str) -> None:
+        self.tell(f"converting for the engine of CPUs: {name}", _STEPS - 1)
 
     def snapshot_loaded(self, name: str, seconds: float) -> None:
         self.tell(f"snapshot {name} was read in {seconds:.1f} s", _STEPS)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from deployments.execution.attempt import Begun
 from deployments.formats.credentials import remove_credentials
 from deployments.policy.outcome import Outcome
+from deployments.policy.reason import loading_for
 from deployments.request import InferenceRequest
 from deployments.settings import HuggingFaceSpec, ModelSpec, PickleSpec, PythonSpec, PyTorchSpec, ServerSpec
 
@@ -48,9 +49,10 @@ class LoadProgress:
         last_line: returns the last line that a program has written which is part of the load, for operators.
     """
 
-    def __init__(self) -> None:
-        began = time.monotonic()
-        self.tell: Callable[[], str] = lambda: f"loading its model, {time.monotonic() - began:.0f} s so far"
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin now, by `clock`, in seconds since any moment."""
+        began = clock()
+        self.tell: Callable[[], str] = lambda: loading_for(clock() - began)
         self.last_line: Callable[[], str] = lambda: ""
 
 

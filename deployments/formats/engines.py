@@ -1,7 +1,7 @@
 """The engine of a language model: which one is chosen, and how it is loaded.
 
     on a GPU                                              transformers
-    on a CPU, openvino-genai installed, a GGUF file       openvino
+    on a CPU, openvino-genai installed, a family it reads openvino, from a GGUF file or from converted safetensors
     otherwise                                             transformers; a log line says why it is not openvino
 
 openvino has a process of its own, and its replica imports neither torch nor transformers: it does not wait for them.
@@ -18,11 +18,14 @@ from deployments.generation.process import ProcessGenerator
 from deployments.generation.worker import EngineConfig
 from deployments.observability import log
 from deployments.settings import TextModelSpec, WeightLimit
-from deployments.sources.checkpoint import Checkpoint
-from deployments.sources.errors import SourceError
+from deployments.sources import Events
+from deployments.sources.checkpoint import LoadedModel
+from deployments.sources.conversion import Unconverted, convert_weights
+from deployments.sources.errors import ExportError, SourceError
 from deployments.sources.gguf import NoGguf, find_gguf
 from deployments.sources.gguf_q8 import prepare_gguf
-from deployments.sources.openvino_ir import ExportError, export_ir
+from deployments.sources.gguf_writing import NotConvertibleError
+from deployments.sources.openvino_ir import export_ir
 
 _WARM_UP = Prompt("Hello"), Sampling(max_tokens=2, temperature=0.0, budget_s=60.0)
 
@@ -76,63 +79,86 @@ def load_engine(spec: TextModelSpec, cache: Path, name: str) -> LoadedEngine:
         RuntimeError: a GPU is demanded and there is none.
     """
     if meant_engine(spec) == "openvino":
-        found = find_gguf(spec, cache, events=log.SourceEvents())
-        if isinstance(found, NoGguf):
-            log.engine_not_used(name, "openvino", found.reason)
-        elif not _has_openvino():
+        if not _has_openvino():
             log.engine_not_used(name, "openvino", "openvino-genai is not installed (accepted: the extra [cpu])")
         else:
             try:
-                return _openvino(spec, found, cache, name)
+                engine = _openvino(spec, cache, name)
             except (CannotLoadError, SourceError) as error:
                 log.engine_not_used(name, "openvino", str(error))
+            else:
+                if isinstance(engine, LoadedEngine):
+                    return engine
+                log.engine_not_used(name, "openvino", engine.reason)
+                return _transformers(spec, cache, name, engine.loaded)
     return _transformers(spec, cache, name)
 
 
-def prepare(spec: TextModelSpec, cache: Path) -> bool:
-    """Convert the weights for openvino ahead of `load_engine`, which does so otherwise. Returns whether it had to.
+def prepare(spec: TextModelSpec, cache: Path, *, events: Events) -> str:
+    """Convert the weights for openvino ahead of `load_engine`, which does so otherwise.
+
+    Returns:
+        The reason why transformers will serve them; empty if openvino will, or if it is not meant to.
 
     Raises:
         SourceError: the weights that the sources have cannot be used.
+        NoSourceError: no source has them.
     """
     if meant_engine(spec) != "openvino" or not _has_openvino():
-        return False
-    found = find_gguf(spec, cache, events=log.SourceEvents())
+        return ""
+    try:
+        found = find_gguf(spec, cache, events=events)
+        if isinstance(found, NoGguf):
+            converted = convert_weights(spec, cache, events=events)
+            return converted.reason if isinstance(converted, Unconverted) else ""
+        export_ir(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
+    except NotConvertibleError as error:
+        return error.reason
+    return ""
+
+
+def _openvino(spec: TextModelSpec, cache: Path, name: str) -> LoadedEngine | Unconverted:
+    events = log.SourceEvents()
+    found = find_gguf(spec, cache, events=events)
     if isinstance(found, NoGguf):
-        return False
-    export_ir(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
-    return True
-
-
-def _openvino(spec: TextModelSpec, found: Checkpoint, cache: Path, name: str) -> LoadedEngine:
+        converted = convert_weights(spec, cache, events=events)
+        if isinstance(converted, Unconverted):
+            return converted
+        return _in_process(spec, name, converted.name, converted.path, converted.context)
     file, limit = found.folder / str(found.gguf), WeightLimit.of(spec).max_bytes
     try:
         model = export_ir(file, cache, limit)
     except ExportError as error:
         log.not_exported(name, error.reason)
         model = prepare_gguf(file, cache, limit)
+    return _in_process(spec, name, found.name, model.path, model.context)
+
+
+def _in_process(spec: TextModelSpec, name: str, weights: str, file: Path, context: int) -> LoadedEngine:
     arguments = {
-        "file": model.path,
-        "context": model.context,
+        "file": file,
+        "context": context,
         "capacity": spec.max_ongoing_requests,
         "threads": spec.threads,
         "chat": spec.chat,
         "long_prompt": spec.long_prompt,
     }
     config = EngineConfig("deployments.generation.openvino:OpenVINOGenerator", arguments, _WARM_UP)
-    return LoadedEngine(ProcessGenerator(name, config), found.name)
+    return LoadedEngine(ProcessGenerator(name, config), weights)
 
 
-def _transformers(spec: TextModelSpec, cache: Path, name: str) -> LoadedEngine:
+def _transformers(spec: TextModelSpec, cache: Path, name: str, found: LoadedModel | None = None) -> LoadedEngine:
     import torch
 
     from deployments.sources.acquire import acquire
+    from deployments.sources.serialization import cast_weights
 
     machine = Machine.here()
     device = choose_device(spec.device, machine)
     if spec.threads:
         torch.set_num_threads(spec.threads)
-    loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=log.SourceEvents())
+    dtype = choose_dtype(spec.dtype, device, machine)
+    loaded = cast_weights(found, dtype) if found else acquire(spec, cache, dtype, events=log.SourceEvents())
 
     # Imported here and not before: while a snapshot is verified, another thread already loads what these import.
     from deployments.generation.continuous import ContinuousGenerator

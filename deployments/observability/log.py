@@ -211,6 +211,10 @@ class SourceEvents:
         """A snapshot of `size` bytes was published."""
         _log().info("snapshot_built", snapshot=name, bytes=size, seconds=round(seconds, 2))
 
+    def conversion_begun(self, name: str) -> None:
+        """The form of a model for the fast engine of CPUs is made."""
+        _log().info("conversion_begun", snapshot=name)
+
     def snapshot_set_aside(self, name: str, reason: str) -> None:
         """A snapshot failed verification and is rebuilt."""
         _log().error("snapshot_set_aside", snapshot=name, reason=reason)

@@ -15,6 +15,11 @@ def cut(text: str, characters: int = MAX_REASON_CHARACTERS) -> str:
     return text if len(text) <= characters else text[: characters - 1] + "\u2026"
 
 
+def loading_for(seconds: float) -> str:
+    """Return what is said of a model that has been loading for `seconds`."""
+    return f"loading its weights, {max(0.0, seconds):.0f} s so far"
+
+
 def message_of(error: BaseException) -> str:
     """Return the message of `error`, in bounds; a message that cannot be had is said to be none."""
     try:

@@ -34,6 +34,7 @@ class DeployedApplication:
         pool: it serves several models.
         loading: names of the actors of replicas that do not take requests yet.
         spaces: the vector space of each of its models that gives vectors, by the model's name.
+        starting_since: when the first of the starting replicas was started, in seconds since 1970; 0 if none starts.
     """
 
     name: str
@@ -47,6 +48,7 @@ class DeployedApplication:
     pool: bool = False
     loading: tuple[str, ...] = ()
     spaces: Mapping[str, str] = field(default_factory=dict)
+    starting_since: float = 0.0
 
     def serving_as(self, earlier: "DeployedApplication") -> "DeployedApplication":
         """Return a copy with this status and the replicas of `earlier`."""
@@ -58,6 +60,7 @@ class DeployedApplication:
             built=earlier.built,
             pool=earlier.pool,
             spaces=earlier.spaces,
+            starting_since=earlier.starting_since,
         )
 
     @property
@@ -178,6 +181,14 @@ def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedAppl
             if replica["state"] == ReplicaState.STARTING.value and replica.get("actor_name")
         ),
         spaces=_spaces(deployment) if deployment else {},
+        starting_since=min(
+            (
+                replica.get("start_time_s") or 0.0
+                for replica in replicas
+                if replica["state"] == ReplicaState.STARTING.value
+            ),
+            default=0.0,
+        ),
     )
 
 

@@ -58,7 +58,7 @@ class BackgroundLoad(Generic[_D]):
     def model(self) -> _D | Refused:
         """The model, or the reason why a request cannot be taken."""
         if not self._future.done():
-            return Refused("not ready: still loading", soon=True)
+            return Refused(f"not ready: {self._progress.tell()}", soon=True)
         if error := self._future.exception():
             return Refused(f"it could not be loaded: {_reason(error)}")
         return self._future.result()

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 
 from deployments.execution.attempt import Begun
 from deployments.policy.outcome import NOT_READY, Outcome, Refused
+from deployments.policy.reason import loading_for
 from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
@@ -113,6 +115,7 @@ class RegisteredModel:
         last: no candidate is behind this one. While Serve has not noticed that its only replica died, a call then waits
             for the new replica instead of being refused.
         waking: a call that waits for an idle model, so that Serve starts a replica.
+        wall_clock: seconds since 1970.
     """
 
     application: DeployedApplication
@@ -121,6 +124,7 @@ class RegisteredModel:
     settled: bool = False
     last: bool = False
     waking: "asyncio.Task[None] | None" = None
+    wall_clock: Callable[[], float] = time.time
 
     @property
     def state(self) -> ServingState:
@@ -157,7 +161,10 @@ class RegisteredModel:
         """The reason why the model is not ready."""
         if self.application.running and not self.running:
             return "its replica has been lost"
-        return str(self.described.get("reason", "")) or self.application.message
+        told = str(self.described.get("reason", "")) or self.application.message
+        if not told and self.state is ServingState.LOADING and self.application.starting_since:
+            return loading_for(self.wall_clock() - self.application.starting_since)
+        return told
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make one attempt; refuse it where no replica takes requests, as Serve would let it wait for one."""

@@ -1,5 +1,7 @@
 """Where weights come from. Sources are tried in the order in which a spec lists them."""
 
+from hashlib import sha256
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -17,11 +19,19 @@ class HubSource(Settings):
         description="Such as `Qwen/Qwen2.5-0.5B`."
     )
     revision: NonEmpty = Field("main", description="A commit, tag or branch. A commit makes starts repeatable.")
+    file: str = Field(
+        "",
+        description=(
+            "A GGUF file of the repository, or a pattern such as `*Q4_K_M*` that only one matches (or the parts of "
+            "one). Empty: the safetensors."
+        ),
+    )
 
     @property
     def snapshot(self) -> str:
         """The name of the snapshot made from it."""
-        return f"{self.repo.rpartition('/')[2]}@{self.revision.replace('/', '-')}"
+        name = f"{self.repo.rpartition('/')[2]}@{self.revision}"
+        return f"{name}@{self.file}" if self.file else name
 
 
 class WheelSource(Settings):
@@ -50,17 +60,19 @@ class WheelSource(Settings):
 
 
 class PathSource(Settings):
-    """A folder in transformers' format on every node (a mounted volume, say)."""
+    """A folder in transformers' format, or a GGUF file, on every node (a mounted volume, say)."""
 
     kind: Literal["path"]
     path: NonEmpty = Field(
-        description="The folder; a relative one starts from the project's root. See NEVERBLANK_MODELS."
+        description=(
+            "The folder, or the GGUF file; a relative path starts from the project's root. See NEVERBLANK_MODELS."
+        )
     )
 
     @property
     def snapshot(self) -> str:
-        """Never made: the folder is read as it is."""
-        return ""
+        """The name of the snapshot made from it. Only of a GGUF file: safetensors are read as they are."""
+        return f"{PurePath(self.path).name}@{sha256(self.path.encode()).hexdigest()[:12]}"
 
 
 Source = Annotated[HubSource | WheelSource | PathSource, Field(discriminator="kind")]

@@ -78,7 +78,7 @@ class TextModelSpec(ServingSpec):
         description="`auto`: the weights' own on a GPU; on a CPU bfloat16 where it is fast, else float32.",
     )
     engine: Literal["auto", "transformers", "openvino"] = Field(
-        "auto", description="What writes: `auto` is openvino for a GGUF file on a CPU where it is installed."
+        "auto", description="What writes: `auto` is openvino on a CPU where it is installed and reads such models."
     )
     threads: int = Field(0, ge=0, description="CPU threads for one replica; 0 leaves it to the engine.")
     concurrency: int = Field(

@@ -70,7 +70,7 @@ class _Acquisition:
     def _on_node(self, source: Source) -> Hit | Miss:
         if isinstance(source, PathSource):
             try:
-                return Hit(self._load(self._fetcher(source), self._dtype))
+                return Hit(self._from_path(self._fetcher(source)(), source))
             except SourceError as error:
                 self._failed(source, error.reason)
                 return Miss(error.reason)
@@ -83,6 +83,15 @@ class _Acquisition:
         if isinstance(found, Miss) and found.reason:
             self._events.source_failed(f"snapshot {source.snapshot}", found.reason)
         return found
+
+    def _from_path(self, checkpoint: Checkpoint, source: PathSource) -> LoadedModel:
+        """Safetensors are read as they are. A GGUF file takes long to de-quantise: what was made of it is kept."""
+        fetch = partial(_the_same, checkpoint)
+        if checkpoint.gguf is None or not self._snapshot:
+            return self._load(fetch, self._dtype)
+        manifest = self._store.manifest(source)
+        current = manifest is not None and manifest.revision == checkpoint.revision
+        return self._kept(source, fetch, look=current)
 
     def _lookup(self, source: Source) -> Lookup:
         began = time.monotonic()
@@ -116,9 +125,13 @@ class _Acquisition:
         fetch = self._fetcher(source)
         if not self._snapshot:
             return self._load(fetch, self._dtype)
+        return self._kept(source, fetch)
+
+    def _kept(self, source: Source, fetch: Callable[[], Checkpoint], *, look: bool = True) -> LoadedModel:
+        """The model from its snapshot, which is made if there is none; with `look` false, made again."""
         try:
             with self._store.lock(source, self._on_wait(source)):
-                match self._lookup_or_quarantine(source):
+                match self._lookup_or_quarantine(source) if look else Miss():
                     case Hit(loaded):
                         return loaded
                     case Miss():
@@ -146,3 +159,7 @@ class _Acquisition:
             return cast_weights(loaded, self._dtype)
         self._events.snapshot_built(source.snapshot, size, time.monotonic() - began)
         return mapped
+
+
+def _the_same(checkpoint: Checkpoint) -> Checkpoint:
+    return checkpoint

@@ -2,7 +2,8 @@
 
 SourceError                a source cannot give the weights; the next one is tried
   ModelTooLargeError       the weights are over the limit; they are not read
-  openvino_ir.ExportError  OpenVINO cannot convert the file to its IR format; the GGUF file is used
+  ExportError              OpenVINO cannot write the model in its IR format; another form or engine is used
+  gguf_writing.NotConvertibleError   the fast engine of CPUs does not read models of this kind
 SnapshotNotKeptError       a snapshot could not be written; the model is served without it
 CorruptSnapshotError       a file is not a valid snapshot; it is moved to the quarantine
 NoSourceError              no source could give the weights
@@ -36,6 +37,10 @@ class ModelTooLargeError(SourceError):
     def __reduce__(self) -> tuple[type["ModelTooLargeError"], tuple[int, int]]:
         """Pickle the arguments: the error may be raised in another process."""
         return type(self), (self.size, self.limit)
+
+
+class ExportError(SourceError):
+    """OpenVINO cannot write a model in its IR format, or that cannot be stored; another form or engine is used."""
 
 
 class CorruptSnapshotError(ValueError):

@@ -18,6 +18,10 @@ class Events(Protocol):
         """A snapshot of `size` bytes was published."""
         ...
 
+    def conversion_begun(self, name: str) -> None:
+        """The form for the fast engine of CPUs is made; it is told by `snapshot_built` when it is there."""
+        ...
+
     def snapshot_set_aside(self, name: str, reason: str) -> None:
         """A snapshot failed verification, was moved to the quarantine, and is built again."""
         ...

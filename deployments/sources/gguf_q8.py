@@ -30,6 +30,7 @@ from pydantic import ValidationError
 from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256
 from deployments.sources.errors import SourceError, describe_error, refuse_over
+from deployments.sources.gguf_writing import ARCHITECTURES, NotConvertibleError
 
 SUPPORTED_TYPES = frozenset({"F32", "F16", "BF16", "Q8_0"})
 """Tensor types that OpenVINO was measured to read correctly."""
@@ -54,6 +55,7 @@ class _Record(Settings):
     context: int
     converted: bool
     sha256: Sha256 | None = None
+    architecture: str = ""
 
 
 def prepare_gguf(file: Path, cache: Path, limit: int) -> OpenVINOModel:
@@ -66,6 +68,7 @@ def prepare_gguf(file: Path, cache: Path, limit: int) -> OpenVINOModel:
 
     Raises:
         ModelTooLargeError: the conversion is over the limit; it is not kept.
+        NotConvertibleError: OpenVINO does not read models of its architecture; nothing is converted.
         SourceError: the file cannot be read, or the cache cannot be written to.
     """
     try:
@@ -75,6 +78,9 @@ def prepare_gguf(file: Path, cache: Path, limit: int) -> OpenVINOModel:
             record = _read_record(record_path, conversion) or _convert(file, record_path, conversion, limit)
     except (OSError, NotImplementedError) as error:
         raise SourceError(f"the cache of GGUF files cannot be used: {describe_error(error)}") from error
+    if not _is_read(record.architecture):
+        accepted = ", ".join(sorted(ARCHITECTURES))
+        raise NotConvertibleError(f"GGUF files of {record.architecture} are not read (accepted: {accepted})")
     return OpenVINOModel(conversion if record.converted else file, record.context)
 
 
@@ -108,13 +114,15 @@ def _convert(file: Path, record_path: Path, conversion: Path, limit: int) -> _Re
         reader = GGUFReader(file)
         architecture = reader.fields["general.architecture"].contents()
         context = int(reader.fields[f"{architecture}.context_length"].contents())
-        record = _Record(context=context, converted=False)
-        if any(tensor.tensor_type.name not in SUPPORTED_TYPES for tensor in reader.tensors):
+        record = _Record(context=context, converted=False, architecture=str(architecture))
+        if _is_read(record.architecture) and any(
+            tensor.tensor_type.name not in SUPPORTED_TYPES for tensor in reader.tensors
+        ):
             new = conversion.with_suffix(".new")
             try:
                 _write(reader, str(architecture), new)
                 refuse_over(limit, new.stat().st_size)
-                record = _Record(context=context, converted=True, sha256=_digest(new))
+                record = record.model_copy(update={"converted": True, "sha256": _digest(new)})
                 new.replace(conversion)
             finally:
                 with suppress(OSError):
@@ -130,6 +138,11 @@ def _convert(file: Path, record_path: Path, conversion: Path, limit: int) -> _Re
     new_record.write_text(record.model_dump_json(), encoding="utf-8")
     new_record.replace(record_path)
     return record
+
+
+def _is_read(architecture: str) -> bool:
+    """Whether OpenVINO reads files of that architecture; it did read those of records that do not name one."""
+    return not architecture or architecture in ARCHITECTURES
 
 
 def _write(reader: Any, architecture: str, target: Path) -> None:

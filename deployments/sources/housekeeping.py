@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from deployments.settings.sources import Source
+from deployments.sources.converted import conversions_in
 from deployments.sources.errors import SnapshotNotKeptError
 from deployments.sources.manifest import Manifest
 from deployments.sources.snapshots import Corrupt, Hit, Miss, SnapshotStore
@@ -49,13 +50,18 @@ def verify_snapshot(cache: Path, stored: StoredSnapshot) -> str:
 
 
 def prune_snapshots(cache: Path, unneeded: Callable[[Source], bool], *, dry_run: bool = False) -> Iterator[str]:
-    """Remove the snapshots whose source is `unneeded`, and yield the name of each; with `dry_run` remove none.
+    """Remove what is kept of sources that are `unneeded`, and yield the name of each; with `dry_run` remove none.
 
     A process that has mapped a removed snapshot keeps its memory. A snapshot that is being built is skipped.
 
     Raises:
         SnapshotNotKeptError: the folder cannot be written to.
     """
+    for folder, source in conversions_in(cache):
+        if unneeded(source):
+            if not dry_run:
+                shutil.rmtree(folder, ignore_errors=True)
+            yield folder.name
     store = SnapshotStore(cache)
     for stored in list_snapshots(cache):
         if stored.manifest is None or not unneeded(stored.manifest.source):

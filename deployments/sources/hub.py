@@ -2,23 +2,26 @@
 
     look up    one call for the size of every file; given up after `timeout` seconds in total, whether name resolution,
                a connection or the retries of `huggingface_hub` take so long
+    choose     the safetensors, or the GGUF file that the source names
     refuse     weights over the limit, before anything is downloaded
     download   by `huggingface_hub`, into its own cache, with its progress bars; given up when it stalls
 
 With `HF_HUB_OFFLINE`, or if the hub cannot be asked, a complete copy in the cache of `huggingface_hub` is used.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from deployments.settings.sources import HubSource
 from deployments.sources.checkpoint import WEIGHTS, Checkpoint, source_name, weight_files, weight_size
 from deployments.sources.errors import SourceError, describe_error, refuse_over
+from deployments.sources.gguf_choice import choose_gguf, gguf_files, listed
 
 STALL_SECONDS = 60.0
 """A download is given up after this long without a byte; the library has used up its own retries by then."""
@@ -36,10 +39,12 @@ class Listing:
     Attributes:
         license: the SPDX name on the repository's card; empty if it names none.
         cached: the folder in the library's cache to use; `None` if the files are to be downloaded.
+        gguf: the GGUF file that is meant; `None` for safetensors.
     """
 
     license: str
     cached: Path | None
+    gguf: str | None = None
 
 
 def look_up(source: HubSource, limit: int, timeout: float, *, code: bool = False) -> Listing:
@@ -69,13 +74,16 @@ def look_up(source: HubSource, limit: int, timeout: float, *, code: bool = False
     except Exception as error:  # noqa: BLE001 - whatever the library raises, the hub could not be asked
         return _listing(source, limit, f"the hub cannot be asked: {describe_error(error)}", code=code)
     sizes = {file.rfilename: file.size for file in info.siblings or ()}
-    weights = [sizes[name] for name in weight_files(sizes)]
+    gguf = choose_gguf(sizes, source.file) if source.file else None
+    weights = [sizes[name] for name in ([gguf] if gguf else weight_files(sizes))]
     if not weights:
-        raise SourceError("the repository has no weights in safetensors")
+        others = gguf_files(sizes)
+        hint = f" (it has GGUF files; name one with `file`: {listed(others)})" if others else ""
+        raise SourceError(f"the repository has no weights in safetensors{hint}")
     if None in weights:
         raise SourceError("the hub does not say how large the weights are")
     refuse_over(limit, sum(weights))
-    return Listing(license=_license(info), cached=None)
+    return Listing(license=_license(info), cached=None, gguf=gguf)
 
 
 def download(source: HubSource, listing: Listing, limit: int, *, code: bool = False) -> Checkpoint:
@@ -91,9 +99,11 @@ def download(source: HubSource, listing: Listing, limit: int, *, code: bool = Fa
         ModelTooLargeError: the files are larger than the hub had said.
         SourceError: the download failed, or stalled for `STALL_SECONDS`.
     """
-    folder = _download(source, code=code) if listing.cached is None else listing.cached
-    refuse_over(limit, _size_of(folder))
-    return _checkpoint(source, folder, listing.license)
+    folder = listing.cached
+    if folder is None:
+        folder = _download(source, **_patterns(listing.gguf, code=code))
+    refuse_over(limit, _size_of(folder, listing.gguf))
+    return _checkpoint(source, folder, listing)
 
 
 def cached(source: HubSource, limit: int) -> Checkpoint:
@@ -103,21 +113,34 @@ def cached(source: HubSource, limit: int) -> Checkpoint:
         ModelTooLargeError: the weights are over the limit.
         SourceError: there is no complete copy.
     """
-    return _checkpoint(source, _cached_folder(source, limit, "the hub has not been asked"), "")
+    listing = _listing(source, limit, "the hub has not been asked", code=False)
+    return download(source, listing, limit)
 
 
-def _checkpoint(source: HubSource, folder: Path, spdx: str) -> Checkpoint:
+def _checkpoint(source: HubSource, folder: Path, listing: Listing) -> Checkpoint:
+    gguf = listing.gguf and PurePosixPath(listing.gguf)
     return Checkpoint(
-        folder=folder,
-        gguf=None,
+        folder=folder / gguf.parent if gguf else folder,
+        gguf=gguf.name if gguf else None,
         name=source.repo,
         origin=source_name(source),
         revision=folder.name,  # the commit: a branch may have moved since the look-up
-        license=spdx,
+        license=listing.license,
     )
 
 
-def _download(source: HubSource, *, code: bool) -> Path:
+def _patterns(gguf: str | None, *, code: bool) -> dict[str, list[str]]:
+    """The files to download, as the library wants to be told."""
+    if gguf is not None:
+        return {"allow_patterns": [_literal(gguf)]}
+    return {"allow_patterns": [*_FILES, *(_CODE if code else ())], "ignore_patterns": [_NESTED]}
+
+
+def _literal(name: str) -> str:
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+def _download(source: HubSource, **patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import tqdm
 
@@ -135,9 +158,8 @@ def _download(source: HubSource, *, code: bool) -> Path:
             source.repo,
             # Not the commit: the library would not record which commit the branch is, and find nothing offline.
             revision=source.revision,
-            allow_patterns=[*_FILES, *(_CODE if code else ())],
-            ignore_patterns=[_NESTED],
             tqdm_class=Watched,
+            **patterns,
         )
     )
     while not download.done():
@@ -152,35 +174,35 @@ def _download(source: HubSource, *, code: bool) -> Path:
 
 
 def _listing(source: HubSource, limit: int, why: str, *, code: bool) -> Listing:
-    return Listing(license="", cached=_cached_folder(source, limit, why, code=code))
-
-
-def _cached_folder(source: HubSource, limit: int, why: str, *, code: bool = False) -> Path:
+    """The copy in the library's cache, which the hub has not been asked about for the reason `why`."""
     from huggingface_hub import snapshot_download
 
+    patterns = _patterns(None, code=code)
+    if source.file:  # no more than is meant: the library wants all that it knows the repository to have
+        ending = ".gguf" if source.file.endswith("*") else ""
+        patterns = {"allow_patterns": [f"{source.file}{ending}", _literal(source.file)]}
     try:
-        folder = Path(
-            snapshot_download(
-                source.repo,
-                revision=source.revision,
-                allow_patterns=[*_FILES, *(_CODE if code else ())],
-                ignore_patterns=[_NESTED],
-                local_files_only=True,
-            )
-        )
+        folder = Path(snapshot_download(source.repo, revision=source.revision, local_files_only=True, **patterns))
     except Exception as error:
         raise SourceError(f"{why}, and the library's cache has no complete copy") from error
-    refuse_over(limit, _size_of(folder))
-    return folder
+    gguf = None
+    if source.file:
+        names = [file.relative_to(folder).as_posix() for file in folder.rglob("*.gguf")]
+        try:
+            gguf = choose_gguf(names, source.file)
+        except SourceError as error:
+            raise SourceError(f"{why}, and of the library's cache: {error.reason}") from error
+    refuse_over(limit, _size_of(folder, gguf))
+    return Listing(license="", cached=folder, gguf=gguf)
 
 
-def _size_of(folder: Path) -> int:
+def _size_of(folder: Path, gguf: str | None) -> int:
     try:
-        size = weight_size(folder)
+        size = weight_size(folder) if gguf is None else (folder / gguf).stat().st_size
     except OSError as error:
         raise SourceError(f"the library's cache cannot be read: {error.strerror}") from error
     if not size:
-        raise SourceError("the library's cache holds no weights in safetensors")
+        raise SourceError("the library's cache holds no such weights")
     return size
 
 

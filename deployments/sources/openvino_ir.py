@@ -11,8 +11,6 @@ The key is that of `gguf_q8`.
 
 import hashlib
 import shutil
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,14 +19,9 @@ from pydantic import ValidationError
 
 from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256
-from deployments.sources.errors import SourceError, describe_error, redact
+from deployments.sources.errors import ExportError, SourceError, describe_error
 from deployments.sources.gguf_q8 import OpenVINOModel, cache_paths, prepare_gguf
-
-_TIMEOUT_S = 600.0
-
-
-class ExportError(SourceError):
-    """OpenVINO cannot export the file, or the export cannot be stored; the GGUF file may still be used."""
+from deployments.sources.openvino_child import run
 
 
 class _Record(Settings):
@@ -71,7 +64,7 @@ def _read_record(path: Path, folder: Path) -> _Record | None:
     """The record, if there is one, the export is intact and of the installed version."""
     try:
         record = _Record.model_validate_json(path.read_bytes())
-        intact = record.openvino == _version() and _digests(folder) == record.files
+        intact = record.openvino == installed_version() and digests_of(folder) == record.files
     except (FileNotFoundError, ValidationError):
         return None
     return record if intact else None
@@ -87,7 +80,7 @@ def _export(model: OpenVINOModel, record_path: Path, folder: Path) -> _Record:
         _run(link)
         link.unlink()
         shutil.rmtree(folder, ignore_errors=True)
-        record = _Record(context=model.context, openvino=_version(), files=_digests(new))
+        record = _Record(context=model.context, openvino=installed_version(), files=digests_of(new))
         new.replace(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -98,34 +91,11 @@ def _export(model: OpenVINOModel, record_path: Path, folder: Path) -> _Record:
 
 
 def _run(file: Path) -> None:
-    """Export in a child process: OpenVINO does not free all memory, and holds the interpreter lock meanwhile."""
-    try:
-        done = subprocess.run(  # noqa: S603 - no shell; every argument is ours
-            [sys.executable, "-c", _PROGRAM, str(file)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ExportError(f"OpenVINO has not written it within {_TIMEOUT_S:g} s") from error
-    if done.returncode != 0:
-        last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-        raise ExportError(f"OpenVINO cannot write it: {redact(' '.join(last))}")
+    run("export", str(file))
 
 
-_PROGRAM = """
-import sys
-import openvino_genai as genai
-scheduling = genai.SchedulerConfig()
-scheduling.num_kv_blocks = 1
-genai.ContinuousBatchingPipeline(sys.argv[1], scheduling, "CPU", {"enable_save_ov_model": True})
-genai.Tokenizer(sys.argv[1], enable_save_ov_model=True)
-"""
-
-
-def _digests(folder: Path) -> dict[str, str]:
+def digests_of(folder: Path) -> dict[str, str]:
+    """The sha256 of each file in `folder`, by name."""
     digests = {}
     for file in sorted(folder.iterdir()):
         with file.open("rb") as opened:
@@ -133,5 +103,6 @@ def _digests(folder: Path) -> dict[str, str]:
     return digests
 
 
-def _version() -> str:
+def installed_version() -> str:
+    """The version of OpenVINO GenAI: what one version wrote, another may read differently."""
     return version("openvino-genai")

@@ -148,7 +148,7 @@ class SnapshotStore:
         Raises:
             SnapshotNotKeptError: it can be neither moved nor deleted.
         """
-        stem = _stem(source)
+        stem = file_stem(source)
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         files = (self._manifest_path(source), self._pkl_path(source))
         try:
@@ -210,7 +210,7 @@ class SnapshotStore:
         return mapped, size
 
     def _file(self, source: Source, ending: str) -> Path:
-        return self._folder / f"{_stem(source)}{ending}"
+        return self._folder / f"{file_stem(source)}{ending}"
 
     def _pkl_path(self, source: Source) -> Path:
         return self._file(source, ".pkl")
@@ -219,7 +219,8 @@ class SnapshotStore:
         return self._file(source, ".json")
 
 
-def _stem(source: Source) -> str:
+def file_stem(source: Source) -> str:
+    """The name that all files of what is kept of `source` begin with."""
     return re.sub(r"[^\w.@+-]", "-", source.snapshot)
 
 

@@ -10,8 +10,8 @@ from deployments.formats.engines import choose_engine, load_engine
 from deployments.generation import CannotLoadError
 from deployments.generation.worker import EngineConfig
 from deployments.settings import SettingsError, TextModelSpec, parse
+from deployments.sources.errors import ExportError
 from deployments.sources.gguf import NoGguf, find_gguf
-from deployments.sources.openvino_ir import ExportError
 from tests.sources import tiny
 from tests.sources.fakes import RecordingEvents
 

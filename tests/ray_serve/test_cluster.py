@@ -1,7 +1,10 @@
 """The applications a router finds in what Serve says of itself."""
 
+import inspect
 from dataclasses import replace
 from typing import Any
+
+from ray.serve._private import deployment_state
 
 from deployments.ray_serve.cluster import DeployedApplication, read_applications
 from deployments.ray_serve.errors import LoadFailedError, last_line
@@ -72,3 +75,35 @@ def test_the_vector_spaces_of_models_are_read_from_their_options_even_while_none
 
     assert (found["p"].spaces, found["m"].spaces) == ({"a": "s", "b": "b", "c": "s"}, {})
     assert replace(found["m"], built=False).serving_as(found["p"]).spaces == found["p"].spaces
+
+
+def test_serves_guess_about_a_slow_start_is_no_reason_and_a_missing_place_is() -> None:
+    slow = (
+        "Deployment 'Model' in application 'm' has 1 replicas that have taken more than 30s to initialize.\n"
+        "This may be caused by a slow __init__ or reconfigure method."
+    )
+    waits = (
+        "Deployment 'Model' in application 'm' has 1 replicas that have taken more than 30s to be scheduled. This may "
+        "be due to waiting for the cluster to auto-scale or for a runtime environment to be installed. Resources "
+        'required for each replica: {"GPU": 1}, total resources available: {"CPU": 1.5}. '
+        "Use `ray status` for more details."
+    )
+
+    assert last_line(slow) == ""
+    assert last_line(waits) == 'waits for a node with room for it: it needs {"GPU": 1}, and {"CPU": 1.5} are free'
+
+
+def test_the_words_that_are_replaced_are_those_of_the_installed_serve() -> None:
+    source = inspect.getsource(deployment_state)
+
+    for words in (
+        "This may be caused by a slow __init__ or reconfigure method.",
+        "Resources required for each replica: ",
+    ):
+        assert words in source
+
+
+def test_a_replica_that_starts_has_a_beginning() -> None:
+    found = read(m=application(Model=[STARTING | {"start_time_s": 5.0}, STARTING | {"start_time_s": 4.0}, RUNNING]))
+
+    assert found["m"].starting_since == 4.0

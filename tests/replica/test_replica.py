@@ -146,7 +146,9 @@ async def test_a_replica_refuses_while_it_loads_and_answers_afterwards() -> None
         return PythonModel("tests:T", Sync(), threads=1)
 
     served = replica(load)
-    assert await served.infer(a_request("Hello"), 1.0) == Refused("not ready: still loading", soon=True)
+    assert await served.infer(a_request("Hello"), 1.0) == Refused(
+        "not ready: loading its weights, 0 s so far", soon=True
+    )
     assert (await served.describe())["state"] == "loading"
 
     loaded.set()

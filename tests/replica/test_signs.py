@@ -58,7 +58,7 @@ async def test_a_stream_that_is_given_up_before_its_first_content_cancels_the_mo
 
 async def test_a_replica_tells_what_its_load_is_doing() -> None:
     progress, loaded = LoadProgress(), threading.Event()
-    assert progress.tell() == "loading its model, 0 s so far"
+    assert progress.tell() == "loading its weights, 0 s so far"
     progress.tell, progress.last_line = (lambda: "its server is started, 3 s so far"), (lambda: "5 %")
     served = SingleReplica("m", lambda: loaded.wait() and Thinking(), 30.0, 60.0, progress)  # type: ignore[arg-type,return-value]
 

@@ -245,7 +245,7 @@ async def test_a_model_that_loads_is_told_in_its_replicas_own_words_instead_of_s
     before = registry.models["a"].reason
     cluster.replicas["a"].told_loading = {
         "state": "loading",
-        "reason": "loading its model, 40 s so far",
+        "reason": "loading its weights, 40 s so far",
         "last_line": "5 %",
     }
     cluster.known["a"] = replace(cluster.known["a"], loading=("actor",))
@@ -253,8 +253,8 @@ async def test_a_model_that_loads_is_told_in_its_replicas_own_words_instead_of_s
     told = registry.models["a"].to_json()
 
     assert before == guess
-    assert (told["state"], told["reason"], told["last_line"]) == ("loading", "loading its model, 40 s so far", "5 %")
-    assert await ask(registry, "a") == Refused("not ready: loading its model, 40 s so far", soon=True)
+    assert (told["state"], told["reason"], told["last_line"]) == ("loading", "loading its weights, 40 s so far", "5 %")
+    assert await ask(registry, "a") == Refused("not ready: loading its weights, 40 s so far", soon=True)
 
 
 async def test_a_replica_that_says_it_is_not_ready_is_waited_for_from_that_moment_on() -> None:

@@ -34,6 +34,9 @@ class RecordingEvents:
     def snapshot_built(self, name: str, size: int, seconds: float) -> None:
         self.seen.append(("snapshot_built", name))
 
+    def conversion_begun(self, name: str) -> None:
+        self.seen.append(("conversion_begun", name))
+
     def snapshot_set_aside(self, name: str, reason: str) -> None:
         self.seen.append(("snapshot_set_aside", name, reason))
 

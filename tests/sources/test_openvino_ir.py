@@ -8,10 +8,10 @@ import pytest
 from deployments.generation import Prompt, Sampling
 from deployments.generation.openvino import OpenVINOGenerator
 from deployments.settings import resolve
-from deployments.sources import openvino_ir
-from deployments.sources.errors import SourceError
+from deployments.sources import openvino_child, openvino_ir
+from deployments.sources.errors import ExportError, SourceError
 from deployments.sources.gguf_q8 import OpenVINOModel, prepare_gguf
-from deployments.sources.openvino_ir import ExportError, export_ir
+from deployments.sources.openvino_ir import export_ir
 from tests.sources import tiny
 
 LIMIT = 1_000_000_000
@@ -77,7 +77,7 @@ def test_an_export_that_is_not_intact_is_made_again(
         case "a file too many":
             (folder / "more.bin").write_bytes(b"")
         case "another version":
-            monkeypatch.setattr(openvino_ir, "_version", lambda: "0")
+            monkeypatch.setattr(openvino_ir, "installed_version", lambda: "0")
         case "no record":
             folder.with_name(f"{folder.name}.json").unlink()
 
@@ -91,7 +91,7 @@ def test_an_export_that_is_not_intact_is_made_again(
 def test_a_file_that_openvino_cannot_export_is_an_error_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino_ir, "_PROGRAM", "raise SystemExit('no such architecture')")
+    monkeypatch.setattr(openvino_child, "_PROGRAM", ("-c", "raise SystemExit('no such architecture')"))
 
     with pytest.raises(ExportError, match="OpenVINO cannot write it: no such architecture"):
         export_ir(tiny.gguf(tmp_path / "tiny.gguf"), tmp_path, LIMIT)

@@ -75,12 +75,12 @@ def folder(at: Path, dtype: str = "float32", seed: int = 1) -> Path:
     return at
 
 
-def gguf(at: Path) -> Path:
-    """Write it as a GGUF file with quantised weights."""
+def gguf(at: Path, architecture: str = "llama") -> Path:
+    """Write it as a GGUF file with quantised weights; `architecture` is what the file says it is."""
     from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
 
     words = _vocabulary()
-    writer = GGUFWriter(at, "llama")
+    writer = GGUFWriter(at, architecture)
     writer.add_name("tiny")
     writer.add_context_length(128)
     writer.add_embedding_length(32)

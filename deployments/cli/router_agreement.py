@@ -1,0 +1,80 @@
+"""Whether the routers serve what Serve calls ready: they find out within seconds, and until then the backup answers.
+
+Behind one address there are several routers, and each request reaches one of them. So `/status` is asked repeatedly,
+until each router that runs has said by its process id that it serves the models.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from deployments.cli.http_client import UnreachableError, fetch_json
+from deployments.ray_serve.dashboard import Details
+from deployments.ray_serve.names import ROUTER_DEPLOYMENT
+
+_INTERVAL_S = 0.1
+_UNREACHABLE_S = 10.0
+_ASK_S = 5.0
+_SERVING = {"ready", "idle"}
+
+
+def routers_of(details: Details) -> set[int]:
+    """The process ids of the routers that run, by Serve's details."""
+    return {
+        replica["pid"]
+        for application in details["applications"].values()
+        for replica in application.get("deployments", {}).get(ROUTER_DEPLOYMENT, {}).get("replicas", ())
+        if replica["state"] == "RUNNING" and replica.get("pid")
+    }
+
+
+def serves(status: Mapping[str, Any], models: Collection[str]) -> bool:
+    """Whether the router that gave `status` would ask each of `models`."""
+    return all(status["models"].get(model, {}).get("state") in _SERVING for model in models)
+
+
+def wait_for_routers(
+    details: Callable[[], Details],
+    models: Collection[str],
+    url: str,
+    until: float,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    ask: Callable[[str], Mapping[str, Any]] | None = None,
+) -> str:
+    """Wait until every router serves `models`.
+
+    Args:
+        details: gives Serve's present description.
+        models: names of models.
+        url: the service's address.
+        until: the time at which this is given up, on `clock`.
+        clock: seconds since any moment.
+        sleep: waits that many seconds.
+        ask: gives the `/status` of one router at an address.
+
+    Returns:
+        Why it was given up; empty if every router serves them, or if there is no router.
+    """
+    ask = ask or _ask
+    agreed: set[int] = set()
+    answered = clock()
+    while not (wanted := routers_of(details())) <= agreed:
+        try:
+            status = ask(url)
+            answered = clock()
+            if serves(status, models):
+                agreed.add(status["router"])
+        except (UnreachableError, TimeoutError) as error:
+            if clock() - answered > _UNREACHABLE_S:
+                return f"no router could be asked whether it serves them: {error}"
+        if clock() > until:
+            return f"{len(wanted - agreed)} of {len(wanted)} routers do not serve them yet"
+        sleep(_INTERVAL_S)
+    return ""
+
+
+def _ask(url: str) -> Mapping[str, Any]:
+    return asyncio.run(asyncio.wait_for(fetch_json(url, "/status"), _ASK_S))

@@ -1,0 +1,77 @@
+"""`neverblank deploy` returns when every router serves what Serve calls ready."""
+
+from typing import Any
+
+from deployments.cli.http_client import UnreachableError
+from deployments.cli.router_agreement import routers_of, wait_for_routers
+
+DETAILS = {
+    "applications": {
+        "neverblank": {
+            "deployments": {
+                "Router": {"replicas": [{"state": "RUNNING", "pid": 1}, {"state": "RUNNING", "pid": 2}]},
+                "Backup": {"replicas": [{"state": "RUNNING", "pid": 3}]},
+            }
+        },
+        "m": {"deployments": {"Model": {"replicas": [{"state": "RUNNING", "pid": 4}]}}},
+    }
+}
+
+
+class Time:
+    """A clock that goes on only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def told(router: int, **states: str) -> dict[str, Any]:
+    return {"router": router, "models": {name: {"state": state} for name, state in states.items()}}
+
+
+def wait(answers: list[Any], until: float = 60.0, details: Any = DETAILS) -> tuple[str, int]:
+    """What comes of it, and how many answers were read; the last one repeats."""
+    time = Time()
+    read: list[Any] = []
+
+    def ask(_: str) -> Any:
+        read.append(answers[min(len(read), len(answers) - 1)])
+        if isinstance(read[-1], Exception):
+            raise read[-1]
+        return read[-1]
+
+    trouble = wait_for_routers(lambda: details, ["m"], "http://x", until, clock=time.clock, sleep=time.sleep, ask=ask)
+    return trouble, len(read)
+
+
+def test_the_routers_are_those_that_serve_says_run() -> None:
+    assert routers_of(DETAILS) == {1, 2}
+
+
+def test_it_is_over_when_each_router_has_said_that_it_serves_the_models() -> None:
+    answers = [told(1), told(1, m="loading"), told(1, m="ready"), told(1, m="ready"), told(2), told(2, m="ready")]
+
+    assert wait(answers) == ("", 6)
+
+
+def test_where_nothing_routes_nobody_is_asked() -> None:
+    assert wait([told(1)], details={"applications": {}}) == ("", 0)
+
+
+def test_a_router_that_never_serves_them_is_told_when_the_time_is_over() -> None:
+    trouble, _ = wait([told(1, m="ready"), told(2, m="loading")], until=5.0)
+
+    assert trouble == "1 of 2 routers do not serve them yet"
+
+
+def test_a_service_that_cannot_be_reached_from_here_is_told_soon() -> None:
+    trouble, asked = wait([UnreachableError("http://x", OSError("refused"))])
+
+    assert trouble.startswith("no router could be asked whether it serves them: no service answers at http://x")
+    assert asked < 120
