@@ -13,7 +13,7 @@ from deployments.formats.huggingface import HuggingFaceModel
 from deployments.formats.python import PythonModel
 from deployments.formats.tool_format import IN_WORDS
 from deployments.generation.grammar import GrammarError, TagGrammar
-from deployments.policy.outcome import Answered, Failed, Finished, Refused, Usage
+from deployments.policy.outcome import Answered, Failed, Finished, Refused, Rejected, Usage
 from deployments.request import InferenceRequest
 from deployments.request.openai import chat_request
 from deployments.settings import GenerationDefaults
@@ -164,7 +164,9 @@ class Unholding(ScriptedGenerator):
 async def test_a_grammar_that_an_engine_cannot_keep_is_a_refusal_only_where_a_call_is_demanded() -> None:
     generator = Unholding(CALL % "sky")
 
-    assert await read_whole(served(generator), asked(tool_choice="required")) == Refused("not: is not supported")
+    outcome = await read_whole(served(generator), asked(tool_choice="required"))
+
+    assert outcome == Rejected("not: is not supported", "tools", elsewhere=True)
     assert generator.asked == []
     assert called(await read_whole(served(generator), asked())) == [("look", {"at": "sky"})]
 
