@@ -16,11 +16,7 @@ from tests.sources.tiny import gguf
 
 HELLO = Prompt("Hello")
 FREE = Sampling(24, 0.0, 60.0)
-COLOUR = JsonGrammar(
-    json.dumps(
-        {"type": "object", "properties": {"c": {"enum": [1, 2]}}, "required": ["c"], "additionalProperties": False}
-    )
-)
+COLOUR = JsonGrammar('{"enum": ["red", "blue"]}')
 TAG = Tag('<call>{"name":"f","arguments":', '{"type":"object","properties":{"n":{"enum":[1]}},"required":["n"]}', "}")
 
 
@@ -39,7 +35,7 @@ def held(grammar: Grammar) -> Sampling:
 async def test_a_model_that_writes_nonsense_writes_json_that_fits(tiny_openvino: OpenVINOGenerator) -> None:
     generation = await tiny_openvino.generate(HELLO, held(COLOUR))
 
-    assert json.loads(generation.text)["c"] in (1, 2)
+    assert json.loads(generation.text) in ("red", "blue")
     assert generation.finish_reason == "stop"
 
 
@@ -85,7 +81,7 @@ async def test_a_schema_that_cannot_be_compiled_is_named_and_its_neighbours_writ
 
 async def test_json_that_another_model_has_begun_is_not_continued(tiny_openvino: OpenVINOGenerator) -> None:
     with pytest.raises(GrammarError, match="cannot continue"):
-        await tiny_openvino.generate(Prompt("Hello", prefix='{"c"'), held(COLOUR))
+        await tiny_openvino.generate(Prompt("Hello", prefix='"re'), held(COLOUR))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
