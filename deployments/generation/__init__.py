@@ -5,6 +5,7 @@ May import: observability.
     openvino.py       for CPUs: OpenVINO GenAI's continuous batching (driven by batch.py) in a process (process.py)
     continuous.py     for GPUs, and for CPUs without OpenVINO: transformers' continuous batching
     transformers.py   transformers' `generate`, one thread for each request: for what cannot be in the batch
+    grammar.py        what a text is held to: by xgrammar (openvino_grammar.py), by llguidance (grammar_matcher.py)
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -128,6 +129,7 @@ class TextGenerator(Protocol):
 
         Raises:
             CannotGenerateError: the prompt is too long, the engine is full, or it does not support the sampling.
+            GrammarError: it cannot hold the text to the grammar; nothing has been written.
             IncompleteGenerationError: the engine ended the generation before its end.
         """
         ...

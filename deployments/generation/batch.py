@@ -13,13 +13,16 @@ from typing import Protocol
 
 from deployments.generation import BatchFullError, Generation, IncompleteGenerationError, Sampling
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
-from deployments.generation.grammar import Grammar
+from deployments.generation.grammar import Grammar, JsonGrammar
 from deployments.generation.progress import Progress
 from deployments.observability import log
 
 _Item = str | Generation | Exception
 
 _KNOWN_GRAMMARS = 256  # that the engine is taken to have compiled
+
+_MOST_SPACE = 100
+"""Characters of white space in a row that JSON may have. A small model that may write it often writes nothing else."""
 
 
 class EngineRequest(Protocol):
@@ -80,6 +83,7 @@ class BatchedSequence:
         self._items: asyncio.Queue[_Item] = asyncio.Queue()
         self._texts: list[str] = []
         self._written = 0
+        self._space = 0
 
     async def next(self) -> str | Generation:
         """Wait for the next text, or for the complete generation, which is the last item. Raises its error instead."""
@@ -105,6 +109,8 @@ class BatchedSequence:
         finished = "stop" if self.detokenizer.stopped else request.finished()
         if not finished and now >= self._deadline:
             finished = "deadline"
+        if not finished and self._space > _MOST_SPACE and isinstance(self.sampling.grammar, JsonGrammar):
+            finished = "length"
         if not finished and not self.given_up:
             return None
         request.cancel()
@@ -117,6 +123,8 @@ class BatchedSequence:
 
     def _emit(self, text: str, outbox: "Outbox") -> None:
         if text:
+            rest = text.rstrip()
+            self._space = len(text) - len(rest) + (0 if rest else self._space)
             self._texts.append(text)
             outbox.put(self, text)
 

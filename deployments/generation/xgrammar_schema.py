@@ -26,6 +26,7 @@ MAX_BYTES = 12_000
 MAX_LEVELS = 32
 _MOST_OPTIONAL = 40  # 150 take 1.7 s, as every one of them may follow every other
 _MOST_ITEMS = 100
+_MOST_PARTS = 64  # of an `allOf`, with those in it
 _LENGTHS = 16  # characters of `minLength` and `maxLength` in one schema: 10 take 0.3 s, 30 take 1.6 s
 _LONGEST_LENGTH = 8
 _MOST_REPEATS = 100  # of a character of a pattern
@@ -33,6 +34,9 @@ _FORMATS = frozenset({"date", "time", "date-time", "uuid", "ipv4"})
 _SIMPLE_PATTERN = re.compile(
     r"\^(?:(?:[A-Za-z0-9 _@:/,#=%&~-]|\\[dw./-]|\[(?:[A-Za-z0-9_ ]|(?:a-z|A-Z|0-9))+\])(?:[+*?]|\{\d{1,3}\})?)+\$"
 )
+_UNWRITABLE = re.compile(r'["\\\x00-\x1f\x7f\ud800-\udfff]')
+"""In the name of a property: xgrammar does not escape it, and then cannot read its own grammar."""
+
 _TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 _IMPLIED = {
     "object": ("properties", "required", "additionalProperties", "patternProperties"),
@@ -83,11 +87,11 @@ class _Writer:
             if definition is None:
                 raise GrammarError(f"no text fits what {pointer:.100} leads to")
             definitions[self._names[pointer]] = definition
-        if not comes_to_an_end(written, definitions):
-            raise GrammarError("no text fits the schema: it leads back to itself without end")
         whole = {**written, "$defs": definitions} if definitions else written
         if (size := len(json.dumps(whole))) > MAX_BYTES:
             raise GrammarError(f"the schema is too large for the engine: {size} bytes; accepted: {MAX_BYTES}")
+        if not comes_to_an_end(written, definitions):
+            raise GrammarError("no text fits the schema: it leads back to itself without end")
         return whole
 
     def _schema(self, schema: Any) -> _Written:
@@ -143,6 +147,10 @@ class _Writer:
         optional = 0
         for name, below in {**named, **{name: True for name in required if name not in named}}.items():
             is_required = name in required
+            if _UNWRITABLE.search(name):
+                if is_required:
+                    raise GrammarError(f"properties: the engine cannot write the name {name!r:.100}")
+                continue
             optional += not is_required
             if not is_required and optional > _MOST_OPTIONAL:
                 continue
@@ -207,24 +215,30 @@ class _Writer:
     def _merged(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """`schema` and the parts of its `allOf` as one: where two of them say something else, the first one holds."""
         merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
-        for part in schema["allOf"]:
-            found = part
-            for _ in range(MAX_LEVELS):
-                if not (isinstance(found, Mapping) and "$ref" in found):
-                    break
-                found = self._target(found["$ref"])
-            if found is False:
+        pending = list(schema["allOf"])
+        for read in range(_MOST_PARTS + 1):
+            if not pending:
+                return merged
+            part = pending.pop(0)
+            if part is False:
                 return {"enum": []}
-            if not isinstance(found, Mapping):
+            if not isinstance(part, Mapping):
                 continue
-            for key, value in found.items():
+            if "$ref" in part:
+                pending.insert(0, self._target(part["$ref"]))
+                continue
+            for key, value in part.items():
                 if key == "properties":
                     merged[key] = {**value, **merged.get(key, {})}
-                elif key in ("required", "allOf"):
+                elif key == "required":
                     merged[key] = [*merged.get(key, ()), *value]
+                elif key == "allOf":
+                    pending += value
                 else:
                     merged.setdefault(key, value)
-        return merged
+            if len(pending) + read > _MOST_PARTS:
+                break
+        raise GrammarError(f"allOf: has more than {_MOST_PARTS} parts, or refers to itself")
 
     def _name(self, reference: Any) -> str:
         if not isinstance(reference, str) or not reference.startswith("#"):

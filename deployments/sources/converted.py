@@ -33,7 +33,7 @@ from deployments.sources.errors import ExportError, describe_error, refuse_over
 from deployments.sources.events import Events
 from deployments.sources.gguf_writing import require_convertible, write_gguf
 from deployments.sources.model_file import ModelFileError, resolve_model_path
-from deployments.sources.openvino_child import run
+from deployments.sources.openvino_child import run_child
 from deployments.sources.openvino_ir import digests_of, installed_version
 from deployments.sources.snapshots import file_stem
 
@@ -201,7 +201,7 @@ def _write(loaded: LoadedModel, folder: Path, limit: int) -> float:
         write_gguf(loaded.model, file)
         refuse_over(limit, file.stat().st_size)
         np.savez(probe, ids=ids.numpy(), logits=logits)
-        correlation = float(run("convert", str(file), str(probe)))
+        correlation = float(run_child("convert", str(file), str(probe)))
     except ValueError as error:
         raise ExportError(f"it cannot be compared with what it was made from: {describe_error(error)}") from error
     finally:

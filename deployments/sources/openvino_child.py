@@ -3,7 +3,7 @@
     export FILE             build model, tokenizer and detokenizer out of a GGUF file, and write them in IR format
     convert FILE PROBE      the model only; print the correlation of its logits with those in the file `PROBE`
 
-`run` is the side that waits; the rest of the module runs in the process.
+`run_child` is the side that waits; the rest of the module runs in the process.
 """
 
 import os
@@ -17,7 +17,7 @@ _PROGRAM = ("-m", "deployments.sources.openvino_child")
 _TIMEOUT_S = 600.0
 
 
-def run(*arguments: str) -> str:
+def run_child(*arguments: str) -> str:
     """Run one of the commands above. Returns what it printed.
 
     Raises:

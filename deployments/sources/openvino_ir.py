@@ -21,7 +21,7 @@ from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256
 from deployments.sources.errors import ExportError, SourceError, describe_error
 from deployments.sources.gguf_q8 import OpenVINOModel, cache_paths, prepare_gguf
-from deployments.sources.openvino_child import run
+from deployments.sources.openvino_child import run_child
 
 
 class _Record(Settings):
@@ -91,7 +91,7 @@ def _export(model: OpenVINOModel, record_path: Path, folder: Path) -> _Record:
 
 
 def _run(file: Path) -> None:
-    run("export", str(file))
+    run_child("export", str(file))
 
 
 def digests_of(folder: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from deployments.generation import Generation, IncompleteGenerationError, Sampling
 from deployments.generation.batch import Batch, BatchedSequence
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
+from deployments.generation.grammar import Grammar
 from tests.clock import FakeClock
 
 
@@ -74,6 +75,13 @@ class Decoder(StepDecoder):
         return ["".join(map(chr, window)) for window in windows]
 
 
+class Spaces(Decoder):
+    """A token is a space."""
+
+    def decode_many(self, windows: Sequence[Sequence[int]]) -> list[str]:
+        return [" " * len(window) for window in windows]
+
+
 def batch_of(engine: FakeEngine, capacity: int = 4, clock: FakeClock | None = None) -> Batch:
     return Batch(engine, Decoder(), capacity, clock or FakeClock())
 
@@ -85,9 +93,10 @@ def sequence(
     budget_s: float = 60.0,
     stop: tuple[str, ...] = (),
     decoder: StepDecoder | None = None,
+    grammar: Grammar | None = None,
 ) -> BatchedSequence:
     """A sequence that begins with `letter`; the engine does not accept one without."""
-    sampling = Sampling(max_tokens, 0.0, budget_s, stop=stop)
+    sampling = Sampling(max_tokens, 0.0, budget_s, stop=stop, grammar=grammar)
     detokenizer = Detokenizer((decoder or Decoder()).decode, stop)
     return BatchedSequence([ord(letter) if letter else 0], sampling, detokenizer, 0.0)
 

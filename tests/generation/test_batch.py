@@ -7,8 +7,9 @@ import pytest
 
 from deployments.generation import BatchFullError, Generation, IncompleteGenerationError
 from deployments.generation.batch import Batch
+from deployments.generation.grammar import JsonGrammar
 from tests.clock import FakeClock
-from tests.generation.batches import Decoder, FakeEngine, batch_of, read, sequence
+from tests.generation.batches import Decoder, FakeEngine, Spaces, batch_of, read, sequence
 
 
 async def test_each_sequence_gets_its_own_text_as_it_is_written_and_then_the_complete_generation() -> None:
@@ -180,3 +181,31 @@ def test_a_sequence_whose_event_loop_is_closed_does_not_disturb_the_others() -> 
     asyncio.run(leave())
     assert asyncio.run(stay()) == "xyz"
     assert engine.requests[0].cancelled
+
+
+async def test_one_new_grammar_joins_a_step_as_the_engine_compiles_it_within_the_step() -> None:
+    engine = FakeEngine()
+    batch = batch_of(engine)
+    old, new = JsonGrammar("{}"), JsonGrammar("true")
+    for grammar in (None, old, old, new):
+        batch.add(sequence("a", 2, grammar=grammar))
+    while len(engine.requests) < 3:  # noqa: ASYNC110 - another thread adds them
+        await asyncio.sleep(0.001)
+
+    assert (len(engine.requests), batch.active) == (3, 4)
+    engine.steps.release()
+    while len(engine.requests) < 4:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.001)
+    engine.steps.release(8)
+
+
+async def test_json_that_turns_into_white_space_is_given_up_and_other_text_is_not() -> None:
+    engine = FakeEngine()
+    batch = Batch(engine, Spaces(), 4, FakeClock())
+    held, free = (sequence("a", 300, grammar=grammar, decoder=Spaces()) for grammar in (JsonGrammar("{}"), None))
+    batch.add(held)
+    batch.add(free)
+    engine.steps.release(400)
+
+    assert (await read(held))[1].completion_tokens < 150
+    assert (await read(free))[1].completion_tokens == 300

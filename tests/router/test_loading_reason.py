@@ -5,7 +5,7 @@ import pytest
 from deployments.policy.outcome import Refused
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.router.registered_model import RegisteredModel
-from tests.router.serving import Replica
+from tests.serving import Replica
 
 
 @pytest.mark.parametrize(

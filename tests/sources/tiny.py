@@ -75,8 +75,11 @@ def folder(at: Path, dtype: str = "float32", seed: int = 1) -> Path:
     return at
 
 
-def gguf(at: Path, architecture: str = "llama") -> Path:
-    """Write it as a GGUF file with quantised weights; `architecture` is what the file says it is."""
+def gguf(at: Path, architecture: str = "llama", *, for_openvino: bool = False) -> Path:
+    """Write it as a GGUF file with quantised weights.
+
+    `architecture` is what the file says it is; OpenVINO wants to be told more than others do.
+    """
     from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
 
     words = _vocabulary()
@@ -98,6 +101,12 @@ def gguf(at: Path, architecture: str = "llama") -> Path:
     writer.add_token_merges([" ".join(_MERGE)])
     writer.add_eos_token_id(256)
     writer.add_chat_template(TEMPLATE)
+    if for_openvino:
+        writer.add_file_type(3)
+        writer.add_quantization_version(2)
+        writer.add_bos_token_id(256)
+        writer.add_pad_token_id(256)
+        writer.add_rope_freq_base(10_000.0)
     names = {
         "model.embed_tokens": "token_embd",
         "model.norm": "output_norm",
