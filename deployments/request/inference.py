@@ -6,34 +6,7 @@ from typing import Any
 from msgspec import Struct, field, msgpack
 
 from deployments.policy.attempt import Tier
-
-
-class Parameters(Struct, frozen=True, omit_defaults=True):
-    """Sampling parameters, in OpenAI's terms. `None` leaves a parameter to the model.
-
-    Attributes:
-        max_tokens: the longest answer in tokens, 1 or more.
-        temperature: 0 to 2; with 0 the likeliest token is always taken.
-        top_p: 0 (excluded) to 1.
-        stop: texts that end the answer and are not part of it; at most 4.
-        seed: the same seed and request sample the same answer, where the model can.
-        presence_penalty: -2 to 2, subtracted from the logit of each token that has been written.
-        frequency_penalty: -2 to 2, subtracted from the logit of a token once for each time that it has been written.
-        logit_bias: from a token id, as a text, to the number that is added to its logit, -100 to 100.
-    """
-
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    logit_bias: Mapping[str, float] = field(default_factory=dict)
-
-
-NO_PARAMETERS = Parameters()
-"""Leaves every parameter to the model."""
+from deployments.request.sampling import NO_PARAMETERS, Parameters
 
 
 class ResponseFormat(Struct, frozen=True, omit_defaults=True):

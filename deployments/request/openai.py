@@ -15,26 +15,14 @@ from deployments.request.body import Limits, decode
 from deployments.request.chat import Chat, read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
-from deployments.request.inference import Feature, InferenceRequest, Parameters
+from deployments.request.inference import Feature, InferenceRequest
 from deployments.request.passing import read_passed
 from deployments.request.response_format import FOREIGN_FORMAT, FORMAT_KEYS, format_features, read_response_format
-from deployments.request.sampling import read_logit_bias, read_parameters
+from deployments.request.sampling import SAMPLING_KEYS, Parameters, check_lengths, read_parameters
 
 MAX_PROMPTS = 16
 
-_SAMPLING = frozenset(
-    {
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "stop",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-    }
-)
-_COMMON = _SAMPLING | CONTROL_KEYS | {"model", "user", "stream", "stream_options"}
+_COMMON = CONTROL_KEYS | {*SAMPLING_KEYS, "model", "user", "stream", "stream_options"}
 
 CHAT_PARAMETERS = _COMMON | FORMAT_KEYS | {"messages", "max_completion_tokens"}
 CHAT_UNSUPPORTED = frozenset({"prompt", "best_of", "echo", "suffix"})
@@ -96,7 +84,7 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
         limits,
         inputs={"messages": data["messages"]},
         chat=chat,
-        parameters=_read_sampling(data, _read_max_tokens(data)),
+        parameters=_read_chat_parameters(data),
         known=CHAT_PARAMETERS,
         refused=CHAT_UNSUPPORTED,
     )
@@ -111,7 +99,7 @@ def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str
         headers,
         limits,
         inputs={},
-        parameters=_read_sampling(data, read_count(data, "max_tokens")),
+        parameters=read_parameters(data),
         known=COMPLETION_PARAMETERS,
         refused=COMPLETION_UNSUPPORTED,
     )
@@ -186,19 +174,17 @@ def _read_common(
     )
 
 
-def _read_sampling(data: Mapping[str, Any], max_tokens: int | None) -> Parameters:
-    parameters, bias = read_parameters(data), read_logit_bias(data)
-    if not bias and max_tokens == parameters.max_tokens:
+def _read_chat_parameters(data: Mapping[str, Any]) -> Parameters:
+    """Read the sampling parameters of a chat, which has two names for the longest answer."""
+    parameters, newer = read_parameters(data), read_count(data, "max_completion_tokens")
+    if newer is None or newer == parameters.max_tokens:
         return parameters
-    return replace(parameters, logit_bias=bias, max_tokens=max_tokens)
-
-
-def _read_max_tokens(data: Mapping[str, Any]) -> int | None:
-    old, new = read_count(data, "max_tokens"), read_count(data, "max_completion_tokens")
-    if old is not None and new is not None and old != new:
+    if parameters.max_tokens is not None:
         accepted = "the same number in both, or only one of them"
         raise InvalidRequestError(Problem("max_completion_tokens", "differs from max_tokens", accepted))
-    return old if new is None else new
+    parameters = replace(parameters, max_tokens=newer)
+    check_lengths(parameters)
+    return parameters
 
 
 def _read_include_usage(data: Mapping[str, Any]) -> bool:
