@@ -179,6 +179,7 @@ class Relay:
             rescue_rejected=True,
             usual_s=0.0,
             rescue_content=True,
+            continues=True,
         )
         opened = await self._opener.open(chain, self._transcript.text)
         place = self._transcript.extend(_continuing(opened.trace))

@@ -22,6 +22,7 @@ from msgspec.structs import force_setattr
 
 from deployments.policy.blank import is_blank
 from deployments.policy.extras import NO_EXTRAS, Extras, combine
+from deployments.policy.problem import MODEL_NOT_FOUND
 from deployments.policy.reason import MAX_REASON_CHARACTERS, cut
 
 UNKNOWN_MODEL = "unknown model"
@@ -180,6 +181,10 @@ class Rejected(_Reasoned, frozen=True):
     content: bool = False
 
 
+NO_SUCH_MODEL = Rejected("no model has this name; GET /v1/models lists them", "model", MODEL_NOT_FOUND, elsewhere=True)
+"""What becomes of a request for a model that does not exist, where no other may answer."""
+
+
 class Cancelled(_Reasoned, frozen=True):
     """The attempt was stopped from outside, through no fault of the model."""
 
@@ -220,6 +225,11 @@ StreamPart = str | Extras
 
 StreamItem = StreamPart | StreamEnd
 """One item of a stream."""
+
+
+def is_unknown(outcome: object) -> bool:
+    """Return whether the attempt was refused as no model has the name."""
+    return isinstance(outcome, Refused) and outcome.reason == UNKNOWN_MODEL
 
 
 def reason_for_log(outcome: Outcome | Finished) -> str:

@@ -74,7 +74,9 @@ class Registry:
             return own
         if (member := self._members.get(model)) is not None:
             return member
-        return Unreachable(UNKNOWN_MODEL) if self.has_looked else _NOT_LOOKED
+        if math.isfinite(self._refreshed):
+            return Unreachable(UNKNOWN_MODEL)
+        return _NOT_SEEN if self.has_looked else _NOT_LOOKED
 
     async def watch(self, interval_s: Callable[[], float]) -> None:
         """Refresh now, and then every `interval_s()` seconds for ever; sooner after `hurry`."""
@@ -196,6 +198,7 @@ class Registry:
 
 
 _NOT_LOOKED = Unreachable("not ready: this router has not seen the models yet", soon=True)
+_NOT_SEEN = Unreachable("not ready: this router cannot ask which models there are")
 
 
 def _tell_found(models: Iterable[str]) -> None:

@@ -9,19 +9,31 @@ A model is found by the registry (an application of its own, or a member of a po
 import random
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from deployments.execution.attempt import ModelClient
 from deployments.execution.execution import DroppedBy, does_everything
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
-from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.outcome import Outcome, Rejected
+from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.retry import NO_RETRIES
 from deployments.request import InferenceRequest
-from deployments.router.registered_model import Unreachable
 from deployments.router.registry import Registry
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
+
+
+class Incapable(Struct, frozen=True):
+    """Stands in for a model that is not asked, as it could not do what is demanded."""
+
+    rejected: Rejected
+
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - it is not asked
+        """Reject the request."""
+        return self.rejected
 
 
 class ChainBuilder:
@@ -110,7 +122,7 @@ class ChainBuilder:
         return lambda candidate: () if self._is_remote(candidate) else names
 
     def clients_for(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
-        """Return `client_of`; for a strict request, with a refusal in the place of models that lack a feature.
+        """Return `client_of`; for a strict request, with a rejection in the place of models that lack a feature.
 
         The trace then tells why those were not asked.
         """
@@ -120,7 +132,9 @@ class ChainBuilder:
 
         def strict_client_of(candidate: Candidate) -> ModelClient:
             if dropped := dropped_by(candidate):
-                return Unreachable(f"it cannot do all that the strict request asks for: {', '.join(dropped)}")
+                place = next(feature.field for feature in request.features if feature.name == dropped[0])
+                reason = f"it cannot do all that the strict request asks for: {', '.join(dropped)}"
+                return Incapable(Rejected(reason, place, UNSUPPORTED, elsewhere=True))
             return self.client_of(candidate)
 
         return strict_client_of
@@ -138,9 +152,8 @@ class ChainBuilder:
         for feature in request.features:
             if feature.essential:
                 accepted = "a request without it, or one that a remote model may answer"
-                raise InvalidRequestError(
-                    Problem(feature.field, "is not supported by any model that may answer", accepted)
-                )
+                message = "is not supported by any model that may answer"
+                raise InvalidRequestError(Problem(feature.field, message, accepted, code=UNSUPPORTED))
 
     def client_of(self, candidate: Candidate) -> ModelClient:
         """Return the client of `candidate`. A remote model goes before a Serve application of the same name."""
