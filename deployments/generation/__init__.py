@@ -12,6 +12,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from deployments.generation.grammar import Grammar
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -46,6 +48,7 @@ class Sampling:
         presence_penalty: subtracted from the logit of every token that has been written.
         frequency_penalty: subtracted from the logit of a token once for each time it has been written.
         logit_bias: token id to the value that is added to its logit.
+        grammar: what the text is held to; `None` leaves it free.
     """
 
     max_tokens: int
@@ -57,6 +60,7 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)
