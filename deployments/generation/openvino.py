@@ -24,8 +24,8 @@ from deployments.generation import (
     read_to_end,
 )
 from deployments.generation.batch import Batch, BatchedSequence
-from deployments.generation.detokenizer import Detokenizer, StepDecoder, trailing_space
-from deployments.generation.prompts import fit_to_context
+from deployments.generation.detokenizer import Detokenizer, StepDecoder
+from deployments.generation.prompts import fit_to_context, require_known
 
 CACHE_GIGABYTES = 1
 """For the keys and values of all requests of a replica; memory is taken as the cache fills."""
@@ -86,6 +86,7 @@ class OpenVINOGenerator:
         self._context = context
         self._capacity = capacity
         self._clock = clock
+        self._vocabulary = len(self._tokenizer.get_vocab())
         self._decoder = StepDecoder(self._tokenizer.decode)
         self._engine = _Engine(self._pipeline)
         self._batch = Batch(self._engine, self._decoder, capacity, clock)
@@ -128,10 +129,12 @@ class OpenVINOGenerator:
 
     def _admit(self, prompt: Prompt, sampling: Sampling) -> BatchedSequence:
         if sampling.logit_bias:
-            raise UnsupportedSamplingError("logit_bias cannot be given to the openvino engine")
-        tokens = fit_to_context(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
-        detokenizer = Detokenizer(self._decoder.decode, sampling.stop, trailing_space(prompt.prefix))
-        sequence = BatchedSequence(tokens, sampling, detokenizer, self._clock())
+            raise UnsupportedSamplingError("logit_bias")
+        if sampling.logprobs:
+            raise UnsupportedSamplingError("top_logprobs")
+        fitted = fit_to_context(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
+        detokenizer = Detokenizer.of(self._decoder.decode, sampling, prompt.prefix)
+        sequence = BatchedSequence(fitted, sampling, detokenizer, self._clock())
         self._batch.add(sequence)
         return sequence
 
@@ -139,7 +142,10 @@ class OpenVINOGenerator:
         """The tokens of the prompt and of the prefix; see `PromptTokenizer` for the white space at the prefix's end."""
         turns = [dict(turn) for turn in prompt.messages]
         prefix = prompt.prefix.rstrip()
-        if self._chat:
+        if prompt.tokens:
+            known = require_known(prompt.tokens, self._vocabulary)
+            return known + (self._tokens(prefix, special=False) if prefix else [])
+        if self._chat and not prompt.raw:
             turns = turns or [{"role": "user", "content": prompt.text}]
             text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
             return self._tokens(text + prefix, special=False)
@@ -173,6 +179,7 @@ class _Request:
     """OpenVINO's handle of a request as an `EngineRequest`."""
 
     def __init__(self, handle: Any) -> None:
+        self.logprobs: list[float] = []
         self._handle = handle
         self._reason = ""
 
@@ -181,6 +188,7 @@ class _Request:
         while self._handle.can_read():
             for output in self._handle.read().values():
                 tokens += output.generated_ids
+                self.logprobs += output.generated_log_probs
                 self._reason = _REASONS.get(output.finish_reason, self._reason)
         return tokens
 
@@ -211,16 +219,27 @@ def _scheduler_config(capacity: int) -> Any:
     return config
 
 
+_MOST_MIN_P = 0.9999999
+"""OpenVINO takes no 1, which would leave the likeliest token alone."""
+
+
 def _generation_config(sampling: Sampling) -> Any:
-    """The sampling without its stop texts: `Detokenizer` finds those, even where they end within a token."""
+    """The sampling without its stop texts and tokens: `Detokenizer` finds those, even texts that end within a token."""
     config = genai.GenerationConfig()
     config.max_new_tokens = sampling.max_tokens
     config.do_sample = sampling.temperature > 0
     if config.do_sample:
         config.temperature = sampling.temperature
         config.top_p = sampling.top_p
+        config.min_p = min(sampling.min_p, _MOST_MIN_P)
+        if sampling.top_k:
+            config.top_k = sampling.top_k
         # OpenVINO's default seed is 0 for every request.
         config.rng_seed = random.getrandbits(31) if sampling.seed is None else sampling.seed
     config.presence_penalty = sampling.presence_penalty
     config.frequency_penalty = sampling.frequency_penalty
+    config.repetition_penalty = sampling.repetition_penalty
+    config.min_new_tokens = sampling.min_tokens
+    config.ignore_eos = sampling.ignore_eos
+    config.logprobs = 0 if sampling.logprobs is None else 1
     return config
