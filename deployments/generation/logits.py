@@ -50,25 +50,38 @@ def logits_processors(sampling: Sampling, prompt_tokens: int, end_tokens: Sequen
 class LogprobRecorder(LogitsProcessor):  # type: ignore[misc]  # transformers has no types
     """Keeps the log probabilities of each place, as the model gave them: to be the first of a chain."""
 
-    def __init__(self, top: int | None) -> None:
-        """Keep the log probabilities of the token that is written and of the `top` likeliest ones."""
-        self._top = top or 0
-        self._places: list[torch.Tensor] = []
+    def __init__(self, top: int | None, text_of: Callable[[int], str]) -> None:
+        """Keep the log probabilities of the token that is written and of the `top` likeliest ones.
 
-    def __call__(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        Args:
+            top: how many of the likeliest ones; `None` counts as 0.
+            text_of: returns the text of a token.
+        """
+        self._top = top or 0
+        self._text_of = text_of
+        self._told: list[TokenLogprob] = []
+        self._place: torch.Tensor | None = None  # of the token that is about to be chosen: of the whole vocabulary
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Keep the log probabilities of the next place."""
-        self._places.append(scores[0].float().log_softmax(-1).to("cpu", torch.float16))
+        self._tell(int(input_ids[0, -1]))
+        self._place = scores[0].float().log_softmax(-1)
         return scores
 
-    def read(self, tokens: Sequence[int], text_of: Callable[[int], str]) -> tuple[TokenLogprob, ...]:
-        """The log probabilities of `tokens`, which were written; `text_of` gives the text of a token."""
-        told = []
-        for token, odds in zip(tokens, self._places, strict=False):
-            likeliest = odds.topk(self._top) if self._top else None
-            top = () if likeliest is None else zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
-            pairs = tuple((text_of(each), value) for each, value in top)
-            told.append(TokenLogprob(text_of(token), float(odds[token]), pairs))
-        return tuple(told)
+    def read(self, tokens: Sequence[int]) -> tuple[TokenLogprob, ...]:
+        """The log probabilities of `tokens`, which are all that were written."""
+        if tokens:
+            self._tell(tokens[-1])
+        return tuple(self._told[: len(tokens)])
+
+    def _tell(self, token: int) -> None:
+        if self._place is None:
+            return
+        likeliest = self._place.topk(self._top)
+        pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+        top = tuple((self._text_of(each), value) for each, value in pairs)
+        self._told.append(TokenLogprob(self._text_of(token), float(self._place[token]), top))
+        self._place = None
 
 
 class _NotBefore(LogitsProcessor):  # type: ignore[misc]

@@ -130,7 +130,7 @@ class TransformersGenerator:
 
         detokenizer = Detokenizer.of(self.tokenizer.decode, sampling, prompt.prefix)
         controller = StopController(read, sampling, given_up, detokenizer, keep_and_emit)
-        odds = LogprobRecorder(sampling.logprobs)
+        odds = LogprobRecorder(sampling.logprobs, self.tokenizer.text_of)
         chain = logits_processors(sampling, read, self.end_tokens)
         self._current.controller = controller
         self._count(+1)
@@ -156,7 +156,7 @@ class TransformersGenerator:
         if rest := detokenizer.finish():
             keep_and_emit(rest)
         reason = _finish_reason(controller, detokenizer, sampling)
-        told = odds.read(controller.tokens, self.tokenizer.text_of) if sampling.logprobs is not None else ()
+        told = odds.read(controller.tokens) if sampling.logprobs is not None else ()
         return Generation("".join(texts), read, controller.written, reason, fitted.cut, told)
 
     def _count(self, change: int) -> None:
