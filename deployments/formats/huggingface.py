@@ -8,9 +8,12 @@ from typing import Any
 import orjson
 
 from deployments.execution.attempt import Begun, begin
+from deployments.formats.choices import MAX_CHOICES, finish, write, write_all
 from deployments.formats.engines import load_engine
-from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, TextGenerator
-from deployments.policy.outcome import Finished, Outcome, Refused, StreamItem, Usage, stream_to_outcome
+from deployments.formats.sampling import defaults_of, not_generated, to_sampling
+from deployments.generation import CannotGenerateError, Prompt, Sampling, TextGenerator
+from deployments.policy.outcome import Outcome, Rejected, StreamItem, stream_to_outcome
+from deployments.policy.problem import UNSUPPORTED
 from deployments.request import InferenceRequest, ResponseFormat
 from deployments.settings import GenerationDefaults, TextModelSpec
 
@@ -18,11 +21,25 @@ from deployments.settings import GenerationDefaults, TextModelSpec
 class HuggingFaceModel:
     """Turns requests into prompts for a text generator, and what it writes into outcomes."""
 
-    def __init__(self, generator: TextGenerator, defaults: GenerationDefaults, facts: dict[str, Any]) -> None:
-        """Answer with `generator`; `/status` has `facts` beside the generator's own."""
+    def __init__(
+        self,
+        generator: TextGenerator,
+        defaults: GenerationDefaults,
+        facts: dict[str, Any],
+        recommended: Mapping[str, Any] = {},
+    ) -> None:
+        """Answer with `generator`.
+
+        Args:
+            generator: what writes.
+            defaults: what the spec sets for requests.
+            facts: for `/status`, beside the generator's own; its `name` is what log lines call the model.
+            recommended: the sampling that the model recommends, by the names of requests.
+        """
         self._generator = generator
-        self._defaults = defaults
+        self._spec = defaults
         self._facts = facts
+        self._defaults = defaults_of(str(facts.get("name", "")), recommended, defaults)
 
     @classmethod
     def load(cls, spec: TextModelSpec, cache: Path, name: str) -> "HuggingFaceModel":
@@ -33,31 +50,32 @@ class HuggingFaceModel:
             RuntimeError: a GPU is demanded and there is none.
         """
         engine = load_engine(spec, cache, name)
-        return cls(
-            engine.generator, spec.generation, {"format": "huggingface", "name": name, "weights": engine.weights}
-        )
+        facts = {"format": "huggingface", "name": name, "weights": engine.weights, "features": FEATURES}
+        return cls(engine.generator, spec.generation, facts, engine.recommended)
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Answer with generated text."""
         if request.response_format.demands_tool_call:
             return _NO_TOOLS
-        prompt, sampling = _prompt(request), self._sampling(request, budget_s)
+        if request.choices > MAX_CHOICES:
+            return Rejected(f"it writes at most {MAX_CHOICES} choices", "n", UNSUPPORTED, elsewhere=True)
+        prompt, sampling = _prompt(request), to_sampling(request, self._defaults, self._spec, budget_s)
         try:
             if request.stream:
-                return await begin(self._items(prompt, sampling))
-            generation = await self._generator.generate(prompt, sampling)
+                return await begin(self._items(prompt, sampling, request.choices))
+            written = await write_all(self._generator, prompt, sampling, request.choices)
         except CannotGenerateError as error:
-            return Refused(str(error))
-        text = generation.text if request.prefix else generation.text.strip()
-        return stream_to_outcome(text, _end(generation))
+            return not_generated(error, request)
+        text = written[0].text if prompt.goes_on else written[0].text.strip()
+        return stream_to_outcome(text, finish(written))
 
-    async def _items(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[StreamItem, None]:
+    async def _items(self, prompt: Prompt, sampling: Sampling, choices: int) -> AsyncGenerator[StreamItem, None]:
         """Yield the text as it is generated. White space before the first word is left out, unless a text goes on."""
-        begun = bool(prompt.prefix)
-        async with aclosing(self._generator.stream(prompt, sampling)) as items:
+        begun = prompt.goes_on
+        async with aclosing(write(self._generator, prompt, sampling, choices)) as items:
             async for item in items:
-                if isinstance(item, Generation):
-                    yield _end(item)
+                if not isinstance(item, str):
+                    yield finish(item)
                 else:
                     text = item if begun else item.lstrip()
                     begun = begun or bool(text)
@@ -71,23 +89,11 @@ class HuggingFaceModel:
         """Seconds for which the generator has had work that did not advance; 0 where it has none."""
         return self._generator.stalled_s()
 
-    def _sampling(self, request: InferenceRequest, budget_s: float) -> Sampling:
-        parameters = request.parameters
-        wanted = parameters.max_tokens or self._defaults.max_tokens
-        return Sampling(
-            max_tokens=min(wanted, self._defaults.max_tokens_limit),
-            temperature=self._defaults.temperature if parameters.temperature is None else parameters.temperature,
-            budget_s=budget_s,
-            top_p=1.0 if parameters.top_p is None else parameters.top_p,
-            stop=parameters.stop,
-            seed=parameters.seed,
-            presence_penalty=parameters.presence_penalty or 0.0,
-            frequency_penalty=parameters.frequency_penalty or 0.0,
-            logit_bias={int(token): bias for token, bias in parameters.logit_bias.items()},
-        )
 
+FEATURES = ("n", "logprobs", "token_ids")
+"""The features of requests that a language model of our own has; the router reads them in its description."""
 
-_NO_TOOLS = Refused("it cannot call tools")
+_NO_TOOLS = Rejected("it cannot call tools", "tool_choice", UNSUPPORTED, elsewhere=True)
 
 
 def _prompt(request: InferenceRequest) -> Prompt:
@@ -95,7 +101,7 @@ def _prompt(request: InferenceRequest) -> Prompt:
     if request.response_format.is_json:
         turns = messages or ({"role": "user", "content": request.text},)
         messages = ({"role": "system", "content": _instruction(request.response_format)}, *turns)
-    return Prompt(request.text, messages, request.prefix)
+    return Prompt(request.text, messages, request.prefix, raw=request.raw, tokens=request.prompt_tokens)
 
 
 def _instruction(response_format: ResponseFormat) -> str:
@@ -103,7 +109,3 @@ def _instruction(response_format: ResponseFormat) -> str:
     schema: Mapping[str, Any] = response_format.schema
     fitting = f" that fits this JSON schema: {orjson.dumps(schema).decode()}" if schema else ""
     return f"Answer with one JSON object{fitting}. Write nothing before it and nothing behind it."
-
-
-def _end(generation: Generation) -> Finished:
-    return Finished(generation.finish_reason, Usage(generation.prompt_tokens, generation.completion_tokens))

@@ -33,9 +33,16 @@ class Prompt:
     raw: bool = False
     tokens: Sequence[int] = ()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the answer continues a text: white space at its beginning is a part of it."""
+        return bool(self.prefix) or self.raw
+
     def as_text(self) -> str:
         """The prompt for a model without a chat template; the prefix has to be appended."""
-        return self.text or "\n".join(f"{turn['role']}: {turn['content']}" for turn in self.messages) + "\nassistant:"
+        if not self.messages:
+            return self.text
+        return "\n".join(f"{turn['role']}: {turn['content']}" for turn in self.messages) + "\nassistant:"
 
 
 @dataclass(frozen=True, slots=True)

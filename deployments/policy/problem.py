@@ -12,6 +12,7 @@ MODEL_NOT_FOUND = "model_not_found"
 
 _STATUS = {MODEL_NOT_FOUND: 404}
 
+
 class Problem(msgspec.Struct, frozen=True):
     """A fault in a request.
 

@@ -54,6 +54,9 @@ class ResponseFormat(Struct, frozen=True, omit_defaults=True):
 ANY_FORMAT = ResponseFormat()
 """Accepts any answer."""
 
+MAX_TOKENS_DEFAULT = 1024
+"""The longest answer in tokens where nobody says; the policy may set another one."""
+
 ANY_TIER = frozenset({Tier.PRIMARY, Tier.BACKUP})
 """All tiers with models."""
 
@@ -98,6 +101,9 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         passthrough: fields that are not acted on here, as they were sent: upstreams get them.
         features: the features that only a remote model may have; each name once.
         strict: a model that does not have all of `features` is not asked.
+        raw: `text` is to be continued as it stands, without a chat template.
+        prompt_tokens: the prompt as token ids, in the place of `text`; such a request is raw.
+        max_tokens_default: the longest answer in tokens where neither the caller nor the model's spec sets it.
     """
 
     inputs: Mapping[str, Any]
@@ -121,6 +127,20 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     passthrough: Mapping[str, Any] = field(default_factory=dict)
     features: tuple[Feature, ...] = ()
     strict: bool = False
+    raw: bool = False
+    prompt_tokens: tuple[int, ...] = ()
+    max_tokens_default: int = MAX_TOKENS_DEFAULT
+
+    @property
+    def choices(self) -> int:
+        """How many choices are to be written (`n`)."""
+        wanted: int = self.passthrough.get("n", 1)
+        return wanted
+
+    @property
+    def logprobs(self) -> int | None:
+        """How many of the likeliest tokens are to be told beside each token's log probability; `None` for neither."""
+        return int(self.passthrough.get("top_logprobs", 0)) if self.passthrough.get("logprobs") else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the request as one MessagePack value: a quarter of the time of pickling its parts by their classes."""

@@ -90,6 +90,7 @@ def from_mapping(
         stream=read_flag(data, "stream") or False,
         prefix=prefix,
         strict=controls.strict,
+        max_tokens_default=limits.max_tokens,
     )
 
 

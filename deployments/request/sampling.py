@@ -75,9 +75,7 @@ def read_parameters(data: Mapping[str, Any]) -> Parameters:
     if data.keys().isdisjoint(SAMPLING_KEYS):
         return NO_PARAMETERS
     knobs = _knobs()
-    read = {
-        name: knobs[name].read(name, value) for name in SAMPLING_KEYS if (value := data.get(name)) is not None
-    }
+    read = {name: knobs[name].read(name, value) for name in SAMPLING_KEYS if (value := data.get(name)) is not None}
     parameters = Parameters(**read)
     check_lengths(parameters)
     return parameters

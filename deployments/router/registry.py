@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -115,6 +115,14 @@ class Registry:
     def readiness_of(self, candidate: Candidate) -> Readiness:
         """Return whether a replica of `candidate` can take a request now, soon or never."""
         return (self.backup if candidate.tier is Tier.BACKUP else self.find(candidate.model)).readiness
+
+    def features_of(self, candidate: Candidate) -> Collection[str] | None:
+        """Return the features of requests that `candidate` has; `None` where no replica of it has described itself."""
+        entry = self.backup if candidate.tier is Tier.BACKUP else self.find(candidate.model)
+        if not isinstance(entry, RegisteredModel) or entry.state != "ready":
+            return None
+        features: Collection[str] = entry.described.get("features", ())
+        return features
 
     async def refresh(self) -> None:
         """Ask Serve once, then the replicas that Serve names. Where that fails, the known state stays."""

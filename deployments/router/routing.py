@@ -25,6 +25,12 @@ from deployments.router.registry import Registry
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
+READS_IDS = "token_ids"
+"""What a model that reads prompts of token ids has in its description."""
+
+OF_OUR_OWN = frozenset({"n", "logprobs"})
+"""The features that models of our own can have at all."""
+
 
 class Incapable(Struct, frozen=True):
     """Stands in for a model that is not asked, as it could not do what is demanded."""
@@ -114,30 +120,45 @@ class ChainBuilder:
     def dropped_by(self, request: InferenceRequest) -> DroppedBy:
         """Return what tells the names of the `features` of `request` that a candidate does not have.
 
-        A remote model is taken to have all of them: it is asked, and its upstream says what it does not take.
+        A remote model is taken to have all of them: it is asked, and its upstream says what it does not take. A model
+        of our own has those that its replica has described.
         """
         if not request.features:
             return does_everything
         names = tuple(feature.name for feature in request.features)
-        return lambda candidate: () if self._is_remote(candidate) else names
+
+        def dropped(candidate: Candidate) -> tuple[str, ...]:
+            if self._is_remote(candidate):
+                return ()
+            has = self._registry.features_of(candidate) or ()
+            return tuple(name for name in names if name not in has)
+
+        return dropped
 
     def clients_for(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
-        """Return `client_of`; for a strict request, with a rejection in the place of models that lack a feature.
+        """Return `client_of`, with a rejection in the place of models that cannot be asked.
 
-        The trace then tells why those were not asked.
+        These are models that lack a feature of a strict request, and models that do not read token ids where the prompt
+        is nothing else. The trace then tells why they were not asked.
         """
-        if not (request.strict and request.features):
+        needs = {feature.name: feature.field for feature in request.features if request.strict}
+        if not needs and not request.prompt_tokens:
             return self.client_of
         dropped_by = self.dropped_by(request)
 
-        def strict_client_of(candidate: Candidate) -> ModelClient:
-            if dropped := dropped_by(candidate):
-                place = next(feature.field for feature in request.features if feature.name == dropped[0])
+        def capable_client_of(candidate: Candidate) -> ModelClient:
+            if request.prompt_tokens and not self._reads_tokens(candidate):
+                return Incapable(Rejected("it reads no token ids", "prompt", UNSUPPORTED, elsewhere=True))
+            if dropped := [name for name in dropped_by(candidate) if name in needs]:
                 reason = f"it cannot do all that the strict request asks for: {', '.join(dropped)}"
-                return Incapable(Rejected(reason, place, UNSUPPORTED, elsewhere=True))
+                return Incapable(Rejected(reason, needs[dropped[0]], UNSUPPORTED, elsewhere=True))
             return self.client_of(candidate)
 
-        return strict_client_of
+        return capable_client_of
+
+    def _reads_tokens(self, candidate: Candidate) -> bool:
+        has = None if self._is_remote(candidate) else self._registry.features_of(candidate)
+        return not self._is_remote(candidate) and (has is None or READS_IDS in has)
 
     def begins_remotely(self, chain: FallbackChain) -> bool:
         """Return whether the first candidate of `chain` is called without Serve."""
@@ -149,8 +170,11 @@ class ChainBuilder:
     def _require_takers(self, request: InferenceRequest, candidates: tuple[Candidate, ...]) -> None:
         if not request.features or any(self._is_remote(candidate) for candidate in candidates):
             return
+        described = [self._registry.features_of(candidate) for candidate in candidates]
         for feature in request.features:
-            if feature.essential:
+            # One that has not described itself yet may have it only where models of our own can.
+            may = any(feature.name in (OF_OUR_OWN if has is None else has) for has in described)
+            if feature.essential and not may:
                 accepted = "a request without it, or one that a remote model may answer"
                 message = "is not supported by any model that may answer"
                 raise InvalidRequestError(Problem(feature.field, message, accepted, code=UNSUPPORTED))

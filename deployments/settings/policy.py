@@ -77,6 +77,13 @@ class PolicySettings(Settings):
         None, description="A remote model that is asked before the local backup whenever another model fails."
     )
     max_request_bytes: int = Field(1 << 20, ge=1024, le=1 << 28, description="The largest request body that is read.")
+    max_tokens_default: int = Field(
+        1024,
+        ge=1,
+        le=1 << 20,
+        description="The longest answer, in tokens, of a model of our own where neither the request nor its spec says; "
+        "less where its context has no more room.",
+    )
     reserves: ReservePolicy = ReservePolicy()
     retries: RetryPolicy = RetryPolicy()
     hedging: HedgingPolicy = HedgingPolicy()

@@ -33,7 +33,9 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
         "user": request.user,
     }
     # An empty list, object or text means that the caller did not set the key; 0 and False are values.
-    body |= sampling | {key: value for key, value in optional.items() if value is not None and value not in ([], {}, "")}
+    body |= sampling | {
+        key: value for key, value in optional.items() if value is not None and value not in ([], {}, "")
+    }
     if stream:
         options = request.passthrough.get("stream_options", {})
         body |= {"stream": True, "stream_options": {**options, "include_usage": True}}
