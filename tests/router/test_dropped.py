@@ -89,7 +89,7 @@ async def test_a_strict_request_is_not_asked_of_a_model_that_cannot_do_all_of_it
     assert backed.json()["model"] == "healthy"
     assert nobody.json()["neverblank"]["served_by"] == "last_resort"
     refused = nobody.json()["neverblank"]["attempts"][-1]
-    assert (refused["model"], refused["outcome"]) == ("backup", "refused")
+    assert (refused["model"], refused["outcome"]) == ("backup", "rejected")
     assert "image" in refused["reason"]
 
 
