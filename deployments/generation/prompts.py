@@ -100,6 +100,17 @@ class PromptTokenizer:
         return list(self._tokenizer(prompt.as_text() + prefix)["input_ids"])
 
 
+def split_text(text: str, size: int) -> list[str]:
+    """`text` in pieces of at most `size` characters, which begin with a space where there is one to begin with."""
+    pieces = []
+    while len(text) > size:
+        place = text.rfind(" ", 1, size)
+        place = place if place > 0 else size
+        pieces.append(text[:place])
+        text = text[place:]
+    return [*pieces, text]
+
+
 def require_known(tokens: Sequence[int], vocabulary: int) -> list[int]:
     """`tokens`, which a caller has chosen, as a list.
 

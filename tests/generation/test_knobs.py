@@ -8,7 +8,7 @@ import pytest
 
 from deployments.generation import Generation, Prompt, PromptTooLongError, Sampling, TextGenerator, UnknownTokenError
 from deployments.generation.continuous import ContinuousGenerator
-from deployments.generation.prompts import fit_to_context
+from deployments.generation.prompts import fit_to_context, split_text
 from deployments.generation.transformers import TransformersGenerator
 from deployments.request.sampling import SAMPLING_KEYS
 from tests.sources.tiny import tokenizer
@@ -111,3 +111,11 @@ def test_a_prompt_that_leaves_no_room_is_refused_or_loses_its_oldest_tokens() ->
 
     assert (few.tokens, few.max_tokens, few.cut) == (tokens[8:], 8, 8)
     assert (many.tokens, many.max_tokens, many.cut) == (tokens[50:], 50, 50)
+
+
+@pytest.mark.parametrize("text", ["", "one two three", "a" * 30, " b" * 20, "long-word-without-a-space and some"])
+def test_a_text_is_split_into_short_pieces_that_add_up_to_it(text: str) -> None:
+    pieces = split_text(text, 8)
+
+    assert "".join(pieces) == text
+    assert all(len(piece) <= 8 for piece in pieces)
