@@ -11,7 +11,7 @@ from deployments.policy.extras import NO_EXTRAS, Extras
 from deployments.policy.outcome import Finished, Usage
 from deployments.request.sampling import MAX_SEED
 
-MAX_CHOICES = 16
+MOST_WRITTEN = 16
 """The most choices of one request: each takes a place in the batch."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from deployments.execution.attempt import Begun, begin
-from deployments.formats.choices import MAX_CHOICES, finish, write, write_all
+from deployments.formats.choices import MOST_WRITTEN, finish, write, write_all
 from deployments.formats.engines import load_engine
 from deployments.formats.sampling import defaults_of, not_generated, to_sampling
 from deployments.generation import CannotGenerateError, Prompt, Sampling, TextGenerator
@@ -57,8 +57,8 @@ class HuggingFaceModel:
         """Answer with generated text."""
         if request.response_format.demands_tool_call:
             return _NO_TOOLS
-        if request.choices > MAX_CHOICES:
-            return Rejected(f"it writes at most {MAX_CHOICES} choices", "n", UNSUPPORTED, elsewhere=True)
+        if request.choices > MOST_WRITTEN:
+            return Rejected(f"it writes at most {MOST_WRITTEN} choices", "n", UNSUPPORTED, elsewhere=True)
         prompt, sampling = _prompt(request), to_sampling(request, self._defaults, self._spec, budget_s)
         try:
             if request.stream:

@@ -137,6 +137,10 @@ class PolicySettings(Settings):
         """The sections that a router's `ResilienceState` follows."""
         return ResiliencePolicy(self.breaker, self.admission, self.retries, self.hedging, self.reserves, self.silence)
 
+    def request_bounds(self) -> tuple[int, float, float, int]:
+        """The bounds of requests, in the order of `request.body.Limits`."""
+        return self.max_request_bytes, self.timeout_seconds, self.max_timeout_seconds, self.max_tokens_default
+
     def stream_limits(self) -> dict[str, StreamLimits]:
         """The limits of the streams of those models that have their own."""
         own = {name: settings.to_limits() for name, settings in (*self.models.items(), *self.remotes.items())}

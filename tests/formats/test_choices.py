@@ -162,7 +162,8 @@ async def test_an_answer_without_a_length_has_that_of_the_policy_unless_the_spec
     limits = Limits(1 << 20, 30.0, 300.0, max_tokens=77)
     (request,) = chat_request(orjson.dumps({"messages": HELLO}), limits, headers={}).requests
 
-    for spec in ({}, {"max_tokens": 5}):
+    specs: list[dict[str, Any]] = [{}, {"max_tokens": 5}]
+    for spec in specs:
         await read_whole(served(generator, **spec), request)
     await read_whole(served(generator), a_request())
     await read_whole(served(generator), a_request(min_tokens=1500))

@@ -103,8 +103,6 @@ async def test_a_strict_request_that_asks_for_nothing_special_is_asked_of_anybod
 @pytest.mark.parametrize(
     ("more", "param"),
     [
-        ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
         ({"mood": "good"}, "mood"),
         ({"messages": PICTURE}, "messages[0].content[1].type"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),

@@ -98,7 +98,8 @@ async def test_a_request_that_a_model_could_answer_at_another_time_is_no_fault_o
 async def test_a_form_that_nobody_has_is_refused_at_once_by_its_parameter() -> None:
     router = await a_router(ANSWERED, ANSWERED, features=())
 
-    for field, value in (("n", 2), ("logprobs", True)):
+    wanted: list[tuple[str, Any]] = [("n", 2), ("logprobs", True)]
+    for field, value in wanted:
         with pytest.raises(openai.BadRequestError) as caught:
             await ask(router, **{field: value})
         assert (caught.value.code, caught.value.param) == ("unsupported_parameter", field)
