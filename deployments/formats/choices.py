@@ -1,7 +1,7 @@
 """The choices that a language model writes for one request (`n`), and what is told beside their texts."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -10,6 +10,9 @@ from deployments.generation import CannotGenerateError, Generation, Prompt, Samp
 from deployments.policy.extras import NO_EXTRAS, Extras
 from deployments.policy.outcome import Finished, Usage
 from deployments.request.sampling import MAX_SEED
+
+Read = Callable[[str], tuple[str, Sequence[Mapping[str, Any]]]]
+"""Returns the text and the tool calls in what was written."""
 
 MOST_WRITTEN = 16
 """The most choices of one request: each takes a place in the batch."""
@@ -53,11 +56,11 @@ async def write_all(generator: TextGenerator, prompt: Prompt, sampling: Sampling
     raise CannotGenerateError("its engine gave no end")
 
 
-def finish(written: Sequence[Generation]) -> Finished:
-    """Return the end of an answer of which `written` are the choices."""
+def finish(written: Sequence[Generation], read: Read) -> Finished:
+    """Return the end of an answer of which `written` are the choices; `read` reads those behind the first."""
     first = written[0]
     usage = Usage(first.prompt_tokens, sum(generation.completion_tokens for generation in written))
-    others = tuple(_further(place, generation) for place, generation in enumerate(written) if place)
+    others = tuple(_further(place, generation, read) for place, generation in enumerate(written) if place)
     choice = _logprobs(first)
     extras = Extras(choice=choice, others=others) if choice or others else NO_EXTRAS
     dropped = (f"prompt_tokens:{first.cut_tokens}",) if first.cut_tokens else ()
@@ -69,10 +72,14 @@ def _sampling_of(place: int, sampling: Sampling) -> Sampling:
     return sampling if sampling.seed is None else replace(sampling, seed=(sampling.seed + place) % MAX_SEED)
 
 
-def _further(place: int, generation: Generation) -> Mapping[str, Any]:
+def _further(place: int, generation: Generation, read: Read) -> Mapping[str, Any]:
     """A choice behind the first, in OpenAI's form."""
     reason = "stop" if generation.finish_reason == "stop" else "length"
-    message = {"role": "assistant", "content": generation.text.strip(), "refusal": None}
+    text, calls = read(generation.text)
+    message: dict[str, Any] = {"role": "assistant", "content": text.strip(), "refusal": None}
+    if calls:
+        message |= {"content": text.strip() or None, "tool_calls": list(calls)}
+        reason = "tool_calls"
     return {"index": place, "message": message, "finish_reason": reason, **_logprobs(generation)}
 
 

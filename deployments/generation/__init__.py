@@ -21,17 +21,19 @@ class Prompt:
 
     Attributes:
         text: plain text, used if there are no `messages`.
-        messages: chat turns with `role` and `content`.
+        messages: chat turns with `role` and `content`, and whatever else the model's chat template reads of a turn.
         prefix: the part of the answer that has already been written; the model continues it character for character.
         raw: `text` is continued as it stands: no chat template is applied.
         tokens: the prompt as token ids, in the place of `text`; always raw.
+        tools: functions, in OpenAI's form, that the chat template shows to the model. Only for a template that does.
     """
 
     text: str
-    messages: Sequence[Mapping[str, str]] = ()
+    messages: Sequence[Mapping[str, Any]] = ()
     prefix: str = ""
     raw: bool = False
     tokens: Sequence[int] = ()
+    tools: Sequence[Mapping[str, Any]] = ()
 
     @property
     def goes_on(self) -> bool:
@@ -140,6 +142,10 @@ class UnknownTokenError(CannotGenerateError):
     """The prompt has a token that is not in the model's vocabulary."""
 
 
+class UnsupportedTurnsError(CannotGenerateError):
+    """The model's chat template does not take the turns or the tools of the prompt."""
+
+
 class BatchFullError(CannotGenerateError):
     """The engine has as many requests under way as it has room for."""
 
@@ -167,6 +173,11 @@ class IncompleteGenerationError(Exception):
 
 class TextGenerator(Protocol):
     """A loaded language model."""
+
+    @property
+    def chat_template(self) -> str:
+        """The source (Jinja) of the chat template that prompts are put through; empty where none is."""
+        ...
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """Continue `prompt` and return the complete generation.

@@ -21,11 +21,13 @@ from deployments.generation import (
     Prompt,
     Sampling,
     UnsupportedSamplingError,
+    UnsupportedTurnsError,
     read_to_end,
 )
 from deployments.generation.batch import Batch, BatchedSequence
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
-from deployments.generation.prompts import fit_to_context, require_known, split_text
+from deployments.generation.openvino_grammar import SuspectGrammars, check_grammar, structured_output
+from deployments.generation.prompts import fit_to_context, not_taken, require_known, split_text
 
 CACHE_GIGABYTES = 1
 """For the keys and values of all requests of a replica; memory is taken as the cache fills."""
@@ -42,7 +44,11 @@ _BATCHED_TOKENS = 256  # of prompts in one step: more would delay the requests t
 
 
 class OpenVINOGenerator:
-    """A language model from a GGUF file, or in OpenVINO's IR format."""
+    """A language model from a GGUF file, or in OpenVINO's IR format.
+
+    Attributes:
+        chat_template: as in `TextGenerator`.
+    """
 
     def __init__(
         self,
@@ -80,10 +86,10 @@ class OpenVINOGenerator:
         except (RuntimeError, LookupError, ValueError) as error:  # C++ exceptions arrive as any of these
             raise CannotLoadError(" ".join(f"{type(error).__name__}: {error}".split())) from error
         self._tokenizer = self._pipeline.get_tokenizer()
-        has_template = bool(self._tokenizer.chat_template)
-        if chat == "always" and not has_template:
+        template = str(self._tokenizer.chat_template)
+        if chat == "always" and not template:
             raise ValueError("chat: always is demanded, but the file has no chat template")
-        self._chat = has_template and chat != "never"
+        self.chat_template = "" if chat == "never" else template
         self._truncate = long_prompt == "truncate"
         self._context = context
         self._capacity = capacity
@@ -134,6 +140,8 @@ class OpenVINOGenerator:
             raise UnsupportedSamplingError("logit_bias")
         if sampling.logprobs:
             raise UnsupportedSamplingError("top_logprobs")
+        if sampling.grammar:
+            check_grammar(sampling.grammar, prompt)
         fitted = fit_to_context(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
         detokenizer = Detokenizer.of(self._decoder.decode, sampling, prompt.prefix)
         sequence = BatchedSequence(fitted, sampling, detokenizer, self._clock())
@@ -147,9 +155,13 @@ class OpenVINOGenerator:
         if prompt.tokens:
             known = require_known(prompt.tokens, self._vocabulary)
             return known + (self._tokens(prefix, special=False) if prefix else [])
-        if self._chat and not prompt.raw:
+        if self.chat_template and not prompt.raw:
             turns = turns or [{"role": "user", "content": prompt.text}]
-            text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
+            tools = [dict(tool) for tool in prompt.tools] or None
+            try:
+                text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tools=tools)
+            except RuntimeError as error:  # what the template raises
+                raise UnsupportedTurnsError(not_taken(error)) from error
             return self._tokens(text + prefix, special=False)
         return self._tokens(prompt.as_text() + prefix, special=True)
 
@@ -174,18 +186,28 @@ class _Engine:
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
         self._number = 0
+        self._suspects = SuspectGrammars()
 
     def add(self, tokens: Sequence[int], sampling: Sampling) -> "_Request":
         import numpy as np
 
+        if sampling.grammar:
+            self._suspects.check(sampling.grammar)
         self._number += 1
         ids = Tensor(np.array([tokens], dtype=np.int64))
         handle = self._pipeline.add_request(self._number, ids, _generation_config(sampling))
-        return _Request(handle, tells=sampling.logprobs is not None)
+        request = _Request(handle, tells=sampling.logprobs is not None)
+        if sampling.grammar:
+            self._suspects.watch(sampling.grammar, lambda: request.begun)
+        return request
 
     def step(self) -> None:
         if self._pipeline.has_non_finished_requests():
-            self._pipeline.step()
+            try:
+                self._pipeline.step()
+            except RuntimeError:
+                self._suspects.step_failed()
+                raise
 
 
 class _Request:
@@ -194,6 +216,7 @@ class _Request:
     def __init__(self, handle: Any, *, tells: bool = False) -> None:
         """Hold the handle of a request that `tells` log probabilities."""
         self.logprobs: list[float] = []
+        self.begun = False
         self._tells = tells
         self._handle = handle
         self._reason = ""
@@ -205,6 +228,7 @@ class _Request:
                 tokens += output.generated_ids
                 if self._tells:
                     self.logprobs += output.generated_log_probs
+                self.begun = True
                 self._reason = _REASONS.get(output.finish_reason, self._reason)
         return tokens
 
@@ -258,4 +282,6 @@ def _generation_config(sampling: Sampling) -> Any:
     config.min_new_tokens = sampling.min_tokens
     config.ignore_eos = sampling.ignore_eos
     config.logprobs = 0 if sampling.logprobs is None else 1
+    if sampling.grammar:
+        config.structured_output_config = structured_output(sampling.grammar)
     return config

@@ -13,9 +13,17 @@ from typing import Any
 import torch
 from transformers import StoppingCriteriaList
 
-from deployments.generation import BatchFullError, Generation, Prompt, Sampling, read_to_end
+from deployments.generation import (
+    BatchFullError,
+    Generation,
+    IncompleteGenerationError,
+    Prompt,
+    Sampling,
+    read_to_end,
+)
 from deployments.generation.channel import Channel
 from deployments.generation.detokenizer import Detokenizer
+from deployments.generation.grammar_matcher import GrammarCompiler, HoldToGrammar, TokenMatcher
 from deployments.generation.logits import LogprobRecorder, logits_processors
 from deployments.generation.progress import Progress
 from deployments.generation.prompts import PromptTokenizer
@@ -61,9 +69,17 @@ class TransformersGenerator:
         self._current = threading.local()
         self._counting = threading.Lock()
         self._active = 0
+        self._grammars = GrammarCompiler(
+            tokenizer.source, model.config.get_text_config().vocab_size, _end_tokens(model)
+        )
         self.progress = Progress(clock)
         for module in layer_modules(model):
             module.register_forward_pre_hook(self._before_module)
+
+    @property
+    def chat_template(self) -> str:
+        """See `TextGenerator`."""
+        return self.tokenizer.chat_template
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """See `TextGenerator`."""
@@ -86,6 +102,14 @@ class TransformersGenerator:
         finally:
             given_up.set()
             work.cancel()  # if it still waits for a thread, it leaves the queue
+
+    def matcher(self, sampling: Sampling, prompt: Prompt) -> TokenMatcher | None:
+        """What holds the answer to `prompt` to the grammar of `sampling`, where it has one. Blocks: it is compiled.
+
+        Raises:
+            GrammarError: the answer cannot be held to it.
+        """
+        return self._grammars.matcher(sampling.grammar, prompt.prefix) if sampling.grammar else None
 
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
         """Generate once on the calling thread, so that the first request does not pay for initialisation."""
@@ -120,6 +144,7 @@ class TransformersGenerator:
     ) -> Generation:
         fitted = self.tokenizer.encode(prompt, sampling.max_tokens)
         sampling = fitted.bound(sampling)
+        matcher = self.matcher(sampling, prompt)
         ids = torch.tensor([fitted.tokens], dtype=torch.long, device=self.model.device)
         read = len(fitted.tokens)
         texts: list[str] = []
@@ -131,7 +156,11 @@ class TransformersGenerator:
         detokenizer = Detokenizer.of(self.tokenizer.decode, sampling, prompt.prefix)
         controller = StopController(read, sampling, given_up, detokenizer, keep_and_emit)
         odds = LogprobRecorder(sampling.logprobs, self.tokenizer.text_of)
-        chain = logits_processors(sampling, read, self.end_tokens)
+        processors = logits_processors(sampling, read, self.end_tokens)
+        if matcher:
+            processors.insert(0, HoldToGrammar(matcher, read))
+        if sampling.logprobs is not None:
+            processors.insert(0, odds)
         self._current.controller = controller
         self._count(+1)
         try:
@@ -144,7 +173,7 @@ class TransformersGenerator:
                     num_beams=1,
                     repetition_penalty=1.0,  # the request's own is among the processors
                     eos_token_id=[] if sampling.ignore_eos else self.end_tokens,
-                    logits_processor=[odds, *chain] if sampling.logprobs is not None else chain,
+                    logits_processor=processors,
                     stopping_criteria=StoppingCriteriaList([controller]),
                     streamer=controller,
                 )
@@ -153,6 +182,8 @@ class TransformersGenerator:
         finally:
             self._current.controller = None
             self._count(-1)
+        if matcher and matcher.fault:
+            raise IncompleteGenerationError(f"the text could not be held to its form: {matcher.fault}")
         if rest := detokenizer.finish():
             keep_and_emit(rest)
         reason = _finish_reason(controller, detokenizer, sampling)
@@ -168,6 +199,11 @@ class TransformersGenerator:
         self.progress.advance()
         if controller is not None:
             controller.before_module()
+
+
+def _end_tokens(model: Any) -> list[int]:
+    ends = model.generation_config.eos_token_id
+    return [end for end in (ends if isinstance(ends, list) else [ends]) if end is not None]
 
 
 def _finish_reason(controller: StopController, detokenizer: Detokenizer, sampling: Sampling) -> str:

@@ -24,7 +24,7 @@ from deployments.http.arrival import Glimpse, read_body, read_headers, read_requ
 from deployments.http.chunk_writer import ChunkWriter
 from deployments.http.completions import CHAT, COMPLETION, Format
 from deployments.http.problems import NOT_FOUND, problem_response
-from deployments.http.responses import headers_of, json_response
+from deployments.http.responses import UNAVAILABLE, headers_of, json_response, status_of
 from deployments.http.service import Service
 from deployments.http.together import open_all
 from deployments.observability import log
@@ -134,7 +134,10 @@ def _id(request_id: str, place: int) -> str:
 
 def _respond(service: Service, answers: Sequence[Answer], body: Mapping[str, Any]) -> Response:
     worst = max(answers, key=_distance) if len(answers) > 1 else answers[0]  # of several, headers describe this one
-    status = service.last_resort_status if worst.served_by is Tier.LAST_RESORT else 200
+    if worst.unavailable:
+        error = {"message": worst.result, "type": "server_error", "param": None, "code": worst.unavailable}
+        return json_response({"error": error}, UNAVAILABLE, headers_of(worst))
+    status = status_of(worst, service)
     return json_response(body, status, headers_of(worst))
 
 

@@ -32,7 +32,8 @@ from msgspec import Struct
 from deployments.policy.allowance import EVERYTHING, Allowance
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier, Why
 from deployments.policy.chain import FallbackChain
-from deployments.policy.outcome import NO_SUCH_MODEL, PUT_BEHIND, Answered, Failed, Refused, Rejected, is_unknown
+from deployments.policy.impossible import why_impossible
+from deployments.policy.outcome import PUT_BEHIND, Answered, Failed, Refused, Rejected
 from deployments.policy.retry import retry_at
 from deployments.policy.step import Accept, AwaitReady, Exhausted, Reject, Start, Step, WaitUntil
 from deployments.policy.trace import close_trace
@@ -127,18 +128,14 @@ def _exhausted(chain: FallbackChain, attempts: Sequence[Attempt], now: float) ->
 def _rejection(chain: FallbackChain, trace: Sequence[Ended]) -> Rejected | None:
     """Return why the request is the caller's to mend; `None` where a model may answer it at another time.
 
-    That is the word of the model that was asked for; or, where nobody can ever take the request, that of the first
-    model that exists.
+    That is the word of the model that was asked for; or, where nobody can ever take the request, another one's.
     """
     for ended in trace:
         is_first = ended.candidate == chain.candidates[0] and not chain.rescue_rejected
         if is_first and isinstance(ended.outcome, Rejected) and ended.outcome.elsewhere:
             return ended.outcome
     last = {ended.candidate: ended.outcome for ended in trace}
-    outcomes = [last.get(candidate) for candidate in chain.candidates]
-    if not outcomes or not all(isinstance(outcome, Rejected) or is_unknown(outcome) for outcome in outcomes):
-        return None
-    return next((outcome for outcome in outcomes if isinstance(outcome, Rejected)), NO_SUCH_MODEL)
+    return why_impossible([last.get(candidate) for candidate in chain.candidates])
 
 
 def _ready_soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate, ...]:

@@ -22,8 +22,11 @@ from msgspec.structs import force_setattr
 
 from deployments.policy.blank import is_blank
 from deployments.policy.extras import NO_EXTRAS, Extras, combine
-from deployments.policy.problem import MODEL_NOT_FOUND
 from deployments.policy.reason import MAX_REASON_CHARACTERS, cut
+from deployments.policy.token_estimate import estimate_tokens
+
+NOT_READY = "not ready: "
+"""Before the reason of a refusal of a model that may soon be ready."""
 
 UNKNOWN_MODEL = "unknown model"
 """The reason of the refusal of a name that no model has."""
@@ -183,10 +186,6 @@ class Rejected(_Reasoned, frozen=True):
     content: bool = False
 
 
-NO_SUCH_MODEL = Rejected("no model has this name; GET /v1/models lists them", "model", MODEL_NOT_FOUND, elsewhere=True)
-"""What becomes of a request for a model that does not exist, where no other may answer."""
-
-
 class Cancelled(_Reasoned, frozen=True):
     """The attempt was stopped from outside, through no fault of the model."""
 
@@ -231,11 +230,6 @@ StreamItem = StreamPart | StreamEnd
 """One item of a stream."""
 
 
-def is_unknown(outcome: object) -> bool:
-    """Return whether the attempt was refused as no model has the name."""
-    return isinstance(outcome, Refused) and outcome.reason == UNKNOWN_MODEL
-
-
 def reason_for_log(outcome: Outcome | Finished) -> str:
     """Return the reason of `outcome` without words of its model's own, as these may quote the request."""
     match outcome:
@@ -277,6 +271,13 @@ def nothing_visible(end: Finished) -> str:
     if end.usage is None:
         return "it returned no visible content"
     return f"{end.usage.completion_tokens} tokens, none of them visible ({end.finish_reason})"
+
+
+def written_tokens(answer: Answered) -> int:
+    """Return how many tokens an answer took to write, by its model's count or by its text; 0 for what is no text."""
+    if answer.usage is not None and answer.usage.completion_tokens > 0:
+        return answer.usage.completion_tokens
+    return estimate_tokens(answer.result) if isinstance(answer.result, str) else 0
 
 
 def _describe(blank: Any) -> str:

@@ -22,6 +22,7 @@ from deployments.policy.resilience import ResilienceState
 from deployments.policy.retry import NO_RETRIES
 from deployments.request import InferenceRequest
 from deployments.router.registry import Registry
+from deployments.router.spaces import VectorSpaces
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
@@ -53,6 +54,7 @@ class ChainBuilder:
         self._upstreams = upstreams
         self._resilience = resilience
         self._backup_name = backup_name
+        self.spaces = VectorSpaces(registry, lambda model: upstreams.find(model) is not None)
         # An order depends on the policy and on little of a request, so each is worked out once.
         self._policy = PolicySettings()
         self._limits = self._policy.stream_limits()
@@ -120,27 +122,30 @@ class ChainBuilder:
     def dropped_by(self, request: InferenceRequest) -> DroppedBy:
         """Return what tells the names of the `features` of `request` that a candidate does not have.
 
-        A remote model is taken to have all of them: it is asked, and its upstream says what it does not take. A model
-        of our own has those that its replica has described.
+        A model behind a server of OpenAI's format is taken to have all of them: it is asked, and the server says what
+        it does not take. A model of our own has those that its replica has described.
         """
         if not request.features:
             return does_everything
         names = tuple(feature.name for feature in request.features)
 
         def dropped(candidate: Candidate) -> tuple[str, ...]:
-            if self._is_remote(candidate):
+            if self._passes_on(candidate):
                 return ()
             has = self._registry.features_of(candidate) or ()
             return tuple(name for name in names if name not in has)
 
         return dropped
 
-    def clients_for(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
-        """Return `client_of`, with a rejection in the place of models that cannot be asked.
+    def clients_for(self, request: InferenceRequest, asked: str) -> Callable[[Candidate], ModelClient]:
+        """Return `client_of`, with a refusal in the place of models that may not answer `request`, meant for `asked`.
 
-        These are models that lack a feature of a strict request, and models that do not read token ids where the prompt
-        is nothing else. The trace then tells why they were not asked.
+        Those are the models of another vector space, for a strict request those that lack a feature, and for a prompt
+        of token ids those that read none. The trace then tells why they were not asked.
         """
+        return self.spaces.held_to(self._clients_with_features(request), request, asked)
+
+    def _clients_with_features(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
         needs = {feature.name: feature.field for feature in request.features if request.strict}
         if not needs and not request.prompt_tokens:
             return self.client_of
@@ -157,18 +162,23 @@ class ChainBuilder:
         return capable_client_of
 
     def _reads_tokens(self, candidate: Candidate) -> bool:
-        has = None if self._is_remote(candidate) else self._registry.features_of(candidate)
-        return not self._is_remote(candidate) and (has is None or READS_IDS in has)
+        if self._passes_on(candidate):
+            return False
+        has = self._registry.features_of(candidate)
+        return has is None or READS_IDS in has
 
     def begins_remotely(self, chain: FallbackChain) -> bool:
         """Return whether the first candidate of `chain` is called without Serve."""
         return bool(chain.candidates) and self._upstreams.find(chain.candidates[0].model) is not None
 
-    def _is_remote(self, candidate: Candidate) -> bool:
-        return self._upstreams.find(candidate.model) is not None
+    def _passes_on(self, candidate: Candidate) -> bool:
+        """Whether requests reach `candidate` as they were sent: it is remote, or its replicas run a server."""
+        if self._upstreams.find(candidate.model) is not None:
+            return True
+        return candidate.tier is Tier.PRIMARY and self._registry.find(candidate.model).passes_on
 
     def _require_takers(self, request: InferenceRequest, candidates: tuple[Candidate, ...]) -> None:
-        if not request.features or any(self._is_remote(candidate) for candidate in candidates):
+        if not request.features or any(self._passes_on(candidate) for candidate in candidates):
             return
         described = [self._registry.features_of(candidate) for candidate in candidates]
         for feature in request.features:
