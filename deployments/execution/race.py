@@ -33,7 +33,7 @@ from deployments.policy.impossible import NO_SUCH_MODEL
 from deployments.policy.next_step import next_step
 from deployments.policy.outcome import Outcome, Rejected, TimedOut
 from deployments.policy.permit import Permit
-from deployments.policy.problem import InvalidRequestError, Problem, status_of
+from deployments.policy.problem import InvalidRequestError, Problem, status_of_code
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.step import Accept, AwaitReady, Exhausted, Reject, Start, WaitUntil
 from deployments.policy.terms import Terms
@@ -241,7 +241,7 @@ def _problem(rejected: Rejected) -> Problem:
         message, accepted = "does not exist", "one of those in GET /v1/models"
     else:
         message, accepted = f"was refused by the model: {rejected.reason}", "what it takes"
-    return Problem(rejected.field, message, accepted, status_of(rejected.code), code=rejected.code)
+    return Problem(rejected.field, message, accepted, status_of_code(rejected.code), code=rejected.code)
 
 
 _EARLY = frozenset({Why.HEDGE, Why.FAILOVER, Why.BESIDE_PROBE})

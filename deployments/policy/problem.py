@@ -63,6 +63,6 @@ class InvalidRequestError(ValueError):
         self.problem = problem
 
 
-def status_of(code: str) -> int:
+def status_of_code(code: str) -> int:
     """Return the HTTP status of a problem with this code."""
     return _STATUS.get(code, 400)

@@ -11,7 +11,7 @@ from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.http.test_openai_client import client_of
 from tests.http.wire import send
-from tests.router.serving import OWN, FakeCluster, Replica, application
+from tests.serving import OWN, FakeCluster, Replica, application
 
 HELLO: Any = [{"role": "user", "content": "Hi"}]
 LONG = Rejected("the prompt has 9000 tokens, of 8192", "messages", "context_length_exceeded", elsewhere=True)
