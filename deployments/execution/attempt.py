@@ -87,7 +87,13 @@ class Begun:
     @classmethod
     def completed(cls, answered: Answered) -> "Begun":
         """Return an attempt that holds all of `answered`."""
-        end = Finished(answered.finish_reason, answered.usage, answered.tool_calls, skipped=answered.skipped)
+        end = Finished(
+            answered.finish_reason,
+            answered.usage,
+            answered.tool_calls,
+            skipped=answered.skipped,
+            dropped=answered.dropped,
+        )
         return cls(text_of(answered), end=end, extras=answered.extras)
 
     async def next(self) -> StreamItem:
@@ -160,7 +166,14 @@ def as_items(outcome: Outcome) -> Iterator[StreamItem]:
         case Answered():
             if text := text_of(outcome):
                 yield text
-            yield Finished(outcome.finish_reason, outcome.usage, outcome.tool_calls, outcome.extras, outcome.skipped)
+            yield Finished(
+                outcome.finish_reason,
+                outcome.usage,
+                outcome.tool_calls,
+                outcome.extras,
+                outcome.skipped,
+                outcome.dropped,
+            )
         case Cancelled(reason):
             yield Failed(reason)
         case _:

@@ -73,4 +73,5 @@ def terms_of(request: InferenceRequest) -> Terms:
     """Return what the caller of `request` imposes on the models that answer."""
     asked, form = request.parameters, request.response_format
     kind = "tool_call" if form.demands_tool_call else str(form.constraint.get("type", "")) if form.is_json else ""
-    return Terms(request.stream, kind, asked.max_tokens, bool(asked.stop or asked.logit_bias))
+    steered = bool(asked.stop or asked.stop_token_ids or asked.logit_bias)
+    return Terms(request.stream, kind, asked.max_tokens, steered)

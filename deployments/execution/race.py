@@ -29,10 +29,11 @@ from deployments.policy.allowance import NOTHING_EXTRA
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.backoff import Backoff
 from deployments.policy.chain import FallbackChain
+from deployments.policy.impossible import NO_SUCH_MODEL
 from deployments.policy.next_step import next_step
-from deployments.policy.outcome import Outcome, TimedOut
+from deployments.policy.outcome import Outcome, Rejected, TimedOut
 from deployments.policy.permit import Permit
-from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.problem import InvalidRequestError, Problem, status_of_code
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.step import Accept, AwaitReady, Exhausted, Reject, Start, WaitUntil
 from deployments.policy.terms import Terms
@@ -116,8 +117,7 @@ class Race:
                         return Exhausted(trace, self._retry_after_s)
                     case Reject(rejected, trace):
                         self._close(trace, now)
-                        message = f"was refused by the model: {rejected.reason}"
-                        raise InvalidRequestError(Problem(rejected.field, message, "what it takes", code=rejected.code))
+                        raise InvalidRequestError(_problem(rejected))
         finally:
             for flight in self._flights:
                 if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker
@@ -233,6 +233,15 @@ class Race:
 
     def _runs_on(self, flight: Flight, seconds: float) -> bool:
         return flight.permit.probe or (seconds > 0 and self._resilience.runs_on(flight.permit))
+
+
+def _problem(rejected: Rejected) -> Problem:
+    """Return a rejection as its caller is told."""
+    if rejected == NO_SUCH_MODEL:
+        message, accepted = "does not exist", "one of those in GET /v1/models"
+    else:
+        message, accepted = f"was refused by the model: {rejected.reason}", "what it takes"
+    return Problem(rejected.field, message, accepted, status_of_code(rejected.code), code=rejected.code)
 
 
 _EARLY = frozenset({Why.HEDGE, Why.FAILOVER, Why.BESIDE_PROBE})

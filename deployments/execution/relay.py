@@ -9,7 +9,7 @@ open again: the candidates that are left, a deadline of its own, the text so far
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from msgspec.structs import replace
 
@@ -138,6 +138,7 @@ class Relay:
         try:
             await self._close(end, begins)
             if isinstance(end, Finished):
+                self._note(end.dropped)
                 return StreamDone(self._answer(writer, end))
             return await self._continue(writer, end)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not cut the answer
@@ -179,6 +180,7 @@ class Relay:
             rescue_rejected=True,
             usual_s=0.0,
             rescue_content=True,
+            continues=True,
         )
         opened = await self._opener.open(chain, self._transcript.text)
         place = self._transcript.extend(_continuing(opened.trace))
@@ -193,7 +195,10 @@ class Relay:
         """Note what a model that continues the text cannot do: beside its own limits, the further choices (`n`)."""
         execution = self._opener.execution
         further = (SEVERAL,) if SEVERAL in execution.request.passthrough else ()
-        self._dropped += [name for name in (*execution.dropped_by(writer), *further) if name not in self._dropped]
+        self._note((*execution.dropped_by(writer), *further))
+
+    def _note(self, dropped: Sequence[str]) -> None:
+        self._dropped += [name for name in dropped if name not in self._dropped]
         self._degraded |= bool(self._dropped)
 
     def _watch_of(self, writer: Candidate) -> StreamWatch:

@@ -31,5 +31,5 @@ async def run_chain(execution: Execution) -> Answer:
     assert isinstance(winner, Ended)  # noqa: S101 - no launch here gives a stream
     assert isinstance(winner.outcome, Answered)  # noqa: S101 - `next_step` accepts nothing else
     trace = tuple(attempt for attempt in won.trace if isinstance(attempt, Ended))
-    dropped = execution.dropped_by(winner.candidate)
+    dropped = (*execution.dropped_by(winner.candidate), *winner.outcome.dropped)
     return winning_answer(chain.candidates[0], winner.candidate, winner.outcome, trace, dropped)

@@ -7,10 +7,11 @@
 openvino has a process of its own, and its replica imports neither torch nor transformers: it does not wait for them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from deployments.generation import CannotLoadError, Prompt, Sampling, TextGenerator
 from deployments.generation.devices import Machine, choose_device, choose_dtype, may_have_gpu
@@ -23,6 +24,7 @@ from deployments.sources.checkpoint import LoadedModel
 from deployments.sources.conversion import Unconverted, convert_weights
 from deployments.sources.errors import ExportError, SourceError
 from deployments.sources.gguf import NoGguf, find_gguf
+from deployments.sources.gguf_metadata import recommended_sampling
 from deployments.sources.gguf_q8 import prepare_gguf
 from deployments.sources.gguf_writing import NotConvertibleError
 from deployments.sources.openvino_ir import export_ir
@@ -37,10 +39,12 @@ class LoadedEngine:
     Attributes:
         generator: the generator, warmed up.
         weights: the name of its weights.
+        recommended: the sampling that the model recommends, by the names of requests.
     """
 
     generator: TextGenerator
     weights: str
+    recommended: Mapping[str, Any] = field(default_factory=dict)
 
 
 def choose_engine(wanted: str, device: str, *, has_openvino: bool, gpu: bool) -> str:
@@ -124,17 +128,19 @@ def _openvino(spec: TextModelSpec, cache: Path, name: str) -> LoadedEngine | Unc
         converted = convert_weights(spec, cache, events=events)
         if isinstance(converted, Unconverted):
             return converted
-        return _in_process(spec, name, converted.name, converted.path, converted.context)
+        return _in_process(spec, name, converted.name, converted.path, converted.context, converted.recommended)
     file, limit = found.folder / str(found.gguf), WeightLimit.of(spec).max_bytes
     try:
         model = export_ir(file, cache, limit)
     except ExportError as error:
         log.not_exported(name, error.reason)
         model = prepare_gguf(file, cache, limit)
-    return _in_process(spec, name, found.name, model.path, model.context)
+    return _in_process(spec, name, found.name, model.path, model.context, _recommended(file))
 
 
-def _in_process(spec: TextModelSpec, name: str, weights: str, file: Path, context: int) -> LoadedEngine:
+def _in_process(
+    spec: TextModelSpec, name: str, weights: str, file: Path, context: int, recommended: Mapping[str, Any]
+) -> LoadedEngine:
     arguments = {
         "file": file,
         "context": context,
@@ -144,7 +150,14 @@ def _in_process(spec: TextModelSpec, name: str, weights: str, file: Path, contex
         "long_prompt": spec.long_prompt,
     }
     config = EngineConfig("deployments.generation.openvino:OpenVINOGenerator", arguments, _WARM_UP)
-    return LoadedEngine(ProcessGenerator(name, config), weights)
+    return LoadedEngine(ProcessGenerator(name, config), weights, recommended)
+
+
+def _recommended(file: Path) -> Mapping[str, Any]:
+    try:
+        return recommended_sampling(file)
+    except OSError as error:
+        raise SourceError(f"{file.name} cannot be read: {error.strerror}") from error
 
 
 def _transformers(spec: TextModelSpec, cache: Path, name: str, found: LoadedModel | None = None) -> LoadedEngine:
@@ -173,12 +186,10 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str, found: LoadedMode
         batched = ContinuousGenerator(
             model, tokenizer, alone, capacity=spec.max_ongoing_requests, gpu_share=spec.num_gpus
         )
-        return _warmed(batched, batched.warm_up, loaded.name)
+        generator: ContinuousGenerator | TransformersGenerator = batched
+        batched.warm_up(*_WARM_UP)
     except CannotLoadError as error:
         log.engine_not_used(name, "transformers' continuous batching", str(error))
-        return _warmed(alone, alone.warm_up, loaded.name)
-
-
-def _warmed(generator: TextGenerator, warm_up: Callable[[Prompt, Sampling], None], weights: str) -> LoadedEngine:
-    warm_up(*_WARM_UP)
-    return LoadedEngine(generator, weights)
+        generator = alone
+        alone.warm_up(*_WARM_UP)
+    return LoadedEngine(generator, loaded.name, model.generation_config.to_diff_dict())

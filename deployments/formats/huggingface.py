@@ -1,33 +1,27 @@
 """Language models in transformers' format: chat and plain text generation, and calls of tools."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec import structs
 
 from deployments.execution.attempt import Begun, begin
 from deployments.execution.offered_tools import fault_of_calls
+from deployments.formats.choices import MOST_WRITTEN, finish, write, write_all
 from deployments.formats.engines import load_engine
 from deployments.formats.prompting import prompt_of
+from deployments.formats.sampling import defaults_of, not_generated, to_sampling
 from deployments.formats.tool_format import ToolFormat, format_of
 from deployments.formats.tool_reader import ToolCallReader
 from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, TextGenerator
 from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar
-from deployments.policy.outcome import (
-    Failed,
-    Finished,
-    Outcome,
-    Refused,
-    Rejected,
-    StreamEnd,
-    StreamItem,
-    Usage,
-    stream_to_outcome,
-)
+from deployments.policy.outcome import Failed, Outcome, Rejected, StreamEnd, StreamItem, stream_to_outcome
+from deployments.policy.problem import UNSUPPORTED
 from deployments.request import InferenceRequest, ResponseFormat
 from deployments.settings import GenerationDefaults, TextModelSpec
 
@@ -41,19 +35,22 @@ class HuggingFaceModel:
         defaults: GenerationDefaults,
         facts: dict[str, Any],
         tools: ToolFormat | None = None,
+        recommended: Mapping[str, Any] = {},
     ) -> None:
         """Answer with `generator`.
 
         Args:
             generator: writes.
-            defaults: of requests.
-            facts: for `/status`, beside the generator's own.
+            defaults: what the spec sets for requests.
+            facts: for `/status`, beside the generator's own; its `name` is what log lines call the model.
             tools: how the model is offered tools; `None` if it is offered none.
+            recommended: the sampling that the model recommends, by the names of requests.
         """
         self._generator = generator
-        self._defaults = defaults
+        self._spec = defaults
         self._facts = facts
         self._tools = tools
+        self._defaults = defaults_of(str(facts.get("name", "")), recommended, defaults)
 
     @classmethod
     def load(cls, spec: TextModelSpec, cache: Path, name: str) -> "HuggingFaceModel":
@@ -66,8 +63,8 @@ class HuggingFaceModel:
         engine = load_engine(spec, cache, name)
         tools = format_of(engine.generator.chat_template) if spec.tools else None
         told = f"{tools.name}, {'by its template' if tools.by_template else 'in words'}" if tools else "none"
-        facts = {"format": "huggingface", "name": name, "weights": engine.weights, "tools": told}
-        return cls(engine.generator, spec.generation, facts, tools)
+        facts = {"format": "huggingface", "name": name, "weights": engine.weights, "tools": told, "features": FEATURES}
+        return cls(engine.generator, spec.generation, facts, tools, engine.recommended)
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Answer with generated text, or with calls of the functions that the request offers."""
@@ -76,9 +73,11 @@ class HuggingFaceModel:
             return _ONLY_FUNCTIONS
         if wanted.functions and self._tools is None:
             return _NO_TOOLS
+        if request.choices > MOST_WRITTEN:
+            return Rejected(f"it writes at most {MOST_WRITTEN} choices", "n", UNSUPPORTED, elsewhere=True)
         # In a thread: the schemas of many tools are a lot to look through.
         grammar = await asyncio.to_thread(self._grammar, wanted) if wanted.functions or wanted.is_json else None
-        sampling = replace(self._sampling(request, budget_s), grammar=grammar)
+        sampling = replace(to_sampling(request, self._defaults, self._spec, budget_s), grammar=grammar)
         try:
             try:
                 return await self._begin(request, sampling)
@@ -88,33 +87,34 @@ class HuggingFaceModel:
             # Nobody demands a call. Those that come are checked once they are written.
             return await self._begin(request, replace(sampling, grammar=None))
         except CannotGenerateError as error:
-            return Refused(str(error))
+            return not_generated(error, request)
 
     async def _begin(self, request: InferenceRequest, sampling: Sampling) -> Outcome | Begun:
-        prompt, reader = prompt_of(request, self._tools), self._reader(request.response_format)
+        prompt, wanted = prompt_of(request, self._tools), request.response_format
         if request.stream:
-            return await begin(self._items(prompt, sampling, reader, request.response_format))
-        generation = await self._generator.generate(prompt, sampling)
-        text = reader.feed(generation.text) + reader.finish() if reader else generation.text
-        end = await _end(generation, reader, request.response_format)
-        return stream_to_outcome(text if request.prefix else text.strip(), end)
+            return await begin(self._items(prompt, sampling, request.choices, wanted))
+        written = await write_all(self._generator, prompt, sampling, request.choices)
+        reader = self._reader(wanted)
+        text = reader.feed(written[0].text) + reader.finish() if reader else written[0].text
+        end = await self._end(written, reader, wanted)
+        return stream_to_outcome(text if prompt.goes_on else text.strip(), end)
 
     async def _items(
-        self, prompt: Prompt, sampling: Sampling, reader: ToolCallReader | None, wanted: ResponseFormat
+        self, prompt: Prompt, sampling: Sampling, choices: int, wanted: ResponseFormat
     ) -> AsyncGenerator[StreamItem, None]:
         """Yield the text as it is generated. White space before the first word is left out, unless a text goes on."""
-        begun = bool(prompt.prefix)
-        async with aclosing(self._generator.stream(prompt, sampling)) as items:
+        reader, begun = self._reader(wanted), prompt.goes_on
+        async with aclosing(write(self._generator, prompt, sampling, choices)) as items:
             async for item in items:
-                if isinstance(item, Generation):
-                    text = reader.finish() if reader else ""
-                else:
+                if isinstance(item, str):
                     text = reader.feed(item) if reader else item
+                else:
+                    text = reader.finish() if reader else ""
                 text = text if begun else text.lstrip()
                 begun = begun or bool(text)
                 yield text
-                if isinstance(item, Generation):
-                    yield await _end(item, reader, wanted)
+                if not isinstance(item, str):
+                    yield await self._end(item, reader, wanted)
 
     def describe(self) -> dict[str, Any]:
         """The weights' name, how it is offered tools, and the generator's facts."""
@@ -123,6 +123,25 @@ class HuggingFaceModel:
     def stalled_s(self) -> float:
         """Seconds for which the generator has had work that did not advance; 0 where it has none."""
         return self._generator.stalled_s()
+
+    async def _end(
+        self, written: Sequence[Generation], reader: ToolCallReader | None, wanted: ResponseFormat
+    ) -> StreamEnd:
+        """The end of an answer with these choices, once the calls of the first are checked, which `reader` has read."""
+        end = finish(written, lambda text: self._read(text, wanted))
+        if reader is None or not (reader.calls or reader.fault):
+            return end
+        if reader.fault:
+            return Failed(reader.fault, misfit=True, cut=end.finish_reason in _CUT)
+        calls = tuple(reader.calls[:1] if wanted.takes_one_call else reader.calls)
+        if fault := await fault_of_calls(calls, wanted):
+            return Failed(fault, misfit=True)
+        return structs.replace(end, finish_reason="tool_calls", tool_calls=calls)
+
+    def _read(self, text: str, wanted: ResponseFormat) -> tuple[str, Sequence[Mapping[str, Any]]]:
+        """The text and the calls in what was written."""
+        reader = self._reader(wanted)
+        return (reader.feed(text) + reader.finish(), reader.calls) if reader else (text, ())
 
     def _grammar(self, wanted: ResponseFormat) -> Grammar | None:
         """What the text is held to. Where functions may be called, a text that calls none is judged afterwards."""
@@ -135,40 +154,17 @@ class HuggingFaceModel:
             return None
         return ToolCallReader(self._tools, [tool["function"]["name"] for tool in wanted.functions])
 
-    def _sampling(self, request: InferenceRequest, budget_s: float) -> Sampling:
-        parameters = request.parameters
-        wanted = parameters.max_tokens or self._defaults.max_tokens
-        return Sampling(
-            max_tokens=min(wanted, self._defaults.max_tokens_limit),
-            temperature=self._defaults.temperature if parameters.temperature is None else parameters.temperature,
-            budget_s=budget_s,
-            top_p=1.0 if parameters.top_p is None else parameters.top_p,
-            stop=parameters.stop,
-            seed=parameters.seed,
-            presence_penalty=parameters.presence_penalty or 0.0,
-            frequency_penalty=parameters.frequency_penalty or 0.0,
-            logit_bias={int(token): bias for token, bias in parameters.logit_bias.items()},
-        )
 
+FEATURES = ("n", "logprobs", "token_ids")
+"""The features of requests that a language model of our own has; the router reads them in its description."""
 
-_NO_TOOLS = Refused("it is not offered tools (tools: false)")
-_ONLY_FUNCTIONS = Refused("it can be offered functions only, and none may be called")
+_NO_TOOLS = Rejected("it is not offered tools (tools: false)", "tools", UNSUPPORTED, elsewhere=True)
+_ONLY_FUNCTIONS = Rejected(
+    "it can be offered functions only, and none may be called", "tools", UNSUPPORTED, elsewhere=True
+)
 _CUT = ("length", "deadline")
 _ANY_OBJECT = {"type": "object"}
 
 
 def _field_of(wanted: ResponseFormat) -> str:
     return "response_format" if wanted.is_json and not wanted.functions else "tools"
-
-
-async def _end(generation: Generation, reader: ToolCallReader | None, wanted: ResponseFormat) -> StreamEnd:
-    """The end of an answer, once its calls are checked."""
-    usage = Usage(generation.prompt_tokens, generation.completion_tokens)
-    if reader is None or not (reader.calls or reader.fault):
-        return Finished(generation.finish_reason, usage)
-    if reader.fault:
-        return Failed(reader.fault, misfit=True, cut=generation.finish_reason in _CUT)
-    calls = tuple(reader.calls[:1] if wanted.takes_one_call else reader.calls)
-    if fault := await fault_of_calls(calls, wanted):
-        return Failed(fault, misfit=True)
-    return Finished("tool_calls", usage, calls)

@@ -54,7 +54,8 @@ def prompt_of(request: InferenceRequest, form: ToolFormat | None) -> Prompt:
     if told or functions:
         messages = messages or ({"role": "user", "content": request.text},)
     shown = functions if form and form.by_template else ()
-    return Prompt(request.text, _with_system("\n\n".join(told), messages), request.prefix, shown)
+    turns = _with_system("\n\n".join(told), messages)
+    return Prompt(request.text, turns, request.prefix, raw=request.raw, tokens=request.prompt_tokens, tools=shown)
 
 
 def _with_system(told: str, messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

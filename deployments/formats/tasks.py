@@ -85,7 +85,7 @@ def _answering(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
 def _rewriting(loaded: LoadedModel, spec: HuggingFaceSpec) -> Call:
     def call(inputs: Mapping[str, Any]) -> Any:
         limits = spec.generation
-        wanted = inputs.get("max_tokens") or limits.max_tokens
+        wanted = inputs.get("max_tokens") or limits.max_tokens or limits.max_tokens_limit
         encoded = _encoded(loaded, extract_text(inputs))
         with torch.inference_mode():
             written = loaded.model.generate(**encoded, max_new_tokens=min(wanted, limits.max_tokens_limit))

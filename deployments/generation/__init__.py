@@ -24,13 +24,22 @@ class Prompt:
         text: plain text, used if there are no `messages`.
         messages: chat turns with `role` and `content`, and whatever else the model's chat template reads of a turn.
         prefix: the part of the answer that has already been written; the model continues it character for character.
+        raw: `text` is continued as it stands: no chat template is applied.
+        tokens: the prompt as token ids, in the place of `text`; always raw.
         tools: functions, in OpenAI's form, that the chat template shows to the model. Only for a template that does.
     """
 
     text: str
     messages: Sequence[Mapping[str, Any]] = ()
     prefix: str = ""
+    raw: bool = False
+    tokens: Sequence[int] = ()
     tools: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the answer continues a text: white space at its beginning is a part of it."""
+        return bool(self.prefix) or self.raw
 
     def as_text(self) -> str:
         """The prompt for a model without a chat template; the prefix has to be appended."""
@@ -41,10 +50,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """The settings of one generation; the parameters are those of OpenAI's API.
+    """The settings of one generation; the parameters are those of `request.sampling`, under the same names.
 
     Attributes:
-        max_tokens: the most tokens to write, 1 or more.
+        max_tokens: the most tokens to write, 1 or more; fewer are written where the context has no room for them.
         temperature: the logits are divided by it; 0 always takes the likeliest token.
         budget_s: seconds after which generation ends with the text written so far.
         top_p: sample from the smallest set of likeliest tokens that has this much probability.
@@ -54,6 +63,13 @@ class Sampling:
         frequency_penalty: subtracted from the logit of a token once for each time it has been written.
         logit_bias: token id to the value that is added to its logit.
         grammar: what the text is held to; `None` leaves it free.
+        top_k: sample from this many of the likeliest tokens; 0 for all.
+        min_p: leave out tokens that have less than this share of the likeliest one's probability.
+        repetition_penalty: divides positive logits of tokens that were read or written, and multiplies negative ones.
+        min_tokens: the end token is not written before this many tokens.
+        ignore_eos: the end token does not end the generation.
+        stop_token_ids: tokens that end the generation, as the end token does.
+        logprobs: tell the log probability of each token, and of this many of the likeliest ones; `None` for none.
     """
 
     max_tokens: int
@@ -66,6 +82,28 @@ class Sampling:
     frequency_penalty: float = 0.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     grammar: Grammar | None = None
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stop_token_ids: tuple[int, ...] = ()
+    logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """The log probability of a token that was written.
+
+    Attributes:
+        token: the token's text; half a character is a replacement character.
+        logprob: the natural logarithm of its probability, before sampling.
+        top: the likeliest tokens of its place, likeliest first, with their log probabilities.
+    """
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +115,16 @@ class Generation:
         prompt_tokens: tokens read.
         completion_tokens: tokens written.
         finish_reason: `stop`, `length` (`max_tokens` reached) or `deadline` (`budget_s` used up).
+        cut_tokens: the prompt's oldest tokens, so many, were left out, as the context had no room for them.
+        logprobs: those of the tokens that were written, where they were asked for.
     """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str
+    cut_tokens: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class CannotLoadError(Exception):
@@ -97,6 +139,10 @@ class PromptTooLongError(CannotGenerateError):
     """The prompt does not fit the model's context."""
 
 
+class UnknownTokenError(CannotGenerateError):
+    """The prompt has a token that is not in the model's vocabulary."""
+
+
 class UnsupportedTurnsError(CannotGenerateError):
     """The model's chat template does not take the turns or the tools of the prompt."""
 
@@ -106,7 +152,20 @@ class BatchFullError(CannotGenerateError):
 
 
 class UnsupportedSamplingError(CannotGenerateError):
-    """The engine does not support a sampling parameter of the request."""
+    """The engine does not support a sampling parameter of the request.
+
+    Attributes:
+        parameter: its name.
+    """
+
+    def __init__(self, parameter: str) -> None:
+        """Name the parameter; another engine may support it."""
+        super().__init__(parameter)
+        self.parameter = parameter
+
+    def __str__(self) -> str:
+        """The parameter, as a sentence about the engine."""
+        return f"its engine does not support {self.parameter}"
 
 
 class IncompleteGenerationError(Exception):

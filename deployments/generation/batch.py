@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from deployments.generation import BatchFullError, Generation, IncompleteGenerationError, Sampling
+from deployments.generation import BatchFullError, Generation, IncompleteGenerationError, Sampling, TokenLogprob
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
 from deployments.generation.grammar import Grammar, JsonGrammar
 from deployments.generation.progress import Progress
+from deployments.generation.prompts import FittedPrompt
 from deployments.observability import log
 
 _Item = str | Generation | Exception
@@ -26,7 +27,13 @@ _MOST_SPACE = 100
 
 
 class EngineRequest(Protocol):
-    """A request inside the engine."""
+    """A request inside the engine.
+
+    Attributes:
+        logprobs: the log probabilities of all tokens that were read, where they were asked for.
+    """
+
+    logprobs: list[float]
 
     def read(self) -> Sequence[int]:
         """The tokens written since the last call."""
@@ -71,10 +78,11 @@ class BatchedSequence:
         given_up: set by the caller when it wants no more: the sequence leaves the batch after the next step.
     """
 
-    def __init__(self, tokens: Sequence[int], sampling: Sampling, detokenizer: Detokenizer, now: float) -> None:
+    def __init__(self, prompt: FittedPrompt, sampling: Sampling, detokenizer: Detokenizer, now: float) -> None:
         """Make a sequence that can be added to a batch; its budget runs from `now`."""
-        self.tokens = tokens
-        self.sampling = sampling
+        self.tokens = prompt.tokens
+        self.sampling = prompt.bound(sampling)
+        self._cut = prompt.cut
         self.detokenizer = detokenizer
         self.loop = asyncio.get_running_loop()
         self.request: EngineRequest | None = None
@@ -82,7 +90,7 @@ class BatchedSequence:
         self._deadline = now + sampling.budget_s
         self._items: asyncio.Queue[_Item] = asyncio.Queue()
         self._texts: list[str] = []
-        self._written = 0
+        self._written: list[int] = []
         self._space = 0
 
     async def next(self) -> str | Generation:
@@ -102,7 +110,7 @@ class BatchedSequence:
             IncompleteGenerationError: the engine ended the request before its end.
         """
         for token in tokens:
-            self._written += 1
+            self._written.append(token)
             self._emit(self.detokenizer.add(token), outbox)
             if self.detokenizer.stopped:
                 break
@@ -115,11 +123,19 @@ class BatchedSequence:
             return None
         request.cancel()
         self._emit(self.detokenizer.finish(), outbox)
-        return Generation("".join(self._texts), len(self.tokens), self._written, finished or "stop")
+        reason = finished or "stop"
+        odds = self._logprobs(request)
+        return Generation("".join(self._texts), len(self.tokens), len(self._written), reason, self._cut, odds)
 
     def deliver(self, item: _Item) -> None:
         """Put the next item into the caller's queue; to be called in `loop`."""
         self._items.put_nowait(item)
+
+    def _logprobs(self, request: EngineRequest) -> tuple[TokenLogprob, ...]:
+        if self.sampling.logprobs is None:
+            return ()
+        texts = [self.detokenizer.text_of(token) for token in self._written]
+        return tuple(TokenLogprob(text, odds) for text, odds in zip(texts, request.logprobs, strict=False))
 
     def _emit(self, text: str, outbox: "Outbox") -> None:
         if text:

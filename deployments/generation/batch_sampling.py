@@ -2,7 +2,9 @@
 
     matcher         masks the tokens that the request's grammar does not allow (not while steps are captured in graphs)
     temperature     the divisor of the logits
-    top_p           the nucleus, taken from the `top_k` likeliest tokens if the model sets `top_k`
+    top_k           the number of the likeliest tokens that are kept
+    top_p           the nucleus among those
+    min_p           the least probability of a token, as a share of the likeliest one's
     draw_keys       the keys of the Gumbel noise that turns taking the likeliest token into sampling
 
 Each processor is given one value for each request, and 0 leaves the logits of that request as they are: a greedy
@@ -32,12 +34,19 @@ def processor_arguments(sampling: Sampling, matcher: TokenMatcher | None = None)
     held = {"matcher": matcher} if matcher else {}
     if sampling.temperature <= 0:
         return held
-    return {**held, "temperature": sampling.temperature, "top_p": sampling.top_p, "draw_keys": DrawKeys(sampling.seed)}
+    return {
+        **held,
+        "temperature": sampling.temperature,
+        "top_k": float(sampling.top_k),
+        "top_p": sampling.top_p if sampling.top_p < 1 else 0.0,  # with 1 every token is kept: there is nothing to sort
+        "min_p": sampling.min_p,
+        "draw_keys": DrawKeys(sampling.seed),
+    }
 
 
-def batch_logits_processors(top_k: int) -> ContinuousBatchingLogitsProcessorList:
-    """The processors of a batch; tokens are sampled from the `top_k` likeliest, or from all if it is 0."""
-    chain = [_Grammar(), _Temperature(), _TopP(top_k), _GumbelNoise()]
+def batch_logits_processors() -> ContinuousBatchingLogitsProcessorList:
+    """The processors of a batch."""
+    chain = [_Grammar(), _Temperature(), _TopK(), _TopP(), _MinP(), _GumbelNoise()]
     processors = ContinuousBatchingLogitsProcessorList(LogitsProcessorList(chain))
     processors.tensors_required = len(chain)  # transformers counts only the processors that it has converted itself
     return processors
@@ -106,29 +115,56 @@ class _Temperature(_PerRequest):
         return self._apply(scores, temperatures, lambda logits, temperature: logits / temperature.unsqueeze(-1))
 
 
+class _TopK(_PerRequest):
+    """Keeps the `top_k` likeliest tokens, and those that are as likely as the last of them."""
+
+    supported_kwargs = {"top_k": float}  # noqa: RUF012 - as in its base
+
+    def prepare_tensor_args(self, requests_with_new_token: Sequence[Any]) -> torch.Tensor:
+        return _as_int32(_floats("top_k", requests_with_new_token))
+
+    def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
+        return self._apply(scores, _as_float32(tensor_arg, scores), self._keep_likeliest)
+
+    def _keep_likeliest(self, logits: torch.Tensor, top_k: torch.Tensor) -> torch.Tensor:
+        place = top_k.clamp(1, logits.size(-1)).to(torch.int64) - 1
+        least = logits.sort(-1, descending=True).values.gather(-1, place.unsqueeze(-1))
+        return logits.masked_fill(logits < least, -torch.inf)
+
+
 class _TopP(_PerRequest):
     """Keeps the smallest set of likeliest tokens that has `top_p` of the probability."""
 
     supported_kwargs = {"top_p": float}  # noqa: RUF012 - as in its base
 
-    def __init__(self, top_k: int) -> None:
-        self._top_k = top_k
-
     def prepare_tensor_args(self, requests_with_new_token: Sequence[Any]) -> torch.Tensor:
-        values = _floats("top_p", requests_with_new_token)
-        if not self._top_k:  # a `top_p` of 1 then keeps every token: there is nothing to sort
-            values = values.where(values < 1, 0.0)
-        return _as_int32(values)
+        return _as_int32(_floats("top_p", requests_with_new_token))
 
     def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
         return self._apply(scores, _as_float32(tensor_arg, scores), self._keep_nucleus)
 
     def _keep_nucleus(self, logits: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
-        size = logits.size(-1)
-        likeliest = torch.topk(logits, min(self._top_k or size, size)).values  # in descending order
+        likeliest = logits.sort(-1, descending=True).values
         probabilities = likeliest.softmax(-1)
         before = probabilities.cumsum(-1) - probabilities  # the probability of all likelier tokens together
         least = likeliest.masked_fill(before >= top_p.unsqueeze(-1), torch.inf).amin(-1, keepdim=True)
+        return logits.masked_fill(logits < least, -torch.inf)
+
+
+class _MinP(_PerRequest):
+    """Leaves out tokens that have less than `min_p` of the likeliest token's probability."""
+
+    supported_kwargs = {"min_p": float}  # noqa: RUF012 - as in its base
+
+    def prepare_tensor_args(self, requests_with_new_token: Sequence[Any]) -> torch.Tensor:
+        return _as_int32(_floats("min_p", requests_with_new_token))
+
+    def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
+        return self._apply(scores, _as_float32(tensor_arg, scores), self._keep_probable)
+
+    def _keep_probable(self, logits: torch.Tensor, min_p: torch.Tensor) -> torch.Tensor:
+        # A share of a probability is a distance between logits.
+        least = logits.amax(-1, keepdim=True) + min_p.log().unsqueeze(-1)
         return logits.masked_fill(logits < least, -torch.inf)
 
 

@@ -4,10 +4,8 @@
                                                      chosen by the request's own sampling (`batch_sampling`)
     grammars                                         in the batch on a CPU; on a GPU with `generate`, as its steps are
                                                      captured in graphs and overlap: no mask is made in time
-    penalties, logit_bias                            outside the batch, with `generate`: they depend on the tokens that
+    penalties, logit_bias, min_tokens, logprobs      outside the batch, with `generate`: they depend on the tokens that
                                                      have been written, which the batch's processors are not given
-
-For the same reason a repetition penalty in the model's `generation_config.json` is not applied in the batch.
 
 The manager of transformers runs in a thread of its own and hands each token to the event loop. It decides itself about
 flash attention and CUDA graphs, which it uses on GPUs that have them.
@@ -35,7 +33,7 @@ from deployments.generation import (
     read_to_end,
 )
 from deployments.generation.batch_sampling import batch_logits_processors, processor_arguments
-from deployments.generation.detokenizer import Detokenizer, trailing_space
+from deployments.generation.detokenizer import Detokenizer
 from deployments.generation.grammar_matcher import TokenMatcher
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import TransformersGenerator
@@ -96,7 +94,7 @@ class ContinuousGenerator:
             )
         except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
             raise CannotLoadError(f"{type(error).__name__}: {error}") from error
-        self._manager.logit_processor = batch_logits_processors(getattr(model.generation_config, "top_k", None) or 0)
+        self._manager.logit_processor = batch_logits_processors()
         # The manager's thread must not keep the process alive. A thread inherits being a daemon from its starter.
         starter = threading.Thread(target=self._manager.start, daemon=True)
         starter.start()
@@ -125,7 +123,7 @@ class ContinuousGenerator:
         Raises:
             CannotLoadError: that failed: the model cannot be batched.
         """
-        tokens = self._tokenizer.encode(prompt, sampling.max_tokens)
+        tokens = self._tokenizer.encode(prompt, sampling.max_tokens).tokens
         self._manager.add_request(tokens, request_id="warm-up", max_new_tokens=sampling.max_tokens)
         output = self._manager.get_result("warm-up", timeout=_WARM_UP_S)
         if output is None or output.error:
@@ -158,13 +156,14 @@ class ContinuousGenerator:
         self._active += 1
         request_id = f"{id(self)}-{next(self._numbers)}"
         deadline = self._clock() + sampling.budget_s
-        detokenizer = Detokenizer(self._tokenizer.decode, sampling.stop, trailing_space(prompt.prefix))
+        detokenizer = Detokenizer.of(self._tokenizer.decode, sampling, prompt.prefix)
         texts: list[str] = []
         written, reason = 0, ""
         try:
-            tokens = await asyncio.to_thread(self._tokenizer.encode, prompt, sampling.max_tokens)
+            fitted = await asyncio.to_thread(self._tokenizer.encode, prompt, sampling.max_tokens)
+            sampling = fitted.bound(sampling)
             matcher = await asyncio.to_thread(self._unbatched.matcher, sampling, prompt)
-            outputs = self._add(request_id, tokens, sampling, matcher)
+            outputs = self._add(request_id, fitted.tokens, sampling, matcher)
             while not reason:
                 output = await outputs.get()
                 if output.error:
@@ -187,7 +186,7 @@ class ContinuousGenerator:
         if rest := detokenizer.finish():
             texts.append(rest)
             yield rest
-        yield Generation("".join(texts), len(tokens), written, reason)
+        yield Generation("".join(texts), len(fitted.tokens), written, reason, fitted.cut)
 
     def _add(
         self, request_id: str, tokens: list[int], sampling: Sampling, matcher: TokenMatcher | None
@@ -202,7 +201,8 @@ class ContinuousGenerator:
             outputs.put_nowait(output)
 
         self._manager.register_result_handler(request_id, take)
-        options = {"streaming": True, "eos_token_id": self._eos, **processor_arguments(sampling, matcher)}
+        ends = _NO_END if sampling.ignore_eos else self._eos
+        options = {"streaming": True, "eos_token_id": ends, **processor_arguments(sampling, matcher)}
         if self._manager.add_request(tokens, request_id, sampling.max_tokens, **options) is None:
             raise RuntimeError(f"the batch has ended: {self._manager.background_thread_status.fatal_error}")
         self._in_batch.add(request_id)
@@ -235,9 +235,14 @@ def _stop_manager(manager: Any) -> None:
     manager.stop(block=True, timeout=_STOP_S, hard_stop=True)
 
 
+_NO_END = -1
+"""No token has this id: transformers compares each token with it."""
+
+
 def batchable(sampling: Sampling) -> bool:
     """Whether a request with this sampling can be in the batch; the module's table says why others cannot."""
-    return not (sampling.presence_penalty or sampling.frequency_penalty or sampling.logit_bias)
+    by_what_is_written = sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1
+    return not (by_what_is_written or sampling.logit_bias or sampling.min_tokens or sampling.logprobs is not None)
 
 
 def batching_config(model: Any, context: int, capacity: int, gpu_share: float) -> ContinuousBatchingConfig:

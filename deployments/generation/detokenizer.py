@@ -6,7 +6,9 @@ new text. Source: `decode_token` of Hugging Face's text-generation-inference
 (`server/text_generation_server/models/model.py`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from deployments.generation import Sampling
 
 _INCOMPLETE = "�"
 """The decoded form of half a character."""
@@ -21,14 +23,25 @@ class Detokenizer:
         stopped: whether a stop text has been found.
     """
 
-    def __init__(self, decode: Decode, stops: Sequence[str] = (), skip: str = "") -> None:
+    def __init__(
+        self,
+        decode: Decode,
+        stops: Sequence[str] = (),
+        skip: str = "",
+        stop_tokens: Collection[int] = (),
+        min_tokens: int = 0,
+    ) -> None:
         """Make the detokenizer of a generation that has no tokens yet.
 
         Args:
             decode: turns tokens into text, without special tokens.
             stops: texts that end the generation; they are never returned.
             skip: white space at the end of the prompt; if the text begins with it, it is not returned again.
+            stop_tokens: tokens that end the generation; their texts are never returned.
+            min_tokens: nothing ends the generation before this many tokens.
         """
+        self._stop_tokens = frozenset(stop_tokens)
+        self._min_tokens = min_tokens
         self.stopped = False
         self._decode = decode
         self._stops = tuple(stops)
@@ -38,12 +51,20 @@ class Detokenizer:
         self._read = 0
         self._held = ""
 
+    @classmethod
+    def of(cls, decode: Decode, sampling: Sampling, prefix: str) -> "Detokenizer":
+        """Make the detokenizer of a generation with `sampling`, whose answer begins with `prefix`."""
+        return cls(decode, sampling.stop, trailing_space(prefix), sampling.stop_token_ids, sampling.min_tokens)
+
     def windows(self, token: int) -> tuple[list[int], list[int]]:
         """The two windows that `add(token)` decodes: without the token, and with it."""
         return self._ids[self._prefix : self._read], [*self._ids[self._prefix :], token]
 
     def add(self, token: int) -> str:
         """The text that has become certain with `token`; it may be empty."""
+        if token in self._stop_tokens and len(self._ids) >= self._min_tokens:
+            held, self._held, self.stopped = self.finish(), "", True
+            return held
         self._ids.append(token)
         known = self._decode(self._ids[self._prefix : self._read])
         text = self._decode(self._ids[self._prefix :])
@@ -52,8 +73,14 @@ class Detokenizer:
         self._prefix, self._read = self._read, len(self._ids)
         return self._before_stop(text[len(known) :])
 
+    def text_of(self, token: int) -> str:
+        """The text of a token by itself."""
+        return self._decode([token])
+
     def finish(self) -> str:
         """The text that was held back; to be called after the last token."""
+        if self.stopped:
+            return ""
         known = self._decode(self._ids[self._prefix : self._read])
         rest = self._decode(self._ids[self._prefix :])[len(known) :]
         text = self._before_stop(rest.rstrip(_INCOMPLETE)) if rest else ""
@@ -65,11 +92,12 @@ class Detokenizer:
         if self.stopped:
             return ""
         text = self._held + self._without_skipped(text)
-        places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
+        stops = self._stops if len(self._ids) >= self._min_tokens else ()
+        places = [place for stop in stops if (place := text.find(stop)) >= 0]
         if places:
             self.stopped, self._held = True, ""
             return text[: min(places)]
-        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
+        keep = max((_overlap(text, stop) for stop in stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 

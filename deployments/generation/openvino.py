@@ -25,9 +25,9 @@ from deployments.generation import (
     read_to_end,
 )
 from deployments.generation.batch import Batch, BatchedSequence
-from deployments.generation.detokenizer import Detokenizer, StepDecoder, trailing_space
+from deployments.generation.detokenizer import Detokenizer, StepDecoder
 from deployments.generation.openvino_grammar import SuspectGrammars, check_grammar, structured_output
-from deployments.generation.prompts import fit_to_context, not_taken
+from deployments.generation.prompts import fit_to_context, not_taken, require_known, split_text
 
 CACHE_GIGABYTES = 1
 """For the keys and values of all requests of a replica; memory is taken as the cache fills."""
@@ -37,6 +37,8 @@ _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 takes bfloat16 where the CPU has it. There, SmolLM2 wrote 69, 293 and 861 tokens/s at 1, 8 and 32 streams instead of 98,
 445 and 885, and its greedy answers agreed with float32 weights for 11.5 instead of 14.6 tokens of 20. Only prompts are
 read faster in bfloat16: 256 tokens in 0.08 instead of 0.12 s, 1,024 in 0.34 instead of 0.57 s."""
+
+_MOST_TOKENS_OF_A_CHARACTER = 4  # one for each of its bytes
 
 _BATCHED_TOKENS = 256  # of prompts in one step: more would delay the requests that are writing
 
@@ -92,6 +94,7 @@ class OpenVINOGenerator:
         self._context = context
         self._capacity = capacity
         self._clock = clock
+        self._vocabulary = len(self._tokenizer.get_vocab())
         self._decoder = StepDecoder(self._tokenizer.decode)
         self._engine = _Engine(self._pipeline)
         self._batch = Batch(self._engine, self._decoder, capacity, clock)
@@ -134,12 +137,14 @@ class OpenVINOGenerator:
 
     def _admit(self, prompt: Prompt, sampling: Sampling) -> BatchedSequence:
         if sampling.logit_bias:
-            raise UnsupportedSamplingError("logit_bias cannot be given to the openvino engine")
+            raise UnsupportedSamplingError("logit_bias")
+        if sampling.logprobs:
+            raise UnsupportedSamplingError("top_logprobs")
         if sampling.grammar:
             check_grammar(sampling.grammar, prompt)
-        tokens = fit_to_context(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
-        detokenizer = Detokenizer(self._decoder.decode, sampling.stop, trailing_space(prompt.prefix))
-        sequence = BatchedSequence(tokens, sampling, detokenizer, self._clock())
+        fitted = fit_to_context(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
+        detokenizer = Detokenizer.of(self._decoder.decode, sampling, prompt.prefix)
+        sequence = BatchedSequence(fitted, sampling, detokenizer, self._clock())
         self._batch.add(sequence)
         return sequence
 
@@ -147,7 +152,10 @@ class OpenVINOGenerator:
         """The tokens of the prompt and of the prefix; see `PromptTokenizer` for the white space at the prefix's end."""
         turns = [dict(turn) for turn in prompt.messages]
         prefix = prompt.prefix.rstrip()
-        if self.chat_template:
+        if prompt.tokens:
+            known = require_known(prompt.tokens, self._vocabulary)
+            return known + (self._tokens(prefix, special=False) if prefix else [])
+        if self.chat_template and not prompt.raw:
             turns = turns or [{"role": "user", "content": prompt.text}]
             tools = [dict(tool) for tool in prompt.tools] or None
             try:
@@ -158,6 +166,16 @@ class OpenVINOGenerator:
         return self._tokens(prompt.as_text() + prefix, special=True)
 
     def _tokens(self, text: str, *, special: bool) -> list[int]:
+        """The tokens of `text`. OpenVINO's own encoding leaves out what is beyond the context, and does not say so."""
+        tokens = self._encoded(text, special=special)
+        if len(tokens) < self._context:
+            return tokens
+        pieces = split_text(text, max(1, self._context // _MOST_TOKENS_OF_A_CHARACTER))
+        return [
+            token for place, piece in enumerate(pieces) for token in self._encoded(piece, special=special and not place)
+        ]
+
+    def _encoded(self, text: str, *, special: bool) -> list[int]:
         ids = self._tokenizer.encode(text, add_special_tokens=special).input_ids
         return [int(token) for token in ids.data[0]]
 
@@ -177,7 +195,8 @@ class _Engine:
             self._suspects.check(sampling.grammar)
         self._number += 1
         ids = Tensor(np.array([tokens], dtype=np.int64))
-        request = _Request(self._pipeline.add_request(self._number, ids, _generation_config(sampling)))
+        handle = self._pipeline.add_request(self._number, ids, _generation_config(sampling))
+        request = _Request(handle, tells=sampling.logprobs is not None)
         if sampling.grammar:
             self._suspects.watch(sampling.grammar, lambda: request.begun)
         return request
@@ -194,8 +213,11 @@ class _Engine:
 class _Request:
     """OpenVINO's handle of a request as an `EngineRequest`."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, *, tells: bool = False) -> None:
+        """Hold the handle of a request that `tells` log probabilities."""
+        self.logprobs: list[float] = []
         self.begun = False
+        self._tells = tells
         self._handle = handle
         self._reason = ""
 
@@ -204,6 +226,8 @@ class _Request:
         while self._handle.can_read():
             for output in self._handle.read().values():
                 tokens += output.generated_ids
+                if self._tells:
+                    self.logprobs += output.generated_log_probs
                 self.begun = True
                 self._reason = _REASONS.get(output.finish_reason, self._reason)
         return tokens
@@ -235,18 +259,29 @@ def _scheduler_config(capacity: int) -> Any:
     return config
 
 
+_MOST_MIN_P = 0.9999999
+"""OpenVINO takes no 1, which would leave the likeliest token alone."""
+
+
 def _generation_config(sampling: Sampling) -> Any:
-    """The sampling without its stop texts: `Detokenizer` finds those, even where they end within a token."""
+    """The sampling without its stop texts and tokens: `Detokenizer` finds those, even texts that end within a token."""
     config = genai.GenerationConfig()
     config.max_new_tokens = sampling.max_tokens
     config.do_sample = sampling.temperature > 0
     if config.do_sample:
         config.temperature = sampling.temperature
         config.top_p = sampling.top_p
+        config.min_p = min(sampling.min_p, _MOST_MIN_P)
+        if sampling.top_k:
+            config.top_k = sampling.top_k
         # OpenVINO's default seed is 0 for every request.
         config.rng_seed = random.getrandbits(31) if sampling.seed is None else sampling.seed
     config.presence_penalty = sampling.presence_penalty
     config.frequency_penalty = sampling.frequency_penalty
+    config.repetition_penalty = sampling.repetition_penalty
+    config.min_new_tokens = sampling.min_tokens
+    config.ignore_eos = sampling.ignore_eos
+    config.logprobs = 0 if sampling.logprobs is None else 1
     if sampling.grammar:
         config.structured_output_config = structured_output(sampling.grammar)
     return config

@@ -1,11 +1,40 @@
 """From prompts to tokens: the chat template, the prefix of the answer and the model's context."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from jinja2 import TemplateError
 
-from deployments.generation import Prompt, PromptTooLongError, UnsupportedTurnsError
+from deployments.generation import (
+    Prompt,
+    PromptTooLongError,
+    Sampling,
+    UnknownTokenError,
+    UnsupportedTurnsError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPrompt:
+    """A prompt that leaves room for an answer.
+
+    Attributes:
+        tokens: the prompt.
+        max_tokens: the longest answer that there is room for, at least 1.
+        cut: how many of the oldest tokens were left out.
+    """
+
+    tokens: list[int]
+    max_tokens: int
+    cut: int = 0
+
+    def bound(self, sampling: Sampling) -> Sampling:
+        """`sampling` with no more tokens than there is room for."""
+        if sampling.max_tokens == self.max_tokens:
+            return sampling
+        least = min(sampling.min_tokens, self.max_tokens)
+        return replace(sampling, max_tokens=self.max_tokens, min_tokens=least)
 
 
 class PromptTokenizer:
@@ -45,8 +74,8 @@ class PromptTokenizer:
         self._tokenizer = tokenizer
         self._truncate = long_prompt == "truncate"
 
-    def encode(self, prompt: Prompt, max_tokens: int) -> list[int]:
-        """The tokens of `prompt`, short enough for an answer of `max_tokens`.
+    def encode(self, prompt: Prompt, max_tokens: int) -> FittedPrompt:
+        """The tokens of `prompt`, and the room that they leave for an answer of `max_tokens`.
 
         Raises:
             PromptTooLongError: they do not fit the context.
@@ -58,6 +87,10 @@ class PromptTokenizer:
         """The text of `ids`, without special tokens."""
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
+    def text_of(self, token: int) -> str:
+        """The text of a token by itself, special or not."""
+        return str(self._tokenizer.decode([token]))
+
     def _encode(self, prompt: Prompt) -> list[int]:
         """The tokens of the prompt and of the prefix, without the white space at the prefix's end.
 
@@ -66,7 +99,10 @@ class PromptTokenizer:
         """
         turns = [dict(turn) for turn in prompt.messages]
         prefix = prompt.prefix.rstrip()
-        if self.chat_template:
+        if prompt.tokens:
+            known = require_known(prompt.tokens, len(self._tokenizer))
+            return known + (list(self._tokenizer(prefix, add_special_tokens=False)["input_ids"]) if prefix else [])
+        if self.chat_template and not prompt.raw:
             turns = turns or [{"role": "user", "content": prompt.text}]
             begun = [{"role": "assistant", "content": prefix}] if prefix else []
             try:
@@ -95,24 +131,46 @@ def _source(template: Any) -> str:
     return str(template or "")
 
 
-def fit_to_context(tokens: Sequence[int], context: int, max_tokens: int, *, truncate: bool) -> list[int]:
-    """`tokens`, or as many of the last ones as leave room for the answer.
+def split_text(text: str, size: int) -> list[str]:
+    """`text` in pieces of at most `size` characters, which begin with a space where there is one to begin with."""
+    pieces = []
+    while len(text) > size:
+        place = text.rfind(" ", 1, size)
+        place = place if place > 0 else size
+        pieces.append(text[:place])
+        text = text[place:]
+    return [*pieces, text]
+
+
+def require_known(tokens: Sequence[int], vocabulary: int) -> list[int]:
+    """`tokens`, which a caller has chosen, as a list.
+
+    Raises:
+        UnknownTokenError: one of them is not in the vocabulary.
+    """
+    if (largest := max(tokens)) >= vocabulary:
+        raise UnknownTokenError(f"the token {largest} is not one of the {vocabulary} of its vocabulary")
+    return list(tokens)
+
+
+def fit_to_context(tokens: Sequence[int], context: int, max_tokens: int, *, truncate: bool) -> FittedPrompt:
+    """`tokens`, and the room that they leave. Of a prompt that is to be cut, the last tokens stay.
 
     Args:
         tokens: the prompt.
         context: the model's context, in tokens.
-        max_tokens: the answer's length.
-        truncate: drop the oldest tokens of a prompt that is too long.
+        max_tokens: the longest answer that is asked for; a prompt is cut for no more than half of the context.
+        truncate: drop the oldest tokens of a prompt that leaves no room for an answer.
 
     Raises:
-        PromptTooLongError: the prompt is too long, and `truncate` is not set or leaves no token of it.
+        PromptTooLongError: the prompt leaves no room, and `truncate` is not set.
     """
-    room = context - max_tokens
-    if len(tokens) <= room:
-        return list(tokens)
-    if not truncate or room <= 0:
+    room = context - len(tokens)
+    if room > 0:
+        return FittedPrompt(list(tokens), min(max_tokens, room))
+    if not truncate:
         raise PromptTooLongError(
-            f"the prompt has {len(tokens)} tokens, and the context of {context} leaves {room} "
-            f"beside {max_tokens} for the answer"
+            f"the prompt has {len(tokens)} tokens, and the context of {context} has no room for an answer beside it"
         )
-    return list(tokens[-room:])
+    kept = max(1, context - min(max_tokens, context // 2))
+    return FittedPrompt(list(tokens[-kept:]), context - kept, len(tokens) - kept)

@@ -29,6 +29,7 @@ class StopController(StoppingCriteria):  # type: ignore[misc]  # transformers ha
     Attributes:
         out_of_time: whether the budget was used up after the last token.
         written: how many tokens have been written.
+        tokens: those tokens.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class StopController(StoppingCriteria):  # type: ignore[misc]  # transformers ha
         """
         self.out_of_time = False
         self.written = 0
+        self.tokens: list[int] = []
         self._deadline = time.monotonic() + sampling.budget_s - _MARGIN_S
         self._cancelled = cancelled
         self._prompt_tokens = prompt_tokens
@@ -67,7 +69,8 @@ class StopController(StoppingCriteria):  # type: ignore[misc]  # transformers ha
         if not self._prompt_seen:
             self._prompt_seen = True
             return
-        if text := self._detokenizer.add(int(ids.reshape(-1)[0])):
+        self.tokens.append(int(ids.reshape(-1)[0]))
+        if text := self._detokenizer.add(self.tokens[-1]):
             self._emit(text)
 
     def end(self) -> None:

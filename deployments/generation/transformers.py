@@ -22,9 +22,9 @@ from deployments.generation import (
     read_to_end,
 )
 from deployments.generation.channel import Channel
-from deployments.generation.detokenizer import Detokenizer, trailing_space
+from deployments.generation.detokenizer import Detokenizer
 from deployments.generation.grammar_matcher import GrammarCompiler, HoldToGrammar, TokenMatcher
-from deployments.generation.logits import logits_processors
+from deployments.generation.logits import LogprobRecorder, logits_processors
 from deployments.generation.progress import Progress
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.stopping import StopController, StoppedError, layer_modules
@@ -39,6 +39,7 @@ class TransformersGenerator:
     Attributes:
         model: a `PreTrainedModel` on its device.
         tokenizer: encodes its prompts.
+        end_tokens: the tokens that end an answer.
         progress: of the requests that are being generated; every part of a layer that begins is a sign of life.
     """
 
@@ -60,6 +61,8 @@ class TransformersGenerator:
         """
         self.model = model.eval()
         self.tokenizer = tokenizer
+        ends = model.generation_config.eos_token_id
+        self.end_tokens: list[int] = ends if isinstance(ends, list) else [] if ends is None else [ends]
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="generate")
         self._capacity = concurrency * (1 + WAITING)
         self._admitted = 0
@@ -139,21 +142,25 @@ class TransformersGenerator:
     def _write(
         self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
     ) -> Generation:
-        tokens = self.tokenizer.encode(prompt, sampling.max_tokens)
+        fitted = self.tokenizer.encode(prompt, sampling.max_tokens)
+        sampling = fitted.bound(sampling)
         matcher = self.matcher(sampling, prompt)
-        ids = torch.tensor([tokens], dtype=torch.long, device=self.model.device)
-        read = len(tokens)
+        ids = torch.tensor([fitted.tokens], dtype=torch.long, device=self.model.device)
+        read = len(fitted.tokens)
         texts: list[str] = []
 
         def keep_and_emit(text: str) -> None:
             texts.append(text)
             emit(text)
 
-        detokenizer = Detokenizer(self.tokenizer.decode, sampling.stop, trailing_space(prompt.prefix))
+        detokenizer = Detokenizer.of(self.tokenizer.decode, sampling, prompt.prefix)
         controller = StopController(read, sampling, given_up, detokenizer, keep_and_emit)
-        processors = logits_processors(sampling, read, self.model)
+        odds = LogprobRecorder(sampling.logprobs, self.tokenizer.text_of)
+        processors = logits_processors(sampling, read, self.end_tokens)
         if matcher:
             processors.insert(0, HoldToGrammar(matcher, read))
+        if sampling.logprobs is not None:
+            processors.insert(0, odds)
         self._current.controller = controller
         self._count(+1)
         try:
@@ -164,12 +171,14 @@ class TransformersGenerator:
                     max_new_tokens=sampling.max_tokens,
                     do_sample=False,
                     num_beams=1,
+                    repetition_penalty=1.0,  # the request's own is among the processors
+                    eos_token_id=[] if sampling.ignore_eos else self.end_tokens,
                     logits_processor=processors,
                     stopping_criteria=StoppingCriteriaList([controller]),
                     streamer=controller,
                 )
         except StoppedError:
-            return Generation("".join(texts), read, controller.written, "deadline")
+            return Generation("".join(texts), read, controller.written, "deadline", fitted.cut)
         finally:
             self._current.controller = None
             self._count(-1)
@@ -177,7 +186,9 @@ class TransformersGenerator:
             raise IncompleteGenerationError(f"the text could not be held to its form: {matcher.fault}")
         if rest := detokenizer.finish():
             keep_and_emit(rest)
-        return Generation("".join(texts), read, controller.written, _finish_reason(controller, detokenizer, sampling))
+        reason = _finish_reason(controller, detokenizer, sampling)
+        told = odds.read(controller.tokens) if sampling.logprobs is not None else ()
+        return Generation("".join(texts), read, controller.written, reason, fitted.cut, told)
 
     def _count(self, change: int) -> None:
         with self._counting:

@@ -25,7 +25,14 @@ class Chunks:
     """Makes the chunks of one completion; each names the model that wrote it."""
 
     def __init__(
-        self, form: Format, requests: Sequence[InferenceRequest], request_id: str, *, with_usage: bool
+        self,
+        form: Format,
+        requests: Sequence[InferenceRequest],
+        request_id: str,
+        *,
+        with_usage: bool,
+        echo: bool = False,
+        index: int = 0,
     ) -> None:
         """Begin a completion.
 
@@ -34,7 +41,11 @@ class Chunks:
             requests: the request; empty where it was not read.
             request_id: the id of the call.
             with_usage: the stream ends with a chunk of token counts.
+            echo: the text begins with the prompt.
+            index: the place of the choice.
         """
+        self._echo = echo
+        self._index = index
         self._form = form
         self._requests = requests
         self._request_id = request_id
@@ -46,10 +57,17 @@ class Chunks:
         self._in_each: dict[str, Any] = {}
         self._once: dict[str, Any] = {}
 
-    def first(self, model: str) -> Iterator[dict[str, Any]]:
-        """Give the chunk that names the role; a text completion has none."""
+    def first(self, model: str, *, echo: bool = True) -> Iterator[dict[str, Any]]:
+        """Give the chunk that names the role; in a text completion, that of the prompt where it is to be repeated.
+
+        Args:
+            model: the model that begins the answer.
+            echo: the answer continues the prompt, as the last resort does not.
+        """
         if self._form.is_chat:
             yield self._chunk(model, {"role": "assistant", "content": "", "refusal": None}, "")
+        elif self._echo and echo and self._requests:
+            yield self._chunk(model, {}, self._requests[0].text)
 
     def text(self, text: str, model: str, *, refusal: bool = False) -> dict[str, Any]:
         """Return the chunk of a piece of the answer; with `refusal`, of the text of a refusal."""
@@ -62,7 +80,7 @@ class Chunks:
         A further choice comes whole, and gets a chunk of its own.
         """
         self._note_body(extras, model)
-        message, choice = theirs(extras.message, OWN_MESSAGE), theirs(extras.choice, self._form.own_choice)
+        message, choice = theirs(extras.message, OWN_MESSAGE), self._form.beside(extras.choice)
         if message or choice:
             chunk = self._chunk(model, message, "")
             chunk["choices"][0] |= choice if self._form.is_chat else {**message, **choice}
@@ -71,8 +89,8 @@ class Chunks:
             whole = {**other, "message": _with_indices(other.get("message") or {})}
             yield {**self._chunk(model, {}, ""), "choices": [self._form.further_choice(whole, "delta")]}
 
-    def last(self, answer: Answer) -> Iterator[dict[str, Any]]:
-        """Give the last chunks: tool calls, the finish reasons, and the token counts if the request asked for those."""
+    def end(self, answer: Answer) -> Iterator[dict[str, Any]]:
+        """Give the tool calls and the finish reason."""
         if answer.tool_calls and self._form.is_chat:
             calls = [{"index": place, **call} for place, call in enumerate(answer.tool_calls)]
             yield self._chunk(answer.model, {"tool_calls": calls}, "")
@@ -80,8 +98,12 @@ class Chunks:
         estimated = self._with_usage and counts.estimated
         end = self._chunk(answer.model, {}, "", finish_reason(answer))
         yield {**end, "neverblank": provenance(answer, self._request_id, usage_estimated=estimated)}
+
+    def usage(self, answers: Sequence[Answer], requests: Sequence[InferenceRequest]) -> Iterator[dict[str, Any]]:
+        """Give the chunk with the token counts of all `answers` to `requests`, if the request asked for it."""
         if self._with_usage:
-            yield {**self._chunk(answer.model, {}, ""), "choices": [], "usage": counts.usage}
+            counts = count_tokens(answers, requests, max(1, self._pieces))
+            yield {**self._chunk(answers[0].model, {}, ""), "choices": [], "usage": counts.usage}
 
     def _note_body(self, extras: Extras, model: str) -> None:
         if model != self._model:
@@ -90,7 +112,7 @@ class Chunks:
             (self._in_each if key in _IN_EACH else self._once)[key] = value
 
     def _chunk(self, model: str, delta: dict[str, Any], text: str, reason: str | None = None) -> dict[str, Any]:
-        choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "logprobs": None}
+        choice: dict[str, Any] = {"index": self._index, "finish_reason": reason, "logprobs": None}
         chunk = {
             "id": self._id,
             "object": self._form.chunk_name,

@@ -6,6 +6,7 @@ A provider's own fields go where the provider had them, beside ours: none of the
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from deployments.http.counts import count_tokens, result_text
@@ -55,6 +56,22 @@ def provenance(answer: Answer, request_id: str, *, usage_estimated: bool) -> dic
     }
 
 
+def of_texts(logprobs: Any) -> dict[str, Any] | None:
+    """Return the `logprobs` of a chat as those of a text completion; `None` where there are none that can be read."""
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    if not isinstance(content, list) or not all(isinstance(each, Mapping) for each in content):
+        return None
+    tokens = [str(each.get("token", "")) for each in content]
+    offsets = [0, *accumulate(len(token) for token in tokens)]
+    tops = [each.get("top_logprobs") or () for each in content]
+    return {
+        "tokens": tokens,
+        "token_logprobs": [each.get("logprob") for each in content],
+        "top_logprobs": [{str(one.get("token", "")): one.get("logprob") for one in top} for top in tops],
+        "text_offset": offsets[:-1],
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """One of the two formats.
@@ -71,13 +88,20 @@ class Format:
     name: str
     chunk_name: str
 
-    @property
-    def own_choice(self) -> frozenset[str]:
-        """The fields of a choice that are ours: in a text completion the `logprobs` of a chat have no place."""
-        return OWN_CHOICE if self.is_chat else OWN_CHOICE | {"logprobs"}
+    def beside(self, choice: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a choice that are not ours; `logprobs` in the form that they have in this format."""
+        fields = theirs(choice, OWN_CHOICE)
+        if not self.is_chat and "logprobs" in fields:
+            fields["logprobs"] = of_texts(fields["logprobs"])
+        return fields
 
     def completion(
-        self, answers: Sequence[Answer], requests: Sequence[InferenceRequest], request_id: str
+        self,
+        answers: Sequence[Answer],
+        requests: Sequence[InferenceRequest],
+        request_id: str,
+        *,
+        echo: bool = False,
     ) -> dict[str, Any]:
         """Return a whole completion, with a choice for each answer; `model` and `neverblank` describe the first.
 
@@ -85,36 +109,45 @@ class Format:
             answers: the answers.
             requests: what was asked, in the same order; empty where the request was not read.
             request_id: the id of the call.
+            echo: each text begins with its prompt.
         """
+        prompts = [request.text for request in requests] if echo else [""] * len(answers)
         counts = count_tokens(answers, requests)
         first = answers[0]
-        choices = [self._choice(place, answer) for place, answer in enumerate(answers)]
+        choices = [self._choice(place, answer, prompts[place]) for place, answer in enumerate(answers)]
         return {
             **theirs(first.extras.body, OWN_BODY),
             "id": f"{self.prefix}-{request_id}",
             "object": self.name,
             "created": int(time.time()),
             "model": first.model,
-            "choices": choices + [self.further_choice(other) for other in first.extras.others],
+            "choices": choices + [self.further_choice(other, prompt=prompts[0]) for other in first.extras.others],
             "usage": counts.usage,
             "neverblank": provenance(first, request_id, usage_estimated=counts.estimated),
         }
 
-    def further_choice(self, other: Mapping[str, Any], key: str = "message") -> dict[str, Any]:
-        """Return one of the choices behind the first; `key` is the field for the message of a chat."""
+    def further_choice(self, other: Mapping[str, Any], key: str = "message", prompt: str = "") -> dict[str, Any]:
+        """Return one of the choices behind the first.
+
+        Args:
+            other: the choice, as the model gave it.
+            key: the field for the message of a chat.
+            prompt: what the text of a text completion begins with.
+        """
         message: Mapping[str, Any] = other.get("message") or {}
         own = {"index": other.get("index"), "finish_reason": other.get("finish_reason") or "stop"}
         if self.is_chat:
             return {"logprobs": None, **theirs(other, OWN_CHOICE), **own, key: dict(message)}
-        fields = {**theirs(other, self.own_choice), **theirs(message, OWN_MESSAGE)}
-        return {**fields, **own, "logprobs": None, "text": message.get("content") or ""}
+        fields = {"logprobs": None, **self.beside(other), **theirs(message, OWN_MESSAGE)}
+        return {**fields, **own, "text": prompt + (message.get("content") or "")}
 
-    def _choice(self, place: int, answer: Answer) -> dict[str, Any]:
+    def _choice(self, place: int, answer: Answer, prompt: str) -> dict[str, Any]:
         own: dict[str, Any] = {"index": place, "finish_reason": finish_reason(answer)}
         extras = answer.extras
         if not self.is_chat:
-            fields = {**theirs(extras.choice, self.own_choice), **theirs(extras.message, OWN_MESSAGE)}
-            return {**fields, **own, "logprobs": None, "text": result_text(answer)}
+            fields = {"logprobs": None, **self.beside(extras.choice), **theirs(extras.message, OWN_MESSAGE)}
+            written = "" if answer.served_by is Tier.LAST_RESORT else prompt
+            return {**fields, **own, "text": written + result_text(answer)}
         content = None if says_nothing_but_calls(answer) else result_text(answer)
         message = {**theirs(extras.message, OWN_MESSAGE), "role": "assistant", "content": content, "refusal": None}
         if answer.refusal:

@@ -63,5 +63,7 @@ def _count(answer: Answer, request: InferenceRequest | None, pieces: int) -> tup
 
 
 def _prompt_tokens(request: InferenceRequest) -> int:
+    if request.prompt_tokens:
+        return len(request.prompt_tokens)
     texts = [message["content"] for message in request.messages] or [request.text]
     return sum(estimate_tokens(text) for text in (*texts, request.prefix))

@@ -8,8 +8,7 @@ answered, and the trace. `model` names the model that really answered; it is `la
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,20 +21,19 @@ from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import AliveStream
 from deployments.http.arrival import Glimpse, read_body, read_headers, read_request_id, skim, skim_body
-from deployments.http.chunks import Chunks
+from deployments.http.chunk_writer import ChunkWriter
 from deployments.http.completions import CHAT, COMPLETION, Format
-from deployments.http.problems import NOT_FOUND, openai_body, problem_response
-from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response, status_of
+from deployments.http.problems import NOT_FOUND, problem_response
+from deployments.http.responses import UNAVAILABLE, headers_of, json_response, status_of
 from deployments.http.service import Service
+from deployments.http.together import open_all
 from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
+from deployments.policy.stream_events import AnswerStream
 from deployments.request import InferenceRequest
-from deployments.request.openai import chat_request, completion_request
-
-_DONE = b"data: [DONE]\n\n"
+from deployments.request.openai import OpenAIRequest, chat_request, completion_request
 
 
 def openai_routes(service: Service) -> list[Route]:
@@ -91,7 +89,7 @@ def _respond_unread(service: Service, answer: Answer, form: Format, request_id: 
     """Respond with the answer to a request of which nothing is known but what was `seen`."""
     if not seen.stream:
         return _respond(service, [answer], form.completion([answer], (), request_id))
-    writer = _Writer(Chunks(form, (), request_id, with_usage=seen.usage))
+    writer = ChunkWriter(form, OpenAIRequest((), seen.usage), request_id)
     return AliveStream(partial(_given, CompletedStream(answer)), writer, service, refusal=seen.form)
 
 
@@ -102,13 +100,15 @@ async def _serve_body(
     parsed = read(body, service.limits, headers=headers)
     if not parsed.stream:
         answers = await _answers(service, parsed.requests, request_id, started)
-        return _respond(service, answers, form.completion(answers, parsed.requests, request_id))
-    if len(parsed.requests) > 1:
-        raise InvalidRequestError(Problem("stream", "is given with several prompts", "one prompt, or no stream"))
-    chunks = Chunks(form, parsed.requests, request_id, with_usage=parsed.include_usage)
+        whole = form.completion(answers, parsed.requests, request_id, echo=parsed.echo)
+        return _respond(service, answers, whole)
+    writer = ChunkWriter(form, parsed, request_id)
     asked = parsed.requests[0]
-    opening = partial(service.stream, asked, request_id, started)
-    return AliveStream(opening, _Writer(chunks), service, refusal=asked.response_format.demands_form)
+    openings = [
+        partial(service.stream, each, _id(request_id, place), started) for place, each in enumerate(parsed.requests)
+    ]
+    opening = openings[0] if len(openings) == 1 else partial(open_all, openings)
+    return AliveStream(opening, writer, service, refusal=asked.response_format.demands_form)
 
 
 async def _answers(
@@ -149,31 +149,3 @@ def _distance(answer: Answer) -> int:
 async def _given(stream: AnswerStream) -> AnswerStream:
     """Return a stream that is open already."""
     return stream
-
-
-@dataclass(frozen=True, slots=True)
-class _Writer:
-    """Writes a stream as the chunks of a completion, and `[DONE]` behind them."""
-
-    chunks: Chunks
-
-    async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
-        chunks = self.chunks
-        for first in chunks.first(stream.head.model):
-            yield event(first)
-        async for item in stream:
-            match item:
-                case TextDelta(text, model, _):
-                    yield event(chunks.text(text, model, refusal=stream.head.refusal))
-                case ExtrasDelta(extras, model, _):
-                    for chunk in chunks.beside(extras, model):
-                        yield event(chunk)
-                case StreamDone(answer):
-                    for last in chunks.last(answer):
-                        yield event(last)
-        yield _DONE
-
-    def refused(self, problem: Problem) -> Iterator[bytes]:
-        """Give the error as OpenAI's clients expect it in a stream: they raise it."""
-        yield event(openai_body(problem))
-        yield _DONE

@@ -73,7 +73,7 @@ def headers_of(told: Provenance) -> dict[str, str]:
         _ATTEMPTS: trace,
     }
     if told.dropped:
-        headers[_DROPPED] = _bounded([quote(name) for name in told.dropped])
+        headers[_DROPPED] = _bounded([quote(name, safe="/:") for name in told.dropped])
     if told.retry_after_s > 0:
         headers["retry-after"] = str(ceil(told.retry_after_s))
     return headers

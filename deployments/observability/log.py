@@ -176,6 +176,11 @@ def engine_not_used(model: str, engine: str, reason: str) -> None:
     _log().warning("engine_not_used", model=model, engine=engine, reason=reason)
 
 
+def recommendation_ignored(model: str, parameter: str, accepted: str) -> None:
+    """A model recommends a sampling parameter that no request may have: requests go without it."""
+    _log().warning("recommendation_ignored", model=model, parameter=parameter, accepted=accepted)
+
+
 def not_exported(model: str, reason: str) -> None:
     """The fast form of a GGUF model could not be made or kept, so every start reads the GGUF file, which is slow."""
     _log().warning("not_exported", model=model, reason=reason)

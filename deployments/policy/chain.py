@@ -38,6 +38,7 @@ class FallbackChain(Struct, frozen=True):
         rescue_content: the next candidate is asked when a model rejects the request for its content.
         rescue_withheld: the next candidate is asked when a content filter withheld the answer.
         waits: where no candidate can take the request yet and one will soon, the request waits for that one.
+        continues: the candidates continue a text that is out already: the request cannot be rejected any more.
         jitter: a draw in [0, 1) that spreads retries.
 
     Raises:
@@ -57,6 +58,7 @@ class FallbackChain(Struct, frozen=True):
     rescue_content: bool = False
     rescue_withheld: bool = False
     waits: bool = True
+    continues: bool = False
     jitter: float = 0.5
 
     def __post_init__(self) -> None:

@@ -16,7 +16,8 @@ Rules kept here:
    tiers go on by their own rules; an extra that fails is no reason to give up the model beside it.
 6. Where the model that was asked for calls the request invalid, the request is rejected: no other candidate is asked,
    unless the policy rescues it. Where it says that another model may take the request (a larger context), the others
-   are asked, and the request is rejected only if none of them answers.
+   are asked, and the request is rejected only if none of them answers. Where no candidate can ever take it, as each of
+   them has rejected it or does not exist, it is rejected, too: to ask again would be in vain.
 7. Where every candidate has been asked, and one of them will be ready soon (it starts, loads, is being replaced or
    woken), the request waits for that one until `deadline.answer_by`.
 8. A candidate that was put behind (`PUT_BEHIND`) is asked once everybody else has failed, before anybody is waited for.
@@ -31,6 +32,7 @@ from msgspec import Struct
 from deployments.policy.allowance import EVERYTHING, Allowance
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier, Why
 from deployments.policy.chain import FallbackChain
+from deployments.policy.impossible import why_impossible
 from deployments.policy.outcome import PUT_BEHIND, Answered, Failed, Refused, Rejected
 from deployments.policy.retry import retry_at
 from deployments.policy.step import Accept, AwaitReady, Exhausted, Reject, Start, Step, WaitUntil
@@ -117,13 +119,23 @@ def _last_chance(
 
 
 def _exhausted(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> Exhausted | Reject:
-    """End the chain without an answer: by the last resort, or by the word of the model that was asked for (rule 6)."""
+    """End the chain without an answer: by the last resort, or by a rejection (rule 6)."""
     trace = _close(chain, attempts, now)
+    rejected = None if chain.continues else _rejection(chain, trace)
+    return Exhausted(trace) if rejected is None else Reject(rejected, trace)
+
+
+def _rejection(chain: FallbackChain, trace: Sequence[Ended]) -> Rejected | None:
+    """Return why the request is the caller's to mend; `None` where a model may answer it at another time.
+
+    That is the word of the model that was asked for; or, where nobody can ever take the request, another one's.
+    """
     for ended in trace:
         is_first = ended.candidate == chain.candidates[0] and not chain.rescue_rejected
         if is_first and isinstance(ended.outcome, Rejected) and ended.outcome.elsewhere:
-            return Reject(ended.outcome, trace)
-    return Exhausted(trace)
+            return ended.outcome
+    last = {ended.candidate: ended.outcome for ended in trace}
+    return why_impossible([last.get(candidate) for candidate in chain.candidates])
 
 
 def _ready_soon(chain: FallbackChain, attempts: Sequence[Attempt]) -> tuple[Candidate, ...]:

@@ -68,6 +68,7 @@ class Answered(Struct, frozen=True):
             `result` is `{"tool_calls": [...]}`.
         extras: what came beside the answer, all of it.
         skipped: events of the model's response, and pieces of them, that could not be read and were left out.
+        dropped: what the model left out of the request, by name: `prompt_tokens:120` for the oldest 120 of its prompt.
 
     Raises:
         ValueError: `result` is blank.
@@ -80,6 +81,7 @@ class Answered(Struct, frozen=True):
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     extras: Extras = NO_EXTRAS
     skipped: int = 0
+    dropped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if is_blank(self.result):
@@ -200,6 +202,7 @@ class Finished(Struct, frozen=True):
         tool_calls: as in `Answered`; a stream gives the calls whole, at its end.
         extras: what came with the end; what came earlier was given as items.
         skipped: as in `Answered`.
+        dropped: as in `Answered`.
     """
 
     name: ClassVar[str] = "answered"
@@ -208,6 +211,7 @@ class Finished(Struct, frozen=True):
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     extras: Extras = NO_EXTRAS
     skipped: int = 0
+    dropped: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -259,7 +263,7 @@ def stream_to_outcome(text: str, end: StreamEnd, extras: Sequence[Extras] = ()) 
         return Blank(nothing_visible(end), end.finish_reason == "stop", end.finish_reason == "length")
     result = {"tool_calls": list(end.tool_calls)} if is_blank(text) else text
     beside = combine([*extras, end.extras])
-    return Answered(result, end.usage, end.finish_reason, end.tool_calls, beside, end.skipped)
+    return Answered(result, end.usage, end.finish_reason, end.tool_calls, beside, end.skipped, end.dropped)
 
 
 def nothing_visible(end: Finished) -> str:

@@ -5,6 +5,13 @@ from typing import Any
 
 import msgspec
 
+UNSUPPORTED = "unsupported_parameter"
+CONTEXT_LENGTH = "context_length_exceeded"
+MODEL_NOT_FOUND = "model_not_found"
+"""OpenAI's codes of requests that no model may ever answer, however often they are sent."""
+
+_STATUS = {MODEL_NOT_FOUND: 404}
+
 
 class Problem(msgspec.Struct, frozen=True):
     """A fault in a request.
@@ -15,7 +22,7 @@ class Problem(msgspec.Struct, frozen=True):
         accepted: the values that would be accepted.
         status: the HTTP status, 400 to 499; 508 for a request that has come back.
         headers: response headers that belong to the status, such as `allow`.
-        code: the provider's code, where a model calls the request invalid and names one.
+        code: OpenAI's code, or the provider's where a model calls the request invalid and names one.
     """
 
     field: str
@@ -54,3 +61,8 @@ class InvalidRequestError(ValueError):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.explain())
         self.problem = problem
+
+
+def status_of_code(code: str) -> int:
+    """Return the HTTP status of a problem with this code."""
+    return _STATUS.get(code, 400)

@@ -4,7 +4,8 @@ May import: policy.
 
     native.py     the native API, handles and the engine     inference.py         the request, whatever the format
     openai.py     OpenAI's two formats                       controls.py          deadline, tiers, fallback, hedge
-    chat.py       its messages                               sampling.py          temperature and its like
+    prompts.py    the prompts of text completions            sampling.py          temperature and its like
+    chat.py       its messages                               knobs.py             what each of those accepts
     content.py    the parts of a message: texts, pictures    passing.py           fields for upstreams alone
     body.py       JSON in: size, depth, numbers              response_format.py   tools and response formats
     turns.py      chat turns                                 fields.py            single fields
@@ -13,8 +14,9 @@ May import: policy.
 
 from deployments.request.controls import TIMEOUT_HEADER
 from deployments.request.fields import MAX_MODEL_NAME
-from deployments.request.inference import Feature, InferenceRequest, Parameters, ResponseFormat
+from deployments.request.inference import Feature, InferenceRequest, ResponseFormat
 from deployments.request.native import TEXT_KEYS, extract_text
+from deployments.request.sampling import Parameters
 
 __all__ = [
     "MAX_MODEL_NAME",

@@ -9,6 +9,7 @@ import orjson
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.reason import reason_of
+from deployments.request.inference import MAX_TOKENS_DEFAULT
 
 MAX_DEPTH = 100
 _MAX_VALUES = 1_000_000  # bounds the walk over a value that contains itself; the encoder refuses such a value
@@ -22,11 +23,13 @@ class Limits:
         max_bytes: the largest body, as UTF-8 JSON.
         timeout_s: the deadline of a request that sets none, in seconds.
         max_timeout_s: the longest deadline that a request may set, in seconds.
+        max_tokens: the longest answer, in tokens, of a request that sets none.
     """
 
     max_bytes: int
     timeout_s: float
     max_timeout_s: float
+    max_tokens: int = MAX_TOKENS_DEFAULT
 
 
 def check_size(size: int, limits: Limits) -> None:

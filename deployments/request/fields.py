@@ -94,22 +94,6 @@ def to_number(field: str, value: Any, accepted: str) -> float:
     return number
 
 
-def read_number(data: Mapping[str, Any], key: str, low: float, high: float, *, above_low: bool = False) -> float | None:
-    """Return a number from `low` (excluded where `above_low`) to `high`; `None` where it was not sent.
-
-    Raises:
-        InvalidRequestError: the field is not such a number.
-    """
-    value = data.get(key)
-    if value is None:
-        return None
-    accepted = f"a number above {low:g} and at most {high:g}" if above_low else f"a number from {low:g} to {high:g}"
-    number = to_number(key, value, accepted)
-    if not low <= number <= high or (above_low and number == low):
-        raise InvalidRequestError(Problem(key, "is out of range", accepted))
-    return number
-
-
 def read_count(data: Mapping[str, Any], key: str) -> int | None:
     """Return a whole number from 1 to `MAX_COUNT`; `None` where it was not sent.
 

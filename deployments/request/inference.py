@@ -7,34 +7,7 @@ from typing import Any
 from msgspec import Struct, field, msgpack
 
 from deployments.policy.attempt import Tier
-
-
-class Parameters(Struct, frozen=True, omit_defaults=True):
-    """Sampling parameters, in OpenAI's terms. `None` leaves a parameter to the model.
-
-    Attributes:
-        max_tokens: the longest answer in tokens, 1 or more.
-        temperature: 0 to 2; with 0 the likeliest token is always taken.
-        top_p: 0 (excluded) to 1.
-        stop: texts that end the answer and are not part of it; at most 4.
-        seed: the same seed and request sample the same answer, where the model can.
-        presence_penalty: -2 to 2, subtracted from the logit of each token that has been written.
-        frequency_penalty: -2 to 2, subtracted from the logit of a token once for each time that it has been written.
-        logit_bias: from a token id, as a text, to the number that is added to its logit, -100 to 100.
-    """
-
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    logit_bias: Mapping[str, float] = field(default_factory=dict)
-
-
-NO_PARAMETERS = Parameters()
-"""Leaves every parameter to the model."""
+from deployments.request.sampling import NO_PARAMETERS, Parameters
 
 
 class ResponseFormat(Struct, frozen=True, omit_defaults=True):
@@ -118,6 +91,9 @@ what it asks for may be anywhere in it."""
 ANY_FORMAT = ResponseFormat()
 """Accepts any answer."""
 
+MAX_TOKENS_DEFAULT = 1024
+"""The longest answer in tokens where nobody says; the policy may set another one."""
+
 ANY_TIER = frozenset({Tier.PRIMARY, Tier.BACKUP})
 """All tiers with models."""
 
@@ -162,6 +138,9 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         passthrough: fields that are not acted on here, as they were sent: upstreams get them.
         features: the features that only a remote model may have; each name once.
         strict: a model that does not have all of `features` is not asked.
+        raw: `text` is to be continued as it stands, without a chat template.
+        prompt_tokens: the prompt as token ids, in the place of `text`; such a request is raw.
+        max_tokens_default: the longest answer in tokens where neither the caller nor the model's spec sets it.
         vectors: the caller asks for vectors (`task: feature-extraction`), whatever the model asked for is.
     """
 
@@ -186,7 +165,21 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     passthrough: Mapping[str, Any] = field(default_factory=dict)
     features: tuple[Feature, ...] = ()
     strict: bool = False
+    raw: bool = False
+    prompt_tokens: tuple[int, ...] = ()
+    max_tokens_default: int = MAX_TOKENS_DEFAULT
     vectors: bool = False
+
+    @property
+    def choices(self) -> int:
+        """How many choices are to be written (`n`)."""
+        wanted: int = self.passthrough.get("n", 1)
+        return wanted
+
+    @property
+    def logprobs(self) -> int | None:
+        """How many of the likeliest tokens are to be told beside each token's log probability; `None` for neither."""
+        return int(self.passthrough.get("top_logprobs", 0)) if self.passthrough.get("logprobs") else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the request as one MessagePack value: a quarter of the time of pickling its parts by their classes."""

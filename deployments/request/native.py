@@ -87,6 +87,7 @@ def from_mapping(
         stream=read_flag(data, "stream") or False,
         prefix=prefix,
         vectors=asks_for_vectors(data),
+        max_tokens_default=limits.max_tokens,
         **asdict(controls),
     )
 

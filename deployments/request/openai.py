@@ -9,45 +9,30 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode
 from deployments.request.chat import Chat, read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
-from deployments.request.inference import Feature, InferenceRequest, Parameters
-from deployments.request.passing import read_passed
+from deployments.request.inference import Feature, InferenceRequest
+from deployments.request.knobs import Whole
+from deployments.request.passing import MAX_TOP_LOGPROBS, read_passed
+from deployments.request.prompts import RawPrompt, read_prompts
 from deployments.request.response_format import FOREIGN_FORMAT, FORMAT_KEYS, format_features, read_response_format
-from deployments.request.sampling import read_logit_bias, read_parameters
+from deployments.request.sampling import SAMPLING_KEYS, Parameters, check_lengths, read_parameters
 
-MAX_PROMPTS = 16
-
-_SAMPLING = frozenset(
-    {
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "stop",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-    }
-)
-_COMMON = _SAMPLING | CONTROL_KEYS | {"model", "user", "stream", "stream_options"}
+_COMMON = CONTROL_KEYS | {*SAMPLING_KEYS, "model", "user", "stream", "stream_options"}
 
 CHAT_PARAMETERS = _COMMON | FORMAT_KEYS | {"messages", "max_completion_tokens"}
 CHAT_UNSUPPORTED = frozenset({"prompt", "best_of", "echo", "suffix"})
 """Keys of text completions, which are refused in a chat."""
 
-COMPLETION_PARAMETERS = _COMMON | {"prompt"}
+COMPLETION_PARAMETERS = _COMMON | {"prompt", "echo", "logprobs"}
 COMPLETION_UNSUPPORTED = FORMAT_KEYS | {
     "audio",
     "best_of",
-    "echo",
     "function_call",
     "functions",
-    "logprobs",
     "messages",
     "modalities",
     "suffix",
@@ -57,7 +42,6 @@ COMPLETION_UNSUPPORTED = FORMAT_KEYS | {
 
 _STREAM_OPTIONS = frozenset({"include_usage", "include_obfuscation"})
 _NO_CHAT = Chat((), (), "")
-_PROMPT = f"a text, or a list of 1 to {MAX_PROMPTS} texts; token ids are not supported"
 
 
 class OpenAIRequest(Struct, frozen=True):
@@ -66,10 +50,12 @@ class OpenAIRequest(Struct, frozen=True):
     Attributes:
         requests: a request for each choice of the answer, in order; at least one.
         include_usage: the stream is to end with a chunk of token counts.
+        echo: each text is to begin with its prompt.
     """
 
     requests: tuple[InferenceRequest, ...]
     include_usage: bool = False
+    echo: bool = False
 
     @property
     def stream(self) -> bool:
@@ -96,7 +82,7 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
         limits,
         inputs={"messages": data["messages"]},
         chat=chat,
-        parameters=_read_sampling(data, _read_max_tokens(data)),
+        parameters=_read_chat_parameters(data),
         known=CHAT_PARAMETERS,
         refused=CHAT_UNSUPPORTED,
     )
@@ -111,16 +97,36 @@ def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str
         headers,
         limits,
         inputs={},
-        parameters=_read_sampling(data, read_count(data, "max_tokens")),
+        parameters=read_parameters(data),
         known=COMPLETION_PARAMETERS,
         refused=COMPLETION_UNSUPPORTED,
     )
-    texts = _read_prompts(data.get("prompt"))
-    if len(texts) > 1 and "n" in request.passthrough:
+    prompts = read_prompts(data.get("prompt"))
+    if len(prompts) > 1 and "n" in request.passthrough:
         raise InvalidRequestError(Problem("n", "is given with several prompts", "1, or a single prompt"))
-    return OpenAIRequest(
-        tuple(replace(request, inputs={"text": text}, text=text) for text in texts), _read_include_usage(data)
-    )
+    echo = read_flag(data, "echo") or False
+    if echo and any(prompt.tokens for prompt in prompts):
+        raise InvalidRequestError(Problem("echo", "is given with token ids", "false, or prompts that are texts"))
+    request = _with_logprobs(request, data)
+    requests = [
+        replace(request, inputs=_inputs(prompt), text=prompt.text, prompt_tokens=prompt.tokens, raw=True)
+        for prompt in prompts
+    ]
+    return OpenAIRequest(tuple(requests), _read_include_usage(data), echo)
+
+
+def _inputs(prompt: RawPrompt) -> Mapping[str, Any]:
+    return {"text": prompt.text} if prompt.text else {"prompt": list(prompt.tokens)}
+
+
+def _with_logprobs(request: InferenceRequest, data: Mapping[str, Any]) -> InferenceRequest:
+    """Return `request` with the `logprobs` of a text completion, in the terms of chats: upstreams are asked for one."""
+    value = data.get("logprobs")
+    if value is None:
+        return request
+    top = Whole(0, MAX_TOP_LOGPROBS).read("logprobs", value)
+    fields = {**request.passthrough, "logprobs": True, **({"top_logprobs": top} if top else {})}
+    return replace(request, passthrough=fields, features=(*request.features, Feature("logprobs", "logprobs")))
 
 
 def _read_object(body: bytes, limits: Limits) -> Mapping[str, Any]:
@@ -175,23 +181,22 @@ def _read_common(
         stream=read_flag(data, "stream") or False,
         passthrough={**passed.fields, **options},
         features=tuple(features.values()),
+        max_tokens_default=limits.max_tokens,
         **asdict(controls),
     )
 
 
-def _read_sampling(data: Mapping[str, Any], max_tokens: int | None) -> Parameters:
-    parameters, bias = read_parameters(data), read_logit_bias(data)
-    if not bias and max_tokens == parameters.max_tokens:
+def _read_chat_parameters(data: Mapping[str, Any]) -> Parameters:
+    """Read the sampling parameters of a chat, which has two names for the longest answer."""
+    parameters, newer = read_parameters(data), read_count(data, "max_completion_tokens")
+    if newer is None or newer == parameters.max_tokens:
         return parameters
-    return replace(parameters, logit_bias=bias, max_tokens=max_tokens)
-
-
-def _read_max_tokens(data: Mapping[str, Any]) -> int | None:
-    old, new = read_count(data, "max_tokens"), read_count(data, "max_completion_tokens")
-    if old is not None and new is not None and old != new:
+    if parameters.max_tokens is not None:
         accepted = "the same number in both, or only one of them"
         raise InvalidRequestError(Problem("max_completion_tokens", "differs from max_tokens", accepted))
-    return old if new is None else new
+    parameters = replace(parameters, max_tokens=newer)
+    check_lengths(parameters)
+    return parameters
 
 
 def _read_include_usage(data: Mapping[str, Any]) -> bool:
@@ -210,18 +215,3 @@ def _read_stream_options(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tu
     if not others:
         return {}, ()
     return {"stream_options": others}, (Feature("stream_options", f"stream_options.{next(iter(others))[:64]}"),)
-
-
-def _read_prompts(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        if is_blank(value):
-            raise InvalidRequestError(Problem("prompt", "is empty", "text that is not blank"))
-        return (value,)
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_PROMPTS:
-        raise refuse("prompt", value, _PROMPT)
-    for place, text in enumerate(value):
-        if not isinstance(text, str):
-            raise refuse(f"prompt[{place}]", text, _PROMPT)
-        if is_blank(text):
-            raise InvalidRequestError(Problem(f"prompt[{place}]", "is empty", "text that is not blank"))
-    return tuple(value)

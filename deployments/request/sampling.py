@@ -1,76 +1,98 @@
-"""Reads sampling parameters, within the bounds of OpenAI's API in every format."""
+"""The sampling parameters of all formats: each is one line of `Parameters`, which has its name and what it accepts.
+
+A new parameter is a line here, a field of the same name in `generation.Sampling`, and the engines that do it: readers,
+the bodies of upstreams, and what an engine is given follow from the names.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Annotated, Any, get_type_hints
+
+from msgspec import Struct, field
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.fields import read_count, read_number, read_object, refuse, to_number
-from deployments.request.inference import NO_PARAMETERS, Parameters
+from deployments.request.fields import MAX_COUNT
+from deployments.request.knobs import Bias, Flag, Knob, Number, StopTexts, TokenIds, Whole
 
-MAX_STOPS = 4
 MAX_SEED = (1 << 63) - 1
 """The largest seed: engines take 64-bit integers, some signed and some unsigned."""
 
-_KEYS = frozenset(Parameters.__struct_fields__)
-_MAX_BIAS = 100.0
-_MAX_TOKEN_DIGITS = 9
+
+class Parameters(Struct, frozen=True, omit_defaults=True):
+    """Sampling parameters, in the terms of OpenAI's and vLLM's APIs. `None`, or nothing in it, leaves one to the model.
+
+    Attributes:
+        max_tokens: the longest answer in tokens.
+        temperature: with 0 the likeliest token is always taken.
+        top_p: the share of the probability that the likeliest tokens have from which one is drawn.
+        stop: texts that end the answer and are not part of it.
+        seed: the same seed and request sample the same answer, where the model can.
+        presence_penalty: subtracted from the logit of each token that has been written.
+        frequency_penalty: subtracted from the logit of a token once for each time that it has been written.
+        logit_bias: from a token id, as a text, to the number that is added to its logit.
+        top_k: how many of the likeliest tokens one is drawn from; 0 and -1 for all.
+        min_p: tokens are left out that have less than this share of the likeliest token's probability.
+        repetition_penalty: divides the positive logits of tokens of the prompt and the answer, and multiplies others.
+        min_tokens: the answer does not end before it has this many tokens.
+        ignore_eos: the end token does not end the answer.
+        stop_token_ids: tokens that end the answer.
+    """
+
+    max_tokens: Annotated[int | None, Whole(1, MAX_COUNT)] = None
+    temperature: Annotated[float | None, Number(0, 2)] = None
+    top_p: Annotated[float | None, Number(0, 1, above_low=True)] = None
+    stop: Annotated[tuple[str, ...], StopTexts()] = ()
+    seed: Annotated[int | None, Whole(0, MAX_SEED)] = None
+    presence_penalty: Annotated[float | None, Number(-2, 2)] = None
+    frequency_penalty: Annotated[float | None, Number(-2, 2)] = None
+    logit_bias: Annotated[Mapping[str, float], Bias()] = field(default_factory=dict)
+    top_k: Annotated[int | None, Whole(-1, MAX_COUNT)] = None
+    min_p: Annotated[float | None, Number(0, 1)] = None
+    repetition_penalty: Annotated[float | None, Number(0, 10, above_low=True)] = None
+    min_tokens: Annotated[int | None, Whole(0, MAX_COUNT)] = None
+    ignore_eos: Annotated[bool | None, Flag()] = None
+    stop_token_ids: Annotated[tuple[int, ...], TokenIds()] = ()
+
+    def sent(self) -> dict[str, Any]:
+        """Return the parameters that the caller has set, by their names; 0 and false are values."""
+        values = ((name, getattr(self, name)) for name in SAMPLING_KEYS)
+        return {name: value for name, value in values if value is not None and value not in ((), {})}
+
+
+SAMPLING_KEYS = tuple(Parameters.__struct_fields__)
+"""The names of all sampling parameters."""
+
+NO_PARAMETERS = Parameters()
+"""Leaves every parameter to the model."""
 
 
 def read_parameters(data: Mapping[str, Any]) -> Parameters:
-    """Read all of `Parameters` except `logit_bias`, which only OpenAI's format has.
+    """Read the sampling parameters in `data`. A parameter that is `null` counts as not sent.
 
     Raises:
-        InvalidRequestError: a parameter is not valid.
+        InvalidRequestError: a parameter is not valid, or two contradict each other.
     """
-    if data.keys().isdisjoint(_KEYS):
+    if data.keys().isdisjoint(SAMPLING_KEYS):
         return NO_PARAMETERS
-    return Parameters(
-        max_tokens=read_count(data, "max_tokens"),
-        temperature=read_number(data, "temperature", 0, 2),
-        top_p=read_number(data, "top_p", 0, 1, above_low=True),
-        stop=_read_stop(data),
-        seed=_read_seed(data),
-        presence_penalty=read_number(data, "presence_penalty", -2, 2),
-        frequency_penalty=read_number(data, "frequency_penalty", -2, 2),
-    )
+    knobs = _knobs()
+    read = {name: knobs[name].read(name, value) for name in SAMPLING_KEYS if (value := data.get(name)) is not None}
+    parameters = Parameters(**read)
+    check_lengths(parameters)
+    return parameters
 
 
-def read_logit_bias(data: Mapping[str, Any]) -> Mapping[str, float]:
-    """Return `logit_bias`: a number for each token id, which is a text.
+def check_lengths(parameters: Parameters) -> None:
+    """Refuse a shortest answer that is longer than the longest.
 
     Raises:
-        InvalidRequestError: `logit_bias` is not valid.
+        InvalidRequestError: `min_tokens` is above `max_tokens`.
     """
-    accepted = f"an object of token ids to numbers from -{_MAX_BIAS:g} to {_MAX_BIAS:g}"
-    bias: dict[str, float] = {}
-    for token, value in read_object(data, "logit_bias", accepted).items():
-        number = to_number("logit_bias", value, accepted)
-        is_id = token.isascii() and token.isdecimal() and len(token) <= _MAX_TOKEN_DIGITS
-        if not is_id or not -_MAX_BIAS <= number <= _MAX_BIAS:
-            raise InvalidRequestError(Problem("logit_bias", "is out of range", accepted))
-        bias[token] = number
-    return bias
+    least, most = parameters.min_tokens, parameters.max_tokens
+    if least is not None and most is not None and least > most:
+        raise InvalidRequestError(Problem("min_tokens", "is above max_tokens", f"at most {most}"))
 
 
-def _read_stop(data: Mapping[str, Any]) -> tuple[str, ...]:
-    value = data.get("stop")
-    if value is None:
-        return ()
-    stops = [value] if isinstance(value, str) else value
-    accepted = f"a text, or a list of at most {MAX_STOPS} texts, none of them empty"
-    if not isinstance(stops, list) or len(stops) > MAX_STOPS:
-        raise refuse("stop", value, accepted)
-    if not all(isinstance(stop, str) and stop for stop in stops):  # white space is a sensible stop text
-        raise InvalidRequestError(Problem("stop", "holds what is no text, or an empty one", accepted))
-    return tuple(stops)
-
-
-def _read_seed(data: Mapping[str, Any]) -> int | None:
-    value, accepted = data.get("seed"), f"a whole number from 0 to {MAX_SEED}"
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise refuse("seed", value, accepted)
-    if not 0 <= value <= MAX_SEED:
-        raise InvalidRequestError(Problem("seed", "is out of range", accepted))
-    return value
+@cache
+def _knobs() -> Mapping[str, Knob]:
+    hints = get_type_hints(Parameters, include_extras=True)
+    return {name: hints[name].__metadata__[0] for name in SAMPLING_KEYS}

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -75,7 +75,9 @@ class Registry:
             return own
         if (member := self._members.get(model)) is not None:
             return member
-        return Unreachable(UNKNOWN_MODEL) if self.has_looked else _NOT_LOOKED
+        if math.isfinite(self._refreshed):
+            return Unreachable(UNKNOWN_MODEL)
+        return _NOT_SEEN if self.has_looked else _NOT_LOOKED
 
     def space_of(self, model: str) -> str:
         """Return the vector space of that model; empty where its answers are no vectors, or it is not known."""
@@ -129,6 +131,14 @@ class Registry:
     def readiness_of(self, candidate: Candidate) -> Readiness:
         """Return whether a replica of `candidate` can take a request now, soon or never."""
         return (self.backup if candidate.tier is Tier.BACKUP else self.find(candidate.model)).readiness
+
+    def features_of(self, candidate: Candidate) -> Collection[str] | None:
+        """Return the features of requests that `candidate` has; `None` where no replica of it has described itself."""
+        entry = self.backup if candidate.tier is Tier.BACKUP else self.find(candidate.model)
+        if not isinstance(entry, RegisteredModel) or entry.state != "ready":
+            return None
+        features: Collection[str] = entry.described.get("features", ())
+        return features
 
     async def refresh(self) -> None:
         """Ask Serve once, then the replicas that Serve names. Where that fails, the known state stays."""
@@ -213,6 +223,7 @@ class Registry:
 
 
 _NOT_LOOKED = Unreachable("not ready: this router has not seen the models yet", soon=True)
+_NOT_SEEN = Unreachable("not ready: this router cannot ask which models there are")
 
 
 def _spaces_of(applications: Iterable[DeployedApplication]) -> dict[str, str]:

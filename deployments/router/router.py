@@ -233,7 +233,7 @@ class Router(HandleMethods):
     def _take_over(self, policy: PolicySettings) -> None:
         """Put `policy` in force: as a whole, or not at all where this raises."""
         resilience, told = policy.to_resilience(), policy.to_log()
-        limits = Limits(policy.max_request_bytes, policy.timeout_seconds, policy.max_timeout_seconds)
+        limits = Limits(*policy.request_bounds())
         self._upstreams.update(policy.remotes, resilience)  # all or nothing by itself; the last step that can fail
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
         log.policy_changed(told)

@@ -9,20 +9,38 @@ A model is found by the registry (an application of its own, or a member of a po
 import random
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from deployments.execution.attempt import ModelClient
 from deployments.execution.execution import DroppedBy, does_everything
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
-from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.outcome import Outcome, Rejected
+from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.retry import NO_RETRIES
 from deployments.request import InferenceRequest
-from deployments.router.registered_model import Unreachable
 from deployments.router.registry import Registry
 from deployments.router.spaces import VectorSpaces
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
+
+READS_IDS = "token_ids"
+"""What a model that reads prompts of token ids has in its description."""
+
+OF_OUR_OWN = frozenset({"n", "logprobs"})
+"""The features that models of our own can have at all."""
+
+
+class Incapable(Struct, frozen=True):
+    """Stands in for a model that is not asked, as it could not do what is demanded."""
+
+    rejected: Rejected
+
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - it is not asked
+        """Reject the request."""
+        return self.rejected
 
 
 class ChainBuilder:
@@ -105,32 +123,49 @@ class ChainBuilder:
         """Return what tells the names of the `features` of `request` that a candidate does not have.
 
         A model behind a server of OpenAI's format is taken to have all of them: it is asked, and the server says what
-        it does not take.
+        it does not take. A model of our own has those that its replica has described.
         """
         if not request.features:
             return does_everything
         names = tuple(feature.name for feature in request.features)
-        return lambda candidate: () if self._passes_on(candidate) else names
+
+        def dropped(candidate: Candidate) -> tuple[str, ...]:
+            if self._passes_on(candidate):
+                return ()
+            has = self._registry.features_of(candidate) or ()
+            return tuple(name for name in names if name not in has)
+
+        return dropped
 
     def clients_for(self, request: InferenceRequest, asked: str) -> Callable[[Candidate], ModelClient]:
         """Return `client_of`, with a refusal in the place of models that may not answer `request`, meant for `asked`.
 
-        Those are the models of another vector space, and for a strict request those that lack a feature. The trace
-        then tells why they were not asked.
+        Those are the models of another vector space, for a strict request those that lack a feature, and for a prompt
+        of token ids those that read none. The trace then tells why they were not asked.
         """
         return self.spaces.held_to(self._clients_with_features(request), request, asked)
 
     def _clients_with_features(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
-        if not (request.strict and request.features):
+        needs = {feature.name: feature.field for feature in request.features if request.strict}
+        if not needs and not request.prompt_tokens:
             return self.client_of
         dropped_by = self.dropped_by(request)
 
-        def strict_client_of(candidate: Candidate) -> ModelClient:
-            if dropped := dropped_by(candidate):
-                return Unreachable(f"it cannot do all that the strict request asks for: {', '.join(dropped)}")
+        def capable_client_of(candidate: Candidate) -> ModelClient:
+            if request.prompt_tokens and not self._reads_tokens(candidate):
+                return Incapable(Rejected("it reads no token ids", "prompt", UNSUPPORTED, elsewhere=True))
+            if dropped := [name for name in dropped_by(candidate) if name in needs]:
+                reason = f"it cannot do all that the strict request asks for: {', '.join(dropped)}"
+                return Incapable(Rejected(reason, needs[dropped[0]], UNSUPPORTED, elsewhere=True))
             return self.client_of(candidate)
 
-        return strict_client_of
+        return capable_client_of
+
+    def _reads_tokens(self, candidate: Candidate) -> bool:
+        if self._passes_on(candidate):
+            return False
+        has = self._registry.features_of(candidate)
+        return has is None or READS_IDS in has
 
     def begins_remotely(self, chain: FallbackChain) -> bool:
         """Return whether the first candidate of `chain` is called without Serve."""
@@ -145,12 +180,14 @@ class ChainBuilder:
     def _require_takers(self, request: InferenceRequest, candidates: tuple[Candidate, ...]) -> None:
         if not request.features or any(self._passes_on(candidate) for candidate in candidates):
             return
+        described = [self._registry.features_of(candidate) for candidate in candidates]
         for feature in request.features:
-            if feature.essential:
+            # One that has not described itself yet may have it only where models of our own can.
+            may = any(feature.name in (OF_OUR_OWN if has is None else has) for has in described)
+            if feature.essential and not may:
                 accepted = "a request without it, or one that a remote model may answer"
-                raise InvalidRequestError(
-                    Problem(feature.field, "is not supported by any model that may answer", accepted)
-                )
+                message = "is not supported by any model that may answer"
+                raise InvalidRequestError(Problem(feature.field, message, accepted, code=UNSUPPORTED))
 
     def client_of(self, candidate: Candidate) -> ModelClient:
         """Return the client of `candidate`. A remote model goes before a Serve application of the same name."""

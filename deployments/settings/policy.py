@@ -77,6 +77,13 @@ class PolicySettings(Settings):
         None, description="A remote model that is asked before the local backup whenever another model fails."
     )
     max_request_bytes: int = Field(1 << 20, ge=1024, le=1 << 28, description="The largest request body that is read.")
+    max_tokens_default: int = Field(
+        1024,
+        ge=1,
+        le=1 << 20,
+        description="The longest answer, in tokens, of a model of our own where neither the request nor its spec says; "
+        "less where its context has no more room.",
+    )
     reserves: ReservePolicy = ReservePolicy()
     retries: RetryPolicy = RetryPolicy()
     hedging: HedgingPolicy = HedgingPolicy()
@@ -129,6 +136,10 @@ class PolicySettings(Settings):
     def to_resilience(self) -> ResiliencePolicy:
         """The sections that a router's `ResilienceState` follows."""
         return ResiliencePolicy(self.breaker, self.admission, self.retries, self.hedging, self.reserves, self.silence)
+
+    def request_bounds(self) -> tuple[int, float, float, int]:
+        """The bounds of requests, in the order of `request.body.Limits`."""
+        return self.max_request_bytes, self.timeout_seconds, self.max_timeout_seconds, self.max_tokens_default
 
     def stream_limits(self) -> dict[str, StreamLimits]:
         """The limits of the streams of those models that have their own."""

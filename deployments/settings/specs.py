@@ -44,13 +44,20 @@ class WeightLimit(Settings):
 class GenerationDefaults(Settings):
     """The defaults of requests."""
 
-    max_tokens: int = Field(128, ge=1, description="Tokens in an answer.")
-    max_tokens_limit: int = Field(2048, ge=1, description="The most a request may ask for.")
-    temperature: float = Field(0.0, ge=0, le=2, description="0 always takes the likeliest token.")
+    max_tokens: int | None = Field(
+        None, ge=1, description="Tokens in an answer; without it what the policy's `max_tokens_default` says."
+    )
+    max_tokens_limit: int = Field(2048, ge=1, description="The most a request gets, whatever it asks for.")
+    temperature: float | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="0 always takes the likeliest token; without it what the model recommends, else 1.",
+    )
 
     @model_validator(mode="after")
     def _within_limit(self) -> Self:
-        if self.max_tokens > self.max_tokens_limit:
+        if self.max_tokens is not None and self.max_tokens > self.max_tokens_limit:
             raise ValueError(
                 f"max_tokens: {self.max_tokens} is above max_tokens_limit ({self.max_tokens_limit}); "
                 "accepted: at most that"
@@ -91,7 +98,8 @@ class TextModelSpec(ServingSpec):
     )
     long_prompt: Literal["refuse", "truncate"] = Field(
         "refuse",
-        description="A prompt beyond the model's context: the next tier, or its oldest part left out.",
+        description="A prompt beyond the model's context: the next model, or its oldest part left out; "
+        "`neverblank.dropped` then tells how many tokens.",
     )
     max_model_size_mb: int = Field(1000, ge=1, description=f"Larger weights are refused; `{SIZE_VARIABLE}` overrides.")
     hub_timeout_seconds: Seconds = Field(10.0, description="A hub that has not answered by then is given up.")
@@ -194,9 +202,6 @@ class BackupSpec(TextModelSpec):
 
     name: NonEmpty = Field("backup", description="What answers call it; the default is `backup`.")
     replicas: Replicas = Replicas(min=1, max=2)
-    long_prompt: Literal["refuse", "truncate"] = Field(
-        "truncate", description="As for models; the backup would rather answer the newest part than nothing."
-    )
 
     @model_validator(mode="after")
     def _always_there(self) -> Self:

@@ -14,9 +14,11 @@ Its greedy answers agree with those of transformers until two tokens are about e
 """
 
 import hashlib
+import json
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +44,7 @@ LEAST_CORRELATION = 0.99
 """Of the logits with those of transformers. Rounding to Q8_0 leaves 0.9997; a weight in the wrong place, below 0.9."""
 
 _RECORD = "conversion.json"
+_GENERATION = "generation_config.json"
 _PROBE = "What is it? Ça va, 12 €!\n\tfor (i) { 你好 }"
 
 
@@ -72,6 +75,12 @@ class Converted:
     path: Path
     context: int
     name: str
+
+    @property
+    def recommended(self) -> Mapping[str, Any]:
+        """The sampling that the model recommends, by the names of requests."""
+        recommended: dict[str, Any] = json.loads((self.path / _GENERATION).read_bytes())
+        return recommended
 
 
 class Conversions:
@@ -211,7 +220,7 @@ def _write(loaded: LoadedModel, folder: Path, limit: int) -> float:
         raise ExportError(f"what was made of it does not agree: its logits correlate to {correlation:.3f} only")
     _write_tokenizer(loaded.tokenizer, folder)
     # The tokens that end an answer may be more than the tokenizer's own.
-    (folder / "generation_config.json").write_text(loaded.model.generation_config.to_json_string(), encoding="utf-8")
+    (folder / _GENERATION).write_text(loaded.model.generation_config.to_json_string(), encoding="utf-8")
     return correlation
 
 

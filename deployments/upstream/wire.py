@@ -13,22 +13,19 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
     A text is sent as a single user turn. Parameters that the caller has not set are left out. Fields that are only
     passed on go beside them; none of them replaces a field that is set here.
     """
-    parameters, response_format = request.parameters, request.response_format
+    response_format = request.response_format
     turns: Sequence[Mapping[str, Any]] = request.turns or request.messages
     body: dict[str, Any] = {
         **request.passthrough,
         "model": spec.model,
         "messages": [dict(turn) for turn in turns] or [{"role": "user", "content": request.text}],
     }
+    sampling = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in request.parameters.sent().items()
+    }
+    if (max_tokens := sampling.pop("max_tokens", None)) is not None:
+        sampling[spec.max_tokens_field] = max_tokens
     optional = {
-        spec.max_tokens_field: parameters.max_tokens,
-        "temperature": parameters.temperature,
-        "top_p": parameters.top_p,
-        "stop": list(parameters.stop),
-        "seed": parameters.seed,
-        "presence_penalty": parameters.presence_penalty,
-        "frequency_penalty": parameters.frequency_penalty,
-        "logit_bias": dict(parameters.logit_bias),
         "response_format": dict(response_format.constraint),
         "tools": list(response_format.tools),
         "tool_choice": response_format.tool_choice,
@@ -36,7 +33,9 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
         "user": request.user,
     }
     # An empty list, object or text means that the caller did not set the key; 0 and False are values.
-    body |= {key: value for key, value in optional.items() if value is not None and value not in ([], {}, "")}
+    body |= sampling | {
+        key: value for key, value in optional.items() if value is not None and value not in ([], {}, "")
+    }
     if stream:
         options = request.passthrough.get("stream_options", {})
         body |= {"stream": True, "stream_options": {**options, "include_usage": True}}

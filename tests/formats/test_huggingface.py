@@ -14,20 +14,25 @@ from deployments.generation import (
     Prompt,
     PromptTooLongError,
     Sampling,
+    UnknownTokenError,
     UnsupportedSamplingError,
 )
-from deployments.policy.outcome import Answered, Blank, Finished, Refused, Usage
+from deployments.policy.outcome import Answered, Blank, Finished, Refused, Rejected, Usage
 from deployments.request import InferenceRequest
 from deployments.request.native import from_python
 from deployments.settings import GenerationDefaults
 from tests.fakes import read_stream, read_whole
 from tests.request.test_native import LIMITS
 
+CANNOT_NOW = [BatchFullError("its batch of 32 is full"), CannotGenerateError("its engine is being started again")]
+LONG = "the prompt has 9000 tokens, of 8192"
 CANNOT = [
-    PromptTooLongError("the prompt has 9000 tokens, of 8192"),
-    BatchFullError("its batch of 32 is full"),
-    UnsupportedSamplingError("logit_bias is not supported"),
-    CannotGenerateError("its engine is being started again"),
+    (PromptTooLongError(LONG), Rejected(LONG, "text", "context_length_exceeded", elsewhere=True)),
+    (UnknownTokenError("no such token"), Rejected("no such token", "text", elsewhere=True)),
+    (
+        UnsupportedSamplingError("logit_bias"),
+        Rejected("its engine does not support logit_bias", "logit_bias", "unsupported_parameter", elsewhere=True),
+    ),
 ]
 
 
@@ -81,8 +86,18 @@ def a_request(text: str = "Hi", **body: Any) -> InferenceRequest:
     return from_python({"text": text, **body}, LIMITS)
 
 
-@pytest.mark.parametrize("error", CANNOT, ids=lambda error: type(error).__name__)
-async def test_what_the_engine_cannot_do_is_refused_with_the_reason(error: Exception) -> None:
+@pytest.mark.parametrize(("error", "rejected"), CANNOT, ids=lambda each: type(each).__name__)
+async def test_what_the_engine_can_never_do_is_rejected_by_field_and_another_model_may(
+    error: Exception, rejected: Rejected
+) -> None:
+    model = served(ScriptedGenerator(error=error))
+
+    assert await read_whole(model, a_request()) == rejected
+    assert await read_stream(model, a_request()) == [rejected]
+
+
+@pytest.mark.parametrize("error", CANNOT_NOW, ids=lambda error: type(error).__name__)
+async def test_what_the_engine_cannot_do_now_is_refused_with_the_reason(error: Exception) -> None:
     model = served(ScriptedGenerator(error=error))
 
     assert await read_whole(model, a_request()) == Refused(str(error))
@@ -126,7 +141,7 @@ async def test_parameters_of_a_request_go_before_those_of_the_spec_and_stay_belo
     await read_whole(model, a_request(), 4.0)
 
     asked, default = (sampling for _, sampling in generator.asked)
-    assert (asked.max_tokens, asked.temperature, asked.seed, asked.budget_s) == (50, 0.0, 7, 4.0)
+    assert (asked.max_tokens, asked.temperature, asked.seed) == (50, 0.0, 7)
     assert (default.max_tokens, default.temperature, default.seed) == (20, 0.3, None)
 
 

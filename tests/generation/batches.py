@@ -7,6 +7,7 @@ from deployments.generation import Generation, IncompleteGenerationError, Sampli
 from deployments.generation.batch import Batch, BatchedSequence
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
 from deployments.generation.grammar import Grammar
+from deployments.generation.prompts import FittedPrompt
 from tests.clock import FakeClock
 
 
@@ -14,6 +15,7 @@ class FakeRequest:
     """Writes the letters from the prompt's last token on, and finishes at its limit."""
 
     def __init__(self, tokens: Sequence[int], limit: int) -> None:
+        self.logprobs: list[float] = []
         self.next = tokens[-1]
         self.left = limit
         self.unread: list[int] = []
@@ -98,7 +100,7 @@ def sequence(
     """A sequence that begins with `letter`; the engine does not accept one without."""
     sampling = Sampling(max_tokens, 0.0, budget_s, stop=stop, grammar=grammar)
     detokenizer = Detokenizer((decoder or Decoder()).decode, stop)
-    return BatchedSequence([ord(letter) if letter else 0], sampling, detokenizer, 0.0)
+    return BatchedSequence(FittedPrompt([ord(letter) if letter else 0], max_tokens), sampling, detokenizer, 0.0)
 
 
 async def read(sequence: BatchedSequence) -> tuple[list[str], Generation]:

@@ -41,7 +41,7 @@ class Obedient:
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
         match prompt.text.split():
             case ["refuse"]:
-                raise UnsupportedSamplingError("not like that")
+                raise UnsupportedSamplingError("logit_bias")
             case ["odd"]:
                 raise OddError(1, 2)
             case ["hang", file]:

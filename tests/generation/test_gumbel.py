@@ -12,9 +12,9 @@ LOGITS = PROBABILITIES.log()
 GREEDY, HOT = Sampling(8, 0.0, 60.0), Sampling(8, 1.0, 60.0, seed=1)
 
 
-def processed_logits(samplings: list[Sampling], top_k: int = 0, logits: torch.Tensor = LOGITS) -> torch.Tensor:
+def processed_logits(samplings: list[Sampling], logits: torch.Tensor = LOGITS) -> torch.Tensor:
     """The logits of a step of a batch after its processors, one row for each request."""
-    processors = batch_logits_processors(top_k)
+    processors = batch_logits_processors()
     arguments = torch.zeros(processors.tensors_required, len(samplings) + 2, dtype=torch.int32)  # with unused places
     processors.fill_defaults(arguments)
     requests = [future_request(processor_arguments(sampling)) for sampling in samplings]
@@ -56,8 +56,13 @@ def test_a_request_is_sampled_from_its_own_nucleus() -> None:
     assert kept.tolist() == [1, 3, 5]
 
 
-def test_a_model_with_a_top_k_is_sampled_from_that_many_likeliest_tokens() -> None:
-    assert processed_logits([HOT, GREEDY], top_k=2).isfinite().sum(-1).tolist() == [2, 5]
+def test_a_request_is_sampled_from_the_tokens_that_its_top_k_and_min_p_keep() -> None:
+    two, quarter = Sampling(8, 1.0, 60.0, top_k=2), Sampling(8, 1.0, 60.0, min_p=0.25)
+    likeliest, both = Sampling(8, 1.0, 60.0, min_p=1.0), Sampling(8, 1.0, 60.0, top_k=4, min_p=0.5)
+
+    kept = processed_logits([two, quarter, likeliest, both, HOT, GREEDY]).isfinite().sum(-1)
+
+    assert kept.tolist() == [2, 3, 1, 2, 5, 5]
 
 
 def test_the_hotter_a_request_the_less_its_logits_matter() -> None:

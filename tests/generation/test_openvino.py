@@ -158,6 +158,59 @@ def test_a_file_that_is_not_a_model_cannot_be_loaded(tmp_path: Path) -> None:
         OpenVINOGenerator(tmp_path / "x.gguf", context=1, capacity=1)
 
 
+@pytest.mark.parametrize("knob", [{"top_k": 1}, {"min_p": 1.0}, {"top_p": 1e-6}])
+async def test_drawing_from_the_likeliest_token_alone_is_taking_it(
+    generator: OpenVINOGenerator, knob: dict[str, Any]
+) -> None:
+    drawn = await generator.generate(STORY, Sampling(8, 1.5, 60.0, seed=3, **knob))
+
+    assert drawn == await generator.generate(STORY, greedy(8))
+
+
+async def test_an_answer_ends_neither_before_its_shortest_length_nor_at_an_end_token_it_ignores(
+    generator: OpenVINOGenerator,
+) -> None:
+    short = Prompt("Answer with one word: what colour is the sky?")
+
+    assert (await generator.generate(short, greedy(24, min_tokens=20))).completion_tokens >= 20
+    assert (await generator.generate(short, greedy(24, ignore_eos=True))).completion_tokens == 24
+
+
+async def test_a_token_that_stops_and_a_repetition_penalty_change_what_is_written(generator: OpenVINOGenerator) -> None:
+    plain = await generator.generate(STORY, greedy(12))
+    ends = tuple(generator._tokens(" a", special=False))
+
+    stopped = await generator.generate(STORY, greedy(12, stop_token_ids=ends))
+
+    assert (stopped.finish_reason, plain.text.startswith(stopped.text)) == ("stop", True)
+    assert not stopped.text.endswith(" a")
+    assert (await generator.generate(STORY, greedy(12, repetition_penalty=2.0))).text != plain.text
+
+
+async def test_log_probabilities_are_told_of_the_tokens_that_were_written(generator: OpenVINOGenerator) -> None:
+    told = await generator.generate(STORY, greedy(6, logprobs=0))
+
+    assert "".join(each.token for each in told.logprobs) == told.text
+    assert all(each.logprob < 0 for each in told.logprobs)
+    with pytest.raises(UnsupportedSamplingError, match="top_logprobs"):
+        await generator.generate(STORY, greedy(6, logprobs=2))
+
+
+async def test_raw_text_and_token_ids_are_continued_as_they_stand(generator: OpenVINOGenerator) -> None:
+    text = "The capital of France is"
+    ids = generator._tokens(text, special=False)
+
+    raw = await generator.generate(Prompt(text, raw=True), greedy(4))
+
+    assert (raw.text.strip().startswith("Paris"), raw.prompt_tokens) == (True, len(ids))
+    assert await generator.generate(Prompt("", tokens=ids), greedy(4)) == raw
+
+
+async def test_a_prompt_beyond_the_context_is_counted_to_its_end(generator: OpenVINOGenerator) -> None:
+    with pytest.raises(PromptTooLongError, match="9000 tokens"):
+        await generator.generate(Prompt("word" + " word" * 8999, raw=True), greedy(4))
+
+
 AT = {"type": "object", "properties": {"at": {"type": "string"}}}
 LOOK = {"type": "function", "function": {"name": "look", "parameters": AT}}
 CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "look", "arguments": {"at": "é", "n": [1, None]}}}

@@ -53,7 +53,7 @@ async def test_requests_at_the_same_time_get_their_own_texts(generator: ProcessG
 
 
 async def test_an_error_of_the_engine_is_raised_in_the_client(generator: ProcessGenerator) -> None:
-    with pytest.raises(UnsupportedSamplingError, match="not like that"):
+    with pytest.raises(UnsupportedSamplingError, match="does not support logit_bias"):
         await generate(generator, "refuse")
     with pytest.raises(RuntimeError, match="OddError: odd"):
         await generate(generator, "odd")

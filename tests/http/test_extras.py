@@ -87,7 +87,7 @@ async def test_a_text_completion_has_it_in_its_choices() -> None:
 
     own: dict[str, Any] = {
         "index": 0,
-        "logprobs": None,
+        "logprobs": {"tokens": ["Hel"], "token_logprobs": [-0.1], "top_logprobs": [{}], "text_offset": [0]},
         "reasoning_content": "hm",
         "annotations": [],
         "native_finish_reason": "eos",
@@ -96,14 +96,6 @@ async def test_a_text_completion_has_it_in_its_choices() -> None:
     assert told["choices"] == [{**own, "text": "Hello", "finish_reason": "stop"}, second]
     assert read[0]["choices"] == [{**own, "text": "", "finish_reason": None}]
     assert read[1]["choices"] == [second]
-
-
-async def test_log_probabilities_of_a_chat_are_no_chunk_of_a_text_completion() -> None:
-    service = ScriptedService(an_answer(extras=Extras(choice={"logprobs": LOGPROBS})))
-
-    read = await chunks(service, {"prompt": "Hi", "stream": True}, "/v1/completions")
-
-    assert [chunk["choices"][0]["text"] for chunk in read] == ["Hel", "lo", ""]
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])

@@ -29,7 +29,7 @@ EXTRAS = Extras(
 HELLO: Any = [
     {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image_url", "image_url": {"url": "data:,"}}]}
 ]
-ASKED: dict[str, Any] = {"model": "m", "messages": HELLO, "n": 2, "logprobs": True, "extra_body": {"top_k": 5}}
+ASKED: dict[str, Any] = {"model": "m", "messages": HELLO, "n": 2, "logprobs": True, "extra_body": {"mood": 5}}
 
 
 class Person(BaseModel):
@@ -61,7 +61,7 @@ async def test_the_client_reads_a_completion_with_everything_in_it() -> None:
     assert (first.logprobs.content[0].token, second.message.content, second.finish_reason) == ("Hel", "Hi!", "stop")
     assert (answer.system_fingerprint, answer.service_tier, answer.citations) == ("fp", "flex", ["u"])
     assert answer.usage.completion_tokens_details.reasoning_tokens == 1
-    assert service.asked[0].passthrough == {"n": 2, "logprobs": True, "top_k": 5}
+    assert service.asked[0].passthrough == {"n": 2, "logprobs": True, "mood": 5}
     assert service.asked[0].turns == tuple(HELLO)
 
 

@@ -100,12 +100,6 @@ async def test_a_stream_whose_client_has_gone_before_its_first_byte_is_closed(pa
     assert service.streams[0].closed
 
 
-async def test_a_stream_of_several_prompts_is_refused_by_name() -> None:
-    response = await send(ScriptedService(), "/v1/completions", {"prompt": ["a", "b"], "stream": True})
-
-    assert (response.status_code, response.json()["error"]["param"]) == (400, "stream")
-
-
 # --- the truth in OpenAI's words ----------------------------------------------------------------------
 
 

@@ -126,7 +126,10 @@ def test_every_parameter_is_read() -> None:
     [
         ("n", 0), ("n", 129), ("logprobs", "yes"), ("top_logprobs", 21), ("modalities", "audio"), ("m" * 129, 1),
         ("temperature", 2.1), ("temperature", "hot"), ("top_p", 0), ("presence_penalty", 3), ("seed", 1.5),
-        ("stop", ["a"] * 5), ("stop", [""]), ("logit_bias", {"x": 1}), ("max_tokens", 0), ("user", 5),
+        ("stop", ["a"] * 65), ("stop", "a" * 257), ("top_k", -2), ("top_k", 1.5), ("min_p", 1.1), ("min_tokens", -1),
+        ("repetition_penalty", 0), ("ignore_eos", 1), ("stop_token_ids", ["a"]), ("stop_token_ids", [-1]),
+        ("logit_bias", {str(token): 1 for token in range(1025)}),
+        ("stop", [""]), ("logit_bias", {"x": 1}), ("max_tokens", 0), ("user", 5),
         ("stream", "yes"), ("tool_choice", "required"), ("tools", [{"type": 5}]), ("n", True), ("prompt", "Hi"),
     ],
 )  # fmt: skip
@@ -239,7 +242,7 @@ def test_each_prompt_is_a_request() -> None:
     assert [request.text for request in completions(prompt="a")] == ["a"]
 
 
-@pytest.mark.parametrize("prompt", [None, "", " ", [], [1, 2], [[1, 2]], ["a", ""], ["a"] * 17, 5])
+@pytest.mark.parametrize("prompt", [None, "", " ", [], [-1], [[]], [1, "a"], [[1, True]], ["a", ""], ["a"] * 17, 5])
 def test_a_prompt_that_is_none_is_refused(prompt: Any) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         completions(prompt=prompt)
@@ -249,7 +252,7 @@ def test_a_prompt_that_is_none_is_refused(prompt: Any) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("echo", True), ("suffix", "x"), ("best_of", 2), ("messages", []), ("logprobs", 5), ("tools", [])],
+    [("echo", 1), ("suffix", "x"), ("best_of", 2), ("messages", []), ("logprobs", True), ("tools", [])],
 )
 def test_what_completions_do_not_support_is_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(InvalidRequestError) as caught:

@@ -41,7 +41,6 @@ def features(request: InferenceRequest) -> list[tuple[str, str, bool]]:
         ("modalities", ["text", "audio"], "audio"),
         ("web_search_options", {}, "web_search_options"),
         ("functions", [], "functions"),
-        ("top_k", 5, "top_k"),
         ("mood", {"is": ["good"]}, "mood"),
         ("response_format", {"type": "grammar", "grammar": "x"}, "response_format"),
     ],

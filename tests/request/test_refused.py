@@ -12,6 +12,7 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request import MAX_MODEL_NAME, TEXT_KEYS
 from deployments.request.body import Limits, check_size
 from deployments.request.native import from_body, from_python
+from deployments.request.openai import chat_request
 
 LIMITS = Limits(max_bytes=1 << 20, timeout_s=30.0, max_timeout_s=300.0)
 SECRET = "hunter2"  # noqa: S105 - content that must not come back
@@ -269,3 +270,11 @@ def test_a_refusal_is_told_as_an_error_object() -> None:
         "message": "is out of range",
         "accepted": "seconds, from 0.001 to 300",
     }
+
+
+def test_a_shortest_answer_above_the_longest_is_refused() -> None:
+    assert refusal_of({"text": "Hi", "min_tokens": 9, "max_tokens": 8}).field == "min_tokens"
+    with pytest.raises(InvalidRequestError, match="min_tokens is above max_tokens"):
+        chat_request(
+            b'{"messages": [{"role": "user", "content": "Hi"}], "min_tokens": 9, "max_completion_tokens": 8}', LIMITS
+        )

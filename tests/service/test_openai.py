@@ -195,7 +195,7 @@ def test_models_are_listed_and_described(client: OpenAI) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("n", 2), ("logprobs", True), ("temperature", 3), ("top_p", 0), ("max_tokens", 0), ("stop", ["a"] * 5)],
+    [("n", 17), ("logit_bias", {"5": 1}), ("temperature", 3), ("top_p", 0), ("max_tokens", 0), ("stop", ["a"] * 65)],
 )
 def test_what_is_not_supported_is_refused_by_name(client: OpenAI, field: str, value: Any) -> None:
     with pytest.raises(openai.BadRequestError) as caught:

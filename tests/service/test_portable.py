@@ -22,7 +22,7 @@ def portable() -> Iterator[Service]:
 
 
 def test_the_portable_config_serves_the_model_and_the_backup(portable: Service) -> None:
-    answered, _ = portable.ask({"text": "What is the capital of France?"})
+    answered, _ = portable.ask({"text": "What is the capital of France?", "temperature": 0})
     rescued, _ = portable.ask({"text": "Hello", "max_tokens": 4}, "nobody-knows-it")
 
     assert "Paris" in answered["result"]

@@ -1,0 +1,94 @@
+"""From the parameters of a request to the sampling of a generation.
+
+what the caller sets        goes before
+what the spec sets          (`generation`), which goes before
+what the model recommends   in its `generation_config.json`, or in the metadata of its GGUF file, which goes before
+OpenAI's defaults           a temperature of 1, and nothing left out
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deployments.generation import (
+    CannotGenerateError,
+    PromptTooLongError,
+    Sampling,
+    UnknownTokenError,
+    UnsupportedSamplingError,
+)
+from deployments.observability import log
+from deployments.policy.outcome import Outcome, Refused, Rejected
+from deployments.policy.problem import CONTEXT_LENGTH, UNSUPPORTED, InvalidRequestError
+from deployments.request import InferenceRequest
+from deployments.request.sampling import read_parameters
+from deployments.settings import GenerationDefaults
+
+RECOMMENDED = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+"""What a model may recommend."""
+
+_OPENAI = {"temperature": 1.0}
+_RETURN_S = 0.25
+_RETURN_SHARE = 0.1
+
+
+def defaults_of(name: str, recommended: Mapping[str, Any], spec: GenerationDefaults) -> Mapping[str, Any]:
+    """Return the sampling of requests that set none.
+
+    Args:
+        name: what log lines call the model.
+        recommended: what the model recommends, by the names of requests; a value that no request may have is left out,
+            and logged.
+        spec: what the spec sets.
+    """
+    found: dict[str, Any] = dict(_OPENAI)
+    for key in RECOMMENDED:
+        value = recommended.get(key)
+        try:
+            found |= read_parameters({key: value}).sent()
+        except InvalidRequestError as error:
+            log.recommendation_ignored(name, key, error.problem.accepted)
+    return found if spec.temperature is None else found | {"temperature": spec.temperature}
+
+
+def to_sampling(
+    request: InferenceRequest, defaults: Mapping[str, Any], spec: GenerationDefaults, budget_s: float
+) -> Sampling:
+    """Return the sampling for `request`, whose answer is due in `budget_s` seconds."""
+    wanted = {**defaults, **request.parameters.sent()}
+    least = wanted.get("min_tokens", 0)
+    most = wanted.pop("max_tokens", None) or max(spec.max_tokens or request.max_tokens_default, least)
+    wanted["logit_bias"] = {int(token): bias for token, bias in request.parameters.logit_bias.items()}
+    wanted["top_k"] = max(0, wanted.get("top_k", 0))
+    return Sampling(
+        max_tokens=min(most, spec.max_tokens_limit),
+        budget_s=writing_s(budget_s),
+        logprobs=request.logprobs,
+        **{**wanted, "min_tokens": min(least, spec.max_tokens_limit)},
+    )
+
+
+def writing_s(budget_s: float) -> float:
+    """Return the seconds of a budget that a model may write for: the rest is for the last step, and for the way back.
+
+    What is written by then is the answer, and has to be with the caller before the deadline.
+    """
+    return budget_s - min(_RETURN_S, _RETURN_SHARE * budget_s)
+
+
+def not_generated(error: CannotGenerateError, request: InferenceRequest) -> Outcome:
+    """Return the outcome of a request that the engine does not take; another model may take it."""
+    match error:
+        case PromptTooLongError():
+            return Rejected(str(error), _prompt_field(request), CONTEXT_LENGTH, elsewhere=True)
+        case UnsupportedSamplingError(parameter=parameter):
+            return Rejected(str(error), parameter, UNSUPPORTED, elsewhere=True)
+        case UnknownTokenError():
+            return Rejected(str(error), _prompt_field(request), elsewhere=True)
+        case _:
+            return Refused(str(error))
+
+
+def _prompt_field(request: InferenceRequest) -> str:
+    if request.messages:
+        return "messages"
+    return "prompt" if request.raw else "text"

@@ -1,0 +1,81 @@
+"""Text completions: raw prompts, repeated where that is asked for, several of them at a time."""
+
+from typing import Any
+
+from deployments.policy.extras import Extras
+from deployments.policy.outcome import Usage
+from tests.http.service import MESSAGE, ScriptedService, an_answer, last_resort
+from tests.http.test_extras import chunks
+from tests.http.wire import send
+
+PATH = "/v1/completions"
+TOLD = [
+    {"token": "Hel", "logprob": -0.1, "bytes": None, "top_logprobs": [{"token": "Hel", "logprob": -0.1}]},
+    {"token": "lo", "logprob": -0.2, "bytes": None, "top_logprobs": []},
+]
+LOGPROBS = Extras(choice={"logprobs": {"content": TOLD, "refusal": None}})
+OF_TEXTS = {
+    "tokens": ["Hel", "lo"],
+    "token_logprobs": [-0.1, -0.2],
+    "top_logprobs": [{"Hel": -0.1}, {}],
+    "text_offset": [0, 3],
+}
+
+
+async def streamed_choices(service: ScriptedService, **body: Any) -> list[Any]:
+    return [chunk["choices"] for chunk in await chunks(service, {**body, "stream": True}, PATH)]
+
+
+async def test_a_prompt_is_raw_text_or_token_ids() -> None:
+    service = ScriptedService()
+
+    await send(service, PATH, {"prompt": "Once"})
+    await send(service, PATH, {"prompt": [1, 2]})
+    await send(service, PATH, {"prompt": [[1], [2, 3]]})
+
+    assert [(each.raw, each.text, each.prompt_tokens) for each in service.asked] == [
+        (True, "Once", ()),
+        (True, "", (1, 2)),
+        (True, "", (1,)),
+        (True, "", (2, 3)),
+    ]
+
+
+async def test_a_prompt_is_repeated_where_that_is_asked_for_but_not_before_the_last_resort() -> None:
+    asked = {"prompt": ["Once", "Twice"], "echo": True}
+
+    whole = (await send(ScriptedService(), PATH, asked)).json()
+    streamed = await streamed_choices(ScriptedService(), prompt="Once", echo=True)
+    nobody = (await send(ScriptedService(last_resort()), PATH, asked)).json()
+
+    assert [choice["text"] for choice in whole["choices"]] == ["OnceHello", "TwiceHello"]
+    assert "".join(choices[0]["text"] for choices in streamed) == "OnceHello"
+    assert [choice["text"] for choice in nobody["choices"]] == [MESSAGE] * 2
+    refused = await send(ScriptedService(), PATH, {"prompt": [1], "echo": True})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "echo")
+
+
+async def test_several_prompts_are_streamed_together_with_one_count_of_tokens() -> None:
+    service = ScriptedService(an_answer(usage=Usage(2, 3)))
+
+    body = {"prompt": ["a", "b", "c"], "stream": True, "stream_options": {"include_usage": True}}
+    *read, last = await chunks(service, body, PATH)
+
+    texts = dict.fromkeys(range(3), "")
+    for chunk in read:
+        texts[chunk["choices"][0]["index"]] += chunk["choices"][0]["text"]
+    assert texts == dict.fromkeys(range(3), "Hello")
+    assert [chunk["choices"][0]["finish_reason"] for chunk in read].count("stop") == 3
+    assert (last["choices"], last["usage"]["total_tokens"]) == ([], 15)
+    assert [stream.closed for stream in service.streams] == [True] * 3
+
+
+async def test_log_probabilities_come_in_the_form_of_text_completions() -> None:
+    service = ScriptedService(an_answer(extras=LOGPROBS))
+
+    whole = (await send(service, PATH, {"prompt": "a", "logprobs": 1})).json()
+    streamed = await streamed_choices(service, prompt="a", logprobs=1)
+
+    assert whole["choices"][0]["logprobs"] == OF_TEXTS
+    assert [choices[0]["logprobs"] for choices in streamed if choices[0]["logprobs"]] == [OF_TEXTS]
+    assert (service.asked[0].logprobs, service.asked[0].features[0].name) == (1, "logprobs")
