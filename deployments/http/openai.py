@@ -155,13 +155,13 @@ class _Writer:
     chunks: Chunks
 
     async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
-        chunks = self.chunks
-        for first in chunks.first(stream.head.model):
+        chunks, head = self.chunks, stream.head
+        for first in chunks.first(head.model):
             yield event(first)
         async for item in stream:
             match item:
                 case TextDelta(text, model, _):
-                    yield event(chunks.text(text, model, refusal=stream.head.refusal))
+                    yield chunks.text(text, model, refusal=head.refusal)
                 case ExtrasDelta(extras, model, _):
                     for chunk in chunks.beside(extras, model):
                         yield event(chunk)

@@ -152,19 +152,28 @@ class ChoiceReader:
     def _plain(self, choice: Mapping[str, Any]) -> str:
         """Return the text of nearly every part: a delta with nothing but text, in the midst of an answer."""
         delta = choice.get("delta")
-        if not self.has_text or not isinstance(delta, dict) or self.ending is not Ending.NOT_AN_END:
+        if not self.is_amid or not isinstance(delta, dict):
             return ""
-        if not (choice.keys() <= _PLAIN_CHOICE and delta.keys() <= _PLAIN_DELTA and self._thoughts.is_behind):
+        if not (choice.keys() <= _PLAIN_CHOICE and delta.keys() <= _PLAIN_DELTA):
             return ""
         text = delta.get("content")
         if not isinstance(text, str) or choice.get("finish_reason") or choice.get("logprobs"):
             return ""
+        return text if self.take(text) else ""
+
+    @property
+    def is_amid(self) -> bool:
+        """Whether a delta with nothing but text is passed on as it is: there is text, no end, and no more thoughts."""
+        return self.has_text and self.ending is Ending.NOT_AN_END and self._thoughts.is_behind
+
+    def take(self, text: str) -> bool:
+        """Take the text of a delta that has nothing else, where `is_amid`; return whether it is passed on as it is."""
         if not self._surrogates.is_idle_at(text):
-            return ""
+            return False
         self._by_message = False
         self._texts.append(text)
         self._length += len(text)
-        return text
+        return True
 
     def _message(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the delta or the message of a choice; a text where the message should be is its content."""

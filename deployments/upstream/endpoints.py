@@ -100,6 +100,7 @@ class Endpoints:
 
     Attributes:
         all: the endpoints, in the order of the spec.
+        only: an attempt on the only endpoint; `None` where there are several.
         policy: the breakers' policy, and the longest pause.
     """
 
@@ -109,6 +110,9 @@ class Endpoints:
             Endpoint(place, endpoint, Connection(spec, endpoint), Adaptation(spec))
             for place, endpoint in enumerate(spec.places)
         )
+        first, *others = self.all
+        unasked = Admission(first.state.epoch, probe=False)  # a single endpoint has no breaker of its own
+        self.only = None if others else Try(first, unasked, 0.0, ANY_TERMS)
         self.policy = ResiliencePolicy()
         self._draw = draw
         self._usual_s = {True: 0.0, False: 0.0}  # until the first content of a stream, and for a whole answer
@@ -118,9 +122,8 @@ class Endpoints:
 
         At most `MOST_TRIES` endpoints are asked: an attempt does not multiply by what the operator has.
         """
-        if len(self.all) == 1:
-            only = self.all[0]
-            return await ask_one(Try(only, Admission(only.state.epoch, probe=False), 0.0, terms))
+        if self.only is not None:
+            return await ask_one(self.only)
         clock = asyncio.get_running_loop().time
         left, last = list(self.all), None
         while len(self.all) - len(left) < MOST_TRIES and (chosen := self._choose(left, key, clock())) is not None:

@@ -28,6 +28,7 @@ from deployments.upstream.contents import read_usage, to_count
 from deployments.upstream.decoding import decode_values
 from deployments.upstream.finish import Ending
 from deployments.upstream.passage import NO_ANSWER, is_last_resort
+from deployments.upstream.plain_chunk import text_of_plain
 from deployments.upstream.sse import Event
 
 MAX_MALFORMED = 3
@@ -89,12 +90,26 @@ class ChunkReader:
         """Read one event and return its parts; an empty text says that the model is at work."""
         if self.is_done:
             return []
+        if text := self._read_plain(event):
+            return [text]
         try:
             value = orjson.loads(event.data)
         except orjson.JSONDecodeError:
             return self._feed_leniently(event.data.strip(_PADDING), event.name)
         self._malformed = 0
         return self._read(value, event.name)
+
+    def _read_plain(self, event: Event) -> str:
+        """Return the text of an event of the most common shape, in the midst of an answer; empty for any other one."""
+        main = self._choices.get(0)
+        if main is None or event.name or not main.is_amid:
+            return ""
+        text = text_of_plain(event.data, self._body)
+        if not text or not main.take(text):
+            return ""
+        self._malformed = 0
+        self._values += 1
+        return text
 
     def _feed_leniently(self, data: str, name: str) -> list[StreamPart]:
         if not data:
