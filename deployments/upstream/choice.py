@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from deployments.policy.blank import is_blank
-from deployments.policy.extras import Extras, fields_beside, is_flat, join_pieces, merge
+from deployments.policy.extras import Extras, fields_beside, is_flat, join_pieces, merge_all
 from deployments.policy.outcome import StreamPart
 from deployments.upstream.contents import Content, read_content
 from deployments.upstream.decoding import Surrogates
@@ -42,7 +42,7 @@ class ChoiceReader:
         refused: its text is a refusal.
         reasoned: it has reasoning.
         skipped: pieces behind its end, or that could not be read.
-        fields: what stands beside its message, `logprobs` aside.
+        fields: what stands beside its message, `logprobs` aside, part by part.
     """
 
     def __init__(self, tools: Collection[str] = ()) -> None:
@@ -54,7 +54,7 @@ class ChoiceReader:
         self.refused = False
         self.reasoned = False
         self.has_text = False
-        self.fields: dict[str, Any] = {}
+        self.fields: list[dict[str, Any]] = []
         self._skipped = 0
         self._texts: list[str] = []
         self._surrogates = Surrogates()
@@ -106,7 +106,7 @@ class ChoiceReader:
         ending, word = ending_of(choice)
         has_content = bool(any(content) or calls or extras)
         if fields := fields_beside(choice, _OF_CHOICE):
-            self.fields = merge(self.fields, fields)
+            self.fields.append(fields)
         if self.has_ended and self._is_bare and not self._repeats:
             self._skipped += bool(any(content) or calls)
             return [Extras(message=extras)] if extras else []
@@ -142,7 +142,7 @@ class ChoiceReader:
         if self.calls and self.ending is Ending.COMPLETE:
             reason = "tool_calls"
         return {
-            **self.fields,
+            **merge_all(self.fields),
             "index": index,
             "message": message,
             "finish_reason": reason,
