@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deployments.http.chunks import Chunks
@@ -12,9 +12,11 @@ from deployments.policy.extras import Extras
 
 Item = tuple[str, str, bool] | Extras
 BODIES = st.dictionaries(st.sampled_from(["system_fingerprint", "service_tier", "own"]), st.sampled_from(["a", "b"]))
+TEXT = ("Hi", "m", False)
 ITEMS: st.SearchStrategy[Item] = st.tuples(st.text(), st.sampled_from(["m", 'n"']), st.booleans()) | BODIES.map(Extras)
 
 
+@example(form=CHAT, items=[TEXT, Extras({"system_fingerprint": "a"}), TEXT], usage=False)
 @given(form=st.sampled_from([CHAT, COMPLETION]), items=st.lists(ITEMS, max_size=8), usage=st.booleans())
 def test_each_text_is_sent_in_the_chunk_that_is_made_for_it_alone(
     *, form: Format, items: list[Item], usage: bool
