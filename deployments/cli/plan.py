@@ -16,6 +16,7 @@ from deployments.settings import (
     ModelSpec,
     PolicySettings,
     PythonSpec,
+    ServerSpec,
     SettingsError,
     TextModelSpec,
     load,
@@ -159,6 +160,8 @@ class _Examination:
             return self._text_model(file, spec.id, spec, replicas)
         if isinstance(spec, PythonSpec):
             return Planned(spec.id, spec.format, spec.target, None, None, spec.device, replicas)
+        if isinstance(spec, ServerSpec):
+            return Planned(spec.id, spec.engine, spec.model or spec.command[0], None, None, spec.device, replicas)
         return self._file_model(file, spec, replicas)
 
     def _file_model(self, file: str, spec: Any, replicas: str) -> Planned:

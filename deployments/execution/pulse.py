@@ -17,20 +17,46 @@ class Pulse:
         at: the time of the last sign; minus infinity before the first.
     """
 
-    __slots__ = ("_clock", "at")
+    __slots__ = ("_clock", "_outer", "at")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """Note times on `clock`."""
         self._clock = clock
+        self._outer: Pulse | None = None
         self.at = -math.inf
 
     def attach(self) -> None:
-        """Note the signs of life of whatever the running task reads from now on."""
+        """Note the signs of life of whatever the running task reads from now on, and pass them on to whoever did."""
+        self._outer = _pulse.get()
         _pulse.set(self)
 
     def beat(self) -> None:
         """Note a sign of life."""
         self.at = self._clock()
+        if self._outer is not None:
+            self._outer.beat()
+
+
+class Beats(Pulse):
+    """A pulse that tells somebody of each sign of life, and passes it on to the pulse that was attached before it."""
+
+    __slots__ = ("_before", "_heard")
+
+    def __init__(self, heard: Callable[[], None]) -> None:
+        """Call `heard` at each sign of life."""
+        super().__init__(_no_time)
+        self._heard = heard
+        self._before = _pulse.get()
+
+    def beat(self) -> None:
+        """Tell of a sign of life."""
+        self._heard()
+        if self._before is not None:
+            self._before.beat()
+
+
+def _no_time() -> float:
+    return 0.0
 
 
 def sign_of_life() -> None:

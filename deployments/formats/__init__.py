@@ -1,10 +1,12 @@
 """The formats of models: how each is loaded and called inside a replica. One module a format, one class each.
 
-May import: policy, request, settings, observability, execution, generation, sources.
+May import: policy, request, settings, observability, execution, generation, sources, servers.
 
 A module is imported when a model of its format is loaded: a `python` model's replica never loads torch.
 """
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +14,7 @@ from deployments.execution.attempt import Begun
 from deployments.formats.credentials import remove_credentials
 from deployments.policy.outcome import Outcome
 from deployments.request import InferenceRequest
-from deployments.settings import HuggingFaceSpec, ModelSpec, PickleSpec, PythonSpec, PyTorchSpec
+from deployments.settings import HuggingFaceSpec, ModelSpec, PickleSpec, PythonSpec, PyTorchSpec, ServerSpec
 
 
 class ServedModel(Protocol):
@@ -38,12 +40,27 @@ class ServedModel(Protocol):
         ...
 
 
-def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
+class LoadProgress:
+    """What a load is doing, for whoever asks meanwhile.
+
+    Attributes:
+        tell: returns it in a line; a load that can say more than that it goes on puts its own in this place.
+        last_line: returns the last line that a program has written which is part of the load, for operators.
+    """
+
+    def __init__(self) -> None:
+        began = time.monotonic()
+        self.tell: Callable[[], str] = lambda: f"loading its model, {time.monotonic() - began:.0f} s so far"
+        self.last_line: Callable[[], str] = lambda: ""
+
+
+def load_model(spec: ModelSpec, cache: Path, progress: LoadProgress | None = None) -> ServedModel:
     """Load the model of `spec`. Blocks until the model is there, and raises whatever its loading raises.
 
     Args:
         spec: what to load.
         cache: the project's cache folder on this node.
+        progress: is told what is being done.
     """
     if spec.untrusted:
         remove_credentials()
@@ -52,6 +69,10 @@ def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
             from deployments.formats.python import PythonModel
 
             return PythonModel.load(spec)
+        case HuggingFaceSpec() if spec.task == "feature-extraction":
+            from deployments.formats.embedding import EmbeddingModel
+
+            return EmbeddingModel.load(spec, cache)
         case HuggingFaceSpec() if spec.task != "text-generation":
             from deployments.formats.tasks import load_task
 
@@ -68,3 +89,7 @@ def load_model(spec: ModelSpec, cache: Path) -> ServedModel:
             from deployments.formats.pytorch import load_pytorch
 
             return load_pytorch(spec)
+        case ServerSpec():
+            from deployments.servers.model import ServerModel
+
+            return ServerModel.load(spec, cache, progress or LoadProgress())

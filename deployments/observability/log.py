@@ -186,6 +186,16 @@ def engine_ended(model: str, status: int) -> None:
     _log().error("engine_ended", model=model, status=status)
 
 
+def server_starting(model: str, engine: str, process: int, file: str) -> None:
+    """A replica has started the server of its model; `file` has what the server writes."""
+    _log().info("server_starting", model=model, engine=engine, process=process, file=file)
+
+
+def server_ended(model: str, reason: str, file: str) -> None:
+    """The server of a model has ended, was ended, or could not be started again; it is started again."""
+    _log().error("server_ended", model=model, reason=reason, file=file)
+
+
 class SourceEvents:
     """The events of `sources`, as log lines."""
 

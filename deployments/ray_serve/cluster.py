@@ -1,9 +1,10 @@
 """The running Serve instance as a router sees it: which applications there are, and how each is reached."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray.serve.schema import ApplicationStatus, ReplicaState
 from deployments.ray_serve.errors import last_line
 from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
+from deployments.settings.applications import SPACES_VARIABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class DeployedApplication:
         actors: ids of the running replicas' actors, in hexadecimal digits.
         built: it has a deployment that can be called; an application that failed to build has none.
         pool: it serves several models.
+        loading: names of the actors of replicas that do not take requests yet.
+        spaces: the vector space of each of its models that gives vectors, by the model's name.
     """
 
     name: str
@@ -41,6 +45,8 @@ class DeployedApplication:
     actors: frozenset[str] = frozenset()
     built: bool = True
     pool: bool = False
+    loading: tuple[str, ...] = ()
+    spaces: Mapping[str, str] = field(default_factory=dict)
 
     def serving_as(self, earlier: "DeployedApplication") -> "DeployedApplication":
         """Return a copy with this status and the replicas of `earlier`."""
@@ -51,6 +57,7 @@ class DeployedApplication:
             actors=earlier.actors,
             built=earlier.built,
             pool=earlier.pool,
+            spaces=earlier.spaces,
         )
 
     @property
@@ -165,4 +172,18 @@ def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedAppl
         actors=frozenset(replica["actor_id"] for replica in replicas if replica["state"] == ReplicaState.RUNNING.value),
         built=deployment is not None,
         pool=kind == POOL_DEPLOYMENT,
+        loading=tuple(
+            str(replica["actor_name"])
+            for replica in replicas
+            if replica["state"] == ReplicaState.STARTING.value and replica.get("actor_name")
+        ),
+        spaces=_spaces(deployment) if deployment else {},
     )
+
+
+def _spaces(deployment: Mapping[str, Any]) -> dict[str, str]:
+    """Return the vector spaces of the models of a deployment, as `options.model_options` has left them."""
+    actor = deployment.get("deployment_config", {}).get("ray_actor_options") or {}
+    text: str | None = (actor.get("runtime_env") or {}).get("env_vars", {}).get(SPACES_VARIABLE)
+    spaces: dict[str, str] = json.loads(text) if text else {}
+    return spaces

@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Any
 
 import grpc
+import ray
 from ray.exceptions import ActorDiedError, RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
@@ -125,6 +126,16 @@ class ServeReplicas:
         described: dict[str, Any] = await self._describe.remote()
         return described
 
+    async def loading(self, actors: Collection[str]) -> dict[str, Any]:
+        """Return what the first of `actors` says about its load; they do not take requests yet, so handles skip them.
+
+        Raises whatever Ray raises where it cannot be asked. Private to Serve: see tests/ray_serve/contract.py.
+        """
+        name = next(iter(actors))
+        actor = await asyncio.to_thread(ray.get_actor, name, namespace=_SERVES_NAMESPACE)  # it asks the cluster
+        told: dict[str, Any] = await actor.record_routing_stats.remote()
+        return told
+
     async def expect(self, router: str, requests: float) -> None:
         """Tell every replica of the backup how many requests the router `router` expects of it: see `autoscaling`.
 
@@ -165,6 +176,7 @@ class ServeReplicas:
 
 
 _TELL_TIMEOUT_S = 2.0
+_SERVES_NAMESPACE = "serve"
 
 _MAX_LOST = 256
 """Dead actors that are remembered: many more than a model has replicas."""

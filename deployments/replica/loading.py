@@ -15,8 +15,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
 
+from deployments.formats import LoadProgress
 from deployments.observability import log
 from deployments.policy.outcome import Refused
+from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.errors import LoadFailedError
 
 
@@ -34,16 +36,20 @@ _D = TypeVar("_D", bound=Described)
 class BackgroundLoad(Generic[_D]):
     """Loads one model in a thread of its own, once."""
 
-    def __init__(self, name: str, load: Callable[[], _D], timeout_s: float) -> None:
+    def __init__(
+        self, name: str, load: Callable[[], _D], timeout_s: float, progress: LoadProgress | None = None
+    ) -> None:
         """Start to load.
 
         Args:
             name: what log lines call the model.
             load: blocks until the model is there; if it raises, the load has failed.
             timeout_s: a load that takes longer counts as failed, though its thread cannot be stopped.
+            progress: says what the load is doing.
         """
         self._name = name
         self._timeout_s = timeout_s
+        self._progress = progress or LoadProgress()
         self._future: Future[_D] = Future()
         self._settling = threading.Lock()  # a load that ends as its time runs out ends once
         threading.Thread(target=self._run, args=(load,), name=f"load-{name}", daemon=True).start()
@@ -76,10 +82,12 @@ class BackgroundLoad(Generic[_D]):
     def describe(self) -> dict[str, Any]:
         """`state`, `reason`, and the model's own facts."""
         if not self._future.done():
-            return {"state": "loading", "reason": "still loading"}
+            said = self._progress.last_line()
+            facts = {"last_line": said} if said else {}
+            return {"state": ServingState.LOADING, "reason": self._progress.tell(), **facts}
         if error := self._future.exception():
-            return {"state": "failed", "reason": _reason(error)}
-        return {"state": "ready", "reason": "", **self._future.result().describe()}
+            return {"state": ServingState.FAILED, "reason": _reason(error)}
+        return {"state": ServingState.READY, "reason": "", **self._future.result().describe()}
 
     def _run(self, load: Callable[[], _D]) -> None:
         log.model_loading(self._name)

@@ -1,16 +1,19 @@
 """The replica of one model, and the part that all replicas share: outcomes, and health by progress."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from deployments.execution.attempt import Begun, as_items
-from deployments.formats import ServedModel, load_model
+from deployments.execution.pulse import Beats
+from deployments.formats import LoadProgress, ServedModel, load_model
 from deployments.observability import log
 from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem, StreamPart
 from deployments.policy.reason import locate_error, reason_of
+from deployments.policy.serving_state import ServingState
 from deployments.replica.loading import BackgroundLoad
 from deployments.request import InferenceRequest
 from deployments.settings import ModelSpec
@@ -62,8 +65,15 @@ class Replica(ABC):
             return _raised(name, error)
 
     async def stream(self, request: InferenceRequest, budget_s: float) -> AsyncGenerator[StreamItem, None]:
-        """Yield the answer piece by piece, and the end. Only cancellation is raised."""
-        name, started = await self._start(request, budget_s)
+        """Yield the answer piece by piece, and the end. Only cancellation is raised.
+
+        An empty text is a sign of life: the model is at work, and has written nothing yet that is to be passed on.
+        """
+        starting = _Starting(self._start(request, budget_s))
+        async with aclosing(starting.signs()) as signs:
+            async for sign in signs:
+                yield sign
+        name, started = starting.result()
         if not isinstance(started, Begun):
             for item in as_items(started):
                 yield item
@@ -90,6 +100,40 @@ class Replica(ABC):
             return name, _raised(name, error)
 
 
+class _Starting:
+    """The start of an answer, in a task of its own: it may take long, and show meanwhile that it is at work."""
+
+    def __init__(self, start: Coroutine[Any, Any, tuple[str, Outcome | Begun]]) -> None:
+        self._start = start
+        self._task: asyncio.Task[tuple[str, Outcome | Begun]] | None = None
+        self._news = asyncio.Event()
+
+    async def signs(self) -> AsyncGenerator[str, None]:
+        """Yield an empty text for the signs of life since the last one, until the answer has begun or failed."""
+        self._task = asyncio.ensure_future(self._run())
+        self._task.add_done_callback(lambda _: self._news.set())
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                if self._task.done():
+                    return
+                yield ""
+        finally:
+            if not self._task.done():
+                self._task.cancel()
+                await asyncio.wait({self._task})
+
+    def result(self) -> tuple[str, Outcome | Begun]:
+        """What the start has come to, once all signs are read."""
+        assert self._task is not None  # noqa: S101 - the signs have been read
+        return self._task.result()
+
+    async def _run(self) -> tuple[str, Outcome | Begun]:
+        Beats(self._news.set).attach()
+        return await self._start
+
+
 def _raised(name: str, error: Exception) -> Failed:
     log.model_raised(name, error)
     return Failed(reason_of(error), log_reason=locate_error(error))
@@ -98,7 +142,14 @@ def _raised(name: str, error: Exception) -> Failed:
 class SingleReplica(Replica):
     """Has one model, which it loads in the background."""
 
-    def __init__(self, name: str, load: Callable[[], ServedModel], timeout_s: float, stall_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], ServedModel],
+        timeout_s: float,
+        stall_s: float,
+        progress: LoadProgress | None = None,
+    ) -> None:
         """Start to load; this cannot fail.
 
         Args:
@@ -106,10 +157,11 @@ class SingleReplica(Replica):
             load: gives the model; see `BackgroundLoad`.
             timeout_s: seconds the load may take.
             stall_s: seconds after which work that does not advance fails the health check.
+            progress: says what the load is doing.
         """
         self._name = name
         self._stall_s = stall_s
-        self._load = BackgroundLoad(name, load, timeout_s)
+        self._load = BackgroundLoad(name, load, timeout_s, progress)
 
     async def chosen(self) -> tuple[str, ServedModel | Refused]:
         """The one model."""
@@ -118,6 +170,15 @@ class SingleReplica(Replica):
     async def describe(self) -> dict[str, Any]:
         """Its state and facts, for the router."""
         return self._load.describe()
+
+    async def record_routing_stats(self) -> dict[str, Any]:
+        """While the model loads, its state and facts; nothing later.
+
+        Serve lets this be asked of a replica that takes no requests yet (`ray_serve.handle`). It asks, too, from time
+        to time, to choose replicas by: they are not chosen by anything that is told here.
+        """
+        described = self._load.describe()
+        return {} if described["state"] == ServingState.READY else described
 
     async def check_health(self) -> None:
         """Wait for the model, and require that its work advances.
@@ -135,4 +196,11 @@ class ModelReplica(SingleReplica):
 
     def __init__(self, spec: ModelSpec, cache: str) -> None:
         """Start to load the model of `spec`; `cache` is the cache folder's absolute path on this node."""
-        super().__init__(spec.id, lambda: load_model(spec, Path(cache)), spec.load_timeout_seconds, spec.stall_seconds)
+        progress = LoadProgress()
+        super().__init__(
+            spec.id,
+            lambda: load_model(spec, Path(cache), progress),
+            spec.load_timeout_seconds,
+            spec.stall_seconds,
+            progress,
+        )

@@ -1,20 +1,15 @@
-"""One model, or the backup, as the router knows it: its state by Serve, its state by a replica, and its replicas.
-
-ready      a replica takes requests
-loading    no replica takes requests yet
-idle       scaled to zero: the first request is refused, and has a replica started
-failed     its version could not be started, or its replica says that it cannot load the model
-"""
+"""One model, or the backup, as the router knows it: its state by Serve, its state by a replica, and its replicas."""
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
 
 from deployments.execution.attempt import Begun
-from deployments.policy.outcome import Outcome, Refused
+from deployments.policy.outcome import NOT_READY, Outcome, Refused
+from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
 
@@ -49,6 +44,18 @@ class ModelReplicas(Protocol):
         """Return the state of the model as one replica describes it."""
         ...
 
+    async def loading(self, actors: Collection[str]) -> dict[str, Any]:
+        """Return what one of the replicas with these actors, which take no requests yet, says about its load."""
+        ...
+
+
+class Backup(ModelReplicas, Protocol):
+    """The replicas of the backup, which are told what is about to come."""
+
+    async def expect(self, router: str, requests: float) -> None:
+        """Tell all replicas how many requests the router named `router` is about to send."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
@@ -56,6 +63,11 @@ class Unreachable:
 
     why: str
     soon: bool = False
+
+    @property
+    def passes_on(self) -> bool:
+        """Nothing is passed on by nobody."""
+        return False
 
     @property
     def readiness(self) -> Readiness:
@@ -80,9 +92,13 @@ class Unreachable:
         """Return this: no model of the pool can be reached."""
         return self
 
+    async def loading(self, actors: Collection[str]) -> dict[str, Any]:  # noqa: ARG002 - as of what can be reached
+        """Return nothing: nobody loads."""
+        return {}
+
     async def describe(self) -> dict[str, Any]:
-        """Return the state `failed`."""
-        return {"state": "failed", "reason": self.why}
+        """Return that it has failed."""
+        return {"state": ServingState.FAILED, "reason": self.why}
 
 
 @dataclass(slots=True)
@@ -107,24 +123,29 @@ class RegisteredModel:
     waking: "asyncio.Task[None] | None" = None
 
     @property
-    def state(self) -> str:
-        """The state, one of those in the module's table."""
+    def state(self) -> ServingState:
+        """The state, by Serve and by a replica."""
         if self.running:
-            return str(self.described.get("state", "loading"))
+            return ServingState.of(self.described)
         if self.application.idle:
-            return "idle"
-        return "failed" if self.application.status == "DEPLOY_FAILED" else "loading"
+            return ServingState.IDLE
+        return ServingState.FAILED if self.application.status == "DEPLOY_FAILED" else ServingState.LOADING
 
     @property
     def readiness(self) -> Readiness:
         """Whether it can take a request now, soon or never."""
         match self.state:
-            case "ready":
+            case ServingState.READY:
                 return Readiness.NOW
-            case "failed":
+            case ServingState.FAILED:
                 return Readiness.NEVER
             case _:
                 return Readiness.SOON
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether its replicas pass requests on to a server of OpenAI's format, as they were sent."""
+        return bool(self.described.get("passes_on"))
 
     @property
     def running(self) -> int:
@@ -142,7 +163,12 @@ class RegisteredModel:
         """Make one attempt; refuse it where no replica takes requests, as Serve would let it wait for one."""
         if not self.running:
             return self._unready()
-        return await self.replicas.start(request, budget_s, alone=self._is_alone)
+        outcome = await self.replicas.start(request, budget_s, alone=self._is_alone)
+        if isinstance(outcome, Refused) and outcome.soon:
+            # It counts at once: who waits for the model would else be sent to it again and again.
+            reason = outcome.reason.removeprefix(NOT_READY)
+            self.described, self.settled = {**self.described, "state": "loading", "reason": reason}, False
+        return outcome
 
     def renewed(self, application: DeployedApplication) -> "RegisteredModel":
         """Return the model with a new state by Serve. A replica's description is kept while its version runs."""
@@ -152,26 +178,33 @@ class RegisteredModel:
         return dataclasses.replace(self, application=application, described=described, settled=settled)
 
     async def ask(self) -> None:
-        """Ask a replica for its description, unless one of the version that is to run has said that it is ready."""
-        if not self.running or (self.state == "ready" and self.settled):
+        """Ask a replica for its description, unless one of the version that is to run has said that it is ready.
+
+        One that runs a server is asked each time: it is not ready while its server is started again.
+        """
+        if not self.running:
+            if self.application.loading:
+                self.described = await _asked(self.replicas.loading(self.application.loading)) or {}
+            return
+        if self.state is ServingState.READY and self.settled and not self.passes_on:
             return
         settled = self.application.status == "RUNNING"
-        # In a task of its own: a replica that goes down cancels the call, and that must not cancel this coroutine.
-        asking = asyncio.ensure_future(self.replicas.describe())
-        await asyncio.wait({asking}, timeout=_DESCRIBE_TIMEOUT_S)
-        if asking.done() and not asking.cancelled() and asking.exception() is None:
-            self.described, self.settled = asking.result(), settled
+        if (described := await _asked(self.replicas.describe())) is not None:
+            self.described, self.settled = described, settled
             return
-        asking.cancel()
-        self.described = {"state": "loading", "reason": "its replica did not describe itself"}
+        self.described = {"state": ServingState.LOADING, "reason": "its replica did not describe itself"}
 
     def to_json(self) -> dict[str, Any]:
         """Return the state, the replicas and the description, for `/status`."""
         shown = {
             "state": self.state,
-            "reason": "" if self.state == "ready" else self.reason,
+            "reason": "" if self.state is ServingState.READY else self.reason,
             "replicas": {"running": self.running, "starting": self.application.starting},
-            **{key: value for key, value in self.described.items() if key not in {"state", "reason", "models"}},
+            **{
+                key: value
+                for key, value in self.described.items()
+                if key not in {"state", "reason", "models", "passes_on"}
+            },
         }
         if self.application.running and self.application.status == "DEPLOY_FAILED":
             shown["update_failed"] = self.application.message
@@ -179,9 +212,9 @@ class RegisteredModel:
 
     def _unready(self) -> Refused:
         match self.state:
-            case "failed":
+            case ServingState.FAILED:
                 return Refused(f"it failed to start: {self.reason}")
-            case "idle":
+            case ServingState.IDLE:
                 self._wake()
                 return Refused("not ready: no replica runs, one is being woken", soon=True)
             case _:
@@ -203,3 +236,14 @@ class RegisteredModel:
     def _is_alone(self) -> bool:
         """Return whether no other replica could take a retry."""
         return self.application.running == 1 or not self.running
+
+
+async def _asked(question: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the answer of a replica; `None` where there is none in time."""
+    # In a task of its own: a replica that goes down cancels the call, and that must not cancel this coroutine.
+    asking = asyncio.ensure_future(question)
+    await asyncio.wait({asking}, timeout=_DESCRIBE_TIMEOUT_S)
+    if asking.done() and not asking.cancelled() and asking.exception() is None:
+        return asking.result()
+    asking.cancel()
+    return None

@@ -17,6 +17,7 @@ from deployments.settings.files import root
 from deployments.settings.findings import REFERENCE
 from deployments.settings.policy import PolicySettings
 from deployments.settings.remotes import EndpointSpec, RemoteSpec
+from deployments.settings.server_specs import ServerSpec
 from deployments.settings.sources import HubSource, PathSource, WheelSource
 from deployments.settings.specs import BackupSpec, HuggingFaceSpec, PoolSpec, PythonSpec
 
@@ -41,6 +42,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Model of `format: python` (`configs/models/<id>.yaml`)", PythonSpec),
     ("Model of `format: pickle` (`configs/models/<id>.yaml`)", PickleSpec),
     ("Model of `format: pytorch` (`configs/models/<id>.yaml`)", PyTorchSpec),
+    ("Model of `format: server` (`configs/models/<id>.yaml`)", ServerSpec),
     ("Pool of models (`configs/pools/<name>.yaml`)", PoolSpec),
     ("Source of `kind: hub`", HubSource),
     ("Source of `kind: wheel`", WheelSource),

@@ -8,6 +8,7 @@ from typing import Any
 
 SYMBOLS: dict[str, str] = {
     "ray.cluster_resources": "ray_serve/options.py counts the cluster's GPUs with it",
+    "ray.get_actor": "ray_serve/handle.py asks a replica that takes no requests yet",
     "ray.init": "ray_serve/attach.py joins or starts a cluster with it",
     "ray.is_initialized": "ray_serve/attach.py and options.py ask whether this process is connected",
     "ray.shutdown": "ray_serve/attach.py leaves the cluster with it",
@@ -77,6 +78,10 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
         (),
         "ray_serve/cluster.py finds models by it, without validating their configurations, and without a thread",
     ),
+    "ray.serve._private.replica.ReplicaActor.record_routing_stats": (
+        (),
+        "ray_serve/handle.py asks a replica that takes no requests yet by it",
+    ),
     "ray.serve.get_deployment_handle": (
         ("deployment_name", "app_name", "_check_exists"),
         "ray_serve/cluster.py has none of its deployments looked up: that would block the event loop",
@@ -104,7 +109,10 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
         ("message", "replicas", "deployment_config"),
         "ray_serve/cluster.py reads replicas and reasons, cli/submission.py the digest among the options",
     ),
-    "ray.serve.schema.ReplicaDetails": (("state", "actor_id"), "ray_serve/cluster.py counts replicas by them"),
+    "ray.serve.schema.ReplicaDetails": (
+        ("state", "actor_id", "actor_name"),
+        "ray_serve/cluster.py counts replicas by them, and finds those that load",
+    ),
     "ray.serve.schema.DeploymentSchema": (
         ("name", "user_config", "ray_actor_options"),
         "cli/submission.py looks there for changed settings and for the digest of the files",
@@ -147,6 +155,11 @@ CONSTANTS: dict[str, tuple[Any, str]] = {
         "check_health",
         "replica/replica.py: a replica counts as running once this method has returned",
     ),
+    "ray.serve._private.constants.REQUEST_ROUTING_STATS_METHOD": (
+        "record_routing_stats",
+        "replica/replica.py: this method of a replica can be asked before it takes requests",
+    ),
+    "ray.serve._private.constants.SERVE_NAMESPACE": ("serve", "ray_serve/handle.py finds replicas in it"),
     "ray.serve._private.constants.RECONFIGURE_METHOD": (
         "reconfigure",
         "router/router.py: a changed `user_config` arrives through this method",

@@ -188,7 +188,7 @@ class Watched:
 def watched(monkeypatch: pytest.MonkeyPatch) -> dict[str, Watched]:
     """The models that a pool loads, by their names."""
     models = {name: Watched() for name in "ab"}
-    monkeypatch.setattr(multiplexed, "load_model", lambda spec, _: models[spec.id])
+    monkeypatch.setattr(multiplexed, "load_model", lambda spec, *_: models[spec.id])
     return models
 
 

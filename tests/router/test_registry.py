@@ -1,14 +1,17 @@
 """Which models there are, as the router learns it from Serve."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import Answered, Outcome, Refused
+from deployments.router.registered_model import Readiness
 from deployments.router.registry import Registry
 from tests.fakes import a_request, read_whole
-from tests.router.serving import OWN, READY, FakeCluster, Replica, application
+from tests.serving import OWN, READY, FakeCluster, Replica, application
 
 
 async def ask(registry: Registry, model: str) -> Outcome:
@@ -214,3 +217,56 @@ async def test_a_new_deployment_is_asked_again_how_it_is() -> None:
     await registry.refresh()
 
     assert (registry.models["a"].state, registry.models["a"].reason) == ("failed", "no weights")
+
+
+async def test_a_model_whose_replica_runs_a_server_is_asked_each_time_how_it_is() -> None:
+    cluster = FakeCluster(a=application("a"))
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
+    cluster.replicas["a"].described = READY | {"passes_on": True}
+    cluster.known["a"] = application("a", deployed_at=2.0)
+    await registry.refresh()
+    before = registry.models["a"].state
+    cluster.replicas["a"].described = {"state": "loading", "reason": "its server is started again", "passes_on": True}
+    await registry.refresh()
+
+    assert before == "ready"
+    assert (registry.models["a"].state, registry.models["a"].reason) == ("loading", "its server is started again")
+    assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.SOON
+    assert "passes_on" not in registry.models["a"].to_json()
+
+
+async def test_a_model_that_loads_is_told_in_its_replicas_own_words_instead_of_serves() -> None:
+    cluster = FakeCluster()
+    registry = Registry(cluster, Replica())
+    guess = "it has taken more than 30s to initialize"
+    cluster.known["a"] = application("a", running=0, starting=1, status="DEPLOYING", message=guess)
+    await registry.refresh()
+    before = registry.models["a"].reason
+    cluster.replicas["a"].told_loading = {
+        "state": "loading",
+        "reason": "loading its model, 40 s so far",
+        "last_line": "5 %",
+    }
+    cluster.known["a"] = replace(cluster.known["a"], loading=("actor",))
+    await registry.refresh()
+    told = registry.models["a"].to_json()
+
+    assert before == guess
+    assert (told["state"], told["reason"], told["last_line"]) == ("loading", "loading its model, 40 s so far", "5 %")
+    assert await ask(registry, "a") == Refused("not ready: loading its model, 40 s so far", soon=True)
+
+
+async def test_a_replica_that_says_it_is_not_ready_is_waited_for_from_that_moment_on() -> None:
+    cluster = FakeCluster(a=application("a"))
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
+    cluster.replicas["a"].outcome = Refused("not ready: its server is started again", soon=True)
+    before = registry.readiness_of(Candidate(Tier.PRIMARY, "a"))
+    await ask(registry, "a")
+
+    assert before is Readiness.NOW
+    assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.SOON
+    assert registry.models["a"].reason == "its server is started again"
+    await registry.refresh()
+    assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.NOW

@@ -1,6 +1,7 @@
 """One real service for all tests of this folder: the project's own config, and models that fail on demand."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 from tests.formats import artefacts, bert, causal
 from tests.formats.artefacts import reveal
+from tests.servers import standin
 from tests.service.opening import Opening
 from tests.service.service import ROOT, Service, Upstream
 from tests.upstream.dialects import DIALECTS
@@ -59,12 +61,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     weights = bert.folder(folder / "classifier", "text-classification")
     specs["bert"] = {"format": "huggingface", "task": "text-classification", "device": "cpu", "threads": 1}
     specs["bert"] |= {"sources": [{"kind": "path", "path": str(weights)}]}
+    # The upstream once more, as a server that the model's own replica runs.
+    specs["server"] = {"format": "server", "engine": "command", "device": "cpu", "python": sys.executable}
+    specs["server"] |= {"command": list(standin.COMMAND), "served_name": "repeats-the-request"}
+    specs["unhealthy"] = specs["server"] | {"arguments": ["--health", "503", "--says", "not yet"]}
     for name, spec in specs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "num_cpus": 0.05, **spec}))
     members = _members(folder)
     for name, spec in members.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "multiplexed": True, "device": "cpu", **spec}))
-    pool = {"models": [str(folder / f"{name}.yaml") for name in members], "models_per_replica": 5, "num_cpus": 0.05}
+    pool = {"models": [str(folder / f"{name}.yaml") for name in members], "models_per_replica": 6, "num_cpus": 0.05}
     (folder / f"{POOL}.yaml").write_text(yaml.safe_dump(pool))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEVERBLANK_MODELS", f"{ROOT}{os.pathsep}{folder}")
@@ -78,6 +84,7 @@ def _members(folder: Path) -> dict[str, dict[str, Any]]:
     skops.io.dump(artefacts.classifier(), file)
     script = artefacts.torchscript(folder)
     causal.qwen2(folder / "qwen2-weights")
+    bert.folder(folder / "vectors-weights", "feature-extraction")
     shape = {"inputs": [{"shape": [None, 3]}]}
     state = {
         "kind": "state_dict",
@@ -92,6 +99,11 @@ def _members(folder: Path) -> dict[str, dict[str, Any]]:
         },
         "state-dict": {"format": "pytorch", **state, **shape},
         "qwen2": {**text, "sources": [{"kind": "path", "path": str(folder / "qwen2-weights")}]},
+        "vectors": {
+            **text,
+            "task": "feature-extraction",
+            "sources": [{"kind": "path", "path": str(folder / "vectors-weights")}],
+        },
         "gguf": {**text, "engine": "transformers", "sources": [{"kind": "path", "path": str(GGUF.parent)}]},
     }  # fmt: skip
 

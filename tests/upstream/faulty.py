@@ -4,14 +4,20 @@ Written on bare sockets, as no library breaks HTTP in these ways. `python -m tes
 port it listens on.
 
     POST /v1/chat/completions    the scenario named by `model`
+    GET  /health                 200, or the status of `--health`
     GET  /counts                 how often each has been asked for
+
+As a server that a replica starts, it has `--health`, `--says` for its last line, and `--once FILE`: it makes the file,
+and does not start where there is one.
 """
 
 import argparse
 import asyncio
 import json
 import ssl
+import sys
 from collections import Counter
+from pathlib import Path
 
 from tests.upstream import particular, streamed
 from tests.upstream.dialect import play
@@ -33,12 +39,14 @@ class FaultyUpstream:
     """The server.
 
     Attributes:
+        health: the status of its health check.
         counts: requests by scenario.
         open: connections that are open.
         requests: every body that has come, the last one last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, health: int = 200) -> None:
+        self.health = health
         self.counts: Counter[str] = Counter()
         self.open = 0
         self.requests: list[Exchange] = []
@@ -77,6 +85,9 @@ class FaultyUpstream:
             writer.close()
 
     async def _play(self, exchange: Exchange, reader: asyncio.StreamReader) -> None:
+        if exchange.target == "/health":
+            await exchange.whole(b"", self.health)
+            return
         if not exchange.body:
             await exchange.whole(json.dumps(self.counts).encode())
             return
@@ -114,14 +125,24 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> E
     return Exchange(json.loads(body or b"{}"), headers, writer, head[0].split(" ")[1])
 
 
-async def _serve(port: int) -> None:
-    upstream = FaultyUpstream()
+async def _serve(port: int, health: int, says: str) -> None:
+    upstream = FaultyUpstream(health)
     await upstream.start(port)
     print(upstream.port, flush=True)  # noqa: T201 - what whoever started it waits for
+    if says:
+        print(says, flush=True)  # noqa: T201 - its last line
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
-    asyncio.run(_serve(parser.parse_args().port))
+    parser.add_argument("--health", type=int, default=200)
+    parser.add_argument("--once", type=Path)
+    parser.add_argument("--says", default="")
+    arguments = parser.parse_args()
+    if arguments.once is not None:
+        if arguments.once.exists():
+            sys.exit("cannot start a second time")
+        arguments.once.touch()
+    asyncio.run(_serve(arguments.port, arguments.health, arguments.says))

@@ -1,7 +1,7 @@
-"""Serve and its replicas, saying what a test wants: what the tests of the router share."""
+"""Serve and its replicas, saying what a test wants: what `router` has of Ray."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from deployments.policy.outcome import Answered, Outcome
@@ -16,6 +16,8 @@ class Replica:
 
     def __init__(self) -> None:
         self.described: Any = READY
+        self.told_loading: dict[str, Any] = {}
+        self.outcome: Outcome = Answered("from the replica")
         self.waits: asyncio.Event | None = None
         self.asked = 0
         self.dead: set[str] = set()
@@ -27,7 +29,10 @@ class Replica:
         return Member(name)
 
     async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
-        return Answered("from the replica")
+        return self.outcome
+
+    async def loading(self, actors: Collection[str]) -> dict[str, Any]:
+        return self.told_loading
 
     async def expect(self, router: str, requests: float) -> None:
         """Hear of the demand, as a backup does."""
@@ -59,14 +64,27 @@ class Member:
     async def describe(self) -> dict[str, Any]:
         raise AssertionError("its pool is asked")
 
+    async def loading(self, actors: Collection[str]) -> dict[str, Any]:
+        raise AssertionError("its pool is asked")
+
 
 class FakeCluster:
-    """Serve, saying what a test puts into `known`."""
+    """Serve, a `ClusterView` that says what a test puts into it.
 
-    def __init__(self, **known: DeployedApplication) -> None:
+    Attributes:
+        known: the applications there are.
+        replicas: by the names of the applications; `Replica` for those that are not in there.
+        trouble: what asking raises, until it is `None` again.
+        pause_s: how long it takes to answer.
+        looks: how often it was asked.
+    """
+
+    def __init__(self, replicas: Mapping[str, Any] | None = None, /, **known: DeployedApplication) -> None:
         self.known = known
+        self.replicas: dict[str, Any] = dict(replicas or {})
         self.trouble: Exception | None = None
-        self.replicas: dict[str, Replica] = {}
+        self.pause_s = 0.0
+        self.looks = 0
 
     @property
     def service_id(self) -> str:
@@ -77,6 +95,9 @@ class FakeCluster:
         return OWN
 
     async def applications(self) -> dict[str, DeployedApplication]:
+        self.looks += 1
+        if self.pause_s:
+            await asyncio.sleep(self.pause_s)
         if self.trouble:
             raise self.trouble
         return dict(self.known)

@@ -1,0 +1,69 @@
+"""What a replica shows of a model that is at work, and of one that loads."""
+
+import asyncio
+import threading
+from typing import Any
+
+from deployments.execution.pulse import sign_of_life
+from deployments.formats import LoadProgress
+from deployments.policy.outcome import Answered, Finished, Outcome
+from deployments.replica.replica import SingleReplica
+from tests.fakes import a_request
+
+
+class Thinking:
+    """Shows twice that it is at work, and answers once it may."""
+
+    def __init__(self) -> None:
+        self.may = asyncio.Event()
+
+    async def start(self, request: Any, budget_s: float) -> Outcome:
+        for _ in range(2):
+            sign_of_life()
+            await asyncio.sleep(0)
+        await self.may.wait()
+        return Answered("at last")
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def stalled_s(self) -> float:
+        return 0.0
+
+
+async def test_signs_of_life_before_the_first_content_of_a_stream_are_passed_on_as_empty_texts() -> None:
+    model = Thinking()
+    served = SingleReplica("m", lambda: model, 30.0, 60.0)
+    await served.check_health()
+    stream = served.stream(a_request("Hello"), 10.0)
+    signs = [await anext(stream)]
+    model.may.set()
+    *rest, answer, end = [item async for item in stream]
+
+    assert set(signs + rest) == {""}
+    assert (answer, end) == ("at last", Finished())
+
+
+async def test_a_stream_that_is_given_up_before_its_first_content_cancels_the_model() -> None:
+    model = Thinking()
+    served = SingleReplica("m", lambda: model, 30.0, 60.0)
+    await served.check_health()
+    stream = served.stream(a_request("Hello"), 10.0)
+    assert await anext(stream) == ""
+    (waiting,) = [task for task in asyncio.all_tasks() if "_run" in repr(task.get_coro())]
+    await stream.aclose()
+
+    assert waiting.cancelled()
+
+
+async def test_a_replica_tells_what_its_load_is_doing() -> None:
+    progress, loaded = LoadProgress(), threading.Event()
+    assert progress.tell() == "loading its model, 0 s so far"
+    progress.tell, progress.last_line = (lambda: "its server is started, 3 s so far"), (lambda: "5 %")
+    served = SingleReplica("m", lambda: loaded.wait() and Thinking(), 30.0, 60.0, progress)  # type: ignore[arg-type,return-value]
+
+    told = {"state": "loading", "reason": "its server is started, 3 s so far", "last_line": "5 %"}
+    assert await served.describe() == await served.record_routing_stats() == told
+    loaded.set()
+    await served.check_health()
+    assert await served.record_routing_stats() == {}

@@ -1,0 +1,64 @@
+"""A model behind a server that its replica runs, on the real service."""
+
+import json
+from typing import Any
+
+import psutil
+
+from tests.service.service import Service, eventually
+from tests.upstream.exchange import USAGE
+
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+CHAT = {
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, PICTURE]}],
+    "tools": [TOOL],
+    "top_k": 5,
+}
+
+
+def ask(service: Service) -> dict[str, Any]:
+    response = service.http.post("/v1/chat/completions", json={**CHAT, "model": "server", "timeout": 20})
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def facts(service: Service, model: str = "server") -> dict[str, Any]:
+    found: dict[str, Any] = service.http.get("/status").json()["models"].get(model, {})
+    return found
+
+
+def test_a_server_of_a_replica_gets_the_request_as_it_was_sent_and_its_answer_comes_back(service: Service) -> None:
+    service.wait_ready("server")
+
+    answer = ask(service)
+
+    got = json.loads(answer["choices"][0]["message"]["content"])
+    assert {key: got[key] for key in CHAT} == CHAT
+    assert (answer["neverblank"]["served_by"], answer["neverblank"]["degraded"]) == ("primary", False)
+    assert answer["usage"]["completion_tokens"] == USAGE["completion_tokens"]
+
+
+def test_a_server_that_dies_is_started_again_and_ends_with_a_replica_that_is_killed(service: Service) -> None:
+    service.wait_ready("server")
+    before = facts(service)
+    psutil.Process(before["process"]).children(recursive=True)[-1].kill()
+    eventually(lambda: facts(service).get("starts") == 2 and facts(service)["state"] == "ready", timeout_s=60)
+    answered_again = ask(service)["neverblank"]["served_by"]
+    leader = psutil.Process(facts(service)["process"])
+    family = [leader, *leader.children(recursive=True)]
+    leader.parent().kill()  # type: ignore[union-attr]  # its replica
+    eventually(lambda: not any(each.is_running() for each in family), timeout_s=30)
+    while_it_is_gone = ask(service)["neverblank"]["served_by"]
+
+    assert answered_again == "primary"
+    assert while_it_is_gone in {"primary", "backup"}
+
+
+def test_a_server_that_starts_is_told_with_its_last_line(service: Service) -> None:
+    told = eventually(lambda: "last_line" in (found := facts(service, "unhealthy")) and found)
+
+    assert told["state"] == "loading"
+    assert told["last_line"] == "not yet"
+    assert told["reason"].startswith("its server is started, ")
