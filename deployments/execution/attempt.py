@@ -52,7 +52,7 @@ class ModelClient(Protocol):
 
         A request that streams gives a `Begun` as soon as there is something to pass on. Where `request.prefix` is not
         empty, the text carries on right behind it and repeats none of it; a model that cannot carry on, or starts over,
-        gives `Refused`. Every error is returned as an outcome. Silence is not bounded here: `IdleTimer` does that.
+        gives `Refused`. Every error is returned as an outcome. Silence is not bounded here: `StreamWatch` does that.
 
         Raises:
             asyncio.CancelledError: the attempt was cancelled; whoever did the work has been cancelled before.
@@ -99,8 +99,11 @@ class Begun:
     async def next(self) -> StreamItem:
         """Return the next part, or the end; after the end, the end again. Errors of the attempt are raised."""
         if self.end is None:
-            item = await _next(self._items) if self._items is not None else _CUT
-            if isinstance(item, StreamPart):
+            try:
+                item = await anext(self._items) if self._items is not None else _CUT
+            except StopAsyncIteration:
+                item = _CUT
+            if isinstance(item, (str, Extras)):
                 return item
             self.end = item
         return self.end
@@ -110,6 +113,7 @@ class Begun:
         texts, size, extras = [self.first], len(self.first), [self.extras]
         try:
             while isinstance(item := await self.next(), StreamPart):
+                sign_of_life()
                 if isinstance(item, Extras):
                     extras.append(item)
                     continue
@@ -134,7 +138,8 @@ async def begin(items: AsyncGenerator[StreamItem, None]) -> Outcome | Begun:
     size = 0
     begun = False
     try:
-        while isinstance(item := await _next(items), StreamPart):
+        while isinstance(item := await anext(items, _CUT), StreamPart):
+            sign_of_life()
             if isinstance(item, Extras):
                 extras.append(item)
                 continue
@@ -149,15 +154,6 @@ async def begin(items: AsyncGenerator[StreamItem, None]) -> Outcome | Begun:
         if not begun:
             await items.aclose()
     return stream_to_outcome("".join(texts), item, extras)
-
-
-async def _next(items: AsyncGenerator[StreamItem, None]) -> StreamItem:
-    try:
-        item = await anext(items)
-    except StopAsyncIteration:
-        return _CUT
-    sign_of_life()
-    return item
 
 
 def as_items(outcome: Outcome) -> Iterator[StreamItem]:

@@ -24,7 +24,7 @@ from deployments.policy.blank import is_blank
 from deployments.policy.continuation import NO_LIMITS, successors
 from deployments.policy.deadline import Deadline
 from deployments.policy.extras import Extras
-from deployments.policy.outcome import Failed, Finished, StreamEnd, StreamItem, StreamPart, TimedOut
+from deployments.policy.outcome import Failed, Finished, StreamEnd, StreamItem, TimedOut
 from deployments.policy.step import Exhausted
 from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
 
@@ -75,7 +75,7 @@ class Relay:
                 if begun.extras:
                     yield self._beside(begun.extras, writer)
                 item: StreamItem = begun.first
-                while isinstance(item, StreamPart):
+                while isinstance(item, (str, Extras)):
                     if isinstance(item, Extras):
                         yield self._beside(item, writer)
                     elif item:
@@ -118,12 +118,13 @@ class Relay:
         """Return the next item within the bounds; any error ends the part of this writer."""
         if begun.end is not None:
             return begun.end
-        if self._transcript.length >= self._rules.max_characters or self._clock() >= self._ends:
+        now = self._clock()
+        if self._transcript.length >= self._rules.max_characters or now >= self._ends:
             return Finished("length")
         if self._watch.crawls and self._has_successor():
             return TimedOut("it writes far slower than it usually does")
         try:
-            return await self._watch.next(begun)
+            return await self._watch.next(begun, now)
         except Exception as error:  # noqa: BLE001 - a bug in a model client must not cut the answer
             log.internal_error("relay", self._opened.writer.model, error)
             return Failed(f"internal error while its stream was relayed: {type(error).__name__}")

@@ -1,15 +1,21 @@
 """Watches the model that writes a stream: how long it is silent, and how fast it writes."""
 
 import asyncio
+from typing import Any
 
 from deployments.execution.attempt import Begun
-from deployments.execution.idle import IdleError, IdleTimer
+from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.policy.outcome import StreamItem, TimedOut
 from deployments.policy.pace import PaceEstimator, PaceMeter
 
 
 class StreamWatch:
-    """Reads one stream behind its first content, within the limits of its model."""
+    """Reads one stream behind its first content, within the limits of its model.
+
+    All silences have one timer, which is armed again only when it fires. It ends a wait as `asyncio.timeout` does: it
+    cancels the task and takes the cancellation back (`Task.uncancel`). `asyncio.timeout` would make and cancel a timer
+    for each item, where this only reads the clock.
+    """
 
     def __init__(self, model: str, paces: PaceEstimator, stall_s: float, crawl_s: float) -> None:
         """Watch `model` write.
@@ -20,24 +26,42 @@ class StreamWatch:
             stall_s: the longest silence.
             crawl_s: seconds at a tenth of the usual pace after which the stream crawls.
         """
-        self._model, self._paces = model, paces
-        self._clock = asyncio.get_running_loop().time
-        self._idle = IdleTimer(stall_s)
-        self._meter = PaceMeter(paces.usual(model), crawl_s, self._clock())
+        self._model, self._paces, self._stall_s = model, paces, stall_s
+        self._loop = asyncio.get_running_loop()
+        self._meter = PaceMeter(paces.usual(model), crawl_s, self._loop.time())
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.Task[Any] | None = None
+        self._since = 0.0
+        self._fired = False
 
     @property
     def crawls(self) -> bool:
         """Whether the model writes far slower than it usually does."""
         return self._meter.crawls
 
-    async def next(self, begun: Begun) -> StreamItem:
-        """Return the next item of `begun`; `TimedOut` behind a silence that is too long. Other errors are raised."""
-        asked = self._clock()
+    async def next(self, begun: Begun, asked: float) -> StreamItem:
+        """Return the next item of `begun`; `TimedOut` behind a silence that is too long. Errors are raised.
+
+        Args:
+            begun: the stream.
+            asked: the time, on the event loop's clock.
+        """
+        self._since = asked
+        self._waiting = task = asyncio.current_task()
+        cancelling = 0 if task is None else task.cancelling()
+        if self._timer is None:
+            self._timer = self._loop.call_at(asked + self._stall_s, self._look)
         try:
-            item = await self._idle.watch(begun.next())
-        except IdleError as error:
-            return TimedOut(str(error))
-        now = self._clock()
+            item = await begun.next()
+        except asyncio.CancelledError:
+            if self._fired and task is not None:
+                self._fired = False
+                if task.uncancel() <= cancelling:  # nobody else has cancelled the task
+                    return TimedOut(f"silent for {self._stall_s:g} s")
+            raise
+        finally:
+            self._waiting = None
+        now = self._loop.time()
         self._meter.note(len(item) if isinstance(item, str) else 0, now - asked, now)
         return item
 
@@ -47,4 +71,18 @@ class StreamWatch:
 
     def stop(self) -> None:
         """Stop the timer."""
-        self._idle.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        due = self._since + self._stall_s
+        now = self._loop.time()
+        if self._waiting is None:  # the reader waits for nothing: that is no silence of the model
+            self._timer = self._loop.call_at(now + self._stall_s, self._look)
+        elif now < due:
+            self._timer = self._loop.call_at(max(due, now + SHORTEST_TIMER_S), self._look)
+        else:
+            self._timer = None
+            self._fired = True
+            self._waiting.cancel()

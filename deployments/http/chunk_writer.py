@@ -64,7 +64,7 @@ class ChunkWriter:
         chunks = self._chunks[place]
         match item:
             case TextDelta(text, model, _):
-                yield event(chunks.text(text, model, refusal=head.refusal))
+                yield chunks.text(text, model, refusal=head.refusal)
             case ExtrasDelta(extras, model, _):
                 for chunk in chunks.beside(extras, model):
                     yield event(chunk)

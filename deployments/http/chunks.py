@@ -3,6 +3,9 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from uuid import uuid4
+
+import orjson
 
 from deployments.http.completions import (
     OWN_BODY,
@@ -13,12 +16,16 @@ from deployments.http.completions import (
     theirs,
 )
 from deployments.http.counts import count_tokens
+from deployments.http.responses import event
 from deployments.policy.answer import Answer
 from deployments.policy.extras import Extras
 from deployments.request import InferenceRequest
 
 _IN_EACH = ("system_fingerprint", "service_tier")
 """The fields beside the choices that providers repeat in each chunk; all others are sent once."""
+
+_PLACE = uuid4().hex
+"""The place of the text in the frame of an event; nobody who makes texts or names knows it."""
 
 
 class Chunks:
@@ -56,6 +63,8 @@ class Chunks:
         self._model = ""
         self._in_each: dict[str, Any] = {}
         self._once: dict[str, Any] = {}
+        self._framed: tuple[str, bool] | None = None
+        self._frame: list[bytes] = []
 
     def first(self, model: str, *, echo: bool = True) -> Iterator[dict[str, Any]]:
         """Give the chunk that names the role; in a text completion, that of the prompt where it is to be repeated.
@@ -69,10 +78,18 @@ class Chunks:
         elif self._echo and echo and self._requests:
             yield self._chunk(model, {}, self._requests[0].text)
 
-    def text(self, text: str, model: str, *, refusal: bool = False) -> dict[str, Any]:
-        """Return the chunk of a piece of the answer; with `refusal`, of the text of a refusal."""
+    def text(self, text: str, model: str, *, refusal: bool = False) -> bytes:
+        """Return the event with the chunk of a piece of the answer; with `refusal`, of the text of a refusal.
+
+        What such chunks have around their texts is the same until something comes beside them, and is written once.
+        """
         self._pieces += 1
-        return self._chunk(model, {"refusal" if refusal else "content": text}, text)
+        if self._once or self._framed != (model, refusal):
+            self._framed = None if self._once else (model, refusal)
+            chunk = self._chunk(model, {"refusal" if refusal else "content": _PLACE}, _PLACE)
+            self._frame = event(chunk).split(orjson.dumps(_PLACE))
+        before, behind = self._frame
+        return b"%s%s%s" % (before, orjson.dumps(text), behind)
 
     def beside(self, extras: Extras, model: str) -> Iterator[dict[str, Any]]:
         """Give the chunks of what came beside the text. Fields beside the choices go into the chunk that comes next.
@@ -110,6 +127,7 @@ class Chunks:
             self._model, self._in_each = model, {}
         for key, value in theirs(extras.body, OWN_BODY).items():
             (self._in_each if key in _IN_EACH else self._once)[key] = value
+            self._framed = None
 
     def _chunk(self, model: str, delta: dict[str, Any], text: str, reason: str | None = None) -> dict[str, Any]:
         choice: dict[str, Any] = {"index": self._index, "finish_reason": reason, "logprobs": None}

@@ -1,7 +1,6 @@
 """Fields beside an answer that are passed on as they are: reasoning, log probabilities, a provider's own fields."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import reduce
 from typing import Any
 
 from msgspec import Struct
@@ -59,17 +58,22 @@ def combine(parts: Sequence[Extras]) -> Extras:
     if len(parts) < 2:  # noqa: PLR2004 - nothing to combine
         return parts[0] if parts else NO_EXTRAS
     return Extras(
-        reduce(merge, (part.body for part in parts), {}),
+        merge_all([part.body for part in parts]),
         _join_choices([part.choice for part in parts]),
         join_pieces([part.message for part in parts]),
-        reduce(merge, (part.usage for part in parts), {}),
+        merge_all([part.usage for part in parts]),
         tuple(choice for part in parts for choice in part.others),
     )
 
 
 def merge(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of both; of a field in both, `after` has the last word unless it is `null`."""
-    return _merge(before, after, 0)
+    return merge_all((before, after))
+
+
+def merge_all(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the fields of all, merged one behind the other as `merge` does, in time in proportion to their number."""
+    return _merge(objects, 0)
 
 
 def join_pieces(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -107,19 +111,26 @@ def is_flat(value: Any) -> bool:
     return True
 
 
-def _merge(before: Mapping[str, Any], after: Mapping[str, Any], depth: int) -> dict[str, Any]:
-    merged = dict(before)
-    for key, value in after.items():
-        known = merged.get(key)
-        if isinstance(known, Mapping) and isinstance(value, Mapping) and depth < MAX_FIELD_DEPTH:
-            merged[key] = _merge(known, value, depth + 1)
-        elif value is not None or key not in merged:
-            merged[key] = value
-    return merged
+def _merge(objects: Sequence[Mapping[str, Any]], depth: int) -> dict[str, Any]:
+    values: dict[str, list[Any]] = {}
+    for each in objects:
+        for key, value in each.items():
+            values.setdefault(key, []).append(value)
+    return {key: found[0] if len(found) == 1 else _last_word(found, depth) for key, found in values.items()}
+
+
+def _last_word(values: Sequence[Any], depth: int) -> Any:
+    """Return the last value that is not `null`; of objects in a row, all their fields."""
+    said = [value for value in values if value is not None]
+    if not said or not isinstance(said[-1], Mapping) or depth >= MAX_FIELD_DEPTH:
+        return said[-1] if said else None
+    others = (place for place in range(len(said) - 1, -1, -1) if not isinstance(said[place], Mapping))
+    row = said[next(others, -1) + 1 :]
+    return _merge(row, depth + 1) if len(row) > 1 else row[0]
 
 
 def _join_choices(choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    joined: dict[str, Any] = reduce(merge, choices, {})
+    joined = merge_all(choices)
     logprobs = [choice["logprobs"] for choice in choices if isinstance(choice.get("logprobs"), Mapping)]
     return {**joined, "logprobs": join_pieces(logprobs)} if len(logprobs) > 1 else joined
 

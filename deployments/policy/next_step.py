@@ -52,6 +52,10 @@ class _TierDone(Struct, frozen=True):
 
 def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance = EVERYTHING) -> Step:
     """Return what to do at `now`, given all attempts made so far in the order of their starts."""
+    if not attempts and chain.candidates and now < chain.deadline.cut_over:
+        return Start(chain.candidates[0])  # as `_step_tiers` has it, where nothing has happened yet
+    if len(attempts) == 1 and _is_acceptable(chain, attempts[0]):
+        return _accept(chain, attempts, 0, now)
     acceptable = [place for place, attempt in enumerate(attempts) if _is_acceptable(chain, attempt)]
     if acceptable:
         place = min(acceptable, key=lambda place: _answered_at(attempts[place]))

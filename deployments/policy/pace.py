@@ -40,6 +40,7 @@ class PaceMeter:
     Attributes:
         characters: written so far.
         waited_s: seconds for which the model was waited for.
+        crawls: the stream has crawled for `crawl_s` seconds.
     """
 
     def __init__(self, usual: float, crawl_s: float, now: float) -> None:
@@ -55,7 +56,7 @@ class PaceMeter:
         self._began = self._ended = now
         self.characters, self.waited_s = 0, 0.0
         self._recent, self._recent_s = 0, 0.0
-        self._crawls = False
+        self.crawls = False
 
     def note(self, characters: int, waited_s: float, now: float) -> None:
         """Note a piece of the text, for which the model was waited for `waited_s` seconds.
@@ -72,13 +73,8 @@ class PaceMeter:
         self._recent += characters
         self._recent_s += waited_s
         if self._recent_s >= self._crawl_s:
-            self._crawls = self._recent < self._least * self._recent_s
+            self.crawls = self._recent < self._least * self._recent_s
             self._recent, self._recent_s = 0, 0.0
-
-    @property
-    def crawls(self) -> bool:
-        """Whether the stream has crawled for `crawl_s` seconds."""
-        return self._crawls
 
     @property
     def is_telling(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from deployments.policy.blank import is_blank
-from deployments.policy.extras import Extras, fields_beside, is_flat, join_pieces, merge
+from deployments.policy.extras import Extras, fields_beside, is_flat, join_pieces, merge_all
 from deployments.policy.outcome import StreamPart
 from deployments.upstream.contents import Content, read_content
 from deployments.upstream.decoding import Surrogates
@@ -42,7 +42,7 @@ class ChoiceReader:
         refused: its text is a refusal.
         reasoned: it has reasoning.
         skipped: pieces behind its end, or that could not be read.
-        fields: what stands beside its message, `logprobs` aside.
+        fields: what stands beside its message, `logprobs` aside, part by part.
     """
 
     def __init__(self, tools: Collection[str] = ()) -> None:
@@ -54,7 +54,7 @@ class ChoiceReader:
         self.refused = False
         self.reasoned = False
         self.has_text = False
-        self.fields: dict[str, Any] = {}
+        self.fields: list[dict[str, Any]] = []
         self._skipped = 0
         self._texts: list[str] = []
         self._surrogates = Surrogates()
@@ -106,7 +106,7 @@ class ChoiceReader:
         ending, word = ending_of(choice)
         has_content = bool(any(content) or calls or extras)
         if fields := fields_beside(choice, _OF_CHOICE):
-            self.fields = merge(self.fields, fields)
+            self.fields.append(fields)
         if self.has_ended and self._is_bare and not self._repeats:
             self._skipped += bool(any(content) or calls)
             return [Extras(message=extras)] if extras else []
@@ -142,7 +142,7 @@ class ChoiceReader:
         if self.calls and self.ending is Ending.COMPLETE:
             reason = "tool_calls"
         return {
-            **self.fields,
+            **merge_all(self.fields),
             "index": index,
             "message": message,
             "finish_reason": reason,
@@ -152,19 +152,28 @@ class ChoiceReader:
     def _plain(self, choice: Mapping[str, Any]) -> str:
         """Return the text of nearly every part: a delta with nothing but text, in the midst of an answer."""
         delta = choice.get("delta")
-        if not self.has_text or not isinstance(delta, dict) or self.ending is not Ending.NOT_AN_END:
+        if not self.is_amid or not isinstance(delta, dict):
             return ""
-        if not (choice.keys() <= _PLAIN_CHOICE and delta.keys() <= _PLAIN_DELTA and self._thoughts.is_behind):
+        if not (choice.keys() <= _PLAIN_CHOICE and delta.keys() <= _PLAIN_DELTA):
             return ""
         text = delta.get("content")
         if not isinstance(text, str) or choice.get("finish_reason") or choice.get("logprobs"):
             return ""
+        return text if self.take(text) else ""
+
+    @property
+    def is_amid(self) -> bool:
+        """Whether a delta with nothing but text is passed on as it is: there is text, no end, and no more thoughts."""
+        return self.has_text and self.ending is Ending.NOT_AN_END and self._thoughts.is_behind
+
+    def take(self, text: str) -> bool:
+        """Take the text of a delta that has nothing else, where `is_amid`; return whether it is passed on as it is."""
         if not self._surrogates.is_idle_at(text):
-            return ""
+            return False
         self._by_message = False
         self._texts.append(text)
         self._length += len(text)
-        return text
+        return True
 
     def _message(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the delta or the message of a choice; a text where the message should be is its content."""

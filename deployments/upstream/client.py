@@ -7,7 +7,6 @@ start ──► an endpoint ──► POST chat/completions ──► 200 ──
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,8 @@ from deployments.execution.execution import terms_of
 from deployments.execution.offered_tools import tool_names
 from deployments.execution.splice import StartsOverError
 from deployments.observability import log
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem, StreamPart
+from deployments.policy.extras import Extras
+from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.serving_state import ServingState
 from deployments.request import InferenceRequest
@@ -26,6 +26,7 @@ from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
 from deployments.upstream.adaptation import Quirk
 from deployments.upstream.complaints import Complaint, read_complaint
+from deployments.upstream.connection import Post
 from deployments.upstream.decoding import decode_json
 from deployments.upstream.encodings import EncodingError
 from deployments.upstream.endpoints import Endpoints, Try, affinity_key, names_of
@@ -65,6 +66,8 @@ class Upstream:
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make one attempt; see `ModelClient`. The upstream may stream what was to come whole, or the reverse."""
+        if (only := self._endpoints.only) is not None:  # nothing to choose
+            return await self._ask(only, request, budget_s)
 
         async def ask_one(on: Try) -> Outcome | Begun:
             return await self._ask(on, request, budget_s)
@@ -122,28 +125,33 @@ class Upstream:
     async def _post(
         self, on: Try, body: dict[str, Any], headers: Mapping[str, str], request: InferenceRequest
     ) -> Outcome | Begun | Complaint:
+        post, is_handed_on = on.endpoint.connection.post(body, headers), False
         try:
-            async with AsyncExitStack() as exits:
-                response = await exits.enter_async_context(on.endpoint.connection.post(body, headers))
-                if response.status != _OK:
-                    return await self._complaint(response)
-                if (none := no_answer_of_ours(response.headers)) is not None:
-                    return none
-                return await self._answer(response, request, on, exits)
+            response = await post.open()
+            if response.status != _OK:
+                return await self._complaint(response)
+            if (none := no_answer_of_ours(response.headers)) is not None:
+                return none
+            read = Body(response, self.spec.max_answer_bytes)
+            is_whole = not request.stream and not request.prefix
+            if is_whole and (plain := read_plain(await read.peek())) is not None:
+                await read.finish()
+                return plain
+            is_handed_on = True
+            return await self._answer(read, request, on, post)
         except READING_ERRORS as error:
             return self._fault(error)
+        finally:
+            if not is_handed_on:
+                await post.aclose()
 
-    async def _answer(
-        self, response: aiohttp.ClientResponse, request: InferenceRequest, on: Try, exits: AsyncExitStack
-    ) -> Outcome | Begun | Complaint:
-        """Read the answer in a response, or its beginning; an error before that is returned as it is."""
-        body = Body(response, self.spec.max_answer_bytes)
-        is_whole = not request.stream and not request.prefix
-        if is_whole and (plain := read_plain(await body.peek())) is not None:
-            await body.finish()
-            return plain
+    async def _answer(self, body: Body, request: InferenceRequest, on: Try, post: Post) -> Outcome | Begun | Complaint:
+        """Read the answer in a response, or its beginning; an error before that is returned as it is.
+
+        `post` is closed at the end of the answer.
+        """
         chunks = ChunkReader(tool_names(request.response_format))
-        begun = await begin(self._items(body, request, chunks, on, exits.pop_all()))
+        begun = await begin(self._items(body, request, chunks, on, post))
         if isinstance(begun, Begun):
             return begun if request.stream else await begun.read_to_end(self.spec.max_answer_bytes)
         return read_complaint(chunks.error, _OK, {}) if chunks.error else begun
@@ -154,26 +162,26 @@ class Upstream:
         request: InferenceRequest,
         chunks: ChunkReader,
         on: Try,
-        exits: AsyncExitStack,
+        post: Post,
     ) -> AsyncGenerator[StreamItem, None]:
-        """Give the items of an answer; `exits` gives the connection back at its end."""
-        async with exits:
-            try:
-                async for item in read_items(body, self.spec, request, chunks):
-                    if not isinstance(item, StreamPart):
-                        self._endpoints.broke(on, item)
-                    yield item
-                for item in self._failed_within(chunks):
-                    if not isinstance(item, StreamPart):
-                        self._endpoints.broke(on, item)
-                    yield item
-            except READING_ERRORS as error:
-                fault = self._fault(error)
-                self._endpoints.broke(on, fault)
-                yield fault
-            finally:
-                for reason, count in chunks.skipped_for.items():
-                    log.upstream_event_skipped(self.name, reason, count)
+        """Give the items of an answer; `post` is closed at its end."""
+        try:
+            async for item in read_items(body, self.spec, request, chunks):
+                if not isinstance(item, (str, Extras)):
+                    self._endpoints.broke(on, item)
+                yield item
+            for item in self._failed_within(chunks):
+                if not isinstance(item, (str, Extras)):
+                    self._endpoints.broke(on, item)
+                yield item
+        except READING_ERRORS as error:
+            fault = self._fault(error)
+            self._endpoints.broke(on, fault)
+            yield fault
+        finally:
+            for reason, count in chunks.skipped_for.items():
+                log.upstream_event_skipped(self.name, reason, count)
+            await post.aclose()
 
     def _failed_within(self, chunks: ChunkReader) -> Iterator[StreamItem]:
         """Give the end of an answer that an error object has ended."""

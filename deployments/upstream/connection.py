@@ -43,7 +43,7 @@ class Connection:
         self._retired = False
 
     def post(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> "Post":
-        """Return a context manager that sends `body`, with `headers` beside the spec's, and gives the response."""
+        """Return the request that sends `body`, with `headers` beside the spec's."""
         return Post(self, orjson.dumps(body), headers)
 
     async def aclose(self) -> None:
@@ -140,7 +140,7 @@ class Connection:
 
 
 class Post:
-    """One request: a context manager that counts it as in flight and gives its response."""
+    """One request, which counts as in flight from `open` to `aclose`."""
 
     def __init__(self, connection: Connection, body: bytes, headers: Mapping[str, str]) -> None:
         """Get ready to send `body` with `headers`."""
@@ -148,20 +148,16 @@ class Post:
         self._body, self._headers = body, headers
         self._response: aiohttp.ClientResponse | None = None
 
-    async def __aenter__(self) -> aiohttp.ClientResponse:
+    async def open(self) -> aiohttp.ClientResponse:
         """Send the request and return the response once its head is there. Errors of aiohttp are raised."""
         self._connection.in_flight += 1
-        try:
-            self._response = await self._connection.begin(self._body, self._headers)
-        except BaseException:
-            await self._connection.ended()
-            raise
+        self._response = await self._connection.begin(self._body, self._headers)
         return self._response
 
-    async def __aexit__(self, *_: object) -> None:
+    async def aclose(self) -> None:
         """Close the response. Its connection stays in the pool only if the response was read to its end."""
-        assert self._response is not None  # noqa: S101 - it was entered
-        self._response.close()
+        if self._response is not None:
+            self._response.close()
         await self._connection.ended()
 
 

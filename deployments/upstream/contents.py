@@ -85,7 +85,10 @@ _MOST_TOKENS = 1 << 53
 
 
 def _first_count(usage: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    return next((count for name in names if (count := to_count(usage.get(name))) is not None), None)
+    for name in names:
+        if (count := to_count(usage.get(name))) is not None:
+            return count
+    return None
 
 
 def to_count(value: Any) -> int | None:

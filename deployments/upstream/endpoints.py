@@ -94,6 +94,7 @@ class Endpoints:
 
     Attributes:
         all: the endpoints, in the order of the spec.
+        only: an attempt on the only endpoint; `None` where there are several.
         policy: the breakers' policy, and the longest pause.
     """
 
@@ -103,6 +104,9 @@ class Endpoints:
             Endpoint(place, endpoint, Connection(spec, endpoint), Adaptation(spec))
             for place, endpoint in enumerate(spec.places)
         )
+        first, *others = self.all
+        unasked = Admission(first.state.epoch, probe=False)  # a single endpoint has no breaker of its own
+        self.only = None if others else Try(first, unasked, 0.0, ANY_TERMS)
         self.policy = ResiliencePolicy()
         self._draw = draw
         self._latencies = LatencyEstimator(self.policy.hedging, self.policy.reserves)  # of all of them together
@@ -120,9 +124,8 @@ class Endpoints:
             terms: the terms of the request.
             left_s: seconds that the attempt may take, until the first content of a stream.
         """
-        if len(self.all) == 1:
-            only = self.all[0]
-            return await ask_one(Try(only, Admission(only.state.epoch, probe=False), 0.0, terms))
+        if self.only is not None:
+            return await ask_one(self.only)
         clock = asyncio.get_running_loop().time
         left = list(self.all)
 

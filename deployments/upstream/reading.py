@@ -123,7 +123,7 @@ class Body:
     async def finish(self) -> None:
         """Wait for a moment for the end, so that the connection can be used again; the answer is there."""
         self._peeked = None
-        if not self._is_over:
+        if not self._is_over and not self._content.at_eof():
             await self.next(is_ending=True)
 
     async def _last(self) -> bytes:

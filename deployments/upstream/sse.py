@@ -6,7 +6,8 @@ leave out the empty line behind an event are read as well.
 """
 
 import re
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from deployments.upstream.decoding import decode_json
 
@@ -25,7 +26,7 @@ class EventTooLargeError(Exception):
     """An event is larger than its bound."""
 
 
-class Event(NamedTuple):
+class Event(Struct, frozen=True):
     """An event: its data, and its name where it has one."""
 
     data: str
@@ -61,6 +62,8 @@ class EventReader:
         Raises:
             EventTooLargeError: an event is larger than `max_bytes`.
         """
+        if (plain := self._plain(chunk)) is not None:
+            return plain
         chunk = self._held + chunk
         if not self._begun and len(chunk) < len(_BYTE_ORDER_MARK):
             self._held = chunk
@@ -95,6 +98,18 @@ class EventReader:
         if self._data:
             events.append(self._take())
         return events
+
+    def _plain(self, chunk: bytes) -> list[Event] | None:
+        """Return the events of nearly every chunk: each whole, and one line of data; `None` for any other chunk."""
+        if chunk[:6] != b"data: " or chunk[-2:] != b"\n\n" or b"\r" in chunk or len(chunk) > self._max_bytes:
+            return None
+        if self._held or self._line or self._data or self._value or self._name:
+            return None
+        lines = chunk[6:-2].split(b"\n\ndata: ")
+        if chunk.count(b"\n") != 2 * len(lines):
+            return None
+        self._begun = True
+        return [Event(line.decode("utf-8", errors="replace")) for line in lines]
 
     def _whole_line(self, end: bytes) -> bytes:
         if not self._line:

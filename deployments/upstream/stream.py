@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from deployments.policy.extras import Extras, fields_beside, merge
+from deployments.policy.extras import Extras, fields_beside, merge_all
 from deployments.policy.outcome import Blank, Failed, Finished, Refused, StreamEnd, StreamPart
 from deployments.request.passing import MAX_CHOICES
 from deployments.upstream.choice import ChoiceReader
@@ -28,6 +28,7 @@ from deployments.upstream.contents import read_usage, to_count
 from deployments.upstream.decoding import decode_values
 from deployments.upstream.finish import Ending
 from deployments.upstream.passage import NO_ANSWER, is_last_resort
+from deployments.upstream.plain_chunk import text_of_plain
 from deployments.upstream.sse import Event
 
 MAX_MALFORMED = 3
@@ -60,8 +61,9 @@ class ChunkReader:
         self._has_no_answer = False  # it is a service of ours, and speaks its last resort
         self._choices: dict[int, ChoiceReader] = {}
         self._parts: dict[int, list[StreamPart]] = {}
-        self._usage: dict[str, Any] = {}
-        self._body: dict[str, Any] = {}
+        self._usages: list[dict[str, Any]] = []
+        self._bodies: list[dict[str, Any]] = []
+        self._known: dict[str, Any] = {}  # the last values of the fields in those bodies
 
     @property
     def is_broken(self) -> bool:
@@ -89,12 +91,26 @@ class ChunkReader:
         """Read one event and return its parts; an empty text says that the model is at work."""
         if self.is_done:
             return []
+        if text := self._read_plain(event):
+            return [text]
         try:
             value = orjson.loads(event.data)
         except orjson.JSONDecodeError:
             return self._feed_leniently(event.data.strip(_PADDING), event.name)
         self._malformed = 0
         return self._read(value, event.name)
+
+    def _read_plain(self, event: Event) -> str:
+        """Return the text of an event of the most common shape, in the midst of an answer; empty for any other one."""
+        main = self._choices.get(0)
+        if main is None or event.name or not main.is_amid:
+            return ""
+        text = text_of_plain(event.data, self._known)
+        if not text or not main.take(text):
+            return ""
+        self._malformed = 0
+        self._values += 1
+        return text
 
     def _feed_leniently(self, data: str, name: str) -> list[StreamPart]:
         if not data:
@@ -180,8 +196,10 @@ class ChunkReader:
         self._values += 1
         self._has_no_answer = self._has_no_answer or is_last_resort(value)
         for key in value:
-            if key not in OF_BODY and self._body.get(key) != value[key]:
-                self._body = merge(self._body, fields_beside(value, OF_BODY))
+            if key not in OF_BODY and self._known.get(key) != value[key]:
+                fields = fields_beside(value, OF_BODY)
+                self._bodies.append(fields)
+                self._known |= fields
                 break
         if len(choices) == 1:
             return self._read_choice(choices[0], 0)
@@ -213,7 +231,7 @@ class ChunkReader:
     def _count(self, usage: Any) -> bool:
         if not isinstance(usage, dict) or not usage:
             return False
-        self._usage = merge(self._usage, fields_beside(usage, ()))
+        self._usages.append(fields_beside(usage, ()))
         return True
 
     def _count_groq(self, value: Any) -> bool:
@@ -227,8 +245,9 @@ class ChunkReader:
             for index, other in sorted(self._choices.items())
             if other is not choice
         )
-        extras = Extras(self._body, choice.fields, {}, self._usage, others)
-        return Finished(reason, read_usage(self._usage), calls, extras, self.skipped)
+        usage = merge_all(self._usages)
+        extras = Extras(merge_all(self._bodies), merge_all(choice.fields), {}, usage, others)
+        return Finished(reason, read_usage(usage), calls, extras, self.skipped)
 
     def _fail(self, error: Mapping[str, Any]) -> None:
         """Note an error, unless the answer has ended before it."""

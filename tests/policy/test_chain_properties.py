@@ -1,10 +1,12 @@
 """The rules of `next_step`, for any chain, any outcomes and any durations."""
 
 from hypothesis import given
+from hypothesis import strategies as st
 
+from deployments.policy.allowance import EVERYTHING
 from deployments.policy.attempt import Tier
 from deployments.policy.blank import is_blank
-from deployments.policy.next_step import next_step
+from deployments.policy.next_step import _step_tiers, next_step
 from deployments.policy.outcome import Answered
 from deployments.policy.step import Accept, Exhausted, Start, WaitUntil
 from tests.policy.simulation import BACKUP, LAST_RESORT_MESSAGE, Played, plays
@@ -132,3 +134,10 @@ def test_a_step_changes_nothing_it_was_given(played: Played) -> None:
 
     assert isinstance(step, (Accept, Exhausted, Start, WaitUntil))
     assert tuple(attempts) == before
+
+
+@given(plays(), st.floats(-1.0, 40.0))
+def test_the_short_way_to_the_first_step_gives_what_the_long_way_gives(played: Played, after: float) -> None:
+    chain, now = played.chain, played.chain.deadline.start + after
+    if now < chain.deadline.answer_by:
+        assert next_step(chain, (), now, EVERYTHING) == _step_tiers(chain, (), now, EVERYTHING)

@@ -53,3 +53,22 @@ def test_a_stream_is_read_as_the_standard_has_it(stream: bytes, events: list[str
 def test_an_event_beyond_the_limit_is_not_kept(stream: bytes) -> None:
     with pytest.raises(EventTooLargeError):
         read(stream, [100] * 60)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["data: a", "data:  b", "data: ", "data:c", "data", "event: x", ": hm", "", "", '{"d": 1}', "e\r"]
+        )
+        | st.text("da: \n\r{}", max_size=8),
+        max_size=8,
+    )
+)
+def test_events_that_come_whole_are_read_in_the_short_way_as_in_the_long_one(lines: list[str]) -> None:
+    stream = b"".join(line.encode() + b"\n" for line in ["data: first", "", *lines, ""])
+    short, long = EventReader(LIMIT), EventReader(LIMIT)
+
+    events = short.feed(stream)
+    others = long.feed(stream[:1]) + long.feed(stream[1:])  # what begins within a line is read line by line
+
+    assert (events + short.finish(), short.foreign) == (others + long.finish(), long.foreign)
