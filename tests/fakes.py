@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun, ModelClient, as_items
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, StreamItem, StreamPart
-from deployments.request import InferenceRequest
+from deployments.request import InferenceRequest, Parameters
 
 T = TypeVar("T")
 
@@ -139,8 +139,9 @@ async def _pause(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-def a_request(text: str = "hello", timeout_s: float = 30.0) -> InferenceRequest:
-    return InferenceRequest(inputs={"text": text}, text=text, messages=(), model="", timeout_s=timeout_s)
+def a_request(text: str = "hello", timeout_s: float = 30.0, max_tokens: int | None = None) -> InferenceRequest:
+    asked = Parameters(max_tokens=max_tokens)
+    return InferenceRequest({"text": text}, text, messages=(), model="", timeout_s=timeout_s, parameters=asked)
 
 
 def run_virtually(scenario: Coroutine[Any, Any, T]) -> T:

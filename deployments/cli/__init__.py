@@ -25,7 +25,7 @@ Exit codes: 0 done, 1 it could not be done (the reason is on standard error), 2 
 """
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP)
-_errors = Console(stderr=True, highlight=False)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @app.callback()

@@ -16,7 +16,7 @@ _Model = Annotated[str, typer.Option(help="The model; without it the service's d
 _Timeout = Annotated[float, typer.Option(help="The deadline in seconds; 0 leaves it to the service.")]
 _Stream = Annotated[bool, typer.Option("--stream", help="Print the answer as it is written.")]
 
-_errors = Console(stderr=True, highlight=False)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def ask(
@@ -45,7 +45,7 @@ def ask(
     if "error" in answer:
         raise typer.Exit(1)
     if not as_json:
-        _errors.print(_trace(answer))
+        _errors.print(_trace(answer), soft_wrap=False)
 
 
 async def _streamed(url: str, body: dict[str, Any], *, quiet: bool) -> dict[str, Any]:

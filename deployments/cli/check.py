@@ -17,7 +17,7 @@ from deployments.settings.files import cache_folder
 
 _Files = Annotated[list[Path] | None, typer.Argument(help="Serve configs and specs; without any, serve_config.yaml.")]
 
-_errors = Console(stderr=True, highlight=False)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def check_files(files: _Files = None, *, as_json: AsJson = False) -> None:

@@ -30,7 +30,7 @@ _Address = Annotated[str, typer.Option(help="The cluster's dashboard.", envvar=D
 _Wait = Annotated[float, typer.Option(help="Seconds to wait for the applications.")]
 
 _INTERVAL_S = 0.5
-_errors = Console(stderr=True, highlight=False)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def deploy(

@@ -19,11 +19,14 @@ from deployments.client.waiting import StreamPieces, wait_for_response
 from deployments.observability import log
 from deployments.policy.attempt import Tier
 from deployments.policy.last_resort import LAST_RESORT, LastResort
+from deployments.policy.no_vector import NoVector
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.reason import reason_of
+from deployments.policy.serving_state import ServingState
 from deployments.request import extract_text
 from deployments.request.body import Limits, decode, encode
 from deployments.request.fields import to_number
+from deployments.request.native import asks_for_vectors
 from deployments.request.response_format import read_response_format
 from deployments.settings import PolicySettings
 
@@ -92,6 +95,8 @@ class InferenceEngine:
         pieces = StreamPieces(response)
         try:
             while (piece := await pieces.next(max_wait_s)) is not None:
+                if piece.get("text") == "":  # a sign of life, for nobody but the wait for the next piece
+                    continue
                 if "text" in piece:
                     given.append(piece["text"])
                 # From here on the router's own policy ends a silence.
@@ -145,7 +150,7 @@ class InferenceEngine:
         async with asyncio.timeout(timeout_s):
             while True:
                 backup: dict[str, Any] = (await self.status())["backup"]
-                if backup["state"] != "loading":
+                if ServingState.of(backup) is not ServingState.LOADING:
                     return backup
                 await asyncio.sleep(_BACKUP_POLL_S)
 
@@ -192,6 +197,8 @@ class InferenceEngine:
     def _ending(self, inputs: Any, error: BaseException, given: list[str]) -> list[dict[str, Any]]:
         """The items that end a stream which broke after `given`: the last-resort message, and the whole answer."""
         body, written = self._apology(inputs, error), "".join(given)
+        if "result" not in body:  # no text stands in the place of a vector
+            return [body]
         text = self._last_resort(inputs).ending(written)
         return [
             {"text": text, "model": LAST_RESORT, "served_by": Tier.LAST_RESORT.value},
@@ -204,18 +211,29 @@ class InferenceEngine:
         answer = self._last_resort(inputs).answer()
         return {**answer.to_json(uuid4().hex), "reason": reason_of(error)}
 
-    def _last_resort(self, inputs: Any) -> LastResort:
-        return LastResort(self._policy.last_resort.message, refusal=_demands_form(inputs))
+    def _last_resort(self, inputs: Any) -> LastResort | NoVector:
+        read = _as_json(inputs)
+        if asks_for_vectors(read):
+            return NoVector()
+        return LastResort(self._policy.last_resort.message, refusal=_demands_form(read))
 
 
-def _demands_form(inputs: Any) -> bool:
-    """Whether `inputs` ask for a form that the last resort cannot have; not where a router would refuse them.
+def _as_json(inputs: Any) -> Mapping[str, Any]:
+    """The JSON object that `inputs` are, as the router reads them: any other object in them may raise anything.
 
-    As the router does, it reads them as the JSON that they are: any other object in them may raise anything.
+    Empty where a router would refuse them.
     """
     try:
         written = encode(inputs)
         read = decode(written, Limits(len(written), timeout_s=0.0, max_timeout_s=0.0))
-        return isinstance(read, Mapping) and read_response_format(read).demands_form
+    except InvalidRequestError:
+        return {}
+    return read if isinstance(read, Mapping) else {}
+
+
+def _demands_form(read: Mapping[str, Any]) -> bool:
+    """Whether a request asks for a form that the last resort cannot have; not where a router would refuse it."""
+    try:
+        return read_response_format(read).demands_form
     except InvalidRequestError:
         return False

@@ -11,7 +11,9 @@ May import: policy, request, observability.
     relay.py               a stream from its first content to its end, through as many models as it takes
     transcript.py          the text of a stream so far, and the attempts that wrote it
     watch.py, idle.py      a stream's pace; the timeout of its silences
+    keepalive.py           signs of life for whoever reads a stream
     splice.py              removes what a model repeats when it continues a text
     structured_output.py   holds an answer to the form that its caller demanded
+    service.py             the router, as HTTP and deployment handles see it
     clock.py               the event loop and its time
 """

@@ -9,6 +9,7 @@ from deployments.execution.attempt import Conform, ModelClient
 from deployments.policy.attempt import Candidate
 from deployments.policy.chain import FallbackChain
 from deployments.policy.last_resort import LastResort
+from deployments.policy.no_vector import NoVector
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.terms import Terms
 from deployments.request import InferenceRequest
@@ -57,7 +58,7 @@ class Execution(Struct, frozen=True):
     request: InferenceRequest
     client_of: Callable[[Candidate], ModelClient]
     resilience: ResilienceState
-    last_resort: LastResort
+    last_resort: LastResort | NoVector
     wait_ready: WaitReady
     conform: Conform | None = None
     dropped_by: DroppedBy = does_everything
@@ -72,4 +73,4 @@ def terms_of(request: InferenceRequest) -> Terms:
     """Return what the caller of `request` imposes on the models that answer."""
     asked, form = request.parameters, request.response_format
     kind = "tool_call" if form.demands_tool_call else str(form.constraint.get("type", "")) if form.is_json else ""
-    return Terms(request.stream, kind, asked.max_tokens is not None, bool(asked.stop or asked.logit_bias))
+    return Terms(request.stream, kind, asked.max_tokens, bool(asked.stop or asked.logit_bias))

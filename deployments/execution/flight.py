@@ -6,6 +6,7 @@ has gone silent. These run on behind the race, until the deadline of their reque
 """
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,16 +38,21 @@ class Flight:
     begun: Begun | None = None
 
     @property
-    def silent_at(self) -> float:
-        """When it will have been silent for too long."""
-        return max(self.permit.started, self.pulse.at) + self.permit.patience_s
+    def judged_at(self) -> float:
+        """When its silence is to be judged next; infinite where there is nothing left to judge."""
+        if self.begun is not None or self.permit.charged:
+            return math.inf
+        heard = max(self.permit.started, self.pulse.at)
+        return heard + (self.permit.patience.failed_s if self.permit.silent else self.permit.patience.silent_s)
 
     def judge(self, resilience: ResilienceState, now: float) -> bool:
-        """Record a silence that is too long, once; return whether it has just been recorded."""
-        if self.begun is not None or self.permit.silent or now < self.silent_at:
-            return False
-        resilience.silent(self.permit, now)
-        return True
+        """Record a silence that is too long, and that it is a failure, once each; return whether it just failed."""
+        if not self.permit.silent and now >= self.judged_at:
+            resilience.silent(self.permit)
+        fails = self.permit.silent and now >= self.judged_at
+        if fails:
+            resilience.charge(self.permit, now)
+        return fails
 
 
 def result_of(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outcome | Begun:
@@ -100,8 +106,8 @@ def run_on(flight: Flight, resilience: ResilienceState, until: float, fair_s: fl
     def look() -> None:
         if flight.judge(resilience, loop.time()) and not resilience.is_awaited(permit):
             flight.task.cancel()
-        elif not permit.silent and flight.silent_at < until:
-            timers.append(loop.call_at(flight.silent_at, look))
+        elif flight.judged_at < until:
+            timers.append(loop.call_at(flight.judged_at, look))
 
     def ended(task: asyncio.Task[Outcome | Begun]) -> None:
         for timer in timers:

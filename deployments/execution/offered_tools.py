@@ -1,6 +1,6 @@
 """Checks tool calls against the tools that the caller offered, before they count as an answer.
 
-A call has to name one of the tools, and the one that `tool_choice` names; its arguments have to fit the tool's
+A call has to name one of the tools, and one of those that `tool_choice` names; its arguments have to fit the tool's
 `parameters`. A schema that is none, breaks a bound of `request.schema`, or takes too long to be checked, is not
 checked: the caller has sent it, and no model could do better. As all checks, these run in a thread beside the event
 loop.
@@ -15,6 +15,7 @@ from deployments.execution.checked_json import TooLargeError
 from deployments.execution.steps import TooManyStepsError
 from deployments.execution.structured_output import CHECKS, TooManyWaitError
 from deployments.request import ResponseFormat
+from deployments.request.inference import allowed_names
 from deployments.request.schema import fault_of_schema
 
 
@@ -28,16 +29,16 @@ async def fault_of_calls(calls: Sequence[Mapping[str, Any]], response_format: Re
     """Return what is wrong with `calls`, without quoting their arguments; empty where nothing is."""
     if response_format.tool_choice == "none":
         return "it called a tool, though tool_choice forbids it"
-    names, chosen = tool_names(response_format), ""
-    if isinstance(response_format.tool_choice, Mapping):
-        chosen = str(_part(response_format.tool_choice).get("name") or "")
+    names, chosen = tool_names(response_format), allowed_names(response_format.tool_choice)
+    if isinstance(response_format.tool_choice, Mapping) and (name := _part(response_format.tool_choice).get("name")):
+        chosen = frozenset([str(name)])
     if not names:
         return ""
     for call in calls:
         name = str(_part(call).get("name") or "")
         if name not in names:
             return f"it called {name[:64]!r}, which is none of the tools"
-        if chosen and name != chosen:
+        if chosen and name not in chosen:
             return f"it called {name[:64]!r}, though tool_choice demands another tool"
     schemas = {_part(tool)["name"]: _part(tool).get("parameters") for tool in response_format.tools}
     checked = [

@@ -17,20 +17,24 @@ class Pulse:
         at: the time of the last sign; minus infinity before the first.
     """
 
-    __slots__ = ("_clock", "at")
+    __slots__ = ("_clock", "_outer", "at")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """Note times on `clock`."""
         self._clock = clock
+        self._outer: Pulse | None = None
         self.at = -math.inf
 
     def attach(self) -> None:
-        """Note the signs of life of whatever the running task reads from now on."""
+        """Note the signs of life of whatever the running task reads from now on, and pass them on to whoever did."""
+        self._outer = _pulse.get()
         _pulse.set(self)
 
     def beat(self) -> None:
         """Note a sign of life."""
         self.at = self._clock()
+        if self._outer is not None:
+            self._outer.beat()
 
 
 class Beats(Pulse):

@@ -27,6 +27,7 @@ from deployments.execution.flight import Flight, abandon, result_of, run_on
 from deployments.execution.pulse import Pulse
 from deployments.policy.allowance import NOTHING_EXTRA
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
+from deployments.policy.backoff import Backoff
 from deployments.policy.chain import FallbackChain
 from deployments.policy.next_step import next_step
 from deployments.policy.outcome import Outcome, TimedOut
@@ -131,8 +132,7 @@ class Race:
         A candidate that called itself ready may refuse all the same: before it is asked again there is a pause.
         """
         if self._readied:
-            pause = min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2.0 ** (self._readied - 1))
-            await asyncio.sleep(min(pause, max(0.0, until - self._clock())))
+            await asyncio.sleep(min(READY_PAUSES.pause_s(self._readied), max(0.0, until - self._clock())))
         self._readied += 1
         ready: Candidate | NotReady = NotReady.TOO_LATE
         if self._readied <= MAX_READY_ATTEMPTS:
@@ -152,7 +152,7 @@ class Race:
             pulse = Pulse(self._clock)
             task = self._loop.create_task(self._attempt(candidate, now, pulse))
             self._flights.append(Flight(len(self._attempts), permit, task, pulse))
-            running = Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience_s)
+            running = Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience.silent_s)
             self._attempts.append(running)
         elif why in _EARLY:  # not an attempt in the trace: its own turn is still to come
             self._skip |= {candidate}
@@ -169,10 +169,7 @@ class Race:
     async def _wait(self, until: float, now: float) -> None:
         """Wait until an attempt begins, ends or is silent for too long, at most until `until`; then note what has."""
         self._turn = self._loop.create_future()
-        due = until
-        for flight in self._flights:
-            if flight.begun is None and not flight.permit.silent:
-                due = min(due, flight.silent_at)
+        due = min([until, *(flight.judged_at for flight in self._flights)])
         timer = self._loop.call_later(max(due - now, SHORTEST_TIMER_S), self._wake)
         try:
             await self._turn
@@ -247,5 +244,5 @@ MAX_READY_ATTEMPTS = 32
 NO_PLACE_RETRY_AFTER_S = 1.0
 """Seconds after which a request may be repeated that found no place to wait for a model."""
 
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
-"""Pauses before such an attempt is repeated; each is twice as long as the one before."""
+READY_PAUSES = Backoff(first_s=0.1, longest_s=2.0)
+"""The pauses before such an attempt is repeated."""

@@ -42,15 +42,7 @@ class CompletedStream:
     def __init__(self, answer: Answer) -> None:
         """Stream `answer`, whose result is a text."""
         self._answer = answer
-        self._head = StreamHead(
-            answer.model,
-            answer.served_by,
-            answer.degraded,
-            answer.attempts,
-            answer.refusal,
-            answer.retry_after_s,
-            answer.dropped,
-        )
+        self._head = StreamHead.of(answer)
 
     @property
     def head(self) -> StreamHead:

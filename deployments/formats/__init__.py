@@ -69,6 +69,10 @@ def load_model(spec: ModelSpec, cache: Path, progress: LoadProgress | None = Non
             from deployments.formats.python import PythonModel
 
             return PythonModel.load(spec)
+        case HuggingFaceSpec() if spec.task == "feature-extraction":
+            from deployments.formats.embedding import EmbeddingModel
+
+            return EmbeddingModel.load(spec, cache)
         case HuggingFaceSpec() if spec.task != "text-generation":
             from deployments.formats.tasks import load_task
 

@@ -28,6 +28,10 @@ class UnreadableInputError(Exception):
         self.field = field
 
 
+WITHOUT_TOOLS = Refused("it is no language model of ours, and cannot be offered tools")
+"""Of a request that lets tools be called: an answer without them would be one to another question."""
+
+
 class InferenceThreads:
     """A fixed number of threads. A call in one of them is work from its first line to its end.
 
@@ -72,6 +76,8 @@ class CalledModel:
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - it cannot be stopped
         """Answer; what the model raises is raised."""
+        if request.response_format.functions:
+            return WITHOUT_TOOLS
         if request.stream and request.prefix:
             return Refused("it is no language model, and cannot carry on with a text")
         inputs = dict(request.inputs)

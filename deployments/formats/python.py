@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 from deployments.execution.attempt import Begun, begin
-from deployments.formats.calling import InferenceThreads
+from deployments.formats.calling import WITHOUT_TOOLS, InferenceThreads
 from deployments.formats.output import output_to_outcome
 from deployments.formats.user_loop import UserLoop
 from deployments.generation.channel import Channel
@@ -64,6 +64,8 @@ class PythonModel:
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:  # noqa: ARG002 - ServedModel
         """Answer with what the class returns or writes; what it raises is raised. It does not hear of `budget_s`."""
+        if request.response_format.functions:
+            return WITHOUT_TOOLS
         if request.stream and request.prefix:
             return Refused("a class of its owner's cannot carry on with a text")
         if request.stream and self._stream is not None:

@@ -1,10 +1,9 @@
-"""Models in transformers' format for other tasks than text generation: one function a task.
+"""Models in transformers' format for other tasks than writing and vectors (see `embedding`): one function a task.
 
     text-classification     every label with its score, best first
     token-classification    the entities found, with their places
     fill-mask               the likeliest words for the mask
     question-answering      the span of `context` that answers, with its score and place
-    feature-extraction      one vector, the mean over the tokens, of length 1
     text2text-generation    a text; a summary is one, too
 
 transformers 5 has pipelines for the first three tasks and has removed those of the others: these use its auto classes.
@@ -64,18 +63,6 @@ def _filling(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
     return lambda inputs: run(extract_text(inputs))
 
 
-def _embedding(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
-    def call(inputs: Mapping[str, Any]) -> Any:
-        encoded = _encoded(loaded, extract_text(inputs))
-        with torch.inference_mode():
-            hidden = loaded.model(**encoded).last_hidden_state
-        mask = encoded["attention_mask"].unsqueeze(-1)
-        mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
-        return torch.nn.functional.normalize(mean, dim=-1)[0].float()
-
-    return call
-
-
 def _answering(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
     def call(inputs: Mapping[str, Any]) -> Any:
         question, context = _question(inputs)
@@ -112,7 +99,6 @@ _TASKS: Mapping[str, Callable[[LoadedModel, HuggingFaceSpec], Call]] = {
     "token-classification": _tagging,
     "fill-mask": _filling,
     "question-answering": _answering,
-    "feature-extraction": _embedding,
     "text2text-generation": _rewriting,
 }
 

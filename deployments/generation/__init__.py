@@ -12,6 +12,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from deployments.generation.grammar import Grammar
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -19,17 +21,21 @@ class Prompt:
 
     Attributes:
         text: plain text, used if there are no `messages`.
-        messages: chat turns with `role` and `content`.
+        messages: chat turns with `role` and `content`, and whatever else the model's chat template reads of a turn.
         prefix: the part of the answer that has already been written; the model continues it character for character.
+        tools: functions, in OpenAI's form, that the chat template shows to the model. Only for a template that does.
     """
 
     text: str
-    messages: Sequence[Mapping[str, str]] = ()
+    messages: Sequence[Mapping[str, Any]] = ()
     prefix: str = ""
+    tools: Sequence[Mapping[str, Any]] = ()
 
     def as_text(self) -> str:
         """The prompt for a model without a chat template; the prefix has to be appended."""
-        return self.text or "\n".join(f"{turn['role']}: {turn['content']}" for turn in self.messages) + "\nassistant:"
+        if not self.messages:
+            return self.text
+        return "\n".join(f"{turn['role']}: {turn['content']}" for turn in self.messages) + "\nassistant:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class Sampling:
         presence_penalty: subtracted from the logit of every token that has been written.
         frequency_penalty: subtracted from the logit of a token once for each time it has been written.
         logit_bias: token id to the value that is added to its logit.
+        grammar: what the text is held to; `None` leaves it free.
     """
 
     max_tokens: int
@@ -57,6 +64,7 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,10 @@ class PromptTooLongError(CannotGenerateError):
     """The prompt does not fit the model's context."""
 
 
+class UnsupportedTurnsError(CannotGenerateError):
+    """The model's chat template does not take the turns or the tools of the prompt."""
+
+
 class BatchFullError(CannotGenerateError):
     """The engine has as many requests under way as it has room for."""
 
@@ -102,6 +114,11 @@ class IncompleteGenerationError(Exception):
 
 class TextGenerator(Protocol):
     """A loaded language model."""
+
+    @property
+    def chat_template(self) -> str:
+        """The source (Jinja) of the chat template that prompts are put through; empty where none is."""
+        ...
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """Continue `prompt` and return the complete generation.

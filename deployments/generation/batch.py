@@ -13,10 +13,13 @@ from typing import Protocol
 
 from deployments.generation import BatchFullError, Generation, IncompleteGenerationError, Sampling
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
+from deployments.generation.grammar import Grammar
 from deployments.generation.progress import Progress
 from deployments.observability import log
 
 _Item = str | Generation | Exception
+
+_KNOWN_GRAMMARS = 256  # that the engine is taken to have compiled
 
 
 class EngineRequest(Protocol):
@@ -169,6 +172,7 @@ class Batch:
         self._clock = clock
         self._running: list[BatchedSequence] = []
         self._arrived: list[BatchedSequence] = []
+        self._grammars: dict[Grammar, None] = {}
         self._outbox = Outbox()
         self._progress = Progress(clock)
         self._wake = threading.Condition()
@@ -201,12 +205,29 @@ class Batch:
             with self._wake:
                 while not self._running and not self._arrived:
                     self._wake.wait()
-                arrived, self._arrived = self._arrived, []
+                arrived = self._joining()
                 self._running += arrived
             for sequence in arrived:
                 self._admit(sequence)
             if self._running:
                 self._step()
+
+    def _joining(self) -> list[BatchedSequence]:
+        """Take those who join before the next step. One new grammar at most: the engine compiles it within the step."""
+        joining: list[BatchedSequence] = []
+        has_new = False
+        for sequence in self._arrived:
+            grammar = sequence.sampling.grammar
+            if grammar is not None and grammar not in self._grammars:
+                if has_new:
+                    break
+                has_new = True
+                self._grammars[grammar] = None
+                if len(self._grammars) > _KNOWN_GRAMMARS:
+                    del self._grammars[next(iter(self._grammars))]
+            joining.append(sequence)
+        self._arrived = self._arrived[len(joining) :]
+        return joining
 
     def _admit(self, sequence: BatchedSequence) -> None:
         try:

@@ -1,5 +1,6 @@
 """Sampling in a batch, each request by its own parameters: processors of the batch's logits.
 
+    matcher         masks the tokens that the request's grammar does not allow (not while steps are captured in graphs)
     temperature     the divisor of the logits
     top_p           the nucleus, taken from the `top_k` likeliest tokens if the model sets `top_k`
     draw_keys       the keys of the Gumbel noise that turns taking the likeliest token into sampling
@@ -20,21 +21,23 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
 )
 
 from deployments.generation import Sampling
+from deployments.generation.grammar_matcher import TokenMatcher
 from deployments.generation.gumbel import DrawKeys, gumbel_noise
 
 _Change = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def processor_arguments(sampling: Sampling) -> Mapping[str, Any]:
-    """The arguments of a request for the batch's processors; none for a greedy request."""
+def processor_arguments(sampling: Sampling, matcher: TokenMatcher | None = None) -> Mapping[str, Any]:
+    """The arguments of a request for the batch's processors; none for a greedy request that no grammar holds."""
+    held = {"matcher": matcher} if matcher else {}
     if sampling.temperature <= 0:
-        return {}
-    return {"temperature": sampling.temperature, "top_p": sampling.top_p, "draw_keys": DrawKeys(sampling.seed)}
+        return held
+    return {**held, "temperature": sampling.temperature, "top_p": sampling.top_p, "draw_keys": DrawKeys(sampling.seed)}
 
 
 def batch_logits_processors(top_k: int) -> ContinuousBatchingLogitsProcessorList:
     """The processors of a batch; tokens are sampled from the `top_k` likeliest, or from all if it is 0."""
-    chain = [_Temperature(), _TopP(top_k), _GumbelNoise()]
+    chain = [_Grammar(), _Temperature(), _TopP(top_k), _GumbelNoise()]
     processors = ContinuousBatchingLogitsProcessorList(LogitsProcessorList(chain))
     processors.tensors_required = len(chain)  # transformers counts only the processors that it has converted itself
     return processors
@@ -58,6 +61,38 @@ class _PerRequest(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]  # t
         if rows.numel():
             scores = scores.index_copy(0, rows, change(scores[rows], values[rows]))
         return scores
+
+
+class _Grammar(_PerRequest):
+    """Makes the tokens impossible that a request's grammar does not allow.
+
+    Masks are made on the CPU before each step, from all tokens that were written before it.
+    """
+
+    supported_kwargs = {"matcher": TokenMatcher}  # noqa: RUF012 - as in its base
+
+    def __init__(self) -> None:
+        self._masks: dict[int, torch.Tensor] = {}
+
+    def prepare_tensor_args(self, requests_with_new_token: Sequence[Any]) -> torch.Tensor:
+        self._masks.clear()
+        for row, request in enumerate(requests_with_new_token):
+            matcher = request.state.logit_processor_kwargs.get("matcher")
+            if matcher is not None:
+                matcher.advance(_written(request.state))
+                self._masks[row] = ~matcher.allowed()
+        return torch.tensor([row in self._masks for row in range(len(requests_with_new_token))], dtype=torch.int32)
+
+    def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - as in its base
+        for row, mask in self._masks.items():
+            scores[row].masked_fill_(mask, -torch.inf)
+        return scores
+
+
+def _written(state: Any) -> list[int]:
+    """The tokens that a request has written; those from before it was begun anew stand behind its prompt."""
+    before = state.initial_tokens[state._true_initial_tokens :] if state._true_initial_tokens else []  # noqa: SLF001
+    return [*before, *state.generated_tokens]
 
 
 class _Temperature(_PerRequest):

@@ -2,6 +2,8 @@
 
     greedy and sampled, with seeds and stop texts    in the batch: one forward pass writes a token for every request,
                                                      chosen by the request's own sampling (`batch_sampling`)
+    grammars                                         in the batch on a CPU; on a GPU with `generate`, as its steps are
+                                                     captured in graphs and overlap: no mask is made in time
     penalties, logit_bias                            outside the batch, with `generate`: they depend on the tokens that
                                                      have been written, which the batch's processors are not given
 
@@ -34,6 +36,7 @@ from deployments.generation import (
 )
 from deployments.generation.batch_sampling import batch_logits_processors, processor_arguments
 from deployments.generation.detokenizer import Detokenizer, trailing_space
+from deployments.generation.grammar_matcher import TokenMatcher
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import TransformersGenerator
 
@@ -76,6 +79,7 @@ class ContinuousGenerator:
         """
         self._tokenizer = tokenizer
         self._unbatched = unbatched
+        self._masks = model.device.type == "cpu"
         self._capacity = capacity
         self._clock = clock
         self._active = 0
@@ -100,13 +104,19 @@ class ContinuousGenerator:
         # Also at the end of the process: torch aborts a process that ends while a thread is in a step.
         self._stop = weakref.finalize(self, _stop_manager, self._manager)
 
+    @property
+    def chat_template(self) -> str:
+        """See `TextGenerator`."""
+        return self._tokenizer.chat_template
+
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """See `TextGenerator`."""
         return await read_to_end(self.stream(prompt, sampling))
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
         """See `TextGenerator`. A slow reader does not slow the batch down: at most `max_tokens` wait to be read."""
-        stream = self._stream if batchable(sampling) else self._unbatched.stream
+        is_batched = batchable(sampling) and (sampling.grammar is None or self._masks)
+        stream = self._stream if is_batched else self._unbatched.stream
         return stream(prompt, sampling)
 
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
@@ -153,7 +163,8 @@ class ContinuousGenerator:
         written, reason = 0, ""
         try:
             tokens = await asyncio.to_thread(self._tokenizer.encode, prompt, sampling.max_tokens)
-            outputs = self._add(request_id, tokens, sampling)
+            matcher = await asyncio.to_thread(self._unbatched.matcher, sampling, prompt)
+            outputs = self._add(request_id, tokens, sampling, matcher)
             while not reason:
                 output = await outputs.get()
                 if output.error:
@@ -165,6 +176,8 @@ class ContinuousGenerator:
                         yield text
                     if detokenizer.stopped:
                         break
+                if matcher and matcher.fault:
+                    raise IncompleteGenerationError(f"the text could not be held to its form: {matcher.fault}")
                 reason = "stop" if detokenizer.stopped else self._finish_reason(output, sampling, deadline)
         finally:
             self._active -= 1
@@ -176,7 +189,9 @@ class ContinuousGenerator:
             yield rest
         yield Generation("".join(texts), len(tokens), written, reason)
 
-    def _add(self, request_id: str, tokens: list[int], sampling: Sampling) -> asyncio.Queue[Any]:
+    def _add(
+        self, request_id: str, tokens: list[int], sampling: Sampling, matcher: TokenMatcher | None
+    ) -> asyncio.Queue[Any]:
         """Add a request to the batch; returns the queue of its outputs, each with all tokens written so far."""
         outputs: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -187,7 +202,7 @@ class ContinuousGenerator:
             outputs.put_nowait(output)
 
         self._manager.register_result_handler(request_id, take)
-        options = {"streaming": True, "eos_token_id": self._eos, **processor_arguments(sampling)}
+        options = {"streaming": True, "eos_token_id": self._eos, **processor_arguments(sampling, matcher)}
         if self._manager.add_request(tokens, request_id, sampling.max_tokens, **options) is None:
             raise RuntimeError(f"the batch has ended: {self._manager.background_thread_status.fatal_error}")
         self._in_batch.add(request_id)

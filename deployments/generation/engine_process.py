@@ -33,6 +33,7 @@ class EngineProcess:
 
     Attributes:
         facts: what the engine's `describe` said when it was ready.
+        chat_template: that of the engine.
         closed: whether it accepts no more requests.
     """
 
@@ -66,7 +67,9 @@ class EngineProcess:
         if isinstance(reply, Exception):
             self._end()
             raise reply
-        self.facts: dict[str, Any] = reply
+        self.facts: dict[str, Any]
+        self.chat_template: str
+        self.facts, self.chat_template = reply
         # Sending a large prompt blocks until the process reads it, so no event loop may do it.
         threading.Thread(target=self._send, name="engine-send", daemon=True).start()
 

@@ -21,11 +21,13 @@ from deployments.generation import (
     Prompt,
     Sampling,
     UnsupportedSamplingError,
+    UnsupportedTurnsError,
     read_to_end,
 )
 from deployments.generation.batch import Batch, BatchedSequence
 from deployments.generation.detokenizer import Detokenizer, StepDecoder, trailing_space
-from deployments.generation.prompts import fit_to_context
+from deployments.generation.openvino_grammar import SuspectGrammars, check_grammar, structured_output
+from deployments.generation.prompts import fit_to_context, not_taken
 
 CACHE_GIGABYTES = 1
 """For the keys and values of all requests of a replica; memory is taken as the cache fills."""
@@ -40,7 +42,11 @@ _BATCHED_TOKENS = 256  # of prompts in one step: more would delay the requests t
 
 
 class OpenVINOGenerator:
-    """A language model from a GGUF file, or in OpenVINO's IR format."""
+    """A language model from a GGUF file, or in OpenVINO's IR format.
+
+    Attributes:
+        chat_template: as in `TextGenerator`.
+    """
 
     def __init__(
         self,
@@ -78,10 +84,10 @@ class OpenVINOGenerator:
         except (RuntimeError, LookupError, ValueError) as error:  # C++ exceptions arrive as any of these
             raise CannotLoadError(" ".join(f"{type(error).__name__}: {error}".split())) from error
         self._tokenizer = self._pipeline.get_tokenizer()
-        has_template = bool(self._tokenizer.chat_template)
-        if chat == "always" and not has_template:
+        template = str(self._tokenizer.chat_template)
+        if chat == "always" and not template:
             raise ValueError("chat: always is demanded, but the file has no chat template")
-        self._chat = has_template and chat != "never"
+        self.chat_template = "" if chat == "never" else template
         self._truncate = long_prompt == "truncate"
         self._context = context
         self._capacity = capacity
@@ -129,6 +135,8 @@ class OpenVINOGenerator:
     def _admit(self, prompt: Prompt, sampling: Sampling) -> BatchedSequence:
         if sampling.logit_bias:
             raise UnsupportedSamplingError("logit_bias cannot be given to the openvino engine")
+        if sampling.grammar:
+            check_grammar(sampling.grammar, prompt)
         tokens = fit_to_context(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
         detokenizer = Detokenizer(self._decoder.decode, sampling.stop, trailing_space(prompt.prefix))
         sequence = BatchedSequence(tokens, sampling, detokenizer, self._clock())
@@ -139,9 +147,13 @@ class OpenVINOGenerator:
         """The tokens of the prompt and of the prefix; see `PromptTokenizer` for the white space at the prefix's end."""
         turns = [dict(turn) for turn in prompt.messages]
         prefix = prompt.prefix.rstrip()
-        if self._chat:
+        if self.chat_template:
             turns = turns or [{"role": "user", "content": prompt.text}]
-            text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
+            tools = [dict(tool) for tool in prompt.tools] or None
+            try:
+                text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tools=tools)
+            except RuntimeError as error:  # what the template raises
+                raise UnsupportedTurnsError(not_taken(error)) from error
             return self._tokens(text + prefix, special=False)
         return self._tokens(prompt.as_text() + prefix, special=True)
 
@@ -156,23 +168,34 @@ class _Engine:
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
         self._number = 0
+        self._suspects = SuspectGrammars()
 
     def add(self, tokens: Sequence[int], sampling: Sampling) -> "_Request":
         import numpy as np
 
+        if sampling.grammar:
+            self._suspects.check(sampling.grammar)
         self._number += 1
         ids = Tensor(np.array([tokens], dtype=np.int64))
-        return _Request(self._pipeline.add_request(self._number, ids, _generation_config(sampling)))
+        request = _Request(self._pipeline.add_request(self._number, ids, _generation_config(sampling)))
+        if sampling.grammar:
+            self._suspects.watch(sampling.grammar, lambda: request.begun)
+        return request
 
     def step(self) -> None:
         if self._pipeline.has_non_finished_requests():
-            self._pipeline.step()
+            try:
+                self._pipeline.step()
+            except RuntimeError:
+                self._suspects.step_failed()
+                raise
 
 
 class _Request:
     """OpenVINO's handle of a request as an `EngineRequest`."""
 
     def __init__(self, handle: Any) -> None:
+        self.begun = False
         self._handle = handle
         self._reason = ""
 
@@ -181,6 +204,7 @@ class _Request:
         while self._handle.can_read():
             for output in self._handle.read().values():
                 tokens += output.generated_ids
+                self.begun = True
                 self._reason = _REASONS.get(output.finish_reason, self._reason)
         return tokens
 
@@ -223,4 +247,6 @@ def _generation_config(sampling: Sampling) -> Any:
         config.rng_seed = random.getrandbits(31) if sampling.seed is None else sampling.seed
     config.presence_penalty = sampling.presence_penalty
     config.frequency_penalty = sampling.frequency_penalty
+    if sampling.grammar:
+        config.structured_output_config = structured_output(sampling.grammar)
     return config

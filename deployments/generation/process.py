@@ -24,7 +24,11 @@ _RESTART_S = (0.0, 1.0, 5.0, 30.0)
 
 
 class ProcessGenerator:
-    """A generator that another process runs."""
+    """A generator that another process runs.
+
+    Attributes:
+        chat_template: as in `TextGenerator`.
+    """
 
     def __init__(self, name: str, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
         """Start the process and wait until it is ready.
@@ -39,6 +43,7 @@ class ProcessGenerator:
             RuntimeError: the process ended while it was loading.
         """
         self._supervisor = _Supervisor(name, config, clock)
+        self.chat_template = self._supervisor.chat_template
         weakref.finalize(self, self._supervisor.close)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
@@ -90,6 +95,7 @@ class _Supervisor:
 
     Attributes:
         engine: the running engine; `None` while there is none.
+        chat_template: that of the first engine; all of them load the same files.
     """
 
     def __init__(self, name: str, config: EngineConfig, clock: Callable[[], float]) -> None:
@@ -98,6 +104,7 @@ class _Supervisor:
         self._clock = clock
         self._closed = threading.Event()
         self.engine: EngineProcess | None = None
+        self.chat_template = ""
         started: Future[None] = Future()
         threading.Thread(target=self._supervise, args=(started,), name="engine-receive", daemon=True).start()
         started.result()
@@ -111,18 +118,19 @@ class _Supervisor:
     def _supervise(self, started: "Future[None]") -> None:
         # Every engine is started by this thread: Linux kills a process with the thread that has started it.
         try:
-            engine: EngineProcess | None = EngineProcess(self._config, self._clock)
+            engine = EngineProcess(self._config, self._clock)
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             started.set_exception(error)
             return
-        self.engine = engine
+        self.engine, self.chat_template = engine, engine.chat_template
         started.set_result(None)
-        while engine is not None:
-            status = engine.receive()
+        running: EngineProcess | None = engine
+        while running is not None:
+            status = running.receive()
             self.engine = None
             if not self._closed.is_set():
                 log.engine_ended(self._name, status)
-            engine = self._restart()
+            running = self._restart()
 
     def _restart(self) -> EngineProcess | None:
         for pause in itertools.chain(_RESTART_S, itertools.repeat(_RESTART_S[-1])):

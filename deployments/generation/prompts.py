@@ -1,9 +1,11 @@
 """From prompts to tokens: the chat template, the prefix of the answer and the model's context."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from deployments.generation import Prompt, PromptTooLongError
+from jinja2 import TemplateError
+
+from deployments.generation import Prompt, PromptTooLongError, UnsupportedTurnsError
 
 
 class PromptTokenizer:
@@ -11,6 +13,8 @@ class PromptTokenizer:
 
     Attributes:
         context: the model's context, in tokens.
+        source: the tokenizer of transformers.
+        chat_template: as in `TextGenerator`.
     """
 
     def __init__(
@@ -32,12 +36,13 @@ class PromptTokenizer:
         Raises:
             ValueError: `chat` is `always`, and the tokenizer has no template.
         """
-        has_template = bool(getattr(tokenizer, "chat_template", None))
-        if chat == "always" and not has_template:
+        template = _source(getattr(tokenizer, "chat_template", None))
+        if chat == "always" and not template:
             raise ValueError("chat: always is demanded, but the tokenizer has no chat template")
         self.context = context
+        self.chat_template = "" if chat == "never" else template
+        self.source = tokenizer
         self._tokenizer = tokenizer
-        self._chat = has_template and chat != "never"
         self._truncate = long_prompt == "truncate"
 
     def encode(self, prompt: Prompt, max_tokens: int) -> list[int]:
@@ -45,6 +50,7 @@ class PromptTokenizer:
 
         Raises:
             PromptTooLongError: they do not fit the context.
+            UnsupportedTurnsError: the chat template does not take them.
         """
         return fit_to_context(self._encode(prompt), self.context, max_tokens, truncate=self._truncate)
 
@@ -60,14 +66,33 @@ class PromptTokenizer:
         """
         turns = [dict(turn) for turn in prompt.messages]
         prefix = prompt.prefix.rstrip()
-        if self._chat:
+        if self.chat_template:
             turns = turns or [{"role": "user", "content": prompt.text}]
             begun = [{"role": "assistant", "content": prefix}] if prefix else []
-            encoded = self._tokenizer.apply_chat_template(
-                turns + begun, add_generation_prompt=not begun, continue_final_message=bool(begun), return_dict=True
-            )
+            try:
+                encoded = self._tokenizer.apply_chat_template(
+                    turns + begun,
+                    tools=[dict(tool) for tool in prompt.tools] or None,
+                    add_generation_prompt=not begun,
+                    continue_final_message=bool(begun),
+                    return_dict=True,
+                )
+            except (TemplateError, TypeError) as error:  # TypeError: it does something with a value of another type
+                raise UnsupportedTurnsError(not_taken(error)) from error
             return list(encoded["input_ids"])
         return list(self._tokenizer(prompt.as_text() + prefix)["input_ids"])
+
+
+def not_taken(error: Exception) -> str:
+    """Say that a chat template has refused a prompt, in the template's own words."""
+    return f"its chat template does not take this prompt: {' '.join(str(error).split())}"
+
+
+def _source(template: Any) -> str:
+    """The source of a tokenizer's chat template. Of several, transformers takes `tool_use` where there are tools."""
+    if isinstance(template, Mapping):
+        template = template.get("tool_use") or template.get("default")
+    return str(template or "")
 
 
 def fit_to_context(tokens: Sequence[int], context: int, max_tokens: int, *, truncate: bool) -> list[int]:

@@ -13,9 +13,17 @@ from typing import Any
 import torch
 from transformers import StoppingCriteriaList
 
-from deployments.generation import BatchFullError, Generation, Prompt, Sampling, read_to_end
+from deployments.generation import (
+    BatchFullError,
+    Generation,
+    IncompleteGenerationError,
+    Prompt,
+    Sampling,
+    read_to_end,
+)
 from deployments.generation.channel import Channel
 from deployments.generation.detokenizer import Detokenizer, trailing_space
+from deployments.generation.grammar_matcher import GrammarCompiler, HoldToGrammar, TokenMatcher
 from deployments.generation.logits import logits_processors
 from deployments.generation.progress import Progress
 from deployments.generation.prompts import PromptTokenizer
@@ -58,9 +66,17 @@ class TransformersGenerator:
         self._current = threading.local()
         self._counting = threading.Lock()
         self._active = 0
+        self._grammars = GrammarCompiler(
+            tokenizer.source, model.config.get_text_config().vocab_size, _end_tokens(model)
+        )
         self.progress = Progress(clock)
         for module in layer_modules(model):
             module.register_forward_pre_hook(self._before_module)
+
+    @property
+    def chat_template(self) -> str:
+        """See `TextGenerator`."""
+        return self.tokenizer.chat_template
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         """See `TextGenerator`."""
@@ -83,6 +99,14 @@ class TransformersGenerator:
         finally:
             given_up.set()
             work.cancel()  # if it still waits for a thread, it leaves the queue
+
+    def matcher(self, sampling: Sampling, prompt: Prompt) -> TokenMatcher | None:
+        """What holds the answer to `prompt` to the grammar of `sampling`, where it has one. Blocks: it is compiled.
+
+        Raises:
+            GrammarError: the answer cannot be held to it.
+        """
+        return self._grammars.matcher(sampling.grammar, prompt.prefix) if sampling.grammar else None
 
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
         """Generate once on the calling thread, so that the first request does not pay for initialisation."""
@@ -116,6 +140,7 @@ class TransformersGenerator:
         self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
     ) -> Generation:
         tokens = self.tokenizer.encode(prompt, sampling.max_tokens)
+        matcher = self.matcher(sampling, prompt)
         ids = torch.tensor([tokens], dtype=torch.long, device=self.model.device)
         read = len(tokens)
         texts: list[str] = []
@@ -126,6 +151,9 @@ class TransformersGenerator:
 
         detokenizer = Detokenizer(self.tokenizer.decode, sampling.stop, trailing_space(prompt.prefix))
         controller = StopController(read, sampling, given_up, detokenizer, keep_and_emit)
+        processors = logits_processors(sampling, read, self.model)
+        if matcher:
+            processors.insert(0, HoldToGrammar(matcher, read))
         self._current.controller = controller
         self._count(+1)
         try:
@@ -136,7 +164,7 @@ class TransformersGenerator:
                     max_new_tokens=sampling.max_tokens,
                     do_sample=False,
                     num_beams=1,
-                    logits_processor=logits_processors(sampling, read, self.model),
+                    logits_processor=processors,
                     stopping_criteria=StoppingCriteriaList([controller]),
                     streamer=controller,
                 )
@@ -145,6 +173,8 @@ class TransformersGenerator:
         finally:
             self._current.controller = None
             self._count(-1)
+        if matcher and matcher.fault:
+            raise IncompleteGenerationError(f"the text could not be held to its form: {matcher.fault}")
         if rest := detokenizer.finish():
             keep_and_emit(rest)
         return Generation("".join(texts), read, controller.written, _finish_reason(controller, detokenizer, sampling))
@@ -158,6 +188,11 @@ class TransformersGenerator:
         self.progress.advance()
         if controller is not None:
             controller.before_module()
+
+
+def _end_tokens(model: Any) -> list[int]:
+    ends = model.generation_config.eos_token_id
+    return [end for end in (ends if isinstance(ends, list) else [ends]) if end is not None]
 
 
 def _finish_reason(controller: StopController, detokenizer: Detokenizer, sampling: Sampling) -> str:

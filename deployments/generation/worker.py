@@ -3,7 +3,7 @@
 Run as: python -m deployments.generation.worker FD. FD is one end of a socket pair. The messages, pickled:
 
     in     EngineConfig                       the first message: what to load
-    out    dict, or an exception              the generator's facts, or why it could not be loaded; then
+    out    (dict, str), or an exception       the generator's facts and chat template, or why there is none; then
     in     (number, GenerateRequest)          a request
     in     (number, None)                     cancels a request
     out    [(number, item), ...]              texts of requests; the last item of a request is a Generation, an
@@ -157,7 +157,7 @@ def serve_engine(descriptor: int) -> None:
         except Exception as error:  # noqa: BLE001 - raised in the client
             connection.send(_picklable(error))
             return
-        connection.send(generator.describe())
+        connection.send((generator.describe(), generator.chat_template))
         asyncio.run(Worker(connection, generator).run())
 
 

@@ -21,10 +21,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.execution.streams import CompletedStream
-from deployments.http.responses import headers_of, pending_headers, stream_response
+from deployments.http.responses import headers_of, pending_headers, status_of, stream_response
 from deployments.http.service import Service
 from deployments.observability import log
-from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import AnswerStream
 
@@ -97,7 +96,7 @@ class AliveStream:
             alive.stop()
 
     def _response(self, stream: AnswerStream) -> StreamingResponse:
-        status = self._service.last_resort_status if stream.head.served_by is Tier.LAST_RESORT else 200
+        status = status_of(stream.head, self._service)
         return stream_response(self._writer.events(stream), status, headers_of(stream.head), stream)
 
 

@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, check_size
+from deployments.request.inference import FORM_DEMANDED
 
 REQUEST_ID_HEADER = "x-request-id"
 
@@ -27,19 +28,26 @@ everything."""
 
 # No pattern matches inside a JSON string, where quotation marks are escaped.
 _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
-_FORM_DEMANDED = re.compile(rb'"json_(?:object|schema)"|"tool_choice"\s*:\s*(?:"required"|\{)')
 _USAGE_WANTED = re.compile(rb'"include_usage"\s*:\s*true')
-_ASKED = (_STREAM_WANTED, _FORM_DEMANDED, _USAGE_WANTED)
-_OVERLAP = 64
+_VECTORS_WANTED = re.compile(rb'"task"\s*:\s*"feature-extraction"')
+_ASKED = (_STREAM_WANTED, FORM_DEMANDED, _USAGE_WANTED, _VECTORS_WANTED)
+_MODEL_NAMED = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
+_OVERLAP = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """Facts about a body that was skimmed, not parsed: whether it asks for a stream, a form, token counts."""
+    """Facts about a body that was skimmed, not parsed: whether it asks for a stream, a form, token counts, vectors.
+
+    Attributes:
+        model: the model that it names first; empty where it names none.
+    """
 
     stream: bool
     form: bool
     usage: bool
+    vectors: bool
+    model: str = ""
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
@@ -59,21 +67,29 @@ async def skim_body(request: Request, limits: Limits) -> Glimpse:
     Raises:
         InvalidRequestError: the body is too large (413), or did not arrive in time (408), as in `read_body`.
     """
-    found, last = [False] * len(_ASKED), b""
+    found, last, model = [False] * len(_ASKED), b"", ""
 
     def look(chunk: bytes) -> None:
-        nonlocal found, last
+        nonlocal found, last, model
         seen = last + chunk
         found = [before or asked.search(seen) is not None for before, asked in zip(found, _ASKED, strict=True)]
+        model = model or _model_in(seen)
         last = seen[-_OVERLAP:]
 
     await _read_chunks(request, limits, look)
-    return Glimpse(*found)
+    stream, form, usage, vectors = found
+    return Glimpse(stream, form, usage, vectors, model)
 
 
 def skim(body: bytes) -> Glimpse:
     """Return the same facts about a whole body, for a request that could not be answered by its parsed form."""
-    return Glimpse(*(asked.search(body) is not None for asked in _ASKED))
+    stream, form, usage, vectors = (asked.search(body) is not None for asked in _ASKED)
+    return Glimpse(stream, form, usage, vectors, _model_in(body))
+
+
+def _model_in(body: bytes) -> str:
+    named = _MODEL_NAMED.search(body)
+    return named[1].decode(errors="replace") if named else ""
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

@@ -18,12 +18,13 @@ from starlette.types import ASGIApp
 from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import AliveStream
-from deployments.http.arrival import read_body, read_headers, read_request_id, skim, skim_body
-from deployments.http.responses import event, headers_of, json_response, stream_response
+from deployments.http.arrival import Glimpse, read_body, read_headers, read_request_id, skim, skim_body
+from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response, status_of, stream_response
 from deployments.http.service import Service
 from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
+from deployments.policy.no_vector import no_vector_instead
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
 from deployments.request import native
@@ -38,7 +39,7 @@ def native_routes(service: Service) -> list[Route]:
         request_id = read_request_id(headers)
         if service.overloaded():
             seen = await skim_body(request, service.limits)
-            return _respond(service, service.turn_away(refusal=seen.form), request_id, streamed=seen.stream)
+            return _respond_unread(service, service.turn_away(refusal=seen.form), request, request_id, seen)
         with service.arrival():
             body = await read_body(request, service.limits)
         try:
@@ -51,7 +52,7 @@ def native_routes(service: Service) -> list[Route]:
         except Exception as error:  # noqa: BLE001 - a bug of ours must not cost an answer
             log.internal_error("http", request.url.path, error)
             seen = skim(body)
-            return _respond(service, service.last_resort(refusal=seen.form), request_id, streamed=seen.stream)
+            return _respond_unread(service, service.last_resort(refusal=seen.form), request, request_id, seen)
         return AliveStream(
             lambda: service.stream(parsed, request_id, started),
             _Writer(request_id),
@@ -83,8 +84,17 @@ def native_routes(service: Service) -> list[Route]:
     ]
 
 
+def _respond_unread(service: Service, answer: Answer, request: Request, request_id: str, seen: Glimpse) -> Response:
+    """Respond with the last resort to a request of which nothing is known but its path and what was `seen`."""
+    if seen.vectors or service.gives_vectors(request.path_params.get("model", "") or seen.model):
+        answer = no_vector_instead(answer)
+    return _respond(service, answer, request_id, streamed=seen.stream)
+
+
 def _respond(service: Service, answer: Answer, request_id: str, *, streamed: bool) -> Response:
-    status = service.last_resort_status if answer.served_by is Tier.LAST_RESORT else 200
+    if answer.unavailable:
+        return json_response(answer.to_json(request_id), UNAVAILABLE, headers_of(answer))
+    status = status_of(answer, service)
     if streamed:
         told = CompletedStream(answer)
         return stream_response(_Writer(request_id).events(told), status, headers_of(answer), told)

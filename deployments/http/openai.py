@@ -25,7 +25,7 @@ from deployments.http.arrival import Glimpse, read_body, read_headers, read_requ
 from deployments.http.chunks import Chunks
 from deployments.http.completions import CHAT, COMPLETION, Format
 from deployments.http.problems import NOT_FOUND, openai_body, problem_response
-from deployments.http.responses import event, headers_of, json_response
+from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response, status_of
 from deployments.http.service import Service
 from deployments.observability import log
 from deployments.policy.answer import Answer
@@ -134,7 +134,10 @@ def _id(request_id: str, place: int) -> str:
 
 def _respond(service: Service, answers: Sequence[Answer], body: Mapping[str, Any]) -> Response:
     worst = max(answers, key=_distance) if len(answers) > 1 else answers[0]  # of several, headers describe this one
-    status = service.last_resort_status if worst.served_by is Tier.LAST_RESORT else 200
+    if worst.unavailable:
+        error = {"message": worst.result, "type": "server_error", "param": None, "code": worst.unavailable}
+        return json_response({"error": error}, UNAVAILABLE, headers_of(worst))
+    status = status_of(worst, service)
     return json_response(body, status, headers_of(worst))
 
 

@@ -9,12 +9,14 @@ import orjson
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from deployments.http.service import Service
 from deployments.policy.attempt import Began, Ended, Tier
+from deployments.policy.stream_events import PENDING
 
 EVENT_STREAM = "text/event-stream"
 
-PENDING = "pending"
-"""The value of the headers of a stream whose head was sent before anybody had answered."""
+UNAVAILABLE = 503
+"""The status of an answer with an error in the place of its result, whatever the policy says of the last resort."""
 
 _SERVED_BY, _DEGRADED = "x-neverblank-served-by", "x-neverblank-degraded"
 _ATTEMPTS, _DROPPED = "x-neverblank-attempts", "x-neverblank-dropped"
@@ -75,6 +77,11 @@ def headers_of(told: Provenance) -> dict[str, str]:
     if told.retry_after_s > 0:
         headers["retry-after"] = str(ceil(told.retry_after_s))
     return headers
+
+
+def status_of(told: Provenance, service: Service) -> int:
+    """Return the HTTP status of an answer: 200, or the one that the policy has for the last resort."""
+    return service.last_resort_status if told.served_by is Tier.LAST_RESORT else 200
 
 
 def _bounded(names: Sequence[str]) -> str:

@@ -29,6 +29,8 @@ class Answer(Struct, frozen=True):
         extras: as in `Answered`.
         dropped: what the request asked for and a model that answered could not do, by name.
         usage_estimated: some of the counts in `usage` are estimated.
+        unavailable: where nothing at all may stand in the place of the result (vectors), the code of the error that is
+            given instead, with `result` as its message; else empty.
 
     Raises:
         ValueError: `result` is blank.
@@ -47,6 +49,7 @@ class Answer(Struct, frozen=True):
     extras: Extras = NO_EXTRAS
     dropped: tuple[str, ...] = ()
     usage_estimated: bool = False
+    unavailable: str = ""
 
     def __post_init__(self) -> None:
         if is_blank(self.result):
@@ -55,7 +58,7 @@ class Answer(Struct, frozen=True):
     def to_json(self, request_id: str) -> dict[str, Any]:
         """Return the answer as a body of the native API."""
         return {
-            "result": self.result,
+            **self._result_or_error(),
             "model": self.model,
             "served_by": self.served_by.value,
             "degraded": self.degraded,
@@ -68,6 +71,11 @@ class Answer(Struct, frozen=True):
             **({"extras": self.extras.to_json()} if self.extras else {}),
             **self.caveats(),
         }
+
+    def _result_or_error(self) -> dict[str, Any]:
+        if not self.unavailable:
+            return {"result": self.result}
+        return {"error": {"type": "unavailable", "code": self.unavailable, "message": self.result}}
 
     def caveats(self) -> dict[str, Any]:
         """Return what the caller should know where not all is as it was asked: what was dropped, what is estimated."""

@@ -28,6 +28,7 @@ from enum import Enum, auto
 from msgspec import Struct
 from msgspec.structs import replace
 
+from deployments.policy.backoff import Backoff
 from deployments.policy.knob import Knobs, knob, seconds
 from deployments.policy.outcome import (
     Answered,
@@ -279,6 +280,6 @@ def _failed(state: Closed, policy: BreakerPolicy, span: Span, draw: float, *, al
 
 
 def _opened(policy: BreakerPolicy, epoch: int, openings: int, now: float, draw: float) -> Open:
-    # The exponent is bounded, as 2.0 ** 2000 overflows; the cap is reached long before.
-    wanted = policy.open_seconds * 2.0 ** min(openings - 1, 60) * (1 - JITTER + 2 * JITTER * draw)
-    return Open(epoch + 1, now + min(policy.open_max_seconds, wanted), openings)
+    pause_s = Backoff(policy.open_seconds, policy.open_max_seconds).pause_s(openings)
+    jittered = pause_s * (1 - JITTER + 2 * JITTER * draw)
+    return Open(epoch + 1, now + min(policy.open_max_seconds, jittered), openings)

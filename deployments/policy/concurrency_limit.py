@@ -48,8 +48,8 @@ class LimitPolicy(Knobs):
     tolerance: float = knob(
         2.0, "A model that takes this many times its unloaded latency is overloaded, and its limit falls.", ge=1, le=100
     )
-    patience_seconds: float = seconds(0.25, "A model that takes less than this is never counted as overloaded.")
-    backup_patience_seconds: float = seconds(
+    overload_min_seconds: float = seconds(0.25, "A model that takes less than this is never counted as overloaded.")
+    backup_overload_min_seconds: float = seconds(
         5.0, "The same for the backup, longer because only the last resort is behind the backup."
     )
     backup_reserved_share: float = share(
@@ -68,12 +68,12 @@ class AdaptiveLimiter:
 
     Attributes:
         policy: the bounds of the limit.
-        patience_seconds: a model that takes less is never counted as slow.
+        overload_min_s: a model that takes less is never counted as slow.
         in_flight: attempts under way.
     """
 
     policy: LimitPolicy
-    patience_seconds: float = 0.0
+    overload_min_s: float = 0.0
     in_flight: int = 0
     _limit: float = 0.0
     _unloaded_s: deque[float] = field(default_factory=lambda: deque(maxlen=UNLOADED_SAMPLES))
@@ -133,7 +133,7 @@ class AdaptiveLimiter:
     def _measure(self, seconds: float, now: float) -> None:
         self._least = min(self._least, seconds)
         unloaded = median(self._unloaded_s) if self._unloaded_s else self._least
-        bound = max(self.patience_seconds, self.policy.tolerance * unloaded)
+        bound = max(self.overload_min_s, self.policy.tolerance * unloaded)
         if seconds > bound:
             self._limit = max(float(self.policy.min_limit), self.value * max(LARGEST_CUT, bound / seconds))
             self._slow_start = False

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from deployments.policy.deadline import ReservePolicy
 from deployments.policy.knob import Knobs, knob, share
+from deployments.policy.outcome import Answered, written_tokens
 from deployments.policy.quantile import Latencies
-from deployments.policy.silence import SilencePolicy, patience_s
+from deployments.policy.silence import Patience, SilencePolicy, patience_for_stream, patience_for_whole
+from deployments.policy.terms import Terms
 
 _MIN_BACKUP_SAMPLES = 5
 """Answers of the backup, or of the next candidate, that are needed before its latency is believed."""
@@ -52,10 +54,13 @@ class LatencyEstimator:
         self.policy = policy
         self.reserves = reserves
         self._seen = Latencies()
+        self._token_s = Latencies()
 
-    def add(self, model: str, seconds: float, *, streamed: bool) -> None:
-        """Add an answer of `model` that took `seconds`."""
+    def add(self, model: str, seconds: float, *, streamed: bool, answer: Answered | None = None) -> None:
+        """Add an answer of `model` that took `seconds`; `answer` where it is there as a whole."""
         self._seen.add(model, seconds, streamed=streamed)
+        if not streamed and answer is not None and (tokens := written_tokens(answer)):
+            self._token_s.add(model, seconds / tokens, streamed=False)
 
     def hedge_after_s(self, model: str, beside: str, *, streamed: bool) -> float:
         """Return the seconds after which the candidate `beside` is started beside `model`.
@@ -69,9 +74,13 @@ class LatencyEstimator:
         beside_s = behind.value(0.5) if behind.count >= _MIN_BACKUP_SAMPLES else self.reserves.backup_min_seconds
         return max(seen.value(self.policy.quantile), beside_s)
 
-    def patience_s(self, model: str, policy: SilencePolicy, *, streamed: bool, suspected: bool) -> float:
-        """Return the seconds of silence after which an attempt on `model` counts as silent; see `silence`."""
-        return patience_s(policy, self._seen.of(model, streamed=streamed), suspected=suspected)
+    def patience(self, model: str, policy: SilencePolicy, terms: Terms, *, suspected: bool) -> Patience:
+        """Return for how long an attempt on `model` may be silent; see `silence`."""
+        seen = self._seen.of(model, streamed=terms.streamed)
+        if terms.streamed:
+            return patience_for_stream(policy, seen, suspected=suspected)
+        token_s = self._token_s.of(model, streamed=False)
+        return patience_for_whole(policy, seen, token_s, terms.max_tokens, suspected=suspected)
 
     def reserve_s(self, backup: str, *, streamed: bool) -> float:
         """Return the seconds of a deadline that are kept for `backup`: the most that is allowed until it is known."""

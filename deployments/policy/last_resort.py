@@ -46,7 +46,7 @@ class LastResort(Struct, frozen=True):
             attempts=trace,
             finish_reason=LAST_RESORT,
             refusal=self.refusal,
-            retry_after_s=retry_after_s or _shortest_wait_s(trace),
+            retry_after_s=retry_after_s or shortest_wait_s(trace),
         )
 
     def ending(self, written: str) -> str:
@@ -54,7 +54,8 @@ class LastResort(Struct, frozen=True):
         return f"\n\n{self.message}" if written else self.message
 
 
-def _shortest_wait_s(trace: tuple[Ended, ...]) -> float:
+def shortest_wait_s(trace: tuple[Ended, ...]) -> float:
+    """Return the shortest time that a refusal in `trace` named, if every attempt was refused; else 0."""
     waits = [ended.outcome.retry_after_s for ended in trace if isinstance(ended.outcome, Refused)]
     if len(waits) < len(trace):  # some model failed, and when it works again is unknown
         return 0.0

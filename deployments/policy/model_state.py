@@ -8,7 +8,7 @@ from deployments.policy.cooldown import Cooldown
 
 MOST_WITNESSES = 2
 """Attempts on one model that run on though they have been overtaken: who has lost is work for nobody. As many more run
-on behind a silence that was too long, to tell whether they are answered after all."""
+on behind a silence that was a failure, to tell whether they are answered after all."""
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class ModelState:
         cooldown: the pause that it asked for.
         suspected: it was silent for too long, and has answered nobody since.
         watched: attempts that run on though they have been overtaken, to tell whether they are answered or silent.
-        late: attempts that run on behind a silence that was too long.
+        late: attempts that run on behind a silence that was a failure.
     """
 
     limit: AdaptiveLimiter

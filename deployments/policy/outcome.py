@@ -23,6 +23,7 @@ from msgspec.structs import force_setattr
 from deployments.policy.blank import is_blank
 from deployments.policy.extras import NO_EXTRAS, Extras, combine
 from deployments.policy.reason import MAX_REASON_CHARACTERS, cut
+from deployments.policy.token_estimate import estimate_tokens
 
 NOT_READY = "not ready: "
 """Before the reason of a refusal of a model that may soon be ready."""
@@ -266,6 +267,13 @@ def nothing_visible(end: Finished) -> str:
     if end.usage is None:
         return "it returned no visible content"
     return f"{end.usage.completion_tokens} tokens, none of them visible ({end.finish_reason})"
+
+
+def written_tokens(answer: Answered) -> int:
+    """Return how many tokens an answer took to write, by its model's count or by its text; 0 for what is no text."""
+    if answer.usage is not None and answer.usage.completion_tokens > 0:
+        return answer.usage.completion_tokens
+    return estimate_tokens(answer.result) if isinstance(answer.result, str) else 0
 
 
 def _describe(blank: Any) -> str:

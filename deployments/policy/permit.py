@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from deployments.policy.attempt import Candidate
 from deployments.policy.breaker import Admission, Span
+from deployments.policy.silence import Patience
 from deployments.policy.terms import Terms
 
 
@@ -19,12 +20,14 @@ class Permit(Struct, eq=False):
         admission: the permission of the model's breaker.
         form_admission: the permission of the breaker for the model and the demanded form; `None` without a form.
         unloaded: hardly any other attempt on this model was under way when the permit was given.
-        patience_s: seconds of silence after which the attempt counts as silent; infinite where too little is known.
+        patience: for how long the attempt may be silent.
         suspected: the model has been silent for too long before, and has answered nobody since.
         first_s: seconds until the first content of a stream; infinite before that, and for a whole answer.
-        silent: the attempt has been silent for so long, which is recorded as a failure.
+        silent: the attempt has been silent for so long as to count as silent.
+        charged: its silence is recorded as a failure.
         watched: the attempt has been overtaken, and runs on to tell whether its model answers or is silent.
-        late: the attempt has been overtaken and was silent, and runs on to tell whether its model answers after all.
+        late: the attempt has been overtaken, has failed by its silence, and runs on to tell whether it is answered all
+            the same.
         returned: the permit has been handed back.
     """
 
@@ -34,10 +37,11 @@ class Permit(Struct, eq=False):
     admission: Admission
     form_admission: Admission | None
     unloaded: bool
-    patience_s: float = math.inf
+    patience: Patience = Patience()
     suspected: bool = False
     first_s: float = math.inf
     silent: bool = False
+    charged: bool = False
     watched: bool = False
     late: bool = False
     returned: bool = False

@@ -102,7 +102,7 @@ class ResilienceState:
         self.latencies.policy, self.latencies.reserves = policy.hedging, policy.reserves
         for name, known in self._models.items():
             known.limit.policy = policy.limits
-            known.limit.patience_seconds = self._patience_seconds(name)
+            known.limit.overload_min_s = self._overload_min_s(name)
 
     def begin(self, now: float) -> None:
         """Count a new request: each budget grows by its share."""
@@ -137,18 +137,15 @@ class ResilienceState:
         if isinstance(form, Refused):
             return form
         if not known.limit.admit(self._share(candidate, direct=direct)):
-            return Refused(
-                f"at its limit of {known.limit.value} at a time", retry_after_s=self._retry_after_s(candidate)
-            )
+            wait_s = max(_MIN_RETRY_AFTER_S, self.latencies.median_s(model))
+            return Refused(f"at its limit of {known.limit.value} at a time", retry_after_s=wait_s)
         self._models[model] = known
         self._move(model, known, state, "probing")
         if form is not None:
             self._forms.take(model, terms, self._policy.breaker, now)
         self._budgets.pay(why, now)
-        patience_s = self.latencies.patience_s(
-            model, self._policy.silence, streamed=terms.streamed, suspected=known.suspected
-        )
-        permit = Permit(candidate, now, terms, admission, form, known.limit.unloaded, patience_s, known.suspected)
+        patience = self.latencies.patience(model, self._policy.silence, terms, suspected=known.suspected)
+        permit = Permit(candidate, now, terms, admission, form, known.limit.unloaded, patience, known.suspected)
         self._permits[permit] = None
         return permit
 
@@ -158,33 +155,37 @@ class ResilienceState:
         self._answered(permit, now)
         self._learn(permit, permit.first_s, now)
 
-    def silent(self, permit: Permit, now: float) -> None:
-        """Record that the attempt has been silent for far longer than its model usually is; once for each permit.
-
-        That is a failure, unless an answer comes after all.
-        """
+    def silent(self, permit: Permit) -> None:
+        """Record that the attempt has been silent for far longer than its model usually is; once for each permit."""
         permit.silent = True
+        if permit.candidate != self._local_backup:
+            self._models[permit.candidate.model].suspected = True
+
+    def charge(self, permit: Permit, now: float) -> None:
+        """Record that its silence is a failure, unless an answer comes after all; once for each permit."""
+        permit.charged = True
         if permit.candidate == self._local_backup:
             return
         model, silent_s = permit.candidate.model, now - permit.started
         known = self._models[model]
-        known.suspected = True
-        said = Failed(f"silent for {silent_s:.2f} s, far longer than it usually takes")
+        reason = f"silent for {silent_s:.2f} s, far longer than it usually takes"
+        is_long = permit.patience.failed_s > permit.patience.silent_s  # as a time-out: too long for a moment
+        said = TimedOut(reason) if is_long else Failed(reason)
         span = permit.until(now)
         after = breaker.record(known.breaker, self._policy.breaker, permit.admission, said, span, self._draw())
         self._move(model, known, after, said.reason)
 
     def runs_on(self, permit: Permit) -> bool:
         """Return whether an attempt that has been overtaken is to run on, to tell whether its model answers."""
-        if math.isinf(permit.patience_s) or permit.candidate == self._local_backup:
+        if math.isinf(permit.patience.silent_s) or permit.candidate == self._local_backup:
             return False
-        if permit.silent:
+        if permit.charged:
             return self.is_awaited(permit)
         permit.watched = self._models[permit.candidate.model].take_watched()
         return permit.watched
 
     def is_awaited(self, permit: Permit) -> bool:
-        """Return whether an attempt that has been overtaken, and then was silent, is to run on even so."""
+        """Return whether an attempt that has been overtaken, and whose silence is a failure, is to run on even so."""
         known = self._models[permit.candidate.model]
         known.watched -= permit.watched
         permit.watched, permit.late = False, known.take_late()
@@ -206,13 +207,14 @@ class ResilienceState:
         if breaker.evidence(said) is Evidence.SUCCESS:
             self._answered(permit, now)
         if math.isinf(permit.first_s) and isinstance(outcome, (Answered, TimedOut)):
-            self._learn(permit, now - permit.started if isinstance(outcome, Answered) else math.inf, now)
+            answer = outcome if isinstance(outcome, Answered) else None
+            self._learn(permit, math.inf if answer is None else now - permit.started, now, answer)
         known.cooldown.learn(outcome, permit.started, now, self._policy.retries.hold_seconds)
         known.limit.release()
         known.watched -= permit.watched
         known.late -= permit.late
         self._forms.record(permit, outcome, self._policy.breaker, now, self._draw())
-        if permit.candidate != self._local_backup and not permit.silent:
+        if permit.candidate != self._local_backup and not permit.charged:
             policy, admission = self._policy.breaker, permit.admission
             after = breaker.record(known.breaker, policy, admission, said, permit.until(now), self._draw())
             self._move(model, known, after, reason_for_log(outcome))
@@ -258,11 +260,11 @@ class ResilienceState:
         return {**facts, **self.latencies.describe(model)}
 
     def _new(self, model: str) -> ModelState:
-        return ModelState(AdaptiveLimiter(self._policy.limits, self._patience_seconds(model)))
+        return ModelState(AdaptiveLimiter(self._policy.limits, self._overload_min_s(model)))
 
-    def _patience_seconds(self, model: str) -> float:
+    def _overload_min_s(self, model: str) -> float:
         limits = self._policy.limits
-        return limits.backup_patience_seconds if model == self._local_backup.model else limits.patience_seconds
+        return limits.backup_overload_min_seconds if model == self._local_backup.model else limits.overload_min_seconds
 
     def _ask_breaker(
         self, candidate: Candidate, known: ModelState, now: float
@@ -274,25 +276,22 @@ class ResilienceState:
     def _answered(self, permit: Permit, now: float) -> None:
         """Note that the model has answered: it is not suspected, and a silence of this attempt was none."""
         known = self._models[permit.candidate.model]
-        known.suspected = False
-        if permit.silent:
-            permit.silent = False
+        known.suspected = permit.silent = False
+        if permit.charged:
+            permit.charged = False
             after = breaker.answered_after_all(known.breaker, permit.admission, now)
             self._move(permit.candidate.model, known, after, "it answered after all")
 
     def _share(self, candidate: Candidate, *, direct: bool) -> float:
         return 1 - self._policy.limits.backup_reserved_share if direct and candidate == self._local_backup else 1.0
 
-    def _learn(self, permit: Permit, seconds: float, now: float) -> None:
-        """Learn that an answer, or the first content of a stream, took `seconds`; infinite for none in time."""
+    def _learn(self, permit: Permit, seconds: float, now: float, answer: Answered | None = None) -> None:
+        """Learn that `answer`, or the first content of a stream, took `seconds`; infinite for none in time."""
         limit = self._models[permit.candidate.model].limit
         if seconds < math.inf:
-            self.latencies.add(permit.candidate.model, seconds, streamed=permit.terms.streamed)
+            self.latencies.add(permit.candidate.model, seconds, streamed=permit.terms.streamed, answer=answer)
         # Unloaded: hardly any other attempt ran beside it, at its start and at its end.
         limit.learn(seconds, permit.started, now, unloaded=permit.unloaded and limit.unloaded)
-
-    def _retry_after_s(self, candidate: Candidate) -> float:
-        return max(_MIN_RETRY_AFTER_S, self.latencies.median_s(candidate.model))
 
     def _move(self, model: str, known: ModelState, after: BreakerState, reason: str) -> None:
         before, known.breaker = known.breaker, after

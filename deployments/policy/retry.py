@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from deployments.policy.attempt import Ended
+from deployments.policy.backoff import Backoff
 from deployments.policy.knob import Knobs, knob, seconds, share
 from deployments.policy.outcome import Failed, Refused
 
@@ -23,7 +24,7 @@ class RetryPolicy(Knobs):
     hold_seconds: float = seconds(
         60.0, "The longest time for which a model is not asked because it named a `retry-after`."
     )
-    patience_seconds: float = seconds(3.0, "The longest `retry-after` that is waited for.")
+    max_wait_seconds: float = seconds(3.0, "The longest `retry-after` that is waited for.")
     budget_share: float = share(
         0.2, "Retries may be this share of the requests, so that they do not multiply the load of an outage."
     )
@@ -54,8 +55,8 @@ def retry_at(policy: RetryPolicy, tries: Sequence[Ended], per_try_end: float, ji
     outcome = last.outcome
     if not isinstance(outcome, (Failed, Refused)) or not outcome.transient or len(tries) > policy.max:
         return math.inf
-    if outcome.retry_after_s > policy.patience_seconds:
+    if outcome.retry_after_s > policy.max_wait_seconds:
         return math.inf
-    backoff = min(policy.cap_seconds, policy.base_seconds * 2.0 ** (len(tries) - 1)) * (0.5 + jitter / 2)
-    due = last.ended + max(backoff, outcome.retry_after_s)
+    pause_s = Backoff(policy.base_seconds, policy.cap_seconds).pause_s(len(tries)) * (0.5 + jitter / 2)
+    due = last.ended + max(pause_s, outcome.retry_after_s)
     return due if due < per_try_end else math.inf

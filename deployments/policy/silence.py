@@ -8,6 +8,11 @@ up for it: the next candidate is started beside it, and an answer that comes aft
 A model that has been silent once, and has answered nobody since, is suspected. From then on nobody waits for it: the
 next candidate is started beside it at once. And its 99th percentile alone makes a silence: two attempts in a row that
 are slower than 99 of 100 are as telling as one that is much slower. Its next answer clears it.
+
+A whole answer comes all at once, so that a model which writes a long one is as silent as one that is lost. There the
+silence is reason enough to ask somebody else, but a failure only once it is far longer than what was asked can take:
+`max_tokens`, at the pace at which the model usually writes. Where the caller sets no bound, nothing but the deadline
+tells: see `FallbackChain.usual_fair_s`.
 """
 
 import math
@@ -27,7 +32,8 @@ class SilencePolicy(Knobs):
     factor: float = knob(
         2.5,
         "An attempt that is silent for this many times the 99th percentile of its model's latency counts against the "
-        "model, and the next candidate is started beside it.",
+        "model, and the next candidate is started beside it. A whole text counts against it only after this many times "
+        "what `max_tokens` usually take it.",
         ge=1,
         le=1000,
     )
@@ -35,8 +41,21 @@ class SilencePolicy(Knobs):
     min_samples: int = knob(20, "Answers of a model that are needed before its silences are judged.", ge=1)
 
 
-def patience_s(policy: SilencePolicy, seen: WindowedQuantile, *, suspected: bool) -> float:
-    """Return the seconds of silence after which an attempt counts as silent; infinite where too little is known.
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an attempt may be silent; infinite where too little is known.
+
+    Attributes:
+        silent_s: seconds of silence after which it counts as silent, so that somebody else is asked.
+        failed_s: seconds of silence after which that is a failure of its model; at least `silent_s`.
+    """
+
+    silent_s: float = math.inf
+    failed_s: float = math.inf
+
+
+def patience_for_stream(policy: SilencePolicy, seen: WindowedQuantile, *, suspected: bool) -> Patience:
+    """Return the patience with a stream, of which each item is a sign of life.
 
     Args:
         policy: the factor and its bounds.
@@ -44,5 +63,35 @@ def patience_s(policy: SilencePolicy, seen: WindowedQuantile, *, suspected: bool
         suspected: the model has been silent before, and has answered nobody since.
     """
     if not policy.enabled or seen.count < policy.min_samples:
-        return math.inf
-    return max(policy.least_seconds, seen.value(QUANTILE, spare=1) * (1.0 if suspected else policy.factor))
+        return Patience()
+    seconds = max(policy.least_seconds, seen.value(QUANTILE, spare=1) * (1.0 if suspected else policy.factor))
+    return Patience(seconds, seconds)
+
+
+def patience_for_whole(
+    policy: SilencePolicy,
+    seen: WindowedQuantile,
+    token_s: WindowedQuantile,
+    max_tokens: int | None,
+    *,
+    suspected: bool,
+) -> Patience:
+    """Return the patience with a whole answer, which gives no sign of life while it is written.
+
+    Args:
+        policy: as above.
+        seen: as above.
+        token_s: the seconds that the model took for each token of its whole answers; empty where it writes no texts.
+            The time until the first token is in there, so that the median is no faster than the model writes.
+        max_tokens: the longest answer that the caller lets it write; `None` for any length.
+        suspected: as above.
+    """
+    patience = patience_for_stream(policy, seen, suspected=suspected)
+    if not token_s.count or math.isinf(patience.silent_s):
+        return patience
+    if max_tokens is None:
+        return Patience(patience.silent_s)
+    takes_s = token_s.value(0.5) * max_tokens
+    if takes_s <= seen.value(QUANTILE, spare=1):  # it has written as much before
+        return patience
+    return Patience(patience.silent_s, max(patience.failed_s, policy.factor * takes_s))

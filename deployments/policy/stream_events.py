@@ -13,6 +13,9 @@ from deployments.policy.answer import Answer
 from deployments.policy.attempt import Began, Ended, Tier
 from deployments.policy.extras import Extras
 
+PENDING = "pending"
+"""Stands for who answers, as long as nobody has begun to."""
+
 
 class StreamHead(Struct, frozen=True):
     """The facts about a streamed answer that are known at its first content.
@@ -35,6 +38,19 @@ class StreamHead(Struct, frozen=True):
     refusal: bool = False
     retry_after_s: float = 0.0
     dropped: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, answer: Answer) -> "StreamHead":
+        """Return the head of a stream whose whole answer is there already."""
+        return cls(
+            answer.model,
+            answer.served_by,
+            answer.degraded,
+            answer.attempts,
+            answer.refusal,
+            answer.retry_after_s,
+            answer.dropped,
+        )
 
 
 class TextDelta(Struct, frozen=True):

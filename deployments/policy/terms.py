@@ -11,14 +11,19 @@ class Terms(Struct, frozen=True):
     Attributes:
         streamed: the answer is streamed.
         form: the kind of form that is demanded: `json_object`, `json_schema` or `tool_call`; empty for any text.
-        capped: the caller bounds the length of the answer.
+        max_tokens: the longest answer that the caller lets a model write; `None` where the caller sets no bound.
         steered: the caller ends the answer at texts of its own, or biases tokens.
     """
 
     streamed: bool = False
     form: str = ""
-    capped: bool = False
+    max_tokens: int | None = None
     steered: bool = False
+
+    @property
+    def capped(self) -> bool:
+        """Whether the caller bounds the length of the answer."""
+        return self.max_tokens is not None
 
 
 ANY_TERMS = Terms()

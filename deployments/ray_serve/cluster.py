@@ -1,9 +1,10 @@
 """The running Serve instance as a router sees it: which applications there are, and how each is reached."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray.serve.schema import ApplicationStatus, ReplicaState
 from deployments.ray_serve.errors import last_line
 from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
+from deployments.settings.applications import SPACES_VARIABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class DeployedApplication:
         built: it has a deployment that can be called; an application that failed to build has none.
         pool: it serves several models.
         loading: names of the actors of replicas that do not take requests yet.
+        spaces: the vector space of each of its models that gives vectors, by the model's name.
     """
 
     name: str
@@ -43,6 +46,7 @@ class DeployedApplication:
     built: bool = True
     pool: bool = False
     loading: tuple[str, ...] = ()
+    spaces: Mapping[str, str] = field(default_factory=dict)
 
     def serving_as(self, earlier: "DeployedApplication") -> "DeployedApplication":
         """Return a copy with this status and the replicas of `earlier`."""
@@ -53,6 +57,7 @@ class DeployedApplication:
             actors=earlier.actors,
             built=earlier.built,
             pool=earlier.pool,
+            spaces=earlier.spaces,
         )
 
     @property
@@ -172,4 +177,13 @@ def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedAppl
             for replica in replicas
             if replica["state"] == ReplicaState.STARTING.value and replica.get("actor_name")
         ),
+        spaces=_spaces(deployment) if deployment else {},
     )
+
+
+def _spaces(deployment: Mapping[str, Any]) -> dict[str, str]:
+    """Return the vector spaces of the models of a deployment, as `options.model_options` has left them."""
+    actor = deployment.get("deployment_config", {}).get("ray_actor_options") or {}
+    text: str | None = (actor.get("runtime_env") or {}).get("env_vars", {}).get(SPACES_VARIABLE)
+    spaces: dict[str, str] = json.loads(text) if text else {}
+    return spaces

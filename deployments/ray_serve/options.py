@@ -1,14 +1,16 @@
 """The options that Serve deploys models, pools and the backup with."""
 
+import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import ray
 
 from deployments.formats.credentials import credentials
 from deployments.ray_serve.autoscaling import REPORT_INTERVAL_S
-from deployments.settings import ServingSpec
-from deployments.settings.applications import DIGEST_VARIABLE
+from deployments.settings import ModelSpec, ServingSpec
+from deployments.settings.applications import DIGEST_VARIABLE, SPACES_VARIABLE
 
 START_ATTEMPTS = 2
 """Replicas of a version that may fail to start, one after the other, before Serve takes the version for failed. The
@@ -27,16 +29,21 @@ HEALTH = {"health_check_period_s": 2, "health_check_timeout_s": 10}
 """The period and the timeout of Serve's health checks."""
 
 
-def model_options(spec: ServingSpec, digest: str, *, untrusted: bool) -> dict[str, Any]:
+def model_options(
+    spec: ServingSpec, digest: str, *, untrusted: bool, models: Sequence[ModelSpec] = ()
+) -> dict[str, Any]:
     """All options of the deployment of a model or a pool.
 
     Args:
         spec: how it is served.
         digest: the digest of the files that say so.
         untrusted: the deployment loads files that might run code, and gets no credentials in its environment.
+        models: the models of the deployment, whose vector spaces routers have to know even while none is loaded.
     """
     options = {**replica_counts(spec), **replica_options(spec, cluster_gpus(), untrusted=untrusted)}
     options["ray_actor_options"]["runtime_env"]["env_vars"][DIGEST_VARIABLE] = digest
+    if spaces := {model.id: model.vector_space for model in models if model.vector_space}:
+        options["ray_actor_options"]["runtime_env"]["env_vars"][SPACES_VARIABLE] = json.dumps(spaces)
     return options
 
 

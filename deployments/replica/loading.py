@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from deployments.formats import LoadProgress
 from deployments.observability import log
 from deployments.policy.outcome import Refused
+from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.errors import LoadFailedError
 
 
@@ -82,10 +83,11 @@ class BackgroundLoad(Generic[_D]):
         """`state`, `reason`, and the model's own facts."""
         if not self._future.done():
             said = self._progress.last_line()
-            return {"state": "loading", "reason": self._progress.tell(), **({"last_line": said} if said else {})}
+            facts = {"last_line": said} if said else {}
+            return {"state": ServingState.LOADING, "reason": self._progress.tell(), **facts}
         if error := self._future.exception():
-            return {"state": "failed", "reason": _reason(error)}
-        return {"state": "ready", "reason": "", **self._future.result().describe()}
+            return {"state": ServingState.FAILED, "reason": _reason(error)}
+        return {"state": ServingState.READY, "reason": "", **self._future.result().describe()}
 
     def _run(self, load: Callable[[], _D]) -> None:
         log.model_loading(self._name)

@@ -17,7 +17,9 @@ from weakref import WeakKeyDictionary
 
 from deployments.formats import LoadProgress, ServedModel, load_model
 from deployments.observability import log
+from deployments.policy.backoff import Backoff
 from deployments.policy.outcome import Refused
+from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.errors import LoadFailedError
 from deployments.replica.loading import BackgroundLoad
 from deployments.replica.replica import Replica, require_progress
@@ -25,8 +27,8 @@ from deployments.settings import ModelSpec
 
 Load = Callable[[str], Awaitable[ServedModel]]
 
-_FIRST_PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 60.0
+_RELOADS = Backoff(first_s=1.0, longest_s=60.0)
+"""The pauses before a model that could not be loaded is loaded again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +37,19 @@ class _FailedLoad:
 
     Attributes:
         reason: why, in one line.
-        pause_s: seconds before the model may be loaded again.
-        until: when that is.
+        in_a_row: the loads of the model that have failed since one has not.
+        until: when the model may be loaded again.
     """
 
     reason: str
-    pause_s: float
+    in_a_row: int
     until: float
 
     @classmethod
     def after(cls, before: "_FailedLoad | None", reason: str, now: float) -> "_FailedLoad":
         """A load that has failed now; `before` is the failed load right before it, if there was one."""
-        pause_s = min(2 * before.pause_s, _LONGEST_PAUSE_S) if before else _FIRST_PAUSE_S
-        return cls(reason, pause_s, now + pause_s)
+        in_a_row = before.in_a_row + 1 if before else 1
+        return cls(reason, in_a_row, now + _RELOADS.pause_s(in_a_row))
 
     def refused(self, now: float) -> Refused:
         """Return the refusal of a request during the pause."""
@@ -104,9 +106,9 @@ class PoolReplica(Replica):
 
     async def describe(self) -> dict[str, Any]:
         """The state of every model, for the router: ready unless its last load failed, as asking for it loads it."""
-        models = {name: {"state": "ready", "reason": ""} for name in self._specs}
-        models |= {name: {"state": "failed", "reason": failed.reason} for name, failed in self._failed.items()}
-        return {"state": "ready", "reason": "", "models": models}
+        models = {name: {"state": ServingState.READY, "reason": ""} for name in self._specs}
+        failed = {name: {"state": ServingState.FAILED, "reason": load.reason} for name, load in self._failed.items()}
+        return {"state": ServingState.READY, "reason": "", "models": models | failed}
 
     async def check_health(self) -> None:
         """Require that every model with work advances: one that is stuck can only be replaced with its process.

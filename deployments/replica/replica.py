@@ -13,6 +13,7 @@ from deployments.formats import LoadProgress, ServedModel, load_model
 from deployments.observability import log
 from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem, StreamPart
 from deployments.policy.reason import locate_error, reason_of
+from deployments.policy.serving_state import ServingState
 from deployments.replica.loading import BackgroundLoad
 from deployments.request import InferenceRequest
 from deployments.settings import ModelSpec
@@ -177,7 +178,7 @@ class SingleReplica(Replica):
         to time, to choose replicas by: they are not chosen by anything that is told here.
         """
         described = self._load.describe()
-        return {} if described["state"] == "ready" else described
+        return {} if described["state"] == ServingState.READY else described
 
     async def check_health(self) -> None:
         """Wait for the model, and require that its work advances.

@@ -31,7 +31,9 @@ MIN_TIMEOUT_S = 0.001
 """The shortest deadline: a shorter one would be over before a clock could show it."""
 
 CONTROL_KEYS = frozenset(HEADERS) - {"retry"}
-_NAMES = frozenset({TIMEOUT_HEADER, VIA_HEADER, *HEADERS.values()})
+CONTROL_HEADERS = frozenset({TIMEOUT_HEADER, VIA_HEADER, *HEADERS.values()})
+"""All headers that are read."""
+
 NO_HEADERS: Mapping[str, str] = {}
 
 _TIERS = {"primary": Tier.PRIMARY, "backup": Tier.BACKUP}
@@ -39,7 +41,7 @@ _FLAGS = {"true": True, "false": False}
 
 
 class Controls(Struct, frozen=True):
-    """The controls of one request; see the attributes of the same names in `InferenceRequest`."""
+    """The controls of one request; `InferenceRequest` has the same attributes."""
 
     timeout_s: float
     tiers: frozenset[Tier]
@@ -57,7 +59,7 @@ def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: L
     Raises:
         InvalidRequestError: a control is not valid, or two contradict each other.
     """
-    if data.keys().isdisjoint(CONTROL_KEYS) and headers.keys().isdisjoint(_NAMES):
+    if data.keys().isdisjoint(CONTROL_KEYS) and headers.keys().isdisjoint(CONTROL_HEADERS):
         return Controls(limits.timeout_s, ANY_TIER, fallback=True)
     fallback_field, fallback = _read_flag(data, headers, "fallback")
     tiers = _read_tiers(data, headers)

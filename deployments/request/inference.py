@@ -1,5 +1,6 @@
 """The request as the rest of the service sees it: plain values, whatever the wire format was."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,6 +78,42 @@ class ResponseFormat(Struct, frozen=True, omit_defaults=True):
             case _:
                 return False
 
+    @property
+    def takes_one_call(self) -> bool:
+        """Whether the answer may have one tool call at most."""
+        return self.parallel_tool_calls is False or bool(_name_of(self.tool_choice))
+
+    @property
+    def functions(self) -> tuple[Mapping[str, Any], ...]:
+        """The tools that are functions and that `tool_choice` lets the model call, as they were sent."""
+        if not self.tools or self.tool_choice == "none":
+            return ()
+        functions = tuple(tool for tool in self.tools if tool["type"] == "function")
+        allowed = allowed_names(self.tool_choice)
+        return tuple(tool for tool in functions if tool["function"]["name"] in allowed) if allowed else functions
+
+
+def allowed_names(tool_choice: str | Mapping[str, Any]) -> frozenset[str]:
+    """Return the functions that a `tool_choice` names: one, or a list of `allowed_tools`; empty where it names none."""
+    match tool_choice:
+        case {"type": "allowed_tools", "allowed_tools": {"tools": [*allowed]}}:
+            return frozenset(name for tool in allowed if (name := _name_of(tool)))
+        case _:
+            return frozenset(name for name in [_name_of(tool_choice)] if name)
+
+
+def _name_of(choice: Any) -> str:
+    """Return the function that `choice` names, in a chat's form or a response's; empty where it does not."""
+    match choice:
+        case {"type": "function", "function": {"name": str(name)}} | {"type": "function", "name": str(name)}:
+            return name
+        case _:
+            return ""
+
+
+FORM_DEMANDED = re.compile(rb'"json_(?:object|schema)"|"tool_choice"\s*:\s*(?:"required"|\{)')
+"""The same of a body that is only skimmed: found wherever `demands_form` holds. Any object as a `tool_choice` counts:
+what it asks for may be anywhere in it."""
 
 ANY_FORMAT = ResponseFormat()
 """Accepts any answer."""
@@ -125,6 +162,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         passthrough: fields that are not acted on here, as they were sent: upstreams get them.
         features: the features that only a remote model may have; each name once.
         strict: a model that does not have all of `features` is not asked.
+        vectors: the caller asks for vectors (`task: feature-extraction`), whatever the model asked for is.
     """
 
     inputs: Mapping[str, Any]
@@ -148,6 +186,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     passthrough: Mapping[str, Any] = field(default_factory=dict)
     features: tuple[Feature, ...] = ()
     strict: bool = False
+    vectors: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the request as one MessagePack value: a quarter of the time of pickling its parts by their classes."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from msgspec.structs import asdict
 
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -21,6 +22,9 @@ TEXT_KEYS = ("text", "prompt", "query", "input", "message")
 """The keys that may hold the text of a request: the first one that is present and not blank counts."""
 
 NATIVE_ROLES = ("system", "user", "assistant")
+
+VECTOR_TASK = "feature-extraction"
+"""The `task` of a request whose answer has to be vectors."""
 
 _TEXT_FIELDS = ", ".join(TEXT_KEYS)
 _NOT_INPUTS = CONTROL_KEYS | {"model", "stream"}
@@ -79,18 +83,17 @@ def from_mapping(
         text="" if messages else extract_text(data),
         messages=messages,
         model=read_model(data, model),
-        timeout_s=controls.timeout_s,
         parameters=read_parameters(data),
-        tiers=controls.tiers,
-        fallback=controls.fallback,
-        hedge=controls.hedge,
-        wait=controls.wait,
-        retry=controls.retry,
-        via=controls.via,
         stream=read_flag(data, "stream") or False,
         prefix=prefix,
-        strict=controls.strict,
+        vectors=asks_for_vectors(data),
+        **asdict(controls),
     )
+
+
+def asks_for_vectors(data: Mapping[str, Any]) -> bool:
+    """Return whether a body says that its answer has to be vectors. Any other `task` is an input of the model."""
+    return data.get("task") == VECTOR_TASK
 
 
 def extract_text(data: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -171,18 +171,11 @@ def _read_common(
         parameters=parameters,
         response_format=wanted,
         model=read_model(data),
-        timeout_s=controls.timeout_s,
         user=read_name(data, "user"),
-        tiers=controls.tiers,
-        fallback=controls.fallback,
-        hedge=controls.hedge,
-        wait=controls.wait,
-        retry=controls.retry,
-        via=controls.via,
         stream=read_flag(data, "stream") or False,
         passthrough={**passed.fields, **options},
         features=tuple(features.values()),
-        strict=controls.strict,
+        **asdict(controls),
     )
 
 

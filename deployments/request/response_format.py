@@ -6,7 +6,7 @@ from typing import Any
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import MAX_TYPE, read_flag, read_object, refuse
-from deployments.request.inference import ANY_FORMAT, Feature, ResponseFormat
+from deployments.request.inference import ANY_FORMAT, Feature, ResponseFormat, allowed_names
 from deployments.request.schema import ACCEPTED, fault_of_schema
 
 MAX_TOOLS = 128
@@ -42,7 +42,7 @@ def read_response_format(data: Mapping[str, Any]) -> ResponseFormat:
 
 
 def format_features(data: Mapping[str, Any], wanted: ResponseFormat) -> tuple[Feature, ...]:
-    """Return what a model of our own cannot do of `wanted`, which was read from `data`: it calls no tools.
+    """Return what a model of our own cannot do of `wanted`, which was read from `data`: it calls functions only.
 
     That an answer fits a `response_format` of a known type is checked, whoever gives it: any model may be asked.
     """
@@ -51,8 +51,8 @@ def format_features(data: Mapping[str, Any], wanted: ResponseFormat) -> tuple[Fe
     features: list[Feature] = []
     if wanted.tools and wanted.tool_choice != "none":
         foreign = next((place for place, tool in enumerate(wanted.tools) if tool["type"] != "function"), None)
-        is_foreign = foreign is not None
-        features.append(Feature("tools", f"tools[{foreign}].type" if is_foreign else "tools", essential=is_foreign))
+        if foreign is not None:
+            features.append(Feature("tools", f"tools[{foreign}].type"))
     if data.get(FOREIGN_FORMAT) and not wanted.constraint and data[FOREIGN_FORMAT]["type"] != "text":
         features.append(Feature(FOREIGN_FORMAT, f"{FOREIGN_FORMAT}.type"))
     return tuple(features)
@@ -104,8 +104,15 @@ def _read_tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     accepted = f"a list of at most {MAX_TOOLS} tools: {_TOOL}"
     if not isinstance(value, list) or len(value) > MAX_TOOLS:
         raise refuse("tools", value, accepted)
+    names: set[str] = set()
     for place, tool in enumerate(value):
         _check_tool(tool, f"tools[{place}]")
+        if tool["type"] == "function":
+            name = tool["function"]["name"]
+            if name in names:
+                problem = Problem(f"tools[{place}].function.name", "is that of a tool before it", "a name of its own")
+                raise InvalidRequestError(problem)
+            names.add(name)
     return tuple(value)
 
 
@@ -124,6 +131,9 @@ def _check_tool(tool: Any, place: str) -> None:
     parameters = function.get("parameters")
     if parameters is not None and not isinstance(parameters, Mapping):
         raise refuse(f"{place}.function.parameters", parameters, "a JSON schema")
+    if parameters and isinstance(sort := parameters.get("type"), str) and sort != "object":
+        problem = Problem(f"{place}.function.parameters.type", "is not object", "object: arguments have names")
+        raise InvalidRequestError(problem)
 
 
 def _read_choice(data: Mapping[str, Any], names: list[str], *, is_known: bool) -> str | Mapping[str, Any]:
@@ -136,7 +146,7 @@ def _read_choice(data: Mapping[str, Any], names: list[str], *, is_known: bool) -
             return str(value)
         case "required" if names or not is_known:
             return "required"
-        case {"type": "allowed_tools"} if names or not is_known:
+        case {"type": "allowed_tools"} if not is_known or (names and allowed_names(value) <= set(names)):
             return dict(value)
         case {"type": str()} if not is_known:
             return dict(value)

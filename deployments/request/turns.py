@@ -1,9 +1,11 @@
-"""The plain turns of a chat, and the beginning of an answer in a trailing assistant turn."""
+"""The plain turns of a chat: the beginning of an answer in a trailing assistant turn, and the text for a log line."""
 
 from collections.abc import Mapping, Sequence
 
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.reason import cut
+from deployments.request.inference import InferenceRequest
 
 
 def split_prefix(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[Mapping[str, str], ...], str]:
@@ -29,6 +31,21 @@ def split_prefix(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[Mapping[s
         raise InvalidRequestError(Problem("messages", "begins with the answer", accepted))
     _require_content(messages, len(turns) - 1)
     return tuple(turns), prefix
+
+
+def quote(request: InferenceRequest, characters: int) -> str:
+    """Return the text of `request` for a log line, in `characters` at the most; of a chat, the end of it.
+
+    The last turn says what was asked, so it is the beginning that is left out.
+    """
+    if not request.messages:
+        return cut(request.text, characters)
+    said = ""
+    for turn in reversed(request.messages):
+        said = f"{turn['role']}: {turn['content']}" + (f"\n{said}" if said else "")
+        if len(said) > characters:
+            return f"\u2026{said[1 - characters :]}"
+    return said
 
 
 def _require_content(messages: Sequence[Mapping[str, str]], place: int) -> None:

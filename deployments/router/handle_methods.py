@@ -1,7 +1,7 @@
 """The methods of the router that deployment handles call: for Ray jobs, and for `InferenceEngine`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
@@ -9,45 +9,17 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from deployments.execution.clock import loop_time
+from deployments.execution.keepalive import with_signs_of_life
+from deployments.execution.service import AnsweringService
 from deployments.policy.answer import Answer
+from deployments.policy.no_vector import no_vector_instead
 from deployments.policy.problem import InvalidRequestError
-from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
-from deployments.request import InferenceRequest
-from deployments.request.body import Limits
-from deployments.request.native import from_python
+from deployments.policy.stream_events import PENDING, ExtrasDelta, StreamDone, TextDelta
+from deployments.request.native import asks_for_vectors, from_python
 
 
-class HandleMethods(ABC):
+class HandleMethods(AnsweringService, ABC):
     """Methods of a router that are called through handles. Their results are the bodies that HTTP would return."""
-
-    @property
-    @abstractmethod
-    def limits(self) -> Limits:
-        """The bounds of requests."""
-
-    @abstractmethod
-    def overloaded(self) -> bool:
-        """Return whether a request that arrives now is turned away unread."""
-
-    @abstractmethod
-    def turn_away(self, *, refusal: bool = False) -> Answer:
-        """Count a request that is turned away, and return its answer; `refusal` where the request demands a form."""
-
-    @abstractmethod
-    async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
-        """Answer a well-formed request."""
-
-    @abstractmethod
-    async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
-        """Return a stream that answers a well-formed request, once its first content is there."""
-
-    @abstractmethod
-    def describe_models(self) -> dict[str, Any]:
-        """Return the body of `GET /v1/models`."""
-
-    @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """Return the body of `GET /status`."""
 
     @abstractmethod
     def readiness(self) -> dict[str, bool]:
@@ -63,23 +35,32 @@ class HandleMethods(ABC):
         started = loop_time()
         request_id = uuid4().hex
         if self.overloaded():
-            return self.turn_away().to_json(request_id)
+            return self._turn_away(data, model).to_json(request_id)
         try:
             request = from_python(data, self.limits, model=model)
             return (await self.answer(request, request_id, started)).to_json(request_id)
         except InvalidRequestError as error:
             return error.problem.to_body(request_id)
 
-    async def infer_stream(self, data: Any, model: Any = "") -> AsyncIterator[dict[str, Any]]:
+    async def infer_stream(self, data: Any, model: Any = "") -> AsyncGenerator[dict[str, Any], None]:
         """Answer through a deployment handle with `options(stream=True)`, piece by piece.
 
         Each piece is `{"text", "model", "served_by"}`, or has `extras` in the place of the text; the last item is the
-        body that `infer` would return.
+        body that `infer` would return. A piece whose text is empty is a sign of life, in each silence of `keepalive_s`:
+        a model reasons, or nobody has begun (`served_by` is `pending`).
         """
+        sign = {"text": "", "model": "", "served_by": PENDING}
+        async with aclosing(with_signs_of_life(self._pieces(data, model), self.keepalive_s, lambda: sign)) as pieces:
+            async for piece in pieces:
+                if piece is not sign and "model" in piece:
+                    sign = {**sign, "model": piece["model"], "served_by": piece["served_by"]}
+                yield piece
+
+    async def _pieces(self, data: Any, model: Any) -> AsyncGenerator[dict[str, Any], None]:
         started = loop_time()
         request_id = uuid4().hex
         if self.overloaded():
-            yield self.turn_away().to_json(request_id)
+            yield self._turn_away(data, model).to_json(request_id)
             return
         try:
             request = replace(from_python(data, self.limits, model=model), stream=True)
@@ -96,6 +77,15 @@ class HandleMethods(ABC):
                         yield {"extras": extras.to_json(), "model": writer, "served_by": tier.value}
                     case StreamDone(answer):
                         yield answer.to_json(request_id)
+
+    def _turn_away(self, data: Any, model: Any) -> Answer:
+        """Turn away a request of which no more is read than what decides whether a text may stand in for its answer."""
+        # Whatever is passed through a handle arrives here: no object but a plain one is asked for anything.
+        plain = {key: value for key, value in data.items() if type(value) is str} if type(data) is dict else {}
+        named = model if type(model) is str and model else plain.get("model", "")
+        vectors = asks_for_vectors(plain) or self.gives_vectors(named)
+        turned_away = self.turn_away()
+        return no_vector_instead(turned_away) if vectors else turned_away
 
     async def models(self) -> dict[str, Any]:
         """Return the body of `GET /v1/models`, for deployment handles."""

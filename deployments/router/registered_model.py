@@ -1,10 +1,4 @@
-"""One model, or the backup, as the router knows it: its state by Serve, its state by a replica, and its replicas.
-
-ready      a replica takes requests
-loading    no replica takes requests yet
-idle       scaled to zero: the first request is refused, and has a replica started
-failed     its version could not be started, or its replica says that it cannot load the model
-"""
+"""One model, or the backup, as the router knows it: its state by Serve, its state by a replica, and its replicas."""
 
 import asyncio
 import dataclasses
@@ -15,6 +9,7 @@ from typing import Any, Protocol
 
 from deployments.execution.attempt import Begun
 from deployments.policy.outcome import NOT_READY, Outcome, Refused
+from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
 
@@ -51,6 +46,14 @@ class ModelReplicas(Protocol):
 
     async def loading(self, actors: Collection[str]) -> dict[str, Any]:
         """Return what one of the replicas with these actors, which take no requests yet, says about its load."""
+        ...
+
+
+class Backup(ModelReplicas, Protocol):
+    """The replicas of the backup, which are told what is about to come."""
+
+    async def expect(self, router: str, requests: float) -> None:
+        """Tell all replicas how many requests the router named `router` is about to send."""
         ...
 
 
@@ -94,8 +97,8 @@ class Unreachable:
         return {}
 
     async def describe(self) -> dict[str, Any]:
-        """Return the state `failed`."""
-        return {"state": "failed", "reason": self.why}
+        """Return that it has failed."""
+        return {"state": ServingState.FAILED, "reason": self.why}
 
 
 @dataclass(slots=True)
@@ -120,21 +123,21 @@ class RegisteredModel:
     waking: "asyncio.Task[None] | None" = None
 
     @property
-    def state(self) -> str:
-        """The state, one of those in the module's table."""
+    def state(self) -> ServingState:
+        """The state, by Serve and by a replica."""
         if self.running:
-            return str(self.described.get("state", "loading"))
+            return ServingState.of(self.described)
         if self.application.idle:
-            return "idle"
-        return "failed" if self.application.status == "DEPLOY_FAILED" else "loading"
+            return ServingState.IDLE
+        return ServingState.FAILED if self.application.status == "DEPLOY_FAILED" else ServingState.LOADING
 
     @property
     def readiness(self) -> Readiness:
         """Whether it can take a request now, soon or never."""
         match self.state:
-            case "ready":
+            case ServingState.READY:
                 return Readiness.NOW
-            case "failed":
+            case ServingState.FAILED:
                 return Readiness.NEVER
             case _:
                 return Readiness.SOON
@@ -183,19 +186,19 @@ class RegisteredModel:
             if self.application.loading:
                 self.described = await _asked(self.replicas.loading(self.application.loading)) or {}
             return
-        if self.state == "ready" and self.settled and not self.passes_on:
+        if self.state is ServingState.READY and self.settled and not self.passes_on:
             return
         settled = self.application.status == "RUNNING"
         if (described := await _asked(self.replicas.describe())) is not None:
             self.described, self.settled = described, settled
             return
-        self.described = {"state": "loading", "reason": "its replica did not describe itself"}
+        self.described = {"state": ServingState.LOADING, "reason": "its replica did not describe itself"}
 
     def to_json(self) -> dict[str, Any]:
         """Return the state, the replicas and the description, for `/status`."""
         shown = {
             "state": self.state,
-            "reason": "" if self.state == "ready" else self.reason,
+            "reason": "" if self.state is ServingState.READY else self.reason,
             "replicas": {"running": self.running, "starting": self.application.starting},
             **{
                 key: value
@@ -209,9 +212,9 @@ class RegisteredModel:
 
     def _unready(self) -> Refused:
         match self.state:
-            case "failed":
+            case ServingState.FAILED:
                 return Refused(f"it failed to start: {self.reason}")
-            case "idle":
+            case ServingState.IDLE:
                 self._wake()
                 return Refused("not ready: no replica runs, one is being woken", soon=True)
             case _:

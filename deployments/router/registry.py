@@ -55,6 +55,7 @@ class Registry:
         self.backup = RegisteredModel(
             DeployedApplication(cluster.own_application, "", "", 1, 0, 0.0), backup, last=True
         )
+        self._spaces: dict[str, str] = {}
         self._trouble = ""
         self._refreshed = -math.inf
         self._looked: float | None = None
@@ -75,6 +76,21 @@ class Registry:
         if (member := self._members.get(model)) is not None:
             return member
         return Unreachable(UNKNOWN_MODEL) if self.has_looked else _NOT_LOOKED
+
+    def space_of(self, model: str) -> str:
+        """Return the vector space of that model; empty where its answers are no vectors, or it is not known."""
+        return self._spaces.get(model, "")
+
+    def knows(self, model: str) -> bool:
+        """Return whether there is a model of that name, in whatever state."""
+        return model in self._members or (
+            model in self._applications and not self._applications[model].application.pool
+        )
+
+    @property
+    def has_spaces(self) -> bool:
+        """Whether any model gives vectors."""
+        return bool(self._spaces)
 
     async def watch(self, interval_s: Callable[[], float]) -> None:
         """Refresh now, and then every `interval_s()` seconds for ever; sooner after `hurry`."""
@@ -148,6 +164,7 @@ class Registry:
             if known is None:
                 log.model_found(name)
             self._applications[name] = self._entry(application, known)
+        self._spaces = _spaces_of([entry.application for entry in self._applications.values()])
 
     def _entry(self, application: DeployedApplication, known: RegisteredModel | None) -> RegisteredModel:
         if known is not None and known.application.built:
@@ -196,6 +213,14 @@ class Registry:
 
 
 _NOT_LOOKED = Unreachable("not ready: this router has not seen the models yet", soon=True)
+
+
+def _spaces_of(applications: Iterable[DeployedApplication]) -> dict[str, str]:
+    """Return the vector space of every model that has one; an application of its own goes before a pool."""
+    spaces: dict[str, str] = {}
+    for application in sorted(applications, key=lambda each: not each.pool):
+        spaces |= application.spaces if application.pool else {application.name: ""} | dict(application.spaces)
+    return {model: space for model, space in spaces.items() if space}
 
 
 def _tell_found(models: Iterable[str]) -> None:

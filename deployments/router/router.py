@@ -10,7 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from deployments.execution.clock import loop_time
@@ -25,15 +25,17 @@ from deployments.policy.breaker import Open
 from deployments.policy.last_resort import LastResort
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
+from deployments.policy.serving_state import ServingState
 from deployments.policy.stream_events import AnswerStream
 from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.hops import refuse_loops
+from deployments.request.turns import quote
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
 from deployments.router.handle_methods import HandleMethods
-from deployments.router.registered_model import ModelReplicas
+from deployments.router.registered_model import Backup
 from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
@@ -42,14 +44,6 @@ from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
 _Given = TypeVar("_Given", Answer, AnswerStream)
-
-
-class Backup(ModelReplicas, Protocol):
-    """The replicas of the backup, which are told what is about to come."""
-
-    async def expect(self, router: str, requests: float) -> None:
-        """Tell all replicas how many requests the router named `router` is about to send."""
-        ...
 
 
 class Router(HandleMethods):
@@ -129,11 +123,15 @@ class Router(HandleMethods):
     def turn_away(self, *, refusal: bool = False) -> Answer:
         """Count a request that is turned away, and return its answer; `refusal` where the request demands a form."""
         self._accounting.turned_away()
-        return self._last_resort(refusal).answer(retry_after_s=_RETRY_AFTER_S)
+        return LastResort(self._policy.last_resort.message, refusal).answer(retry_after_s=_RETRY_AFTER_S)
 
     def last_resort(self, *, refusal: bool) -> Answer:
         """Return the last resort for a request that broke outside of the chain; `refusal` as in `turn_away`."""
-        return self._last_resort(refusal).answer()
+        return LastResort(self._policy.last_resort.message, refusal).answer()
+
+    def gives_vectors(self, model: str) -> bool:
+        """Return whether the answers of that model, or of the default for an empty name, are known to be vectors."""
+        return bool(self._chains.spaces.of(model or self._policy.default_model or ""))
 
     def arrival(self) -> AbstractContextManager[None]:
         """Return a context manager to hold while a request is read: such requests count towards `overloaded`."""
@@ -176,15 +174,14 @@ class Router(HandleMethods):
         }
 
     def readiness(self) -> dict[str, bool]:
-        """Return for each tier whether it could answer in this router.
+        """Return for each tier whether it could answer in this router; before its first refresh only the last resort.
 
-        The primary tier is ready if some model is; a remote model is ready if its environment variables are set and its
-        breaker is not open. Before its first refresh a router calls nothing ready. The last resort is always ready.
+        The primary tier is ready if some model is; a remote model if its variables are set and its breaker is not open.
         """
         looked = self._registry.has_looked
         return {
             Tier.PRIMARY.value: looked and any(self._is_ready(*model) for model in self._model_states().items()),
-            Tier.BACKUP.value: looked and self._registry.backup.state == "ready",
+            Tier.BACKUP.value: looked and self._registry.backup.state is ServingState.READY,
             Tier.LAST_RESORT.value: True,
         }
 
@@ -226,10 +223,10 @@ class Router(HandleMethods):
     def _demand(self) -> float:
         return self._resilience.demand(loop_time())
 
-    def _is_ready(self, model: str, state: str) -> bool:
-        return state == "ready" and not isinstance(self._resilience.state(model), Open)
+    def _is_ready(self, model: str, state: ServingState) -> bool:
+        return state is ServingState.READY and not isinstance(self._resilience.state(model), Open)
 
-    def _model_states(self) -> dict[str, str]:
+    def _model_states(self) -> dict[str, ServingState]:
         remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
         return {name: entry.state for name, entry in self._registry.models.items()} | remotes
 
@@ -249,22 +246,21 @@ class Router(HandleMethods):
         run: Callable[[Execution], Awaitable[_Given]],
         instead: Callable[[Answer], _Given],
     ) -> _Given:
-        """Return what `run` gives for `request`; where it fails by an error of our own, `instead` of the last resort.
-
-        Any way out but a return is noted in `record`.
-        """
+        """Return what `run` gives, or `instead` of the last resort; any way out but a return is noted in `record`."""
+        asked, message = record.asked, self._policy.last_resort.message
         try:
             self._resilience.begin(loop_time())
             chain = self._chains.chain(request, self._policy, started)
             if request.wait and not self._chains.begins_remotely(chain):
                 await self._registry.first_look(chain.deadline.cut_over)
+            self._chains.spaces.require_vectors_whole(request, asked)
             return await run(
                 Execution(
                     chain,
                     request,
-                    self._chains.clients_for(request),
+                    self._chains.clients_for(request, asked),
                     self._resilience,
-                    self._last_resort(request.response_format.demands_form),
+                    self._chains.spaces.last_tier(message, request, asked),
                     self._wait_ready,
                     conform_to(request.response_format),
                     self._chains.dropped_by(request),
@@ -277,8 +273,8 @@ class Router(HandleMethods):
             record.abandoned()
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
-            log.internal_error("router", record.asked, error)
-            return instead(self._last_resort(request.response_format.demands_form).answer())
+            log.internal_error("router", asked, error)
+            return instead(self._chains.spaces.last_tier(message, request, asked).answer())
 
     async def _wait_ready(self, candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
         self._registry.hurry()
@@ -286,11 +282,9 @@ class Router(HandleMethods):
 
     def _record(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
         quotes = self._policy.log_content
-        asked, content = self._chains.asked(request, self._policy), request.text if quotes else ""
+        content = quote(request, log.MAX_TEXT_CHARACTERS) if quotes else ""
+        asked = self._chains.asked(request, self._policy)
         return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes)
-
-    def _last_resort(self, refusal: bool) -> LastResort:  # noqa: FBT001 - its only argument
-        return LastResort(self._policy.last_resort.message, refusal)
 
 
 DISCOVERY_DEAD_S = 15.0

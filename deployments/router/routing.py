@@ -20,6 +20,7 @@ from deployments.policy.retry import NO_RETRIES
 from deployments.request import InferenceRequest
 from deployments.router.registered_model import Unreachable
 from deployments.router.registry import Registry
+from deployments.router.spaces import VectorSpaces
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
 
@@ -35,6 +36,7 @@ class ChainBuilder:
         self._upstreams = upstreams
         self._resilience = resilience
         self._backup_name = backup_name
+        self.spaces = VectorSpaces(registry, lambda model: upstreams.find(model) is not None)
         # An order depends on the policy and on little of a request, so each is worked out once.
         self._policy = PolicySettings()
         self._limits = self._policy.stream_limits()
@@ -110,11 +112,15 @@ class ChainBuilder:
         names = tuple(feature.name for feature in request.features)
         return lambda candidate: () if self._passes_on(candidate) else names
 
-    def clients_for(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
-        """Return `client_of`; for a strict request, with a refusal in the place of models that lack a feature.
+    def clients_for(self, request: InferenceRequest, asked: str) -> Callable[[Candidate], ModelClient]:
+        """Return `client_of`, with a refusal in the place of models that may not answer `request`, meant for `asked`.
 
-        The trace then tells why those were not asked.
+        Those are the models of another vector space, and for a strict request those that lack a feature. The trace
+        then tells why they were not asked.
         """
+        return self.spaces.held_to(self._clients_with_features(request), request, asked)
+
+    def _clients_with_features(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
         if not (request.strict and request.features):
             return self.client_of
         dropped_by = self.dropped_by(request)

@@ -7,9 +7,10 @@ from typing import Any
 
 from deployments.execution.cancellation import is_own_cancellation
 from deployments.observability import log
+from deployments.policy.backoff import Backoff
 
-PAUSES_S = (0.1, 1.0, 5.0)
-"""Pauses before a task is restarted, in seconds; the last one is used from then on."""
+RESTARTS = Backoff(first_s=0.1, longest_s=5.0)
+"""The pauses before a task is restarted."""
 
 _STEADY_S = 60.0
 """Seconds that a task has to run to be restarted after the shortest pause again."""
@@ -66,4 +67,4 @@ class Supervisor:
             watched.ends += 1
             log.task_ended(name, watched.reason, ended_with)
             watched.in_a_row = 1 if clock() - started >= _STEADY_S else watched.in_a_row + 1
-            await asyncio.sleep(PAUSES_S[min(watched.in_a_row, len(PAUSES_S)) - 1])
+            await asyncio.sleep(RESTARTS.pause_s(watched.in_a_row))

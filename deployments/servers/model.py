@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from deployments.execution.attempt import Begun
 from deployments.execution.pulse import Beats
 from deployments.policy.outcome import NOT_READY, Failed, Finished, Outcome, Refused, StreamItem, StreamPart, TimedOut
+from deployments.policy.serving_state import ServingState
 from deployments.request import InferenceRequest
 from deployments.servers.commands import prefill_of
 from deployments.servers.probing import LOOPBACK
@@ -85,7 +86,12 @@ class ServerModel:
             "passes_on": True,
         }
         if running is None:
-            return {**facts, "state": "loading", "reason": supervisor.state, "last_line": supervisor.last_line}
+            return {
+                **facts,
+                "state": ServingState.LOADING,
+                "reason": supervisor.state,
+                "last_line": supervisor.last_line,
+            }
         return {**facts, "process": running.process.pid, "port": running.port.number}
 
     def stalled_s(self) -> float:

@@ -6,13 +6,14 @@ May import: policy.
     remotes.py         models behind OpenAI-compatible upstreams
     specs.py           a model, a pool of models, the backup; file_specs.py: models that are a file
     server_specs.py    models behind a server that the replica runs
-    serving.py         how a model is served; sources.py: where its weights come from
+    serving.py         how a model is served; sources.py: where its weights come from; embedding.py: vectors
     applications.py    the applications of a Serve config
     files.py           reads all of them from YAML
     findings.py        everything that does not fit, as faults that name file and key: errors.py
     reference.py       makes docs/configuration.md
 """
 
+from deployments.settings.embedding import EmbeddingSettings
 from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.file_specs import FileSpec, PickleSpec, PyTorchSpec, TensorSpec
 from deployments.settings.files import digest, load, parse, resolve, root
@@ -36,6 +37,7 @@ from deployments.settings.specs import (
 
 __all__ = [
     "BackupSpec",
+    "EmbeddingSettings",
     "Fault",
     "FileSpec",
     "GenerationDefaults",

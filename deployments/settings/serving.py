@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from deployments.settings.base import Seconds, Settings
+from deployments.settings.base import Seconds, Settings, VectorSpace
 
 
 class Replicas(Settings):
@@ -71,6 +71,17 @@ class ModelServingSpec(ServingSpec):
     multiplexed: bool = Field(
         False, description="It is one of a pool, and is loaded when it is asked for; see `configs/pools/`."
     )
+
+    space: VectorSpace = Field(
+        "",
+        description="The vector space of its answers. Only models of the same space answer for each other; models of "
+        "`task: feature-extraction` that name none have one of their own, any other gives no vectors.",
+    )
+
+    @property
+    def vector_space(self) -> str:
+        """The vector space of its answers; empty where they are no vectors."""
+        return self.space
 
     @property
     def untrusted(self) -> bool:

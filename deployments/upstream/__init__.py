@@ -5,6 +5,7 @@ May import: policy, request, settings, observability, execution.
     pool.py         all upstreams, replaced while requests are under way
     client.py       one upstream: a `ModelClient`
     endpoints.py    which of its endpoints is asked, and which of them next
+    tries.py        asks the next endpoint where one fails or is silent
     connection.py   the pooled connections of an endpoint, and the secrets that they carry
     passage.py      what travels along: where a request has been, how long it may take
     adaptation.py   what of ours a remote does not take

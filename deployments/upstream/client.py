@@ -20,6 +20,7 @@ from deployments.execution.splice import StartsOverError
 from deployments.observability import log
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem, StreamPart
 from deployments.policy.resilience import ResiliencePolicy
+from deployments.policy.serving_state import ServingState
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
@@ -68,7 +69,8 @@ class Upstream:
         async def ask_one(on: Try) -> Outcome | Begun:
             return await self._ask(on, request, budget_s)
 
-        return await self._endpoints.ask(ask_one, affinity_key(request, self.spec.affinity), terms_of(request))
+        key, left_s = affinity_key(request, self.spec.affinity), min(budget_s, request.timeout_s)
+        return await self._endpoints.ask(ask_one, key, terms_of(request), left_s)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -86,7 +88,7 @@ class Upstream:
         lacking = [endpoint.connection.lacks for endpoint in endpoints if endpoint.connection.lacks]
         is_lacking = len(lacking) == len(endpoints)
         told: dict[str, Any] = {
-            "state": "failed" if is_lacking else "ready",
+            "state": ServingState.FAILED if is_lacking else ServingState.READY,
             "reason": _lacking(lacking[0]).reason if lacking else "",
             "format": "remote",
             "upstream": endpoints[0].spec.base_url,

@@ -48,12 +48,18 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for session in (self._session, self._fresh):
-            if session is not None:
-                await session.close()
+        sessions = [session for session in (self._session, self._fresh) if session is not None]
+        self._session = self._fresh = None  # a request that still comes opens its own
+        self._retired = True
+        for session in sessions:
+            await session.close()
 
     async def retire(self) -> None:
-        """Close all connections once the requests under way have ended."""
+        """Close all connections once the requests under way have ended.
+
+        An attempt that is under way may still come to this endpoint from another one: its connections are closed
+        behind it.
+        """
         self._retired = True
         if not self.in_flight:
             await self.aclose()

@@ -3,9 +3,9 @@
     a key (`affinity`)    the one that the key stands for, by weighted rendezvous hashing (Thaler and Ravishankar, 1996)
     no key                of two drawn by weight, the one with less load (Mitzenmacher, The Power of Two Choices, 2001)
 
-An endpoint with an open breaker, or that asked for a pause, is passed over. Where an endpoint fails, the others are
-asked before the attempt has failed: another endpoint goes before another model. A single endpoint has no breaker of
-its own: that of its model is enough.
+An endpoint with an open breaker, or that asked for a pause, is passed over. Where an endpoint fails or is silent, the
+others are asked before the attempt has failed: another endpoint goes before another model (`tries`). A single endpoint
+has no breaker of its own: that of its model is enough.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,22 +22,15 @@ from deployments.execution.attempt import Begun
 from deployments.policy import breaker
 from deployments.policy.breaker import Admission, BreakerState, Closed
 from deployments.policy.cooldown import Cooldown
-from deployments.policy.outcome import Cancelled, Failed, Finished, Outcome, Refused, StreamEnd, TimedOut
+from deployments.policy.hedging import LatencyEstimator
+from deployments.policy.outcome import Answered, Finished, Outcome, Refused, StreamEnd
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.terms import ANY_TERMS, Terms, beyond_terms
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import EndpointSpec, RemoteSpec
 from deployments.upstream.adaptation import Adaptation
 from deployments.upstream.connection import Connection
-
-SILENT_S, SILENT_TIMES = 1.0, 4.0
-"""An attempt that is given up counts as a failure of its endpoint if it waited for this long, and for this many times
-what the endpoints usually take: the others answer, and this one is silent."""
-
-MOST_TRIES = 3
-"""Endpoints that are asked for one attempt."""
-
-_WEIGHT_OF_NEW = 0.2
+from deployments.upstream.tries import Ask, Tries
 
 
 @dataclass(slots=True, eq=False)
@@ -111,25 +105,38 @@ class Endpoints:
         )
         self.policy = ResiliencePolicy()
         self._draw = draw
-        self._usual_s = {True: 0.0, False: 0.0}  # until the first content of a stream, and for a whole answer
+        self._latencies = LatencyEstimator(self.policy.hedging, self.policy.reserves)  # of all of them together
 
-    async def ask(self, ask_one: AskOne, key: str, terms: Terms = ANY_TERMS) -> Outcome | Begun:
+    async def ask(
+        self, ask_one: AskOne, key: str, terms: Terms = ANY_TERMS, left_s: float = math.inf
+    ) -> Outcome | Begun:
         """Return what the first endpoint gives that does not fail; what the last one gave where all do.
 
         At most `MOST_TRIES` endpoints are asked: an attempt does not multiply by what the operator has.
+
+        Args:
+            ask_one: makes an attempt on one endpoint.
+            key: what requests that go to the same endpoint have in common; may be empty.
+            terms: the terms of the request.
+            left_s: seconds that the attempt may take, until the first content of a stream.
         """
         if len(self.all) == 1:
             only = self.all[0]
             return await ask_one(Try(only, Admission(only.state.epoch, probe=False), 0.0, terms))
         clock = asyncio.get_running_loop().time
-        left, last = list(self.all), None
-        while len(self.all) - len(left) < MOST_TRIES and (chosen := self._choose(left, key, clock())) is not None:
+        left = list(self.all)
+
+        def choose() -> tuple[Ask, Callable[[Outcome | Begun], None]] | None:
+            if (chosen := self._choose(left, key, clock())) is None:
+                return None
             endpoint, admission = chosen
             left.remove(endpoint)
-            last = await self._ask(ask_one, Try(endpoint, admission, clock(), terms))
-            if isinstance(last, Begun) or not _is_of_endpoint(last):
-                return last
-        return last if last is not None else self._nobody(clock())
+            tried = Try(endpoint, admission, clock(), terms)
+            return partial(ask_one, tried), partial(self._note_first, tried)
+
+        patience = self._latencies.patience("", self.policy.silence, terms, suspected=False)
+        given = await Tries(choose, patience, left_s).run()
+        return self._nobody(clock()) if given is None else given
 
     def broke(self, tried: Try, end: StreamEnd | Outcome) -> None:
         """Note that the stream of an attempt, which had begun, has not ended properly."""
@@ -142,26 +149,20 @@ class Endpoints:
             return Refused("all its endpoints asked for a pause", transient=True, retry_after_s=min(waits))
         return Refused("all its endpoints fail or asked for a pause")
 
-    async def _ask(self, ask_one: AskOne, tried: Try) -> Outcome | Begun:
-        outcome: Outcome | Begun = Cancelled("given up")
-        try:
-            outcome = await ask_one(tried)
-            return outcome
-        finally:
-            taken, usual = asyncio.get_running_loop().time() - tried.started, self._usual_s[tried.terms.streamed]
-            if isinstance(outcome, Cancelled) and usual and taken > max(SILENT_S, SILENT_TIMES * usual):
-                outcome = TimedOut("silent")
-            self._note(tried, Finished() if isinstance(outcome, Begun) else outcome)
+    def _note_first(self, tried: Try, result: Outcome | Begun) -> None:
+        """Note how a try ended, or that the first content of its stream is there."""
+        if isinstance(result, (Begun, Answered)):
+            seconds = asyncio.get_running_loop().time() - tried.started
+            answer = result if isinstance(result, Answered) else None
+            self._latencies.add("", seconds, streamed=tried.terms.streamed, answer=answer)
+        self._note(tried, Finished() if isinstance(result, Begun) else result)
 
     def _note(self, tried: Try, end: Outcome | StreamEnd) -> None:
         now = asyncio.get_running_loop().time()
-        endpoint, streamed, span = tried.endpoint, tried.terms.streamed, breaker.Span(tried.started, now)
+        endpoint, span = tried.endpoint, breaker.Span(tried.started, now)
         said = beyond_terms(end, tried.terms)
         endpoint.state = breaker.record(endpoint.state, self.policy.breaker, tried.admission, said, span, self._draw())
         endpoint.cooldown.learn(end, tried.started, now, self.policy.retries.hold_seconds)
-        if breaker.evidence(end) is breaker.Evidence.SUCCESS:
-            usual = self._usual_s[streamed]
-            self._usual_s[streamed] += (_WEIGHT_OF_NEW if usual else 1.0) * (now - tried.started - usual)
 
     def _choose(self, left: Sequence[Endpoint], key: str, now: float) -> tuple[Endpoint, Admission] | None:
         """Return the endpoint to ask next, with its permission; `None` where no one of `left` may be asked."""
@@ -188,19 +189,6 @@ class Endpoints:
             if rest < 0:
                 return endpoint
         return candidates[-1]
-
-
-def _is_of_endpoint(outcome: Outcome) -> bool:
-    """Return whether another endpoint of the same model could do better."""
-    match outcome:
-        case Failed(misfit=misfit, cut=cut):
-            return not misfit and not cut  # the model does that with this request, wherever it runs
-        case TimedOut():
-            return True
-        case Refused(transient=transient):
-            return transient
-        case _:
-            return False
 
 
 def _score(endpoint: Endpoint, key: str) -> float:

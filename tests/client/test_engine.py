@@ -10,11 +10,12 @@ import pytest
 from deployments import InferenceEngine
 
 WAITS = object()
+PAUSE = 10.0
 PIECE = {"text": "word", "model": "m", "served_by": "primary"}
 
 
 class Response:
-    """A call through a handle: it gives the items of a script, raises them, or waits at `WAITS`."""
+    """A call through a handle: it gives the items of a script, raises them, waits for a number, or hangs at `WAITS`."""
 
     def __init__(self, script: tuple[Any, ...]) -> None:
         self._items = iter(script)
@@ -34,6 +35,9 @@ class Response:
             raise StopAsyncIteration
         if isinstance(item, BaseException):
             raise item
+        if isinstance(item, float):
+            await asyncio.sleep(item)
+            return await self._next()
         if item is WAITS:
             self._under_way.set()
             return await self._waiting
@@ -146,6 +150,16 @@ async def test_a_router_that_stays_silent_is_waited_for_until_the_deadline_and_t
     assert handle.response.cancelled
 
 
+@pytest.mark.looptime
+async def test_a_stream_whose_model_reasons_is_waited_for_by_the_routers_signs_of_life() -> None:
+    sign = (PAUSE, {**PIECE, "text": ""})
+    body = {"result": "wordword", "served_by": "primary"}
+
+    given = await stream(Handle(*sign * 6, PIECE, *sign * 6, PIECE, body))
+
+    assert given == [PIECE, PIECE, body]
+
+
 @pytest.mark.parametrize("asking", [ask, stream])
 async def test_what_serve_raises_is_answered_by_the_last_resort_with_the_reason(
     asking: Callable[[Handle], Any],
@@ -153,6 +167,19 @@ async def test_what_serve_raises_is_answered_by_the_last_resort_with_the_reason(
     *_, answer = await asking(Handle(RuntimeError("no controller")))
 
     assert (answer["served_by"], answer["reason"]) == ("last_resort", "RuntimeError: no controller")
+
+
+async def test_where_vectors_are_asked_for_no_text_of_the_engines_own_stands_in_their_place() -> None:
+    asked = engine(Handle(RuntimeError("no controller")))
+    body = {"text": "Hello", "task": "feature-extraction"}
+
+    answer = await asked.run_inference("m", body)
+    streamed = [item async for item in asked.stream_inference(body, "m")]
+
+    assert (answer["error"]["code"], "result" in answer) == ("vector_unavailable", False)
+    assert [(item["error"]["code"], "result" in item, "text" in item) for item in streamed] == [
+        ("vector_unavailable", False, False)
+    ]
 
 
 @pytest.mark.parametrize(

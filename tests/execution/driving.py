@@ -13,6 +13,7 @@ from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
 from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResiliencePolicy, ResilienceState
+from deployments.request import InferenceRequest
 from tests.fakes import ScriptedClient, a_request
 
 A, B = Candidate(Tier.PRIMARY, "a"), Candidate(Tier.PRIMARY, "b")
@@ -22,7 +23,8 @@ RESERVES = Reserves(backup_seconds=9.0, backup_share=0.5, last_resort_seconds=1.
 CUT_OVER, ANSWER_BY = 20.0, 29.0
 
 LAST_RESORT = LastResort("Sorry, none of our models can answer.")
-REQUEST = a_request("What is due, and when?")
+REQUEST = a_request("What is due, and when?", max_tokens=1)
+"""A request for an answer of one word, as `answers()` gives it: no silence of its model is due to the length."""
 
 
 def new_state(failures: int = 5, probes: int = 1) -> ResilienceState:
@@ -42,15 +44,20 @@ def an_execution(
     resilience: ResilienceState | None = None,
     wait_ready: WaitReady = nobody_soon,
     conform: Conform | None = None,
+    request: InferenceRequest = REQUEST,
 ) -> Execution:
-    """`REQUEST`, to be answered by `chain` over `clients`."""
-    return Execution(chain, REQUEST, clients.__getitem__, resilience or new_state(), LAST_RESORT, wait_ready, conform)
+    """`request`, to be answered by `chain` over `clients`."""
+    return Execution(chain, request, clients.__getitem__, resilience or new_state(), LAST_RESORT, wait_ready, conform)
 
 
-async def run(clients: dict[Candidate, ScriptedClient], resilience: ResilienceState | None = None) -> Answer:
+async def run(
+    clients: dict[Candidate, ScriptedClient],
+    resilience: ResilienceState | None = None,
+    request: InferenceRequest = REQUEST,
+) -> Answer:
     """Ask `clients` in this order, with 30 seconds from now."""
     chain = FallbackChain(tuple(clients), Deadline.after(clock(), 30.0, RESERVES))
-    return await run_chain(an_execution(chain, clients, resilience))
+    return await run_chain(an_execution(chain, clients, resilience, request=request))
 
 
 def clock() -> float:

@@ -13,8 +13,9 @@ from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import Blank, Failed
 from deployments.policy.resilience import ResiliencePolicy, ResilienceState
 from deployments.policy.silence import SilencePolicy
-from tests.execution.driving import BACKUP, RESERVES, A, B, an_execution, clock, new_state, run, trace
-from tests.fakes import Play, ScriptedClient, answers, hangs, scripted
+from deployments.request import InferenceRequest
+from tests.execution.driving import BACKUP, REQUEST, RESERVES, A, B, an_execution, clock, new_state, run, trace
+from tests.fakes import Play, ScriptedClient, a_request, answers, hangs, scripted
 
 pytestmark = pytest.mark.looptime(idle_timeout=1)  # a driver that waits for ever fails instead of hanging
 
@@ -119,6 +120,60 @@ async def test_a_caller_that_goes_away_takes_those_that_would_run_on_with_it() -
     await asyncio.sleep(0.0)
 
     assert model.calls[0].cancelled is not None
+
+
+# --- whole answers of any length ---------------------------------------------------------------------
+
+ESSAY = "word " * 160
+
+
+@pytest.mark.parametrize("max_tokens", [None, 200])
+async def test_long_answers_after_many_short_ones_open_no_breaker_of_a_model_that_is_well(
+    max_tokens: int | None,
+) -> None:
+    resilience, model = await a_known_state(failures=5), scripted(answers(ESSAY, after=25.0))
+    essay = a_request("An essay, please.", max_tokens=max_tokens)
+
+    async def ask_later(after: float, request: InferenceRequest) -> Answer:
+        await asyncio.sleep(after)
+        return await run({A: model, B: scripted(answers("from b", after=2.0))}, resilience, request)
+
+    answered = await asyncio.gather(*(ask_later(1.5 * place, essay) for place in range(8)))
+    well = resilience.state("a")
+    model.script[:] = [answers("short", after=0.1)]
+    short = await ask_later(0.0, REQUEST)
+
+    assert [each.result for each in answered] == ["from b"] * 8
+    assert isinstance(well, Closed)
+    assert short.result == "short"
+
+
+async def test_a_model_that_hangs_fails_at_what_was_asked_by_its_usual_pace_and_nobody_waits_until_then() -> None:
+    resilience, model = await a_known_state(failures=2), scripted(hangs())
+    asked = a_request("Five words, please.", max_tokens=5)  # 15 s, at three times a second for each
+    began = clock()
+
+    for _ in range(12):
+        await run({A: model, B: scripted(answers("from b", after=0.1))}, resilience, asked)
+        spent = clock() - began
+        await asyncio.sleep(1.0)
+    early = resilience.state("a")
+    await asyncio.sleep(4.0)
+
+    assert spent < 3.0 + 12 * 1.2
+    assert isinstance(early, Closed)
+    assert isinstance(resilience.state("a"), Open)
+
+
+async def test_a_model_that_gives_no_texts_fails_by_what_it_usually_takes_whatever_its_callers_bound() -> None:
+    policy = ResiliencePolicy(BreakerPolicy(failures=1), silence=PATIENCE)
+    resilience = ResilienceState(policy, lambda *_: None, BACKUP.model, lambda: 0.5)
+    for _ in range(30):
+        await run({A: scripted(answers(0.5, after=1.0))}, resilience)
+
+    await run({A: scripted(hangs()), B: scripted(answers(0.7))}, resilience, a_request())
+
+    assert isinstance(resilience.state("a"), Open)
 
 
 # --- what a caller imposes --------------------------------------------------------------------------

@@ -63,6 +63,17 @@ async def test_an_answer_that_was_cut_short_says_so() -> None:
 
     assert isinstance(cut, Failed)
     assert "length" in cut.reason
+    assert (cut.misfit, cut.cut) == (True, True)
+
+
+@pytest.mark.parametrize(("finish_reason", "is_cut"), [("length", True), ("stop", False)])
+async def test_a_misfit_is_cut_where_max_tokens_ended_it_whatever_the_form(finish_reason: str, *, is_cut: bool) -> None:
+    wants_call = ResponseFormat(tools=({"type": "function"},), tool_choice="required")
+
+    for form in (OBJECT, wants_call):
+        wrong = await conform(Answered("I think", finish_reason=finish_reason), form)
+        assert isinstance(wrong, Failed)
+        assert (wrong.misfit, wrong.cut) == (True, is_cut)
 
 
 async def test_a_tool_call_and_what_a_filter_withheld_fit_any_form() -> None:

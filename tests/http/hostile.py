@@ -203,7 +203,8 @@ def _schema(rng: random.Random) -> tuple[str, bytes]:
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     body = {**CHAT, "response_format": wanted, "stream": rng.random() < 0.3}
     if rng.random() < 0.2:
-        body = {**CHAT, "tools": [{"type": "function", "function": {"name": "look", "parameters": schema}}] * 100}
+        functions = [{"name": f"look{number}", "parameters": schema} for number in range(100)]
+        body = {**CHAT, "tools": [{"type": "function", "function": function} for function in functions]}
     return "/v1/chat/completions", orjson.dumps(body)
 
 

@@ -44,16 +44,7 @@ class ScriptedStream:
 
     @property
     def head(self) -> StreamHead:
-        answer = self.answer
-        return StreamHead(
-            answer.model,
-            answer.served_by,
-            answer.degraded,
-            answer.attempts,
-            answer.refusal,
-            answer.retry_after_s,
-            answer.dropped,
-        )
+        return StreamHead.of(self.answer)
 
     async def __aiter__(self) -> AsyncIterator[StreamEvent]:
         if self.answer.extras:
@@ -113,11 +104,14 @@ class ScriptedService:
     def overloaded(self) -> bool:
         return self.is_full
 
-    def turn_away(self, *, refusal: bool) -> Answer:
+    def turn_away(self, *, refusal: bool = False) -> Answer:
         return last_resort(retry_after_s=1.0, refusal=refusal)
 
     def last_resort(self, *, refusal: bool) -> Answer:
         return last_resort(refusal=refusal)
+
+    def gives_vectors(self, model: str) -> bool:
+        return model == "embedder"
 
     @contextmanager
     def arrival(self) -> Iterator[None]:

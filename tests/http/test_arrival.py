@@ -1,11 +1,14 @@
 """Bodies that come slowly or not at all, and methods that are not allowed: the caller is told, and how to mend it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from deployments.http.arrival import skim
+from deployments.request.response_format import read_response_format
 from tests.http.service import ScriptedService
 from tests.http.wire import ENDPOINTS, send
 
@@ -33,6 +36,30 @@ async def test_a_body_that_trickles_in_is_given_up_at_the_default_deadline(path:
     assert "30 s" in response.text
     assert asyncio.get_running_loop().time() == service.limits.timeout_s
     assert (service.arriving, service.asked) == (0, [])
+
+
+LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+NAMED = {"type": "function", "function": {"name": "look"}}
+REQUIRED: dict[str, Any] = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}}
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {},
+        {"response_format": {"type": "text"}},
+        {"response_format": {"type": "json_object"}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}}}},
+        *({"tools": [LOOK], "tool_choice": choice} for choice in ("none", "auto", "required", NAMED, REQUIRED)),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_body_that_is_skimmed_demands_a_form_where_one_that_is_read_does(
+    wish: dict[str, Any], indent: int | None
+) -> None:
+    form = read_response_format(wish)
+
+    assert skim(json.dumps(wish, indent=indent).encode()).form is form.demands_form
 
 
 @pytest.mark.looptime

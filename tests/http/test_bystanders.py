@@ -23,8 +23,8 @@ from deployments.settings import PolicySettings
 from tests.execution.test_structured_output import TWICE, nested, wanting
 from tests.http.test_fuzz import Replica, an_ask
 from tests.http.wire import CHAT
+from tests.serving import OWN, FakeCluster, application
 from tests.simulation.client import Exchange, exchange
-from tests.simulation.replicas import OWN, SimulatedServe, an_application
 
 HOSTILE: dict[str, tuple[str, dict[str, Any]]] = {
     "a megabyte of brackets": ("[" + "[]," * 349_000 + "[]]", {"type": "array", "title": "a"}),
@@ -58,9 +58,9 @@ class Scripted(Replica):
 @pytest.fixture
 async def app() -> AsyncIterator[Any]:
     """The application of a router that has looked at Serve, with one model."""
-    known = {OWN: an_application(OWN), "a": an_application("a")}
+    known = {OWN: application(OWN), "a": application("a")}
     replicas: Any = {"a": Scripted(), "backup": Scripted()}
-    router = Router(SimulatedServe(known, replicas), replicas["backup"], "backup", PolicySettings())
+    router = Router(FakeCluster(replicas, **known), replicas["backup"], "backup", PolicySettings())
     router.reconfigure({"default_model": "a", "timeout_seconds": 60, "breaker": {"failures": 1000}})
     built = build_asgi(router)
     async with built.router.lifespan_context(built):

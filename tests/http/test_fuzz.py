@@ -19,11 +19,11 @@ from deployments.request import InferenceRequest
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.http.hostile import draw_hostile
+from tests.serving import OWN, FakeCluster, application
 from tests.simulation.asking import NATIVE, Ask
 from tests.simulation.client import Exchange, exchange
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.record import NotedLog
-from tests.simulation.replicas import OWN, SimulatedServe, an_application
 
 REQUESTS = 1000
 INNOCENT = b'{"text": "Hello", "timeout": 5}'
@@ -107,9 +107,9 @@ def an_ask(path: str, body: bytes, headers: list[tuple[bytes, bytes]], method: s
 
 async def send_all(status: int) -> list[Sent]:
     """All of them, each with an innocent request beside it, to one router."""
-    known = {OWN: an_application(OWN), "a": an_application("a")}
+    known = {OWN: application(OWN), "a": application("a")}
     replicas: Any = {"a": Replica(), "backup": Replica()}
-    router = Router(SimulatedServe(known, replicas), replicas["backup"], "backup", PolicySettings())
+    router = Router(FakeCluster(replicas, **known), replicas["backup"], "backup", PolicySettings())
     router.reconfigure({"default_model": "a", "last_resort": {"status": status}})
     app = build_asgi(router)
     rng = random.Random(2026)  # noqa: S311 - a seed is the point

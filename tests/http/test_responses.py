@@ -7,9 +7,11 @@ from openapi_spec_validator import validate
 
 from deployments.http.asgi import build_asgi
 from deployments.http.pages import openapi
+from deployments.http.responses import headers_of
 from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.outcome import Answered
 from deployments.policy.problem import Problem
+from deployments.request.controls import CONTROL_HEADERS
 from tests.http.service import MESSAGE, ScriptedService, an_answer, last_resort
 from tests.http.wire import BROKEN_OFF, CHAT, ENDPOINTS, send
 
@@ -114,6 +116,18 @@ def test_the_description_is_valid_openapi_and_names_every_endpoint() -> None:
 
     served = {getattr(route, "path", "") for route in build_asgi(ScriptedService()).routes} - {"/"}
     assert openapi()["paths"].keys() == served
+
+
+def test_the_description_names_every_header_that_is_read_and_every_header_of_an_answer() -> None:
+    document = openapi()
+    described = {name: each["name"] for name, each in document["components"]["parameters"].items()}
+    told = headers_of(an_answer(dropped=("image",), retry_after_s=1.0))
+
+    for path in ("/v1/infer", "/v1/infer/{model}", "/v1/chat/completions", "/v1/completions"):
+        asked = document["paths"][path]["post"]
+        named = {described[each["$ref"].rsplit("/", 1)[-1]] for each in asked["parameters"]}
+        assert named - {"model"} == CONTROL_HEADERS
+        assert asked["responses"]["200"]["headers"].keys() == told.keys()
 
 
 async def test_the_description_is_served_for_programs_and_for_people() -> None:

@@ -20,7 +20,7 @@ DEADLINE = Deadline(
     0.0, 30.0, Reserves(backup_seconds=9.0, backup_share=0.5, last_resort_seconds=1.0, last_resort_share=0.2)
 )
 CUT_OVER, ANSWER_BY = 20.0, 29.0
-RETRY = RetryPolicy(max=2, base_seconds=1.0, cap_seconds=4.0, patience_seconds=3.0)
+RETRY = RetryPolicy(max=2, base_seconds=1.0, cap_seconds=4.0, max_wait_seconds=3.0)
 
 
 def chain(*candidates: Candidate, jitter: float = 0.0, **options: object) -> FallbackChain:

@@ -91,7 +91,7 @@ def test_a_limit_grows_with_the_first_content_of_streams_and_not_only_with_their
 
 
 def test_a_model_that_takes_milliseconds_may_take_several_times_as_long() -> None:
-    resilience = a_guard(ResiliencePolicy(limits=LimitPolicy(min_limit=1, initial_limit=16, patience_seconds=0.25)))
+    resilience = a_guard(ResiliencePolicy(limits=LimitPolicy(min_limit=1, initial_limit=16, overload_min_seconds=0.25)))
     now = loaded(resilience, 0.002, 0.0, times=10, together=1)
 
     loaded(resilience, 0.2, now, times=20, together=16)

@@ -97,6 +97,7 @@ def test_a_blank_result_is_judged_blank_with_its_reason(result: Any, reason: str
 
 
 def test_a_blank_result_keeps_the_reason_its_model_gives() -> None:
+    assert answered_or_blank("", finish_reason="length") == Blank("the model returned an empty string", cut=True)
     assert answered_or_blank("", empty_reason="the prompt was cut") == Blank("the prompt was cut")
 
 

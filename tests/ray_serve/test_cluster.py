@@ -1,9 +1,12 @@
 """The applications a router finds in what Serve says of itself."""
 
+from dataclasses import replace
 from typing import Any
 
 from deployments.ray_serve.cluster import DeployedApplication, read_applications
 from deployments.ray_serve.errors import LoadFailedError, last_line
+from deployments.ray_serve.options import model_options
+from deployments.settings import HuggingFaceSpec, PoolSpec, PythonSpec
 
 OWN = "neverblank"
 RUNNING = {"state": "RUNNING", "actor_id": "a1"}
@@ -53,3 +56,19 @@ def test_a_load_that_failed_is_told_by_the_error_it_failed_with() -> None:
 
     assert last_line(f"Traceback:\n  File\n{name}: OSError: no weights\n\n") == "OSError: no weights"
     assert last_line(" \n") == ""
+
+
+def test_the_vector_spaces_of_models_are_read_from_their_options_even_while_none_runs() -> None:
+    fields = {"format": "huggingface", "task": "feature-extraction", "sources": [{"kind": "path", "path": "x"}]}
+    named = HuggingFaceSpec.model_validate({**fields, "id": "a", "space": "s"})
+    unnamed = HuggingFaceSpec.model_validate({**fields, "id": "b"})
+    vectors = PythonSpec(format="python", id="c", target="m:C", space="s")
+    texts = PythonSpec(format="python", id="d", target="m:C")
+    facts = application(Pool=[])
+    options = model_options(PoolSpec(models=("x",)), "", untrusted=False, models=(named, unnamed, vectors, texts))
+    facts["deployments"]["Pool"]["deployment_config"] = {"ray_actor_options": options["ray_actor_options"]}
+
+    found = read(p=facts, m=application(Model=[RUNNING]))
+
+    assert (found["p"].spaces, found["m"].spaces) == ({"a": "s", "b": "b", "c": "s"}, {})
+    assert replace(found["m"], built=False).serving_as(found["p"]).spaces == found["p"].spaces

@@ -142,6 +142,22 @@ def test_a_value_that_asks_for_nothing_is_accepted(field: str, value: Any) -> No
     assert chat(**{field: value}) == chat()
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"tools": [LOOK, LOOK]}, "tools[1].function.name"),
+        ({"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
+        ({"tools": [LOOK], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": [TOOL]}}},
+         "tool_choice"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "string"}}}]},
+         "tools[0].function.parameters.type"),
+        ({"tools": [LOOK], "parallel_tool_calls": "no"}, "parallel_tool_calls"),
+    ],
+)  # fmt: skip
+def test_tools_that_no_model_could_call_as_they_are_are_refused_with_their_place(body: Any, field: str) -> None:
+    assert refused(**body).field == field
+
+
 def test_two_numbers_of_tokens_that_differ_are_refused() -> None:
     assert refused(max_tokens=5, max_completion_tokens=6).field == "max_completion_tokens"
     assert chat(max_tokens=5, max_completion_tokens=5).parameters.max_tokens == 5

@@ -90,9 +90,9 @@ def test_options_of_a_stream_that_are_not_known_here_are_passed_on() -> None:
     assert features(request) == [("stream_options", "stream_options.continuous_usage_stats", True)]
 
 
-def test_tools_are_for_models_that_call_them() -> None:
-    assert features(chat(tools=[LOOK])) == [("tools", "tools", False)]
-    assert features(chat(tools=[LOOK], tool_choice="none")) == []
+def test_functions_are_for_every_language_model_and_other_tools_for_remote_ones() -> None:
+    assert features(chat(tools=[LOOK])) == []
+    assert features(chat(tools=[{"type": "web_search"}], tool_choice="none")) == []
     assert features(chat(tools=[LOOK, {"type": "web_search"}])) == [("tools", "tools[1].type", True)]
 
 

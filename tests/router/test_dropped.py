@@ -12,8 +12,8 @@ import pytest
 from deployments.observability import log
 from deployments.router.router import Router
 from tests.http.wire import events, send
-from tests.router.serving import READY, FakeCluster, Replica, application
 from tests.router.test_take_over import a_router
+from tests.serving import READY, FakeCluster, Replica, application
 from tests.upstream.faulty import FaultyUpstream
 
 SEEN = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
@@ -125,7 +125,7 @@ async def test_what_no_candidate_could_do_is_refused_by_name(
     assert router.describe()["in_flight"] == 0
 
 
-@pytest.mark.parametrize("more", [{"tools": [LOOK]}, {"reasoning_effort": "low"}])
+@pytest.mark.parametrize("more", [{"verbosity": "low"}, {"reasoning_effort": "low"}])
 async def test_what_every_model_may_answer_without_is_listed_where_it_was_dropped(
     more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,3 +152,10 @@ async def test_a_model_whose_replica_runs_a_server_is_asked_everything() -> None
     assert refused.status_code == 400
     told = answered.json()["neverblank"]
     assert (told["served_by"], told["degraded"], "dropped" in told) == ("primary", False, False)
+
+
+async def test_functions_are_for_every_model_so_none_is_dropped() -> None:
+    async with asked() as (router, _):
+        told = (await send(router, PATH, {"messages": HELLO, "tools": [LOOK], "strict": True})).json()["neverblank"]
+
+    assert (told["served_by"], told["degraded"], "dropped" in told) == ("backup", False, False)

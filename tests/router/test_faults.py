@@ -19,14 +19,6 @@ CALLERS = frozenset({Cause.CONTENT, Cause.INVALID})
 WITHOUT_FALLBACK = {"x-neverblank-fallback": "false"}
 
 
-@pytest.fixture
-async def faulty() -> AsyncIterator[FaultyUpstream]:
-    upstream = FaultyUpstream()
-    await upstream.start()
-    yield upstream
-    await upstream.stop()
-
-
 @asynccontextmanager
 async def router_of(faulty: FaultyUpstream, *scenarios: str, **policy: Any) -> AsyncIterator[Router]:
     """A router whose remote models are these scenarios, each with those behind it as its fallbacks."""

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from deployments.observability.log import MAX_TEXT_CHARACTERS
 from deployments.policy.outcome import Answered, Failed, Outcome
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
-from tests.router.serving import FakeCluster, Replica, application
 from tests.router.test_take_over import a_router
+from tests.serving import FakeCluster, Replica, application
 
 pytestmark = pytest.mark.looptime
 
@@ -71,6 +72,30 @@ async def test_what_a_models_code_says_of_a_request_is_in_a_line_only_where_cont
     (fallback,), (opened,) = told(events, "fallback"), told(events, "breaker_changed")
     assert ("my secret" in repr(fallback)) is log_content
     assert opened["reason"] == "ValueError in infer"
+
+
+@pytest.mark.parametrize("log_content", [False, True])
+async def test_a_line_has_the_end_of_a_chat_only_where_content_may_be_logged(
+    events: list[dict[str, Any]], *, log_content: bool
+) -> None:
+    cluster, backup = FakeCluster(a=application("a")), Replica()
+    cluster.replicas["a"] = Scripted(*[Failed("boom")] * 2)
+    router = Router(cluster, backup, "backup", PolicySettings().with_overrides({"log_content": log_content}, {}))
+    await router._registry.refresh()
+    short = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "my secret"}]
+    long = [{"role": "user", "content": "so " * 3000}, {"role": "assistant", "content": "Yes?"}, short[1]]
+
+    await router.infer({"messages": short}, "a")
+    await router.infer({"messages": long}, "a")
+
+    lines = [line.get("text", "") for line in told(events, "fallback")]
+    if not log_content:
+        assert lines == ["", ""]
+        return
+    assert lines[0] == "system: Be brief.\nuser: my secret"
+    assert lines[1].startswith("\u2026")
+    assert lines[1].endswith("so so \nassistant: Yes?\nuser: my secret")
+    assert len(lines[1]) == MAX_TEXT_CHARACTERS
 
 
 async def test_a_policy_that_is_taken_over_is_told_as_what_differs_from_the_defaults(

@@ -11,7 +11,7 @@ from deployments.policy.outcome import Answered, Outcome, Refused
 from deployments.router.registered_model import Readiness
 from deployments.router.registry import Registry
 from tests.fakes import a_request, read_whole
-from tests.router.serving import OWN, READY, FakeCluster, Replica, application
+from tests.serving import OWN, READY, FakeCluster, Replica, application
 
 
 async def ask(registry: Registry, model: str) -> Outcome:

@@ -11,7 +11,7 @@ from deployments.ray_serve.handle import ServeReplicas
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.ray_serve.test_handle import ACTOR, Handle, Response
-from tests.router.serving import READY, FakeCluster, Replica, application
+from tests.serving import READY, FakeCluster, Replica, application
 
 pytestmark = pytest.mark.looptime
 

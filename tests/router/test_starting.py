@@ -15,7 +15,7 @@ from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from deployments.upstream import Upstream
 from tests.http.wire import send
-from tests.router.serving import FakeCluster, Replica, application
+from tests.serving import FakeCluster, Replica, application
 
 pytestmark = pytest.mark.looptime
 

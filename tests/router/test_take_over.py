@@ -26,7 +26,7 @@ BEFORE = {
     "timeout_seconds": 20,
     "breaker": {"failures": 3},
     "retries": {"max": 1, "budget_share": 0.1},
-    "admission": {"max_limit": 64, "patience_seconds": 1},
+    "admission": {"max_limit": 64, "overload_min_seconds": 1},
     "remotes": {"hosted": REMOTE, "other": REMOTE},
 }
 """The policy that is in force before a change."""
@@ -73,7 +73,7 @@ def a_router(user_config: dict[str, Any]) -> Router:
 def in_force(router: Router) -> list[Any]:
     """Everything a router goes by that comes from its policy."""
     resilience = router._resilience
-    limits = [(known.limit.policy, known.limit.patience_seconds) for known in resilience._models.values()]
+    limits = [(known.limit.policy, known.limit.overload_min_s) for known in resilience._models.values()]
     return [
         router._policy,
         router.limits,

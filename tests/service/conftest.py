@@ -70,7 +70,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     members = _members(folder)
     for name, spec in members.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "multiplexed": True, "device": "cpu", **spec}))
-    pool = {"models": [str(folder / f"{name}.yaml") for name in members], "models_per_replica": 5, "num_cpus": 0.05}
+    pool = {"models": [str(folder / f"{name}.yaml") for name in members], "models_per_replica": 6, "num_cpus": 0.05}
     (folder / f"{POOL}.yaml").write_text(yaml.safe_dump(pool))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEVERBLANK_MODELS", f"{ROOT}{os.pathsep}{folder}")
@@ -84,6 +84,7 @@ def _members(folder: Path) -> dict[str, dict[str, Any]]:
     skops.io.dump(artefacts.classifier(), file)
     script = artefacts.torchscript(folder)
     causal.qwen2(folder / "qwen2-weights")
+    bert.folder(folder / "vectors-weights", "feature-extraction")
     shape = {"inputs": [{"shape": [None, 3]}]}
     state = {
         "kind": "state_dict",
@@ -98,6 +99,11 @@ def _members(folder: Path) -> dict[str, dict[str, Any]]:
         },
         "state-dict": {"format": "pytorch", **state, **shape},
         "qwen2": {**text, "sources": [{"kind": "path", "path": str(folder / "qwen2-weights")}]},
+        "vectors": {
+            **text,
+            "task": "feature-extraction",
+            "sources": [{"kind": "path", "path": str(folder / "vectors-weights")}],
+        },
         "gguf": {**text, "engine": "transformers", "sources": [{"kind": "path", "path": str(GGUF.parent)}]},
     }  # fmt: skip
 

@@ -132,3 +132,19 @@ def test_code_in_a_models_file_finds_no_credentials(service: Service) -> None:
     assert secret == ["", f"{SECRET_VARIABLE}="]
     assert home[0]
     assert SECRET not in str(answer)
+
+
+def test_vectors_come_from_a_model_of_their_space_and_otherwise_not_at_all(service: Service, cluster: None) -> None:
+    service.wait_ready("vectors")
+    body = {"input": ["the cat", "sat"], "timeout": 60}
+
+    answered = service.http.post("/v1/infer/vectors", json=body, timeout=70)
+    nobody = service.http.post("/v1/infer/vectors", json={**body, "tiers": ["backup"]})
+    by_handle = serve.get_app_handle("neverblank").infer.remote({**body, "tiers": ["backup"]}, "vectors").result()
+
+    told = answered.json()
+    assert ([len(vector) for vector in told["result"]], told["served_by"]) == ([16, 16], "primary")
+    assert told["extras"]["body"]["space"] == "vectors"
+    assert (nobody.status_code, nobody.json()["error"]["code"]) == (503, "vector_unavailable")
+    assert ("result" in nobody.json(), "result" in by_handle) == (False, False)
+    assert by_handle["error"]["code"] == "vector_unavailable"

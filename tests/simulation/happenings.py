@@ -6,9 +6,9 @@ from typing import Any
 
 from deployments.router.router import Router
 from deployments.settings import SettingsError
+from tests.serving import OWN, FakeCluster, application
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.record import Record
-from tests.simulation.replicas import OWN, SimulatedServe, an_application
 
 REMOTES = {
     name: {"base_url": f"https://{name}.example/v1", "model": name, "fallbacks": fallbacks}
@@ -62,7 +62,7 @@ class Happenings:
     """Makes things happen to a world that is being run."""
 
     def __init__(
-        self, policy: dict[str, Any], record: Record, loop: SimulatedLoop, router: Router, serve: SimulatedServe
+        self, policy: dict[str, Any], record: Record, loop: SimulatedLoop, router: Router, serve: FakeCluster
     ) -> None:
         """Change `router`, which was given `policy`, and `serve`."""
         self._policy, self._record, self._loop, self._router, self._serve = policy, record, loop, router, serve
@@ -112,7 +112,7 @@ class Happenings:
             replicas.described = {"state": "loading", "reason": "it loads"}
         if down == "lost":
             replicas.dead.add("1")
-        self._serve.known[key] = an_application(key, deployed_at=2.0, **changes)
+        self._serve.known[key] = application(key, deployed_at=2.0, **changes)
 
     def _up(self, name: str) -> None:
         key = OWN if name == "backup" else name
@@ -120,4 +120,4 @@ class Happenings:
         replicas.described = {"state": "ready", "reason": ""}
         replicas.dead.clear()
         replicas.runs.set()
-        self._serve.known[key] = an_application(key, deployed_at=3.0)
+        self._serve.known[key] = application(key, deployed_at=3.0)

@@ -15,7 +15,9 @@ from tests.simulation.record import Call
 from tests.simulation.script import ScriptedError
 from tests.simulation.world import Run
 
-LATE_S = 0.1
+LATE_S = 0.001
+"""What is let pass: on virtual time nothing is late, but for rounding."""
+
 SILENT_S = 20.0
 """A stall, and the time within which somebody carries on, by the default policy."""
 

@@ -1,6 +1,7 @@
 """A model that stands still for a while, under callers who each ask again as soon as they have their answer.
 
 What `kill -STOP` does to a replica: whatever it is at, and whatever it is asked, is answered only once it goes on.
+Or the model is well, and for that while its callers ask for essays.
 """
 
 import asyncio
@@ -18,20 +19,26 @@ from deployments.policy.outcome import Outcome
 from deployments.request import InferenceRequest
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
+from tests.serving import OWN, FakeCluster, application
 from tests.simulation.asking import NATIVE, Ask
 from tests.simulation.client import exchange
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.record import NotedLog, Record
-from tests.simulation.replicas import OWN, Replicas, SimulatedServe, an_application
+from tests.simulation.replicas import Replicas
 from tests.simulation.script import Life, Mood
+
+ESSAY, ESSAY_S = "essay", 8.0
+"""What a text asks for that takes the model so many seconds."""
 
 
 class StoppableReplicas(Replicas):
-    """Replicas that can be stopped and go on later."""
+    """Replicas that can be stopped and go on later, and that take their time for essays."""
 
     async def start(self, request: InferenceRequest, budget_s: float, *, alone: Any = None) -> Outcome | Begun:
         """Answer as usual, but not while stopped."""
         await self.runs.wait()
+        if self.name == "a" and ESSAY in request.text:
+            await asyncio.sleep(ESSAY_S)
         outcome = await super().start(request, budget_s, alone=alone)
         await self.runs.wait()
         return outcome
@@ -55,6 +62,8 @@ class Outage:
         clients: callers, each with one request at a time.
         stops_at: when the model is stopped, and has answered enough requests to be known.
         stopped_s: for how long.
+        essays: instead of being stopped, the model is asked for essays.
+        max_tokens: the bound of each answer; `None` for none.
         stream: the callers ask for streams.
         policy: laid over the default policy.
         timeout_s: the deadline of each request.
@@ -65,6 +74,8 @@ class Outage:
     clients: int
     stops_at: float = 30.0
     stopped_s: float = 24.0
+    essays: bool = False
+    max_tokens: int | None = 16
     stream: bool = False
     policy: dict[str, Any] = field(default_factory=dict)
     timeout_s: float = 6.0
@@ -100,14 +111,15 @@ async def _live(outage: Outage, loop: SimulatedLoop) -> None:
         for name, usual_s, spread_s in (("a", 0.08, 0.27), ("b", 0.1, 0.2), ("backup", 0.2, 0.2))
     }
     replicas: dict[str, Replicas] = {name: StoppableReplicas(name, life, record) for name, life in lives.items()}
-    serve = SimulatedServe({name: an_application(name) for name in (OWN, "a", "b")}, replicas)
+    serve = FakeCluster(replicas, **{name: application(name) for name in (OWN, "a", "b")})
     backup: Any = replicas["backup"]
     router = Router(serve, backup, "backup", PolicySettings())
     router.reconfigure({"default_model": "a", **outage.policy})
     app = build_asgi(router)
     ends = outage.stops_at + outage.stopped_s + 10.0
-    loop.call_at(outage.stops_at, replicas["a"].runs.clear)
-    loop.call_at(outage.stops_at + outage.stopped_s, replicas["a"].runs.set)
+    if not outage.essays:
+        loop.call_at(outage.stops_at, replicas["a"].runs.clear)
+        loop.call_at(outage.stops_at + outage.stopped_s, replicas["a"].runs.set)
     async with app.router.lifespan_context(app):
         await asyncio.gather(*(_ask_again_and_again(app, outage, number, ends) for number in range(outage.clients)))
         await asyncio.sleep(outage.timeout_s)
@@ -121,7 +133,11 @@ async def _ask_again_and_again(app: Any, outage: Outage, number: int, ends: floa
     while now() < ends:
         count += 1
         token = f"q{number * 10_000 + count}q"
-        wish = {"text": f"Tell me of {token}.", "timeout": outage.timeout_s, "stream": outage.stream}
+        asks_for_essay = outage.essays and outage.stops_at <= now() < outage.stops_at + outage.stopped_s
+        text = f"{ESSAY if asks_for_essay else 'Tell me of'} {token}."
+        wish = {"text": text, "timeout": outage.timeout_s, "stream": outage.stream}
+        if outage.max_tokens is not None and not asks_for_essay:
+            wish["max_tokens"] = outage.max_tokens
         body = orjson.dumps(wish)
         headers = [(b"content-type", b"application/json")]
         ask = Ask(token, now(), NATIVE, "/v1/infer", body, headers, outage.stream, outage.timeout_s)

@@ -1,22 +1,18 @@
-"""Scripted replicas, and a Serve that says what a world has it say: what `router` has of Ray."""
+"""Scripted replicas, whose models have lives."""
 
 import asyncio
 from collections.abc import Collection
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.execution.attempt import Begun, begin
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Finished, Outcome
-from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
 from tests.fakes import Play, ScriptedClient
 from tests.simulation.record import Call, Record
 from tests.simulation.script import Life, ScriptedError, draw_beats, draw_play
 from tests.streamers import Script, ScriptedStreamer
-
-OWN = "neverblank"
 
 
 class Replicas:
@@ -92,54 +88,3 @@ async def _watched(script: Script, request: InferenceRequest, call: Call) -> Any
 
 def _text_of(request: InferenceRequest) -> str:
     return request.text or "".join(message["content"] for message in request.messages)
-
-
-@dataclass(slots=True)
-class SimulatedServe:
-    """A `ClusterView`.
-
-    Attributes:
-        known: the applications there are.
-        replicas: by the names of the applications.
-        trouble: what asking raises, until it is `None` again.
-        pause_s: how long it takes to answer.
-    """
-
-    known: dict[str, DeployedApplication]
-    replicas: dict[str, Replicas]
-    trouble: Exception | None = None
-    pause_s: float = 0.0
-    looks: int = field(default=0)
-
-    @property
-    def own_application(self) -> str:
-        return OWN
-
-    @property
-    def service_id(self) -> str:
-        return "this-service"
-
-    async def applications(self) -> dict[str, DeployedApplication]:
-        self.looks += 1
-        if self.pause_s:
-            await asyncio.sleep(self.pause_s)
-        if self.trouble is not None:
-            raise self.trouble
-        return dict(self.known)
-
-    async def routers_readiness(self) -> list[dict[str, bool]]:
-        return []
-
-    def replicas_of(self, application: DeployedApplication) -> Any:
-        return self.replicas[application.name]
-
-
-def an_application(name: str, **changes: Any) -> DeployedApplication:
-    facts: dict[str, Any] = {
-        "status": "RUNNING",
-        "message": "",
-        "running": 1,
-        "starting": 0,
-        "deployed_at": 1.0,
-    } | changes
-    return DeployedApplication(name, **facts)

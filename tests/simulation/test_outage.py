@@ -56,6 +56,28 @@ def test_a_model_that_goes_on_is_used_again(clients: int) -> None:
     assert {waited.answered_by for waited in behind[len(behind) // 10 :]} == {"a"}
 
 
+@pytest.mark.parametrize("clients", [1, 5])
+def test_long_answers_after_many_short_ones_open_no_breaker_and_the_short_ones_after_them_are_the_models(
+    clients: int,
+) -> None:
+    policy = {"models": {"a": {"fallbacks": ["b"]}}}
+    outage = run_outage(Outage(clients, 12.0, stopped_s=20.0, essays=True, timeout_s=30.0, policy=policy))
+
+    essays, short = outage.since(0.0), [waited for waited in outage.waits if waited.at > 34.0]
+    assert len(essays) > 5 * clients
+    assert outage.openings() == 0
+    assert {waited.answered_by for waited in short[len(short) // 10 :]} == {"a"}
+
+
+def test_nobody_waits_for_a_model_that_hangs_though_no_caller_bounds_what_it_writes() -> None:
+    policy = {"models": {"a": {"fallbacks": ["b"]}}}
+    outage = run_outage(Outage(4, 12.0, stopped_s=12.0, max_tokens=None, policy=policy))
+
+    assert longest(outage.since(1.5)) <= 0.35
+    behind = [waited for waited in outage.waits if waited.at > 26.0]
+    assert {waited.answered_by for waited in behind[len(behind) // 10 :]} == {"a"}
+
+
 def test_a_pause_of_a_moment_opens_no_breaker_however_many_ask() -> None:
     outage = run_outage(Outage(16, 10.0, stopped_s=1.5, policy={"models": {"a": {"fallbacks": ["b"]}}}))
 

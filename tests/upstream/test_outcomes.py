@@ -50,6 +50,8 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
     "white-space": (Blank, False, "no visible content"),
     "reasoning-only": (Blank, False, "reasoned"),
     "calls-nothing": (Failed, False, "malformed"),
+    "length-before-content": (Blank, False, "before any visible content"),
+    "length-in-a-call": (Failed, False, "malformed"),
     "empty-body": (Blank, False, "empty"),
     "blank-body": (Blank, False, "empty"),
     "not-json": (Failed, False, "not a JSON object"),
@@ -174,6 +176,16 @@ async def test_a_fault_before_the_first_content_ends_the_stream_as_it_ends_a_cal
     assert text == ""
     assert isinstance(end, kind)
     assert getattr(end, "transient", False) is transient
+
+
+@pytest.mark.parametrize("scenario", [name for name, (kind, *_) in FAULTS.items() if kind in {Blank, Failed}])
+async def test_only_an_answer_that_the_callers_max_tokens_ended_is_cut(faulty: FaultyUpstream, scenario: str) -> None:
+    outcome = await call(faulty, scenario, max_answer_bytes=1 << 20)
+    _, end = await stream(faulty, scenario, max_answer_bytes=1 << 20)
+
+    assert isinstance(outcome, (Blank, Failed))
+    assert outcome.cut is scenario.startswith("length-")
+    assert getattr(end, "cut", False) is scenario.startswith("length-")
 
 
 @pytest.mark.parametrize("scenario", STREAMED_FAULTS)

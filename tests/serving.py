@@ -1,7 +1,7 @@
-"""Serve and its replicas, saying what a test wants: what the tests of the router share."""
+"""Serve and its replicas, saying what a test wants: what `router` has of Ray."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from deployments.policy.outcome import Answered, Outcome
@@ -69,12 +69,22 @@ class Member:
 
 
 class FakeCluster:
-    """Serve, saying what a test puts into `known`."""
+    """Serve, a `ClusterView` that says what a test puts into it.
 
-    def __init__(self, **known: DeployedApplication) -> None:
+    Attributes:
+        known: the applications there are.
+        replicas: by the names of the applications; `Replica` for those that are not in there.
+        trouble: what asking raises, until it is `None` again.
+        pause_s: how long it takes to answer.
+        looks: how often it was asked.
+    """
+
+    def __init__(self, replicas: Mapping[str, Any] | None = None, /, **known: DeployedApplication) -> None:
         self.known = known
+        self.replicas: dict[str, Any] = dict(replicas or {})
         self.trouble: Exception | None = None
-        self.replicas: dict[str, Replica] = {}
+        self.pause_s = 0.0
+        self.looks = 0
 
     @property
     def service_id(self) -> str:
@@ -85,6 +95,9 @@ class FakeCluster:
         return OWN
 
     async def applications(self) -> dict[str, DeployedApplication]:
+        self.looks += 1
+        if self.pause_s:
+            await asyncio.sleep(self.pause_s)
         if self.trouble:
             raise self.trouble
         return dict(self.known)

@@ -1,0 +1,56 @@
+"""What a written text is held to: one JSON value, or free text with calls in it. The engines turn these into masks."""
+
+from dataclasses import dataclass
+
+
+class GrammarError(ValueError):
+    """An engine cannot hold a text to a grammar. The message names what it cannot do, for example the keyword."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    r"""A form within a text.
+
+    Attributes:
+        begin: the text that opens it, for example `<tool_call>\n{"name": "f", "arguments": `.
+        schema: the JSON Schema, as JSON text, of the value that follows.
+        end: the text that closes it, for example `}\n</tool_call>`.
+    """
+
+    begin: str
+    schema: str
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
+class JsonGrammar:
+    """The whole text is one JSON value that fits `schema`, a JSON Schema as JSON text."""
+
+    schema: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagGrammar:
+    """Free text, in which every trigger is continued as one of the tags.
+
+    Attributes:
+        tags: the forms.
+        triggers: what opens one; the `begin` of each tag starts with one of them.
+        at_least_one: the text begins with a tag.
+        stop_after_first: the text ends with its first tag.
+    """
+
+    tags: tuple[Tag, ...]
+    triggers: tuple[str, ...]
+    at_least_one: bool
+    stop_after_first: bool
+
+    def __post_init__(self) -> None:
+        if not self.tags or not all(self.triggers):
+            raise ValueError("a grammar of tags has at least one tag, and no empty trigger")
+        for tag in self.tags:
+            if not tag.begin.startswith(self.triggers):
+                raise ValueError(f"no trigger opens the tag that begins with {tag.begin!r}")
+
+
+Grammar = JsonGrammar | TagGrammar
