@@ -112,6 +112,7 @@ class RegisteredModel:
         replicas: the way to its replicas.
         described: the last description that a replica gave of itself; empty before the first.
         settled: that replica is of the version that is to run.
+        passed_on: a replica of the version has said that it passes requests on.
         last: no candidate is behind this one. While Serve has not noticed that its only replica died, a call then waits
             for the new replica instead of being refused.
         waking: a call that waits for an idle model, so that Serve starts a replica.
@@ -122,6 +123,7 @@ class RegisteredModel:
     replicas: ModelReplicas
     described: dict[str, Any] = field(default_factory=dict)
     settled: bool = False
+    passed_on: bool = False
     last: bool = False
     waking: "asyncio.Task[None] | None" = None
     wall_clock: Callable[[], float] = time.time
@@ -148,8 +150,11 @@ class RegisteredModel:
 
     @property
     def passes_on(self) -> bool:
-        """Whether its replicas pass requests on to a server of OpenAI's format, as they were sent."""
-        return bool(self.described.get("passes_on"))
+        """Whether its replicas pass requests on to a server of OpenAI's format, as they were sent.
+
+        That is known once a replica of the version has said so, and stays so while all of them are gone.
+        """
+        return self.passed_on or bool(self.described.get("passes_on"))
 
     @property
     def running(self) -> int:
@@ -174,7 +179,7 @@ class RegisteredModel:
         if isinstance(outcome, Refused) and outcome.soon:
             # It counts at once: who waits for the model would else be sent to it again and again.
             reason = outcome.reason.removeprefix(NOT_READY)
-            self.described, self.settled = {**self.described, "state": "loading", "reason": reason}, False
+            self.described, self.settled = {**self.described, "state": ServingState.LOADING, "reason": reason}, False
         return outcome
 
     def renewed(self, application: DeployedApplication) -> "RegisteredModel":
@@ -182,7 +187,13 @@ class RegisteredModel:
         same = self.application.deployed_at in {application.deployed_at, 0.0}
         described = self.described if same and application.running else {}
         settled = self.settled and bool(described)
-        return dataclasses.replace(self, application=application, described=described, settled=settled)
+        return dataclasses.replace(
+            self,
+            application=application,
+            described=described,
+            settled=settled,
+            passed_on=same and self.passes_on,
+        )
 
     async def ask(self) -> None:
         """Ask a replica for its description, unless one of the version that is to run has said that it is ready.

@@ -234,6 +234,9 @@ async def test_a_model_whose_replica_runs_a_server_is_asked_each_time_how_it_is(
     assert (registry.models["a"].state, registry.models["a"].reason) == ("loading", "its server is started again")
     assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.SOON
     assert "passes_on" not in registry.models["a"].to_json()
+    cluster.known["a"] = application("a", deployed_at=2.0, running=0, starting=1)
+    await registry.refresh()
+    assert registry.models["a"].passes_on, "it can do what it could, though all its replicas are gone"
 
 
 async def test_a_model_that_loads_is_told_in_its_replicas_own_words_instead_of_serves() -> None:
