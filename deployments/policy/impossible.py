@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from deployments.policy.outcome import UNKNOWN_MODEL, Outcome, Refused, Rejected
+from deployments.policy.outcome import UNKNOWN_MODEL, Finished, Outcome, Refused, Rejected
 from deployments.policy.problem import MODEL_NOT_FOUND
 
 NO_SUCH_MODEL = Rejected("no model has this name; GET /v1/models lists them", "model", MODEL_NOT_FOUND, elsewhere=True)
 """What becomes of a request for a model that does not exist, where no other may answer."""
 
 
-def why_impossible(outcomes: Sequence[Outcome | None]) -> Rejected | None:
+def why_impossible(outcomes: Sequence[Outcome | Finished | None]) -> Rejected | None:
     """Return why a request is the caller's to mend, given the last outcome of each candidate, `None` without one.
 
     It is where nobody can ever take it: each candidate has rejected it, or does not exist. Then that is the word of the
@@ -20,5 +20,5 @@ def why_impossible(outcomes: Sequence[Outcome | None]) -> Rejected | None:
     return next((outcome for outcome in outcomes if isinstance(outcome, Rejected)), NO_SUCH_MODEL)
 
 
-def _is_unknown(outcome: Outcome | None) -> bool:
+def _is_unknown(outcome: Outcome | Finished | None) -> bool:
     return isinstance(outcome, Refused) and outcome.reason == UNKNOWN_MODEL
