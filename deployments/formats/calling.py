@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from deployments.formats.output import output_to_outcome
 from deployments.generation.progress import Progress
 from deployments.policy.outcome import Outcome, Refused, Rejected
+from deployments.policy.problem import UNSUPPORTED
 from deployments.request import InferenceRequest
 
 _T = TypeVar("_T")
@@ -28,7 +29,9 @@ class UnreadableInputError(Exception):
         self.field = field
 
 
-WITHOUT_TOOLS = Refused("it is no language model of ours, and cannot be offered tools")
+WITHOUT_TOOLS = Rejected(
+    "it is no language model of ours, and cannot be offered tools", "tools", UNSUPPORTED, elsewhere=True
+)
 """Of a request that lets tools be called: an answer without them would be one to another question."""
 
 

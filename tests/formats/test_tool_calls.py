@@ -13,7 +13,7 @@ from deployments.formats.huggingface import HuggingFaceModel
 from deployments.formats.python import PythonModel
 from deployments.formats.tool_format import IN_WORDS
 from deployments.generation.grammar import GrammarError, TagGrammar
-from deployments.policy.outcome import Answered, Failed, Finished, Refused, Rejected, Usage
+from deployments.policy.outcome import Answered, Failed, Finished, Rejected, Usage
 from deployments.request import InferenceRequest
 from deployments.request.openai import chat_request
 from deployments.settings import GenerationDefaults
@@ -180,8 +180,9 @@ async def test_a_model_that_is_not_offered_tools_is_not_asked_and_says_why() -> 
     for stream in (False, True):
         for model in (without, other, own):
             outcome = await model.start(asked(stream=stream), 5.0)
-            assert isinstance(outcome, Refused)
+            assert isinstance(outcome, Rejected)
             assert "offered tools" in outcome.reason
+            assert (outcome.field, outcome.code, outcome.elsewhere) == ("tools", "unsupported_parameter", True)
     assert generator.asked == []
     assert isinstance(await read_whole(without, asked(tool_choice="none")), Answered)
 
@@ -197,7 +198,8 @@ async def test_a_call_of_a_tool_that_is_no_function_cannot_be_demanded() -> None
     generator = ScriptedGenerator("Hi")
     request = asked(tools=[{"type": "web_search"}], tool_choice="required")
 
-    assert await read_whole(served(generator), request) == Refused(
-        "it can be offered functions only, and none may be called"
-    )
+    rejected = await read_whole(served(generator), request)
+
+    assert isinstance(rejected, Rejected)
+    assert (rejected.field, rejected.code) == ("tools", "unsupported_parameter")
     assert isinstance(await read_whole(served(generator), asked(tools=[{"type": "web_search"}])), Answered)
