@@ -154,12 +154,12 @@ async def test_a_fault_is_the_outcome_of_its_call(faulty: FaultyUpstream, scenar
     assert getattr(outcome, "transient", False) is transient
 
 
-@pytest.mark.parametrize("scenario", ANSWERS)
+@pytest.mark.parametrize("scenario", sorted(ANSWERS))
 async def test_an_answer_is_what_the_upstream_said(faulty: FaultyUpstream, scenario: str) -> None:
     assert await call(faulty, scenario) == ANSWERS[scenario]
 
 
-@pytest.mark.parametrize("scenario", INVALID)
+@pytest.mark.parametrize("scenario", sorted(INVALID))
 async def test_a_request_the_upstream_calls_invalid_is_the_callers(faulty: FaultyUpstream, scenario: str) -> None:
     assert await call(faulty, scenario) == INVALID[scenario]
     assert await stream(faulty, scenario) == ("", INVALID[scenario])
