@@ -21,7 +21,6 @@ from deployments.observability import log
 _Item = str | Generation | Exception
 
 _KNOWN_GRAMMARS = 256  # that the engine is taken to have compiled
-
 _MOST_SPACE = 100
 """Characters of white space in a row that JSON may have. A small model that may write it often writes nothing else."""
 

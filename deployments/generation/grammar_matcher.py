@@ -34,13 +34,17 @@ _LONGEST_REASON = 200
 
 
 class TokenMatcher:
-    """Follows one text and says which tokens may come next."""
+    """Follows one text and says which tokens may come next. Every thread may use it.
+
+    The engine's thread follows while others look for a fault, and llguidance's matcher raises where two do so at once.
+    """
 
     def __init__(self, matcher: LLMatcher, vocabulary: int) -> None:
         """Follow with `matcher`, which nobody else uses; `vocabulary` is the width of the model's logits."""
         self._matcher = matcher
         self._vocabulary = vocabulary
         self._read = 0
+        self._lock = threading.Lock()
 
     def __deepcopy__(self, memo: object) -> Self:
         """The matcher itself: transformers copies a request's arguments where it begins the request anew."""
@@ -49,19 +53,22 @@ class TokenMatcher:
     @property
     def fault(self) -> str:
         """Why the text cannot be followed any more; empty while it can."""
-        return self._matcher.get_error()[:_LONGEST_REASON] if self._matcher.is_error() else ""
+        with self._lock:
+            return self._matcher.get_error()[:_LONGEST_REASON] if self._matcher.is_error() else ""
 
     def advance(self, written: Sequence[int]) -> None:
         """Read what is new in `written`, the tokens of the text so far."""
-        new, self._read = list(written[self._read :]), len(written)
-        if new and not self._matcher.is_stopped():
-            self._matcher.consume_tokens(new)
+        with self._lock:
+            new, self._read = list(written[self._read :]), len(written)
+            if new and not self._matcher.is_stopped():
+                self._matcher.consume_tokens(new)
 
     def allowed(self) -> torch.Tensor:
         """Which tokens may come next: shape [vocabulary], bool. Where there is a fault, all: the text is given up."""
-        if self._matcher.is_error():
-            return torch.ones(self._vocabulary, dtype=torch.bool)
-        bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
+        with self._lock:
+            if self._matcher.is_error():
+                return torch.ones(self._vocabulary, dtype=torch.bool)
+            bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
         allowed = (bits.unsqueeze(-1) >> torch.arange(8, dtype=torch.uint8) & 1).flatten()[: self._vocabulary].bool()
         missing = self._vocabulary - allowed.numel()
         return torch.nn.functional.pad(allowed, (0, missing)) if missing else allowed

@@ -10,7 +10,8 @@ from deployments.formats.huggingface import HuggingFaceModel
 from deployments.formats.tool_format import format_of
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import TransformersGenerator
-from deployments.policy.outcome import Answered, Finished, Refused
+from deployments.policy.outcome import Answered, Finished, Rejected
+from deployments.policy.problem import UNSUPPORTED
 from deployments.request.openai import chat_request
 from deployments.settings import GenerationDefaults, TextModelSpec, parse
 from tests.fakes import read_stream, read_whole
@@ -67,7 +68,7 @@ async def test_a_call_that_is_demanded_is_written_by_any_model_in_the_form_of_it
 async def test_what_is_offered_to_a_model_is_read_by_it() -> None:
     model = served(QWEN)
     with_tools = await read_whole(model, asked(NAMED), 60.0)
-    without = await read_whole(model, asked("none", max_tokens=2), 60.0)
+    without = await read_whole(model, asked("none", max_tokens=2, temperature=0), 60.0)
 
     assert isinstance(with_tools, Answered)
     assert isinstance(without, Answered)
@@ -88,4 +89,5 @@ async def test_a_spec_says_whether_its_model_is_offered_tools(
     model = HuggingFaceModel.load(spec, tmp_path / "cache", "m")
 
     assert model.describe()["tools"] == told
-    assert (await model.start(asked(NAMED), 5.0) == Refused("it is not offered tools (tools: false)")) is bool(settings)
+    unoffered = Rejected("it is not offered tools (tools: false)", "tools", UNSUPPORTED, elsewhere=True)
+    assert (await model.start(asked(NAMED), 5.0) == unoffered) is bool(settings)

@@ -47,7 +47,7 @@ def shown(template: str, prompt: Prompt) -> str:
     """The text that transformers makes of a prompt with `template`."""
     tokenizer = tiny.tokenizer()
     tokenizer.chat_template = template
-    tokens = PromptTokenizer(tokenizer, 1 << 20).encode(prompt, 1)
+    tokens = PromptTokenizer(tokenizer, 1 << 20).encode(prompt, 1).tokens
     return str(tokenizer.decode(tokens))
 
 

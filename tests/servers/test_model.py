@@ -75,14 +75,14 @@ async def test_a_text_that_has_begun_is_carried_on_with(healthy: ServerModel) ->
 
 async def test_a_request_is_passed_on_as_it_was_sent_and_streamed(tmp_path: Path) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
-    async with served(a_spec("repeats-the-request"), tmp_path) as (model, _):
+    async with served(a_spec("tells-the-request"), tmp_path) as (model, _):
         answered = await ask(model, chat(**CHAT, response_format=form))
 
     assert isinstance(answered, Answered)
     got = json.loads(answered.result)
     assert {key: got[key] for key in CHAT} == CHAT
     assert got["response_format"] == form
-    assert got["model"] == "repeats-the-request"
+    assert got["model"] == "tells-the-request"
     assert got["stream"] is True
 
 

@@ -63,7 +63,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     specs["bert"] |= {"sources": [{"kind": "path", "path": str(weights)}]}
     # The upstream once more, as a server that the model's own replica runs.
     specs["server"] = {"format": "server", "engine": "command", "device": "cpu", "python": sys.executable}
-    specs["server"] |= {"command": list(standin.COMMAND), "served_name": "repeats-the-request"}
+    specs["server"] |= {"command": list(standin.COMMAND), "served_name": "tells-the-request"}
     specs["unhealthy"] = specs["server"] | {"arguments": ["--health", "503", "--says", "not yet"]}
     for name, spec in specs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "num_cpus": 0.05, **spec}))

@@ -34,7 +34,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         runs.append(file)
         return runs[0]
 
-    monkeypatch.setattr(converted, "run", run)
+    monkeypatch.setattr(converted, "run_child", run)
     return runs
 
 
@@ -129,7 +129,7 @@ def test_openvino_that_fails_leaves_the_model_to_transformers(
     def fail(*_: str) -> str:
         raise ExportError("OpenVINO cannot write it: no room")
 
-    monkeypatch.setattr(converted, "run", fail)
+    monkeypatch.setattr(converted, "run_child", fail)
 
     outcome = convert_weights(path_spec(made), cache, events=recorded)
 

@@ -46,7 +46,7 @@ def test_the_manifest_says_what_the_snapshot_is_and_where_it_came_from(hub: Fake
     acquire(spec(HUB), cache, "auto", events=RecordingEvents())
     manifest = json.loads((cache / "snapshots" / f"{NAME}.json").read_text(encoding="utf-8"))
     assert manifest["size"] == (cache / "snapshots" / f"{NAME}.pkl").stat().st_size
-    assert manifest["source"] == HUB | {"revision": "main"}
+    assert manifest["source"] == HUB | {"revision": "main", "file": ""}
     assert (manifest["license"], manifest["dtype"], manifest["torch"]) == (
         "apache-2.0",
         "float32",

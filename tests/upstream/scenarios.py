@@ -35,8 +35,8 @@ async def healthy(exchange: Exchange) -> None:
 SCENARIOS["healthy"] = healthy
 
 
-@scenario("repeats-the-request")
-async def repeats_the_request(exchange: Exchange) -> None:
+@scenario("tells-the-request")
+async def tells_the_request(exchange: Exchange) -> None:
     await exchange.completion({"content": json.dumps(exchange.body)})
 
 

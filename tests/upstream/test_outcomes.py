@@ -73,6 +73,11 @@ ANSWERS: dict[str, Answered] = (
     ANSWERED_WHEN_WHOLE
     | {
         "healthy": Answered(TEXT, COUNTED, extras=COUNTS),
+        "tells-the-request": Answered(
+            '{"model": "tells-the-request", "messages": [{"role": "user", "content": "hello"}]}',
+            COUNTED,
+            extras=COUNTS,
+        ),
         "keep-alive-comments": Answered(TEXT, COUNTED, extras=COUNTS),
         "whole-to-a-stream": Answered(TEXT, COUNTED, extras=COUNTS),
         "resumes": Answered(TEXT, COUNTED, extras=COUNTS),
