@@ -23,7 +23,7 @@ from deployments.cli.processes import stop_orphaned_haproxies
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.prefix) / "bin"
-START_S = 240.0
+START_S = 420.0
 T = TypeVar("T")
 
 
