@@ -16,6 +16,7 @@ from deployments.ray_serve.names import ROUTER_DEPLOYMENT
 _INTERVAL_S = 0.1
 _UNREACHABLE_S = 10.0
 _ASK_S = 5.0
+_AGREED_S = 60.0
 _SERVING = {"ready", "idle"}
 
 
@@ -50,7 +51,7 @@ def wait_for_routers(
         details: gives Serve's present description.
         models: names of models.
         url: the service's address.
-        until: the time at which this is given up, on `clock`.
+        until: the time at which this is given up, on `clock`; it is after a minute at the latest.
         clock: seconds since any moment.
         sleep: waits that many seconds.
         ask: gives the `/status` of one router at an address.
@@ -61,13 +62,20 @@ def wait_for_routers(
     ask = ask or _ask
     agreed: set[int] = set()
     answered = clock()
+    until = min(until, answered + _AGREED_S)
     while not (wanted := routers_of(details())) <= agreed:
         try:
             status = ask(url)
             answered = clock()
             if serves(status, models):
                 agreed.add(status["router"])
-        except (UnreachableError, TimeoutError) as error:
+        except (
+            UnreachableError,
+            TimeoutError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:  # or it is another service
             if clock() - answered > _UNREACHABLE_S:
                 return f"no router could be asked whether it serves them: {error}"
         if clock() > until:

@@ -25,6 +25,7 @@ from deployments.policy.outcome import (
     StreamEnd,
     StreamItem,
     StreamPart,
+    TimedOut,
     stream_to_outcome,
 )
 from deployments.request import InferenceRequest
@@ -40,7 +41,7 @@ GIVEN_UP = Cancelled("given up by the caller")
 
 _CUT = Failed("its stream was cut", transient=True)
 
-Conform = Callable[[Answered], Awaitable[Answered | Failed | Refused]]
+Conform = Callable[[Answered], Awaitable[Answered | Failed | Refused | TimedOut]]
 """Checks an answer against the form that its caller demanded; returns the answer, or why it does not count."""
 
 

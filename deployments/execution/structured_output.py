@@ -22,7 +22,7 @@ from deployments.execution.checked_json import MAX_CHECKED_BYTES, MisfitError, T
 from deployments.execution.schema_validator import find_violation
 from deployments.execution.steps import MAX_STEPS, QUICK_STEPS, TooManyStepsError, steps
 from deployments.observability import log
-from deployments.policy.outcome import Answered, Failed, Refused
+from deployments.policy.outcome import Answered, Failed, Refused, TimedOut
 from deployments.request import ResponseFormat
 
 MAX_SLOW = 8
@@ -39,9 +39,10 @@ def conform_to(response_format: ResponseFormat) -> Conform | None:
     return partial(conform, response_format=response_format)
 
 
-async def conform(answered: Answered, response_format: ResponseFormat) -> Answered | Failed | Refused:
+async def conform(answered: Answered, response_format: ResponseFormat) -> Answered | Failed | Refused | TimedOut:
     """Return `answered` where it fits `response_format`, with a Markdown fence around its JSON removed; else `Failed`.
 
+    Where its deadline cut it short it is `TimedOut`: whether there was time enough is for the policy to say.
     A tool call and a notice of a content filter fit any form. An answer that cannot be checked within the bounds is
     `Refused`, which is no evidence against its model: it is too large, too much work, or too many others are checked.
     """
@@ -68,6 +69,8 @@ async def conform(answered: Answered, response_format: ResponseFormat) -> Answer
     except Exception as error:  # noqa: BLE001 - a bug of ours, or of the validator's: it says nothing about the model
         log.internal_error("conform", "", error)
         return Refused(f"its answer could not be checked: {type(error).__name__}")
+    if wrong and answered.finish_reason == "deadline":
+        return TimedOut(f"its answer was not complete at the deadline: {wrong}")
     if wrong:
         early = f", as it ended early ({answered.finish_reason})" if truncated else ""
         return Failed(f"its answer does not fit response_format: {wrong}{early}", misfit=True, cut=truncated)

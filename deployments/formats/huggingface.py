@@ -78,6 +78,8 @@ class HuggingFaceModel:
         # In a thread: the schemas of many tools are a lot to look through.
         grammar = await asyncio.to_thread(self._grammar, wanted) if wanted.functions or wanted.is_json else None
         sampling = replace(to_sampling(request, self._defaults, self._spec, budget_s), grammar=grammar)
+        if wanted.demands_form:  # which says where the text ends: nothing that fits can be written behind it
+            sampling = replace(sampling, min_tokens=0, ignore_eos=False)
         try:
             try:
                 return await self._begin(request, sampling)

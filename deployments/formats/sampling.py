@@ -17,6 +17,7 @@ from deployments.generation import (
     UnsupportedSamplingError,
 )
 from deployments.observability import log
+from deployments.policy.deadline import writing_s
 from deployments.policy.outcome import Outcome, Refused, Rejected
 from deployments.policy.problem import CONTEXT_LENGTH, UNSUPPORTED, InvalidRequestError
 from deployments.request import InferenceRequest
@@ -27,8 +28,6 @@ RECOMMENDED = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 """What a model may recommend."""
 
 _OPENAI = {"temperature": 1.0}
-_RETURN_S = 0.25
-_RETURN_SHARE = 0.1
 
 
 def defaults_of(name: str, recommended: Mapping[str, Any], spec: GenerationDefaults) -> Mapping[str, Any]:
@@ -65,14 +64,6 @@ def to_sampling(
         logprobs=request.logprobs,
         **{**wanted, "min_tokens": min(least, spec.max_tokens_limit)},
     )
-
-
-def writing_s(budget_s: float) -> float:
-    """Return the seconds of a budget that a model may write for: the rest is for the last step, and for the way back.
-
-    What is written by then is the answer, and has to be with the caller before the deadline.
-    """
-    return budget_s - min(_RETURN_S, _RETURN_SHARE * budget_s)
 
 
 def not_generated(error: CannotGenerateError, request: InferenceRequest) -> Outcome:

@@ -100,7 +100,9 @@ class TextBatches:
         except Exception as error:  # noqa: BLE001 - whatever a model raises is the failure of the request it is about
             jobs = {job for job, _ in items}
             if len(jobs) == 1:
-                jobs.pop().done.set_exception(error)
+                job = jobs.pop()
+                if not job.done.done():  # who asked may have gone while it was at work
+                    job.done.set_exception(error)
                 return
             for one in jobs:
                 await self._run([item for item in items if item[0] is one])

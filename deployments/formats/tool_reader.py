@@ -169,7 +169,12 @@ def _read_call(value: Any) -> Mapping[str, Any] | None:
             return None
     if not isinstance(name, str) or not name or not isinstance(arguments, dict):
         return None
-    function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    try:
+        written = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        written.encode()  # half of a surrogate pair is no text
+    except ValueError:
+        return None
+    function = {"name": name, "arguments": written}
     return {"id": f"call_{uuid4().hex[:24]}", "type": "function", "function": function}
 
 

@@ -36,6 +36,7 @@ from deployments.generation.batch_sampling import batch_logits_processors, proce
 from deployments.generation.detokenizer import Detokenizer
 from deployments.generation.grammar_matcher import TokenMatcher
 from deployments.generation.prompts import PromptTokenizer
+from deployments.generation.stopping import NO_END
 from deployments.generation.transformers import TransformersGenerator
 
 CACHE_BYTES = 1 << 30
@@ -201,7 +202,7 @@ class ContinuousGenerator:
             outputs.put_nowait(output)
 
         self._manager.register_result_handler(request_id, take)
-        ends = _NO_END if sampling.ignore_eos else self._eos
+        ends = NO_END if sampling.ignore_eos else self._eos
         options = {"streaming": True, "eos_token_id": ends, **processor_arguments(sampling, matcher)}
         if self._manager.add_request(tokens, request_id, sampling.max_tokens, **options) is None:
             raise RuntimeError(f"the batch has ended: {self._manager.background_thread_status.fatal_error}")
@@ -233,10 +234,6 @@ class ContinuousGenerator:
 
 def _stop_manager(manager: Any) -> None:
     manager.stop(block=True, timeout=_STOP_S, hard_stop=True)
-
-
-_NO_END = -1
-"""No token has this id: transformers compares each token with it."""
 
 
 def batchable(sampling: Sampling) -> bool:

@@ -259,6 +259,9 @@ def _scheduler_config(capacity: int) -> Any:
     return config
 
 
+_LEAST = 1e-6
+"""OpenVINO computes with 32 bits, in which smaller numbers are 0, and refuses that."""
+
 _MOST_MIN_P = 0.9999999
 """OpenVINO takes no 1, which would leave the likeliest token alone."""
 
@@ -269,8 +272,8 @@ def _generation_config(sampling: Sampling) -> Any:
     config.max_new_tokens = sampling.max_tokens
     config.do_sample = sampling.temperature > 0
     if config.do_sample:
-        config.temperature = sampling.temperature
-        config.top_p = sampling.top_p
+        config.temperature = max(sampling.temperature, _LEAST)
+        config.top_p = max(sampling.top_p, _LEAST)
         config.min_p = min(sampling.min_p, _MOST_MIN_P)
         if sampling.top_k:
             config.top_k = sampling.top_k
@@ -278,7 +281,7 @@ def _generation_config(sampling: Sampling) -> Any:
         config.rng_seed = random.getrandbits(31) if sampling.seed is None else sampling.seed
     config.presence_penalty = sampling.presence_penalty
     config.frequency_penalty = sampling.frequency_penalty
-    config.repetition_penalty = sampling.repetition_penalty
+    config.repetition_penalty = max(sampling.repetition_penalty, _LEAST)
     config.min_new_tokens = sampling.min_tokens
     config.ignore_eos = sampling.ignore_eos
     config.logprobs = 0 if sampling.logprobs is None else 1

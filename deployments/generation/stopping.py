@@ -15,6 +15,9 @@ from transformers import StoppingCriteria
 from deployments.generation import Sampling
 from deployments.generation.detokenizer import Detokenizer
 
+NO_END = -1
+"""The end token of a text that none ends: transformers compares each token with it, and no token has this id."""
+
 _MARGIN_S = 0.05
 """The part of a budget that is kept for turning tokens into text and sending it."""
 

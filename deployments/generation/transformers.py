@@ -27,7 +27,7 @@ from deployments.generation.grammar_matcher import GrammarCompiler, HoldToGramma
 from deployments.generation.logits import LogprobRecorder, logits_processors
 from deployments.generation.progress import Progress
 from deployments.generation.prompts import PromptTokenizer
-from deployments.generation.stopping import StopController, StoppedError, layer_modules
+from deployments.generation.stopping import NO_END, StopController, StoppedError, layer_modules
 
 WAITING = 3
 """Requests that may wait for each that is being generated. Beyond that, another replica or model is faster."""
@@ -172,7 +172,7 @@ class TransformersGenerator:
                     do_sample=False,
                     num_beams=1,
                     repetition_penalty=1.0,  # the request's own is among the processors
-                    eos_token_id=[] if sampling.ignore_eos else self.end_tokens,
+                    eos_token_id=NO_END if sampling.ignore_eos or not self.end_tokens else self.end_tokens,
                     logits_processor=processors,
                     stopping_criteria=StoppingCriteriaList([controller]),
                     streamer=controller,

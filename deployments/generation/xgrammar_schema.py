@@ -171,7 +171,8 @@ class _Writer:
         first = [self._schema(below) for below in schema.get("prefixItems", ())]
         least, most = count_of(schema, "minItems") or 0, count_of(schema, "maxItems")
         if None in first:
-            first, most = first[: first.index(None)], min(most or 0, first.index(None))
+            end = first.index(None)
+            first, most = first[:end], end if most is None else min(most, end)
         rest = self._schema(schema.get("items", True))
         if rest is None:
             most = len(first) if most is None else min(most, len(first))

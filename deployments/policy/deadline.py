@@ -34,6 +34,17 @@ class Reserves(Struct, frozen=True):
 
 USUAL_RESERVES = Reserves()
 
+_RETURN_S = 0.25
+_RETURN_SHARE = 0.1
+
+
+def writing_s(budget_s: float) -> float:
+    """Return the seconds of a budget that a model may write for: the rest is for the last step, and for the way back.
+
+    What is written by then is the answer, and has to be with the caller before the deadline.
+    """
+    return budget_s - min(_RETURN_S, _RETURN_SHARE * budget_s)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservePolicy(Knobs):

@@ -260,6 +260,8 @@ def stream_to_outcome(text: str, end: StreamEnd, extras: Sequence[Extras] = ()) 
     if is_blank(text) and not end.tool_calls:
         if end.finish_reason == CONTENT_FILTER:
             return Answered(WITHHELD, end.usage, CONTENT_FILTER, extras=combine([*extras, end.extras]))
+        if end.finish_reason == "deadline":
+            return TimedOut(nothing_visible(end))
         return Blank(nothing_visible(end), end.finish_reason == "stop", end.finish_reason == "length")
     result = {"tool_calls": list(end.tool_calls)} if is_blank(text) else text
     beside = combine([*extras, end.extras])

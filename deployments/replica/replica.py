@@ -16,7 +16,9 @@ from deployments.policy.reason import locate_error, reason_of
 from deployments.policy.serving_state import ServingState
 from deployments.replica.loading import BackgroundLoad
 from deployments.request import InferenceRequest
-from deployments.settings import ModelSpec
+from deployments.settings import ModelSpec, ServerSpec
+
+_LAST_WORDS_S = 30.0
 
 
 class StalledError(Exception):
@@ -200,7 +202,8 @@ class ModelReplica(SingleReplica):
         super().__init__(
             spec.id,
             lambda: load_model(spec, Path(cache), progress),
-            spec.load_timeout_seconds,
+            # A server is given up by its supervisor, which has its last words; this is the bound behind it.
+            spec.load_timeout_seconds + (_LAST_WORDS_S if isinstance(spec, ServerSpec) else 0.0),
             spec.stall_seconds,
             progress,
         )

@@ -210,6 +210,8 @@ class RegisteredModel:
         if (described := await _asked(self.replicas.describe())) is not None:
             self.described, self.settled = described, settled
             return
+        if self.state is ServingState.READY and self.settled:
+            return  # it is asked each time, and is busy: only what it says itself changes what is known of it
         self.described = {"state": ServingState.LOADING, "reason": "its replica did not describe itself"}
 
     def to_json(self) -> dict[str, Any]:

@@ -75,12 +75,15 @@ class Registry:
             return own
         if (member := self._members.get(model)) is not None:
             return member
-        if math.isfinite(self._refreshed):
+        if self.has_seen:
             return Unreachable(UNKNOWN_MODEL)
         return _NOT_SEEN if self.has_looked else _NOT_LOOKED
 
     def space_of(self, model: str) -> str:
         """Return the vector space of that model; empty where its answers are no vectors, or it is not known."""
+        entry = self._applications.get(model)
+        if entry is not None and entry.running and "space" in entry.described:
+            return str(entry.described["space"])  # of what runs: Serve tells that of what is to run, and may never
         return self._spaces.get(model, "")
 
     def knows(self, model: str) -> bool:
@@ -111,6 +114,11 @@ class Registry:
     def hurry(self) -> None:
         """Make the pauses of `watch` short ones: a request waits for a model to become ready."""
         self._hurry.set()
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether Serve has been asked successfully: before that, nobody knows which models there are."""
+        return math.isfinite(self._refreshed)
 
     @property
     def has_looked(self) -> bool:

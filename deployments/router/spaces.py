@@ -54,7 +54,7 @@ class VectorSpaces:
             raise InvalidRequestError(Problem("stream", "is true, and the answer a vector", "false: it comes whole"))
         if request.messages or request.turns:
             raise InvalidRequestError(Problem("messages", "are given to a model of vectors", "text, or input"))
-        if self.of(asked) or not self._registry.has_looked:
+        if self.of(asked) or not self._registry.has_seen:
             return
         accepted = f"a model of the task {VECTOR_TASK}, or one whose spec names a space"
         if self._registry.knows(asked) or self._is_remote(asked):

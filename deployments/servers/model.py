@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun
 from deployments.execution.pulse import Beats
+from deployments.policy.deadline import writing_s
 from deployments.policy.outcome import NOT_READY, Failed, Finished, Outcome, Refused, StreamItem, StreamPart, TimedOut
 from deployments.policy.serving_state import ServingState
 from deployments.request import InferenceRequest
@@ -63,7 +64,7 @@ class ServerModel:
         if running is None:
             return Refused(NOT_READY + self._supervisor.state, transient=True, soon=True)
         upstream = self._upstream_of(running)
-        silence, until = self._supervisor.silence, asyncio.get_running_loop().time() + budget_s
+        silence, until = self._supervisor.silence, asyncio.get_running_loop().time() + writing_s(budget_s)
         Beats(silence.sign).attach()
         with silence.waiting():
             begun = await upstream.start(replace(request, stream=True), budget_s)

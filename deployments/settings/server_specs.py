@@ -87,6 +87,12 @@ class ServerSpec(ModelServingSpec):
         return self
 
     @model_validator(mode="after")
+    def _writes_texts(self) -> Self:
+        if self.space:
+            raise ValueError("space: is set; accepted: nothing, as a server is asked for texts, never for vectors")
+        return self
+
+    @model_validator(mode="after")
     def _not_in_a_pool(self) -> Self:
         if self.multiplexed:
             raise ValueError("multiplexed: is true; accepted: false, as a server has a process and GPUs of its own")

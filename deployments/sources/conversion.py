@@ -12,7 +12,7 @@ from deployments.settings.specs import TextModelSpec, WeightLimit
 from deployments.sources.acquire import acquire
 from deployments.sources.checkpoint import LoadedModel, source_name
 from deployments.sources.converted import Conversions, Converted
-from deployments.sources.errors import SourceError
+from deployments.sources.errors import SourceError, describe_error
 from deployments.sources.events import Events
 from deployments.sources.gguf_writing import NotConvertibleError
 from deployments.sources.snapshots import SnapshotStore
@@ -53,6 +53,8 @@ def convert_weights(spec: TextModelSpec, cache: Path, *, events: Events) -> Conv
         return conversions.convert(source, loaded, limit)
     except SourceError as error:
         return Unconverted(loaded, error.reason)
+    except Exception as error:  # noqa: BLE001 - whatever its libraries make of odd weights: transformers has them loaded
+        return Unconverted(loaded, f"it cannot be converted: {describe_error(error)}")
 
 
 def _on_node(source: Source, cache: Path) -> bool:

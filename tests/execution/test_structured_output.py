@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from deployments.execution.schema_validator import find_violation
 from deployments.execution.steps import MAX_STEPS, TooManyStepsError, steps
 from deployments.execution.structured_output import conform, conform_to
-from deployments.policy.outcome import Answered, Failed, Refused
+from deployments.policy.outcome import Answered, Failed, Refused, TimedOut
 from deployments.request import ResponseFormat
 
 OBJECT = ResponseFormat(constraint={"type": "json_object"})
@@ -64,6 +64,10 @@ async def test_an_answer_that_was_cut_short_says_so() -> None:
     assert isinstance(cut, Failed)
     assert "length" in cut.reason
     assert (cut.misfit, cut.cut) == (True, True)
+
+
+async def test_a_form_that_its_deadline_cut_short_is_out_of_time_and_no_misfit() -> None:
+    assert isinstance(await conform(Answered('{"age": 1', finish_reason="deadline"), OBJECT), TimedOut)
 
 
 @pytest.mark.parametrize(("finish_reason", "is_cut"), [("length", True), ("stop", False)])

@@ -50,3 +50,12 @@ async def test_a_form_that_the_engine_cannot_hold_is_left_to_another_model_and_e
     outcome = await served(generator).start(asking(response_format=AS_SCHEMA, stream=stream), 5.0)
 
     assert outcome == Rejected("pattern: look-around is not supported", "response_format", elsewhere=True)
+
+
+async def test_a_form_ends_where_it_ends_whatever_length_is_asked_for() -> None:
+    generator = ScriptedGenerator('{"name":"Bob"}')
+
+    await served(generator).start(asking(response_format=AS_SCHEMA, min_tokens=50, ignore_eos=True, max_tokens=60), 5.0)
+    await served(generator).start(asking(min_tokens=50, ignore_eos=True, max_tokens=60), 5.0)
+
+    assert [(asked.min_tokens, asked.ignore_eos) for _, asked in generator.asked] == [(0, False), (50, True)]

@@ -113,3 +113,15 @@ async def test_a_request_that_is_given_up_leaves_the_queue_and_costs_nobody_an_a
 
     assert list(await asyncio.gather(first, last)) == [[[1.0]], [[3.0]]]
     assert encode.passes == [[1], [3]]
+
+
+async def test_a_request_that_is_given_up_while_the_model_fails_at_it_strands_nobody() -> None:
+    encode = Encoder(free=False)
+    made = batches(encode, texts=1)
+    gone, other = await begin(made, [[BAD]], [text(2)])
+    await asyncio.to_thread(encode.began.wait, 10)
+    gone.cancel()
+    await asyncio.sleep(0)
+    encode.free.set()
+
+    assert await asyncio.wait_for(other, 10) == [[2.0]]

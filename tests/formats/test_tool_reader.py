@@ -41,6 +41,8 @@ WRONG = [
     (QWEN, '<tool_call>{"name": "look", "arguments": {"at": NaN}}</tool_call>', "it is no JSON"),
     (QWEN, '<tool_call>{"arguments": {}}</tool_call>', "lacks a name"),
     (QWEN, '<tool_call>{"name": "look", "arguments": [1]}</tool_call>', "are no object"),
+    (QWEN, '<tool_call>{"name": "look", "arguments": {"at": "\\ud83d"}}</tool_call>', "malformed"),
+    (QWEN, '<tool_call>{"name": "look", "arguments": {"at": 1e999}}</tool_call>', "malformed"),
     (QWEN, "<tool_call>" + "[" * 5000, "too deep"),
     (QWEN, '<tool_call>{"name": "look"}</tool_call>' * (MAX_CALLS_WRITTEN + 1), "more than 128"),
     (LLAMA, '{"name": "look", "parameters": {"at"', "is not whole"),

@@ -8,10 +8,10 @@ import pytest
 
 from deployments.generation import Generation, Prompt, PromptTooLongError, Sampling, TextGenerator, UnknownTokenError
 from deployments.generation.continuous import ContinuousGenerator
-from deployments.generation.prompts import fit_to_context, split_text
+from deployments.generation.prompts import PromptTokenizer, fit_to_context, split_text
 from deployments.generation.transformers import TransformersGenerator
 from deployments.request.sampling import SAMPLING_KEYS
-from tests.sources.tiny import tokenizer
+from tests.sources.tiny import model, tokenizer
 
 PROMPT = Prompt("Hello")
 B = tokenizer().convert_tokens_to_ids("b")
@@ -119,3 +119,11 @@ def test_a_text_is_split_into_short_pieces_that_add_up_to_it(text: str) -> None:
 
     assert "".join(pieces) == text
     assert all(len(piece) <= 8 for piece in pieces)
+
+
+async def test_a_model_without_a_token_for_padding_may_ignore_its_end() -> None:
+    made = model()
+    made.generation_config.pad_token_id = made.config.pad_token_id = None
+    alone = TransformersGenerator(made, PromptTokenizer(tokenizer(), 128), concurrency=1)
+
+    assert (await write(alone, logit_bias={END: 50.0}, ignore_eos=True)).completion_tokens == 12

@@ -98,7 +98,9 @@ def _members(folder: Path) -> dict[str, dict[str, Any]]:
             "format": "pytorch", "kind": "torchscript", "path": str(script), "sha256": artefacts.digest(script), **shape
         },
         "state-dict": {"format": "pytorch", **state, **shape},
-        "qwen2": {**text, "sources": [{"kind": "path", "path": str(folder / "qwen2-weights")}]},
+        "qwen2": {
+            **text, "engine": "transformers", "sources": [{"kind": "path", "path": str(folder / "qwen2-weights")}]
+        },
         "vectors": {
             **text,
             "task": "feature-extraction",

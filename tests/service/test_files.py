@@ -68,7 +68,7 @@ def test_a_language_model_in_a_folder_writes_what_transformers_makes_of_it(
 ) -> None:
     source = GGUF if model == "gguf" else files[model].parent / "qwen2-weights"
     expected = causal.direct(source, "Hello", 6).rstrip("\ufffd")  # half a character at its end is left out
-    body = {"text": "Hello", "max_tokens": 6}
+    body = {"text": "Hello", "max_tokens": 6, "temperature": 0}
     # It is loaded when it is asked for, for which the backup answers.
     eventually(lambda: service.ask(body, model)[0]["served_by"] == "primary", 90)
 

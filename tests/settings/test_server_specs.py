@@ -38,6 +38,7 @@ def test_a_server_is_read_by_its_engine(tmp_path: Path, spec: dict[str, Any]) ->
         (VLLM | {"model": None}, "model"),
         (VLLM | {"program": "vllm"}, "program"),
         (VLLM | {"multiplexed": True}, "multiplexed"),
+        (VLLM | {"space": "s"}, "space"),
         (VLLM | {"health": "health"}, "health"),
         (VLLM | {"env": {"NOT A NAME": "x"}}, "env"),
         (VLLM | {"num_gpus": 1.5}, "num_gpus"),
