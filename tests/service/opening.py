@@ -15,7 +15,7 @@ from deployments.execution.clock import loop_time
 
 EVERY_S = 0.25
 COUNT = 40
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 
 
 @dataclass(slots=True)

@@ -70,7 +70,7 @@ def test_a_language_model_in_a_folder_writes_what_transformers_makes_of_it(
     expected = causal.direct(source, "Hello", 6).rstrip("\ufffd")  # half a character at its end is left out
     body = {"text": "Hello", "max_tokens": 6, "temperature": 0}
     # It is loaded when it is asked for, for which the backup answers.
-    eventually(lambda: service.ask(body, model)[0]["served_by"] == "primary", 90)
+    eventually(lambda: service.ask(body, model)[0]["served_by"] == "primary", 240)
 
     answer, _ = service.ask(body, model)
     by_handle = serve.get_app_handle("neverblank").infer.remote(body, model).result()

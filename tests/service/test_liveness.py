@@ -15,8 +15,8 @@ from tests.service.service import ROOT, Service, eventually
 
 STALL_S = 4.0
 THREADS = 2
-DEADLINE_S = 8.0
-REPLACED_S = 90.0
+DEADLINE_S = 16.0
+REPLACED_S = 150.0
 """Serve ends a replica after three failed health checks, two seconds apart; the new one has to load."""
 
 

@@ -29,7 +29,7 @@ def test_a_stream_gives_the_text_piece_by_piece_and_the_answer_at_its_end(servic
 
 
 def test_the_real_model_streams_what_it_would_have_answered(service: Service) -> None:
-    body = {"text": "What is the capital of France?", "max_tokens": 24}
+    body = {"text": "What is the capital of France?", "max_tokens": 24, "temperature": 0}
 
     streamed, (answer, _) = service.stream(body, "smollm2"), service.ask(body, "smollm2")
 
