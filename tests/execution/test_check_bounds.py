@@ -16,7 +16,7 @@ from deployments.execution.patterns import matches
 from deployments.execution.schema_validator import find_violation
 from deployments.execution.steps import MAX_STEPS, TooManyStepsError, steps
 from deployments.execution.structured_output import MAX_SLOW, conform
-from deployments.policy.outcome import Answered, Failed, Refused
+from deployments.policy.outcome import Answered, Failed, Refused, TimedOut
 from tests.execution.test_structured_output import OBJECT, wanting
 
 LEVELS: dict[str, Any] = {"items": {"$ref": "#"}}
@@ -94,7 +94,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     holding.let_go.set()
 
 
-def slow_checks(number: int) -> list[asyncio.Task[Answered | Failed | Refused]]:
+def slow_checks(number: int) -> list[asyncio.Task[Answered | Failed | Refused | TimedOut]]:
     return [asyncio.ensure_future(conform(Answered(f"slow {place}"), OBJECT)) for place in range(number)]
 
 

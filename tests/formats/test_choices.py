@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from deployments.formats.huggingface import HuggingFaceModel
-from deployments.formats.sampling import writing_s
 from deployments.generation import Generation, Prompt, Sampling, TokenLogprob
+from deployments.policy.deadline import writing_s
 from deployments.policy.outcome import Answered, Finished, Rejected, Usage
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits

@@ -59,6 +59,10 @@ class Response:
         self._call.moments.append(asyncio.get_running_loop().time())
         return chunk.item
 
+    def at_eof(self) -> bool:
+        """Whether all has been read."""
+        return not self._parts
+
     def close(self) -> None:
         """Its reader needs no more."""
         self._call.end("closed")
