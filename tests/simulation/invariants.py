@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from deployments.policy.blank import is_blank
+from tests.simulation.asking import Ask
 from tests.simulation.client import Exchange
 from tests.simulation.happenings import INVALID
 from tests.simulation.reading import Told, UnreadableError, read, read_error
@@ -56,7 +57,15 @@ def _statuses(run: Run, done: Exchange) -> set[int]:
     if not done.ask.valid:
         return {400} | late | (ok if turned_away(done) else set())
     rejected = any(call.outcome == "rejected" for token in done.ask.tokens for call in run.record.of(token))
-    return ok | late | ({400} if rejected else set())
+    # Where nobody else may answer, a model that does not exist is the caller's mistake.
+    unknown = (
+        {404} if _asks_one_model(done.ask) and not any(run.record.of(token) for token in done.ask.tokens) else set()
+    )
+    return ok | late | unknown | ({400} if rejected else set())
+
+
+def _asks_one_model(ask: Ask) -> bool:
+    return any(words in ask.body for words in (b'"fallback":false', b'"tiers":["primary"]'))
 
 
 def policies(run: Run) -> list[dict[str, Any]]:
