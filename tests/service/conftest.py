@@ -106,7 +106,9 @@ def _members(folder: Path) -> dict[str, dict[str, Any]]:
             "task": "feature-extraction",
             "sources": [{"kind": "path", "path": str(folder / "vectors-weights")}],
         },
-        "gguf": {**text, "engine": "transformers", "snapshot": False, "sources": [{"kind": "path", "path": str(GGUF.parent)}]},
+        "gguf": {
+            **text, "engine": "transformers", "snapshot": False, "sources": [{"kind": "path", "path": str(GGUF.parent)}]
+        },
     }  # fmt: skip
 
 
