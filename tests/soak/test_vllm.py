@@ -44,9 +44,11 @@ TOOL = {
     },
 }
 
-pytestmark = pytest.mark.skipif(
-    not (ENVIRONMENT / "bin/python").exists(), reason="`make test-vllm` makes its environment"
-)
+
+@pytest.fixture(scope="module", autouse=True)
+def environment() -> None:
+    """What `make test-vllm` and `make soak` make; without it nothing here would be shown."""
+    assert (ENVIRONMENT / "bin/python").exists(), f"{ENVIRONMENT} has no vLLM: `make test-vllm` makes it"
 
 
 def a_spec(model: Path, *arguments: str, **more: Any) -> ServerSpec:
