@@ -1,62 +1,42 @@
 """What HTTP, the chain and the router cost a stream of tokens, and what the engine of CPUs gains.
 
-SmolLM2 on the same cores, measured in turn, A B C A B C ...: the backup of a real service, over HTTP and streamed; its
-engine called directly in this process; the portable engine, transformers' continuous batching, called directly.
+SmolLM2 on the same cores, measured in turn, A B C A B C ...: the backup of a real service, over HTTP; its engine called
+directly in this process; the portable engine, transformers' continuous batching, called directly. The first two also
+write JSON that a grammar holds them to.
 """
 
 import asyncio
 import json
-import statistics
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
+import orjson
 import yaml
 
 from benchmarks.report import Chart, Report, median, ratio
 from benchmarks.stage import config, serving
+from benchmarks.streams import Measure, directly, together
 from deployments.formats.engines import load_engine
-from deployments.generation import Generation, Prompt, Sampling, TextGenerator
+from deployments.generation import Prompt, Sampling
+from deployments.generation.grammar import JsonGrammar
 from deployments.settings import read_backup_spec, resolve
 from tests.service.service import ROOT
 
 STREAMS = (1, 8, 32)
-ROUNDS = 3
+ROUNDS = 5
 TOKENS = 64
+MOST_TOKENS_OF_JSON = 200
 TEXT = "Write a long story about a cat that travels around the world, with many details."
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of some streams beside each other.
-
-    Attributes:
-        tokens_s: tokens of all streams in a second.
-        first_s: seconds until a stream's first text, the median.
-    """
-
-    tokens_s: float
-    first_s: float
-
-
-Measure = Callable[[int], Awaitable[Run]]
-
-
-async def together(streams: int, one: Callable[[], Awaitable[tuple[int, float]]]) -> Run:
-    """Run `one` so many times beside each other; it gives its tokens and when its first text came."""
-    started = time.monotonic()
-    done = await asyncio.gather(*(one() for _ in range(streams)))
-    seconds = time.monotonic() - started
-    return Run(sum(tokens for tokens, _ in done) / seconds, statistics.median(first - started for _, first in done))
+SCHEMA = {"type": "array", "items": {"enum": ["cat", "dog", "owl"]}, "minItems": 16, "maxItems": 16}
+"""About as many tokens as `TOKENS`, wherever the model goes: JSON is given whole, so it has to come to its end."""
 
 
 def over_http(session: aiohttp.ClientSession) -> Measure:
     """The backup of the service, streamed."""
-    body = {"text": TEXT, "max_tokens": TOKENS, "stream": True, "timeout": 120}
+    body = {"text": TEXT, "max_tokens": TOKENS, "temperature": 0, "stream": True, "timeout": 120}
 
     async def one() -> tuple[int, float]:
         first, tokens = 0.0, 0
@@ -73,16 +53,22 @@ def over_http(session: aiohttp.ClientSession) -> Measure:
     return lambda streams: together(streams, one)
 
 
-def directly(generator: TextGenerator) -> Measure:
-    """An engine of ours in this process."""
+def json_over_http(session: aiohttp.ClientSession) -> Measure:
+    """The same, in OpenAI's format, held to `SCHEMA`."""
+    body = {
+        "model": "backup",
+        "messages": [{"role": "user", "content": TEXT}],
+        "max_tokens": MOST_TOKENS_OF_JSON,
+        "temperature": 0,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "animals", "schema": SCHEMA}},
+    }
 
     async def one() -> tuple[int, float]:
-        first = 0.0
-        async for item in generator.stream(Prompt(TEXT), Sampling(TOKENS, 0.0, 120.0)):
-            first = first or time.monotonic()
-            if isinstance(item, Generation):
-                return item.completion_tokens, first
-        raise AssertionError("a stream ends with its generation")
+        async with session.post("/v1/chat/completions", json=body) as response:
+            answer = await response.json()
+            if response.headers.get("x-neverblank-served-by") != "backup":
+                raise RuntimeError(f"the backup did not answer: {answer}")
+        return answer["usage"]["completion_tokens"], time.monotonic()
 
     return lambda streams: together(streams, one)
 
@@ -98,9 +84,10 @@ async def _rows(contenders: dict[str, Measure]) -> list[dict[str, Any]]:
             {
                 "streams": streams,
                 **{f"{name}_tokens_s": median(given, 1) for name, given in rates.items()},
-                **{f"{name}_first_s": median(given) for name, given in firsts.items()},
+                **{f"{name}_first_s": median(given) for name, given in firsts.items() if "json" not in name},
                 "http_to_openvino": ratio(rates["http"], rates["openvino"]),
                 "http_to_transformers": ratio(rates["http"], rates["transformers"]),
+                "json_http_to_openvino": ratio(rates["json_http"], rates["json_openvino"]),
             }
         )
     return rows
@@ -117,12 +104,23 @@ async def _measured(folder: Path) -> list[dict[str, Any]]:
         name: load_engine(spec.model_copy(update={"engine": name}), cache, name).generator
         for name in ("openvino", "transformers")
     }
+    free = Sampling(TOKENS, 0.0, 120.0)
+    held = Sampling(MOST_TOKENS_OF_JSON, 0.0, 120.0, grammar=JsonGrammar(orjson.dumps(SCHEMA).decode()))
+
+    def prompt() -> Prompt:
+        return Prompt(TEXT)
+
     data = config()
     data["applications"][0]["args"]["backup"] = str(one)
     with serving(data) as service:
         timeout = aiohttp.ClientTimeout(total=300)
         async with aiohttp.ClientSession(str(service.http.base_url), timeout=timeout) as session:
-            contenders = {"http": over_http(session)} | {name: directly(one) for name, one in engines.items()}
+            contenders = {
+                "http": over_http(session),
+                **{name: directly(engine, prompt, lambda: free) for name, engine in engines.items()},
+                "json_http": json_over_http(session),
+                "json_openvino": directly(engines["openvino"], prompt, lambda: held),
+            }
             for measure in contenders.values():
                 await measure(8)
             return await _rows(contenders)
@@ -130,12 +128,18 @@ async def _measured(folder: Path) -> list[dict[str, Any]]:
 
 def run() -> Report:
     """SmolLM2 on the same cores in all of them."""
-    bars = ("http_tokens_s", "openvino_tokens_s", "transformers_tokens_s")
+    bars = (
+        "http_tokens_s",
+        "openvino_tokens_s",
+        "transformers_tokens_s",
+        "json_http_tokens_s",
+        "json_openvino_tokens_s",
+    )
     with TemporaryDirectory() as folder:
         rows = asyncio.run(_measured(Path(folder)))
     return Report(
         "generation",
-        "The backup over HTTP, and the engines called directly",
+        "The backup over HTTP, and the engines called directly; free text, and JSON by a grammar",
         rows,
         Chart(("streams",), bars, "tokens/s"),
     )
