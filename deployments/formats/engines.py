@@ -16,6 +16,7 @@ from typing import Any
 from deployments.generation import CannotLoadError, Prompt, Sampling, TextGenerator
 from deployments.generation.devices import Machine, choose_device, choose_dtype, may_have_gpu
 from deployments.generation.process import ProcessGenerator
+from deployments.generation.prompt_lookup import PromptLookup
 from deployments.generation.worker import EngineConfig
 from deployments.observability import log
 from deployments.settings import TextModelSpec, WeightLimit
@@ -148,6 +149,7 @@ def _in_process(
         "threads": spec.threads,
         "chat": spec.chat,
         "long_prompt": spec.long_prompt,
+        "lookup": PromptLookup(spec.speculation.prompt_lookup_tokens, spec.speculation.max_ngram_size),
     }
     config = EngineConfig("deployments.generation.openvino:OpenVINOGenerator", arguments, _WARM_UP)
     return LoadedEngine(ProcessGenerator(name, config), weights, recommended)
@@ -166,6 +168,8 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str, found: LoadedMode
     from deployments.sources.acquire import acquire
     from deployments.sources.serialization import cast_weights
 
+    if spec.speculation.prompt_lookup_tokens:
+        log.engine_not_used(name, "prompt lookup", "transformers has none for requests that share a batch")
     machine = Machine.here()
     device = choose_device(spec.device, machine)
     if spec.threads:

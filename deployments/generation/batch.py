@@ -108,23 +108,23 @@ class BatchedSequence:
         Raises:
             IncompleteGenerationError: the engine ended the request before its end.
         """
-        for token in tokens:
+        for token in tokens[: self.sampling.max_tokens - len(self._written)]:  # an engine may guess beyond it
             self._written.append(token)
             self._emit(self.detokenizer.add(token), outbox)
             if self.detokenizer.stopped:
                 break
         finished = "stop" if self.detokenizer.stopped else request.finished()
+        spaced = self._space > _MOST_SPACE and isinstance(self.sampling.grammar, JsonGrammar)
+        if not finished and (spaced or len(self._written) == self.sampling.max_tokens):
+            finished = "length"
         if not finished and now >= self._deadline:
             finished = "deadline"
-        if not finished and self._space > _MOST_SPACE and isinstance(self.sampling.grammar, JsonGrammar):
-            finished = "length"
         if not finished and not self.given_up:
             return None
         request.cancel()
         self._emit(self.detokenizer.finish(), outbox)
-        reason = finished or "stop"
-        odds = self._logprobs(request)
-        return Generation("".join(self._texts), len(self.tokens), len(self._written), reason, self._cut, odds)
+        text, reason = "".join(self._texts), finished or "stop"
+        return Generation(text, len(self.tokens), len(self._written), reason, self._cut, self._logprobs(request))
 
     def deliver(self, item: _Item) -> None:
         """Put the next item into the caller's queue; to be called in `loop`."""

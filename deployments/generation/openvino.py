@@ -5,19 +5,16 @@ like those of transformers and part where two tokens are nearly equally likely. 
 of a batch share one random number generator: an answer is repeatable only if nothing else is in the batch.
 """
 
-import random
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import openvino_genai as genai
-from openvino import Tensor
 
 from deployments.generation import (
     CannotLoadError,
     Generation,
-    IncompleteGenerationError,
     Prompt,
     Sampling,
     UnsupportedSamplingError,
@@ -26,11 +23,10 @@ from deployments.generation import (
 )
 from deployments.generation.batch import Batch, BatchedSequence
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
-from deployments.generation.openvino_grammar import SuspectGrammars, check_grammar, structured_output
+from deployments.generation.openvino_engine import OpenVINOEngine, scheduler_config
+from deployments.generation.openvino_grammar import check_grammar
+from deployments.generation.prompt_lookup import NO_LOOKUP, PromptLookup
 from deployments.generation.prompts import fit_to_context, not_taken, require_known, split_text
-
-CACHE_GIGABYTES = 1
-"""For the keys and values of all requests of a replica; memory is taken as the cache fills."""
 
 _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 """The precision of activations; matrices are multiplied in groups of 32 values rounded to 8 bits. By default OpenVINO
@@ -39,8 +35,6 @@ takes bfloat16 where the CPU has it. There, SmolLM2 wrote 69, 293 and 861 tokens
 read faster in bfloat16: 256 tokens in 0.08 instead of 0.12 s, 1,024 in 0.34 instead of 0.57 s."""
 
 _MOST_TOKENS_OF_A_CHARACTER = 4  # one for each of its bytes
-
-_BATCHED_TOKENS = 256  # of prompts in one step: more would delay the requests that are writing
 
 
 class OpenVINOGenerator:
@@ -59,6 +53,7 @@ class OpenVINOGenerator:
         threads: int = 0,
         chat: Literal["auto", "always", "never"] = "auto",
         long_prompt: Literal["refuse", "truncate"] = "refuse",
+        lookup: PromptLookup = NO_LOOKUP,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Load the model in `file`.
@@ -70,6 +65,7 @@ class OpenVINOGenerator:
             threads: CPU threads; 0 leaves the number to OpenVINO.
             chat: whether to apply the file's chat template; `auto` applies it if there is one.
             long_prompt: whether a prompt beyond the context is refused or loses its oldest tokens.
+            lookup: whether, and how, what repeats itself is written several tokens a step.
             clock: seconds since any moment.
 
         Raises:
@@ -79,9 +75,9 @@ class OpenVINOGenerator:
         try:
             self._pipeline = genai.ContinuousBatchingPipeline(
                 str(file),
-                _scheduler_config(capacity),
+                scheduler_config(capacity, lookup),
                 "CPU",
-                _FLOAT32 | ({"INFERENCE_NUM_THREADS": threads} if threads else {}),
+                _FLOAT32 | lookup.properties() | ({"INFERENCE_NUM_THREADS": threads} if threads else {}),
             )
         except (RuntimeError, LookupError, ValueError) as error:  # C++ exceptions arrive as any of these
             raise CannotLoadError(" ".join(f"{type(error).__name__}: {error}".split())) from error
@@ -96,7 +92,8 @@ class OpenVINOGenerator:
         self._clock = clock
         self._vocabulary = len(self._tokenizer.get_vocab())
         self._decoder = StepDecoder(self._tokenizer.decode)
-        self._engine = _Engine(self._pipeline)
+        self._lookup = lookup
+        self._engine = OpenVINOEngine(self._pipeline, lookup)
         self._batch = Batch(self._engine, self._decoder, capacity, clock)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
@@ -129,6 +126,7 @@ class OpenVINOGenerator:
             "context": self._context,
             "active": self._batch.active,
             "capacity": self._capacity,
+            "prompt_lookup_tokens": self._lookup.tokens,
         }
 
     def stalled_s(self) -> float:
@@ -178,113 +176,3 @@ class OpenVINOGenerator:
     def _encoded(self, text: str, *, special: bool) -> list[int]:
         ids = self._tokenizer.encode(text, add_special_tokens=special).input_ids
         return [int(token) for token in ids.data[0]]
-
-
-class _Engine:
-    """OpenVINO's pipeline as a `BatchingEngine`."""
-
-    def __init__(self, pipeline: Any) -> None:
-        self._pipeline = pipeline
-        self._number = 0
-        self._suspects = SuspectGrammars()
-
-    def add(self, tokens: Sequence[int], sampling: Sampling) -> "_Request":
-        import numpy as np
-
-        if sampling.grammar:
-            self._suspects.check(sampling.grammar)
-        self._number += 1
-        ids = Tensor(np.array([tokens], dtype=np.int64))
-        handle = self._pipeline.add_request(self._number, ids, _generation_config(sampling))
-        request = _Request(handle, tells=sampling.logprobs is not None)
-        if sampling.grammar:
-            self._suspects.watch(sampling.grammar, lambda: request.begun)
-        return request
-
-    def step(self) -> None:
-        if self._pipeline.has_non_finished_requests():
-            try:
-                self._pipeline.step()
-            except RuntimeError:
-                self._suspects.step_failed()
-                raise
-
-
-class _Request:
-    """OpenVINO's handle of a request as an `EngineRequest`."""
-
-    def __init__(self, handle: Any, *, tells: bool = False) -> None:
-        """Hold the handle of a request that `tells` log probabilities."""
-        self.logprobs: list[float] = []
-        self.begun = False
-        self._tells = tells
-        self._handle = handle
-        self._reason = ""
-
-    def read(self) -> Sequence[int]:
-        tokens: list[int] = []
-        while self._handle.can_read():
-            for output in self._handle.read().values():
-                tokens += output.generated_ids
-                if self._tells:
-                    self.logprobs += output.generated_log_probs
-                self.begun = True
-                self._reason = _REASONS.get(output.finish_reason, self._reason)
-        return tokens
-
-    def finished(self) -> str:
-        status = self._handle.get_status()
-        if status == _RUNNING:
-            return ""
-        if status == _IGNORED:
-            raise IncompleteGenerationError("openvino had no memory for its keys and values, and gave the request up")
-        return self._reason or "stop"
-
-    def cancel(self) -> None:
-        if self._handle.get_status() == _RUNNING:
-            self._handle.cancel()
-
-
-_RUNNING = genai.GenerationStatus.RUNNING
-_IGNORED = genai.GenerationStatus.IGNORED
-_REASONS = {genai.GenerationFinishReason.STOP: "stop", genai.GenerationFinishReason.LENGTH: "length"}
-
-
-def _scheduler_config(capacity: int) -> Any:
-    config = genai.SchedulerConfig()
-    config.max_num_seqs = capacity
-    config.max_num_batched_tokens = max(_BATCHED_TOKENS, capacity)
-    config.cache_size = CACHE_GIGABYTES
-    config.enable_prefix_caching = True
-    return config
-
-
-_LEAST = 1e-6
-"""OpenVINO computes with 32 bits, in which smaller numbers are 0, and refuses that."""
-
-_MOST_MIN_P = 0.9999999
-"""OpenVINO takes no 1, which would leave the likeliest token alone."""
-
-
-def _generation_config(sampling: Sampling) -> Any:
-    """The sampling without its stop texts and tokens: `Detokenizer` finds those, even texts that end within a token."""
-    config = genai.GenerationConfig()
-    config.max_new_tokens = sampling.max_tokens
-    config.do_sample = sampling.temperature > 0
-    if config.do_sample:
-        config.temperature = max(sampling.temperature, _LEAST)
-        config.top_p = max(sampling.top_p, _LEAST)
-        config.min_p = min(sampling.min_p, _MOST_MIN_P)
-        if sampling.top_k:
-            config.top_k = sampling.top_k
-        # OpenVINO's default seed is 0 for every request.
-        config.rng_seed = random.getrandbits(31) if sampling.seed is None else sampling.seed
-    config.presence_penalty = sampling.presence_penalty
-    config.frequency_penalty = sampling.frequency_penalty
-    config.repetition_penalty = max(sampling.repetition_penalty, _LEAST)
-    config.min_new_tokens = sampling.min_tokens
-    config.ignore_eos = sampling.ignore_eos
-    config.logprobs = 0 if sampling.logprobs is None else 1
-    if sampling.grammar:
-        config.structured_output_config = structured_output(sampling.grammar)
-    return config

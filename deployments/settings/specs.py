@@ -65,6 +65,25 @@ class GenerationDefaults(Settings):
         return self
 
 
+class Speculation(Settings):
+    """Writing several tokens a step where they can be guessed; the text stays the same."""
+
+    prompt_lookup_tokens: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Guess so many tokens from what followed the same tokens earlier, in the prompt or the answer; 0 "
+        "guesses none. Of openvino only. It pays for few requests at a time that repeat much of their prompt; every "
+        "step computes as many tokens more for each request, guessed rightly or not.",
+    )
+    max_ngram_size: int = Field(
+        3,
+        ge=1,
+        le=16,
+        description="The most tokens that must be the same before a guess; one is enough if not more are.",
+    )
+
+
 class TextModelSpec(ServingSpec):
     """A language model in transformers' format."""
 
@@ -104,9 +123,12 @@ class TextModelSpec(ServingSpec):
     max_model_size_mb: int = Field(1000, ge=1, description=f"Larger weights are refused; `{SIZE_VARIABLE}` overrides.")
     hub_timeout_seconds: Seconds = Field(10.0, description="A hub that has not answered by then is given up.")
     generation: GenerationDefaults = GenerationDefaults()
+    speculation: Speculation = Speculation()
 
     @model_validator(mode="after")
     def _openvino_on_a_cpu(self) -> Self:
+        if self.speculation.prompt_lookup_tokens and self.engine == "transformers":
+            raise ValueError("speculation.prompt_lookup_tokens does not go with engine: transformers; accepted: 0")
         if self.engine == "openvino" and self.device != "cpu":
             raise ValueError(f"engine: openvino does not go with device: {self.device}; accepted: device: cpu")
         return self

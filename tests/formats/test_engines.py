@@ -8,6 +8,7 @@ import pytest
 from deployments.formats import engines
 from deployments.formats.engines import choose_engine, load_engine
 from deployments.generation import CannotLoadError
+from deployments.generation.prompt_lookup import PromptLookup
 from deployments.generation.worker import EngineConfig
 from deployments.settings import SettingsError, TextModelSpec, parse
 from deployments.sources.errors import ExportError
@@ -42,6 +43,11 @@ def test_a_cpu_writes_with_openvino_where_it_is_installed(
 def test_openvino_on_anything_but_a_cpu_is_refused() -> None:
     with pytest.raises(SettingsError, match="engine: openvino does not go with device: auto"):
         spec_of(Path("x"), engine="openvino", device="auto")
+
+
+def test_prompt_lookup_in_transformers_is_refused() -> None:
+    with pytest.raises(SettingsError, match="prompt_lookup_tokens does not go with engine: transformers"):
+        spec_of(Path("x"), engine="transformers", speculation={"prompt_lookup_tokens": 5})
 
 
 @pytest.fixture
@@ -85,6 +91,20 @@ def test_what_openvino_cannot_read_is_left_to_transformers_and_told(
     assert (told["model"], told["reason"]) == ("m", "unknown architecture")
 
 
+def test_where_transformers_serves_after_all_it_is_told_that_it_has_no_prompt_lookup(
+    folder: Path, tmp_path: Path, events: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CannotLoadError("unknown architecture")
+
+    monkeypatch.setattr(engines, "_openvino", refuse)
+
+    load_engine(spec_of(folder, speculation={"prompt_lookup_tokens": 5}), tmp_path, "m")
+
+    told = [event["engine"] for event in events if event["event"] == "engine_not_used"]
+    assert told == ["openvino", "prompt lookup"]
+
+
 class Started:
     """Stands for an engine in a process of its own, and keeps what it was started with."""
 
@@ -110,3 +130,15 @@ def test_where_openvinos_own_form_cannot_be_made_the_gguf_file_is_read_and_that_
     assert Path(config.arguments["file"]).suffix == ".gguf"
     told = [(event["model"], event["reason"]) for event in events if event["event"] == "not_exported"]
     assert told == [("m", "no room on the disk")]
+
+
+def test_the_engine_is_told_how_many_tokens_to_guess(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "ProcessGenerator", Started)
+    Started.configs.clear()
+
+    load_engine(spec_of(folder, engine="openvino", speculation={"prompt_lookup_tokens": 4}), tmp_path, "m")
+
+    (config,) = Started.configs
+    assert config.arguments["lookup"] == PromptLookup(4)

@@ -20,7 +20,8 @@ from deployments.generation import (
     UnsupportedSamplingError,
     UnsupportedTurnsError,
 )
-from deployments.generation.openvino import OpenVINOGenerator, _Request
+from deployments.generation.openvino import OpenVINOGenerator
+from deployments.generation.openvino_engine import OpenVINORequest
 from deployments.settings import resolve
 from deployments.sources.gguf_q8 import prepare_gguf
 from tests.formats.templates import LLAMA, MISTRAL, QWEN
@@ -144,7 +145,7 @@ def test_a_request_that_openvino_ignores_for_lack_of_memory_is_an_error() -> Non
     handle = SimpleNamespace(
         can_read=lambda: bool(unread), read=unread.pop, get_status=lambda: genai.GenerationStatus.IGNORED
     )
-    request = _Request(handle)
+    request = OpenVINORequest(handle)
 
     assert request.read() == [5]
     with pytest.raises(IncompleteGenerationError, match="no memory"):

@@ -1,0 +1,171 @@
+"""OpenVINO's pipeline as a `BatchingEngine`, and the settings of requests in its terms."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import openvino_genai as genai
+from openvino import Tensor
+
+from deployments.generation import BatchFullError, IncompleteGenerationError, Sampling
+from deployments.generation.openvino_grammar import SuspectGrammars, structured_output
+from deployments.generation.prompt_lookup import CacheRoom, PromptLookup
+
+CACHE_GIGABYTES = 1
+"""For the keys and values of all requests of a replica; memory is taken as the cache fills."""
+
+_BATCHED_TOKENS = 256  # of prompts in one step: more would delay the requests that are writing
+_MEASURED_TOKENS = 128
+
+
+class OpenVINOEngine:
+    """OpenVINO's pipeline as a `BatchingEngine`."""
+
+    def __init__(self, pipeline: Any, lookup: PromptLookup) -> None:
+        """Take over a pipeline that was made for `lookup`."""
+        self._pipeline = pipeline
+        self._lookup = lookup
+        self._number = 0
+        self._suspects = SuspectGrammars()
+        self._room = self._measured() if lookup.tokens else None
+
+    def add(self, tokens: Sequence[int], sampling: Sampling) -> "OpenVINORequest":
+        """See `BatchingEngine`.
+
+        Raises:
+            BatchFullError: prompt lookup is on, and the cache may have no room for the request beside the others.
+        """
+        if sampling.grammar:
+            self._suspects.check(sampling.grammar)
+        most = len(tokens) + sampling.max_tokens + 2 * (1 + self._lookup.tokens)
+        if self._room and not self._room.has(most):
+            self.step()  # gives back what was cancelled since the last one
+            if not self._room.has(most):
+                raise BatchFullError(f"its cache may have no room for {most} tokens more")
+        request = self._add(tokens, sampling)
+        if self._room:
+            self._room.hold(most, lambda: request.over)
+        if sampling.grammar:
+            self._suspects.watch(sampling.grammar, lambda: request.begun)
+        return request
+
+    def step(self) -> None:
+        """See `BatchingEngine`."""
+        if self._pipeline.has_non_finished_requests():
+            try:
+                self._pipeline.step()
+            except RuntimeError:
+                self._suspects.step_failed()
+                raise
+        if self._room:
+            self._room.after_step()
+
+    def _add(self, tokens: Sequence[int], sampling: Sampling) -> "OpenVINORequest":
+        import numpy as np
+
+        self._number += 1
+        ids = Tensor(np.array([tokens], dtype=np.int64))
+        config = _generation_config(sampling)
+        self._lookup.configure(config, sampling, len(tokens))
+        handle = self._pipeline.add_request(self._number, ids, config)
+        return OpenVINORequest(handle, tells=sampling.logprobs is not None)
+
+    def _measured(self) -> CacheRoom:
+        """The room of the cache, which OpenVINO does not tell: by the share of it that a request takes."""
+        request = self._add([0] * _MEASURED_TOKENS, Sampling(2, 0.0, 60.0))
+        self._pipeline.step()
+        share = self._pipeline.get_metrics().cache_usage / 100
+        while not request.over:
+            self._pipeline.step()
+        return CacheRoom(int(_MEASURED_TOKENS / share))
+
+
+class OpenVINORequest:
+    """OpenVINO's handle of a request as an `EngineRequest`."""
+
+    def __init__(self, handle: Any, *, tells: bool = False) -> None:
+        """Hold the handle of a request that `tells` log probabilities."""
+        self.logprobs: list[float] = []
+        self.begun = False
+        self._tells = tells
+        self._handle = handle
+        self._reason = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether the engine has ended the request, or it was cancelled."""
+        return bool(self._handle.get_status() != _RUNNING)
+
+    def read(self) -> Sequence[int]:
+        """See `EngineRequest`. Of a request that was given up nothing is read: it may be guesses of prompt lookup."""
+        tokens: list[int] = []
+        if self._handle.get_status() == _IGNORED:
+            return tokens
+        while self._handle.can_read():
+            for output in self._handle.read().values():
+                tokens += output.generated_ids
+                if self._tells:
+                    self.logprobs += output.generated_log_probs
+                self.begun = True
+                self._reason = _REASONS.get(output.finish_reason, self._reason)
+        return tokens
+
+    def finished(self) -> str:
+        """See `EngineRequest`."""
+        status = self._handle.get_status()
+        if status == _RUNNING:
+            return ""
+        if status == _IGNORED:
+            raise IncompleteGenerationError("openvino had no memory for its keys and values, and gave the request up")
+        return self._reason or "stop"
+
+    def cancel(self) -> None:
+        """See `EngineRequest`."""
+        if not self.over:
+            self._handle.cancel()
+
+
+_RUNNING = genai.GenerationStatus.RUNNING
+_IGNORED = genai.GenerationStatus.IGNORED
+_REASONS = {genai.GenerationFinishReason.STOP: "stop", genai.GenerationFinishReason.LENGTH: "length"}
+
+
+def scheduler_config(capacity: int, lookup: PromptLookup) -> Any:
+    """How OpenVINO makes batches of at most `capacity` requests."""
+    config = genai.SchedulerConfig()
+    config.max_num_seqs = capacity
+    config.max_num_batched_tokens = lookup.most_batched(_BATCHED_TOKENS, capacity)
+    config.cache_size = CACHE_GIGABYTES
+    config.enable_prefix_caching = True
+    return config
+
+
+_LEAST = 1e-6
+"""OpenVINO computes with 32 bits, in which smaller numbers are 0, and refuses that."""
+
+_MOST_MIN_P = 0.9999999
+"""OpenVINO takes no 1, which would leave the likeliest token alone."""
+
+
+def _generation_config(sampling: Sampling) -> Any:
+    """The sampling without its stop texts and tokens: `Detokenizer` finds those, even texts that end within a token."""
+    config = genai.GenerationConfig()
+    config.max_new_tokens = sampling.max_tokens
+    config.do_sample = sampling.temperature > 0
+    if config.do_sample:
+        config.temperature = max(sampling.temperature, _LEAST)
+        config.top_p = max(sampling.top_p, _LEAST)
+        config.min_p = min(sampling.min_p, _MOST_MIN_P)
+        if sampling.top_k:
+            config.top_k = sampling.top_k
+        # OpenVINO's default seed is 0 for every request.
+        config.rng_seed = random.getrandbits(31) if sampling.seed is None else sampling.seed
+    config.presence_penalty = sampling.presence_penalty
+    config.frequency_penalty = sampling.frequency_penalty
+    config.repetition_penalty = max(sampling.repetition_penalty, _LEAST)
+    config.min_new_tokens = sampling.min_tokens
+    config.ignore_eos = sampling.ignore_eos
+    config.logprobs = 0 if sampling.logprobs is None else 1
+    if sampling.grammar:
+        config.structured_output_config = structured_output(sampling.grammar)
+    return config
