@@ -107,7 +107,18 @@ async def test_what_repeats_itself_takes_fewer_steps_than_tokens(looking_up: Ope
     assert 0 < pieces < TOKENS
 
 
-async def test_an_end_that_comes_too_early_is_not_written_and_the_longest_answer_is_kept(
+async def test_no_answer_is_longer_than_asked(looking_up: OpenVINOGenerator) -> None:
+    longest = range(11, 11 + CAPACITY)
+
+    answers = await asyncio.gather(
+        *(looking_up.generate(prompts()[8], free(min_tokens=3, max_tokens=most)) for most in longest)
+    )
+
+    assert [answer.completion_tokens for answer in answers] == list(longest)
+    assert {answer.finish_reason for answer in answers} == {"length"}
+
+
+async def test_an_end_that_comes_too_early_is_not_written(
     plain: OpenVINOGenerator, looking_up: OpenVINOGenerator
 ) -> None:
     wild = Sampling(14, 8.0, 60.0, seed=24)
@@ -158,8 +169,9 @@ def test_what_a_cancelled_request_held_is_there_for_the_next_one(file: Path) -> 
         request = engine.add([5, 6, 7], free(max_tokens=200))
         engine.step()
         request.cancel()
+    engine.step()
 
-    assert not request.read()[1:]  # nor are its guesses its text
+    assert not request.read()  # its guesses are no text
 
 
 def written(engine: OpenVINOEngine, requests: list[OpenVINORequest]) -> list[list[int]]:
