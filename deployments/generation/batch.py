@@ -1,8 +1,7 @@
 """Continuous batching, driven by one thread: many sequences, of which every step of the engine writes a token.
 
-No step waits for a single caller. What a step writes is put into a queue of each caller's event loop, where it waits to
-be read; `max_tokens` bounds how much that is. Two things are done once for a whole step because that is cheaper than
-once for each sequence: decoding tokens (see `detokenizer.StepDecoder`) and waking the event loop.
+No step waits for a single caller: what it writes waits in a queue to be read, at most `max_tokens` of it. Tokens are
+decoded (see `detokenizer.StepDecoder`), and event loops woken, once for a step: cheaper than once for each sequence.
 """
 
 import asyncio
@@ -60,6 +59,10 @@ class BatchingEngine(Protocol):
 
     def step(self) -> None:
         """Advance every request by a token; blocks until that is done."""
+        ...
+
+    def leaving(self) -> bool:
+        """Whether a request that was cancelled takes further steps before it is out."""
         ...
 
 
@@ -211,11 +214,7 @@ class Batch:
         return self._progress.stalled_s()
 
     def add(self, sequence: BatchedSequence) -> None:
-        """Add a sequence.
-
-        Raises:
-            BatchFullError: there is no room. Nothing waits here: another replica or model may have room.
-        """
+        """Add a sequence. Raises `BatchFullError` if there is no room: another replica or model may have some."""
         with self._wake:
             if self.active >= self._capacity:
                 raise BatchFullError(f"its batch of {self._capacity} is full")
@@ -226,13 +225,13 @@ class Batch:
     def _drive(self) -> None:
         while True:
             with self._wake:
-                while not self._running and not self._arrived:
+                while not (self._running or self._arrived or self._engine.leaving()):
                     self._wake.wait()
                 arrived = self._joining()
                 self._running += arrived
             for sequence in arrived:
                 self._admit(sequence)
-            if self._running:
+            if self._running or self._engine.leaving():
                 self._step()
 
     def _joining(self) -> list[BatchedSequence]:

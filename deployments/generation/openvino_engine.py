@@ -19,7 +19,12 @@ _MEASURED_TOKENS = 128
 
 
 class OpenVINOEngine:
-    """OpenVINO's pipeline as a `BatchingEngine`."""
+    """OpenVINO's pipeline as a `BatchingEngine`.
+
+    A request that is cancelled while its prompt is read is read to its first token, and taken out then. OpenVINO GenAI
+    2026.4.1 keeps what has been read of prompts for those that begin alike, in blocks of 32 tokens, and takes a block
+    that was left half read for a whole one: whoever asks the same later gets another text (decision 32).
+    """
 
     def __init__(self, pipeline: Any, lookup: PromptLookup) -> None:
         """Take over a pipeline that was made for `lookup`."""
@@ -27,6 +32,7 @@ class OpenVINOEngine:
         self._lookup = lookup
         self._number = 0
         self._suspects = SuspectGrammars()
+        self._reading: list[OpenVINORequest] = []
         self._room = self._measured() if lookup.tokens else None
 
     def add(self, tokens: Sequence[int], sampling: Sampling) -> "OpenVINORequest":
@@ -43,6 +49,7 @@ class OpenVINOEngine:
             if not self._room.has(most):
                 raise BatchFullError(f"its cache may have no room for {most} tokens more")
         request = self._add(tokens, sampling)
+        self._reading.append(request)
         if self._room:
             self._room.hold(most, lambda: request.over)
         if sampling.grammar:
@@ -56,9 +63,17 @@ class OpenVINOEngine:
                 self._pipeline.step()
             except RuntimeError:
                 self._suspects.step_failed()
+                self._reading.clear()
                 raise
+        for request in self._reading:
+            request.leave_once_read()
+        self._reading = [request for request in self._reading if not (request.begun or request.over)]
         if self._room:
             self._room.after_step()
+
+    def leaving(self) -> bool:
+        """See `BatchingEngine`."""
+        return any(request.unwanted for request in self._reading)
 
     def _add(self, tokens: Sequence[int], sampling: Sampling) -> "OpenVINORequest":
         import numpy as np
@@ -81,12 +96,19 @@ class OpenVINOEngine:
 
 
 class OpenVINORequest:
-    """OpenVINO's handle of a request as an `EngineRequest`."""
+    """OpenVINO's handle of a request as an `EngineRequest`.
+
+    Attributes:
+        logprobs: as in `EngineRequest`.
+        begun: whether it has written a token.
+        unwanted: whether it was cancelled before that.
+    """
 
     def __init__(self, handle: Any, *, tells: bool = False) -> None:
         """Hold the handle of a request that `tells` log probabilities."""
         self.logprobs: list[float] = []
         self.begun = False
+        self.unwanted = False
         self._tells = tells
         self._handle = handle
         self._reason = ""
@@ -120,9 +142,15 @@ class OpenVINORequest:
         return self._reason or "stop"
 
     def cancel(self) -> None:
-        """See `EngineRequest`."""
-        if not self.over:
+        """See `EngineRequest`, and `OpenVINOEngine` for a request whose prompt is being read."""
+        self.unwanted = not self.begun
+        if self.begun and not self.over:
             self._handle.cancel()
+
+    def leave_once_read(self) -> None:
+        """Take a request that is unwanted out of the engine if its prompt has been read."""
+        if self.unwanted and self.read():
+            self.cancel()
 
 
 _RUNNING = genai.GenerationStatus.RUNNING

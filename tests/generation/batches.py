@@ -64,6 +64,9 @@ class FakeEngine:
         for request in self.requests:
             request.step()
 
+    def leaving(self) -> bool:
+        return False
+
 
 class Decoder(StepDecoder):
     """A token is a letter's code."""
