@@ -63,11 +63,13 @@ class OpenVINOEngine:
                 self._pipeline.step()
             except RuntimeError:
                 self._suspects.step_failed()
+                for request in self._reading:
+                    request.reading = False  # it cannot be read on
                 self._reading.clear()
                 raise
         for request in self._reading:
             request.leave_once_read()
-        self._reading = [request for request in self._reading if not (request.begun or request.over)]
+        self._reading = [request for request in self._reading if request.reading and not request.over]
         if self._room:
             self._room.after_step()
 
@@ -101,13 +103,15 @@ class OpenVINORequest:
     Attributes:
         logprobs: as in `EngineRequest`.
         begun: whether it has written a token.
-        unwanted: whether it was cancelled before that.
+        reading: whether its prompt is being read, and has to be to its end.
+        unwanted: whether it was cancelled meanwhile.
     """
 
     def __init__(self, handle: Any, *, tells: bool = False) -> None:
         """Hold the handle of a request that `tells` log probabilities."""
         self.logprobs: list[float] = []
         self.begun = False
+        self.reading = True
         self.unwanted = False
         self._tells = tells
         self._handle = handle
@@ -128,7 +132,7 @@ class OpenVINORequest:
                 tokens += output.generated_ids
                 if self._tells:
                     self.logprobs += output.generated_log_probs
-                self.begun = True
+                self.begun, self.reading = True, False
                 self._reason = _REASONS.get(output.finish_reason, self._reason)
         return tokens
 
@@ -143,8 +147,8 @@ class OpenVINORequest:
 
     def cancel(self) -> None:
         """See `EngineRequest`, and `OpenVINOEngine` for a request whose prompt is being read."""
-        self.unwanted = not self.begun
-        if self.begun and not self.over:
+        self.unwanted = self.reading
+        if not self.reading and not self.over:
             self._handle.cancel()
 
     def leave_once_read(self) -> None:
