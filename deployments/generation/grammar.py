@@ -7,6 +7,14 @@ class GrammarError(ValueError):
     """An engine cannot hold a text to a grammar. The message names what it cannot do, for example the keyword."""
 
 
+class FatalGrammarError(GrammarError):
+    """An engine has failed in the middle of its work with a grammar: no other engine of its kind is to get it."""
+
+    def __init__(self, reason: str = "the engine has failed to compile this form") -> None:
+        """Say so."""
+        super().__init__(reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Tag:
     r"""A form within a text.

@@ -2,14 +2,13 @@
 
 import json
 from collections import deque
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import openvino_genai as genai
 
 from deployments.generation import Prompt
-from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar, TagGrammar
+from deployments.generation.grammar import FatalGrammarError, Grammar, GrammarError, JsonGrammar, TagGrammar
 from deployments.generation.xgrammar_schema import MAX_BYTES, write_schema
 
 _MOST_SUSPECTS = 64
@@ -36,28 +35,47 @@ def structured_output(grammar: Grammar) -> Any:
 class SuspectGrammars:
     """Grammars that OpenVINO may have failed to compile: it raises within a step, and ends all of the batch.
 
-    `xgrammar_schema` lets none through that is known to fail. If one fails all the same, it fails once.
+    `xgrammar_schema` lets none through that is known to fail. If one fails all the same, it fails once. Those are
+    suspected that are new since the last step that went well; where none is, those whose text has not begun, as a
+    grammar is compiled when its request is first scheduled.
     """
 
     def __init__(self) -> None:
         """Suspect none."""
-        self._uncompiled: list[tuple[Callable[[], bool], Grammar]] = []
+        self._new: dict[int, Grammar] = {}
+        self._waiting: dict[int, Grammar] = {}
         self._suspects: deque[Grammar] = deque(maxlen=_MOST_SUSPECTS)
 
     def check(self, grammar: Grammar) -> None:
-        """Raise `GrammarError` if a step has failed with `grammar`."""
+        """Raise `FatalGrammarError` if a step has failed with `grammar`."""
         if grammar in self._suspects:
-            raise GrammarError("the engine has failed to compile this form")
+            raise FatalGrammarError
 
-    def watch(self, grammar: Grammar, has_begun: Callable[[], bool]) -> None:
-        """Suspect `grammar` if a step fails before `has_begun`, which says whether its text has been begun."""
-        self._uncompiled = [each for each in self._uncompiled if not each[0]()]
-        self._uncompiled.append((has_begun, grammar))
+    def watch(self, number: int, grammar: Grammar) -> None:
+        """Note that the request `number` has been added, with `grammar`."""
+        self._new[number] = grammar
+
+    def forget(self, number: int) -> None:
+        """Note that the request `number` has begun its text, or has left. Does nothing for one that is not watched."""
+        self._new.pop(number, None)
+        self._waiting.pop(number, None)
+
+    def step_went_well(self) -> None:
+        """A step has not raised."""
+        if self._new:
+            self._waiting |= self._new
+            self._new = {}
 
     def step_failed(self) -> None:
         """A step has raised."""
-        self._suspects.extend(grammar for has_begun, grammar in self._uncompiled if not has_begun())
-        self._uncompiled.clear()
+        failed = self._new or self._waiting
+        self._suspects.extend(dict.fromkeys(failed.values()))
+        self._new, self._waiting = {}, {}
+
+    @property
+    def watched(self) -> int:
+        """Requests that are watched."""
+        return len(self._new) + len(self._waiting)
 
 
 @lru_cache(maxsize=128)

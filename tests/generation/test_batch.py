@@ -1,14 +1,15 @@
 """In a batch, each sequence gets its own text, ends by its own rules, and leaves when its caller has gone."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
 
-from deployments.generation import BatchFullError, Generation, IncompleteGenerationError
+from deployments.generation import BatchFullError, BrokenEngineError, Generation, IncompleteGenerationError
 from deployments.generation.batch import Batch
 from deployments.generation.grammar import JsonGrammar
-from tests.clock import FakeClock
+from tests.clock import FakeClock, until
 from tests.generation.batches import Decoder, FakeEngine, Spaces, batch_of, read, sequence
 
 
@@ -163,6 +164,42 @@ async def test_an_engine_that_fails_fails_its_sequences_and_is_used_again() -> N
     batch.add(next_one)
     engine.steps.release(2)
     assert (await asyncio.wait_for(read(next_one), 10))[1].text == "x"
+
+
+async def test_only_the_sequence_whose_fault_it_is_hears_of_another_fault_than_the_engines() -> None:
+    engine = FakeEngine()
+    engine.broken = True
+    batch = batch_of(engine)
+    guilty, other = sequence("a"), sequence("x")
+    batch.add(guilty)
+    batch.add(other)
+    await until(lambda: len(engine.requests) == 2)
+    engine.requests[0].guilty = True
+    engine.steps.release()
+
+    with pytest.raises(ValueError, match="its fault"):
+        await read(guilty)
+    with pytest.raises(RuntimeError, match="the engine failed"):
+        await read(other)
+
+
+async def test_an_engine_that_cannot_recover_says_so_to_all_who_wait_and_to_all_who_come() -> None:
+    engine = FakeEngine()
+    engine.broken = engine.lost = True
+    batch = batch_of(engine)
+    ended = sequence("a", grammar=JsonGrammar("{}"))
+    waits = sequence("x", grammar=JsonGrammar("true"))  # until the other's grammar has been compiled
+    batch.add(ended)
+    batch.add(waits)
+    engine.steps.release()
+
+    with pytest.raises(RuntimeError, match="the engine failed"):
+        await read(ended)
+    with pytest.raises(BrokenEngineError):
+        await read(waits)
+    with pytest.raises(BrokenEngineError):
+        batch.add(sequence())
+    assert batch.stalled_s() == math.inf
 
 
 def test_a_sequence_whose_event_loop_is_closed_does_not_disturb_the_others() -> None:

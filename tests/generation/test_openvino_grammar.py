@@ -4,12 +4,16 @@ import asyncio
 import json
 import random
 import re
+from pathlib import Path
+from typing import Any
 
+import openvino_genai as genai
 import pytest
 
-from deployments.generation import Prompt, Sampling
-from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar, Tag, TagGrammar
+from deployments.generation import Prompt, Sampling, openvino_grammar
+from deployments.generation.grammar import FatalGrammarError, Grammar, GrammarError, JsonGrammar, Tag, TagGrammar
 from deployments.generation.openvino import OpenVINOGenerator
+from deployments.generation.openvino_engine import OpenVINOEngine
 from deployments.generation.openvino_grammar import SuspectGrammars
 from tests.generation.schemas import some_schema
 from tests.sources.tiny import gguf
@@ -101,11 +105,59 @@ async def test_whatever_schema_is_let_through_is_compiled(tiny_openvino: OpenVIN
 
 
 def test_a_grammar_that_a_step_has_failed_with_is_refused_from_then_on() -> None:
+    suspects, known = SuspectGrammars(), JsonGrammar('{"const": 1}')
+    suspects.watch(1, known)
+    suspects.step_went_well()
+    suspects.watch(2, COLOUR)
+    suspects.step_failed()
+
+    suspects.check(known)
+    with pytest.raises(FatalGrammarError, match="failed to compile"):
+        suspects.check(COLOUR)
+
+
+def test_where_no_grammar_is_new_those_are_suspected_whose_text_has_not_begun() -> None:
     suspects, begun = SuspectGrammars(), JsonGrammar('{"const": 1}')
-    suspects.watch(COLOUR, lambda: False)
-    suspects.watch(begun, lambda: True)
+    suspects.watch(1, begun)
+    suspects.watch(2, COLOUR)
+    suspects.step_went_well()
+    suspects.forget(1)
     suspects.step_failed()
 
     suspects.check(begun)
-    with pytest.raises(GrammarError, match="failed to compile"):
+    with pytest.raises(FatalGrammarError):
         suspects.check(COLOUR)
+
+
+async def test_a_request_that_leaves_before_its_first_token_is_not_remembered(tmp_path: Path) -> None:
+    engine = OpenVINOEngine(_pipeline(tmp_path))
+    for _ in range(3):
+        request = engine.add([5, 6, 7], held(COLOUR))
+        request.cancel()
+        engine.step()
+
+    assert engine.suspects.watched == 0
+
+
+async def test_a_grammar_that_the_engine_fails_with_is_named_to_its_caller_and_fails_nobody_who_comes_later(
+    tiny_openvino: OpenVINOGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO raises in every step, until one with nobody in the batch has let the request go."""
+    good, fatal = openvino_grammar._structural_tag, JsonGrammar('{"enum": ["fatal"]}')
+    bad = json.dumps({"type": "structural_tag", "format": {"type": "or", "elements": []}})
+    monkeypatch.setattr(openvino_grammar, "_structural_tag", lambda each: bad if each == fatal else good(each))
+
+    guilty, neighbour = await asyncio.gather(
+        tiny_openvino.generate(HELLO, held(fatal)), tiny_openvino.generate(HELLO, FREE), return_exceptions=True
+    )
+    later = [await tiny_openvino.generate(HELLO, FREE) for _ in range(2)]
+
+    assert isinstance(guilty, FatalGrammarError)
+    assert isinstance(neighbour, RuntimeError)
+    assert later[0] == later[1]
+    assert tiny_openvino.stalled_s() == 0.0
+
+
+def _pipeline(folder: Path) -> Any:
+    file = gguf(folder / "tiny.gguf", for_openvino=True)
+    return genai.ContinuousBatchingPipeline(str(file), genai.SchedulerConfig(), "CPU", {})
