@@ -159,6 +159,10 @@ class BrokenEngineError(CannotGenerateError):
         super().__init__(reason)
 
 
+class ShortestAnswerError(CannotGenerateError):
+    """The answer that is asked for cannot be as long as it has to be at least (`min_tokens`)."""
+
+
 class UnsupportedSamplingError(CannotGenerateError):
     """The engine does not support a sampling parameter of the request.
 
