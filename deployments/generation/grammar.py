@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MAX_CHARACTERS = 1 << 18
+"""The largest grammar that is looked at: the schemas of many tools together."""
+
 
 class GrammarError(ValueError):
     """An engine cannot hold a text to a grammar. The message names what it cannot do, for example the keyword."""
@@ -36,6 +39,11 @@ class JsonGrammar:
 
     schema: str
 
+    @property
+    def size(self) -> int:
+        """Characters of its schema."""
+        return len(self.schema)
+
 
 @dataclass(frozen=True, slots=True)
 class TagGrammar:
@@ -59,6 +67,11 @@ class TagGrammar:
         for tag in self.tags:
             if not tag.begin.startswith(self.triggers):
                 raise ValueError(f"no trigger opens the tag that begins with {tag.begin!r}")
+
+    @property
+    def size(self) -> int:
+        """Characters of its schemas."""
+        return sum(len(tag.schema) for tag in self.tags)
 
 
 Grammar = JsonGrammar | TagGrammar

@@ -16,16 +16,13 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.hf import from_tokenizer
 from transformers import LogitsProcessor
 
-from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar, TagGrammar
+from deployments.generation.grammar import MAX_CHARACTERS, Grammar, GrammarError, JsonGrammar, TagGrammar
 
 KEPT = 64
 """Compiled grammars that are kept."""
 
 KEPT_CHARACTERS = 1 << 20
 """Characters of all grammars that are kept."""
-
-MAX_CHARACTERS = 1 << 18
-"""The largest grammar: the schemas of many tools together."""
 
 _LIMITS = LLParserLimits(initial_lexer_fuel=1_000_000, step_lexer_fuel=200_000, step_max_items=20_000)
 """Of the work to compile a grammar (20 ms), and of that for one token (15 ms)."""
@@ -87,7 +84,7 @@ class GrammarCompiler:
         """
         self._source, self._vocabulary, self._end_tokens = tokenizer, vocabulary, list(end_tokens)
         self._tokenizer: LLTokenizer | None = None
-        self._kept: OrderedDict[tuple[Grammar, bool], LLMatcher] = OrderedDict()
+        self._kept: OrderedDict[tuple[Grammar, bool], LLMatcher | GrammarError] = OrderedDict()
         self._lock = threading.Lock()
 
     def matcher(self, grammar: Grammar, prefix: str = "") -> TokenMatcher:
@@ -107,20 +104,27 @@ class GrammarCompiler:
         return TokenMatcher(matcher, self._vocabulary)
 
     def _compiled(self, grammar: Grammar, *, is_continued: bool) -> LLMatcher:
+        if grammar.size > MAX_CHARACTERS:
+            raise GrammarError(f"the form is too large: {grammar.size} characters; accepted: {MAX_CHARACTERS}")
         key = (grammar, is_continued)
         if key in self._kept:
             self._kept.move_to_end(key)
-            return self._kept[key]
-        written = _written(grammar, spaced=is_continued)
-        if len(written) > MAX_CHARACTERS:
-            raise GrammarError(f"the form is too large: {len(written)} characters; accepted: {MAX_CHARACTERS}")
+        else:
+            self._kept[key] = self._compile(grammar, spaced=is_continued)
+            while len(self._kept) > KEPT or sum(each.size for each, _ in self._kept) > KEPT_CHARACTERS:
+                self._kept.popitem(last=False)
+        known = self._kept[key]
+        if isinstance(known, GrammarError):
+            raise GrammarError(str(known))
+        return known
+
+    def _compile(self, grammar: Grammar, *, spaced: bool) -> LLMatcher | GrammarError:
+        try:
+            written = _written(grammar, spaced=spaced)
+        except GrammarError as error:
+            return error.with_traceback(None)
         matcher = LLMatcher(self._with_tokenizer(), written, log_level=0, limits=_LIMITS)
-        if matcher.is_error():
-            raise GrammarError(" ".join(matcher.get_error().split())[:_LONGEST_REASON])
-        self._kept[key] = matcher
-        while len(self._kept) > KEPT or sum(_size(each) for each, _ in self._kept) > KEPT_CHARACTERS:
-            self._kept.popitem(last=False)
-        return matcher
+        return GrammarError(" ".join(matcher.get_error().split())[:_LONGEST_REASON]) if matcher.is_error() else matcher
 
     def _with_tokenizer(self) -> LLTokenizer:
         if self._tokenizer is None:
@@ -139,10 +143,6 @@ class HoldToGrammar(LogitsProcessor):  # type: ignore[misc]  # transformers has 
         """Leave the logits of the tokens that may come next, and make the others impossible."""
         self._matcher.advance(input_ids[0, self._prompt_tokens :].tolist())
         return scores.masked_fill(~self._matcher.allowed().to(scores.device), -torch.inf)
-
-
-def _size(grammar: Grammar) -> int:
-    return len(grammar.schema) if isinstance(grammar, JsonGrammar) else sum(len(tag.schema) for tag in grammar.tags)
 
 
 def _written(grammar: Grammar, *, spaced: bool) -> str:

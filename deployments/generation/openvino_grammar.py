@@ -1,34 +1,90 @@
 """Grammars as OpenVINO takes them: what `StructuredOutputConfig` holds a text to. xgrammar compiles it."""
 
 import json
-from collections import deque
-from functools import lru_cache
+import threading
+from collections import OrderedDict, deque
 from typing import Any
 
 import openvino_genai as genai
 
 from deployments.generation import Prompt
-from deployments.generation.grammar import FatalGrammarError, Grammar, GrammarError, JsonGrammar, TagGrammar
+from deployments.generation.grammar import (
+    MAX_CHARACTERS,
+    FatalGrammarError,
+    Grammar,
+    GrammarError,
+    JsonGrammar,
+    TagGrammar,
+)
 from deployments.generation.xgrammar_schema import MAX_BYTES, write_schema
 
 _MOST_SUSPECTS = 64
 
 
-def check_grammar(grammar: Grammar, prompt: Prompt) -> None:
-    """Raise `GrammarError` if OpenVINO cannot hold the answer to `prompt` to `grammar`. Takes milliseconds.
+class WrittenGrammars:
+    """Grammars as xgrammar's structural tags, which are JSON, and those that cannot be: both are kept within bounds.
 
-    OpenVINO begins a grammar with the first token that it writes: a JSON text that somebody else has begun cannot be
-    continued. Free text can, as the tags in it have a beginning of their own.
+    To write a large one takes 0.4 s. Every thread may use this.
+    """
+
+    def __init__(self, most: int = 128, most_characters: int = 1 << 20) -> None:
+        """Keep at most `most`, with at most `most_characters` in all of their schemas."""
+        self._most, self._most_characters = most, most_characters
+        self._kept: OrderedDict[Grammar, str | GrammarError] = OrderedDict()
+        self._characters = 0
+        self._lock = threading.Lock()
+
+    def knows(self, grammar: Grammar) -> bool:
+        """Whether `of` answers at once."""
+        return grammar in self._kept
+
+    def of(self, grammar: Grammar) -> str:
+        """Return the tag of `grammar`, from memory or written now.
+
+        Raises:
+            GrammarError: OpenVINO cannot hold a text to it.
+        """
+        if grammar.size > MAX_CHARACTERS:
+            raise GrammarError(f"the form is too large: {grammar.size} characters; accepted: {MAX_CHARACTERS}")
+        with self._lock:
+            if (known := self._kept.get(grammar)) is not None:
+                self._kept.move_to_end(grammar)
+        if known is None:
+            known = _write(grammar)
+            self._keep(grammar, known)
+        if isinstance(known, GrammarError):
+            raise GrammarError(str(known))
+        return known
+
+    def _keep(self, grammar: Grammar, written: str | GrammarError) -> None:
+        with self._lock:
+            if grammar not in self._kept:
+                self._characters += grammar.size
+            self._kept[grammar] = written
+            while len(self._kept) > self._most or self._characters > self._most_characters:
+                self._characters -= self._kept.popitem(last=False)[0].size
+
+
+WRITTEN = WrittenGrammars()
+"""Those of this process."""
+
+
+def check_grammar(grammar: Grammar, prompt: Prompt) -> None:
+    """Raise `GrammarError` if OpenVINO cannot hold the answer to `prompt` to `grammar`.
+
+    Blocks for up to half a second unless `WRITTEN` knows the grammar. OpenVINO begins a grammar with the first token
+    that it writes: a JSON text that somebody else has begun cannot be continued. Free text can, as the tags in it have
+    a beginning of their own.
     """
     if isinstance(grammar, JsonGrammar) and prompt.prefix.strip():
         raise GrammarError("the engine cannot continue a JSON text that has been begun")
-    _structural_tag(grammar)
+    WRITTEN.of(grammar)
 
 
 def structured_output(grammar: Grammar) -> Any:
     """What holds a text to `grammar`, which `check_grammar` has accepted."""
     config = genai.StructuredOutputConfig()
-    config.structural_tags_config = _structural_tag(grammar)
+    config.structural_tags_config = WRITTEN.of(grammar)
     return config
 
 
@@ -78,10 +134,12 @@ class SuspectGrammars:
         return len(self._new) + len(self._waiting)
 
 
-@lru_cache(maxsize=128)
-def _structural_tag(grammar: Grammar) -> str:
-    """The grammar as xgrammar's structural tag, which is JSON."""
-    return json.dumps({"type": "structural_tag", "format": _format(grammar)})
+def _write(grammar: Grammar) -> str | GrammarError:
+    """The grammar as a structural tag, or why it cannot be one."""
+    try:
+        return json.dumps({"type": "structural_tag", "format": _format(grammar)})
+    except GrammarError as error:
+        return error.with_traceback(None)
 
 
 def _format(grammar: Grammar) -> dict[str, Any]:

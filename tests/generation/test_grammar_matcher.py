@@ -56,6 +56,23 @@ def accepts(compiler: GrammarCompiler, grammar: Grammar, text: str) -> bool:
     return bool(matcher.allowed()[made.eos_token_id])
 
 
+def test_a_grammar_that_was_refused_is_not_compiled_again(
+    compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled, compile_it = [], compiler._compile
+
+    def count(grammar: Grammar, *, spaced: bool) -> Any:
+        compiled.append(grammar)
+        return compile_it(grammar, spaced=spaced)
+
+    monkeypatch.setattr(compiler, "_compile", count)
+    for _ in range(3):
+        with pytest.raises(GrammarError):
+            compiler.matcher(JsonGrammar('{"type": "no such"}'))
+
+    assert len(compiled) == 1
+
+
 @pytest.mark.parametrize("where", ["alone", "batched"])
 @pytest.mark.parametrize("temperature", [0.0, 1.5])
 async def test_a_model_that_writes_nonsense_writes_json_that_fits(

@@ -4,17 +4,26 @@ import asyncio
 import json
 import random
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
 import openvino_genai as genai
 import pytest
 
-from deployments.generation import Prompt, Sampling, openvino_grammar
-from deployments.generation.grammar import FatalGrammarError, Grammar, GrammarError, JsonGrammar, Tag, TagGrammar
+from deployments.generation import Prompt, PromptTooLongError, Sampling, openvino_grammar
+from deployments.generation.grammar import (
+    MAX_CHARACTERS,
+    FatalGrammarError,
+    Grammar,
+    GrammarError,
+    JsonGrammar,
+    Tag,
+    TagGrammar,
+)
 from deployments.generation.openvino import OpenVINOGenerator
 from deployments.generation.openvino_engine import OpenVINOEngine
-from deployments.generation.openvino_grammar import SuspectGrammars
+from deployments.generation.openvino_grammar import SuspectGrammars, WrittenGrammars
 from tests.generation.schemas import some_schema
 from tests.sources.tiny import gguf
 
@@ -83,6 +92,57 @@ async def test_a_schema_that_cannot_be_compiled_is_named_and_its_neighbours_writ
     assert re.search(why, str(refused))
 
 
+async def test_a_new_schema_is_written_beside_the_event_loop_and_a_known_one_at_once(
+    tiny_openvino: OpenVINOGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, threads = openvino_grammar._write, []
+
+    def write(grammar: Grammar) -> str | GrammarError:
+        threads.append(threading.current_thread())
+        return good(grammar)
+
+    monkeypatch.setattr(openvino_grammar, "_write", write)
+    new, refused = JsonGrammar('{"enum": ["new"]}'), JsonGrammar('{"type": "no such"}')
+    for _ in range(3):
+        assert (await tiny_openvino.generate(HELLO, held(new))).text == '"new"'
+        with pytest.raises(GrammarError, match="no such"):
+            await tiny_openvino.generate(HELLO, held(refused))
+
+    assert len(threads) == 2, "each was written once, the refused one, too"
+    assert threading.main_thread() not in threads
+
+
+def test_what_is_known_of_grammars_has_a_bound_and_a_huge_one_drives_nobody_out() -> None:
+    written = WrittenGrammars(most=2, most_characters=100)
+    first, second, third = (JsonGrammar(f'{{"enum": ["{name}"]}}') for name in ("a", "b", "c"))
+    for grammar in (first, second, first, third):
+        written.of(grammar)
+    with pytest.raises(GrammarError, match="too large"):
+        written.of(JsonGrammar(" " * (MAX_CHARACTERS + 1)))
+
+    assert [written.knows(each) for each in (first, second, third)] == [True, False, True]
+    written.of(JsonGrammar('{"enum": ["' + "x" * 80 + '"]}'))
+    assert not any(written.knows(each) for each in (first, third))
+
+
+async def test_a_long_prompt_is_encoded_beside_the_event_loop(
+    tiny_openvino: OpenVINOGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, threads = tiny_openvino._encode, []
+
+    def noted(prompt: Prompt) -> list[int]:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return encode(prompt)
+
+    monkeypatch.setattr(tiny_openvino, "_encode", noted)
+    long = Prompt("", ({"role": "user", "content": "word " * 10_000},))
+    with pytest.raises(PromptTooLongError):
+        await tiny_openvino.generate(long, FREE)
+    await tiny_openvino.generate(HELLO, FREE)
+
+    assert threads == [False, True]
+
+
 async def test_json_that_another_model_has_begun_is_not_continued(tiny_openvino: OpenVINOGenerator) -> None:
     with pytest.raises(GrammarError, match="cannot continue"):
         await tiny_openvino.generate(Prompt("Hello", prefix='"re'), held(COLOUR))
@@ -143,9 +203,9 @@ async def test_a_grammar_that_the_engine_fails_with_is_named_to_its_caller_and_f
     tiny_openvino: OpenVINOGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenVINO raises in every step, until one with nobody in the batch has let the request go."""
-    good, fatal = openvino_grammar._structural_tag, JsonGrammar('{"enum": ["fatal"]}')
+    good, fatal = openvino_grammar._write, JsonGrammar('{"enum": ["fatal"]}')
     bad = json.dumps({"type": "structural_tag", "format": {"type": "or", "elements": []}})
-    monkeypatch.setattr(openvino_grammar, "_structural_tag", lambda each: bad if each == fatal else good(each))
+    monkeypatch.setattr(openvino_grammar, "_write", lambda each: bad if each == fatal else good(each))
 
     guilty, neighbour = await asyncio.gather(
         tiny_openvino.generate(HELLO, held(fatal)), tiny_openvino.generate(HELLO, FREE), return_exceptions=True
