@@ -1,7 +1,7 @@
 """Language models in transformers' format: chat and plain text generation, and calls of tools."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,7 @@ from deployments.formats.sampling import defaults_of, not_generated, to_sampling
 from deployments.formats.tool_format import ToolFormat, format_of
 from deployments.formats.tool_reader import ToolCallReader
 from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, TextGenerator
-from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar
+from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar, JsonOrTagsGrammar
 from deployments.policy.outcome import (
     Answered,
     Failed,
@@ -89,18 +89,19 @@ class HuggingFaceModel:
             return Rejected(f"it writes at most {MOST_WRITTEN} choices", "n", UNSUPPORTED, elsewhere=True)
         try:
             sampling = to_sampling(request, self._defaults, self._spec, budget_s)
-            # In a thread: the schemas of many tools are a lot to look through.
-            grammar = await asyncio.to_thread(self._grammar, wanted) if wanted.functions or wanted.is_json else None
-            sampling = replace(sampling, grammar=grammar)
             if wanted.demands_form:  # which says where the text ends: nothing that fits can be written behind it
                 sampling = replace(sampling, min_tokens=0, ignore_eos=False)
-            try:
+            if not wanted.functions and not wanted.is_json:
                 return await self._begin(request, sampling)
-            except GrammarError as error:
-                if wanted.demands_form:
-                    return Rejected(str(error), _field_of(wanted), elsewhere=True)
-            # Nobody demands a call. Those that come are checked once they are written.
-            return await self._begin(request, replace(sampling, grammar=None))
+            # In a thread: the schemas of many tools are a lot to look through.
+            grammars = await asyncio.to_thread(self._grammars, wanted)
+            cannot = ""
+            for grammar in grammars:
+                try:
+                    return await self._begin(request, replace(sampling, grammar=grammar))
+                except GrammarError as error:
+                    cannot = str(error)
+            return Rejected(cannot, _field_of(wanted), elsewhere=True)
         except CannotGenerateError as error:
             return not_generated(error, request)
 
@@ -159,11 +160,21 @@ class HuggingFaceModel:
             return Failed(fault, misfit=True)
         return structs.replace(end, finish_reason="tool_calls", tool_calls=calls)
 
-    def _grammar(self, wanted: ResponseFormat) -> Grammar | None:
-        """What the text is held to. Where functions may be called, a text that calls none is judged afterwards."""
-        if wanted.functions:
-            return self._tools.grammar(wanted) if self._tools else None
-        return JsonGrammar(orjson.dumps(wanted.schema or _ANY_OBJECT).decode())
+    def _grammars(self, wanted: ResponseFormat) -> Sequence[Grammar | None]:
+        """What the text is held to, and what it is held to where the engine cannot do that; `None` leaves it free.
+
+        Calls that nobody demands are checked once they are written, however little they were held to.
+        """
+        value = JsonGrammar(orjson.dumps(wanted.schema or _ANY_OBJECT).decode())
+        if not wanted.functions or self._tools is None:
+            return (value,)
+        calls = self._tools.grammar(wanted)
+        if wanted.demands_tool_call:
+            return (calls,)
+        if wanted.is_json:
+            either = JsonOrTagsGrammar(value, calls.tags, calls.stop_after_first)
+            return (either, either.relaxed())
+        return (calls, None)
 
     def _reader(self, wanted: ResponseFormat) -> ToolCallReader | None:
         if self._tools is None or not wanted.functions:
@@ -189,4 +200,4 @@ def _read(reader: ToolCallReader | None, written: str, *, goes_on: bool) -> str:
 
 
 def _field_of(wanted: ResponseFormat) -> str:
-    return "response_format" if wanted.is_json and not wanted.functions else "tools"
+    return "response_format" if wanted.is_json and not wanted.demands_tool_call else "tools"

@@ -1,6 +1,6 @@
-"""What a written text is held to: one JSON value, or free text with calls in it. The engines turn these into masks."""
+"""What a text is held to: one JSON value, free text with calls in it, or either alone. Engines make masks of these."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAX_CHARACTERS = 1 << 18
 """The largest grammar that is looked at: the schemas of many tools together."""
@@ -74,4 +74,32 @@ class TagGrammar:
         return sum(len(tag.schema) for tag in self.tags)
 
 
-Grammar = JsonGrammar | TagGrammar
+@dataclass(frozen=True, slots=True)
+class JsonOrTagsGrammar:
+    """The whole text is one JSON value, or tags on lines of their own and nothing else.
+
+    Attributes:
+        json: the value.
+        tags: the forms that may be written in its place.
+        one_tag: the text has one tag at most.
+    """
+
+    json: JsonGrammar
+    tags: tuple[Tag, ...]
+    one_tag: bool
+
+    def __post_init__(self) -> None:
+        if not self.tags:
+            raise ValueError("a grammar of tags has at least one tag")
+
+    @property
+    def size(self) -> int:
+        """Characters of its schemas."""
+        return self.json.size + sum(len(tag.schema) for tag in self.tags)
+
+    def relaxed(self) -> "JsonOrTagsGrammar":
+        """The same with any object in its tags."""
+        return replace(self, tags=tuple(replace(tag, schema='{"type":"object"}') for tag in self.tags))
+
+
+Grammar = JsonGrammar | TagGrammar | JsonOrTagsGrammar

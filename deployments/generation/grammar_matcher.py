@@ -16,7 +16,14 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.hf import from_tokenizer
 from transformers import LogitsProcessor
 
-from deployments.generation.grammar import MAX_CHARACTERS, Grammar, GrammarError, JsonGrammar, TagGrammar
+from deployments.generation.grammar import (
+    MAX_CHARACTERS,
+    Grammar,
+    GrammarError,
+    JsonGrammar,
+    JsonOrTagsGrammar,
+    TagGrammar,
+)
 
 KEPT = 64
 """Compiled grammars that are kept."""
@@ -149,6 +156,8 @@ def _written(grammar: Grammar, *, spaced: bool) -> str:
     """The grammar in llguidance's own form; `spaced` allows white space in JSON, as others write it."""
     if isinstance(grammar, JsonGrammar):
         return LLMatcher.grammar_from_json_schema(_schema(grammar.schema, spaced=spaced))
+    if isinstance(grammar, JsonOrTagsGrammar):
+        return _either(grammar, spaced=spaced)
     return _lark(grammar, spaced=spaced)
 
 
@@ -161,6 +170,17 @@ def _schema(text: str, *, spaced: bool) -> str:
     if not isinstance(schema, dict):
         raise GrammarError("the schema is no JSON object")
     return json.dumps({**schema, "x-guidance": {"whitespace_flexible": spaced, "lenient": True}})
+
+
+def _either(grammar: JsonOrTagsGrammar, *, spaced: bool) -> str:
+    """A value, or tags on lines of their own, in llguidance's Lark."""
+    lines = [f"value: %json {_schema(grammar.json.schema, spaced=spaced)}"]
+    for place, tag in enumerate(grammar.tags):
+        value = f"%json {_schema(tag.schema, spaced=spaced)}"
+        lines.append(f"tag_{place}: {json.dumps(tag.begin)} {value} {json.dumps(tag.end) if tag.end else ''}")
+    tags = " | ".join(f"tag_{place}" for place in range(len(grammar.tags)))
+    more = "" if grammar.one_tag else f' ("\\n" ({tags}))*'
+    return "\n".join(["%llguidance {}", f"start: value | ({tags}){more}", *lines])
 
 
 def _lark(grammar: TagGrammar, *, spaced: bool) -> str:

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import Any
 
 import openvino_genai as genai
@@ -14,6 +15,8 @@ from deployments.generation.grammar import (
     Grammar,
     GrammarError,
     JsonGrammar,
+    JsonOrTagsGrammar,
+    Tag,
     TagGrammar,
 )
 from deployments.generation.xgrammar_schema import MAX_BYTES, write_schema
@@ -76,7 +79,7 @@ def check_grammar(grammar: Grammar, prompt: Prompt) -> None:
     that it writes: a JSON text that somebody else has begun cannot be continued. Free text can, as the tags in it have
     a beginning of their own.
     """
-    if isinstance(grammar, JsonGrammar) and prompt.prefix.strip():
+    if not isinstance(grammar, TagGrammar) and prompt.prefix.strip():
         raise GrammarError("the engine cannot continue a JSON text that has been begun")
     WRITTEN.of(grammar)
 
@@ -145,11 +148,13 @@ def _write(grammar: Grammar) -> str | GrammarError:
 def _format(grammar: Grammar) -> dict[str, Any]:
     if isinstance(grammar, JsonGrammar):
         return _json_schema(grammar.schema)
-    tags = [
-        {"type": "tag", "begin": tag.begin, "content": _json_schema(tag.schema), "end": tag.end} for tag in grammar.tags
-    ]
-    if (size := len(json.dumps(tags))) > MAX_BYTES:
+    tags = [_tag(tag) for tag in grammar.tags]
+    value = [_tag(Tag("", grammar.json.schema, ""))] if isinstance(grammar, JsonOrTagsGrammar) else []
+    if (size := len(json.dumps(tags + value))) > MAX_BYTES:
         raise GrammarError(f"the tags are too large for the engine: {size} bytes; accepted: {MAX_BYTES}")
+    if isinstance(grammar, JsonOrTagsGrammar):
+        # Both in the same form: xgrammar chooses between forms that end by themselves, or between others.
+        return {"type": "or", "elements": [_lines(tags, one=grammar.one_tag), _lines(value, one=True)]}
     return {
         "type": "triggered_tags",
         "triggers": _shortest(grammar),
@@ -157,6 +162,15 @@ def _format(grammar: Grammar) -> dict[str, Any]:
         "at_least_one": grammar.at_least_one,
         "stop_after_first": grammar.stop_after_first,
     }
+
+
+def _tag(tag: Tag) -> dict[str, Any]:
+    return {"type": "tag", "begin": tag.begin, "content": _json_schema(tag.schema), "end": tag.end}
+
+
+def _lines(tags: Sequence[dict[str, Any]], *, one: bool) -> dict[str, Any]:
+    form = {"type": "tags_with_separator", "separator": "\n", "at_least_one": True, "stop_after_first": one}
+    return {**form, "tags": list(tags)}
 
 
 def _json_schema(schema: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from deployments.generation import Generation, Sampling, TokenLogprob
 from deployments.generation.detokenizer import Detokenizer
-from deployments.generation.grammar import JsonGrammar
+from deployments.generation.grammar import TagGrammar
 from deployments.generation.prompts import FittedPrompt
 
 BatchItem = str | Generation | Exception
@@ -78,6 +78,7 @@ class BatchedSequence:
         self._texts: list[str] = []
         self._written: list[int] = []
         self._space = 0
+        self._is_json = sampling.grammar is not None and not isinstance(sampling.grammar, TagGrammar)
 
     async def next(self) -> str | Generation:
         """Wait for the next text, or for the complete generation, which is the last item. Raises its error instead."""
@@ -103,7 +104,7 @@ class BatchedSequence:
         finished = "stop" if self.detokenizer.stopped else request.finished()
         if not finished and now >= self._deadline:
             finished = "deadline"
-        if not finished and self._space > _MOST_SPACE and isinstance(self.sampling.grammar, JsonGrammar):
+        if not finished and self._space > _MOST_SPACE and self._is_json:
             finished = "length"
         if not finished and not self.given_up:
             return None

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from deployments.generation.grammar import (
     Grammar,
     GrammarError,
     JsonGrammar,
+    JsonOrTagsGrammar,
     Tag,
     TagGrammar,
 )
@@ -59,6 +61,22 @@ async def test_a_call_that_is_demanded_is_written_first_and_alone(tiny_openvino:
 
     assert text.startswith(TAG.begin)
     assert json.loads(text.removeprefix("<call>"))["arguments"] == {"n": 1}
+
+
+@pytest.mark.parametrize("one", [True, False])
+async def test_where_json_or_calls_are_demanded_one_of_them_is_written_and_nothing_else(
+    tiny_openvino: OpenVINOGenerator, *, one: bool
+) -> None:
+    grammar = JsonOrTagsGrammar(COLOUR, (TAG, replace(TAG, begin='<call>{"name":"g","arguments":')), one)
+    drawn = replace(held(grammar), temperature=2.0, max_tokens=100)
+
+    texts = [(await tiny_openvino.generate(HELLO, drawn)).text for _ in range(12)]
+
+    calls = [text for text in texts if text.startswith("<call>")]
+    assert {json.loads(text) for text in texts if text not in calls} <= {"red", "blue"}
+    assert all(re.match(r'<call>\{"name":"[fg]","arguments":', text) for text in calls)
+    assert 0 < len(calls) < len(texts), "both were drawn"
+    assert not one or all(text.count("<call>") == 1 for text in calls)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +162,9 @@ async def test_a_long_prompt_is_encoded_beside_the_event_loop(
 
 
 async def test_json_that_another_model_has_begun_is_not_continued(tiny_openvino: OpenVINOGenerator) -> None:
-    with pytest.raises(GrammarError, match="cannot continue"):
-        await tiny_openvino.generate(Prompt("Hello", prefix='"re'), held(COLOUR))
+    for grammar in (COLOUR, JsonOrTagsGrammar(COLOUR, (TAG,), one_tag=True)):
+        with pytest.raises(GrammarError, match="cannot continue"):
+            await tiny_openvino.generate(Prompt("Hello", prefix='"re'), held(grammar))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
