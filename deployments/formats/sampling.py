@@ -84,6 +84,10 @@ def not_generated(error: CannotGenerateError, request: InferenceRequest) -> Outc
             return Rejected(str(error), _prompt_field(request), CONTEXT_LENGTH, elsewhere=True)
         case ShortestAnswerError():
             return Rejected(str(error), "min_tokens", UNSUPPORTED, elsewhere=True)
+        case UnsupportedSamplingError(parameter="top_logprobs") if (
+            request.raw
+        ):  # its number is that of `logprobs` there
+            return Rejected("its engine supports no logprobs above 0", "logprobs", UNSUPPORTED, elsewhere=True)
         case UnsupportedSamplingError(parameter=parameter):
             return Rejected(str(error), parameter, UNSUPPORTED, elsewhere=True)
         case UnknownTokenError():

@@ -1,13 +1,13 @@
 """What a language model is asked to write, and how its choices are told."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import orjson
 import pytest
 
 from deployments.formats.huggingface import HuggingFaceModel
-from deployments.generation import Generation, Prompt, Sampling, TokenLogprob
+from deployments.generation import Generation, Prompt, Sampling, TokenLogprob, UnsupportedSamplingError
 from deployments.policy.deadline import writing_s
 from deployments.policy.outcome import Answered, Finished, Rejected, Usage
 from deployments.request import InferenceRequest
@@ -142,6 +142,25 @@ async def test_bytes_of_a_token_that_is_half_a_character_are_not_made_up() -> No
     answered = await read_whole(served(generator), chat(logprobs=True))
 
     assert answered.extras.choice["logprobs"]["content"][0]["bytes"] is None  # type: ignore[union-attr]  # answered
+
+
+@pytest.mark.parametrize(
+    ("request_of", "field"),
+    [
+        (lambda: chat(logprobs=True, top_logprobs=2), "top_logprobs"),
+        (lambda: completion_request(b'{"prompt": "It", "logprobs": 2}', LIMITS, headers={}).requests[0], "logprobs"),
+    ],
+)
+async def test_log_probabilities_that_an_engine_does_not_tell_are_rejected_by_the_field_that_asked_for_them(
+    request_of: Callable[[], InferenceRequest], field: str
+) -> None:
+    outcome = await read_whole(
+        served(ScriptedGenerator(error=UnsupportedSamplingError("top_logprobs"))), request_of(), 10.0
+    )
+
+    assert isinstance(outcome, Rejected)
+    assert (outcome.field, outcome.code) == (field, "unsupported_parameter")
+    assert f" {field}" in outcome.reason
 
 
 async def test_a_shortest_answer_above_what_the_spec_allows_is_rejected_by_name() -> None:
