@@ -111,10 +111,16 @@ class Batch:
                 self._step()
 
     def _joining(self) -> list[BatchedSequence]:
-        """Take those who join before the next step. One new grammar at most: the engine compiles it within the step."""
+        """Take those who join before the next step. One new grammar at most: the engine compiles it within the step.
+
+        Those whose callers have gone do not join: nothing is read or compiled for them.
+        """
         joining: list[BatchedSequence] = []
         has_new = False
-        for sequence in self._arrived:
+        waiting = [sequence for sequence in self._arrived if not sequence.given_up]
+        for _ in range(len(self._arrived) - len(waiting)):
+            self._progress.end(advanced=False)
+        for sequence in waiting:
             grammar = sequence.sampling.grammar
             if grammar is not None and grammar not in self._grammars:
                 if has_new:
@@ -124,7 +130,7 @@ class Batch:
                 if len(self._grammars) > _KNOWN_GRAMMARS:
                     del self._grammars[next(iter(self._grammars))]
             joining.append(sequence)
-        self._arrived = self._arrived[len(joining) :]
+        self._arrived = waiting[len(joining) :]
         return joining
 
     def _admit(self, sequence: BatchedSequence) -> None:

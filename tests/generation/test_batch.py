@@ -236,6 +236,22 @@ async def test_one_new_grammar_joins_a_step_as_the_engine_compiles_it_within_the
     engine.steps.release(8)
 
 
+async def test_nothing_is_read_or_compiled_for_a_caller_who_has_gone_before_joining() -> None:
+    engine = FakeEngine()
+    batch = batch_of(engine)
+    waiting = [sequence(letter, 2, grammar=JsonGrammar(letter)) for letter in "abx"]
+    for each in waiting:
+        batch.add(each)
+    await until(lambda: len(engine.requests) == 1)
+    waiting[1].given_up = True
+    engine.steps.release(8)
+
+    assert (await read(waiting[2]))[1].text == "xy"
+    assert len(engine.requests) == 2
+    await until(lambda: batch.active == 0)
+    assert batch.stalled_s() == 0.0
+
+
 async def test_json_that_turns_into_white_space_is_given_up_and_other_text_is_not() -> None:
     engine = FakeEngine()
     batch = Batch(engine, Spaces(), 4, FakeClock())

@@ -87,6 +87,18 @@ async def test_a_budget_ends_a_generation_with_the_text_written_so_far(batched: 
     assert 0 < generation.completion_tokens < 100
 
 
+async def test_a_budget_ends_even_while_the_batch_writes_nothing(
+    batched: ContinuousGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent: asyncio.Queue[Any] = asyncio.Queue()
+    silent.put_nowait(GenerationOutput(request_id="r", generated_tokens=[65], status=RequestStatus.DECODING))
+    monkeypatch.setattr(batched, "_add", lambda *_: silent)
+
+    generation = await batched.generate(HELLO, greedy(8, budget_s=0.01))
+
+    assert (generation.completion_tokens, generation.finish_reason) == (1, "deadline")
+
+
 async def test_a_full_batch_refuses_and_has_room_again_once_a_caller_has_gone(batched: ContinuousGenerator) -> None:
     streams = [batched.stream(HELLO, greedy(100)) for _ in range(CAPACITY)]
     for stream in streams:
