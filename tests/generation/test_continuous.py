@@ -22,6 +22,7 @@ from deployments.generation import (
 from deployments.generation.continuous import ContinuousGenerator, batchable, batching_config
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import TransformersGenerator
+from tests.clock import FakeClock
 from tests.sources.tiny import model, tokenizer
 
 CAPACITY = 3
@@ -80,9 +81,16 @@ async def test_a_stop_text_ends_a_generation_and_is_not_in_it(batched: Continuou
     assert stopped.finish_reason == "stop"
 
 
-async def test_a_budget_ends_a_generation_with_the_text_written_so_far(batched: ContinuousGenerator) -> None:
-    generation = await batched.generate(HELLO, greedy(100, budget_s=1e-6))
+async def test_a_budget_ends_a_generation_with_the_text_written_so_far(
+    batched: ContinuousGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batched, "_clock", clock := FakeClock())
+    async with aclosing(batched.stream(HELLO, greedy(100))) as items:
+        await anext(items)
+        clock.now = 100.0
+        *_, generation = [item async for item in items]
 
+    assert isinstance(generation, Generation)
     assert generation.finish_reason == "deadline"
     assert 0 < generation.completion_tokens < 100
 
