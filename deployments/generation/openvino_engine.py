@@ -1,4 +1,13 @@
-"""OpenVINO's pipeline as a `BatchingEngine`, and the settings of requests in its terms."""
+"""OpenVINO's pipeline as an engine that `batch.Batch` drives: one request with its own sampling and grammar for each.
+
+A grammar that OpenVINO cannot compile raises in every step from then on, whoever joins the batch: a request that was
+cancelled leaves only at the end of a step that goes well (seen with 2026.4). So after a step that has raised, before
+anybody joins, the pipeline steps with nobody in it (`recover`). If that raises, it is of no use any more.
+
+A request that is cancelled while its prompt is read is read to its first token, and taken out then. OpenVINO GenAI
+2026.4.1 keeps what has been read of prompts for those that begin alike, in blocks of 32 tokens, and takes a block that
+was left half read for a whole one: whoever asks the same later gets another text (decision 32).
+"""
 
 import random
 from collections.abc import Sequence
@@ -8,6 +17,7 @@ import openvino_genai as genai
 from openvino import Tensor
 
 from deployments.generation import BatchFullError, IncompleteGenerationError, Sampling
+from deployments.generation.grammar import FatalGrammarError
 from deployments.generation.openvino_grammar import SuspectGrammars, structured_output
 from deployments.generation.prompt_lookup import CacheRoom, PromptLookup
 
@@ -17,21 +27,22 @@ CACHE_GIGABYTES = 1
 _BATCHED_TOKENS = 256  # of prompts in one step: more would delay the requests that are writing
 _MEASURED_TOKENS = 128
 
+_STEPS_TO_LEAVE = 4  # for requests that have been cancelled; they do so with the next one
+
 
 class OpenVINOEngine:
     """OpenVINO's pipeline as a `BatchingEngine`.
 
-    A request that is cancelled while its prompt is read is read to its first token, and taken out then. OpenVINO GenAI
-    2026.4.1 keeps what has been read of prompts for those that begin alike, in blocks of 32 tokens, and takes a block
-    that was left half read for a whole one: whoever asks the same later gets another text (decision 32).
+    Attributes:
+        suspects: the grammars that it may have failed to compile.
     """
 
     def __init__(self, pipeline: Any, lookup: PromptLookup) -> None:
-        """Take over a pipeline that was made for `lookup`."""
+        """Drive `pipeline`, a `ContinuousBatchingPipeline` that was made for `lookup`."""
         self._pipeline = pipeline
         self._lookup = lookup
         self._number = 0
-        self._suspects = SuspectGrammars()
+        self.suspects = SuspectGrammars()
         self._reading: list[OpenVINORequest] = []
         self._room = self._measured() if lookup.tokens else None
 
@@ -39,10 +50,11 @@ class OpenVINOEngine:
         """See `BatchingEngine`.
 
         Raises:
+            FatalGrammarError: it has failed to compile the grammar before.
             BatchFullError: prompt lookup is on, and the cache may have no room for the request beside the others.
         """
         if sampling.grammar:
-            self._suspects.check(sampling.grammar)
+            self.suspects.check(sampling.grammar)
         most = len(tokens) + sampling.max_tokens + 2 * (1 + self._lookup.tokens)
         if self._room and not self._room.has(most):
             self.step()  # gives back what was cancelled since the last one
@@ -52,8 +64,6 @@ class OpenVINOEngine:
         self._reading.append(request)
         if self._room:
             self._room.hold(most, lambda: request.over)
-        if sampling.grammar:
-            self._suspects.watch(sampling.grammar, lambda: request.begun)
         return request
 
     def step(self) -> None:
@@ -62,11 +72,12 @@ class OpenVINOEngine:
             try:
                 self._pipeline.step()
             except RuntimeError:
-                self._suspects.step_failed()
+                self.suspects.step_failed()
                 for request in self._reading:
                     request.reading = False  # it cannot be read on
                 self._reading.clear()
                 raise
+            self.suspects.step_went_well()
         for request in self._reading:
             request.leave_once_read()
         self._reading = [request for request in self._reading if request.reading and not request.over]
@@ -77,6 +88,14 @@ class OpenVINOEngine:
         """See `BatchingEngine`."""
         return any(request.unwanted for request in self._reading)
 
+    def recover(self) -> None:
+        """See `BatchingEngine`."""
+        for _ in range(_STEPS_TO_LEAVE):
+            if not self._pipeline.has_non_finished_requests():
+                return
+            self._pipeline.step()
+        raise RuntimeError("cancelled requests do not leave the engine")
+
     def _add(self, tokens: Sequence[int], sampling: Sampling) -> "OpenVINORequest":
         import numpy as np
 
@@ -85,7 +104,9 @@ class OpenVINOEngine:
         config = _generation_config(sampling)
         self._lookup.configure(config, sampling, len(tokens))
         handle = self._pipeline.add_request(self._number, ids, config)
-        return OpenVINORequest(handle, tells=sampling.logprobs is not None)
+        if sampling.grammar:
+            self.suspects.watch(self._number, sampling.grammar)
+        return OpenVINORequest(handle, self._number, sampling, self.suspects)
 
     def _measured(self) -> CacheRoom:
         """The room of the cache, which OpenVINO does not tell: by the share of it that a request takes."""
@@ -102,19 +123,20 @@ class OpenVINORequest:
 
     Attributes:
         logprobs: as in `EngineRequest`.
-        begun: whether it has written a token.
         reading: whether its prompt is being read, and has to be to its end.
         unwanted: whether it was cancelled meanwhile.
     """
 
-    def __init__(self, handle: Any, *, tells: bool = False) -> None:
-        """Hold the handle of a request that `tells` log probabilities."""
+    def __init__(self, handle: Any, number: int, sampling: Sampling, suspects: SuspectGrammars) -> None:
+        """Hold the handle of the request `number`; `suspects` hears when it has begun or left."""
         self.logprobs: list[float] = []
-        self.begun = False
         self.reading = True
         self.unwanted = False
-        self._tells = tells
         self._handle = handle
+        self._number = number
+        self._sampling = sampling
+        self._suspects = suspects
+        self._is_watched = sampling.grammar is not None
         self._reason = ""
 
     @property
@@ -130,10 +152,12 @@ class OpenVINORequest:
         while self._handle.can_read():
             for output in self._handle.read().values():
                 tokens += output.generated_ids
-                if self._tells:
+                if self._sampling.logprobs is not None:
                     self.logprobs += output.generated_log_probs
-                self.begun, self.reading = True, False
                 self._reason = _REASONS.get(output.finish_reason, self._reason)
+        if tokens:
+            self.reading = False
+            self._forget()
         return tokens
 
     def finished(self) -> str:
@@ -142,19 +166,36 @@ class OpenVINORequest:
         if status == _RUNNING:
             return ""
         if status == _IGNORED:
+            self._forget()
             raise IncompleteGenerationError("openvino had no memory for its keys and values, and gave the request up")
         return self._reason or "stop"
 
     def cancel(self) -> None:
-        """See `EngineRequest`, and `OpenVINOEngine` for a request whose prompt is being read."""
+        """See `EngineRequest`, and the module for a request whose prompt is being read."""
         self.unwanted = self.reading
-        if not self.reading and not self.over:
-            self._handle.cancel()
+        if not self.reading:
+            self._forget()
+            if not self.over:
+                self._handle.cancel()
 
     def leave_once_read(self) -> None:
         """Take a request that is unwanted out of the engine if its prompt has been read."""
         if self.unwanted and self.read():
             self.cancel()
+
+    def blamed(self, error: Exception) -> Exception | None:  # noqa: ARG002 - its text is that of the first failure
+        """See `EngineRequest`."""
+        if self._sampling.grammar is not None:
+            try:
+                self._suspects.check(self._sampling.grammar)
+            except FatalGrammarError as suspected:
+                return suspected
+        return None
+
+    def _forget(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            self._suspects.forget(self._number)
 
 
 _RUNNING = genai.GenerationStatus.RUNNING

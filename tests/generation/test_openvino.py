@@ -22,6 +22,7 @@ from deployments.generation import (
 )
 from deployments.generation.openvino import OpenVINOGenerator
 from deployments.generation.openvino_engine import OpenVINORequest
+from deployments.generation.openvino_grammar import SuspectGrammars
 from deployments.settings import resolve
 from deployments.sources.gguf_q8 import prepare_gguf
 from tests.formats.templates import LLAMA, MISTRAL, QWEN
@@ -145,7 +146,7 @@ def test_a_request_that_openvino_ignores_for_lack_of_memory_is_an_error() -> Non
     handle = SimpleNamespace(
         can_read=lambda: bool(unread), read=unread.pop, get_status=lambda: genai.GenerationStatus.IGNORED
     )
-    request = OpenVINORequest(handle)
+    request = OpenVINORequest(handle, 1, Sampling(1, 0.0, 1.0), SuspectGrammars())
 
     assert request.read() == [5]
     with pytest.raises(IncompleteGenerationError, match="no memory"):
