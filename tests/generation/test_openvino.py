@@ -148,7 +148,7 @@ def test_a_request_that_openvino_ignores_for_lack_of_memory_is_an_error() -> Non
     )
     request = OpenVINORequest(handle, 1, Sampling(1, 0.0, 1.0), SuspectGrammars())
 
-    assert request.read() == [5]
+    assert not request.read()  # with prompt lookup it may be guesses
     with pytest.raises(IncompleteGenerationError, match="no memory"):
         request.finished()
 
