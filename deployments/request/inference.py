@@ -105,11 +105,13 @@ class Feature(Struct, frozen=True):
         name: the name under which an answer without it lists it (`dropped`), such as `image` or `logprobs`.
         field: its place in the request.
         essential: the request is refused where no candidate can have it; else it is merely listed.
+        foreign: no model has it at all: it has no place in OpenAI's form, in which all of them are asked.
     """
 
     name: str
     field: str
     essential: bool = True
+    foreign: bool = False
 
 
 class InferenceRequest(Struct, frozen=True, omit_defaults=True):

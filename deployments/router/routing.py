@@ -122,16 +122,17 @@ class ChainBuilder:
     def dropped_by(self, request: InferenceRequest) -> DroppedBy:
         """Return what tells the names of the `features` of `request` that a candidate does not have.
 
-        A model behind a server of OpenAI's format is taken to have all of them: it is asked, and the server says what
-        it does not take. A model of our own has those that its replica has described.
+        A model behind a server of OpenAI's format is taken to have all of them that are not foreign to it: it is asked,
+        and the server says what it does not take. A model of our own has those that its replica has described.
         """
         if not request.features:
             return does_everything
         names = tuple(feature.name for feature in request.features)
+        foreign = tuple(feature.name for feature in request.features if feature.foreign)
 
         def dropped(candidate: Candidate) -> tuple[str, ...]:
             if self._passes_on(candidate):
-                return ()
+                return foreign
             has = self._registry.features_of(candidate) or ()
             return tuple(name for name in names if name not in has)
 
