@@ -3,9 +3,11 @@
 May import: policy, request, observability, execution, ray_serve.
 
     asgi.py                       the application
-    native.py, openai.py          the endpoints of the two APIs
+    native.py, openai.py, …       the endpoints of the native API, OpenAI's and Anthropic's (`anthropic.py`)
+    family.py                     what is done for every family of wire formats
     completions.py, chunks.py     answers in OpenAI's formats: as bodies, and as the chunks of streams
-    counts.py                     their token counts
+    message.py, message_writer.py the same in Anthropic's format: as bodies, and as the events of streams
+    counts.py                     token counts
     responses.py, alive.py        headers and events; streams that give signs of life
     problems.py                   the bodies of all 4xx
     pages.py                      the description of all endpoints

@@ -30,7 +30,6 @@ everything."""
 _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
 _USAGE_WANTED = re.compile(rb'"include_usage"\s*:\s*true')
 _VECTORS_WANTED = re.compile(rb'"task"\s*:\s*"feature-extraction"')
-_ASKED = (_STREAM_WANTED, FORM_DEMANDED, _USAGE_WANTED, _VECTORS_WANTED)
 _MODEL_NAMED = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
 _OVERLAP = 160
 
@@ -61,30 +60,40 @@ def read_request_id(headers: Mapping[str, str]) -> str:
     return headers.get(REQUEST_ID_HEADER, "") or uuid4().hex
 
 
-async def skim_body(request: Request, limits: Limits) -> Glimpse:
+async def skim_body(request: Request, limits: Limits, form: re.Pattern[bytes] = FORM_DEMANDED) -> Glimpse:
     """Read a body of a request that is turned away, and drop it: only what decides the form of the answer is kept.
+
+    Args:
+        request: the request.
+        limits: the bounds of its body.
+        form: is found in bodies that demand a form.
 
     Raises:
         InvalidRequestError: the body is too large (413), or did not arrive in time (408), as in `read_body`.
     """
-    found, last, model = [False] * len(_ASKED), b"", ""
+    patterns = _patterns(form)
+    found, last, model = [False] * len(patterns), b"", ""
 
     def look(chunk: bytes) -> None:
         nonlocal found, last, model
         seen = last + chunk
-        found = [before or asked.search(seen) is not None for before, asked in zip(found, _ASKED, strict=True)]
+        found = [before or asked.search(seen) is not None for before, asked in zip(found, patterns, strict=True)]
         model = model or _model_in(seen)
         last = seen[-_OVERLAP:]
 
     await _read_chunks(request, limits, look)
-    stream, form, usage, vectors = found
-    return Glimpse(stream, form, usage, vectors, model)
+    stream, demands, usage, vectors = found
+    return Glimpse(stream, demands, usage, vectors, model)
 
 
-def skim(body: bytes) -> Glimpse:
+def skim(body: bytes, form: re.Pattern[bytes] = FORM_DEMANDED) -> Glimpse:
     """Return the same facts about a whole body, for a request that could not be answered by its parsed form."""
-    stream, form, usage, vectors = (asked.search(body) is not None for asked in _ASKED)
-    return Glimpse(stream, form, usage, vectors, _model_in(body))
+    stream, demands, usage, vectors = (asked.search(body) is not None for asked in _patterns(form))
+    return Glimpse(stream, demands, usage, vectors, _model_in(body))
+
+
+def _patterns(form: re.Pattern[bytes]) -> tuple[re.Pattern[bytes], ...]:
+    return _STREAM_WANTED, form, _USAGE_WANTED, _VECTORS_WANTED
 
 
 def _model_in(body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The ASGI application of one router: the native API, OpenAI's, and the pages that describe them."""
+"""The ASGI application of one router: the native API, OpenAI's, Anthropic's, and the pages that describe them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.http import native, openai, pages
+from deployments.http import anthropic, native, openai, pages
 from deployments.http.arrival import read_headers, read_request_id
 from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.service import Service
@@ -28,7 +28,12 @@ def build_asgi(service: Service) -> Starlette:
         yield
         task.cancel()
 
-    routes: list[BaseRoute] = [*native.native_routes(service), *openai.openai_routes(service), *pages.page_routes()]
+    routes: list[BaseRoute] = [
+        *native.native_routes(service),
+        *openai.openai_routes(service),
+        *anthropic.anthropic_routes(service),
+        *pages.page_routes(),
+    ]
     return _Application(routes=sorted(routes, key=_is_rare), lifespan=lifespan)
 
 

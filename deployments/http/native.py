@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
-from deployments.http.alive import AliveStream
+from deployments.http.alive import COMMENT, AliveStream
 from deployments.http.arrival import Glimpse, read_body, read_headers, read_request_id, skim, skim_body
 from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response, status_of, stream_response
 from deployments.http.service import Service
@@ -106,6 +106,7 @@ class _Writer:
     """Writes a stream as events of the native API: `token`, `extras`, then `done`, or `error`."""
 
     request_id: str
+    sign_of_life = COMMENT
 
     async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
         async for item in stream:

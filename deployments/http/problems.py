@@ -5,10 +5,15 @@ from typing import Any
 from starlette.responses import Response
 
 from deployments.http.responses import json_response
-from deployments.policy.problem import Problem
+from deployments.policy.problem import CONTEXT_LENGTH, Problem
 
 NOT_FOUND = 404
 OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/models")
+ANTHROPIC_PATHS = ("/v1/messages",)
+_ANTHROPIC_TYPES = {404: "not_found_error", 413: "request_too_large", 508: "api_error"}
+_TOO_LONG = "prompt is too long: "
+"""How Anthropic's own error begins where a prompt is beyond the context: clients that can shorten it look for it."""
+
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "request_too_large"}
 
 
@@ -24,7 +29,23 @@ def openai_body(problem: Problem, code: str | None = None) -> dict[str, Any]:
     }
 
 
+def anthropic_body(problem: Problem, request_id: str) -> dict[str, Any]:
+    """Return `problem` as a body with Anthropic's error object, which also has OpenAI's `param` and `code`."""
+    sort = _ANTHROPIC_TYPES.get(problem.status, "invalid_request_error")
+    message = (_TOO_LONG if problem.code == CONTEXT_LENGTH else "") + problem.explain()
+    return anthropic_error(sort, message, request_id, param=problem.field, code=problem.code)
+
+
+def anthropic_error(sort: str, message: str, request_id: str, *, param: str = "", code: str = "") -> dict[str, Any]:
+    """Return a body with Anthropic's error object of the type `sort`."""
+    beside = {key: value for key, value in (("param", param), ("code", code)) if value}
+    return {"type": "error", "error": {"type": sort, "message": message, **beside}, "request_id": request_id}
+
+
 def problem_response(problem: Problem, request_id: str, path: str, code: str | None = None) -> Response:
     """Return `problem` as a response, in the format of the API that `path` belongs to."""
-    body = openai_body(problem, code) if path.startswith(OPENAI_PATHS) else problem.to_body(request_id)
+    if path.startswith(ANTHROPIC_PATHS):
+        body = anthropic_body(problem, request_id)
+    else:
+        body = openai_body(problem, code) if path.startswith(OPENAI_PATHS) else problem.to_body(request_id)
     return json_response(body, problem.status, problem.headers)

@@ -56,8 +56,8 @@ LONGEST_TOOL_NAME = 128
 
 _PARAMETER_FIELDS = {"stop": "stop_sequences"}
 _TOOL = '{"name": ..., "description": ..., "input_schema": <JSON schema>}'
-_CHOICES = 'an object whose `type` is auto, any, none, or tool with the `name` of one of the tools'
-_THINKING = 'an object whose `type` is enabled (with `budget_tokens`), disabled or adaptive'
+_CHOICES = "an object whose `type` is auto, any, none, or tool with the `name` of one of the tools"
+_THINKING = "an object whose `type` is enabled (with `budget_tokens`), disabled or adaptive"
 _FORMAT = '{"type": "json_schema", "schema": <JSON schema>}'
 _SERVICE_TIERS = {"auto": "auto", "standard_only": "default"}
 _EFFORTS = ((10_000, "high"), (5_000, "medium"), (0, "low"))

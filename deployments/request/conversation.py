@@ -1,7 +1,7 @@
 """A conversation, whatever family of wire formats it was sent in: the form that all of them are read into.
 
-It has two forms of each turn: OpenAI's, which every upstream and every chat template reads, and plain words, for our own
-models. A reader of a family gives both, turn by turn, with the place of each in its own request.
+It has two forms of each turn: OpenAI's, which every upstream and every chat template reads, and plain words, for our
+own models. A reader of a family gives both, turn by turn, with the place of each in its own request.
 """
 
 from collections.abc import Mapping

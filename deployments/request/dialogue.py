@@ -4,9 +4,9 @@
     user                 a tool's turn for each of its results, then a user turn with the rest
     assistant            an assistant turn, with its tool calls and its reasoning
 
-A picture in a tool's result is told there in words, and shown in the user turn behind it: OpenAI's tool turns are texts.
-A result that says `is_error` begins with "Error: ". The text of a trailing assistant's message is the beginning of the
-answer. What each block becomes: `blocks`.
+A picture in a tool's result is told there in words, and shown in the user turn behind it: OpenAI's tool turns are
+texts. A result that says `is_error` begins with "Error: ". The text of a trailing assistant's message is the beginning
+of the answer. What each block becomes: `blocks`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,8 +11,9 @@ from msgspec.structs import asdict, replace
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode
-from deployments.request.chat import Chat, read_chat
+from deployments.request.chat import read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
+from deployments.request.conversation import Chat
 from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
 from deployments.request.inference import Feature, InferenceRequest
 from deployments.request.knobs import Whole
