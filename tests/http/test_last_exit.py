@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from deployments.http import anthropic as anthropic_http
 from deployments.http import openai as openai_http
 from deployments.http.completions import Format
 from deployments.policy.answer import Answer
@@ -30,9 +31,14 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S
             monkeypatch.setattr(native, "from_body", breaks)
             monkeypatch.setattr(openai_http, "chat_request", breaks)
             monkeypatch.setattr(openai_http, "completion_request", breaks)
+            monkeypatch.setattr(anthropic_http, "messages_request", breaks)
         case "writing":
             whole = Format.completion
             monkeypatch.setattr(Format, "completion", lambda *given: whole(*given) if _is_ours(given[1]) else breaks())
+            message = anthropic_http.message_body
+            monkeypatch.setattr(
+                anthropic_http, "message_body", lambda *given: message(*given) if _is_ours(given[:1]) else breaks()
+            )
             json_of = Answer.to_json
             monkeypatch.setattr(Answer, "to_json", lambda *given: json_of(*given) if _is_ours(given[:1]) else breaks())
         case "answering":
@@ -96,5 +102,5 @@ async def test_a_stream_that_breaks_by_an_error_of_our_own_has_a_proper_end(
     told = events_of(response)
     assert response.status_code == 200
     assert f"\\n\\n{MESSAGE}" in response.text
-    assert told[-1][0] == "done" if path == "/v1/infer" else told[-1] == ("", "[DONE]")
+    assert told[-1][0] in {"done", "message_stop"} or told[-1] == ("", "[DONE]")
     assert [line["where"] for line in events if line["level"] == "error"] == ["http"]
