@@ -94,7 +94,8 @@ ANSWERS: dict[str, Answered] = (
         name: Answered(TEXT, COUNTED, extras=COUNTS)
         for name in SCENARIOS.keys() - SPOKEN.keys()
         if name.startswith(
-            ("no-stream", "no-max", "no-continue", "no-prefill", "repeats-", "closes-", "dies-", "cut-head-")
+            ("no-stream", "no-max", "no-continue", "no-prefill", "no-reasoning", "repeats-", "closes-")
+            + ("dies-", "cut-head-", "reasons-")
         )
     }
 )
@@ -129,6 +130,7 @@ STREAMED_FAULTS: dict[str, tuple[str, type[Any], bool, str]] = {
 STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
     "healthy": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "keep-alive-comments": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
+    "reasons-first": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "whole-to-a-stream": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "no-done": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "hangs-when-done": (TEXT, Finished("stop")),
