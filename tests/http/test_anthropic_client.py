@@ -126,5 +126,7 @@ async def test_the_client_raises_what_turns_out_to_be_invalid_behind_a_pending_h
 
 
 async def test_the_client_raises_a_mistake_by_its_status() -> None:
+    without_a_schema: Any = {"name": "look"}
+
     with pytest.raises(anthropic.BadRequestError, match=r"tools\[0\].input_schema is missing"):
-        await anthropic_client_of(ScriptedService()).messages.create(**ASKED, tools=[{"name": "look"}])
+        await anthropic_client_of(ScriptedService()).messages.create(**ASKED, tools=[without_a_schema])

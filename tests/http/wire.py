@@ -11,7 +11,7 @@ from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.outcome import Failed
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}]}
-MESSAGES = CHAT | {"max_tokens": 64}
+MESSAGES: dict[str, Any] = CHAT | {"max_tokens": 64}
 CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 ENDPOINTS = [
     ("/v1/infer", {"text": "Hi"}),

@@ -64,8 +64,9 @@ def test_a_tool_that_a_provider_runs_is_for_upstreams() -> None:
 @pytest.mark.parametrize("where", ["output_config", "output_format"])
 def test_a_demanded_schema_is_the_one_that_answers_are_held_to(where: str) -> None:
     wanted = {"type": "json_schema", "schema": SCHEMA}
+    asked: dict[str, Any] = {where: {"format": wanted} if where == "output_config" else wanted}
 
-    form = read(**{where: {"format": wanted} if where == "output_config" else wanted}).response_format
+    form = read(**asked).response_format
 
     assert (form.demands_form, form.schema) == (True, SCHEMA)
 
@@ -123,7 +124,9 @@ def test_what_asks_for_nothing_is_left_out(idle: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("field", ["context_management", "speed"])
 def test_what_no_model_can_be_asked_for_is_listed_whoever_answers(field: str) -> None:
-    request = read(**{field: {"edits": []}})
+    asked: dict[str, Any] = {field: {"edits": []}}
+
+    request = read(**asked)
 
     assert request.passthrough == {}
     assert [(feature.name, feature.essential, feature.foreign) for feature in request.features] == [

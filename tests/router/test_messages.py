@@ -1,14 +1,14 @@
 """The promise in Anthropic's Messages format, as its own client sees it, before whole routers with real upstreams."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from tests.http.test_anthropic_client import ASKED, anthropic_client_of
-from tests.http.test_messages import FORCED, LOOK, MESSAGES, PATH, blocks
-from tests.http.wire import events, send
+from tests.http.test_messages import FORCED, LOOK, PATH, blocks
+from tests.http.wire import MESSAGES, events, send
 from tests.router.test_faults import router_of
 from tests.router.test_last_resort import MESSAGE
 from tests.upstream.exchange import TEXT
@@ -28,7 +28,7 @@ class Said:
         events: the events, where it was streamed.
     """
 
-    def __init__(self, message: Any, read: list[tuple[str, Any]]) -> None:
+    def __init__(self, message: Any, read: Sequence[tuple[str, Any]]) -> None:
         self.message = message
         self.events = read
 
@@ -120,7 +120,7 @@ async def test_where_nobody_has_the_form_that_was_demanded_the_message_is_a_refu
 
 
 async def test_an_upstream_is_asked_in_openais_format(faulty: FaultyUpstream) -> None:
-    body = MESSAGES | {
+    body: dict[str, Any] = MESSAGES | {
         "model": "healthy", "system": "Be brief.", "stop_sequences": ["x"], "tools": [LOOK], "temperature": 0.5,
         "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}, "metadata": {"user_id": "u"},
         "thinking": {"type": "enabled", "budget_tokens": 2000}, "cache_control": {"type": "ephemeral"}, "timeout": 20,

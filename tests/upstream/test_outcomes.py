@@ -63,6 +63,7 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
     "cut-body": (Failed, True, "cut"),
     "huge": (Failed, False, "too large"),
 }
+_PROPER = ("dies-", "cut-head-", "reasons-")
 ANSWERED_WHEN_WHOLE = {
     name: Answered(TEXT, COUNTED, extras=COUNTS)
     for name in SCENARIOS.keys() - SPOKEN.keys()
@@ -94,8 +95,7 @@ ANSWERS: dict[str, Answered] = (
         name: Answered(TEXT, COUNTED, extras=COUNTS)
         for name in SCENARIOS.keys() - SPOKEN.keys()
         if name.startswith(
-            ("no-stream", "no-max", "no-continue", "no-prefill", "no-reasoning", "repeats-", "closes-")
-            + ("dies-", "cut-head-", "reasons-")
+            ("no-stream", "no-max", "no-continue", "no-prefill", "no-reasoning", "repeats-", "closes-", *_PROPER)
         )
     }
 )
