@@ -45,7 +45,7 @@ def thoughts_of(message: Mapping[str, Any]) -> str:
     return next((text for key in _THOUGHTS if isinstance(text := message.get(key), str) and text), "")
 
 
-def text_of(answer: Answer) -> str:
+def _text_of(answer: Answer) -> str:
     """Return the text of an answer; empty where it is nothing but tool calls."""
     return "" if says_nothing_but_calls(answer) else result_text(answer)
 
@@ -131,7 +131,7 @@ def _content(answer: Answer) -> list[dict[str, Any]]:
     content: list[dict[str, Any]] = []
     if thoughts := thoughts_of(answer.extras.message):
         content.append({"type": "thinking", "thinking": thoughts, "signature": UNSIGNED})
-    if text := text_of(answer):
+    if text := _text_of(answer):
         content.append({"type": "text", "text": text})
     for call in answer.tool_calls:
         block, arguments = tool_use(call)

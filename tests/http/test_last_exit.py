@@ -8,6 +8,7 @@ import pytest
 from deployments.http import anthropic as anthropic_http
 from deployments.http import openai as openai_http
 from deployments.http.completions import Format
+from deployments.http.message import message_body
 from deployments.policy.answer import Answer
 from deployments.policy.stream_events import StreamDone, TextDelta
 from deployments.request import native
@@ -35,9 +36,8 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S
         case "writing":
             whole = Format.completion
             monkeypatch.setattr(Format, "completion", lambda *given: whole(*given) if _is_ours(given[1]) else breaks())
-            message = anthropic_http.message_body
             monkeypatch.setattr(
-                anthropic_http, "message_body", lambda *given: message(*given) if _is_ours(given[:1]) else breaks()
+                anthropic_http, "message_body", lambda *given: message_body(*given) if _is_ours(given[:1]) else breaks()
             )
             json_of = Answer.to_json
             monkeypatch.setattr(Answer, "to_json", lambda *given: json_of(*given) if _is_ours(given[:1]) else breaks())
