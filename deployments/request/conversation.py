@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.inference import Feature
+from deployments.request.passing import MAX_FIELDS
 from deployments.request.turns import split_prefix
 
 _LONGEST_NAME = 64
@@ -52,12 +53,25 @@ class Conversation:
     _names: dict[str, str] = field(default_factory=dict)
 
     def note(self, name: str, place: str) -> None:
-        """Note a feature that only an upstream may have."""
-        self.features.setdefault(name[:_LONGEST_NAME], Feature(name[:_LONGEST_NAME], place))
+        """Note a feature that only an upstream may have.
+
+        Raises:
+            InvalidRequestError: there are more of them than anybody needs.
+        """
+        self._note(Feature(name[:_LONGEST_NAME], place))
 
     def note_foreign(self, name: str, place: str) -> None:
-        """Note what has no place in OpenAI's form, in which every model is asked: every answer lists it as dropped."""
-        feature = Feature(name[:_LONGEST_NAME], place, essential=False, foreign=True)
+        """Note what has no place in OpenAI's form, in which every model is asked: every answer lists it as dropped.
+
+        Raises:
+            InvalidRequestError: as in `note`.
+        """
+        self._note(Feature(name[:_LONGEST_NAME], place, essential=False, foreign=True))
+
+    def _note(self, feature: Feature) -> None:
+        if feature.name not in self.features and len(self.features) >= MAX_FIELDS:
+            accepted = f"at most {MAX_FIELDS} of those"
+            raise InvalidRequestError(Problem(feature.field, "is one of too many that are not known here", accepted))
         self.features.setdefault(feature.name, feature)
 
     def call(self, key: str, name: str, arguments: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from deployments.request import InferenceRequest
+from deployments.request.passing import MAX_FIELDS
 from tests.request.test_anthropic import USER, features, read, refused
 
 STORED = {"cache_control": {"type": "ephemeral"}}
@@ -157,6 +158,17 @@ def test_a_python_model_reads_the_turns_that_it_would_be_sent_in_openais_format(
     request = read(system="Be brief.", messages=[USER, {"role": "assistant", "content": "Well, "}])
 
     assert [turn["role"] for turn in request.inputs["messages"]] == ["system", "user", "assistant"]
+
+
+@pytest.mark.parametrize(("extra", "refusal"), [(0, ""), (1, "messages[0].content[0].x64")])
+def test_more_fields_of_blocks_than_anybody_needs_are_refused(extra: int, refusal: str) -> None:
+    block = text("Hi", **{f"x{number}": 1 for number in range(MAX_FIELDS + extra)})
+    messages = [{"role": "user", "content": [block]}]
+
+    if extra:
+        assert refused(messages=messages).field == refusal
+    else:
+        assert len(read(messages=messages).features) == MAX_FIELDS
 
 
 # --- what is refused ----------------------------------------------------------------------------------
