@@ -10,6 +10,8 @@ May import: policy.
     body.py       JSON in: size, depth, numbers              response_format.py   tools and response formats
     turns.py      chat turns                                 fields.py            single fields
     hops.py       where a request has been                   schema.py            bounds on JSON schemas
+    embeddings.py OpenAI's embeddings                        compression.py       bodies that are compressed
+    tokens.py     the tokens of a text, and their text
 """
 
 from deployments.request.controls import TIMEOUT_HEADER

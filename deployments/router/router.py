@@ -17,6 +17,7 @@ from deployments.execution.clock import loop_time
 from deployments.execution.execution import Execution, NotReady
 from deployments.execution.streams import CompletedStream, open_stream
 from deployments.execution.structured_output import conform_to
+from deployments.execution.vectors import conform_to_vectors
 from deployments.execution.whole import run_chain
 from deployments.observability import log
 from deployments.policy.answer import Answer
@@ -262,7 +263,7 @@ class Router(HandleMethods):
                     self._resilience,
                     self._chains.spaces.last_tier(message, request, asked),
                     self._wait_ready,
-                    conform_to(request.response_format),
+                    conform_to_vectors(request) if request.vectors else conform_to(request.response_format),
                     self._chains.dropped_by(request),
                 )
             )
