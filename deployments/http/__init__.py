@@ -4,7 +4,7 @@ May import: policy, request, observability, execution, ray_serve.
 
     asgi.py                       the application
     native.py, openai.py          the endpoints of the two APIs
-    embeddings.py                 OpenAI's embeddings
+    embeddings.py, tokens.py      OpenAI's embeddings; vLLM's tokens, health and version
     completions.py, chunks.py     answers in OpenAI's formats: as bodies, and as the chunks of streams
     counts.py                     their token counts
     responses.py, alive.py        headers and events; streams that give signs of life

@@ -22,6 +22,7 @@ _STATIC = Path(__file__).parent / "static"
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document of all endpoints."""
     document = _read("openapi.yaml")
+    document["paths"] |= _read("operation.yaml")
     document["components"] = {**_read("components.yaml"), "schemas": _read("schemas.yaml")}
     return document
 

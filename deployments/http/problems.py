@@ -9,7 +9,7 @@ from deployments.policy.answer import Answer
 from deployments.policy.problem import Problem
 
 NOT_FOUND = 404
-OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models")
+OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/tokenize", "/detokenize")
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "request_too_large"}
 
 

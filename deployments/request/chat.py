@@ -20,7 +20,7 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.content import plain_content
 from deployments.request.fields import refuse
 from deployments.request.inference import Feature
-from deployments.request.turns import split_prefix
+from deployments.request.turns import require_last, split_prefix
 
 CHAT_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal", "annotations"})
@@ -52,8 +52,12 @@ class Chat(Struct, frozen=True):
     features: tuple[Feature, ...] = ()
 
 
-def read_chat(value: Any) -> Chat:
+def read_chat(value: Any, *, goes_on: bool = True) -> Chat:
     """Read `messages`.
+
+    Args:
+        value: the messages.
+        goes_on: an assistant's message at the end is the beginning of the answer; else it is a turn like any other.
 
     Raises:
         InvalidRequestError: `messages` is not valid; the problem names the message and the field.
@@ -67,7 +71,7 @@ def read_chat(value: Any) -> Chat:
     if last.get("tool_calls"):
         accepted = "a tool's message for each of them"
         raise InvalidRequestError(Problem(f"messages[{len(value) - 1}].tool_calls", "have no result", accepted))
-    plain, prefix = split_prefix(reader.plain)
+    plain, prefix = split_prefix(reader.plain) if goes_on else (require_last(reader.plain), "")
     turns, fields = (reader.turns[:-1], reader.turns[-1]) if prefix else (reader.turns, {})
     return Chat(tuple(turns), _joined(plain, reader.turns), prefix, fields, tuple(reader.features.values()))
 

@@ -16,7 +16,7 @@ from msgspec.structs import asdict
 
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.body import Limits, decode
+from deployments.request.body import Limits, decode_object
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.fields import kind, read_flag, read_model, read_name, refuse
 from deployments.request.inference import InferenceRequest
@@ -103,9 +103,7 @@ def embeddings_request(body: bytes, limits: Limits, *, headers: Mapping[str, str
     Raises:
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
-    data = decode(body, limits)
-    if not isinstance(data, Mapping):
-        raise refuse("body", data, "a JSON object with input")
+    data = decode_object(body, limits)
     value = data.get("input")
     _check_input(value)
     passed = read_passed(data, EMBEDDINGS_PARAMETERS, frozenset())

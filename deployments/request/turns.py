@@ -33,6 +33,16 @@ def split_prefix(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[Mapping[s
     return tuple(turns), prefix
 
 
+def require_last(messages: Sequence[Mapping[str, str]]) -> tuple[Mapping[str, str], ...]:
+    """Return `messages`, of which there is at least one.
+
+    Raises:
+        InvalidRequestError: the last one is blank.
+    """
+    _require_content(messages, len(messages) - 1)
+    return tuple(messages)
+
+
 def quote(request: InferenceRequest, characters: int) -> str:
     """Return the text of `request` for a log line, in `characters` at the most; of a chat, the end of it.
 
