@@ -5,6 +5,7 @@ May import: policy, request, observability, execution, ray_serve.
     asgi.py                       the application
     native.py, openai.py, …       the endpoints of the native API, OpenAI's and Anthropic's (`anthropic.py`)
     family.py                     what is done for every family of wire formats
+    embeddings.py, tokens.py      OpenAI's embeddings; vLLM's tokens, health and version
     completions.py, chunks.py     answers in OpenAI's formats: as bodies, and as the chunks of streams
     message.py, message_writer.py the same in Anthropic's format: as bodies, and as the events of streams
     counts.py                     token counts

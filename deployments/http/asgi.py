@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.http import anthropic, native, openai, pages
+from deployments.http import anthropic, embeddings, native, openai, pages, tokens
 from deployments.http.arrival import read_headers, read_request_id
 from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.service import Service
@@ -29,9 +29,11 @@ def build_asgi(service: Service) -> Starlette:
         task.cancel()
 
     routes: list[BaseRoute] = [
-        *native.native_routes(service),
         *openai.openai_routes(service),
+        *native.native_routes(service),
         *anthropic.anthropic_routes(service),
+        *embeddings.embedding_routes(service),
+        *tokens.token_routes(service),
         *pages.page_routes(),
     ]
     return _Application(routes=sorted(routes, key=_is_rare), lifespan=lifespan)

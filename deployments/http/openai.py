@@ -24,7 +24,7 @@ from deployments.http.arrival import Glimpse, read_headers, read_request_id
 from deployments.http.chunk_writer import ChunkWriter
 from deployments.http.completions import CHAT, COMPLETION, Format
 from deployments.http.family import opened, serve
-from deployments.http.problems import NOT_FOUND, problem_response
+from deployments.http.problems import NOT_FOUND, problem_response, unavailable_body
 from deployments.http.responses import UNAVAILABLE, headers_of, json_response, status_of
 from deployments.http.service import Service
 from deployments.http.together import open_all
@@ -122,8 +122,7 @@ def _id(request_id: str, place: int) -> str:
 def _respond(service: Service, answers: Sequence[Answer], body: Mapping[str, Any]) -> Response:
     worst = max(answers, key=_distance) if len(answers) > 1 else answers[0]  # of several, headers describe this one
     if worst.unavailable:
-        error = {"message": worst.result, "type": "server_error", "param": None, "code": worst.unavailable}
-        return json_response({"error": error}, UNAVAILABLE, headers_of(worst))
+        return json_response(unavailable_body(worst), UNAVAILABLE, headers_of(worst))
     status = status_of(worst, service)
     return json_response(body, status, headers_of(worst))
 

@@ -24,7 +24,8 @@ _FAMILIES = ("messages.yaml",)
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document of all endpoints."""
     document = _read("openapi.yaml")
-    document["components"]["schemas"] = _read("schemas.yaml")
+    document["paths"] |= _read("operation.yaml")
+    document["components"] = {**_read("components.yaml"), "schemas": _read("schemas.yaml")}
     for family in _FAMILIES:
         described = _read(family)
         document["tags"] += described["tags"]

@@ -5,10 +5,11 @@ from typing import Any
 from starlette.responses import Response
 
 from deployments.http.responses import json_response
+from deployments.policy.answer import Answer
 from deployments.policy.problem import CONTEXT_LENGTH, Problem
 
 NOT_FOUND = 404
-OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/models")
+OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/tokenize", "/detokenize")
 ANTHROPIC_PATHS = ("/v1/messages",)
 _ANTHROPIC_TYPES = {404: "not_found_error", 413: "request_too_large", 508: "api_error"}
 _TOO_LONG = "prompt is too long: "
@@ -26,6 +27,13 @@ def openai_body(problem: Problem, code: str | None = None) -> dict[str, Any]:
             "param": problem.field,
             "code": code or problem.code or _CODES.get(problem.status),
         }
+    }
+
+
+def unavailable_body(answer: Answer) -> dict[str, Any]:
+    """Return an answer that is `unavailable` as a body with OpenAI's error object."""
+    return {
+        "error": {"message": answer.result, "type": "server_error", "param": None, "code": answer.unavailable},
     }
 
 

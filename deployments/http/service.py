@@ -5,6 +5,7 @@ from typing import Protocol
 
 from deployments.execution.service import AnsweringService
 from deployments.policy.answer import Answer
+from deployments.request.tokens import TokensRequest
 
 
 class Service(AnsweringService, Protocol):
@@ -21,6 +22,14 @@ class Service(AnsweringService, Protocol):
 
     def arrival(self) -> AbstractContextManager[None]:
         """Return a context manager to hold while a request is read: such requests count towards `overloaded`."""
+        ...
+
+    async def tokenize(self, asked: TokensRequest) -> Answer:
+        """Return what a model's tokenizer answers; an answer that is `unavailable` where it does not.
+
+        Raises:
+            InvalidRequestError: there is no such model, or none with a tokenizer that takes the question.
+        """
         ...
 
     async def check_health(self) -> None:

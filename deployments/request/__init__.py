@@ -12,6 +12,8 @@ May import: policy.
     blocks.py     texts, pictures, calls, results            schema.py            bounds on JSON schemas
     turns.py      chat turns                                 body.py              JSON in: size, depth, numbers
     conversation.py   what all messages are read into        hops.py              where a request has been
+    embeddings.py OpenAI's embeddings                        compression.py       bodies that are compressed
+    tokens.py     the tokens of a text, and their text
 """
 
 from deployments.request.controls import TIMEOUT_HEADER

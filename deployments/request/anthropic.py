@@ -20,7 +20,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.body import Limits, decode
+from deployments.request.body import Limits, decode_object
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
 from deployments.request.dialogue import read_dialogue
 from deployments.request.fields import MAX_TYPE, kind, read_flag, read_model, read_name, read_object, refuse
@@ -75,9 +75,7 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
     Raises:
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
-    data = decode(body, limits)
-    if not isinstance(data, Mapping):
-        raise refuse("body", data, "a JSON object")
+    data = decode_object(body, limits)
     controls = read_controls(data, headers, limits)
     chat = read_dialogue(data.get("system"), data.get("messages"))
     wanted = _read_form(data)

@@ -9,6 +9,7 @@ import orjson
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.reason import reason_of
+from deployments.request.fields import refuse
 from deployments.request.inference import MAX_TOKENS_DEFAULT
 
 MAX_DEPTH = 100
@@ -57,6 +58,14 @@ def decode(body: bytes, limits: Limits) -> Any:
         raise InvalidRequestError(Problem("body", place, "a JSON object in UTF-8, without NaN")) from error
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:  # with fewer it cannot be too deep
         _check_depth(data)
+    return data
+
+
+def decode_object(body: bytes, limits: Limits) -> Mapping[str, Any]:
+    """Decode a JSON body that has to be an object; see `decode`."""
+    data = decode(body, limits)
+    if not isinstance(data, Mapping):
+        raise refuse("body", data, "a JSON object")
     return data
 
 

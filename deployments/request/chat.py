@@ -30,8 +30,12 @@ _MESSAGES = f"a list of objects with `role` ({', '.join(CHAT_ROLES)}) and `conte
 _CALL = 'a list of {"id": ..., "type": "function", "function": {"name": ..., "arguments": <text>}}'
 
 
-def read_chat(value: Any) -> Chat:
+def read_chat(value: Any, *, goes_on: bool = True) -> Chat:
     """Read `messages`.
+
+    Args:
+        value: the messages.
+        goes_on: an assistant's message at the end is the beginning of the answer; else it is a turn like any other.
 
     Raises:
         InvalidRequestError: `messages` is not valid; the problem names the message and the field.
@@ -41,7 +45,7 @@ def read_chat(value: Any) -> Chat:
     reader = _Reader()
     for place, message in enumerate(value):
         reader.read(message, f"messages[{place}]")
-    return reader.conversation.chat(f"messages[{len(value) - 1}].tool_calls")
+    return reader.conversation.chat(f"messages[{len(value) - 1}].tool_calls", goes_on=goes_on)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.inference import Feature
 from deployments.request.passing import MAX_FIELDS
-from deployments.request.turns import split_prefix
+from deployments.request.turns import require_last, split_prefix
 
 _LONGEST_NAME = 64
 _RESULTS = ("tool", "function")
@@ -107,15 +107,21 @@ class Conversation:
         self._places.append(place)
         self._joins.append(joins or follows)
 
-    def chat(self, calls_place: str) -> Chat:
-        """Return the whole conversation, which has at least one turn; `calls_place` is that of calls in its last one.
+    def chat(self, calls_place: str, *, goes_on: bool = True) -> Chat:
+        """Return the whole conversation, which has at least one turn.
+
+        Args:
+            calls_place: the place of calls in the last turn.
+            goes_on: an assistant's turn at the end is the beginning of the answer; else it is a turn like any other.
 
         Raises:
             InvalidRequestError: there is no turn to answer, or the last one is blank or calls tools.
         """
         if self._turns[-1].get("tool_calls"):
             raise InvalidRequestError(Problem(calls_place, "have no result", "a tool's message for each of them"))
-        plain, prefix = split_prefix(self._plain, self._places)
+        plain, prefix = (
+            split_prefix(self._plain, self._places) if goes_on else (require_last(self._plain, self._places), "")
+        )
         turns, fields = (self._turns[:-1], self._turns[-1]) if prefix else (self._turns, {})
         return Chat(tuple(turns), self._joined(plain), prefix, fields, tuple(self.features.values()))
 

@@ -144,6 +144,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         prompt_tokens: the prompt as token ids, in the place of `text`; such a request is raw.
         max_tokens_default: the longest answer in tokens where neither the caller nor the model's spec sets it.
         vectors: the caller asks for vectors (`task: feature-extraction`), whatever the model asked for is.
+        vector_count: the answer has to be so many vectors, and nothing else; 0 where any vectors will do.
     """
 
     inputs: Mapping[str, Any]
@@ -171,6 +172,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     prompt_tokens: tuple[int, ...] = ()
     max_tokens_default: int = MAX_TOKENS_DEFAULT
     vectors: bool = False
+    vector_count: int = 0
 
     @property
     def choices(self) -> int:

@@ -36,6 +36,16 @@ def split_prefix(
     return tuple(turns), prefix
 
 
+def require_last(messages: Sequence[Mapping[str, str]], places: Sequence[str] = ()) -> tuple[Mapping[str, str], ...]:
+    """Return `messages`, of which there is at least one; `places` as in `split_prefix`.
+
+    Raises:
+        InvalidRequestError: the last one is blank.
+    """
+    _require_content(messages, places, len(messages) - 1)
+    return tuple(messages)
+
+
 def quote(request: InferenceRequest, characters: int) -> str:
     """Return the text of `request` for a log line, in `characters` at the most; of a chat, the end of it.
 

@@ -54,7 +54,7 @@ class ChainBuilder:
         self._upstreams = upstreams
         self._resilience = resilience
         self._backup_name = backup_name
-        self.spaces = VectorSpaces(registry, lambda model: upstreams.find(model) is not None)
+        self.spaces = VectorSpaces(registry, upstreams)
         # An order depends on the policy and on little of a request, so each is worked out once.
         self._policy = PolicySettings()
         self._limits = self._policy.stream_limits()

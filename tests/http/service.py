@@ -12,6 +12,7 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
+from deployments.request.tokens import TokensRequest
 
 MESSAGE = "I am sorry: none of our models can answer just now."
 
@@ -132,6 +133,9 @@ class ScriptedService:
         answer = await self.answer(request, request_id, started)
         self.streams.append(ScriptedStream(self.pieces, answer, self.pause_s))
         return self.streams[-1]
+
+    async def tokenize(self, asked: TokensRequest) -> Answer:
+        raise NotImplementedError("a bug of ours")
 
     def describe_models(self) -> dict[str, Any]:
         model = {"id": "m", "object": "model", "created": 0, "owned_by": "neverblank", "state": "ready"}

@@ -274,23 +274,3 @@ async def test_an_answer_that_nothing_may_stand_in_for_is_an_error() -> None:
         503,
         {"type": "api_error", "message": "no vector", "code": "vector_unavailable"},
     )
-
-
-# --- counts -------------------------------------------------------------------------------------------
-
-
-async def test_the_tokens_of_a_prompt_are_estimated_and_marked_so() -> None:
-    service = ScriptedService()
-
-    plain = (await send(service, f"{PATH}/count_tokens", {"messages": MESSAGES["messages"]})).json()
-    with_tools = (await send(service, f"{PATH}/count_tokens", MESSAGES | {"tools": [LOOK]})).json()
-
-    assert plain == {"input_tokens": 1, "neverblank": {"estimated": True}}
-    assert with_tools["input_tokens"] > 10
-    assert service.asked == []
-
-
-async def test_a_prompt_that_is_none_is_not_counted() -> None:
-    response = await send(ScriptedService(), f"{PATH}/count_tokens", {"messages": []})
-
-    assert (response.status_code, response.json()["error"]["param"]) == (400, "messages")

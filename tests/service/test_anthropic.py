@@ -128,11 +128,15 @@ def test_where_a_tool_is_demanded_the_last_resort_refuses_in_words(client: Anthr
 # --- counts and errors --------------------------------------------------------------------------------
 
 
-def test_tokens_are_counted(client: Anthropic) -> None:
-    plain = client.messages.count_tokens(model="smollm2", messages=HELLO)
-    with_tools = client.messages.count_tokens(model="smollm2", messages=HELLO, tools=[LOOK], system="Be brief.")
+def test_the_tokens_of_a_prompt_are_counted_as_its_model_reads_them(client: Anthropic) -> None:
+    asked: Any = {"model": "smollm2", "messages": HELLO, "system": "Be brief.", "tools": [LOOK]}
 
-    assert 1 <= plain.input_tokens < with_tools.input_tokens
+    count = client.messages.count_tokens(**asked)
+    message = client.messages.create(**asked, max_tokens=4)
+
+    told: Any = count.model_extra
+    assert told["neverblank"]["estimated"] is False
+    assert count.input_tokens == message.usage.input_tokens
 
 
 def test_a_mistake_is_refused_by_its_place(client: Anthropic) -> None:
