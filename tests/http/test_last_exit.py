@@ -13,7 +13,7 @@ from deployments.policy.answer import Answer
 from deployments.policy.stream_events import StreamDone, TextDelta
 from deployments.request import native
 from tests.http.service import MESSAGE, ScriptedService, ScriptedStream, an_answer
-from tests.http.wire import CHAT, ENDPOINTS, send
+from tests.http.wire import CHAT, ENDPOINTS, MESSAGES, send
 from tests.http.wire import events as events_of
 
 FORM = {"response_format": {"type": "json_object"}}
@@ -104,3 +104,17 @@ async def test_a_stream_that_breaks_by_an_error_of_our_own_has_a_proper_end(
     assert f"\\n\\n{MESSAGE}" in response.text
     assert told[-1][0] in {"done", "message_stop"} or told[-1] == ("", "[DONE]")
     assert [line["where"] for line in events if line["level"] == "error"] == ["http"]
+
+
+async def test_the_last_resort_behind_an_error_of_our_own_goes_on_in_the_block_that_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def stream(*_: object) -> ScriptedStream:
+        return BreaksOff((), an_answer())
+
+    monkeypatch.setattr(ScriptedService, "stream", stream)
+    told = events_of(await send(ScriptedService(), "/v1/messages", MESSAGES | {"stream": True}))
+
+    assert [name.removeprefix("content_block_") for name, _ in told] == [
+        *("message_start", "start", "delta", "delta", "stop", "message_delta", "message_stop")
+    ]
