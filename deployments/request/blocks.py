@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -123,11 +124,17 @@ def to_content(parts: Sequence[Mapping[str, Any]]) -> str | list[Mapping[str, An
 
 def in_words(parts: Sequence[Mapping[str, Any]], places: Sequence[str], conversation: Conversation) -> str:
     """Return parts in words, and tell `conversation` of each, at its place, that only an upstream can read."""
-    told = [
-        plain_content([part], place, lambda name, _, place=place: conversation.note(name, place))  # type: ignore[misc]
-        for part, place in zip(parts, places, strict=True)
-    ]
+    told = []
+    for part, place in zip(parts, places, strict=True):
+        if part["type"] == "text":
+            told.append(part["text"])
+        else:
+            told.append(plain_content([part], place, partial(_note_at, conversation, place)))
     return "\n".join(text for text in told if text)
+
+
+def _note_at(conversation: Conversation, place: str, name: str, _: str) -> None:
+    conversation.note(name, place)
 
 
 def _text(text: str) -> Mapping[str, Any]:

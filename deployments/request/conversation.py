@@ -49,7 +49,7 @@ class Conversation:
     _turns: list[Mapping[str, Any]] = field(default_factory=list)
     _plain: list[Mapping[str, str]] = field(default_factory=list)
     _places: list[str] = field(default_factory=list)
-    _joins: list[bool] = field(default_factory=list)
+    _joins: set[int] = field(default_factory=set)
     _names: dict[str, str] = field(default_factory=dict)
 
     def note(self, name: str, place: str) -> None:
@@ -101,11 +101,11 @@ class Conversation:
             joins: in words it is one turn with the one before it, as results in a row are: chat templates often insist
                 on roles in turn.
         """
-        follows = bool(self._turns) and self._turns[-1]["role"] in _RESULTS and turn["role"] in _RESULTS
+        if joins or (turn["role"] in _RESULTS and self._turns and self._turns[-1]["role"] in _RESULTS):
+            self._joins.add(len(self._turns))
         self._turns.append(turn)
         self._plain.append({"role": role, "content": content})
         self._places.append(place)
-        self._joins.append(joins or follows)
 
     def chat(self, calls_place: str, *, goes_on: bool = True) -> Chat:
         """Return the whole conversation, which has at least one turn.
@@ -126,9 +126,11 @@ class Conversation:
         return Chat(tuple(turns), self._joined(plain), prefix, fields, tuple(self.features.values()))
 
     def _joined(self, plain: tuple[Mapping[str, str], ...]) -> tuple[Mapping[str, str], ...]:
+        if not self._joins:
+            return plain
         joined: list[Mapping[str, str]] = []
         for place, message in enumerate(plain):
-            if self._joins[place]:
+            if place in self._joins:
                 joined[-1] = {**joined[-1], "content": f"{joined[-1]['content']}\n{message['content']}"}
             else:
                 joined.append(message)

@@ -67,10 +67,14 @@ class _Reader:
         for key, value in message.items():
             if key not in _MESSAGE_FIELDS and value is not None and role != "assistant":
                 self.conversation.note_foreign(key, f"{place}.{key[:64]}")
-        if role == "system":
-            self.system(message.get("content"), f"{place}.content")
+        content = message.get("content")
+        if isinstance(content, str) and role != "system":
+            self.conversation.add({"role": role, "content": content}, role, content, place)
             return
-        blocks = read_blocks(message.get("content"), f"{place}.content", self.conversation)
+        if role == "system":
+            self.system(content, f"{place}.content")
+            return
+        blocks = read_blocks(content, f"{place}.content", self.conversation)
         if role == "user":
             self._user(blocks, place)
         else:

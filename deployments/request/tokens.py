@@ -13,8 +13,9 @@ from msgspec.structs import asdict
 
 from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
-from deployments.request.chat import Chat, read_chat
+from deployments.request.chat import read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
+from deployments.request.conversation import Chat
 from deployments.request.fields import read_flag, read_model, refuse
 from deployments.request.inference import ANY_FORMAT, InferenceRequest
 from deployments.request.knobs import MAX_TOKEN, is_token
