@@ -8,7 +8,7 @@ May import: policy, request, observability, execution, ray_serve.
     embeddings.py, tokens.py      OpenAI's embeddings; vLLM's tokens, health and version
     completions.py, chunks.py     answers in OpenAI's formats: as bodies, and as the chunks of streams
     message.py, message_writer.py the same in Anthropic's format: as bodies, and as the events of streams
-    counts.py                     token counts
+    counts.py, model_list.py      token counts; the list of models in Anthropic's form
     responses.py, alive.py        headers and events; streams that give signs of life
     problems.py                   the bodies of all 4xx
     pages.py                      the description of all endpoints

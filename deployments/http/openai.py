@@ -1,7 +1,7 @@
 """OpenAI's API: any client of it works with a changed `base_url`.
 
 POST /v1/chat/completions, /v1/completions    answers, whole or in chunks
-GET  /v1/models, /v1/models/{id}              the models
+GET  /v1/models, /v1/models/{id}              the models; to Anthropic's clients in their form
 
 Beside OpenAI's own fields, a completion and the chunk with the finish reason carry `neverblank`: the tier that
 answered, and the trace. `model` names the model that really answered; it is `last_resort` where none did.
@@ -24,7 +24,8 @@ from deployments.http.arrival import Glimpse, read_headers, read_request_id
 from deployments.http.chunk_writer import ChunkWriter
 from deployments.http.completions import CHAT, COMPLETION, Format
 from deployments.http.family import opened, serve
-from deployments.http.problems import NOT_FOUND, problem_response, unavailable_body
+from deployments.http.model_list import anthropic_model, anthropic_models, is_anthropics
+from deployments.http.problems import NOT_FOUND, anthropic_body, problem_response, unavailable_body
 from deployments.http.responses import UNAVAILABLE, headers_of, json_response, status_of
 from deployments.http.service import Service
 from deployments.http.together import open_all
@@ -46,18 +47,20 @@ def openai_routes(service: Service) -> list[Route]:
     async def completions(request: Request) -> ASGIApp:
         return await serve(service, request, of_texts)
 
-    async def models(_: Request) -> Response:
-        return json_response(service.describe_models())
+    async def models(request: Request) -> Response:
+        listed = service.describe_models()
+        return json_response(anthropic_models(listed) if is_anthropics(read_headers(request.scope)) else listed)
 
     async def model(request: Request) -> Response:
-        name = request.path_params["model"]
+        name, headers = request.path_params["model"], read_headers(request.scope)
         for facts in service.describe_models()["data"]:
             if facts["id"] == name:
-                return json_response(facts)
+                return json_response(anthropic_model(facts) if is_anthropics(headers) else facts)
         problem = Problem("model", "does not exist", "one of those in GET /v1/models", NOT_FOUND)
-        return problem_response(
-            problem, read_request_id(read_headers(request.scope)), request.url.path, "model_not_found"
-        )
+        request_id = read_request_id(headers)
+        if is_anthropics(headers):
+            return json_response(anthropic_body(problem, request_id), NOT_FOUND)
+        return problem_response(problem, request_id, request.url.path, "model_not_found")
 
     return [
         Route("/v1/chat/completions", chat, methods=["POST"]),

@@ -106,6 +106,18 @@ async def test_the_client_counts_tokens() -> None:
     assert count.input_tokens == 1
 
 
+async def test_the_client_lists_models_and_finds_one() -> None:
+    client = anthropic_client_of(ScriptedService())
+
+    listed = [model async for model in client.models.list()]
+    found = await client.models.retrieve("m")
+
+    assert listed == [found]
+    assert (found.id, found.display_name, found.type) == ("m", "m", "model")
+    with pytest.raises(anthropic.NotFoundError, match="model does not exist"):
+        await client.models.retrieve("nobody")
+
+
 @pytest.mark.looptime
 async def test_the_client_reads_past_signs_of_life() -> None:
     service = ScriptedService(an_answer(usage=Usage(2, 3)), opens_after_s=25.0, pause_s=15.0)
