@@ -38,10 +38,10 @@ def native_routes(service: Service) -> list[Route]:
         headers = read_headers(request.scope)
         request_id = read_request_id(headers)
         if service.overloaded():
-            seen = await skim_body(request, service.limits)
+            seen = await skim_body(request, service.limits, headers)
             return _respond_unread(service, service.turn_away(refusal=seen.form), request, request_id, seen)
         with service.arrival():
-            body = await read_body(request, service.limits)
+            body = await read_body(request, service.limits, headers)
         try:
             model = request.path_params.get("model", "")
             parsed = native.from_body(body, service.limits, model=model, headers=headers)

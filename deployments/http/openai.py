@@ -71,10 +71,10 @@ async def _serve(service: Service, request: Request, form: Format) -> ASGIApp:
     headers = read_headers(request.scope)
     request_id = read_request_id(headers)
     if service.overloaded():
-        seen = await skim_body(request, service.limits)
+        seen = await skim_body(request, service.limits, headers)
         return _respond_unread(service, service.turn_away(refusal=seen.form), form, request_id, seen)
     with service.arrival():
-        body = await read_body(request, service.limits)
+        body = await read_body(request, service.limits, headers)
     try:
         return await _serve_body(service, body, headers, form, request_id, started)
     except InvalidRequestError:

@@ -9,8 +9,14 @@ from deployments.policy.answer import Answer
 from deployments.policy.problem import Problem
 
 NOT_FOUND = 404
-OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/tokenize", "/detokenize")
-_CODES = {404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "request_too_large"}
+_OPENAI = ("/v1/", "/tokenize", "/detokenize")
+_NATIVE = "/v1/infer"
+_CODES = {404: "not_found", 408: "timeout", 413: "request_too_large", 415: "unsupported_encoding"}
+
+
+def speaks_openai(path: str) -> bool:
+    """Return whether errors at `path` are in OpenAI's form: those of its API, and of what does not exist beside it."""
+    return path.startswith(_OPENAI) and not path.startswith(_NATIVE)
 
 
 def openai_body(problem: Problem, code: str | None = None) -> dict[str, Any]:
@@ -34,5 +40,5 @@ def unavailable_body(answer: Answer) -> dict[str, Any]:
 
 def problem_response(problem: Problem, request_id: str, path: str, code: str | None = None) -> Response:
     """Return `problem` as a response, in the format of the API that `path` belongs to."""
-    body = openai_body(problem, code) if path.startswith(OPENAI_PATHS) else problem.to_body(request_id)
+    body = openai_body(problem, code) if speaks_openai(path) else problem.to_body(request_id)
     return json_response(body, problem.status, problem.headers)
