@@ -13,5 +13,6 @@ May import: policy, request, observability, execution, ray_serve.
     problems.py                   the bodies of all 4xx
     pages.py                      the description of all endpoints
     service.py                    the router as this room sees it
+    cors.py                       pages of other origins
     arrival.py, protocol.py       bodies on their way in; connections
 """

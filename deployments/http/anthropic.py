@@ -69,10 +69,10 @@ def anthropic_routes(service: Service) -> list[Route]:
         return await serve(service, request, family)
 
     async def count_tokens(request: Request) -> Response:
-        is_busy = service.overloaded()
+        headers, is_busy = read_headers(request.scope), service.overloaded()
         with service.arrival():
-            body = await read_body(request, service.limits)
-            asked = messages_request(body, service.limits, headers=read_headers(request.scope))
+            body = await read_body(request, service.limits, headers)
+            asked = messages_request(body, service.limits, headers=headers)
             counted = 0 if is_busy else await _count(service, asked)
         told = {"input_tokens": counted or estimate_prompt(asked), "neverblank": {"estimated": not counted}}
         return json_response(told)

@@ -42,10 +42,10 @@ def embedding_routes(service: Service) -> list[Route]:
         headers = read_headers(request.scope)
         request_id = read_request_id(headers)
         if service.overloaded():
-            await skim_body(request, service.limits)
+            await skim_body(request, service.limits, headers)
             return _none(no_vector_instead(service.turn_away()))
         with service.arrival():
-            body = await read_body(request, service.limits)
+            body = await read_body(request, service.limits, headers)
         try:
             asked = embeddings_request(body, service.limits, headers=headers)
             answer = await service.answer(asked.request, request_id, started)

@@ -126,10 +126,10 @@ async def serve(service: Service, request: Request, family: Family) -> ASGIApp:
     headers = read_headers(request.scope)
     request_id = read_request_id(headers)
     if service.overloaded():
-        seen = await skim_body(request, service.limits, family.form_demanded)
+        seen = await skim_body(request, service.limits, headers, family.form_demanded)
         return family.respond_unread(service.turn_away(refusal=seen.form), request_id, seen)
     with service.arrival():
-        body = await read_body(request, service.limits)
+        body = await read_body(request, service.limits, headers)
     try:
         return await family.respond(body, headers, request_id, started)
     except InvalidRequestError:

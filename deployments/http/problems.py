@@ -9,13 +9,18 @@ from deployments.policy.answer import Answer
 from deployments.policy.problem import CONTEXT_LENGTH, Problem
 
 NOT_FOUND = 404
-OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/tokenize", "/detokenize")
-ANTHROPIC_PATHS = ("/v1/messages",)
+_OPENAI = ("/v1/", "/tokenize", "/detokenize")
+_NATIVE = "/v1/infer"
+_ANTHROPIC = "/v1/messages"
+_CODES = {404: "not_found", 408: "timeout", 413: "request_too_large", 415: "unsupported_encoding"}
 _ANTHROPIC_TYPES = {404: "not_found_error", 413: "request_too_large", 508: "api_error"}
 _TOO_LONG = "prompt is too long: "
 """How Anthropic's own error begins where a prompt is beyond the context: clients that can shorten it look for it."""
 
-_CODES = {404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "request_too_large"}
+
+def speaks_openai(path: str) -> bool:
+    """Return whether errors at `path` are in OpenAI's form: those of its API, and of what does not exist beside it."""
+    return path.startswith(_OPENAI) and not path.startswith((_NATIVE, _ANTHROPIC))
 
 
 def openai_body(problem: Problem, code: str | None = None) -> dict[str, Any]:
@@ -52,8 +57,8 @@ def anthropic_error(sort: str, message: str, request_id: str, *, param: str = ""
 
 def problem_response(problem: Problem, request_id: str, path: str, code: str | None = None) -> Response:
     """Return `problem` as a response, in the format of the API that `path` belongs to."""
-    if path.startswith(ANTHROPIC_PATHS):
+    if path.startswith(_ANTHROPIC):
         body = anthropic_body(problem, request_id)
     else:
-        body = openai_body(problem, code) if path.startswith(OPENAI_PATHS) else problem.to_body(request_id)
+        body = openai_body(problem, code) if speaks_openai(path) else problem.to_body(request_id)
     return json_response(body, problem.status, problem.headers)

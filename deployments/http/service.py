@@ -1,5 +1,6 @@
 """The interface of the router that the HTTP surface needs."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -14,6 +15,11 @@ class Service(AnsweringService, Protocol):
     @property
     def last_resort_status(self) -> int:
         """The HTTP status of a last-resort answer."""
+        ...
+
+    @property
+    def cors_origins(self) -> Sequence[str]:
+        """The origins whose pages may ask from a browser; none where that is off."""
         ...
 
     def last_resort(self, *, refusal: bool) -> Answer:

@@ -61,13 +61,14 @@ def service_version() -> str:
 
 async def _ask(service: Service, request: Request, read: _Read) -> Answer:
     """Return the answer of a tokenizer; one that is `unavailable` where there is none."""
+    headers = read_headers(request.scope)
     if service.overloaded():
-        await skim_body(request, service.limits)
+        await skim_body(request, service.limits, headers)
         return _instead(service.turn_away())
     with service.arrival():
-        body = await read_body(request, service.limits)
+        body = await read_body(request, service.limits, headers)
         try:
-            return await service.tokenize(read(body, service.limits, headers=read_headers(request.scope)))
+            return await service.tokenize(read(body, service.limits, headers=headers))
         except InvalidRequestError:
             raise
         except Exception as error:  # noqa: BLE001 - a bug of ours

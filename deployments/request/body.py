@@ -1,6 +1,7 @@
 """JSON on its way in: the bounds of a body, and Python values turned into the same JSON."""
 
 import math
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ def check_size(size: int, limits: Limits) -> None:
 
 
 def decode(body: bytes, limits: Limits) -> Any:
-    """Decode a JSON body.
+    """Decode a JSON body, which may begin with a byte order mark.
 
     Raises:
         InvalidRequestError: the body is too large, is not JSON in UTF-8, or is nested more than `MAX_DEPTH` deep.
@@ -53,6 +54,8 @@ def decode(body: bytes, limits: Limits) -> Any:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if body.startswith(BOM_UTF8):
+            return decode(body.removeprefix(BOM_UTF8), limits)
         # Only the position: the decoder's message may quote the content.
         place = f"is not valid JSON (line {error.lineno}, column {error.colno})"
         raise InvalidRequestError(Problem("body", place, "a JSON object in UTF-8, without NaN")) from error

@@ -152,6 +152,11 @@ class Router(HandleMethods):
         return self._policy.last_resort.status
 
     @property
+    def cors_origins(self) -> Sequence[str]:
+        """The origins whose pages may ask from a browser; none where that is off."""
+        return self._policy.http.cors_origins
+
+    @property
     def keepalive_s(self) -> float:
         """Seconds of silence after which a stream gives a sign of life; 0 for none."""
         return self._policy.streams.keepalive_seconds

@@ -76,6 +76,7 @@ class ScriptedService:
         silence_s: seconds of silence after which a stream gives a sign of life.
         opens_after_s: seconds until the answer, or the first piece of it, is there.
         pause_s: seconds before each piece of a stream.
+        origins: those whose pages may ask.
     """
 
     given: Answer | Problem = field(default_factory=an_answer)
@@ -89,6 +90,7 @@ class ScriptedService:
     silence_s: float = 10.0
     opens_after_s: float = 0.0
     pause_s: float = 0.0
+    origins: Sequence[str] = ()
 
     @property
     def limits(self) -> Limits:
@@ -97,6 +99,10 @@ class ScriptedService:
     @property
     def last_resort_status(self) -> int:
         return self.status
+
+    @property
+    def cors_origins(self) -> Sequence[str]:
+        return self.origins
 
     @property
     def keepalive_s(self) -> float:

@@ -123,8 +123,8 @@ async def test_what_follows_a_body_that_is_too_large_is_waited_for_a_few_seconds
     assert (response.status_code, asyncio.get_running_loop().time()) == (413, 5.0)
 
 
-@pytest.mark.parametrize(("path", "allowed"), [("/v1/chat/completions", "POST"), ("/v1/infer", "POST")])
-async def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(path: str, allowed: str) -> None:
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/infer"])
+async def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(path: str) -> None:
     response = await send(ScriptedService(), path)
 
-    assert (response.status_code, response.headers["allow"]) == (405, allowed)
+    assert (response.status_code, response.headers["allow"]) == (405, "POST, OPTIONS")
