@@ -4,7 +4,7 @@
     system, developer    a system turn
     user                 a user turn
     assistant            an assistant turn; its tool calls are written out in words
-    tool, function       a user turn: "Result of <name>: ..."; several in a row are one turn
+    tool, function       a user turn: "Result of <name>: ..."; one with further results and a user turn behind it
 
 Content is read by `content`. Upstreams are given the messages as they were sent, with every field. What an assistant's
 message has beside its content came with an answer, and clients send it back: our own models do without it.

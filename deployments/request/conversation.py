@@ -90,18 +90,16 @@ class Conversation:
             raise InvalidRequestError(Problem(place, "belongs to no tool call", accepted))
         return name
 
-    def add(self, turn: Mapping[str, Any], role: str, content: str, place: str, *, joins: bool = False) -> None:
-        """Append a turn.
+    def add(self, turn: Mapping[str, Any], role: str, content: str, place: str) -> None:
+        """Append a turn. In words, a user turn behind a result is one with it: many chat templates want roles in turn.
 
         Args:
             turn: the turn in OpenAI's form.
             role: its role as a plain turn.
             content: its content in words.
             place: its place in the request.
-            joins: in words it is one turn with the one before it, as results in a row are: chat templates often insist
-                on roles in turn.
         """
-        if joins or (turn["role"] in _RESULTS and self._turns and self._turns[-1]["role"] in _RESULTS):
+        if role == "user" and self._turns and self._turns[-1]["role"] in _RESULTS:
             self._joins.add(len(self._turns))
         self._turns.append(turn)
         self._plain.append({"role": role, "content": content})

@@ -88,7 +88,7 @@ class _Reader:
             parts = [to_part(block) for block in rest]
             words = in_words(parts, [block.place for block in rest], self.conversation)
             turn = {"role": "user", "content": to_content(parts)}
-            self.conversation.add(turn, "user", words, place, joins=bool(results))
+            self.conversation.add(turn, "user", words, place)
 
     def _result(self, block: Block, place: str) -> Sequence[Block]:
         """Add the turn of a tool's result, and return the blocks of it that a tool's turn cannot hold."""
