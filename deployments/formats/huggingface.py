@@ -16,6 +16,7 @@ from deployments.formats.choices import MOST_WRITTEN, finish, write, write_all
 from deployments.formats.engines import load_engine
 from deployments.formats.prompting import prompt_of
 from deployments.formats.sampling import defaults_of, not_generated, to_sampling
+from deployments.formats.tokenizing import tokenize
 from deployments.formats.tool_format import ToolFormat, format_of
 from deployments.formats.tool_reader import ToolCallReader
 from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, TextGenerator
@@ -23,6 +24,7 @@ from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar
 from deployments.policy.outcome import Failed, Outcome, Rejected, StreamEnd, StreamItem, stream_to_outcome
 from deployments.policy.problem import UNSUPPORTED
 from deployments.request import InferenceRequest, ResponseFormat
+from deployments.request.tokens import TokensRequest
 from deployments.settings import GenerationDefaults, TextModelSpec
 
 
@@ -117,6 +119,10 @@ class HuggingFaceModel:
                 yield text
                 if not isinstance(item, str):
                     yield await self._end(item, reader, wanted)
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Answer a question to its tokenizer; see `formats.Tokenizing`."""
+        return await tokenize(self._generator, asked, self._tools)
 
     def describe(self) -> dict[str, Any]:
         """The weights' name, how it is offered tools, and the generator's facts."""

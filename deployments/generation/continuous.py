@@ -30,6 +30,8 @@ from deployments.generation import (
     IncompleteGenerationError,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     read_to_end,
 )
 from deployments.generation.batch_sampling import batch_logits_processors, processor_arguments
@@ -135,6 +137,10 @@ class ContinuousGenerator:
     def close(self) -> None:
         """Stop the batch; requests in it fail. Garbage collection of the generator does the same."""
         self._stop()
+
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`."""
+        return await self._unbatched.tokenization(query)
 
     def describe(self) -> dict[str, Any]:
         """The facts of the engine for unbatched requests, and how full the batch is."""

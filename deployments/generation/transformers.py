@@ -19,6 +19,8 @@ from deployments.generation import (
     IncompleteGenerationError,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     read_to_end,
 )
 from deployments.generation.channel import Channel
@@ -114,6 +116,10 @@ class TransformersGenerator:
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
         """Generate once on the calling thread, so that the first request does not pay for initialisation."""
         self._generate(prompt, sampling, threading.Event(), lambda _: None)
+
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`."""
+        return await asyncio.to_thread(self.tokenizer.tokenization, query)
 
     def describe(self) -> dict[str, Any]:
         """Engine, device, precision and context."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+from deployments.http.alive import COMMENT
 from deployments.http.chunks import Chunks
 from deployments.http.completions import Format
 from deployments.http.problems import openai_body
@@ -18,6 +19,8 @@ _DONE = b"data: [DONE]\n\n"
 
 class ChunkWriter:
     """Writes the stream of one request, or the streams of several prompts, in OpenAI's format."""
+
+    sign_of_life = COMMENT
 
     def __init__(self, form: Format, asked: OpenAIRequest, request_id: str) -> None:
         """Write in the format `form`; `asked` has no requests where they were not read."""

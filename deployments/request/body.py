@@ -1,6 +1,7 @@
 """JSON on its way in: the bounds of a body, and Python values turned into the same JSON."""
 
 import math
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import orjson
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.reason import reason_of
+from deployments.request.fields import refuse
 from deployments.request.inference import MAX_TOKENS_DEFAULT
 
 MAX_DEPTH = 100
@@ -43,7 +45,7 @@ def check_size(size: int, limits: Limits) -> None:
 
 
 def decode(body: bytes, limits: Limits) -> Any:
-    """Decode a JSON body.
+    """Decode a JSON body, which may begin with a byte order mark.
 
     Raises:
         InvalidRequestError: the body is too large, is not JSON in UTF-8, or is nested more than `MAX_DEPTH` deep.
@@ -52,11 +54,21 @@ def decode(body: bytes, limits: Limits) -> Any:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if body.startswith(BOM_UTF8):
+            return decode(body.removeprefix(BOM_UTF8), limits)
         # Only the position: the decoder's message may quote the content.
         place = f"is not valid JSON (line {error.lineno}, column {error.colno})"
         raise InvalidRequestError(Problem("body", place, "a JSON object in UTF-8, without NaN")) from error
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:  # with fewer it cannot be too deep
         _check_depth(data)
+    return data
+
+
+def decode_object(body: bytes, limits: Limits) -> Mapping[str, Any]:
+    """Decode a JSON body that has to be an object; see `decode`."""
+    data = decode(body, limits)
+    if not isinstance(data, Mapping):
+        raise refuse("body", data, "a JSON object")
     return data
 
 

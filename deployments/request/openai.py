@@ -10,10 +10,11 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.body import Limits, decode
-from deployments.request.chat import Chat, read_chat
+from deployments.request.body import Limits, decode_object
+from deployments.request.chat import read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
-from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
+from deployments.request.conversation import Chat
+from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object
 from deployments.request.inference import Feature, InferenceRequest
 from deployments.request.knobs import Whole
 from deployments.request.passing import MAX_TOP_LOGPROBS, read_passed
@@ -74,7 +75,7 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
     Raises:
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
-    data = _read_object(body, limits)
+    data = decode_object(body, limits)
     chat = read_chat(data.get("messages"))
     request = _read_common(
         data,
@@ -91,7 +92,7 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
 
 def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:
     """Read the body of `POST /v1/completions`; see `chat_request`."""
-    data = _read_object(body, limits)
+    data = decode_object(body, limits)
     request = _read_common(
         data,
         headers,
@@ -127,13 +128,6 @@ def _with_logprobs(request: InferenceRequest, data: Mapping[str, Any]) -> Infere
     top = Whole(0, MAX_TOP_LOGPROBS).read("logprobs", value)
     fields = {**request.passthrough, "logprobs": True, **({"top_logprobs": top} if top else {})}
     return replace(request, passthrough=fields, features=(*request.features, Feature("logprobs", "logprobs")))
-
-
-def _read_object(body: bytes, limits: Limits) -> Mapping[str, Any]:
-    data = decode(body, limits)
-    if not isinstance(data, Mapping):
-        raise refuse("body", data, "a JSON object")
-    return data
 
 
 def _read_common(

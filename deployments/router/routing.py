@@ -54,7 +54,7 @@ class ChainBuilder:
         self._upstreams = upstreams
         self._resilience = resilience
         self._backup_name = backup_name
-        self.spaces = VectorSpaces(registry, lambda model: upstreams.find(model) is not None)
+        self.spaces = VectorSpaces(registry, upstreams)
         # An order depends on the policy and on little of a request, so each is worked out once.
         self._policy = PolicySettings()
         self._limits = self._policy.stream_limits()
@@ -122,16 +122,17 @@ class ChainBuilder:
     def dropped_by(self, request: InferenceRequest) -> DroppedBy:
         """Return what tells the names of the `features` of `request` that a candidate does not have.
 
-        A model behind a server of OpenAI's format is taken to have all of them: it is asked, and the server says what
-        it does not take. A model of our own has those that its replica has described.
+        A model behind a server of OpenAI's format is taken to have all of them that are not foreign to it: it is asked,
+        and the server says what it does not take. A model of our own has those that its replica has described.
         """
         if not request.features:
             return does_everything
         names = tuple(feature.name for feature in request.features)
+        foreign = tuple(feature.name for feature in request.features if feature.foreign)
 
         def dropped(candidate: Candidate) -> tuple[str, ...]:
             if self._passes_on(candidate):
-                return ()
+                return foreign
             has = self._registry.features_of(candidate) or ()
             return tuple(name for name in names if name not in has)
 

@@ -36,7 +36,7 @@ class Connection:
         """Get ready to connect to `endpoint`, one of the upstream of `spec`."""
         self.in_flight = 0
         self._spec, self._endpoint = spec, endpoint
-        url = URL(f"{endpoint.base_url.rstrip('/')}/chat/completions")
+        url = URL(f"{endpoint.base_url.rstrip('/')}/{spec.path}")
         self._url = url.with_query(dict(spec.query)) if spec.query else url
         self._session: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None

@@ -19,6 +19,7 @@ class UpstreamPool:
         """Get ready to call the models of `specs`; `service_id` returns the id that travels along with requests."""
         self._service_id = service_id
         self._upstreams: dict[str, Upstream] = {}
+        self._has_spaces = False
         self._retiring: set[asyncio.Task[None]] = set()
         self.update(specs)
 
@@ -42,6 +43,7 @@ class UpstreamPool:
         retired = [upstream for name, upstream in before.items() if after.get(name) is not upstream]
         loop = asyncio.get_running_loop() if retired else None
         self._upstreams = after
+        self._has_spaces = any(upstream.space for upstream in after.values())
         for upstream in after.values():
             upstream.follow(policy)
         for upstream in retired:
@@ -53,6 +55,11 @@ class UpstreamPool:
     def find(self, name: str) -> Upstream | None:
         """Return the upstream of that name; `None` where there is none."""
         return self._upstreams.get(name)
+
+    @property
+    def has_spaces(self) -> bool:
+        """Whether any of them gives vectors."""
+        return self._has_spaces
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Return the state of each upstream by name, for `/status`."""
