@@ -2,7 +2,7 @@
 
 May import: observability.
 
-    openvino.py       for CPUs: OpenVINO GenAI's continuous batching (driven by batch.py) in a process (process.py)
+    openvino.py       for CPUs: OpenVINO GenAI's continuous batching (batch.py, sequence.py) in a process (process.py)
     continuous.py     for GPUs, and for CPUs without OpenVINO: transformers' continuous batching
     transformers.py   transformers' `generate`, one thread for each request: for what cannot be in the batch
     grammar.py        what a text is held to: by xgrammar (openvino_grammar.py), by llguidance (grammar_matcher.py)
@@ -187,6 +187,18 @@ class BatchFullError(CannotGenerateError):
     """The engine has as many requests under way as it has room for."""
 
 
+class BrokenEngineError(CannotGenerateError):
+    """The engine is of no use any more: it has to be loaded anew."""
+
+    def __init__(self, reason: str = "its engine is broken, and is being started again") -> None:
+        """Say so."""
+        super().__init__(reason)
+
+
+class ShortestAnswerError(CannotGenerateError):
+    """The answer that is asked for cannot be as long as it has to be at least (`min_tokens`)."""
+
+
 class UnsupportedSamplingError(CannotGenerateError):
     """The engine does not support a sampling parameter of the request.
 
@@ -250,7 +262,10 @@ class TextGenerator(Protocol):
         ...
 
     def stalled_s(self) -> float:
-        """Seconds for which generations have been under way and none has advanced: see `progress`."""
+        """Seconds for which generations have been under way and none has advanced: see `progress`.
+
+        Infinite once the engine is of no use any more.
+        """
         ...
 
 

@@ -172,7 +172,12 @@ class ContinuousGenerator:
             matcher = await asyncio.to_thread(self._unbatched.matcher, sampling, prompt)
             outputs = self._add(request_id, fitted.tokens, sampling, matcher)
             while not reason:
-                output = await outputs.get()
+                try:
+                    async with asyncio.timeout(max(0.0, deadline - self._clock())):
+                        output = await outputs.get()
+                except TimeoutError:  # it waits for a place, its prompt is being read, or a step takes long
+                    reason = "deadline"
+                    break
                 if output.error:
                     raise RuntimeError(f"the batch failed: {output.error}")
                 for token in output.generated_tokens[written:]:

@@ -10,6 +10,7 @@ import itertools
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from typing import Any
@@ -24,11 +25,14 @@ from deployments.generation import (
     read_to_end,
 )
 from deployments.generation.engine_process import RESTARTING, EngineProcess
+from deployments.generation.grammar import FatalGrammarError, Grammar
 from deployments.generation.worker import EngineConfig, GenerateRequest
 from deployments.observability import log
 
 _RESTART_S = (0.0, 1.0, 5.0, 30.0)
 """Seconds before each attempt to start an engine again; the last pause repeats."""
+
+_MOST_FATAL = 64
 
 
 class ProcessGenerator:
@@ -51,6 +55,7 @@ class ProcessGenerator:
             RuntimeError: the process ended while it was loading.
         """
         self._supervisor = _Supervisor(name, config, clock)
+        self._fatal: deque[Grammar] = deque(maxlen=_MOST_FATAL)  # that an engine has failed with, and none gets again
         self.chat_template = self._supervisor.chat_template
         weakref.finalize(self, self._supervisor.close)
 
@@ -101,10 +106,14 @@ class ProcessGenerator:
         engine = self._supervisor.engine
         if engine is None:
             raise CannotGenerateError(RESTARTING)
+        if (grammar := request.sampling.grammar) in self._fatal:
+            raise FatalGrammarError
         number, items = engine.submit(request)
         try:
             while True:
                 item = await items.get()
+                if isinstance(item, FatalGrammarError) and grammar and grammar not in self._fatal:
+                    self._fatal.append(grammar)
                 if isinstance(item, Exception):
                     raise item
                 if isinstance(item, Tokenization):

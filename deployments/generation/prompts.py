@@ -10,6 +10,7 @@ from deployments.generation import (
     Prompt,
     PromptTooLongError,
     Sampling,
+    ShortestAnswerError,
     Tokenization,
     TokenQuery,
     UnknownTokenError,
@@ -32,11 +33,17 @@ class FittedPrompt:
     cut: int = 0
 
     def bound(self, sampling: Sampling) -> Sampling:
-        """`sampling` with no more tokens than there is room for."""
-        if sampling.max_tokens == self.max_tokens:
-            return sampling
-        least = min(sampling.min_tokens, self.max_tokens)
-        return replace(sampling, max_tokens=self.max_tokens, min_tokens=least)
+        """`sampling` with no more tokens than there is room for.
+
+        Raises:
+            ShortestAnswerError: there is no room for the shortest answer.
+        """
+        if sampling.min_tokens > self.max_tokens:
+            raise ShortestAnswerError(
+                f"the answer is to have {sampling.min_tokens} tokens at least, and the context has room for "
+                f"{self.max_tokens} behind the prompt"
+            )
+        return sampling if sampling.max_tokens == self.max_tokens else replace(sampling, max_tokens=self.max_tokens)
 
 
 class PromptTokenizer:

@@ -52,6 +52,7 @@ class Chunks:
             index: the place of the choice.
         """
         self._echo = echo
+        self._told_to = len(requests[0].text) if echo and requests else 0  # the character that log probabilities go to
         self._index = index
         self._form = form
         self._requests = requests
@@ -97,14 +98,17 @@ class Chunks:
         A further choice comes whole, and gets a chunk of its own.
         """
         self._note_body(extras, model)
-        message, choice = theirs(extras.message, OWN_MESSAGE), self._form.beside(extras.choice)
+        message, choice = theirs(extras.message, OWN_MESSAGE), self._form.beside(extras.choice, self._told_to)
+        if (logprobs := choice.get("logprobs")) and not self._form.is_chat:
+            self._told_to += sum(map(len, logprobs["tokens"]))
         if message or choice:
             chunk = self._chunk(model, message, "")
             chunk["choices"][0] |= choice if self._form.is_chat else {**message, **choice}
             yield chunk
+        prompt = self._requests[0].text if self._echo and self._requests else ""
         for other in extras.others:
             whole = {**other, "message": _with_indices(other.get("message") or {})}
-            yield {**self._chunk(model, {}, ""), "choices": [self._form.further_choice(whole, "delta")]}
+            yield {**self._chunk(model, {}, ""), "choices": [self._form.further_choice(whole, "delta", prompt)]}
 
     def end(self, answer: Answer) -> Iterator[dict[str, Any]]:
         """Give the tool calls and the finish reason."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from deployments.generation import (
     UnsupportedTurnsError,
     read_to_end,
 )
+from deployments.generation.grammar import FatalGrammarError
 
 
 class Obedient:
@@ -50,6 +52,9 @@ class Obedient:
         match prompt.text.split():
             case ["refuse"]:
                 raise UnsupportedSamplingError("logit_bias")
+            case ["break"]:
+                self._stalled_s = math.inf
+                raise FatalGrammarError
             case ["odd"]:
                 raise OddError(1, 2)
             case ["hang", file]:

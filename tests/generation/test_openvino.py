@@ -22,7 +22,9 @@ from deployments.generation import (
     UnsupportedSamplingError,
     UnsupportedTurnsError,
 )
-from deployments.generation.openvino import OpenVINOGenerator, _Request
+from deployments.generation.openvino import OpenVINOGenerator
+from deployments.generation.openvino_engine import _Request
+from deployments.generation.openvino_grammar import SuspectGrammars
 from deployments.settings import resolve
 from deployments.sources.gguf_q8 import prepare_gguf
 from tests.formats.templates import LLAMA, MISTRAL, QWEN
@@ -147,7 +149,7 @@ def test_a_request_that_openvino_ignores_for_lack_of_memory_is_an_error() -> Non
     handle = SimpleNamespace(
         can_read=lambda: bool(unread), read=unread.pop, get_status=lambda: genai.GenerationStatus.IGNORED
     )
-    request = _Request(handle)
+    request = _Request(handle, 1, Sampling(1, 0.0, 1.0), SuspectGrammars())
 
     assert request.read() == [5]
     with pytest.raises(IncompleteGenerationError, match="no memory"):

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from deployments.generation import (
     UnsupportedSamplingError,
     UnsupportedTurnsError,
 )
+from deployments.generation.grammar import FatalGrammarError, JsonGrammar
 from deployments.generation.process import ProcessGenerator
 from deployments.generation.worker import EngineConfig
 from tests.clock import until
@@ -127,6 +129,20 @@ async def test_an_engine_that_dies_fails_its_requests_and_is_started_again(
     assert (await generate(generator, "hello")).text == "hello"
     assert generator.describe()["process"] != before
     assert [(line["model"], line["status"]) for line in events if line["event"] == "engine_ended"] == [("obedient", -9)]
+
+
+async def test_an_engine_that_a_grammar_has_broken_is_replaced_and_its_successor_does_not_get_that_grammar(
+    generator: ProcessGenerator,
+) -> None:
+    before = generator.describe()["process"]
+    fatal = replace(SAMPLING, grammar=JsonGrammar("{}"))
+    with pytest.raises(FatalGrammarError):
+        await generator.generate(Prompt("break"), fatal)
+
+    await until(lambda: generator.describe().get("process", before) != before)
+    assert (await generate(generator, "hello")).text == "hello"
+    with pytest.raises(FatalGrammarError):
+        await generator.generate(Prompt("hello"), fatal)
 
 
 async def test_an_engine_that_dies_in_the_middle_of_a_message_is_started_again(generator: ProcessGenerator) -> None:

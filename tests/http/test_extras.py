@@ -87,7 +87,7 @@ async def test_a_text_completion_has_it_in_its_choices() -> None:
 
     own: dict[str, Any] = {
         "index": 0,
-        "logprobs": {"tokens": ["Hel"], "token_logprobs": [-0.1], "top_logprobs": [{}], "text_offset": [0]},
+        "logprobs": {"tokens": ["Hel"], "token_logprobs": [-0.1], "top_logprobs": [{"Hel": -0.1}], "text_offset": [0]},
         "reasoning_content": "hm",
         "annotations": [],
         "native_finish_reason": "eos",
