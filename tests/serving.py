@@ -87,6 +87,10 @@ class FakeCluster:
         self.looks = 0
 
     @property
+    def own_replica(self) -> str:
+        return "r1"
+
+    @property
     def service_id(self) -> str:
         return "this-service"
 

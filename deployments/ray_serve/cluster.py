@@ -72,9 +72,9 @@ class DeployedApplication:
 class ServeCluster:
     """The running Serve instance."""
 
-    def __init__(self, own_application: str) -> None:
-        """Look at the Serve instance of this process; `own_application` is the router's own."""
-        self._own = own_application
+    def __init__(self, own_application: str, own_replica: str) -> None:
+        """Look at the Serve instance of this process; `own_application` and `own_replica` are the router's own."""
+        self._own, self._replica = own_application, own_replica
         self._id = ""
         self._finding: asyncio.Future[Any] | None = None
 
@@ -118,6 +118,11 @@ class ServeCluster:
     def own_application(self) -> str:
         """The name of the router's own application."""
         return self._own
+
+    @property
+    def own_replica(self) -> str:
+        """The id of the router's own replica, by which Serve's details name it."""
+        return self._replica
 
     async def _client(self) -> Any:
         """Return Serve's client, found in a thread: where it is not known yet, Serve waits for the controller's answer.

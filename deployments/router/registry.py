@@ -27,6 +27,11 @@ class ClusterView(Protocol):
         ...
 
     @property
+    def own_replica(self) -> str:
+        """The id of the router's own replica, which no other one has on any node."""
+        ...
+
+    @property
     def service_id(self) -> str:
         """An id that all routers of the service share, and no other service has."""
         ...

@@ -190,6 +190,7 @@ class Router(HandleMethods):
         models = {name: entry.to_json() for name, entry in self._registry.models.items()} | self._upstreams.describe()
         return {
             "router": os.getpid(),
+            "replica": self._cluster.own_replica,
             "default_model": self._policy.default_model,
             "discovery_age_s": round(min(self._registry.age_s(), 1e9), 2),
             "models": {name: {**facts, **self._resilience.describe(name)} for name, facts in sorted(models.items())},

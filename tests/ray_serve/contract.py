@@ -110,8 +110,8 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
         "ray_serve/cluster.py reads replicas and reasons, cli/submission.py the digest among the options",
     ),
     "ray.serve.schema.ReplicaDetails": (
-        ("state", "actor_id", "actor_name"),
-        "ray_serve/cluster.py counts replicas by them, and finds those that load",
+        ("state", "actor_id", "actor_name", "replica_id"),
+        "ray_serve/cluster.py counts replicas by them, and finds those that load; cli/router_agreement.py tells routers by it",
     ),
     "ray.serve.schema.DeploymentSchema": (
         ("name", "user_config", "ray_actor_options"),
