@@ -7,10 +7,10 @@ from typing import Any
 
 import ray
 
-from deployments.formats.credentials import credentials
 from deployments.ray_serve.autoscaling import REPORT_INTERVAL_S
 from deployments.settings import ModelSpec, ServingSpec
 from deployments.settings.applications import DIGEST_VARIABLE, SPACES_VARIABLE
+from deployments.settings.credentials import credentials
 
 START_ATTEMPTS = 2
 """Replicas of a version that may fail to start, one after the other, before Serve takes the version for failed. The

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from deployments.observability import log
 from deployments.servers.commands import build_command
-from deployments.servers.environment import server_environment
+from deployments.servers.environment import secrets_of, server_environment
 from deployments.servers.probing import ReservedPort, answers_at_all, is_healthy
 from deployments.servers.process import ServerProcess
 from deployments.servers.watch import SilenceWatch
@@ -206,8 +206,9 @@ class ServerSupervisor:
         spec, environment = self._spec, server_environment(self._spec)
         command = build_command(spec, port.number, environment)
         self.starts += 1
-        secrets = [environment[name] for name in spec.pass_env if name in environment]
-        process = self._process = ServerProcess(command, environment, self._logs, spec.id, secrets)
+        process = self._process = ServerProcess(
+            command, environment, self._logs, spec.id, secrets_of(spec, environment, command)
+        )
         self._is_starting = True
         log.server_starting(spec.id, spec.engine, process.pid, self.log_file)
         try:

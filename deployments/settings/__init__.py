@@ -8,6 +8,7 @@ May import: policy.
     server_specs.py    models behind a server that the replica runs
     serving.py         how a model is served; sources.py: where its weights come from; embedding.py: vectors
     applications.py    the applications of a Serve config
+    credentials.py     which variables hold credentials, by their names
     files.py           reads all of them from YAML
     findings.py        everything that does not fit, as faults that name file and key: errors.py
     reference.py       makes docs/configuration.md

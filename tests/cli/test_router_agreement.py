@@ -6,7 +6,6 @@ from deployments.cli.http_client import UnreachableError
 from deployments.cli.router_agreement import routers_of, wait_for_routers
 
 
-
 def replica(name: str, state: str = "RUNNING") -> dict[str, Any]:
     """One on a node of its own, where its process has the id that the others have on theirs."""
     return {"state": state, "pid": 7, "replica_id": name}
@@ -62,7 +61,14 @@ def test_the_routers_are_those_that_serve_says_run() -> None:
 
 
 def test_it_is_over_when_each_router_has_said_that_it_serves_the_models() -> None:
-    answers = [told("r1"), told("r1", m="loading"), told("r1", m="ready"), told("r1", m="ready"), told("r2"), told("r2", m="ready")]
+    answers = [
+        told("r1"),
+        told("r1", m="loading"),
+        told("r1", m="ready"),
+        told("r1", m="ready"),
+        told("r2"),
+        told("r2", m="ready"),
+    ]
 
     assert wait(answers) == ("", 6)
 

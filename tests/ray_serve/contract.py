@@ -111,7 +111,8 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray.serve.schema.ReplicaDetails": (
         ("state", "actor_id", "actor_name", "replica_id"),
-        "ray_serve/cluster.py counts replicas by them, and finds those that load; cli/router_agreement.py tells routers by it",
+        "ray_serve/cluster.py counts replicas by them, and finds those that load; cli/router_agreement.py tells "
+        "routers from each other",
     ),
     "ray.serve.schema.DeploymentSchema": (
         ("name", "user_config", "ray_actor_options"),
@@ -223,7 +224,7 @@ LITERALS: dict[str, tuple[str, str]] = {
     "haproxy": ("ray.serve._private.haproxy", "ray_serve/names.py: cli/processes.py tells HAProxy by its file name"),
     "RAY_AUTH_TOKEN": (
         "ray._private.runtime_env.image_uri",
-        "formats/credentials.py leaves variables with the prefix RAY_, among them the cluster's token",
+        "settings/credentials.py leaves variables with the prefix RAY_, among them the cluster's token",
     ),
 }
 """Text that Ray's own sources contain, and the module that does."""

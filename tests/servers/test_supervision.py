@@ -42,6 +42,18 @@ def test_a_server_that_is_never_healthy_is_ended_and_its_start_has_failed(tmp_pa
     assert not psutil.pid_exists(supervisor._process.pid)
 
 
+async def test_what_a_server_writes_has_no_credentials_of_its_specs(tmp_path: Path) -> None:
+    spec = a_spec("healthy", "--says", "the key is hunter22", env={"MY_API_KEY": "hunter22"})
+
+    with supervised(spec, tmp_path) as supervisor:
+        process = supervisor._process
+        assert process is not None
+        await until(lambda: process.output.last_line.startswith("the key"))
+
+        assert process.output.last_line == "the key is [redacted]"
+        assert "hunter22" not in process.output.last_words()
+
+
 @pytest.mark.parametrize("holds", [False, True])
 def test_a_port_that_is_taken_is_changed_for_another_one(tmp_path: Path, *, holds: bool) -> None:
     asked: list[bool] = []
