@@ -111,8 +111,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray.serve.schema.ReplicaDetails": (
         ("state", "actor_id", "actor_name", "replica_id"),
-        "ray_serve/cluster.py counts replicas by them, and finds those that load; cli/router_agreement.py tells "
-        "routers from each other",
+        "ray_serve/cluster.py counts replicas and finds those that load; cli/router_agreement.py tells routers apart",
     ),
     "ray.serve.schema.DeploymentSchema": (
         ("name", "user_config", "ray_actor_options"),
