@@ -6,6 +6,7 @@ from typing import Any
 
 from deployments.policy.outcome import Answered, Outcome
 from deployments.ray_serve.cluster import DeployedApplication
+from deployments.settings.offer import Offer
 
 OWN = "neverblank"
 READY = {"state": "ready", "reason": ""}
@@ -112,6 +113,10 @@ class FakeCluster:
     def replicas_of(self, application: DeployedApplication) -> Any:
         assert application.built, "Serve has no handle for what was not built"
         return self.replicas.setdefault(application.name, Replica())
+
+
+SERVER = Offer(passes_on=frozenset({"chat", "text"}))
+"""Of a model whose replicas run a server."""
 
 
 def application(name: str, **changes: Any) -> DeployedApplication:

@@ -34,6 +34,9 @@ NEUTRAL = frozenset(
 HINTS = frozenset({"reasoning_effort", "verbosity"})
 """Fields that every model may answer without."""
 
+OF_TEXTS = frozenset({"best_of", "echo", "suffix"})
+"""Fields of text completions that no chat has."""
+
 MAX_FIELDS = 64
 MAX_FIELD_NAME = 128
 MAX_CHOICES = 128

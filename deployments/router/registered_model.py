@@ -9,11 +9,12 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from deployments.execution.attempt import Begun
-from deployments.policy.outcome import NOT_READY, Outcome, Refused
+from deployments.policy.outcome import NOT_READY, UNKNOWN_MODEL, Outcome, Refused
 from deployments.policy.reason import loading_for
 from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
+from deployments.settings.offer import NO_OFFER, Offer
 
 _DESCRIBE_TIMEOUT_S = 1.0
 _WAKE_TIMEOUT_S = 600.0
@@ -67,9 +68,9 @@ class Unreachable:
     soon: bool = False
 
     @property
-    def passes_on(self) -> bool:
-        """Nothing is passed on by nobody."""
-        return False
+    def offer(self) -> Offer | None:
+        """What it offers: nothing where it does not exist; not known where that is not known either."""
+        return NO_OFFER if self.why == UNKNOWN_MODEL else None
 
     @property
     def readiness(self) -> Readiness:
@@ -112,7 +113,6 @@ class RegisteredModel:
         replicas: the way to its replicas.
         described: the last description that a replica gave of itself; empty before the first.
         settled: that replica is of the version that is to run.
-        passed_on: a replica of the version has said that it passes requests on.
         last: no candidate is behind this one. While Serve has not noticed that its only replica died, a call then waits
             for the new replica instead of being refused.
         waking: a call that waits for an idle model, so that Serve starts a replica.
@@ -123,7 +123,6 @@ class RegisteredModel:
     replicas: ModelReplicas
     described: dict[str, Any] = field(default_factory=dict)
     settled: bool = False
-    passed_on: bool = False
     last: bool = False
     waking: "asyncio.Task[None] | None" = None
     wall_clock: Callable[[], float] = time.time
@@ -149,12 +148,9 @@ class RegisteredModel:
                 return Readiness.SOON
 
     @property
-    def passes_on(self) -> bool:
-        """Whether its replicas pass requests on to a server of OpenAI's format, as they were sent.
-
-        That is known once a replica of the version has said so, and stays so while all of them are gone.
-        """
-        return self.passed_on or bool(self.described.get("passes_on"))
+    def offer(self) -> Offer | None:
+        """What its application offers; `None` where that is not known yet."""
+        return self.application.offer
 
     @property
     def running(self) -> int:
@@ -192,7 +188,6 @@ class RegisteredModel:
             application=application,
             described=described,
             settled=settled,
-            passed_on=same and self.passes_on,
         )
 
     async def ask(self) -> None:
@@ -204,7 +199,8 @@ class RegisteredModel:
             if self.application.loading:
                 self.described = await _asked(self.replicas.loading(self.application.loading)) or {}
             return
-        if self.state is ServingState.READY and self.settled and not self.passes_on:
+        runs_server = self.offer is not None and self.offer.passes_on
+        if self.state is ServingState.READY and self.settled and not runs_server:
             return
         settled = self.application.status == "RUNNING"
         if (described := await _asked(self.replicas.describe())) is not None:
@@ -220,11 +216,7 @@ class RegisteredModel:
             "state": self.state,
             "reason": "" if self.state is ServingState.READY else self.reason,
             "replicas": {"running": self.running, "starting": self.application.starting},
-            **{
-                key: value
-                for key, value in self.described.items()
-                if key not in {"state", "reason", "models", "passes_on"}
-            },
+            **{key: value for key, value in self.described.items() if key not in {"state", "reason", "models"}},
         }
         if self.application.running and self.application.status == "DEPLOY_FAILED":
             shown["update_failed"] = self.application.message

@@ -84,7 +84,6 @@ class ServerModel:
             "weights": self._spec.model or self._spec.model_name,
             "starts": supervisor.starts,
             "log_file": supervisor.log_file,
-            "passes_on": True,
         }
         if running is None:
             return {

@@ -11,7 +11,7 @@ from deployments.policy.outcome import Answered, Outcome, Refused
 from deployments.router.registered_model import Readiness
 from deployments.router.registry import Registry
 from tests.fakes import a_request, read_whole
-from tests.serving import OWN, READY, FakeCluster, Replica, application
+from tests.serving import OWN, READY, SERVER, FakeCluster, Replica, application
 
 
 async def ask(registry: Registry, model: str) -> Outcome:
@@ -220,23 +220,16 @@ async def test_a_new_deployment_is_asked_again_how_it_is() -> None:
 
 
 async def test_a_model_whose_replica_runs_a_server_is_asked_each_time_how_it_is() -> None:
-    cluster = FakeCluster(a=application("a"))
+    cluster = FakeCluster(a=application("a", offer=SERVER))
     registry = Registry(cluster, Replica())
     await registry.refresh()
-    cluster.replicas["a"].described = READY | {"passes_on": True}
-    cluster.known["a"] = application("a", deployed_at=2.0)
-    await registry.refresh()
     before = registry.models["a"].state
-    cluster.replicas["a"].described = {"state": "loading", "reason": "its server is started again", "passes_on": True}
+    cluster.replicas["a"].described = {"state": "loading", "reason": "its server is started again"}
     await registry.refresh()
 
     assert before == "ready"
     assert (registry.models["a"].state, registry.models["a"].reason) == ("loading", "its server is started again")
     assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.SOON
-    assert "passes_on" not in registry.models["a"].to_json()
-    cluster.known["a"] = application("a", deployed_at=2.0, running=0, starting=1)
-    await registry.refresh()
-    assert registry.models["a"].passes_on, "it can do what it could, though all its replicas are gone"
 
 
 async def test_a_model_that_loads_is_told_in_its_replicas_own_words_instead_of_serves() -> None:
