@@ -109,6 +109,10 @@ def _check(key: str, value: Any, refused: AbstractSet[str]) -> None:
     match key:
         case "n":
             _check_whole(key, value, 1, MAX_CHOICES)
+        case "best_of":
+            _check_whole(key, value, 1, MAX_CHOICES)
+        case "suffix" if not isinstance(value, str):
+            raise refuse(key, value, "a text")
         case "top_logprobs":
             _check_whole(key, value, 0, MAX_TOP_LOGPROBS)
         case "logprobs" if not isinstance(value, bool):

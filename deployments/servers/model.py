@@ -66,8 +66,10 @@ class ServerModel:
         upstream = self._upstream_of(running)
         silence, until = self._supervisor.silence, asyncio.get_running_loop().time() + writing_s(budget_s)
         Beats(silence.sign).attach()
+        # Where it is to choose the best of several, it cannot stream.
+        passed = request if "best_of" in request.passthrough else replace(request, stream=True)
         with silence.waiting():
-            begun = await upstream.start(replace(request, stream=True), budget_s)
+            begun = await upstream.start(passed, budget_s)
         if not isinstance(begun, (Failed, TimedOut)):  # no connection is no sign of life
             silence.sign()
         if not isinstance(begun, Begun):
@@ -151,5 +153,6 @@ def _remote(spec: ServerSpec, port: int) -> RemoteSpec:
         model=spec.model_name,
         prefill=prefill_of(spec),
         max_tokens_field=spec.max_tokens_field,
+        completions=spec.completions,
         max_connections=max(256, 2 * spec.max_ongoing_requests),
     )

@@ -14,7 +14,7 @@ from deployments.policy.breaker import Evidence, evidence
 from deployments.policy.outcome import Answered, Failed, Finished, Refused
 from deployments.replica.replica import SingleReplica, StalledError
 from deployments.request.body import Limits
-from deployments.request.openai import chat_request
+from deployments.request.openai import chat_request, completion_request
 from deployments.servers.model import ServerModel
 from deployments.servers.supervision import ServerSupervisor
 from tests.clock import until
@@ -84,6 +84,18 @@ async def test_a_request_is_passed_on_as_it_was_sent_and_streamed(tmp_path: Path
     assert got["response_format"] == form
     assert got["model"] == "tells-the-request"
     assert got["stream"] is True
+
+
+@pytest.mark.parametrize("more", [{}, {"best_of": 2}])
+async def test_a_text_completion_reaches_the_servers_own(tmp_path: Path, more: dict[str, Any]) -> None:
+    body = {"prompt": "Once", "echo": True, "logprobs": 1, "suffix": ".", **more}
+    async with served(a_spec("tells-the-request"), tmp_path) as (model, _):
+        answered = await ask(model, completion_request(json.dumps(body).encode(), LIMITS).requests[0])
+
+    assert isinstance(answered, Answered)
+    got = json.loads(answered.result.removeprefix("Once"))
+    assert {key: got[key] for key in body} == body
+    assert ("stream" in got, "messages" in got) == (not more, False)
 
 
 async def test_tool_calls_come_back(tmp_path: Path) -> None:
