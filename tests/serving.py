@@ -17,6 +17,7 @@ class Replica:
 
     def __init__(self) -> None:
         self.described: Any = READY
+        self.all_described: list[Any] = [READY]
         self.told_loading: dict[str, Any] = {}
         self.outcome: Outcome = Answered("from the replica")
         self.waits: asyncio.Event | None = None
@@ -37,6 +38,10 @@ class Replica:
 
     async def expect(self, router: str, requests: float) -> None:
         """Hear of the demand, as a backup does."""
+
+    async def describe_all(self) -> list[dict[str, Any]]:
+        self.asked += 1
+        return [dict(each) for each in self.all_described]
 
     async def describe(self) -> dict[str, Any]:
         self.asked += 1
@@ -63,6 +68,9 @@ class Member:
         return Answered(f"from {self.name}")
 
     async def describe(self) -> dict[str, Any]:
+        raise AssertionError("its pool is asked")
+
+    async def describe_all(self) -> list[dict[str, Any]]:
         raise AssertionError("its pool is asked")
 
     async def loading(self, actors: Collection[str]) -> dict[str, Any]:

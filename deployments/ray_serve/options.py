@@ -7,7 +7,8 @@ from typing import Any
 import ray
 
 from deployments.ray_serve.autoscaling import REPORT_INTERVAL_S
-from deployments.settings import ModelSpec, ServingSpec
+from deployments.ray_serve.ready_first import READY_FIRST
+from deployments.settings import ModelSpec, ServerSpec, ServingSpec
 from deployments.settings.applications import DIGEST_VARIABLE
 from deployments.settings.credentials import credentials
 from deployments.settings.offer import Offer
@@ -41,6 +42,8 @@ def model_options(
         models: the models of the deployment: routers have to know what they offer even while none is loaded.
     """
     options = {**replica_counts(spec), **replica_options(spec, cluster_gpus(), untrusted=untrusted)}
+    if any(isinstance(model, ServerSpec) for model in models):
+        options["request_router_config"] = dict(READY_FIRST)
     variables = options["ray_actor_options"]["runtime_env"]["env_vars"]
     variables |= {DIGEST_VARIABLE: digest, **Offer.of(models).to_variables()}
     return options

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -45,6 +45,10 @@ class ModelReplicas(Protocol):
 
     async def describe(self) -> dict[str, Any]:
         """Return the state of the model as one replica describes it."""
+        ...
+
+    async def describe_all(self) -> Sequence[Mapping[str, Any]]:
+        """Return the state of the model as each of its replicas describes it; at least one."""
         ...
 
     async def loading(self, actors: Collection[str]) -> dict[str, Any]:
@@ -102,6 +106,10 @@ class Unreachable:
     async def describe(self) -> dict[str, Any]:
         """Return that it has failed."""
         return {"state": ServingState.FAILED, "reason": self.why}
+
+    async def describe_all(self) -> Sequence[Mapping[str, Any]]:
+        """Return that it has failed."""
+        return [await self.describe()]
 
 
 @dataclass(slots=True)
@@ -172,8 +180,9 @@ class RegisteredModel:
         if not self.running:
             return self._unready()
         outcome = await self.replicas.start(request, budget_s, alone=self._is_alone)
-        if isinstance(outcome, Refused) and outcome.soon:
-            # It counts at once: who waits for the model would else be sent to it again and again.
+        if isinstance(outcome, Refused) and outcome.soon and self._is_alone():
+            # It counts at once: who waits for the model would else be sent to it again and again. Of several replicas
+            # another one may take requests.
             reason = outcome.reason.removeprefix(NOT_READY)
             self.described, self.settled = {**self.described, "state": ServingState.LOADING, "reason": reason}, False
         return outcome
@@ -193,7 +202,8 @@ class RegisteredModel:
     async def ask(self) -> None:
         """Ask a replica for its description, unless one of the version that is to run has said that it is ready.
 
-        One that runs a server is asked each time: it is not ready while its server is started again.
+        One that runs a server is asked each time: it is not ready while its server is started again. The model is
+        while one of its replicas is.
         """
         if not self.running:
             if self.application.loading:
@@ -203,7 +213,8 @@ class RegisteredModel:
         if self.state is ServingState.READY and self.settled and not runs_server:
             return
         settled = self.application.status == "RUNNING"
-        if (described := await _asked(self.replicas.describe())) is not None:
+        question = self._describe_best() if runs_server and self.running > 1 else self.replicas.describe()
+        if (described := await _asked(question)) is not None:
             self.described, self.settled = described, settled
             return
         if self.state is ServingState.READY and self.settled:
@@ -221,6 +232,11 @@ class RegisteredModel:
         if self.application.running and self.application.status == "DEPLOY_FAILED":
             shown["update_failed"] = self.application.message
         return shown
+
+    async def _describe_best(self) -> dict[str, Any]:
+        """Return what a replica says that takes requests; where none does, what any of them says."""
+        told = await self.replicas.describe_all()
+        return dict(next((each for each in told if ServingState.of(each) is ServingState.READY), told[0]))
 
     def _unready(self) -> Refused:
         match self.state:

@@ -232,6 +232,32 @@ async def test_a_model_whose_replica_runs_a_server_is_asked_each_time_how_it_is(
     assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.SOON
 
 
+async def test_a_model_is_ready_while_one_of_its_replicas_has_its_server() -> None:
+    loading = {"state": "loading", "reason": "its server is started again"}
+    cluster = FakeCluster(a=application("a", offer=SERVER, running=2))
+    cluster.replicas["a"] = replica = Replica()
+    registry = Registry(cluster, Replica())
+    replica.described, replica.all_described = loading, [loading, READY]
+    await registry.refresh()
+    of_one = registry.models["a"].state
+    replica.all_described = [loading, loading]
+    await registry.refresh()
+    of_none = registry.models["a"].state
+
+    assert (of_one, of_none) == ("ready", "loading")
+
+
+async def test_a_replica_that_is_not_ready_says_so_of_itself_where_there_are_others() -> None:
+    cluster = FakeCluster(a=application("a", offer=SERVER, running=2))
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
+    cluster.replicas["a"].outcome = Refused("not ready: its server is started again", soon=True)
+
+    await ask(registry, "a")
+
+    assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.NOW
+
+
 async def test_a_model_that_loads_is_told_in_its_replicas_own_words_instead_of_serves() -> None:
     cluster = FakeCluster()
     registry = Registry(cluster, Replica())
