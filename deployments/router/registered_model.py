@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from deployments.execution.attempt import Begun
 from deployments.policy.outcome import NOT_READY, UNKNOWN_MODEL, Outcome, Refused
 from deployments.policy.reason import loading_for
@@ -182,7 +184,8 @@ class RegisteredModel:
         outcome = await self.replicas.start(request, budget_s, alone=self._is_alone)
         if isinstance(outcome, Refused) and outcome.soon and self._is_alone():
             # It counts at once: who waits for the model would else be sent to it again and again. Of several replicas
-            # another one may take requests.
+            # another one may take requests, and the model is asked again.
+            outcome = structs.replace(outcome, transient=False)
             reason = outcome.reason.removeprefix(NOT_READY)
             self.described, self.settled = {**self.described, "state": ServingState.LOADING, "reason": reason}, False
         return outcome
