@@ -5,9 +5,18 @@ from pathlib import Path
 from deployments.settings.sources import PathSource
 from deployments.sources.checkpoint import Checkpoint, source_name, weight_size
 from deployments.sources.errors import SourceError, refuse_over
-from deployments.sources.model_file import ModelFileError, resolve_model_path
+from deployments.sources.model_file import ModelFileError, model_roots, resolve_model_path
 
 _SHOWN = 10
+
+
+def exists(source: PathSource) -> bool:
+    """Whether there is anything at the path, inside the model roots."""
+    try:
+        resolve_model_path(source.path)
+    except (OSError, ModelFileError):
+        return False
+    return True
 
 
 def find(source: PathSource, limit: int) -> Checkpoint:
@@ -31,8 +40,13 @@ def find(source: PathSource, limit: int) -> Checkpoint:
         changed = 0 if gguf is None else gguf.stat().st_mtime_ns
     except ModelFileError as error:
         raise SourceError(str(error)) from error
+    except FileNotFoundError as error:
+        accepted = ", ".join(str(folder) for folder in model_roots())
+        raise SourceError(
+            f"path: there is nothing at {source.path} on this node (accepted: a folder or a GGUF file below {accepted})"
+        ) from error
     except OSError as error:
-        raise SourceError(f"it cannot be read: {error.strerror}") from error
+        raise SourceError(f"path: {source.path} cannot be read: {error.strerror}") from error
     if gguf is None and not (path / "config.json").is_file():
         raise SourceError("the folder holds no config.json")
     refuse_over(limit, size)
