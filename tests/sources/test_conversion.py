@@ -14,6 +14,7 @@ from deployments.sources.converted import Converted
 from deployments.sources.errors import ExportError
 from deployments.sources.gguf_writing import NotConvertibleError, require_convertible
 from deployments.sources.housekeeping import prune_snapshots
+from deployments.sources.openvino_ir import digests_of
 from tests.formats import causal
 from tests.sources import tiny
 from tests.sources.conftest import HUB, spec
@@ -141,7 +142,7 @@ def test_openvino_that_fails_leaves_the_model_to_transformers(
 def test_a_conversion_that_has_failed_is_not_tried_at_every_start(
     fault: Exception, tmp_path: Path, cache: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, write, fails = tiny.folder(tmp_path / "tiny"), converted.run_child, [True]
+    folder, write, fails = tiny.folder(tmp_path / "tiny"), vars(converted)["run_child"], [True]
 
     def run(*arguments: str) -> str:
         done = write(*arguments)
@@ -175,14 +176,12 @@ def test_a_conversion_that_has_failed_is_not_tried_at_every_start(
 def test_a_disk_that_is_full_is_no_failure_of_the_conversion(
     made: Path, cache: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = converted.digests_of
-
     def full(_: Path) -> dict[str, str]:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(converted, "digests_of", full)
     first = convert_weights(path_spec(made), cache, events=RecordingEvents())
-    monkeypatch.setattr(converted, "digests_of", write)
+    monkeypatch.setattr(converted, "digests_of", digests_of)
 
     assert isinstance(first, Unconverted)
     assert isinstance(convert_weights(path_spec(made), cache, events=RecordingEvents()), Converted)
