@@ -1,5 +1,6 @@
 """Safetensors are converted for the fast engine of CPUs once, and only what agrees with transformers is kept."""
 
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,8 @@ def test_openvino_that_fails_leaves_the_model_to_transformers(
 def test_a_conversion_that_has_failed_is_not_tried_at_every_start(
     fault: Exception, tmp_path: Path, cache: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, write, fails = tiny.folder(tmp_path / "tiny"), vars(converted)["run_child"], [True]
+    folder, fails = tiny.folder(tmp_path / "tiny"), [True]
+    write: Callable[..., str] = vars(converted)["run_child"]
 
     def run(*arguments: str) -> str:
         done = write(*arguments)
