@@ -17,7 +17,7 @@ def is_echoed(request: InferenceRequest) -> bool:
     return bool(request.passthrough.get("echo"))
 
 
-def prompt_of(request: InferenceRequest) -> str | list[int]:
+def raw_prompt(request: InferenceRequest) -> str | list[int]:
     """Return the prompt of a text completion: the caller's, and behind it what has been written of the answer.
 
     An answer that begins with its prompt has the prompt in it already.

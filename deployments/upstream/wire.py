@@ -6,7 +6,7 @@ from typing import Any
 from deployments.request import InferenceRequest
 from deployments.request.passing import OF_TEXTS
 from deployments.settings.remotes import RemoteSpec
-from deployments.upstream.text_form import is_sent_as_text, prompt_of, text_fields
+from deployments.upstream.text_form import is_sent_as_text, raw_prompt, text_fields
 
 CHATS, TEXTS = "chat/completions", "completions"
 """The paths of the two formats, behind where an API begins."""
@@ -20,7 +20,7 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> tup
     that is set here.
     """
     if is_sent_as_text(request, spec):
-        body = {**text_fields(request), "model": spec.model, "prompt": prompt_of(request), **_sampling(request)}
+        body = {**text_fields(request), "model": spec.model, "prompt": raw_prompt(request), **_sampling(request)}
         body |= {"user": request.user} if request.user else {}
         return TEXTS, body | (_streaming(request) if stream else {})
     return CHATS, _chat(request, spec) | (_streaming(request) if stream else {})
