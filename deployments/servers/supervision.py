@@ -144,8 +144,8 @@ class ServerSupervisor:
     @property
     def lost_s(self) -> float:
         """Return for how many seconds there has been no server that lives, where it does not come back; else 0."""
-        if self.running is not None:
-            return 0.0
+        if self.running is not None or not self._longest_start_s:
+            return 0.0  # one that has never run is loading
         now = time.monotonic()
         usual_s = max(self._spec.stall_seconds, _LONGER_THAN_USUAL * self._longest_start_s)
         lost = self._failures >= LOST_AFTER or now - self._since >= usual_s

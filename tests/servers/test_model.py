@@ -174,6 +174,7 @@ async def test_it_waits_for_a_bounded_part_of_its_time_and_is_then_refused(
 
     assert isinstance(outcome, Refused)
     assert (outcome.transient, outcome.soon) == (True, True)
+    assert model.stalled_s() == 0.0
     assert loop.time() - began == pytest.approx(held_s)
 
 
