@@ -52,7 +52,8 @@ class RouterDeployment(Router):
             backup_name: what answers call the backup.
             policy: the base that the `user_config` is laid over.
         """
-        cluster = ServeCluster(serve.get_replica_context().app_name)
+        own = serve.get_replica_context()
+        cluster = ServeCluster(own.app_name, own.replica_tag)
         super().__init__(cluster, ServeReplicas(backup, backup_name), backup_name, policy)
 
     def __serve_build_asgi_app__(self) -> Any:

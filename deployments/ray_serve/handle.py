@@ -135,6 +135,18 @@ class ServeReplicas:
         described: dict[str, Any] = await self._describe.remote()
         return described
 
+    async def describe_all(self) -> list[dict[str, Any]]:
+        """Return the descriptions of all replicas; that of one where they do not all answer at once.
+
+        Raises whatever Serve raises.
+        """
+        asking = self._handle.broadcast("describe")
+        try:
+            answers = await asking.results_async(timeout_s=_TELL_ALL_S, return_exceptions=True)
+        except TimeoutError:
+            answers = []
+        return [told for told in answers if isinstance(told, dict)] or [await self.describe()]
+
     async def loading(self, actors: Collection[str]) -> dict[str, Any]:
         """Return what the first of `actors` says about its load; they do not take requests yet, so handles skip them.
 
@@ -185,6 +197,7 @@ class ServeReplicas:
 
 
 _TELL_TIMEOUT_S = 2.0
+_TELL_ALL_S = 0.5
 _SERVES_NAMESPACE = "serve"
 
 _MAX_LOST = 256

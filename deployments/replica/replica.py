@@ -188,13 +188,16 @@ class SingleReplica(Replica):
         return self._load.describe()
 
     async def record_routing_stats(self) -> dict[str, Any]:
-        """While the model loads, its state and facts; nothing later.
+        """While the model loads, its state and facts; later nothing, or its state while it takes no requests.
 
         Serve lets this be asked of a replica that takes no requests yet (`ray_serve.handle`). It asks, too, from time
-        to time, to choose replicas by: they are not chosen by anything that is told here.
+        to time, and sends requests to others of the deployment where one is not ready (`ray_serve.ready_first`).
         """
         described = self._load.describe()
-        return {} if described["state"] == ServingState.READY else described
+        if described["state"] == ServingState.READY:
+            return {}
+        # What is told changes nothing while it goes on: Serve tells every handle of each change.
+        return {"state": str(described["state"])} if self._load.is_over else described
 
     async def check_health(self) -> None:
         """Wait for the model, and require that its work advances.

@@ -31,15 +31,13 @@ CHAT_UNSUPPORTED = frozenset({"prompt", "best_of", "echo", "suffix"})
 COMPLETION_PARAMETERS = _COMMON | {"prompt", "echo", "logprobs"}
 COMPLETION_UNSUPPORTED = FORMAT_KEYS | {
     "audio",
-    "best_of",
     "function_call",
     "functions",
     "messages",
     "modalities",
-    "suffix",
     "top_logprobs",
 }
-"""Keys that no model can be asked for: upstreams are asked for a chat, and its answer has no place in a completion."""
+"""Keys of chats, which are refused in a text completion."""
 
 _STREAM_OPTIONS = frozenset({"include_usage", "include_obfuscation"})
 _NO_CHAT = Chat((), (), "")
@@ -51,7 +49,8 @@ class OpenAIRequest(Struct, frozen=True):
     Attributes:
         requests: a request for each choice of the answer, in order; at least one.
         include_usage: the stream is to end with a chunk of token counts.
-        echo: each text is to begin with its prompt.
+        echo: each text is to begin with its prompt, which is put there. Where more than the text of a prompt is to be
+            told, a model has to do that itself, and the requests have `echo` among the fields that are passed on.
     """
 
     requests: tuple[InferenceRequest, ...]
@@ -105,10 +104,10 @@ def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str
     prompts = read_prompts(data.get("prompt"))
     if len(prompts) > 1 and "n" in request.passthrough:
         raise InvalidRequestError(Problem("n", "is given with several prompts", "1, or a single prompt"))
-    echo = read_flag(data, "echo") or False
-    if echo and any(prompt.tokens for prompt in prompts):
-        raise InvalidRequestError(Problem("echo", "is given with token ids", "false, or prompts that are texts"))
     request = _with_logprobs(request, data)
+    echo = read_flag(data, "echo") or False
+    if echo and (request.logprobs is not None or any(prompt.tokens for prompt in prompts)):
+        echo, request = False, _with(request, "echo", {"echo": True})
     requests = [
         replace(request, inputs=_inputs(prompt), text=prompt.text, prompt_tokens=prompt.tokens, raw=True)
         for prompt in prompts
@@ -126,8 +125,13 @@ def _with_logprobs(request: InferenceRequest, data: Mapping[str, Any]) -> Infere
     if value is None:
         return request
     top = Whole(0, MAX_TOP_LOGPROBS).read("logprobs", value)
-    fields = {**request.passthrough, "logprobs": True, **({"top_logprobs": top} if top else {})}
-    return replace(request, passthrough=fields, features=(*request.features, Feature("logprobs", "logprobs")))
+    return _with(request, "logprobs", {"logprobs": True, **({"top_logprobs": top} if top else {})})
+
+
+def _with(request: InferenceRequest, feature: str, fields: Mapping[str, Any]) -> InferenceRequest:
+    """Return `request` with a feature, and the fields that ask models for it."""
+    features = (*request.features, Feature(feature, feature))
+    return replace(request, passthrough={**request.passthrough, **fields}, features=features)
 
 
 def _read_common(

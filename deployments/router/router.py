@@ -193,6 +193,7 @@ class Router(HandleMethods):
         """Return the body of `GET /status`."""
         return {
             "router": os.getpid(),
+            "replica": self._cluster.own_replica,
             "default_model": self._policy.default_model,
             **self._description.status(),
             "waiting": self._room.size,

@@ -60,7 +60,7 @@ class VectorSpaces:
             raise InvalidRequestError(Problem("stream", "is true, and the answer a vector", "false: it comes whole"))
         if request.messages or request.turns:
             raise InvalidRequestError(Problem("messages", "are given to a model of vectors", "text, or input"))
-        if self.of(asked) or not self._registry.has_seen:
+        if self.of(asked) or self._is_unseen(asked):
             return
         accepted = f"a model of the task {VECTOR_TASK}, or one whose spec names a space"
         if self._registry.knows(asked) or self._upstreams.find(asked) is not None:
@@ -76,12 +76,16 @@ class VectorSpaces:
 
         def client_within_space(candidate: Candidate) -> ModelClient:
             space, its = self.of(asked), self.of(candidate.model)
-            unseen = candidate.model == asked and not self._registry.has_looked
+            unseen = candidate.model == asked and self._is_unseen(asked)
             if its == space and (space or unseen or not request.vectors):
                 return client_of(candidate)
             return Unreachable(_why(its, space))
 
         return client_within_space
+
+    def _is_unseen(self, model: str) -> bool:
+        """Return whether it is not known yet what the model of that name gives: it is not built, or not looked for."""
+        return not self._is_remote(model) and self._registry.find(model).offer is None
 
 
 def _why(its: str, space: str) -> str:

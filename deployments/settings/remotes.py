@@ -17,6 +17,8 @@ HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_le
 OWN_HEADERS = frozenset({"authorization", "content-type", "content-length", "host", "accept-encoding"})
 """Headers that are set here; a key belongs into `api_key_env`."""
 
+RequestKind = Literal["chat", "text"]
+"""A chat, or a text completion; the native API's requests are chats."""
 
 SECRET: dict[str, JsonValue] = {"writeOnly": True}
 """Of a field that credentials stand in, or are put into by mistake: errors do not quote its value."""
@@ -104,6 +106,11 @@ class RemoteSpec(StreamLimitSettings):
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="What the upstream calls the longest answer in tokens."
     )
+    completions: bool = Field(
+        False,
+        description="It has OpenAI's `completions` beside `chat/completions`: text completions reach it as they were "
+        "sent, token ids among them. Otherwise the prompt is the only message of a chat.",
+    )
     fallbacks: tuple[ModelId, ...] = Field(
         (), description="Models asked in its place, in this order, before the backup."
     )
@@ -113,9 +120,9 @@ class RemoteSpec(StreamLimitSettings):
         return (self.space or name) if self.task == "feature-extraction" else ""
 
     @property
-    def path(self) -> str:
-        """The path below its base URL at which it is asked."""
-        return "embeddings" if self.task == "feature-extraction" else "chat/completions"
+    def passes_on(self) -> tuple[RequestKind, ...]:
+        """The kinds of requests that reach it as they were sent."""
+        return ("chat", "text") if self.completions else ("chat",)
 
     @property
     def places(self) -> tuple[EndpointSpec, ...]:

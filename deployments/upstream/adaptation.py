@@ -67,6 +67,8 @@ class Adaptation:
     def adapt(self, body: dict[str, Any], request: InferenceRequest, tried: frozenset[Quirk] = frozenset()) -> None:
         """Change `body` for what the remote does not take; `tried` is left out for this attempt only."""
         quirks = self.known | tried
+        if "messages" not in body:  # a text completion: the rest is about chats
+            quirks &= {Quirk.STREAM_OPTIONS}
         if Quirk.STREAM_OPTIONS in quirks:
             body.pop("stream_options", None)
         if Quirk.MAX_TOKENS in quirks and (value := body.pop(self.spec.max_tokens_field, None)) is not None:
@@ -88,6 +90,8 @@ class Adaptation:
         # A caller's own options may be what is refused: nothing is learnt from those.
         if body.get("stream_options") == {"include_usage": True} and re.search(r"stream_options|include_usage", said):
             return Quirk.STREAM_OPTIONS
+        if "messages" not in body:
+            return None
         name = self.spec.max_tokens_field
         named = re.search(rf"(?<![\w]){name}\b", said)
         codes = " ".join(complaint.codes).lower()

@@ -1,7 +1,7 @@
 """One remote model, called over pooled connections. The race keeps the time, except for the connect timeout.
 
-start ──► an endpoint ──► POST chat/completions ──► 200 ──► reading (whole and streamed alike)
-              ▲  ▲                  │                └─ anything else, or an error object ──► faults.classify_complaint
+start ──► an endpoint ──► POST …/completions ──► 200 ──► reading (whole and streamed alike)
+              ▲  ▲                  │             └─ anything else, or an error object ──► faults.classify_complaint
               │  └── it fails       └─ no response ──► faults.classify_transport
               └── without what of ours it does not take (`adaptation`)
 """
@@ -37,7 +37,8 @@ from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeE
 from deployments.upstream.redaction import Redactor
 from deployments.upstream.sse import EventTooLargeError
 from deployments.upstream.stream import ChunkReader
-from deployments.upstream.vectors import read_vectors, to_vectors_body
+from deployments.upstream.text_form import is_sent_as_text
+from deployments.upstream.vectors import VECTORS, read_vectors, to_vectors_body
 from deployments.upstream.wire import to_body
 
 _OK = 200
@@ -113,6 +114,8 @@ class Upstream:
     async def _ask(self, on: Try, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make an attempt on an endpoint; it is asked again at once without what of ours it does not take."""
         endpoint = on.endpoint
+        if request.prompt_tokens and request.prefix:
+            return Refused("it cannot go on with a text behind token ids")
         if endpoint.connection.lacks:
             lacking = _lacking(endpoint.connection.lacks)
             log.upstream_misconfigured(self.name, lacking.reason)
@@ -120,13 +123,13 @@ class Upstream:
         headers = passage_headers(request, self._service_id(), budget_s)
         tried: frozenset[Quirk] = frozenset()
         while True:
-            body = (
-                to_vectors_body(request, self.spec)
+            path, body = (
+                (VECTORS, to_vectors_body(request, self.spec))
                 if self.space
                 else to_body(request, self.spec, stream=request.stream)
             )
             endpoint.adaptation.adapt(body, request, tried)
-            result = await self._post(on, body, headers, request)
+            result = await self._post(on, endpoint.connection.post(path, body, headers), request)
             if not isinstance(result, Complaint):
                 if isinstance(result, (Answered, Begun, Blank)):  # it was no fault of the rest of the request
                     endpoint.adaptation.known |= tried
@@ -136,10 +139,8 @@ class Upstream:
                 return self._classify(result)
             tried |= {quirk}
 
-    async def _post(
-        self, on: Try, body: dict[str, Any], headers: Mapping[str, str], request: InferenceRequest
-    ) -> Outcome | Begun | Complaint:
-        post, is_handed_on = on.endpoint.connection.post(body, headers), False
+    async def _post(self, on: Try, post: Post, request: InferenceRequest) -> Outcome | Begun | Complaint:
+        is_handed_on = False
         try:
             response = await post.open()
             if response.status != _OK:
@@ -174,7 +175,8 @@ class Upstream:
 
         `post` is closed at the end of the answer.
         """
-        chunks = ChunkReader(tool_names(request.response_format))
+        is_text = is_sent_as_text(request, self.spec)
+        chunks = ChunkReader(tool_names(request.response_format), has_thoughts=not is_text)
         begun = await begin(self._items(body, request, chunks, on, post))
         if isinstance(begun, Begun):
             return begun if request.stream else await begun.read_to_end(self.spec.max_answer_bytes)

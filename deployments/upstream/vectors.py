@@ -17,6 +17,9 @@ from deployments.request.embeddings import find_vector_input
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.contents import read_usage
 
+VECTORS = "embeddings"
+"""Their path below a base URL."""
+
 _TOLD_ELSEWHERE = frozenset({"object", "data", "model", "usage", "id", "created"})
 _INPUTS = ("dimensions", "prompt_name", "input_type")
 

@@ -261,7 +261,7 @@ def test_a_prompt_that_is_none_is_refused(prompt: Any) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("echo", 1), ("suffix", "x"), ("best_of", 2), ("messages", []), ("logprobs", True), ("tools", [])],
+    [("echo", 1), ("suffix", 1), ("best_of", 0), ("messages", []), ("logprobs", True), ("tools", [])],
 )
 def test_what_completions_do_not_support_is_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(InvalidRequestError) as caught:

@@ -15,6 +15,7 @@ class NoModels:
     """A cluster without models of its own."""
 
     own_application = "neverblank"
+    own_replica = "r1"
     service_id = "this-service"
 
     async def applications(self) -> dict[str, DeployedApplication]:

@@ -65,6 +65,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     specs["server"] = {"format": "server", "engine": "command", "device": "cpu", "python": sys.executable}
     specs["server"] |= {"command": list(standin.COMMAND), "served_name": "tells-the-request"}
     specs["unhealthy"] = specs["server"] | {"arguments": ["--health", "503", "--says", "not yet"]}
+    slowly = f"sleep 3; exec {' '.join(standin.COMMAND)}"
+    specs["twins"] = specs["server"] | {"command": ["sh", "-c", slowly], "replicas": {"min": 2, "max": 2}}
     for name, spec in specs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "num_cpus": 0.05, **spec}))
     members = _members(folder)

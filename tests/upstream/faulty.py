@@ -3,7 +3,7 @@
 Written on bare sockets, as no library breaks HTTP in these ways. `python -m tests.upstream.faulty --port 0` prints the
 port it listens on.
 
-    POST /v1/chat/completions    the scenario named by `model`
+    POST /v1/chat/completions    the scenario named by `model`; the same of /v1/completions, in its format
     POST /v1/embeddings          the same, of vectors where there is one of that name
     GET  /health                 200, or the status of `--health`
     GET  /counts                 how often each has been asked for
