@@ -85,7 +85,7 @@ class VectorSpaces:
 
     def _is_unseen(self, model: str) -> bool:
         """Return whether it is not known yet what the model of that name gives: it is not built, or not looked for."""
-        return not self._is_remote(model) and self._registry.find(model).offer is None
+        return self._upstreams.find(model) is None and self._registry.find(model).offer is None
 
 
 def _why(its: str, space: str) -> str:
