@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from deployments.http.alive import Writer
 from deployments.http.arrival import read_body, read_headers
-from deployments.http.counts import estimate_prompt
+from deployments.http.counts import estimate_prompt_tokens
 from deployments.http.family import Conversations, serve
 from deployments.http.message import message_body
 from deployments.http.message_writer import MessageWriter
@@ -74,7 +74,7 @@ def anthropic_routes(service: Service) -> list[Route]:
             body = await read_body(request, service.limits, headers)
             asked = messages_request(body, service.limits, headers=headers)
             counted = 0 if is_busy else await _count(service, asked)
-        told = {"input_tokens": counted or estimate_prompt(asked), "neverblank": {"estimated": not counted}}
+        told = {"input_tokens": counted or estimate_prompt_tokens(asked), "neverblank": {"estimated": not counted}}
         return json_response(told)
 
     return [

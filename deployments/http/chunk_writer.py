@@ -31,6 +31,7 @@ class ChunkWriter:
                 asked.requests[place : place + 1],
                 request_id,
                 with_usage=asked.include_usage,
+                in_each=asked.usage_in_each,
                 echo=asked.echo,
                 index=place,
             )

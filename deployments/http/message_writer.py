@@ -15,7 +15,7 @@ the block.
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-from deployments.http.counts import estimate_prompt
+from deployments.http.counts import estimate_prompt_tokens
 from deployments.http.message import (
     UNSIGNED,
     counts_of,
@@ -75,7 +75,7 @@ class MessageWriter:
         yield event(anthropic_body(problem, self._request_id), "error")
 
     def _start(self, model: str) -> bytes:
-        read = estimate_prompt(self._request) if self._request is not None else 0
+        read = estimate_prompt_tokens(self._request) if self._request is not None else 0
         message: dict[str, Any] = {
             "id": message_id(self._request_id),
             "type": "message",

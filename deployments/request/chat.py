@@ -23,9 +23,15 @@ CHAT_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal", "annotations"})
 """`annotations` comes with answers of OpenAI, and clients send it back: it is accepted, and dropped."""
 
+SENT_BACK = frozenset({"id", "audio", "function_call", "reasoning", "reasoning_content", "provider_specific_fields"})
+"""Fields that come with answers, and that clients keep with every message of a conversation, whoever wrote it."""
+
 _LEFT_OUT = "annotations"
-_NO_EFFECT = MESSAGE_FIELDS | {"cache_control"}
+_NO_EFFECT = MESSAGE_FIELDS | SENT_BACK | {"cache_control"}
+_MAY_BE_NULL = ("assistant", "tool", "function")
+"""Whose content may be `null`: an answer of nothing but calls, and a function that returns nothing."""
 _OUR_ROLES = {"system": "system", "developer": "system", "assistant": "assistant"}
+_SAYS_NOTHING = frozenset({"role", "name", "tool_call_id", "id", "annotations"})
 _MESSAGES = f"a list of objects with `role` ({', '.join(CHAT_ROLES)}) and `content`"
 _CALL = 'a list of {"id": ..., "type": "function", "function": {"name": ..., "arguments": <text>}}'
 
@@ -64,6 +70,8 @@ class _Reader:
         if role != "assistant":
             for unknown in [key for key in turn if key not in _NO_EFFECT]:
                 self.conversation.note(unknown, f"{place}.{unknown[:64]}")
+        if role in _MAY_BE_NULL and turn.keys() <= _SAYS_NOTHING:
+            turn["content"] = ""
         content = self._content(role, turn, place)
         turn.pop(_LEFT_OUT, None)
         self.conversation.add(turn, _OUR_ROLES.get(role, "user"), content, place)
@@ -85,7 +93,9 @@ class _Reader:
         if not isinstance(calls, list):
             raise refuse(f"{place}.tool_calls", calls, _CALL)
         told = [self._call(call, f"{place}.tool_calls[{number}]") for number, call in enumerate(calls)]
-        if "content" in turn or not (told or turn.keys() - {"role", "name"}):
+        if "function_call" in turn:
+            told.append(self._call({"function": turn["function_call"]}, f"{place}.function_call"))
+        if "content" in turn:
             return "\n".join([text for text in [self._text(turn, place)] if text or not told] + told)
         refusal = turn.get("refusal", "")
         if not isinstance(refusal, str):

@@ -50,6 +50,8 @@ _IDLE: Mapping[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "echo": (False,),
     "suffix": ("",),
+    "continue_final_message": (False,),
+    "add_generation_prompt": (True,),
 }
 """The values that ask for nothing; so does `null`, in every field."""
 

@@ -61,7 +61,7 @@ def checked(error: InvalidRequestError) -> Problem:
         b'{"text": "hunter2", "timeout": Infinity}',
         b"[" * 100_000,
         b'{"input":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'\xef\xbb\xbf{"text": "hunter2"}',
+        b'\xef\xbb\xbf{"text": "hunter2",}',
     ],
     ids=lambda body: repr(body[:30]),
 )
