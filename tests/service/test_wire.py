@@ -47,7 +47,7 @@ def test_a_chat_has_as_many_tokens_as_the_model_has_read(service: Service) -> No
 def test_a_compressed_body_is_read_and_what_does_not_exist_is_told(service: Service) -> None:
     body = gzip.compress(json.dumps({"text": "Hi"}).encode())
 
-    answer = service.http.post("/v1/infer/echo", content=body, headers={"content-encoding": "gzip"})
+    answer = service.http.post("/v1/infer/narrator", content=body, headers={"content-encoding": "gzip"})
     missing = service.http.post("/v1/nothing", json={})
     methods = service.http.options("/v1/chat/completions")
 
