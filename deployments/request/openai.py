@@ -210,20 +210,22 @@ def _read_chat_parameters(data: Mapping[str, Any]) -> Parameters:
 
 def _read_goes_on(data: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
     """Return whether the last message begins the answer: in the words of vLLM, of Mistral, or of a service of ours."""
-    asked, begins = read_flag(data, _GOES_ON), read_flag(data, _BEGINS)
-    if asked and begins:
-        raise InvalidRequestError(Problem(_BEGINS, f"is true, and so is {_GOES_ON}", "one of them"))
-    match data.get("messages"):
-        case [*_, {"role": "assistant", "prefix": True}]:
-            return True
-        case [*_, {"role": "assistant"}] if headers.get(CONTINUE_HEADER) == "true":
-            return True
-        case _:
-            return asked or False
+    asked = None
+    if _GOES_ON in data or _BEGINS in data:
+        asked, begins = read_flag(data, _GOES_ON), read_flag(data, _BEGINS)
+        if asked and begins:
+            raise InvalidRequestError(Problem(_BEGINS, f"is true, and so is {_GOES_ON}", "one of them"))
+    messages = data.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if not isinstance(last, dict) or last.get("role") != "assistant":
+        return asked or False
+    return asked or last.get("prefix") is True or headers.get(CONTINUE_HEADER) == "true"
 
 
 def _read_usage_wanted(data: Mapping[str, Any]) -> tuple[bool, bool]:
     """Return whether a stream is to end with token counts, and whether each chunk is to have them, as vLLM does it."""
+    if data.get("stream_options") is None:
+        return False, False
     options = read_object(data, "stream_options", "an object with include_usage (true or false)")
     if options and not data.get("stream"):
         raise InvalidRequestError(Problem("stream_options", "is given without stream", "stream: true beside it"))
@@ -233,6 +235,8 @@ def _read_usage_wanted(data: Mapping[str, Any]) -> tuple[bool, bool]:
 
 def _read_stream_options(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Feature, ...]]:
     """Return the options that are passed on, as a field, and the features that they use."""
+    if data.get("stream_options") is None:
+        return {}, ()
     options = read_object(data, "stream_options", "an object")
     if options.keys() <= _STREAM_OPTIONS:
         return {}, ()
