@@ -42,7 +42,7 @@ def model_options(
         models: the models of the deployment: routers have to know what they offer even while none is loaded.
     """
     options = {**replica_counts(spec), **replica_options(spec, cluster_gpus(), untrusted=untrusted)}
-    if any(isinstance(model, ServerSpec) for model in models):
+    if spec.replicas.max > 1 and any(isinstance(model, ServerSpec) for model in models):
         options["request_router_config"] = dict(READY_FIRST)
     variables = options["ray_actor_options"]["runtime_env"]["env_vars"]
     variables |= {DIGEST_VARIABLE: digest, **Offer.of(models).to_variables()}

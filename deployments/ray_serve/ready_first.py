@@ -36,6 +36,17 @@ class ReadyFirstRouter(PowerOfTwoChoicesRequestRouter):  # type: ignore[misc]  #
         return [random.sample(ready, min(2, len(ready)))]
 
 
+class Door:
+    """The deployment of an application that HTTP requests would go to, if any did; it does nothing.
+
+    Serve takes no request router for that one. So the deployment with the model stands behind it.
+    """
+
+    def __init__(self, model: object) -> None:
+        """Have `model`, the handle of the deployment behind it."""
+        self.model = model
+
+
 def takes_requests(stats: Mapping[str, Any]) -> bool:
     """Return whether a replica with these routing stats takes requests; it has none while it does."""
     return bool(stats.get("state", ServingState.READY) == ServingState.READY)

@@ -80,9 +80,11 @@ def test_a_burst_that_the_replicas_have_room_for_is_not_refused() -> None:
 
 
 def test_replicas_that_run_a_server_are_chosen_by_whether_it_runs() -> None:
-    config = model_options(a_spec(), "", untrusted=False, models=(a_spec(),))["request_router_config"]
+    one, two = a_spec(), a_spec(replicas={"max": 2})
+    config = model_options(two, "", untrusted=False, models=(two,))["request_router_config"]
 
     assert RequestRouterConfig(**config).get_request_router_class() is ReadyFirstRouter
+    assert "request_router_config" not in model_options(one, "", untrusted=False, models=(one,))
     assert "request_router_config" not in model_options(ServingSpec(), "", untrusted=False)
 
 
