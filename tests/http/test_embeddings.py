@@ -13,6 +13,7 @@ from deployments.http.asgi import build_asgi
 from deployments.policy.outcome import Answered, Failed, Outcome, Usage
 from deployments.router.router import Router
 from deployments.settings import HuggingFaceSpec, PolicySettings
+from deployments.settings.offer import Offer
 from tests.formats import bert
 from tests.http.service import ScriptedService
 from tests.http.wire import send
@@ -51,7 +52,9 @@ class Loaded(Replica):
 
 def a_router(own: dict[str, tuple[Any, str]], **policy: Any) -> Router:
     """A router with models of our own, each with its space; `chat` is one that writes."""
-    applications = {name: application(name, spaces={name: space} if space else {}) for name, (_, space) in own.items()}
+    applications = {
+        name: application(name, offer=Offer({name: space} if space else {})) for name, (_, space) in own.items()
+    }
     cluster = FakeCluster({name: replica for name, (replica, _) in own.items()}, **applications)
     backup: Any = Scripted(Answered("from the backup"))
     return Router(cluster, backup, "backup", PolicySettings().with_overrides(policy, {}))

@@ -99,7 +99,7 @@ async def test_log_probabilities_count_their_places_in_the_text_as_it_is_given()
     """Behind a prompt that is repeated, in further choices, and from one chunk of a stream to the next."""
     other = {"index": 1, "message": {"content": "Hello"}, **LOGPROBS.choice}
     both = Extras(choice=LOGPROBS.choice, others=(other,))
-    asked = {"prompt": "Once", "echo": True, "logprobs": 1, "n": 2}
+    asked = {"prompt": "Once", "echo": True, "n": 2}  # asked for, too, the model itself repeats the prompt
 
     whole = (await send(ScriptedService(an_answer(extras=both)), PATH, asked)).json()
     maker = Chunks(COMPLETION, [a_request(text="Once")], "r", with_usage=False, echo=True)
