@@ -33,6 +33,9 @@ class Replica:
     async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
         return self.outcome
 
+    async def tokenize(self, asked: object) -> Outcome:
+        raise AssertionError("nobody asks its tokenizer")
+
     async def loading(self, actors: Collection[str]) -> dict[str, Any]:
         return self.told_loading
 
@@ -66,6 +69,9 @@ class Member:
 
     async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
         return Answered(f"from {self.name}")
+
+    async def tokenize(self, asked: object) -> Outcome:
+        raise AssertionError("nobody asks its tokenizer")
 
     async def describe(self) -> dict[str, Any]:
         raise AssertionError("its pool is asked")

@@ -39,6 +39,7 @@ from deployments.policy.outcome import (
     TimedOut,
 )
 from deployments.request import InferenceRequest
+from deployments.request.tokens import TokensRequest
 
 _OUTCOMES = (Answered, Blank, Failed, TimedOut, Refused, Rejected, Cancelled)
 _ENDS = (Finished, Blank, Failed, TimedOut, Refused, Rejected)
@@ -57,6 +58,7 @@ class ServeReplicas:
         # classes, which plain pickling is enough for; cloudpickle, Serve's default, looks for classes that are not.
         plain = handle.options(request_serialization="pickle", response_serialization="pickle")
         self._infer = plain.infer
+        self._tokenize = plain.tokenize
         self._describe = plain.describe
         self._stream = plain.options(stream=True).stream
 
@@ -84,7 +86,14 @@ class ServeReplicas:
         """
         if request.stream:
             return await begin(self._items(request, budget_s, alone))
-        response = self._infer.remote(request, budget_s)
+        return await self._outcome(self._infer.remote(request, budget_s), alone)
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Have one replica answer a question to its tokenizer; the rest as in `start`."""
+        return await self._outcome(self._tokenize.remote(asked), lambda: False)
+
+    async def _outcome(self, response: Any, alone: Callable[[], bool]) -> Outcome:
+        """Return the outcome that a replica gives in `response`, or what has become of the call."""
         try:
             outcome = await response
         except asyncio.CancelledError:

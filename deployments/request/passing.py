@@ -50,6 +50,8 @@ _IDLE: Mapping[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "echo": (False,),
     "suffix": ("",),
+    "continue_final_message": (False,),
+    "add_generation_prompt": (True,),
 }
 """The values that ask for nothing; so does `null`, in every field."""
 
@@ -85,6 +87,8 @@ def read_passed(data: Mapping[str, Any], known: AbstractSet[str], refused: Abstr
         raise InvalidRequestError(
             Problem("body", f"has {len(sent)} fields that are not known here", f"at most {MAX_FIELDS} of those")
         )
+    if "top_logprobs" in sent and not sent.get("logprobs"):
+        raise InvalidRequestError(Problem("top_logprobs", "is given without logprobs", "logprobs: true beside it"))
     features: dict[str, Feature] = {}
     for key, value in sent.items():
         _check(key, value, refused)

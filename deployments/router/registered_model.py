@@ -16,6 +16,7 @@ from deployments.policy.reason import loading_for
 from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
+from deployments.request.tokens import TokensRequest
 from deployments.settings.offer import NO_OFFER, Offer
 
 _DESCRIBE_TIMEOUT_S = 1.0
@@ -35,6 +36,10 @@ class ModelReplicas(Protocol):
 
     async def start(self, request: InferenceRequest, budget_s: float, *, alone: Callable[[], bool]) -> Outcome | Begun:
         """Make one attempt on one replica; `alone` returns whether no other replica could take a retry."""
+        ...
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Have one replica answer a question to its tokenizer."""
         ...
 
     def lost(self, actors: Collection[str]) -> int:
@@ -91,6 +96,10 @@ class Unreachable:
         alone: Callable[[], bool] = lambda: True,  # noqa: ARG002
     ) -> Outcome | Begun:
         """Refuse the request."""
+        return Refused(self.why, soon=self.soon)
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:  # noqa: ARG002 - as of what can be reached
+        """Refuse the question."""
         return Refused(self.why, soon=self.soon)
 
     def lost(self, actors: Collection[str]) -> int:  # noqa: ARG002 - as of what can be reached
@@ -189,6 +198,10 @@ class RegisteredModel:
             reason = outcome.reason.removeprefix(NOT_READY)
             self.described, self.settled = {**self.described, "state": ServingState.LOADING, "reason": reason}, False
         return outcome
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Ask a replica's tokenizer; refused where no replica takes requests."""
+        return await self.replicas.tokenize(asked) if self.running else self._unready()
 
     def renewed(self, application: DeployedApplication) -> "RegisteredModel":
         """Return the model with a new state by Serve. A replica's description is kept while its version runs."""

@@ -20,7 +20,7 @@ from deployments.policy.outcome import Outcome, Rejected
 from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.retry import NO_RETRIES
-from deployments.request import InferenceRequest
+from deployments.request import Feature, InferenceRequest
 from deployments.request.passing import OF_TEXTS
 from deployments.router.registry import Registry
 from deployments.router.spaces import VectorSpaces
@@ -55,7 +55,7 @@ class ChainBuilder:
         self._upstreams = upstreams
         self._resilience = resilience
         self._backup_name = backup_name
-        self.spaces = VectorSpaces(registry, lambda model: upstreams.find(model) is not None)
+        self.spaces = VectorSpaces(registry, upstreams)
         # An order depends on the policy and on little of a request, so each is worked out once.
         self._policy = PolicySettings()
         self._limits = self._policy.stream_limits()
@@ -123,16 +123,18 @@ class ChainBuilder:
     def dropped_by(self, request: InferenceRequest) -> DroppedBy:
         """Return what tells the names of the `features` of `request` that a candidate does not have.
 
-        A model behind a server of OpenAI's format is taken to have all of them: it is asked, and the server says what
-        it does not take. But a text completion that reaches it as a chat leaves behind what no chat has. A model of our
-        own has those that its replica has described. One of which nothing is known yet is not ready, and drops nothing.
+        A model behind a server of OpenAI's format is taken to have all of them that are not foreign to it: it is asked,
+        and the server says what it does not take. But a text completion that reaches it as a chat leaves behind what no
+        chat has. A model of our own has those that its replica has described. One of which nothing is known yet is not
+        ready, and drops nothing.
         """
         if not request.features:
             return does_everything
-        names = tuple(feature.name for feature in request.features)
 
         def dropped(candidate: Candidate) -> tuple[str, ...]:
-            return tuple(name for name in names if not self._may_have(candidate, name, request))
+            return tuple(
+                feature.name for feature in request.features if not self._may_have(candidate, feature, request)
+            )
 
         return dropped
 
@@ -183,20 +185,21 @@ class ChainBuilder:
         return None if offer is None else offer.passes_on
 
     def _may_have(
-        self, candidate: Candidate, feature: str, request: InferenceRequest, unsaid: Collection[str] = ()
+        self, candidate: Candidate, feature: Feature, request: InferenceRequest, unsaid: Collection[str] = ()
     ) -> bool:
         """Return whether `candidate` has a feature of `request`; one that has not described itself has `unsaid`."""
         if (kinds := self._passed_on(candidate)) is None:
             return True
         if kinds:
-            return ("text" if request.raw else "chat") in kinds or feature not in OF_TEXTS
+            is_passed_on = ("text" if request.raw else "chat") in kinds or feature.name not in OF_TEXTS
+            return is_passed_on and not feature.foreign
         has = self._registry.features_of(candidate)
-        return feature in (unsaid if has is None else has)
+        return feature.name in (unsaid if has is None else has)
 
     def _require_takers(self, request: InferenceRequest, candidates: tuple[Candidate, ...]) -> None:
         for feature in request.features:
             # One that has not described itself yet may have it only where models of our own can.
-            may = any(self._may_have(candidate, feature.name, request, OF_OUR_OWN) for candidate in candidates)
+            may = any(self._may_have(candidate, feature, request, OF_OUR_OWN) for candidate in candidates)
             if feature.essential and not may:
                 accepted = "a request without it, or one that a remote model may answer"
                 message = "is not supported by any model that may answer"

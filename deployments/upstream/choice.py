@@ -80,6 +80,13 @@ class ChoiceReader:
         return self.has_text or bool(self.calls)
 
     @property
+    def is_usable(self) -> bool:
+        """Whether the caller can use it, as a choice behind the first: by the rules for that one, but it may be cut."""
+        if self.error or self.ending is Ending.FAILED or (self.calls and self.calls.fault()):
+            return False
+        return self.has_content or self.refused or self.ending is Ending.WITHHELD
+
+    @property
     def has_ended(self) -> bool:
         """Whether its end has come, as far as can be told: more may follow for a moment only."""
         if self.ending is Ending.NOT_AN_END or self.is_unsure:

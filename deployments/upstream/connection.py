@@ -17,6 +17,7 @@ import orjson
 from yarl import URL
 
 from deployments.settings.remotes import EndpointSpec, RemoteSpec
+from deployments.upstream.vectors import VECTORS
 from deployments.upstream.wire import CHATS, TEXTS
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Connection:
         """Get ready to connect to `endpoint`, one of the upstream of `spec`."""
         self.in_flight = 0
         self._spec, self._endpoint = spec, endpoint
-        self._urls = {path: self._url_of(path) for path in (CHATS, TEXTS)}
+        self._urls = {path: self._url_of(path) for path in (CHATS, TEXTS, VECTORS)}
         self._session: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
         self._retired = False

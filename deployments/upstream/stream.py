@@ -245,14 +245,14 @@ class ChunkReader:
 
     def _finished(self, choice: ChoiceReader, reason: str) -> Finished:
         calls = choice.calls.to_json() if reason == "tool_calls" else ()
-        others = tuple(
-            other.to_json(index, self._parts[index])
-            for index, other in sorted(self._choices.items())
-            if other is not choice
-        )
+        further = [(index, other) for index, other in sorted(self._choices.items()) if other is not choice]
+        usable = [(index, other) for index, other in further if other.is_usable]
+        others = tuple(other.to_json(place, self._parts[index]) for place, (index, other) in enumerate(usable, 1))
+        missing = len(further) - len(usable)
         usage = merge_all(self._usages)
         extras = Extras(merge_all(self._bodies), merge_all(choice.fields), {}, usage, others)
-        return Finished(reason, read_usage(usage), calls, extras, self.skipped)
+        dropped = (f"n:{missing}",) if missing else ()
+        return Finished(reason, read_usage(usage), calls, extras, self.skipped, dropped)
 
     def _fail(self, error: Mapping[str, Any]) -> None:
         """Note an error, unless the answer has ended before it."""

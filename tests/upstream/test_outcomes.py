@@ -64,6 +64,7 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
     "cut-body": (Failed, True, "cut"),
     "huge": (Failed, False, "too large"),
 }
+_PROPER = ("dies-", "cut-head-", "reasons-")
 ANSWERED_WHEN_WHOLE = {
     name: Answered(TEXT, COUNTED, extras=COUNTS)
     for name in SCENARIOS.keys() - SPOKEN.keys()
@@ -96,7 +97,7 @@ ANSWERS: dict[str, Answered] = (
         name: Answered(TEXT, COUNTED, extras=COUNTS)
         for name in SCENARIOS.keys() - SPOKEN.keys()
         if name.startswith(
-            ("no-stream", "no-max", "no-continue", "no-prefill", "repeats-", "closes-", "dies-", "cut-head-")
+            ("no-stream", "no-max", "no-continue", "no-prefill", "no-reasoning", "repeats-", "closes-", *_PROPER)
         )
     }
 )
@@ -131,6 +132,7 @@ STREAMED_FAULTS: dict[str, tuple[str, type[Any], bool, str]] = {
 STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
     "healthy": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "keep-alive-comments": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
+    "reasons-first": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "whole-to-a-stream": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "no-done": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "hangs-when-done": (TEXT, Finished("stop")),
