@@ -19,12 +19,15 @@ from deployments.formats.embedding_input import TOO_LONG, InputError, Inputs, To
 from deployments.formats.sentence import Recipe, pool, read_recipe, unit
 from deployments.formats.text_batches import TextBatches, Vector
 from deployments.formats.text_bounds import longest_text
+from deployments.formats.tokenizing import told_in_vllms_words
+from deployments.generation import Tokenization
 from deployments.generation.devices import Machine, choose_device, choose_dtype
 from deployments.generation.progress import Progress
 from deployments.observability import log
 from deployments.policy.extras import Extras
-from deployments.policy.outcome import Answered, Outcome, Usage
+from deployments.policy.outcome import Answered, Outcome, Rejected, Usage
 from deployments.request import InferenceRequest
+from deployments.request.tokens import TokensRequest
 from deployments.settings import HuggingFaceSpec
 from deployments.sources import acquire
 from deployments.sources.checkpoint import LoadedModel
@@ -101,6 +104,23 @@ class EmbeddingModel:
             Usage(sum(map(len, given)), 0),
             extras=Extras(body={**about, "truncated": cut} if cut else about),
         )
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Answer a question to its tokenizer about a text, without the model's prompts; see `formats.Tokenizing`."""
+        if asked.request.messages:
+            return Rejected("a model of vectors reads no messages; accepted: prompt", "messages")
+        if unknown := [token for token in asked.tokens if token >= self._vocabulary]:
+            return Rejected(f"the token {unknown[0]} is not one of the {self._vocabulary} of its vocabulary", "tokens")
+        return await self._readers.run(partial(self._tokenization, asked))
+
+    def _tokenization(self, asked: TokensRequest) -> Outcome:
+        tokenizer = self._loaded.tokenizer
+        if asked.tokens:
+            return told_in_vllms_words(Tokenization(self._longest, asked.tokens, tokenizer.decode(asked.tokens)), asked)
+        text = asked.request.text.lower() if self._recipe.lower else asked.request.text
+        tokens = tokenizer(text, add_special_tokens=asked.special, truncation=False)["input_ids"]
+        strings = tokenizer.convert_ids_to_tokens(tokens) if asked.strings else ()
+        return told_in_vllms_words(Tokenization(self._longest, tokens, strings=tuple(strings)), asked)
 
     def describe(self) -> dict[str, Any]:
         """Facts for `/status`."""

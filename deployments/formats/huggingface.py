@@ -19,6 +19,7 @@ from deployments.formats.choices import MOST_WRITTEN, Judge, with_usable_first, 
 from deployments.formats.engines import load_engine
 from deployments.formats.prompting import prompt_of
 from deployments.formats.sampling import defaults_of, not_generated, to_sampling
+from deployments.formats.tokenizing import tokenize
 from deployments.formats.tool_format import ToolFormat, format_of
 from deployments.formats.tool_reader import ToolCallReader
 from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, TextGenerator
@@ -35,6 +36,7 @@ from deployments.policy.outcome import (
 )
 from deployments.policy.problem import UNSUPPORTED
 from deployments.request import InferenceRequest, ResponseFormat
+from deployments.request.tokens import TokensRequest
 from deployments.settings import GenerationDefaults, TextModelSpec
 
 
@@ -133,6 +135,10 @@ class HuggingFaceModel:
                 if not isinstance(item, str):
                     end = finish(item, request.parameters.max_tokens)
                     yield await self._end(end, reader, request.response_format)
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Answer a question to its tokenizer; see `formats.Tokenizing`."""
+        return await tokenize(self._generator, asked, self._tools)
 
     def describe(self) -> dict[str, Any]:
         """The weights' name, how it is offered tools, and the generator's facts."""

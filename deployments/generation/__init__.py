@@ -117,6 +117,7 @@ class Generation:
         finish_reason: `stop`, `length` (`max_tokens` reached) or `deadline` (`budget_s` used up).
         cut_tokens: the prompt's oldest tokens, so many, were left out, as the context had no room for them.
         logprobs: those of the tokens that were written, where they were asked for.
+        stopped_at: the stop text that ended it; empty where none did.
     """
 
     text: str
@@ -125,6 +126,43 @@ class Generation:
     finish_reason: str
     cut_tokens: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
+    stopped_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenQuery:
+    """What a caller asks of a model's tokenizer: the tokens of a prompt, or the text of tokens.
+
+    Attributes:
+        prompt: the prompt, as it would be continued.
+        tokens: these are to be turned into text, special ones included; the prompt does not count then.
+        special: the tokenizer adds its special tokens, beside those that a chat template writes.
+        begins: a chat ends with the beginning of an answer's turn.
+        strings: the entry of each token in the vocabulary is to be told, too.
+    """
+
+    prompt: Prompt
+    tokens: Sequence[int] = ()
+    special: bool = True
+    begins: bool = True
+    strings: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenization:
+    """The answer to a `TokenQuery`.
+
+    Attributes:
+        context: the model's context, in tokens.
+        tokens: the tokens, however many.
+        text: their text, where it was asked for.
+        strings: their entries in the vocabulary, where they were asked for.
+    """
+
+    context: int
+    tokens: Sequence[int]
+    text: str = ""
+    strings: tuple[str, ...] = ()
 
 
 class CannotLoadError(Exception):
@@ -210,6 +248,14 @@ class TextGenerator(Protocol):
 
         The texts (some may be empty) add up to the `text` of the `Generation`. Closing the stream stops the work, as
         cancelling `generate` does. Raises what `generate` raises.
+        """
+        ...
+
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """Answer `query`; nothing is generated. Never blocks the event loop for long.
+
+        Raises:
+            CannotGenerateError: the chat template does not take the turns, a token is not known, or there is no engine.
         """
         ...
 

@@ -30,6 +30,8 @@ from deployments.generation import (
     IncompleteGenerationError,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     read_to_end,
 )
 from deployments.generation.batch_sampling import batch_logits_processors, processor_arguments
@@ -136,6 +138,10 @@ class ContinuousGenerator:
         """Stop the batch; requests in it fail. Garbage collection of the generator does the same."""
         self._stop()
 
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`."""
+        return await self._unbatched.tokenization(query)
+
     def describe(self) -> dict[str, Any]:
         """The facts of the engine for unbatched requests, and how full the batch is."""
         facts = self._unbatched.describe()
@@ -192,7 +198,8 @@ class ContinuousGenerator:
         if rest := detokenizer.finish():
             texts.append(rest)
             yield rest
-        yield Generation("".join(texts), len(fitted.tokens), written, reason, fitted.cut)
+        text, stopped_at = "".join(texts), detokenizer.stopped_at
+        yield Generation(text, len(fitted.tokens), written, reason, fitted.cut, stopped_at=stopped_at)
 
     def _add(
         self, request_id: str, tokens: list[int], sampling: Sampling, matcher: TokenMatcher | None

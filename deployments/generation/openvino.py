@@ -20,6 +20,8 @@ from deployments.generation import (
     Generation,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     UnsupportedSamplingError,
     UnsupportedTurnsError,
     read_to_end,
@@ -29,7 +31,14 @@ from deployments.generation.detokenizer import Detokenizer, StepDecoder
 from deployments.generation.openvino_engine import OpenVINOEngine, scheduler_config
 from deployments.generation.openvino_grammar import WRITTEN, check_grammar
 from deployments.generation.prompt_lookup import NO_LOOKUP, PromptLookup
-from deployments.generation.prompts import FittedPrompt, fit_to_context, not_taken, require_known, split_text
+from deployments.generation.prompts import (
+    FittedPrompt,
+    entries_of,
+    fit_to_context,
+    not_taken,
+    require_known,
+    split_text,
+)
 from deployments.generation.sequence import BatchedSequence
 
 _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -136,6 +145,14 @@ class OpenVINOGenerator:
             self._engine.step()
             request.read()
 
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`."""
+        if known := require_known(query.tokens, self._vocabulary):
+            return Tokenization(self._context, known, str(self._tokenizer.decode(known, skip_special_tokens=False)))
+        tokens = self._encode(query.prompt, special=query.special, begins=query.begins)
+        strings = entries_of(tokens, self._tokenizer.get_vocab()) if query.strings else ()
+        return Tokenization(self._context, tokens, strings=strings)
+
     def describe(self) -> dict[str, Any]:
         """Engine, device, and how full the batch is."""
         return {
@@ -161,8 +178,8 @@ class OpenVINOGenerator:
             check_grammar(sampling.grammar, prompt)
         return fit_to_context(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
 
-    def _encode(self, prompt: Prompt) -> list[int]:
-        """The tokens of the prompt and of the prefix; see `PromptTokenizer` for the white space at the prefix's end."""
+    def _encode(self, prompt: Prompt, *, special: bool | None = None, begins: bool = True) -> list[int]:
+        """The tokens of the prompt and the prefix; see `PromptTokenizer`, also for the white space at its end."""
         turns = [dict(turn) for turn in prompt.messages]
         prefix = prompt.prefix.rstrip()
         if prompt.tokens:
@@ -172,11 +189,11 @@ class OpenVINOGenerator:
             turns = turns or [{"role": "user", "content": prompt.text}]
             tools = [dict(tool) for tool in prompt.tools] or None
             try:
-                text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tools=tools)
+                text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=begins, tools=tools)
             except RuntimeError as error:  # what the template raises
                 raise UnsupportedTurnsError(not_taken(error)) from error
-            return self._tokens(text + prefix, special=False)
-        return self._tokens(prompt.as_text() + prefix, special=True)
+            return self._tokens(text + prefix, special=bool(special))
+        return self._tokens(prompt.as_text() + prefix, special=special is not False)
 
     def _tokens(self, text: str, *, special: bool) -> list[int]:
         """The tokens of `text`. OpenVINO's own encoding leaves out what is beyond the context, and does not say so."""

@@ -15,7 +15,15 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from typing import Any
 
-from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, read_to_end
+from deployments.generation import (
+    CannotGenerateError,
+    Generation,
+    Prompt,
+    Sampling,
+    Tokenization,
+    TokenQuery,
+    read_to_end,
+)
 from deployments.generation.engine_process import RESTARTING, EngineProcess
 from deployments.generation.grammar import FatalGrammarError, Grammar
 from deployments.generation.worker import EngineConfig, GenerateRequest
@@ -59,6 +67,22 @@ class ProcessGenerator:
         """See `TextGenerator`. A slow reader does not slow the batch down: at most `max_tokens` wait to be read."""
         return self._items(GenerateRequest(prompt, sampling, streamed=True))
 
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`."""
+        engine = self._supervisor.engine
+        if engine is None:
+            raise CannotGenerateError(RESTARTING)
+        number, items = engine.submit(query)
+        try:
+            item = await items.get()
+        finally:
+            engine.cancel(number)
+        if isinstance(item, Exception):
+            raise item
+        if not isinstance(item, Tokenization):
+            raise TypeError(f"the engine's process has answered a query with a {type(item).__name__}")
+        return item
+
     def describe(self) -> dict[str, Any]:
         """The engine's facts, requests under way and process id; `restarting` while there is no engine."""
         engine = self._supervisor.engine
@@ -92,6 +116,8 @@ class ProcessGenerator:
                     self._fatal.append(grammar)
                 if isinstance(item, Exception):
                     raise item
+                if isinstance(item, Tokenization):
+                    raise TypeError("the engine's process has answered a prompt with its tokens")
                 yield item
                 if isinstance(item, Generation):
                     return

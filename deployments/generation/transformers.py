@@ -19,6 +19,8 @@ from deployments.generation import (
     IncompleteGenerationError,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     read_to_end,
 )
 from deployments.generation.channel import Channel
@@ -117,6 +119,10 @@ class TransformersGenerator:
         """Generate once on the calling thread, so that the first request does not pay for initialisation."""
         self._generate(prompt, sampling, self._clock() + sampling.budget_s, threading.Event(), lambda _: None)
 
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`."""
+        return await asyncio.to_thread(self.tokenizer.tokenization, query)
+
     def describe(self) -> dict[str, Any]:
         """Engine, device, precision and context."""
         return {
@@ -200,7 +206,8 @@ class TransformersGenerator:
             keep_and_emit(rest)
         reason = _finish_reason(controller, detokenizer, sampling)
         told = odds.read(controller.tokens) if sampling.logprobs is not None else ()
-        return Generation("".join(texts), read, controller.written, reason, fitted.cut, told)
+        stopped_at = detokenizer.stopped_at
+        return Generation("".join(texts), read, controller.written, reason, fitted.cut, told, stopped_at)
 
     def _count(self, change: int) -> None:
         with self._counting:

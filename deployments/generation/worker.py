@@ -5,6 +5,7 @@ Run as: python -m deployments.generation.worker FD. FD is one end of a socket pa
     in     EngineConfig                       the first message: what to load
     out    (dict, str), or an exception       the generator's facts and chat template, or why there is none; then
     in     (number, GenerateRequest)          a request
+    in     (number, TokenQuery)               a query of the tokenizer, which is answered with a Tokenization
     in     (number, None)                     cancels a request
     out    [(number, item), ...]              texts of requests; the last item of a request is a Generation, an
                                               exception, or None where it was cancelled
@@ -28,7 +29,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from deployments.generation import Generation, Prompt, Sampling, TextGenerator
+from deployments.generation import Generation, Prompt, Sampling, TextGenerator, Tokenization, TokenQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,10 @@ class GenerateRequest:
     streamed: bool
 
 
-Item = str | Generation | Exception
+WorkerRequest = GenerateRequest | TokenQuery
+"""What a client asks of an engine."""
+
+Item = str | Generation | Tokenization | Exception
 """An item for a request: a text, or one of the others as the last item."""
 
 REPORT_S = 1.0
@@ -97,16 +101,18 @@ class Worker:
         reporting.cancel()
         self._send()
 
-    def _receive(self, number: int, request: GenerateRequest | None) -> None:
+    def _receive(self, number: int, request: WorkerRequest | None) -> None:
         if request is not None:
             task = self._tasks[number] = asyncio.ensure_future(self._answer(number, request))
             task.add_done_callback(lambda _: self._forget(number))
         elif number in self._tasks:
             self._tasks[number].cancel()
 
-    async def _answer(self, number: int, request: GenerateRequest) -> None:
+    async def _answer(self, number: int, request: WorkerRequest) -> None:
         try:
-            if request.streamed:
+            if isinstance(request, TokenQuery):
+                self._put(number, await self._generator.tokenization(request))
+            elif request.streamed:
                 async with aclosing(self._generator.stream(request.prompt, request.sampling)) as items:
                     async for item in items:
                         self._put(number, item)

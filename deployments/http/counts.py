@@ -58,12 +58,14 @@ def _count(answer: Answer, request: InferenceRequest | None, pieces: int) -> tup
     written = any(ended.from_character is not None for ended in answer.attempts)
     if answer.served_by is Tier.LAST_RESORT and not written:
         return Usage(0, 0), False
-    read = _prompt_tokens(request) if request is not None else 0
+    read = estimate_prompt_tokens(request) if request is not None else 0
     return Usage(read, estimate_tokens(result_text(answer), pieces)), True
 
 
-def _prompt_tokens(request: InferenceRequest) -> int:
+def estimate_prompt_tokens(request: InferenceRequest) -> int:
+    """Return about how many tokens the prompt of `request` has, with its tools; of token ids, how many."""
     if request.prompt_tokens:
         return len(request.prompt_tokens)
     texts = [message["content"] for message in request.messages] or [request.text]
-    return sum(estimate_tokens(text) for text in (*texts, request.prefix))
+    tools = orjson.dumps(request.response_format.tools).decode() if request.response_format.tools else ""
+    return sum(estimate_tokens(text) for text in (*texts, request.prefix, tools))

@@ -50,12 +50,17 @@ class ChunkReader:
         skipped_for: the reasons for which events were skipped, with their numbers.
     """
 
-    def __init__(self, tools: Collection[str] = ()) -> None:
-        """Begin before the first event; `tools` are the names of the tools that the caller offered."""
+    def __init__(self, tools: Collection[str] = (), *, has_thoughts: bool = True) -> None:
+        """Begin before the first event.
+
+        Args:
+            tools: the names of the tools that the caller offered.
+            has_thoughts: a text that begins with the tag of thoughts has some; else it is text, whatever is in it.
+        """
         self.is_done = False
         self.error: Mapping[str, Any] = {}
         self.skipped_for: dict[str, int] = {}
-        self._tools = tools
+        self._tools, self._has_thoughts = tools, has_thoughts
         self._malformed = 0
         self._values = 0
         self._has_no_answer = False  # it is a service of ours, and speaks its last resort
@@ -216,7 +221,7 @@ class ChunkReader:
         if reader is None:
             if len(self._choices) >= MAX_CHOICES:
                 return self._skip("it has too many choices")
-            reader = self._choices[index] = ChoiceReader(self._tools)
+            reader = self._choices[index] = ChoiceReader(self._tools, has_thoughts=self._has_thoughts)
             self._parts[index] = []
         parts = reader.feed(choice)
         if "usage" in choice:

@@ -15,7 +15,10 @@ from deployments.generation import (
     Generation,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     UnsupportedSamplingError,
+    UnsupportedTurnsError,
     read_to_end,
 )
 from deployments.generation.grammar import FatalGrammarError
@@ -36,6 +39,11 @@ class Obedient:
 
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
         assert (prompt.text, sampling.max_tokens) == ("Hello", 2)
+
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        if query.prompt.text == "refuse":
+            raise UnsupportedTurnsError("no such turns")
+        return Tokenization(100, [len(word) for word in query.prompt.text.split()])
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         return await read_to_end(self.stream(prompt, sampling))

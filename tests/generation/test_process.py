@@ -19,7 +19,10 @@ from deployments.generation import (
     Generation,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     UnsupportedSamplingError,
+    UnsupportedTurnsError,
 )
 from deployments.generation.grammar import FatalGrammarError, JsonGrammar
 from deployments.generation.process import ProcessGenerator
@@ -52,6 +55,19 @@ async def test_requests_at_the_same_time_get_their_own_texts(generator: ProcessG
     generations = await asyncio.gather(*(generate(generator, f"{n} times") for n in range(4)))
 
     assert [generation.text for generation in generations] == [f"{n}times" for n in range(4)]
+
+
+async def test_its_tokenizer_is_asked_beside_a_batch_that_is_full(generator: ProcessGenerator, tmp_path: Path) -> None:
+    hanging = [asyncio.ensure_future(generate(generator, f"hang {tmp_path / 'x'}")) for _ in range(4)]
+    await until(lambda: generator.describe()["active"] == 4)
+
+    assert await generator.tokenization(TokenQuery(Prompt("one three"))) == Tokenization(100, [3, 5])
+    with pytest.raises(UnsupportedTurnsError, match="no such turns"):
+        await generator.tokenization(TokenQuery(Prompt("refuse")))
+    assert generator.describe()["active"] == 4
+    for one in hanging:
+        one.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
 
 
 async def test_an_error_of_the_engine_is_raised_in_the_client(generator: ProcessGenerator) -> None:

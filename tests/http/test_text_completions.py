@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from deployments.http.chunks import Chunks
 from deployments.http.completions import COMPLETION, of_texts
 from deployments.policy.extras import Extras
@@ -54,8 +56,17 @@ async def test_a_prompt_is_repeated_where_that_is_asked_for_but_not_before_the_l
     assert [choice["text"] for choice in whole["choices"]] == ["OnceHello", "TwiceHello"]
     assert "".join(choices[0]["text"] for choices in streamed) == "OnceHello"
     assert [choice["text"] for choice in nobody["choices"]] == [MESSAGE] * 2
-    refused = await send(ScriptedService(), PATH, {"prompt": [1], "echo": True})
-    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "echo")
+
+
+@pytest.mark.parametrize("asked", [{"prompt": [1]}, {"prompt": "Once", "logprobs": 0}])
+async def test_a_prompt_whose_tokens_are_to_be_told_is_repeated_by_the_model_itself(asked: dict[str, Any]) -> None:
+    service = ScriptedService()
+
+    whole = (await send(service, PATH, {**asked, "echo": True})).json()
+
+    assert whole["choices"][0]["text"] == "Hello"
+    assert service.asked[0].passthrough["echo"] is True
+    assert "echo" in [feature.name for feature in service.asked[0].features]
 
 
 async def test_several_prompts_are_streamed_together_with_one_count_of_tokens() -> None:
@@ -88,7 +99,7 @@ async def test_log_probabilities_count_their_places_in_the_text_as_it_is_given()
     """Behind a prompt that is repeated, in further choices, and from one chunk of a stream to the next."""
     other = {"index": 1, "message": {"content": "Hello"}, **LOGPROBS.choice}
     both = Extras(choice=LOGPROBS.choice, others=(other,))
-    asked = {"prompt": "Once", "echo": True, "logprobs": 1, "n": 2}
+    asked = {"prompt": "Once", "echo": True, "n": 2}  # asked for, too, the model itself repeats the prompt
 
     whole = (await send(ScriptedService(an_answer(extras=both)), PATH, asked)).json()
     maker = Chunks(COMPLETION, [a_request(text="Once")], "r", with_usage=False, echo=True)
