@@ -46,7 +46,7 @@ def says_nothing_but_calls(answer: Answer) -> bool:
 def provenance(answer: Answer, request_id: str, *, usage_estimated: bool) -> dict[str, Any]:
     """Return the object `neverblank`: the tier that answered, the trace, and what is not as it was asked."""
     return {
-        "served_by": answer.served_by.value,
+        "served_by": str(answer.served_by),
         "degraded": answer.degraded,
         "finish_reason": answer.finish_reason,
         "attempts": [attempt.to_json() for attempt in answer.attempts],
