@@ -103,21 +103,21 @@ class Race:
                 allowance = NOTHING_EXTRA
                 if self._attempts:
                     allowance = self._resilience.allowance(now, wait=self._waits, skip=self._skip)
-                match next_step(self._chain, self._attempts, now, allowance):
-                    case Start(candidate, why):
-                        self._start(candidate, why, now)
-                    case WaitUntil(until):
-                        await self._wait(until, now)
-                    case Accept(place, trace):
-                        return self._won(place, trace, now)
-                    case AwaitReady(candidates, until):
-                        await self._wait_for_one(candidates, until)
-                    case Exhausted(trace):
-                        self._close(trace, now)
-                        return Exhausted(trace, self._retry_after_s)
-                    case Reject(rejected, trace):
-                        self._close(trace, now)
-                        raise InvalidRequestError(_problem(rejected))
+                match step := next_step(self._chain, self._attempts, now, allowance):
+                    case Start():
+                        self._start(step.candidate, step.why, now)
+                    case WaitUntil():
+                        await self._wait(step.time, now)
+                    case Accept():
+                        return self._won(step.place, step.trace, now)
+                    case AwaitReady():
+                        await self._wait_for_one(step.candidates, step.time)
+                    case Exhausted():
+                        self._close(step.trace, now)
+                        return Exhausted(step.trace, self._retry_after_s)
+                    case Reject():
+                        self._close(step.trace, now)
+                        raise InvalidRequestError(_problem(step.rejected))
         finally:
             for flight in self._flights:
                 if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker

@@ -28,7 +28,7 @@ async def run_chain(execution: Execution) -> Answer:
     chain = execution.chain
     won = await Race(chain, execution.resilience, launch, execution.wait_ready, execution.terms).run()
     if isinstance(won, Exhausted):
-        return execution.last_resort.answer(won.trace, won.retry_after_s)
+        return execution.last_tier().answer(won.trace, won.retry_after_s)
     trace = cast("tuple[Ended, ...]", won.trace)  # no launch here gives a stream
     winner = trace[won.place]
     assert isinstance(winner.outcome, Answered)  # noqa: S101 - `next_step` accepts nothing else
