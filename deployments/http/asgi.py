@@ -29,7 +29,7 @@ def build_asgi(service: Service) -> Starlette:
         task.cancel()
 
     routes: list[BaseRoute] = [*native.native_routes(service), *openai.openai_routes(service), *pages.page_routes()]
-    return _Application(routes=sorted(routes, key=_is_rare), lifespan=lifespan)
+    return _Application(routes=routes, lifespan=lifespan)
 
 
 class _Application(Starlette):
@@ -41,21 +41,18 @@ class _Application(Starlette):
     def build_middleware_stack(self) -> ASGIApp:
         """Return Starlette's router, with 4xx errors turned into responses; the server answers others with 500."""
         router = self.router
+        # Nearly every path is that of a route, as it stands: the router would try the routes in order.
+        by_path: dict[str, ASGIApp] = {route.path: route for route in self.routes if isinstance(route, Route)}
 
         async def explaining(scope: Scope, receive: Receive, send: Send) -> None:
             try:
-                await router(scope, receive, send)
+                await by_path.get(scope.get("path", ""), router)(scope, receive, send)
             except InvalidRequestError as error:
                 await _explain(error.problem, scope)(scope, receive, send)
             except HTTPException as error:
                 await _explain(_http_problem(error), scope)(scope, receive, send)
 
         return explaining
-
-
-def _is_rare(route: BaseRoute) -> bool:
-    """Return whether a route is not for inference. Starlette tries routes in order, so such routes come last."""
-    return not (isinstance(route, Route) and "POST" in (route.methods or ()))
 
 
 def _explain(problem: Problem, scope: Scope) -> Response:
