@@ -11,7 +11,6 @@ message has beside its content came with an answer, and clients send it back: ou
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
@@ -72,14 +71,13 @@ def read_chat(value: Any) -> Chat:
     return Chat(tuple(turns), _joined(plain, reader.turns), prefix, fields, tuple(reader.features.values()))
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """Reads the messages in order. It keeps the names of tool calls, as a later result refers to its call by id."""
 
-    turns: list[Mapping[str, Any]] = field(default_factory=list)
-    plain: list[Mapping[str, str]] = field(default_factory=list)
-    features: dict[str, Feature] = field(default_factory=dict)
-    _names: dict[str, str] = field(default_factory=dict)
+    turns: list[Mapping[str, Any]] = []
+    plain: list[Mapping[str, str]] = []
+    features: dict[str, Feature] = {}
+    _names: dict[str, str] = {}
 
     def read(self, message: Any, place: str) -> None:
         if not isinstance(message, Mapping):
@@ -89,8 +87,9 @@ class _Reader:
         if not isinstance(role, str) or role not in CHAT_ROLES:
             raise InvalidRequestError(Problem(f"{place}.role", "is not a role", ", ".join(CHAT_ROLES)))
         if role != "assistant":
-            for unknown in [key for key in turn if key not in _NO_EFFECT]:
-                self._note(unknown, f"{place}.{unknown[:64]}")
+            for key in turn:
+                if key not in _NO_EFFECT:
+                    self._note(key, f"{place}.{key[:64]}")
         self.plain.append({"role": _OUR_ROLES.get(role, "user"), "content": self._content(role, turn, place)})
         turn.pop(_LEFT_OUT, None)
         self.turns.append(turn)

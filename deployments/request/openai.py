@@ -161,7 +161,7 @@ def _read_common(
     """
     wanted = read_response_format(data)
     of_form = format_features(data, wanted)
-    if any(feature.name == FOREIGN_FORMAT for feature in of_form):
+    if of_form and any(feature.name == FOREIGN_FORMAT for feature in of_form):
         known -= {FOREIGN_FORMAT}
     passed = read_passed(data, known, refused)
     options, of_stream = _read_stream_options(data)

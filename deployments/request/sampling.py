@@ -72,9 +72,9 @@ def read_parameters(data: Mapping[str, Any]) -> Parameters:
     Raises:
         InvalidRequestError: a parameter is not valid, or two contradict each other.
     """
-    if data.keys().isdisjoint(SAMPLING_KEYS):
-        return NO_PARAMETERS
     knobs = _knobs()
+    if data.keys().isdisjoint(knobs.keys()):
+        return NO_PARAMETERS
     read = {name: knobs[name].read(name, value) for name in SAMPLING_KEYS if (value := data.get(name)) is not None}
     parameters = Parameters(**read)
     check_lengths(parameters)
