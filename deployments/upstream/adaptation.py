@@ -64,6 +64,8 @@ class Adaptation:
     def adapt(self, body: dict[str, Any], request: InferenceRequest, tried: frozenset[Quirk] = frozenset()) -> None:
         """Change `body` for what the remote does not take; `tried` is left out for this attempt only."""
         quirks = self.known | tried
+        if not quirks:
+            return
         if Quirk.STREAM_OPTIONS in quirks:
             body.pop("stream_options", None)
         if Quirk.MAX_TOKENS in quirks and (value := body.pop(self.spec.max_tokens_field, None)) is not None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments.request import InferenceRequest
+from deployments.request.inference import ANY_FORMAT
 from deployments.settings.remotes import RemoteSpec
 
 
@@ -18,24 +19,23 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
     body: dict[str, Any] = {
         **request.passthrough,
         "model": spec.model,
-        "messages": [dict(turn) for turn in turns] or [{"role": "user", "content": request.text}],
+        "messages": [*turns] or [{"role": "user", "content": request.text}],
     }
-    sampling = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in request.parameters.sent().items()
-    }
+    sampling = request.parameters.sent()
     if (max_tokens := sampling.pop("max_tokens", None)) is not None:
         sampling[spec.max_tokens_field] = max_tokens
-    optional = {
-        "response_format": dict(response_format.constraint),
-        "tools": list(response_format.tools),
-        "tool_choice": response_format.tool_choice,
-        "parallel_tool_calls": response_format.parallel_tool_calls,
-        "user": request.user,
-    }
-    # An empty list, object or text means that the caller did not set the key; 0 and False are values.
-    body |= sampling | {
-        key: value for key, value in optional.items() if value is not None and value not in ([], {}, "")
-    }
+    body |= sampling
+    if request.user:
+        body["user"] = request.user
+    if response_format != ANY_FORMAT:
+        optional = {
+            "response_format": response_format.constraint,
+            "tools": response_format.tools,
+            "tool_choice": response_format.tool_choice,
+            "parallel_tool_calls": response_format.parallel_tool_calls,
+        }
+        # An empty list, object or text means that the caller did not set the key; False is a value.
+        body |= {key: value for key, value in optional.items() if value is not None and value not in ((), {}, "")}
     if stream:
         options = request.passthrough.get("stream_options", {})
         body |= {"stream": True, "stream_options": {**options, "include_usage": True}}
