@@ -6,6 +6,7 @@ from typing import Any
 
 from deployments.policy.outcome import Answered, Outcome
 from deployments.ray_serve.cluster import DeployedApplication
+from deployments.settings.offer import Offer
 
 OWN = "neverblank"
 READY = {"state": "ready", "reason": ""}
@@ -16,6 +17,7 @@ class Replica:
 
     def __init__(self) -> None:
         self.described: Any = READY
+        self.all_described: list[Any] = [READY]
         self.told_loading: dict[str, Any] = {}
         self.outcome: Outcome = Answered("from the replica")
         self.waits: asyncio.Event | None = None
@@ -31,11 +33,18 @@ class Replica:
     async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
         return self.outcome
 
+    async def tokenize(self, asked: object) -> Outcome:
+        raise AssertionError("nobody asks its tokenizer")
+
     async def loading(self, actors: Collection[str]) -> dict[str, Any]:
         return self.told_loading
 
     async def expect(self, router: str, requests: float) -> None:
         """Hear of the demand, as a backup does."""
+
+    async def describe_all(self) -> list[dict[str, Any]]:
+        self.asked += 1
+        return [dict(each) for each in self.all_described]
 
     async def describe(self) -> dict[str, Any]:
         self.asked += 1
@@ -61,7 +70,13 @@ class Member:
     async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
         return Answered(f"from {self.name}")
 
+    async def tokenize(self, asked: object) -> Outcome:
+        raise AssertionError("nobody asks its tokenizer")
+
     async def describe(self) -> dict[str, Any]:
+        raise AssertionError("its pool is asked")
+
+    async def describe_all(self) -> list[dict[str, Any]]:
         raise AssertionError("its pool is asked")
 
     async def loading(self, actors: Collection[str]) -> dict[str, Any]:
@@ -87,6 +102,10 @@ class FakeCluster:
         self.looks = 0
 
     @property
+    def own_replica(self) -> str:
+        return "r1"
+
+    @property
     def service_id(self) -> str:
         return "this-service"
 
@@ -108,6 +127,10 @@ class FakeCluster:
     def replicas_of(self, application: DeployedApplication) -> Any:
         assert application.built, "Serve has no handle for what was not built"
         return self.replicas.setdefault(application.name, Replica())
+
+
+SERVER = Offer(passes_on=frozenset({"chat", "text"}))
+"""Of a model whose replicas run a server."""
 
 
 def application(name: str, **changes: Any) -> DeployedApplication:

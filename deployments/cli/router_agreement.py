@@ -1,7 +1,8 @@
 """Whether the routers serve what Serve calls ready: they find out within seconds, and until then the backup answers.
 
 Behind one address there are several routers, and each request reaches one of them. So `/status` is asked repeatedly,
-until each router that runs has said by its process id that it serves the models.
+until each router that runs has said by the id of its replica that it serves the models: routers on two nodes may have
+the same process id.
 """
 
 import asyncio
@@ -20,13 +21,13 @@ _AGREED_S = 60.0
 _SERVING = {"ready", "idle"}
 
 
-def routers_of(details: Details) -> set[int]:
-    """The process ids of the routers that run, by Serve's details."""
+def routers_of(details: Details) -> set[str]:
+    """The ids of the routers that run, by Serve's details."""
     return {
-        replica["pid"]
+        replica["replica_id"]
         for application in details["applications"].values()
         for replica in application.get("deployments", {}).get(ROUTER_DEPLOYMENT, {}).get("replicas", ())
-        if replica["state"] == "RUNNING" and replica.get("pid")
+        if replica["state"] == "RUNNING"
     }
 
 
@@ -60,7 +61,7 @@ def wait_for_routers(
         Why it was given up; empty if every router serves them, or if there is no router.
     """
     ask = ask or _ask
-    agreed: set[int] = set()
+    agreed: set[str] = set()
     answered = clock()
     until = min(until, answered + _AGREED_S)
     while not (wanted := routers_of(details())) <= agreed:
@@ -68,7 +69,7 @@ def wait_for_routers(
             status = ask(url)
             answered = clock()
             if serves(status, models):
-                agreed.add(status["router"])
+                agreed.add(status["replica"])
         except (
             UnreachableError,
             TimeoutError,

@@ -212,20 +212,19 @@ class InferenceEngine:
         return {**answer.to_json(uuid4().hex), "reason": reason_of(error)}
 
     def _last_resort(self, inputs: Any) -> LastResort | NoVector:
-        read = _as_json(inputs)
+        read = _as_json(inputs, Limits(*self._policy.request_bounds()))
         if asks_for_vectors(read):
             return NoVector()
         return LastResort(self._policy.last_resort.message, refusal=_demands_form(read))
 
 
-def _as_json(inputs: Any) -> Mapping[str, Any]:
+def _as_json(inputs: Any, limits: Limits) -> Mapping[str, Any]:
     """The JSON object that `inputs` are, as the router reads them: any other object in them may raise anything.
 
     Empty where a router would refuse them.
     """
     try:
-        written = encode(inputs)
-        read = decode(written, Limits(len(written), timeout_s=0.0, max_timeout_s=0.0))
+        read = decode(encode(inputs, limits), limits)
     except InvalidRequestError:
         return {}
     return read if isinstance(read, Mapping) else {}

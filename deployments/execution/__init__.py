@@ -14,6 +14,7 @@ May import: policy, request, observability.
     keepalive.py           signs of life for whoever reads a stream
     splice.py              removes what a model repeats when it continues a text
     structured_output.py   holds an answer to the form that its caller demanded
+    vectors.py             the same of vectors; float32, as bytes
     service.py             the router, as HTTP and deployment handles see it
     clock.py               the event loop and its time
 """

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import orjson
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from deployments.execution.checked_json import MAX_CHECKED_BYTES, MisfitError, T
 from deployments.execution.schema_validator import find_violation
 from deployments.execution.steps import MAX_STEPS, QUICK_STEPS, TooManyStepsError, steps
 from deployments.observability import log
+from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Answered, Failed, Refused, TimedOut
 from deployments.request import ResponseFormat
 
@@ -40,6 +42,40 @@ def conform_to(response_format: ResponseFormat) -> Conform | None:
 
 
 async def conform(answered: Answered, response_format: ResponseFormat) -> Answered | Failed | Refused | TimedOut:
+    """Return `answered` where it fits `response_format`, as `_conform` does, without the further choices that do not.
+
+    `dropped` then has how many of those are missing.
+    """
+    fitted = await _conform(answered, response_format)
+    if not isinstance(fitted, Answered) or not fitted.extras.others:
+        return fitted
+    others = [await _fitted(choice, response_format) for choice in fitted.extras.others]
+    kept = [{**choice, "index": place} for place, choice in enumerate(filter(None, others), 1)]
+    if len(kept) == len(others):
+        return replace(fitted, extras=replace(fitted.extras, others=tuple(kept)))
+    gone = sum(int(name[2:]) for name in fitted.dropped if name.startswith("n:")) + len(others) - len(kept)
+    dropped = (*(name for name in fitted.dropped if not name.startswith("n:")), f"n:{gone}")
+    return replace(fitted, extras=replace(fitted.extras, others=tuple(kept)), dropped=dropped)
+
+
+async def _fitted(choice: Mapping[str, Any], response_format: ResponseFormat) -> Mapping[str, Any] | None:
+    """Return a further choice where it fits, as it is to be given, else `None`. A refusal fits any form."""
+    message = choice.get("message") or {}
+    said = message.get("content")
+    if message.get("refusal") or choice.get("finish_reason") == "content_filter":
+        return choice
+    calls = tuple(message.get("tool_calls") or ())
+    if not calls and is_blank(said):
+        return None
+    fitted = await _conform(
+        Answered(said or calls, None, choice.get("finish_reason") or "stop", calls), response_format
+    )
+    if not isinstance(fitted, Answered):
+        return None
+    return choice if calls else {**choice, "message": {**message, "content": fitted.result}}
+
+
+async def _conform(answered: Answered, response_format: ResponseFormat) -> Answered | Failed | Refused | TimedOut:
     """Return `answered` where it fits `response_format`, with a Markdown fence around its JSON removed; else `Failed`.
 
     Where its deadline cut it short it is `TimedOut`: whether there was time enough is for the policy to say.

@@ -8,13 +8,14 @@ A module is imported when a model of its format is loaded: a `python` model's re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from deployments.execution.attempt import Begun
 from deployments.formats.credentials import remove_credentials
 from deployments.policy.outcome import Outcome
 from deployments.policy.reason import loading_for
 from deployments.request import InferenceRequest
+from deployments.request.tokens import TokensRequest
 from deployments.settings import HuggingFaceSpec, ModelSpec, PickleSpec, PythonSpec, PyTorchSpec, ServerSpec
 
 
@@ -38,6 +39,15 @@ class ServedModel(Protocol):
 
         A stream that waits for its reader is no work. See `generation.progress`.
         """
+        ...
+
+
+@runtime_checkable
+class Tokenizing(Protocol):
+    """A loaded model with a tokenizer that can be asked."""
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Answer `asked` with the keys of vLLM's `/tokenize` or `/detokenize`; `Rejected` where it cannot be."""
         ...
 
 

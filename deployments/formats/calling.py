@@ -4,11 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from deployments.formats.output import output_to_outcome
 from deployments.generation.progress import Progress
-from deployments.policy.outcome import Outcome, Refused, Rejected
+from deployments.policy.outcome import Answered, Outcome, Refused, Rejected
 from deployments.policy.problem import UNSUPPORTED
 from deployments.request import InferenceRequest
 
@@ -22,11 +25,21 @@ class UnreadableInputError(Exception):
 
     Attributes:
         field: the field of the request that it cannot read.
+        code: as in `Rejected`.
+        elsewhere: another model may be able to.
     """
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str, code: str = "", *, elsewhere: bool = False) -> None:
         super().__init__(reason)
-        self.field = field
+        self.field, self.code, self.elsewhere = field, code, elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class FromCutText:
+    """What a model has made of a text of which the last `cut` tokens were left out."""
+
+    result: Any
+    cut: int
 
 
 WITHOUT_TOOLS = Rejected(
@@ -58,7 +71,7 @@ class InferenceThreads:
 class CalledModel:
     """Answers with what `call(inputs)` returns, each call in a thread, and never streams.
 
-    A call that raises `UnreadableInputError` rejects the request.
+    A call that raises `UnreadableInputError` rejects the request; one that returns `FromCutText` has it told.
     """
 
     def __init__(
@@ -87,9 +100,13 @@ class CalledModel:
         if request.messages:  # of a chat it reads the last turn
             inputs["text"] = request.messages[-1]["content"]
         try:
-            return output_to_outcome(await self._threads.run(lambda: self._call(inputs)))
+            result = await self._threads.run(lambda: self._call(inputs))
         except UnreadableInputError as error:
-            return Rejected(str(error), error.field)
+            return Rejected(str(error), error.field, error.code, elsewhere=error.elsewhere)
+        if not isinstance(result, FromCutText):
+            return output_to_outcome(result)
+        outcome = output_to_outcome(result.result)
+        return replace(outcome, dropped=(f"prompt_tokens:{result.cut}",)) if isinstance(outcome, Answered) else outcome
 
     def describe(self) -> dict[str, Any]:
         """Facts for `/status`."""

@@ -10,21 +10,9 @@ loads the file.
 """
 
 import os
-import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 
-_NAME = re.compile(
-    r"(^|_)(API_?KEYS?|KEYS?|TOKENS?|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|CREDENTIALS?|AUTH|DSN)($|_)|"
-    r"^(AWS|AZURE|GOOGLE|GCP|HF|OPENAI|ANTHROPIC)_|_URL$|_URI$",
-    re.IGNORECASE,
-)
-_RAY = "RAY_"
-"""Ray's own variables stay: without them a process cannot take part in the cluster."""
-
-
-def credentials(names: Iterable[str]) -> list[str]:
-    """The variables among `names` that may hold credentials. Addresses are among them, as they often hold some."""
-    return [name for name in names if _NAME.search(name) and not name.startswith(_RAY)]
+from deployments.settings.credentials import credentials
 
 
 def remove_credentials(environment: MutableMapping[str, str] = os.environ) -> None:

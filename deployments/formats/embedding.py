@@ -18,21 +18,22 @@ from deployments.formats.calling import InferenceThreads
 from deployments.formats.embedding_input import TOO_LONG, InputError, Inputs, Tokens, read_inputs
 from deployments.formats.sentence import Recipe, pool, read_recipe, unit
 from deployments.formats.text_batches import TextBatches, Vector
+from deployments.formats.text_bounds import longest_text
+from deployments.formats.tokenizing import told_in_vllms_words
+from deployments.generation import Tokenization
 from deployments.generation.devices import Machine, choose_device, choose_dtype
 from deployments.generation.progress import Progress
 from deployments.observability import log
 from deployments.policy.extras import Extras
-from deployments.policy.outcome import Answered, Outcome, Usage
+from deployments.policy.outcome import Answered, Outcome, Rejected, Usage
 from deployments.request import InferenceRequest
+from deployments.request.tokens import TokensRequest
 from deployments.settings import HuggingFaceSpec
 from deployments.sources import acquire
 from deployments.sources.checkpoint import LoadedModel
 
 _READERS = 2
 """Threads that turn texts into tokens, beside the one that runs the model."""
-
-_BOUNDLESS = 1 << 20
-"""Tokenizers that know no bound give a number beyond this one."""
 
 
 class EmbeddingModel:
@@ -54,7 +55,7 @@ class EmbeddingModel:
         self._encoder = loaded.model.get_encoder() if config.is_encoder_decoder else loaded.model
         self._loaded, self._spec, self._recipe = loaded, spec, recipe
         self._vocabulary = int(config.vocab_size)
-        self._longest = _longest(loaded, recipe)
+        self._longest = min(bound for bound in (recipe.max_tokens, longest_text(loaded)) if bound > 0)
         self._pad = loaded.tokenizer.pad_token_id or 0
         self._progress = Progress(clock)
         self._readers = InferenceThreads(_READERS, self._progress)
@@ -103,6 +104,23 @@ class EmbeddingModel:
             Usage(sum(map(len, given)), 0),
             extras=Extras(body={**about, "truncated": cut} if cut else about),
         )
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Answer a question to its tokenizer about a text, without the model's prompts; see `formats.Tokenizing`."""
+        if asked.request.messages:
+            return Rejected("a model of vectors reads no messages; accepted: prompt", "messages")
+        if unknown := [token for token in asked.tokens if token >= self._vocabulary]:
+            return Rejected(f"the token {unknown[0]} is not one of the {self._vocabulary} of its vocabulary", "tokens")
+        return await self._readers.run(partial(self._tokenization, asked))
+
+    def _tokenization(self, asked: TokensRequest) -> Outcome:
+        tokenizer = self._loaded.tokenizer
+        if asked.tokens:
+            return told_in_vllms_words(Tokenization(self._longest, asked.tokens, tokenizer.decode(asked.tokens)), asked)
+        text = asked.request.text.lower() if self._recipe.lower else asked.request.text
+        tokens = tokenizer(text, add_special_tokens=asked.special, truncation=False)["input_ids"]
+        strings = tokenizer.convert_ids_to_tokens(tokens) if asked.strings else ()
+        return told_in_vllms_words(Tokenization(self._longest, tokens, strings=tuple(strings)), asked)
 
     def describe(self) -> dict[str, Any]:
         """Facts for `/status`."""
@@ -199,17 +217,6 @@ class EmbeddingModel:
 
 
 _MOST_TOLD = 16
-
-
-def _longest(loaded: LoadedModel, recipe: Recipe) -> int:
-    """Return the most tokens of a text: the least of what the files, the tokenizer and the model's positions say."""
-    positions = int(getattr(loaded.model.config, "max_position_embeddings", 0) or 0)
-    # Models of RoBERTa's kind count positions from behind the one of the padding.
-    padding = getattr(getattr(loaded.model, "embeddings", None), "padding_idx", None)
-    if padding is not None and positions:
-        positions -= int(padding) + 1
-    known = (recipe.max_tokens, positions, int(min(loaded.tokenizer.model_max_length, _BOUNDLESS)))
-    return min(bound for bound in known if bound > 0)
 
 
 def _shorter(config: Any, whole: int, declared: Sequence[int]) -> frozenset[int]:

@@ -14,7 +14,7 @@ from typing import Any
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Rejected
 from deployments.request import InferenceRequest
-from deployments.request.native import TEXT_KEYS
+from deployments.request.embeddings import find_vector_input, is_id
 
 TOO_LONG = "context_length_exceeded"
 _ACCEPTED = "a text, a list of texts, the token ids of a text, or a list of such"
@@ -66,14 +66,13 @@ def read_inputs(request: InferenceRequest, most: int, vocabulary: int) -> Inputs
     """
     if request.messages:
         raise InputError("messages", "are given to a model of vectors; accepted: text, or input")
-    data = request.inputs
-    field = next((key for key in TEXT_KEYS if not is_blank(data.get(key))), "text")
-    value = data.get(field)
+    wanted = find_vector_input(request.inputs)
+    field, value = wanted.field, wanted.value
     if isinstance(value, str):
         return Inputs(field, (value,), single=True)
     if not isinstance(value, list) or not value:
         raise InputError(field, f"is no text; accepted: {_ACCEPTED}")
-    if all(_is_id(item) for item in value):
+    if wanted.single:
         return Inputs(field, (_ids(value, field, vocabulary),), single=True)
     if len(value) > most:
         raise InputError(field, f"has {len(value)} texts; accepted: at most {most}")
@@ -85,13 +84,9 @@ def _item(item: Any, place: str, vocabulary: int) -> str | Tokens:
         if is_blank(item):
             raise InputError(place, "is an empty text; accepted: a text with something visible in it")
         return item
-    if isinstance(item, list) and item and all(_is_id(each) for each in item):
+    if isinstance(item, list) and item and all(map(is_id, item)):
         return _ids(item, place, vocabulary)
     raise InputError(place, f"is no text and no list of token ids; accepted: {_ACCEPTED}")
-
-
-def _is_id(item: Any) -> bool:
-    return isinstance(item, int) and not isinstance(item, bool)
 
 
 def _ids(ids: Sequence[int], place: str, vocabulary: int) -> Tokens:

@@ -99,7 +99,7 @@ def load_engine(spec: TextModelSpec, cache: Path, name: str) -> LoadedEngine:
 
 
 def prepare(spec: TextModelSpec, cache: Path, *, events: Events) -> str:
-    """Convert the weights for openvino ahead of `load_engine`, which does so otherwise.
+    """Convert the weights for openvino ahead of `load_engine`, which does so otherwise; what has failed is tried again.
 
     Returns:
         The reason why transformers will serve them; empty if openvino will, or if it is not meant to.
@@ -113,9 +113,9 @@ def prepare(spec: TextModelSpec, cache: Path, *, events: Events) -> str:
     try:
         found = find_gguf(spec, cache, events=events)
         if isinstance(found, NoGguf):
-            converted = convert_weights(spec, cache, events=events)
+            converted = convert_weights(spec, cache, events=events, again=True)
             return converted.reason if isinstance(converted, Unconverted) else ""
-        export_ir(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes)
+        export_ir(found.folder / str(found.gguf), cache, WeightLimit.of(spec).max_bytes, again=True)
     except NotConvertibleError as error:
         return error.reason
     return ""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,30 @@ from msgspec import structs
 
 from deployments.execution.attempt import Begun, begin
 from deployments.execution.offered_tools import fault_of_calls
-from deployments.formats.choices import MOST_WRITTEN, finish, write, write_all
+from deployments.execution.structured_output import conform
+from deployments.formats.choice_fields import finish
+from deployments.formats.choices import MOST_WRITTEN, Judge, with_usable_first, write, write_all
 from deployments.formats.engines import load_engine
 from deployments.formats.prompting import prompt_of
 from deployments.formats.sampling import defaults_of, not_generated, to_sampling
+from deployments.formats.tokenizing import tokenize
 from deployments.formats.tool_format import ToolFormat, format_of
 from deployments.formats.tool_reader import ToolCallReader
 from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, TextGenerator
-from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar
-from deployments.policy.outcome import Failed, Outcome, Rejected, StreamEnd, StreamItem, stream_to_outcome
+from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar, JsonOrTagsGrammar
+from deployments.policy.outcome import (
+    Answered,
+    Failed,
+    Finished,
+    Outcome,
+    Rejected,
+    StreamEnd,
+    StreamItem,
+    stream_to_outcome,
+)
 from deployments.policy.problem import UNSUPPORTED
 from deployments.request import InferenceRequest, ResponseFormat
+from deployments.request.tokens import TokensRequest
 from deployments.settings import GenerationDefaults, TextModelSpec
 
 
@@ -75,38 +89,41 @@ class HuggingFaceModel:
             return _NO_TOOLS
         if request.choices > MOST_WRITTEN:
             return Rejected(f"it writes at most {MOST_WRITTEN} choices", "n", UNSUPPORTED, elsewhere=True)
-        # In a thread: the schemas of many tools are a lot to look through.
-        grammar = await asyncio.to_thread(self._grammar, wanted) if wanted.functions or wanted.is_json else None
-        sampling = replace(to_sampling(request, self._defaults, self._spec, budget_s), grammar=grammar)
-        if wanted.demands_form:  # which says where the text ends: nothing that fits can be written behind it
-            sampling = replace(sampling, min_tokens=0, ignore_eos=False)
         try:
-            try:
+            sampling = to_sampling(request, self._defaults, self._spec, budget_s)
+            if wanted.demands_form:  # which says where the text ends: nothing that fits can be written behind it
+                sampling = replace(sampling, min_tokens=0, ignore_eos=False)
+            if not wanted.functions and not wanted.is_json:
                 return await self._begin(request, sampling)
-            except GrammarError as error:
-                if wanted.demands_form:
-                    return Rejected(str(error), _field_of(wanted), elsewhere=True)
-            # Nobody demands a call. Those that come are checked once they are written.
-            return await self._begin(request, replace(sampling, grammar=None))
+            # In a thread: the schemas of many tools are a lot to look through.
+            grammars = await asyncio.to_thread(self._grammars, wanted)
+            cannot = ""
+            for grammar in grammars:
+                try:
+                    return await self._begin(request, replace(sampling, grammar=grammar))
+                except GrammarError as error:
+                    cannot = str(error)
+            return Rejected(cannot, _field_of(wanted), elsewhere=True)
         except CannotGenerateError as error:
             return not_generated(error, request)
 
     async def _begin(self, request: InferenceRequest, sampling: Sampling) -> Outcome | Begun:
         prompt, wanted = prompt_of(request, self._tools), request.response_format
+        judge = partial(self._judge, wanted, goes_on=prompt.goes_on)
         if request.stream:
-            return await begin(self._items(prompt, sampling, request.choices, wanted))
-        written = await write_all(self._generator, prompt, sampling, request.choices)
+            return await begin(self._items(prompt, sampling, request, judge))
+        written = await write_all(self._generator, prompt, sampling, request.choices, judge)
+        written = await with_usable_first(written, judge)
         reader = self._reader(wanted)
-        text = reader.feed(written[0].text) + reader.finish() if reader else written[0].text
-        end = await self._end(written, reader, wanted)
-        return stream_to_outcome(text if prompt.goes_on else text.strip(), end)
+        text = _read(reader, written.first.text, goes_on=prompt.goes_on)
+        return stream_to_outcome(text, await self._end(finish(written, request.parameters.max_tokens), reader, wanted))
 
     async def _items(
-        self, prompt: Prompt, sampling: Sampling, choices: int, wanted: ResponseFormat
+        self, prompt: Prompt, sampling: Sampling, request: InferenceRequest, judge: Judge
     ) -> AsyncGenerator[StreamItem, None]:
         """Yield the text as it is generated. White space before the first word is left out, unless a text goes on."""
-        reader, begun = self._reader(wanted), prompt.goes_on
-        async with aclosing(write(self._generator, prompt, sampling, choices)) as items:
+        reader, begun = self._reader(request.response_format), prompt.goes_on
+        async with aclosing(write(self._generator, prompt, sampling, request.choices, judge)) as items:
             async for item in items:
                 if isinstance(item, str):
                     text = reader.feed(item) if reader else item
@@ -116,7 +133,12 @@ class HuggingFaceModel:
                 begun = begun or bool(text)
                 yield text
                 if not isinstance(item, str):
-                    yield await self._end(item, reader, wanted)
+                    end = finish(item, request.parameters.max_tokens)
+                    yield await self._end(end, reader, request.response_format)
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Answer a question to its tokenizer; see `formats.Tokenizing`."""
+        return await tokenize(self._generator, asked, self._tools)
 
     def describe(self) -> dict[str, Any]:
         """The weights' name, how it is offered tools, and the generator's facts."""
@@ -126,11 +148,15 @@ class HuggingFaceModel:
         """Seconds for which the generator has had work that did not advance; 0 where it has none."""
         return self._generator.stalled_s()
 
-    async def _end(
-        self, written: Sequence[Generation], reader: ToolCallReader | None, wanted: ResponseFormat
-    ) -> StreamEnd:
-        """The end of an answer with these choices, once the calls of the first are checked, which `reader` has read."""
-        end = finish(written, lambda text: self._read(text, wanted))
+    async def _judge(self, wanted: ResponseFormat, generation: Generation, *, goes_on: bool) -> Outcome:
+        """What one of several choices is worth. The first one of them is judged by the router as well."""
+        reader = self._reader(wanted)
+        text = _read(reader, generation.text, goes_on=goes_on)
+        outcome = stream_to_outcome(text, await self._end(Finished(generation.finish_reason), reader, wanted))
+        return await conform(outcome, wanted) if isinstance(outcome, Answered) else outcome
+
+    async def _end(self, end: Finished, reader: ToolCallReader | None, wanted: ResponseFormat) -> StreamEnd:
+        """`end` with the calls of the answer, once they are checked, which `reader` has read."""
         if reader is None or not (reader.calls or reader.fault):
             return end
         if reader.fault:
@@ -140,16 +166,21 @@ class HuggingFaceModel:
             return Failed(fault, misfit=True)
         return structs.replace(end, finish_reason="tool_calls", tool_calls=calls)
 
-    def _read(self, text: str, wanted: ResponseFormat) -> tuple[str, Sequence[Mapping[str, Any]]]:
-        """The text and the calls in what was written."""
-        reader = self._reader(wanted)
-        return (reader.feed(text) + reader.finish(), reader.calls) if reader else (text, ())
+    def _grammars(self, wanted: ResponseFormat) -> Sequence[Grammar | None]:
+        """What the text is held to, and what it is held to where the engine cannot do that; `None` leaves it free.
 
-    def _grammar(self, wanted: ResponseFormat) -> Grammar | None:
-        """What the text is held to. Where functions may be called, a text that calls none is judged afterwards."""
-        if wanted.functions:
-            return self._tools.grammar(wanted) if self._tools else None
-        return JsonGrammar(orjson.dumps(wanted.schema or _ANY_OBJECT).decode())
+        Calls that nobody demands are checked once they are written, however little they were held to.
+        """
+        value = JsonGrammar(orjson.dumps(wanted.schema or _ANY_OBJECT).decode())
+        if not wanted.functions or self._tools is None:
+            return (value,)
+        calls = self._tools.grammar(wanted)
+        if wanted.demands_tool_call:
+            return (calls,)
+        if wanted.is_json:
+            either = JsonOrTagsGrammar(value, calls.tags, calls.stop_after_first)
+            return (either, either.relaxed())
+        return (calls, None)
 
     def _reader(self, wanted: ResponseFormat) -> ToolCallReader | None:
         if self._tools is None or not wanted.functions:
@@ -168,5 +199,11 @@ _CUT = ("length", "deadline")
 _ANY_OBJECT = {"type": "object"}
 
 
+def _read(reader: ToolCallReader | None, written: str, *, goes_on: bool) -> str:
+    """The text in all that was written, once `reader` has read the calls in it."""
+    text = reader.feed(written) + reader.finish() if reader else written
+    return text if goes_on else text.strip()
+
+
 def _field_of(wanted: ResponseFormat) -> str:
-    return "response_format" if wanted.is_json and not wanted.functions else "tools"
+    return "response_format" if wanted.is_json and not wanted.demands_tool_call else "tools"

@@ -95,7 +95,10 @@ def _as_fields(turns: Sequence[Mapping[str, Any]], form: ToolFormat) -> list[Map
 
 
 def _as_text(turns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The turns for a template that knows no tools. Results in a row are one turn: many want roles in turn."""
+    """The turns for a template that knows no tools.
+
+    Results in a row, and what a user says behind them, are one turn: many templates want roles in turn.
+    """
     written: list[Mapping[str, Any]] = []
     follows_result = False
     for turn in turns:
@@ -104,10 +107,10 @@ def _as_text(turns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
             text = f"<tool_response>\n{text}\n</tool_response>"
         calls = [f"<tool_call>\n{_json(_called(call))}\n</tool_call>" for call in turn.get("tool_calls", ())]
         text = "\n".join([text, *calls] if text else calls)
-        if is_result and follows_result:
-            written[-1] = {"role": "user", "content": f"{written[-1]['content']}\n{text}"}
+        role = "user" if is_result else _ROLES.get(turn["role"], turn["role"])
+        if role == "user" and follows_result:
+            written[-1] = {"role": role, "content": f"{written[-1]['content']}\n{text}"}
         else:
-            role = "user" if is_result else _ROLES.get(turn["role"], turn["role"])
             written.append({"role": role, "content": text})
         follows_result = is_result
     return written

@@ -13,6 +13,7 @@ from deployments.generation import (
     CannotGenerateError,
     PromptTooLongError,
     Sampling,
+    ShortestAnswerError,
     UnknownTokenError,
     UnsupportedSamplingError,
 )
@@ -52,9 +53,19 @@ def defaults_of(name: str, recommended: Mapping[str, Any], spec: GenerationDefau
 def to_sampling(
     request: InferenceRequest, defaults: Mapping[str, Any], spec: GenerationDefaults, budget_s: float
 ) -> Sampling:
-    """Return the sampling for `request`, whose answer is due in `budget_s` seconds."""
+    """Return the sampling for `request`, whose answer is due in `budget_s` seconds.
+
+    A longer answer than the spec allows is not refused: clients set a `max_tokens` that is never reached, as a bound.
+
+    Raises:
+        ShortestAnswerError: `min_tokens` is above what the spec allows.
+    """
     wanted = {**defaults, **request.parameters.sent()}
     least = wanted.get("min_tokens", 0)
+    if least > spec.max_tokens_limit:
+        raise ShortestAnswerError(
+            f"the answer is to have {least} tokens at least; accepted: at most {spec.max_tokens_limit}"
+        )
     most = wanted.pop("max_tokens", None) or max(spec.max_tokens or request.max_tokens_default, least)
     wanted["logit_bias"] = {int(token): bias for token, bias in request.parameters.logit_bias.items()}
     wanted["top_k"] = max(0, wanted.get("top_k", 0))
@@ -62,7 +73,7 @@ def to_sampling(
         max_tokens=min(most, spec.max_tokens_limit),
         budget_s=writing_s(budget_s),
         logprobs=request.logprobs,
-        **{**wanted, "min_tokens": min(least, spec.max_tokens_limit)},
+        **wanted,
     )
 
 
@@ -71,6 +82,12 @@ def not_generated(error: CannotGenerateError, request: InferenceRequest) -> Outc
     match error:
         case PromptTooLongError():
             return Rejected(str(error), _prompt_field(request), CONTEXT_LENGTH, elsewhere=True)
+        case ShortestAnswerError():
+            return Rejected(str(error), "min_tokens", UNSUPPORTED, elsewhere=True)
+        case UnsupportedSamplingError(parameter="top_logprobs") if (
+            request.raw
+        ):  # its number is that of `logprobs` there
+            return Rejected("its engine supports no logprobs above 0", "logprobs", UNSUPPORTED, elsewhere=True)
         case UnsupportedSamplingError(parameter=parameter):
             return Rejected(str(error), parameter, UNSUPPORTED, elsewhere=True)
         case UnknownTokenError():

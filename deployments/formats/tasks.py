@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from transformers import pipeline
 
-from deployments.formats.calling import CalledModel
+from deployments.formats.calling import CalledModel, FromCutText, UnreadableInputError
+from deployments.formats.text_bounds import TextBounds
 from deployments.generation.devices import Machine, choose_device, choose_dtype
 from deployments.observability import log
 from deployments.request import extract_text
@@ -46,27 +47,50 @@ def load_task(spec: HuggingFaceSpec, cache: Path) -> CalledModel:
     return CalledModel(call, facts, spec.concurrency)
 
 
-def _classifying(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
+def _classifying(loaded: LoadedModel, spec: HuggingFaceSpec) -> Call:
     run: Any = pipeline("text-classification", model=loaded.model, tokenizer=loaded.tokenizer, top_k=None)
-    return lambda inputs: run([extract_text(inputs)])[0]
+    return _of_text(loaded, spec, lambda text: run([text])[0])
 
 
-def _tagging(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
+def _tagging(loaded: LoadedModel, spec: HuggingFaceSpec) -> Call:
     run: Any = pipeline(
         "token-classification", model=loaded.model, tokenizer=loaded.tokenizer, aggregation_strategy="simple"
     )
-    return lambda inputs: run(extract_text(inputs))
+    return _of_text(loaded, spec, run)
 
 
-def _filling(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
+def _filling(loaded: LoadedModel, spec: HuggingFaceSpec) -> Call:
     run: Any = pipeline("fill-mask", model=loaded.model, tokenizer=loaded.tokenizer)
-    return lambda inputs: run(extract_text(inputs))
+    mask = loaded.tokenizer.mask_token
+
+    def fill(text: str) -> Any:
+        if mask not in text:
+            raise UnreadableInputError("text", f"there is no {mask} in it; accepted: a text with {mask}")
+        return run(text)
+
+    return _of_text(loaded, spec, fill)
 
 
-def _answering(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
+def _answering(loaded: LoadedModel, spec: HuggingFaceSpec) -> Call:
+    bounds = TextBounds(loaded, spec)
+
     def call(inputs: Mapping[str, Any]) -> Any:
         question, context = _question(inputs)
-        encoded = _encoded(loaded, question, context)
+        alone = len(loaded.tokenizer(question, "", truncation=False)["input_ids"])
+        if alone >= bounds.longest:
+            raise bounds.too_long("question", alone)
+        whole = len(loaded.tokenizer(question, context, truncation=False)["input_ids"])
+        cut = max(0, whole - bounds.longest)
+        if cut and spec.long_prompt == "refuse":
+            raise bounds.too_long("context", whole)
+        encoded = loaded.tokenizer(
+            question,
+            context,
+            return_tensors="pt",
+            truncation="only_second" if cut else False,
+            max_length=bounds.longest,
+            return_offsets_mapping=True,
+        ).to(loaded.model.device)
         offsets, sides = encoded.pop("offset_mapping")[0], encoded.encodings[0].sequence_ids
         with torch.inference_mode():
             output = loaded.model(**encoded)
@@ -77,19 +101,36 @@ def _answering(loaded: LoadedModel, _: HuggingFaceSpec) -> Call:
         joint = torch.triu(begins.unsqueeze(1) * ends.unsqueeze(0))
         first, last = divmod(int(joint.argmax()), len(sides))
         start, end = int(offsets[first][0]), int(offsets[last][1])
-        return {"answer": context[start:end], "score": float(joint.max()), "start": start, "end": end}
+        found = {"answer": context[start:end], "score": float(joint.max()), "start": start, "end": end}
+        return FromCutText(found, cut) if cut else found
 
     return call
 
 
 def _rewriting(loaded: LoadedModel, spec: HuggingFaceSpec) -> Call:
+    bounds, limits = TextBounds(loaded, spec), spec.generation
+    positions = int(getattr(loaded.model.config, "max_position_embeddings", 0) or 0)
+    most = min(limits.max_tokens_limit, positions - 1) if positions else limits.max_tokens_limit
+
     def call(inputs: Mapping[str, Any]) -> Any:
-        limits = spec.generation
-        wanted = inputs.get("max_tokens") or limits.max_tokens or limits.max_tokens_limit
-        encoded = _encoded(loaded, extract_text(inputs))
+        wanted = inputs.get("max_tokens") or limits.max_tokens or most
+        bound = bounds.bound(extract_text(inputs))
+        encoded = loaded.tokenizer(bound.text, return_tensors="pt").to(loaded.model.device)
         with torch.inference_mode():
-            written = loaded.model.generate(**encoded, max_new_tokens=min(wanted, limits.max_tokens_limit))
-        return str(loaded.tokenizer.decode(written[0], skip_special_tokens=True)).strip()
+            written = loaded.model.generate(**encoded, max_new_tokens=min(wanted, most))
+        text = str(loaded.tokenizer.decode(written[0], skip_special_tokens=True)).strip()
+        return FromCutText(text, bound.cut) if bound.cut else text
+
+    return call
+
+
+def _of_text(loaded: LoadedModel, spec: HuggingFaceSpec, run: Callable[[str], Any]) -> Call:
+    """A call of `run` with the text of a request, within the model's bound."""
+    bounds = TextBounds(loaded, spec)
+
+    def call(inputs: Mapping[str, Any]) -> Any:
+        bound = bounds.bound(extract_text(inputs))
+        return FromCutText(run(bound.text), bound.cut) if bound.cut else run(bound.text)
 
     return call
 
@@ -103,23 +144,15 @@ _TASKS: Mapping[str, Callable[[LoadedModel, HuggingFaceSpec], Call]] = {
 }
 
 
-def _encoded(loaded: LoadedModel, *texts: str) -> Any:
-    with_places = {"return_offsets_mapping": True} if len(texts) > 1 else {}
-    encoded = loaded.tokenizer(
-        *texts, return_tensors="pt", truncation="only_second" if len(texts) > 1 else True, **with_places
-    )
-    return encoded.to(loaded.model.device)
-
-
 def _question(inputs: Mapping[str, Any]) -> tuple[str, str]:
     """The question and the text it is about, from `input` or from the request itself.
 
     Raises:
-        TypeError: one of them is missing, or is no text.
+        UnreadableInputError: one of them is missing, or is no text.
     """
     value = inputs.get("input")
     given: Mapping[str, Any] = value if isinstance(value, Mapping) else inputs
     question, context = given.get("question", given.get("query")), given.get("context")
     if not isinstance(question, str) or not isinstance(context, str):
-        raise TypeError('input: accepted: {"question": <text>, "context": <text>}')
+        raise UnreadableInputError("input", 'it has no question and context; accepted: {"question": …, "context": …}')
     return question, context

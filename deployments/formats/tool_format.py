@@ -51,11 +51,11 @@ class ToolFormat:
         """The grammar of an answer to a request with `form`, which lets at least one function be called.
 
         With `tool_choice: auto`, a call need not come, but one that has begun is of a function and fits its schema. A
-        call that is demanded is the only one, unless several are asked for: a small model, made to call, would go on
-        to its last token (SmolLM2 wrote 96 tokens for a call of 43).
+        call that is demanded, or stands in the place of JSON, is the only one, unless several are asked for: a small
+        model, made to call, would go on to its last token (SmolLM2 wrote 96 tokens for a call of 43).
         """
         demanded = form.demands_tool_call
-        one = form.takes_one_call or (demanded and not form.parallel_tool_calls)
+        one = form.takes_one_call or (form.demands_form and not form.parallel_tool_calls)
         tags = tuple(
             Tag(f"{self.before}{tool['function']['name']}{self.between}", _schema_of(tool["function"]), self.behind)
             for tool in form.functions

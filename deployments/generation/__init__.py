@@ -2,7 +2,7 @@
 
 May import: observability.
 
-    openvino.py       for CPUs: OpenVINO GenAI's continuous batching (driven by batch.py) in a process (process.py)
+    openvino.py       for CPUs: OpenVINO GenAI's continuous batching (batch.py, sequence.py) in a process (process.py)
     continuous.py     for GPUs, and for CPUs without OpenVINO: transformers' continuous batching
     transformers.py   transformers' `generate`, one thread for each request: for what cannot be in the batch
     grammar.py        what a text is held to: by xgrammar (openvino_grammar.py), by llguidance (grammar_matcher.py)
@@ -127,6 +127,42 @@ class Generation:
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TokenQuery:
+    """What a caller asks of a model's tokenizer: the tokens of a prompt, or the text of tokens.
+
+    Attributes:
+        prompt: the prompt, as it would be continued.
+        tokens: these are to be turned into text, special ones included; the prompt does not count then.
+        special: the tokenizer adds its special tokens, beside those that a chat template writes.
+        begins: a chat ends with the beginning of an answer's turn.
+        strings: the entry of each token in the vocabulary is to be told, too.
+    """
+
+    prompt: Prompt
+    tokens: Sequence[int] = ()
+    special: bool = True
+    begins: bool = True
+    strings: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenization:
+    """The answer to a `TokenQuery`.
+
+    Attributes:
+        context: the model's context, in tokens.
+        tokens: the tokens, however many.
+        text: their text, where it was asked for.
+        strings: their entries in the vocabulary, where they were asked for.
+    """
+
+    context: int
+    tokens: Sequence[int]
+    text: str = ""
+    strings: tuple[str, ...] = ()
+
+
 class CannotLoadError(Exception):
     """The engine cannot load the weights; another engine may."""
 
@@ -149,6 +185,18 @@ class UnsupportedTurnsError(CannotGenerateError):
 
 class BatchFullError(CannotGenerateError):
     """The engine has as many requests under way as it has room for."""
+
+
+class BrokenEngineError(CannotGenerateError):
+    """The engine is of no use any more: it has to be loaded anew."""
+
+    def __init__(self, reason: str = "its engine is broken, and is being started again") -> None:
+        """Say so."""
+        super().__init__(reason)
+
+
+class ShortestAnswerError(CannotGenerateError):
+    """The answer that is asked for cannot be as long as it has to be at least (`min_tokens`)."""
 
 
 class UnsupportedSamplingError(CannotGenerateError):
@@ -201,12 +249,23 @@ class TextGenerator(Protocol):
         """
         ...
 
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """Answer `query`; nothing is generated. Never blocks the event loop for long.
+
+        Raises:
+            CannotGenerateError: the chat template does not take the turns, a token is not known, or there is no engine.
+        """
+        ...
+
     def describe(self) -> dict[str, Any]:
         """Facts for `/status`: engine, device, dtype."""
         ...
 
     def stalled_s(self) -> float:
-        """Seconds for which generations have been under way and none has advanced: see `progress`."""
+        """Seconds for which generations have been under way and none has advanced: see `progress`.
+
+        Infinite once the engine is of no use any more.
+        """
         ...
 
 

@@ -1,54 +1,23 @@
 """Continuous batching, driven by one thread: many sequences, of which every step of the engine writes a token.
 
-No step waits for a single caller. What a step writes is put into a queue of each caller's event loop, where it waits to
-be read; `max_tokens` bounds how much that is. Two things are done once for a whole step because that is cheaper than
-once for each sequence: decoding tokens (see `detokenizer.StepDecoder`) and waking the event loop.
+No step waits for a single caller: see `sequence`. What a step has written is decoded once for the whole step, as that
+is cheaper than once for each sequence (see `detokenizer.StepDecoder`).
 """
 
-import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from deployments.generation import BatchFullError, Generation, IncompleteGenerationError, Sampling, TokenLogprob
-from deployments.generation.detokenizer import Detokenizer, StepDecoder
-from deployments.generation.grammar import Grammar, JsonGrammar
+from deployments.generation import BatchFullError, BrokenEngineError, IncompleteGenerationError, Sampling
+from deployments.generation.detokenizer import StepDecoder
+from deployments.generation.grammar import Grammar
 from deployments.generation.progress import Progress
-from deployments.generation.prompts import FittedPrompt
+from deployments.generation.sequence import BatchedSequence, BatchItem, EngineRequest, Outbox
 from deployments.observability import log
 
-_Item = str | Generation | Exception
-
 _KNOWN_GRAMMARS = 256  # that the engine is taken to have compiled
-_MOST_SPACE = 100
-"""Characters of white space in a row that JSON may have. A small model that may write it often writes nothing else."""
-
-
-class EngineRequest(Protocol):
-    """A request inside the engine.
-
-    Attributes:
-        logprobs: the log probabilities of all tokens that were read, where they were asked for.
-    """
-
-    logprobs: list[float]
-
-    def read(self) -> Sequence[int]:
-        """The tokens written since the last call."""
-        ...
-
-    def finished(self) -> str:
-        """`stop` or `length` if the engine has finished the request, else empty.
-
-        Raises:
-            IncompleteGenerationError: the engine ended the request before its end.
-        """
-        ...
-
-    def cancel(self) -> None:
-        """Take the request out of the engine before the next step."""
-        ...
 
 
 class BatchingEngine(Protocol):
@@ -62,113 +31,12 @@ class BatchingEngine(Protocol):
         """Advance every request by a token; blocks until that is done."""
         ...
 
+    def recover(self) -> None:
+        """Be ready for further requests after a step has raised, whose requests have all been cancelled.
 
-class BatchedSequence:
-    """One generation in the batch, and the queue through which its caller reads it.
-
-    To be made in the event loop of the caller.
-
-    Attributes:
-        tokens: the prompt.
-        sampling: the request's sampling.
-        detokenizer: makes text of what is written.
-        loop: the caller's event loop.
-        request: the request inside the engine; `None` until it has been added.
-        given_up: set by the caller when it wants no more: the sequence leaves the batch after the next step.
-    """
-
-    def __init__(self, prompt: FittedPrompt, sampling: Sampling, detokenizer: Detokenizer, now: float) -> None:
-        """Make a sequence that can be added to a batch; its budget runs from `now`."""
-        self.tokens = prompt.tokens
-        self.sampling = prompt.bound(sampling)
-        self._cut = prompt.cut
-        self.detokenizer = detokenizer
-        self.loop = asyncio.get_running_loop()
-        self.request: EngineRequest | None = None
-        self.given_up = False
-        self._deadline = now + sampling.budget_s
-        self._items: asyncio.Queue[_Item] = asyncio.Queue()
-        self._texts: list[str] = []
-        self._written: list[int] = []
-        self._space = 0
-
-    async def next(self) -> str | Generation:
-        """Wait for the next text, or for the complete generation, which is the last item. Raises its error instead."""
-        item = await self._items.get()
-        if isinstance(item, Exception):
-            raise item
-        return item
-
-    def advance(self, request: EngineRequest, tokens: Sequence[int], now: float, outbox: "Outbox") -> Generation | None:
-        """Take the `tokens` of a step, and put their text into `outbox`.
-
-        Returns:
-            The complete generation if this was its last step, else `None`.
-
-        Raises:
-            IncompleteGenerationError: the engine ended the request before its end.
+        What this raises says that the engine is of no use any more.
         """
-        for token in tokens:
-            self._written.append(token)
-            self._emit(self.detokenizer.add(token), outbox)
-            if self.detokenizer.stopped:
-                break
-        finished = "stop" if self.detokenizer.stopped else request.finished()
-        if not finished and now >= self._deadline:
-            finished = "deadline"
-        if not finished and self._space > _MOST_SPACE and isinstance(self.sampling.grammar, JsonGrammar):
-            finished = "length"
-        if not finished and not self.given_up:
-            return None
-        request.cancel()
-        self._emit(self.detokenizer.finish(), outbox)
-        reason = finished or "stop"
-        odds = self._logprobs(request)
-        return Generation("".join(self._texts), len(self.tokens), len(self._written), reason, self._cut, odds)
-
-    def deliver(self, item: _Item) -> None:
-        """Put the next item into the caller's queue; to be called in `loop`."""
-        self._items.put_nowait(item)
-
-    def _logprobs(self, request: EngineRequest) -> tuple[TokenLogprob, ...]:
-        if self.sampling.logprobs is None:
-            return ()
-        texts = [self.detokenizer.text_of(token) for token in self._written]
-        return tuple(TokenLogprob(text, odds) for text, odds in zip(texts, request.logprobs, strict=False))
-
-    def _emit(self, text: str, outbox: "Outbox") -> None:
-        if text:
-            rest = text.rstrip()
-            self._space = len(text) - len(rest) + (0 if rest else self._space)
-            self._texts.append(text)
-            outbox.put(self, text)
-
-
-class Outbox:
-    """Items for callers. Waking an event loop takes a system call, so each is woken once for all of its items."""
-
-    def __init__(self) -> None:
-        """Make an empty outbox."""
-        self._items: dict[asyncio.AbstractEventLoop, list[tuple[BatchedSequence, _Item]]] = {}
-
-    def put(self, sequence: BatchedSequence, item: _Item) -> None:
-        """Append an item for the caller of `sequence`."""
-        self._items.setdefault(sequence.loop, []).append((sequence, item))
-
-    def send(self) -> None:
-        """Deliver all items."""
-        items, self._items = self._items, {}
-        for loop, of_loop in items.items():
-            try:
-                loop.call_soon_threadsafe(_deliver, of_loop)
-            except RuntimeError:  # the loop is closed, its callers have gone with it; the others must not notice
-                for sequence, _ in of_loop:
-                    sequence.given_up = True
-
-
-def _deliver(items: Sequence[tuple[BatchedSequence, _Item]]) -> None:
-    for sequence, item in items:
-        sequence.deliver(item)
+        ...
 
 
 class Batch:
@@ -198,6 +66,7 @@ class Batch:
         self._grammars: dict[Grammar, None] = {}
         self._outbox = Outbox()
         self._progress = Progress(clock)
+        self._is_broken = False
         self._wake = threading.Condition()
         threading.Thread(target=self._drive, name="generate", daemon=True).start()
 
@@ -207,16 +76,22 @@ class Batch:
         return len(self._running) + len(self._arrived)
 
     def stalled_s(self) -> float:
-        """Seconds since the last step of the engine while there are sequences in the batch; 0 where there are none."""
-        return self._progress.stalled_s()
+        """Seconds since the last step of the engine while there are sequences in the batch; 0 where there are none.
+
+        Infinite once the engine is of no use any more.
+        """
+        return math.inf if self._is_broken else self._progress.stalled_s()
 
     def add(self, sequence: BatchedSequence) -> None:
         """Add a sequence.
 
         Raises:
             BatchFullError: there is no room. Nothing waits here: another replica or model may have room.
+            BrokenEngineError: the engine is of no use any more.
         """
         with self._wake:
+            if self._is_broken:
+                raise BrokenEngineError
             if self.active >= self._capacity:
                 raise BatchFullError(f"its batch of {self._capacity} is full")
             self._progress.begin()
@@ -224,7 +99,7 @@ class Batch:
             self._wake.notify()
 
     def _drive(self) -> None:
-        while True:
+        while not self._is_broken:
             with self._wake:
                 while not self._running and not self._arrived:
                     self._wake.wait()
@@ -236,10 +111,16 @@ class Batch:
                 self._step()
 
     def _joining(self) -> list[BatchedSequence]:
-        """Take those who join before the next step. One new grammar at most: the engine compiles it within the step."""
+        """Take those who join before the next step. One new grammar at most: the engine compiles it within the step.
+
+        Those whose callers have gone do not join: nothing is read or compiled for them.
+        """
         joining: list[BatchedSequence] = []
         has_new = False
-        for sequence in self._arrived:
+        waiting = [sequence for sequence in self._arrived if not sequence.given_up]
+        for _ in range(len(self._arrived) - len(waiting)):
+            self._progress.end(advanced=False)
+        for sequence in waiting:
             grammar = sequence.sampling.grammar
             if grammar is not None and grammar not in self._grammars:
                 if has_new:
@@ -249,7 +130,7 @@ class Batch:
                 if len(self._grammars) > _KNOWN_GRAMMARS:
                     del self._grammars[next(iter(self._grammars))]
             joining.append(sequence)
-        self._arrived = self._arrived[len(joining) :]
+        self._arrived = waiting[len(joining) :]
         return joining
 
     def _admit(self, sequence: BatchedSequence) -> None:
@@ -262,7 +143,7 @@ class Batch:
             self._outbox.send()
 
     def _step(self) -> None:
-        ended: list[tuple[BatchedSequence, _Item]] = []
+        ended: list[tuple[BatchedSequence, BatchItem]] = []
         still_running: list[BatchedSequence] = []
         try:
             self._engine.step()
@@ -271,7 +152,7 @@ class Batch:
             written = [(each, each.request, each.request.read()) for each in self._running if each.request]
             self._decoder.prefetch((sequence.detokenizer, tokens) for sequence, _, tokens in written)
             for sequence, request, tokens in written:
-                end: _Item | None
+                end: BatchItem | None
                 try:
                     end = sequence.advance(request, tokens, now, self._outbox)
                 except IncompleteGenerationError as error:
@@ -291,10 +172,26 @@ class Batch:
         self._outbox.send()
 
     def _fail_all(self, error: Exception) -> None:
+        """End everybody in the batch, and find out whether the engine can be used again."""
         failed, self._running = self._running, []
         for sequence in failed:
             self._progress.end()
+            told: Exception = RuntimeError(f"the engine failed: {error}")
             if sequence.request:
+                told = sequence.request.blamed(error) or told
                 sequence.request.cancel()
-            self._outbox.put(sequence, RuntimeError(f"the engine failed: {error}"))
+            self._outbox.put(sequence, told)
+        try:
+            self._engine.recover()
+        except Exception as broken:  # noqa: BLE001 - whatever it is, nobody can be served any more
+            log.internal_error("generate", "engine", broken)
+            self._break_off()
         self._outbox.send()
+
+    def _break_off(self) -> None:
+        with self._wake:
+            self._is_broken = True
+            waiting, self._arrived = self._arrived, []
+        for sequence in waiting:
+            self._progress.end()
+            self._outbox.put(sequence, BrokenEngineError())

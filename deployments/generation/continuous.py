@@ -30,6 +30,8 @@ from deployments.generation import (
     IncompleteGenerationError,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     read_to_end,
 )
 from deployments.generation.batch_sampling import batch_logits_processors, processor_arguments
@@ -136,6 +138,10 @@ class ContinuousGenerator:
         """Stop the batch; requests in it fail. Garbage collection of the generator does the same."""
         self._stop()
 
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`."""
+        return await self._unbatched.tokenization(query)
+
     def describe(self) -> dict[str, Any]:
         """The facts of the engine for unbatched requests, and how full the batch is."""
         facts = self._unbatched.describe()
@@ -166,7 +172,12 @@ class ContinuousGenerator:
             matcher = await asyncio.to_thread(self._unbatched.matcher, sampling, prompt)
             outputs = self._add(request_id, fitted.tokens, sampling, matcher)
             while not reason:
-                output = await outputs.get()
+                try:
+                    async with asyncio.timeout(max(0.0, deadline - self._clock())):
+                        output = await outputs.get()
+                except TimeoutError:  # it waits for a place, its prompt is being read, or a step takes long
+                    reason = "deadline"
+                    break
                 if output.error:
                     raise RuntimeError(f"the batch failed: {output.error}")
                 for token in output.generated_tokens[written:]:

@@ -73,10 +73,6 @@ class Detokenizer:
         self._prefix, self._read = self._read, len(self._ids)
         return self._before_stop(text[len(known) :])
 
-    def text_of(self, token: int) -> str:
-        """The text of a token by itself."""
-        return self._decode([token])
-
     def finish(self) -> str:
         """The text that was held back; to be called after the last token."""
         if self.stopped:
@@ -134,6 +130,10 @@ class StepDecoder:
             return ""
         text = self._texts.get(tuple(ids))
         return self._decode_many([list(ids)])[0] if text is None else text
+
+    def texts_of(self, tokens: Sequence[int]) -> Sequence[str]:
+        """The text of each token by itself, in one call."""
+        return self._decode_many([[token] for token in tokens]) if tokens else ()
 
 
 def trailing_space(text: str) -> str:

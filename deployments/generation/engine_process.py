@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from deployments.generation import BatchFullError, CannotGenerateError
+from deployments.generation import BatchFullError, CannotGenerateError, TokenQuery
 from deployments.generation.progress import Progress
-from deployments.generation.worker import EngineConfig, GenerateRequest, Item
+from deployments.generation.worker import EngineConfig, Item, WorkerRequest
 
 RESTARTING = "its engine has ended and is being started again"
 """Why a request is refused while there is no process."""
@@ -57,7 +57,7 @@ class EngineProcess:
         self._progress = Progress(clock)
         self._unfinished: set[int] = set()  # requests whose last item has not come: a cancelled one still has to end
         self._reported_s = 0.0
-        self._outgoing: queue.SimpleQueue[tuple[int, GenerateRequest | None] | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[tuple[int, WorkerRequest | None] | None] = queue.SimpleQueue()
         self.closed = False
         try:
             self._connection.send(config)
@@ -83,7 +83,7 @@ class EngineProcess:
         """Requests under way."""
         return len(self._waiting)
 
-    def submit(self, request: GenerateRequest) -> tuple[int, asyncio.Queue[Item]]:
+    def submit(self, request: WorkerRequest) -> tuple[int, asyncio.Queue[Item]]:
         """Send a request. Returns its number and the queue of its items, read in the current event loop.
 
         Raises:
@@ -94,7 +94,8 @@ class EngineProcess:
         with self._lock:
             if self.closed:
                 raise CannotGenerateError(RESTARTING)
-            if len(self._waiting) >= self.facts.get("capacity", sys.maxsize):
+            is_full = len(self._waiting) >= self.facts.get("capacity", sys.maxsize)
+            if is_full and not isinstance(request, TokenQuery):  # which takes no place in the batch
                 raise BatchFullError(f"its batch of {self.facts['capacity']} is full")
             number = next(self._numbers)
             self._unfinished.add(number)

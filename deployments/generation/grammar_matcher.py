@@ -16,16 +16,20 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.hf import from_tokenizer
 from transformers import LogitsProcessor
 
-from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar, TagGrammar
+from deployments.generation.grammar import (
+    MAX_CHARACTERS,
+    Grammar,
+    GrammarError,
+    JsonGrammar,
+    JsonOrTagsGrammar,
+    TagGrammar,
+)
 
 KEPT = 64
 """Compiled grammars that are kept."""
 
 KEPT_CHARACTERS = 1 << 20
 """Characters of all grammars that are kept."""
-
-MAX_CHARACTERS = 1 << 18
-"""The largest grammar: the schemas of many tools together."""
 
 _LIMITS = LLParserLimits(initial_lexer_fuel=1_000_000, step_lexer_fuel=200_000, step_max_items=20_000)
 """Of the work to compile a grammar (20 ms), and of that for one token (15 ms)."""
@@ -87,7 +91,7 @@ class GrammarCompiler:
         """
         self._source, self._vocabulary, self._end_tokens = tokenizer, vocabulary, list(end_tokens)
         self._tokenizer: LLTokenizer | None = None
-        self._kept: OrderedDict[tuple[Grammar, bool], LLMatcher] = OrderedDict()
+        self._kept: OrderedDict[tuple[Grammar, bool], LLMatcher | GrammarError] = OrderedDict()
         self._lock = threading.Lock()
 
     def matcher(self, grammar: Grammar, prefix: str = "") -> TokenMatcher:
@@ -107,20 +111,27 @@ class GrammarCompiler:
         return TokenMatcher(matcher, self._vocabulary)
 
     def _compiled(self, grammar: Grammar, *, is_continued: bool) -> LLMatcher:
+        if grammar.size > MAX_CHARACTERS:
+            raise GrammarError(f"the form is too large: {grammar.size} characters; accepted: {MAX_CHARACTERS}")
         key = (grammar, is_continued)
         if key in self._kept:
             self._kept.move_to_end(key)
-            return self._kept[key]
-        written = _written(grammar, spaced=is_continued)
-        if len(written) > MAX_CHARACTERS:
-            raise GrammarError(f"the form is too large: {len(written)} characters; accepted: {MAX_CHARACTERS}")
+        else:
+            self._kept[key] = self._compile(grammar, spaced=is_continued)
+            while len(self._kept) > KEPT or sum(each.size for each, _ in self._kept) > KEPT_CHARACTERS:
+                self._kept.popitem(last=False)
+        known = self._kept[key]
+        if isinstance(known, GrammarError):
+            raise GrammarError(str(known))
+        return known
+
+    def _compile(self, grammar: Grammar, *, spaced: bool) -> LLMatcher | GrammarError:
+        try:
+            written = _written(grammar, spaced=spaced)
+        except GrammarError as error:
+            return error.with_traceback(None)
         matcher = LLMatcher(self._with_tokenizer(), written, log_level=0, limits=_LIMITS)
-        if matcher.is_error():
-            raise GrammarError(" ".join(matcher.get_error().split())[:_LONGEST_REASON])
-        self._kept[key] = matcher
-        while len(self._kept) > KEPT or sum(_size(each) for each, _ in self._kept) > KEPT_CHARACTERS:
-            self._kept.popitem(last=False)
-        return matcher
+        return GrammarError(" ".join(matcher.get_error().split())[:_LONGEST_REASON]) if matcher.is_error() else matcher
 
     def _with_tokenizer(self) -> LLTokenizer:
         if self._tokenizer is None:
@@ -141,14 +152,12 @@ class HoldToGrammar(LogitsProcessor):  # type: ignore[misc]  # transformers has 
         return scores.masked_fill(~self._matcher.allowed().to(scores.device), -torch.inf)
 
 
-def _size(grammar: Grammar) -> int:
-    return len(grammar.schema) if isinstance(grammar, JsonGrammar) else sum(len(tag.schema) for tag in grammar.tags)
-
-
 def _written(grammar: Grammar, *, spaced: bool) -> str:
     """The grammar in llguidance's own form; `spaced` allows white space in JSON, as others write it."""
     if isinstance(grammar, JsonGrammar):
         return LLMatcher.grammar_from_json_schema(_schema(grammar.schema, spaced=spaced))
+    if isinstance(grammar, JsonOrTagsGrammar):
+        return _either(grammar, spaced=spaced)
     return _lark(grammar, spaced=spaced)
 
 
@@ -161,6 +170,17 @@ def _schema(text: str, *, spaced: bool) -> str:
     if not isinstance(schema, dict):
         raise GrammarError("the schema is no JSON object")
     return json.dumps({**schema, "x-guidance": {"whitespace_flexible": spaced, "lenient": True}})
+
+
+def _either(grammar: JsonOrTagsGrammar, *, spaced: bool) -> str:
+    """A value, or tags on lines of their own, in llguidance's Lark."""
+    lines = [f"value: %json {_schema(grammar.json.schema, spaced=spaced)}"]
+    for place, tag in enumerate(grammar.tags):
+        value = f"%json {_schema(tag.schema, spaced=spaced)}"
+        lines.append(f"tag_{place}: {json.dumps(tag.begin)} {value} {json.dumps(tag.end) if tag.end else ''}")
+    tags = " | ".join(f"tag_{place}" for place in range(len(grammar.tags)))
+    more = "" if grammar.one_tag else f' ("\\n" ({tags}))*'
+    return "\n".join(["%llguidance {}", f"start: value | ({tags}){more}", *lines])
 
 
 def _lark(grammar: TagGrammar, *, spaced: bool) -> str:

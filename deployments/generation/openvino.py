@@ -5,29 +5,40 @@ like those of transformers and part where two tokens are nearly equally likely. 
 of a batch share one random number generator: an answer is repeatable only if nothing else is in the batch.
 """
 
-import random
+import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import openvino_genai as genai
-from openvino import Tensor
 
 from deployments.generation import (
     CannotLoadError,
     Generation,
-    IncompleteGenerationError,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     UnsupportedSamplingError,
     UnsupportedTurnsError,
     read_to_end,
 )
-from deployments.generation.batch import Batch, BatchedSequence
+from deployments.generation.batch import Batch
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
-from deployments.generation.openvino_grammar import SuspectGrammars, check_grammar, structured_output
-from deployments.generation.prompts import fit_to_context, not_taken, require_known, split_text
+from deployments.generation.openvino_engine import OpenVINOEngine
+from deployments.generation.openvino_grammar import WRITTEN, check_grammar
+from deployments.generation.prompts import (
+    FittedPrompt,
+    entries_of,
+    fit_to_context,
+    not_taken,
+    require_known,
+    split_text,
+)
+from deployments.generation.sequence import BatchedSequence
 
 CACHE_GIGABYTES = 1
 """For the keys and values of all requests of a replica; memory is taken as the cache fills."""
@@ -39,6 +50,9 @@ takes bfloat16 where the CPU has it. There, SmolLM2 wrote 69, 293 and 861 tokens
 read faster in bfloat16: 256 tokens in 0.08 instead of 0.12 s, 1,024 in 0.34 instead of 0.57 s."""
 
 _MOST_TOKENS_OF_A_CHARACTER = 4  # one for each of its bytes
+
+_LARGE_PROMPT = 1 << 14
+"""Characters from which on a prompt is encoded beside the event loop: these take 8 ms, and a million takes 0.4 s."""
 
 _BATCHED_TOKENS = 256  # of prompts in one step: more would delay the requests that are writing
 
@@ -96,7 +110,9 @@ class OpenVINOGenerator:
         self._clock = clock
         self._vocabulary = len(self._tokenizer.get_vocab())
         self._decoder = StepDecoder(self._tokenizer.decode)
-        self._engine = _Engine(self._pipeline)
+        # One thread, so that a crowd of large requests takes the interpreter from the batch only once at a time.
+        self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._engine = OpenVINOEngine(self._pipeline)
         self._batch = Batch(self._engine, self._decoder, capacity, clock)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
@@ -105,10 +121,20 @@ class OpenVINOGenerator:
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
         """See `TextGenerator`. A slow reader does not slow the batch down: at most `max_tokens` wait to be read."""
-        sequence = self._admit(prompt, sampling)
+        arrived = self._clock()
+        if _is_large(prompt) or (sampling.grammar and not WRITTEN.knows(sampling.grammar)):
+            loop = asyncio.get_running_loop()
+            fitted = await loop.run_in_executor(self._preparing, self._prepare, prompt, sampling)
+        else:
+            fitted = self._prepare(prompt, sampling)
+        detokenizer = Detokenizer.of(self._decoder.decode, sampling, prompt.prefix)
+        sequence = BatchedSequence(fitted, sampling, detokenizer, arrived)
+        self._batch.add(sequence)
         try:
             while not isinstance(item := await sequence.next(), Generation):
                 yield item
+            if sampling.logprobs is not None:
+                item = replace(item, logprobs=await asyncio.to_thread(sequence.told, self._decoder.texts_of))
             yield item
         finally:
             sequence.given_up = True
@@ -119,6 +145,14 @@ class OpenVINOGenerator:
         while not request.finished():
             self._engine.step()
             request.read()
+
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`."""
+        if known := require_known(query.tokens, self._vocabulary):
+            return Tokenization(self._context, known, str(self._tokenizer.decode(known, skip_special_tokens=False)))
+        tokens = self._encode(query.prompt, special=query.special, begins=query.begins)
+        strings = entries_of(tokens, self._tokenizer.get_vocab()) if query.strings else ()
+        return Tokenization(self._context, tokens, strings=strings)
 
     def describe(self) -> dict[str, Any]:
         """Engine, device, and how full the batch is."""
@@ -132,24 +166,20 @@ class OpenVINOGenerator:
         }
 
     def stalled_s(self) -> float:
-        """Seconds since the batch's last step while there are requests in it; 0 where there are none."""
+        """See `Batch.stalled_s`."""
         return self._batch.stalled_s()
 
-    def _admit(self, prompt: Prompt, sampling: Sampling) -> BatchedSequence:
+    def _prepare(self, prompt: Prompt, sampling: Sampling) -> FittedPrompt:
         if sampling.logit_bias:
             raise UnsupportedSamplingError("logit_bias")
         if sampling.logprobs:
             raise UnsupportedSamplingError("top_logprobs")
         if sampling.grammar:
             check_grammar(sampling.grammar, prompt)
-        fitted = fit_to_context(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
-        detokenizer = Detokenizer.of(self._decoder.decode, sampling, prompt.prefix)
-        sequence = BatchedSequence(fitted, sampling, detokenizer, self._clock())
-        self._batch.add(sequence)
-        return sequence
+        return fit_to_context(self._encode(prompt), self._context, sampling.max_tokens, truncate=self._truncate)
 
-    def _encode(self, prompt: Prompt) -> list[int]:
-        """The tokens of the prompt and of the prefix; see `PromptTokenizer` for the white space at the prefix's end."""
+    def _encode(self, prompt: Prompt, *, special: bool | None = None, begins: bool = True) -> list[int]:
+        """The tokens of the prompt and the prefix; see `PromptTokenizer`, also for the white space at its end."""
         turns = [dict(turn) for turn in prompt.messages]
         prefix = prompt.prefix.rstrip()
         if prompt.tokens:
@@ -159,11 +189,11 @@ class OpenVINOGenerator:
             turns = turns or [{"role": "user", "content": prompt.text}]
             tools = [dict(tool) for tool in prompt.tools] or None
             try:
-                text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tools=tools)
+                text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=begins, tools=tools)
             except RuntimeError as error:  # what the template raises
                 raise UnsupportedTurnsError(not_taken(error)) from error
-            return self._tokens(text + prefix, special=False)
-        return self._tokens(prompt.as_text() + prefix, special=True)
+            return self._tokens(text + prefix, special=bool(special))
+        return self._tokens(prompt.as_text() + prefix, special=special is not False)
 
     def _tokens(self, text: str, *, special: bool) -> list[int]:
         """The tokens of `text`. OpenVINO's own encoding leaves out what is beyond the context, and does not say so."""
@@ -180,74 +210,9 @@ class OpenVINOGenerator:
         return [int(token) for token in ids.data[0]]
 
 
-class _Engine:
-    """OpenVINO's pipeline as a `BatchingEngine`."""
-
-    def __init__(self, pipeline: Any) -> None:
-        self._pipeline = pipeline
-        self._number = 0
-        self._suspects = SuspectGrammars()
-
-    def add(self, tokens: Sequence[int], sampling: Sampling) -> "_Request":
-        import numpy as np
-
-        if sampling.grammar:
-            self._suspects.check(sampling.grammar)
-        self._number += 1
-        ids = Tensor(np.array([tokens], dtype=np.int64))
-        handle = self._pipeline.add_request(self._number, ids, _generation_config(sampling))
-        request = _Request(handle, tells=sampling.logprobs is not None)
-        if sampling.grammar:
-            self._suspects.watch(sampling.grammar, lambda: request.begun)
-        return request
-
-    def step(self) -> None:
-        if self._pipeline.has_non_finished_requests():
-            try:
-                self._pipeline.step()
-            except RuntimeError:
-                self._suspects.step_failed()
-                raise
-
-
-class _Request:
-    """OpenVINO's handle of a request as an `EngineRequest`."""
-
-    def __init__(self, handle: Any, *, tells: bool = False) -> None:
-        """Hold the handle of a request that `tells` log probabilities."""
-        self.logprobs: list[float] = []
-        self.begun = False
-        self._tells = tells
-        self._handle = handle
-        self._reason = ""
-
-    def read(self) -> Sequence[int]:
-        tokens: list[int] = []
-        while self._handle.can_read():
-            for output in self._handle.read().values():
-                tokens += output.generated_ids
-                if self._tells:
-                    self.logprobs += output.generated_log_probs
-                self.begun = True
-                self._reason = _REASONS.get(output.finish_reason, self._reason)
-        return tokens
-
-    def finished(self) -> str:
-        status = self._handle.get_status()
-        if status == _RUNNING:
-            return ""
-        if status == _IGNORED:
-            raise IncompleteGenerationError("openvino had no memory for its keys and values, and gave the request up")
-        return self._reason or "stop"
-
-    def cancel(self) -> None:
-        if self._handle.get_status() == _RUNNING:
-            self._handle.cancel()
-
-
-_RUNNING = genai.GenerationStatus.RUNNING
-_IGNORED = genai.GenerationStatus.IGNORED
-_REASONS = {genai.GenerationFinishReason.STOP: "stop", genai.GenerationFinishReason.LENGTH: "length"}
+def _is_large(prompt: Prompt) -> bool:
+    turns = sum(len(str(turn.get("content", ""))) for turn in prompt.messages)
+    return len(prompt.text) + len(prompt.prefix) + turns > _LARGE_PROMPT
 
 
 def _scheduler_config(capacity: int) -> Any:
@@ -256,35 +221,4 @@ def _scheduler_config(capacity: int) -> Any:
     config.max_num_batched_tokens = max(_BATCHED_TOKENS, capacity)
     config.cache_size = CACHE_GIGABYTES
     config.enable_prefix_caching = True
-    return config
-
-
-_LEAST = 1e-6
-"""OpenVINO computes with 32 bits, in which smaller numbers are 0, and refuses that."""
-
-_MOST_MIN_P = 0.9999999
-"""OpenVINO takes no 1, which would leave the likeliest token alone."""
-
-
-def _generation_config(sampling: Sampling) -> Any:
-    """The sampling without its stop texts and tokens: `Detokenizer` finds those, even texts that end within a token."""
-    config = genai.GenerationConfig()
-    config.max_new_tokens = sampling.max_tokens
-    config.do_sample = sampling.temperature > 0
-    if config.do_sample:
-        config.temperature = max(sampling.temperature, _LEAST)
-        config.top_p = max(sampling.top_p, _LEAST)
-        config.min_p = min(sampling.min_p, _MOST_MIN_P)
-        if sampling.top_k:
-            config.top_k = sampling.top_k
-        # OpenVINO's default seed is 0 for every request.
-        config.rng_seed = random.getrandbits(31) if sampling.seed is None else sampling.seed
-    config.presence_penalty = sampling.presence_penalty
-    config.frequency_penalty = sampling.frequency_penalty
-    config.repetition_penalty = max(sampling.repetition_penalty, _LEAST)
-    config.min_new_tokens = sampling.min_tokens
-    config.ignore_eos = sampling.ignore_eos
-    config.logprobs = 0 if sampling.logprobs is None else 1
-    if sampling.grammar:
-        config.structured_output_config = structured_output(sampling.grammar)
     return config

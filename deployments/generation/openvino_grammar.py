@@ -1,79 +1,160 @@
 """Grammars as OpenVINO takes them: what `StructuredOutputConfig` holds a text to. xgrammar compiles it."""
 
 import json
-from collections import deque
-from collections.abc import Callable
-from functools import lru_cache
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import Any
 
 import openvino_genai as genai
 
 from deployments.generation import Prompt
-from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar, TagGrammar
+from deployments.generation.grammar import (
+    MAX_CHARACTERS,
+    FatalGrammarError,
+    Grammar,
+    GrammarError,
+    JsonGrammar,
+    JsonOrTagsGrammar,
+    Tag,
+    TagGrammar,
+)
 from deployments.generation.xgrammar_schema import MAX_BYTES, write_schema
 
 _MOST_SUSPECTS = 64
 
 
-def check_grammar(grammar: Grammar, prompt: Prompt) -> None:
-    """Raise `GrammarError` if OpenVINO cannot hold the answer to `prompt` to `grammar`. Takes milliseconds.
+class WrittenGrammars:
+    """Grammars as xgrammar's structural tags, which are JSON, and those that cannot be: both are kept within bounds.
 
-    OpenVINO begins a grammar with the first token that it writes: a JSON text that somebody else has begun cannot be
-    continued. Free text can, as the tags in it have a beginning of their own.
+    To write a large one takes 0.4 s. Every thread may use this.
     """
-    if isinstance(grammar, JsonGrammar) and prompt.prefix.strip():
+
+    def __init__(self, most: int = 128, most_characters: int = 1 << 20) -> None:
+        """Keep at most `most`, with at most `most_characters` in all of their schemas."""
+        self._most, self._most_characters = most, most_characters
+        self._kept: OrderedDict[Grammar, str | GrammarError] = OrderedDict()
+        self._characters = 0
+        self._lock = threading.Lock()
+
+    def knows(self, grammar: Grammar) -> bool:
+        """Whether `of` answers at once."""
+        return grammar in self._kept
+
+    def of(self, grammar: Grammar) -> str:
+        """Return the tag of `grammar`, from memory or written now.
+
+        Raises:
+            GrammarError: OpenVINO cannot hold a text to it.
+        """
+        if grammar.size > MAX_CHARACTERS:
+            raise GrammarError(f"the form is too large: {grammar.size} characters; accepted: {MAX_CHARACTERS}")
+        with self._lock:
+            if (known := self._kept.get(grammar)) is not None:
+                self._kept.move_to_end(grammar)
+        if known is None:
+            known = _write(grammar)
+            self._keep(grammar, known)
+        if isinstance(known, GrammarError):
+            raise GrammarError(str(known))
+        return known
+
+    def _keep(self, grammar: Grammar, written: str | GrammarError) -> None:
+        with self._lock:
+            if grammar not in self._kept:
+                self._characters += grammar.size
+            self._kept[grammar] = written
+            while len(self._kept) > self._most or self._characters > self._most_characters:
+                self._characters -= self._kept.popitem(last=False)[0].size
+
+
+WRITTEN = WrittenGrammars()
+"""Those of this process."""
+
+
+def check_grammar(grammar: Grammar, prompt: Prompt) -> None:
+    """Raise `GrammarError` if OpenVINO cannot hold the answer to `prompt` to `grammar`.
+
+    Blocks for up to half a second unless `WRITTEN` knows the grammar. OpenVINO begins a grammar with the first token
+    that it writes: a JSON text that somebody else has begun cannot be continued. Free text can, as the tags in it have
+    a beginning of their own.
+    """
+    if not isinstance(grammar, TagGrammar) and prompt.prefix.strip():
         raise GrammarError("the engine cannot continue a JSON text that has been begun")
-    _structural_tag(grammar)
+    WRITTEN.of(grammar)
 
 
 def structured_output(grammar: Grammar) -> Any:
     """What holds a text to `grammar`, which `check_grammar` has accepted."""
     config = genai.StructuredOutputConfig()
-    config.structural_tags_config = _structural_tag(grammar)
+    config.structural_tags_config = WRITTEN.of(grammar)
     return config
 
 
 class SuspectGrammars:
     """Grammars that OpenVINO may have failed to compile: it raises within a step, and ends all of the batch.
 
-    `xgrammar_schema` lets none through that is known to fail. If one fails all the same, it fails once.
+    `xgrammar_schema` lets none through that is known to fail. If one fails all the same, it fails once. Those are
+    suspected that are new since the last step that went well; where none is, those whose text has not begun, as a
+    grammar is compiled when its request is first scheduled.
     """
 
     def __init__(self) -> None:
         """Suspect none."""
-        self._uncompiled: list[tuple[Callable[[], bool], Grammar]] = []
+        self._new: dict[int, Grammar] = {}
+        self._waiting: dict[int, Grammar] = {}
         self._suspects: deque[Grammar] = deque(maxlen=_MOST_SUSPECTS)
 
     def check(self, grammar: Grammar) -> None:
-        """Raise `GrammarError` if a step has failed with `grammar`."""
+        """Raise `FatalGrammarError` if a step has failed with `grammar`."""
         if grammar in self._suspects:
-            raise GrammarError("the engine has failed to compile this form")
+            raise FatalGrammarError
 
-    def watch(self, grammar: Grammar, has_begun: Callable[[], bool]) -> None:
-        """Suspect `grammar` if a step fails before `has_begun`, which says whether its text has been begun."""
-        self._uncompiled = [each for each in self._uncompiled if not each[0]()]
-        self._uncompiled.append((has_begun, grammar))
+    def watch(self, number: int, grammar: Grammar) -> None:
+        """Note that the request `number` has been added, with `grammar`."""
+        self._new[number] = grammar
+
+    def forget(self, number: int) -> None:
+        """Note that the request `number` has begun its text, or has left. Does nothing for one that is not watched."""
+        self._new.pop(number, None)
+        self._waiting.pop(number, None)
+
+    def step_went_well(self) -> None:
+        """A step has not raised."""
+        if self._new:
+            self._waiting |= self._new
+            self._new = {}
 
     def step_failed(self) -> None:
         """A step has raised."""
-        self._suspects.extend(grammar for has_begun, grammar in self._uncompiled if not has_begun())
-        self._uncompiled.clear()
+        failed = self._new or self._waiting
+        self._suspects.extend(dict.fromkeys(failed.values()))
+        self._new, self._waiting = {}, {}
+
+    @property
+    def watched(self) -> int:
+        """Requests that are watched."""
+        return len(self._new) + len(self._waiting)
 
 
-@lru_cache(maxsize=128)
-def _structural_tag(grammar: Grammar) -> str:
-    """The grammar as xgrammar's structural tag, which is JSON."""
-    return json.dumps({"type": "structural_tag", "format": _format(grammar)})
+def _write(grammar: Grammar) -> str | GrammarError:
+    """The grammar as a structural tag, or why it cannot be one."""
+    try:
+        return json.dumps({"type": "structural_tag", "format": _format(grammar)})
+    except GrammarError as error:
+        return error.with_traceback(None)
 
 
 def _format(grammar: Grammar) -> dict[str, Any]:
     if isinstance(grammar, JsonGrammar):
         return _json_schema(grammar.schema)
-    tags = [
-        {"type": "tag", "begin": tag.begin, "content": _json_schema(tag.schema), "end": tag.end} for tag in grammar.tags
-    ]
-    if (size := len(json.dumps(tags))) > MAX_BYTES:
+    tags = [_tag(tag) for tag in grammar.tags]
+    value = [_tag(Tag("", grammar.json.schema, ""))] if isinstance(grammar, JsonOrTagsGrammar) else []
+    if (size := len(json.dumps(tags + value))) > MAX_BYTES:
         raise GrammarError(f"the tags are too large for the engine: {size} bytes; accepted: {MAX_BYTES}")
+    if isinstance(grammar, JsonOrTagsGrammar):
+        # Both in the same form: xgrammar chooses between forms that end by themselves, or between others.
+        return {"type": "or", "elements": [_lines(tags, one=grammar.one_tag), _lines(value, one=True)]}
     return {
         "type": "triggered_tags",
         "triggers": _shortest(grammar),
@@ -81,6 +162,15 @@ def _format(grammar: Grammar) -> dict[str, Any]:
         "at_least_one": grammar.at_least_one,
         "stop_after_first": grammar.stop_after_first,
     }
+
+
+def _tag(tag: Tag) -> dict[str, Any]:
+    return {"type": "tag", "begin": tag.begin, "content": _json_schema(tag.schema), "end": tag.end}
+
+
+def _lines(tags: Sequence[dict[str, Any]], *, one: bool) -> dict[str, Any]:
+    form = {"type": "tags_with_separator", "separator": "\n", "at_least_one": True, "stop_after_first": one}
+    return {**form, "tags": list(tags)}
 
 
 def _json_schema(schema: str) -> dict[str, Any]:

@@ -10,17 +10,29 @@ import itertools
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from typing import Any
 
-from deployments.generation import CannotGenerateError, Generation, Prompt, Sampling, read_to_end
+from deployments.generation import (
+    CannotGenerateError,
+    Generation,
+    Prompt,
+    Sampling,
+    Tokenization,
+    TokenQuery,
+    read_to_end,
+)
 from deployments.generation.engine_process import RESTARTING, EngineProcess
+from deployments.generation.grammar import FatalGrammarError, Grammar
 from deployments.generation.worker import EngineConfig, GenerateRequest
 from deployments.observability import log
 
 _RESTART_S = (0.0, 1.0, 5.0, 30.0)
 """Seconds before each attempt to start an engine again; the last pause repeats."""
+
+_MOST_FATAL = 64
 
 
 class ProcessGenerator:
@@ -43,6 +55,7 @@ class ProcessGenerator:
             RuntimeError: the process ended while it was loading.
         """
         self._supervisor = _Supervisor(name, config, clock)
+        self._fatal: deque[Grammar] = deque(maxlen=_MOST_FATAL)  # that an engine has failed with, and none gets again
         self.chat_template = self._supervisor.chat_template
         weakref.finalize(self, self._supervisor.close)
 
@@ -53,6 +66,22 @@ class ProcessGenerator:
     def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
         """See `TextGenerator`. A slow reader does not slow the batch down: at most `max_tokens` wait to be read."""
         return self._items(GenerateRequest(prompt, sampling, streamed=True))
+
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`."""
+        engine = self._supervisor.engine
+        if engine is None:
+            raise CannotGenerateError(RESTARTING)
+        number, items = engine.submit(query)
+        try:
+            item = await items.get()
+        finally:
+            engine.cancel(number)
+        if isinstance(item, Exception):
+            raise item
+        if not isinstance(item, Tokenization):
+            raise TypeError(f"the engine's process has answered a query with a {type(item).__name__}")
+        return item
 
     def describe(self) -> dict[str, Any]:
         """The engine's facts, requests under way and process id; `restarting` while there is no engine."""
@@ -77,12 +106,18 @@ class ProcessGenerator:
         engine = self._supervisor.engine
         if engine is None:
             raise CannotGenerateError(RESTARTING)
+        if (grammar := request.sampling.grammar) in self._fatal:
+            raise FatalGrammarError
         number, items = engine.submit(request)
         try:
             while True:
                 item = await items.get()
+                if isinstance(item, FatalGrammarError) and grammar and grammar not in self._fatal:
+                    self._fatal.append(grammar)
                 if isinstance(item, Exception):
                     raise item
+                if isinstance(item, Tokenization):
+                    raise TypeError("the engine's process has answered a prompt with its tokens")
                 yield item
                 if isinstance(item, Generation):
                     return

@@ -10,6 +10,9 @@ from deployments.generation import (
     Prompt,
     PromptTooLongError,
     Sampling,
+    ShortestAnswerError,
+    Tokenization,
+    TokenQuery,
     UnknownTokenError,
     UnsupportedTurnsError,
 )
@@ -30,11 +33,17 @@ class FittedPrompt:
     cut: int = 0
 
     def bound(self, sampling: Sampling) -> Sampling:
-        """`sampling` with no more tokens than there is room for."""
-        if sampling.max_tokens == self.max_tokens:
-            return sampling
-        least = min(sampling.min_tokens, self.max_tokens)
-        return replace(sampling, max_tokens=self.max_tokens, min_tokens=least)
+        """`sampling` with no more tokens than there is room for.
+
+        Raises:
+            ShortestAnswerError: there is no room for the shortest answer.
+        """
+        if sampling.min_tokens > self.max_tokens:
+            raise ShortestAnswerError(
+                f"the answer is to have {sampling.min_tokens} tokens at least, and the context has room for "
+                f"{self.max_tokens} behind the prompt"
+            )
+        return sampling if sampling.max_tokens == self.max_tokens else replace(sampling, max_tokens=self.max_tokens)
 
 
 class PromptTokenizer:
@@ -91,9 +100,18 @@ class PromptTokenizer:
         """The text of a token by itself, special or not."""
         return str(self._tokenizer.decode([token]))
 
-    def _encode(self, prompt: Prompt) -> list[int]:
+    def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`; this blocks."""
+        if known := require_known(query.tokens, len(self._tokenizer)):
+            return Tokenization(self.context, known, str(self._tokenizer.decode(known)))
+        tokens = self._encode(query.prompt, special=query.special, begins=query.begins)
+        strings = self._tokenizer.convert_ids_to_tokens(tokens) if query.strings else ()
+        return Tokenization(self.context, tokens, strings=tuple(map(str, strings)))
+
+    def _encode(self, prompt: Prompt, *, special: bool | None = None, begins: bool = True) -> list[int]:
         """The tokens of the prompt and of the prefix, without the white space at the prefix's end.
 
+        `special` as in `TokenQuery`; without it a chat gets none beside those of its template. `begins` likewise.
         A token usually holds a word and the space before it. A prompt that ends with a space would make the model
         continue with tokens it has rarely seen in that place.
         """
@@ -109,14 +127,16 @@ class PromptTokenizer:
                 encoded = self._tokenizer.apply_chat_template(
                     turns + begun,
                     tools=[dict(tool) for tool in prompt.tools] or None,
-                    add_generation_prompt=not begun,
+                    add_generation_prompt=begins and not begun,
                     continue_final_message=bool(begun),
-                    return_dict=True,
+                    tokenize=not special,
+                    return_dict=not special,
                 )
             except (TemplateError, TypeError) as error:  # TypeError: it does something with a value of another type
                 raise UnsupportedTurnsError(not_taken(error)) from error
-            return list(encoded["input_ids"])
-        return list(self._tokenizer(prompt.as_text() + prefix)["input_ids"])
+            return list((self._tokenizer(encoded) if special else encoded)["input_ids"])
+        text = prompt.as_text() + prefix
+        return list(self._tokenizer(text, add_special_tokens=special is not False)["input_ids"])
 
 
 def not_taken(error: Exception) -> str:
@@ -129,6 +149,12 @@ def _source(template: Any) -> str:
     if isinstance(template, Mapping):
         template = template.get("tool_use") or template.get("default")
     return str(template or "")
+
+
+def entries_of(tokens: Sequence[int], vocabulary: Mapping[bytes, int]) -> tuple[str, ...]:
+    """The entries of `tokens` in `vocabulary`; bytes that are half a character become replacement characters."""
+    entries = {number: entry for entry, number in vocabulary.items()}
+    return tuple(entries[token].decode(errors="replace") for token in tokens)
 
 
 def split_text(text: str, size: int) -> list[str]:
@@ -148,7 +174,7 @@ def require_known(tokens: Sequence[int], vocabulary: int) -> list[int]:
     Raises:
         UnknownTokenError: one of them is not in the vocabulary.
     """
-    if (largest := max(tokens)) >= vocabulary:
+    if (largest := max(tokens, default=-1)) >= vocabulary:
         raise UnknownTokenError(f"the token {largest} is not one of the {vocabulary} of its vocabulary")
     return list(tokens)
 

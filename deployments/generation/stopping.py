@@ -5,14 +5,12 @@ every layer asks before it runs, too (`StopController.before_module`), and the w
 """
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from transformers import StoppingCriteria
 
-from deployments.generation import Sampling
 from deployments.generation.detokenizer import Detokenizer
 
 NO_END = -1
@@ -38,16 +36,18 @@ class StopController(StoppingCriteria):  # type: ignore[misc]  # transformers ha
     def __init__(
         self,
         prompt_tokens: int,
-        sampling: Sampling,
+        deadline: float,
+        clock: Callable[[], float],
         cancelled: threading.Event,
         detokenizer: Detokenizer,
         emit: Callable[[str], None],
     ) -> None:
-        """Start the budget.
+        """Stop a request that is about to be generated.
 
         Args:
             prompt_tokens: how many tokens the prompt has.
-            sampling: the budget and the stop texts.
+            deadline: when its budget is used up, which runs from its arrival, by `clock`.
+            clock: seconds since any moment.
             cancelled: is set when nobody waits for the generation any more.
             detokenizer: turns tokens into text.
             emit: is called with each text; may block.
@@ -55,7 +55,8 @@ class StopController(StoppingCriteria):  # type: ignore[misc]  # transformers ha
         self.out_of_time = False
         self.written = 0
         self.tokens: list[int] = []
-        self._deadline = time.monotonic() + sampling.budget_s - _MARGIN_S
+        self._deadline = deadline - _MARGIN_S
+        self._clock = clock
         self._cancelled = cancelled
         self._prompt_tokens = prompt_tokens
         self._detokenizer = detokenizer
@@ -64,7 +65,7 @@ class StopController(StoppingCriteria):  # type: ignore[misc]  # transformers ha
 
     def before_module(self) -> None:
         """Raise `StoppedError` if nobody waits any more, or if time is up before the first token."""
-        if self._cancelled.is_set() or (not self.written and time.monotonic() >= self._deadline):
+        if self._cancelled.is_set() or (not self.written and self._clock() >= self._deadline):
             raise StoppedError
 
     def put(self, ids: torch.Tensor) -> None:
@@ -82,7 +83,7 @@ class StopController(StoppingCriteria):  # type: ignore[misc]  # transformers ha
     def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         """Criterion: called after every token; returns for each row whether it is done."""
         self.written = int(input_ids.shape[1]) - self._prompt_tokens
-        self.out_of_time = not self._detokenizer.stopped and time.monotonic() >= self._deadline
+        self.out_of_time = not self._detokenizer.stopped and self._clock() >= self._deadline
         stop = self._detokenizer.stopped or self.out_of_time or self._cancelled.is_set()
         return torch.full((input_ids.shape[0],), stop, dtype=torch.bool, device=input_ids.device)
 

@@ -19,6 +19,8 @@ from deployments.generation import (
     IncompleteGenerationError,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     read_to_end,
 )
 from deployments.generation.channel import Channel
@@ -57,7 +59,7 @@ class TransformersGenerator:
             model: a `PreTrainedModel` on its device.
             tokenizer: encodes its prompts.
             concurrency: requests generated at the same time. `WAITING` times as many may wait; more are refused.
-            clock: seconds since any moment, by which `stalled_s` is measured.
+            clock: seconds since any moment, by which budgets and `stalled_s` are measured.
         """
         self.model = model.eval()
         self.tokenizer = tokenizer
@@ -66,6 +68,7 @@ class TransformersGenerator:
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="generate")
         self._capacity = concurrency * (1 + WAITING)
         self._admitted = 0
+        self._clock = clock
         self._current = threading.local()
         self._counting = threading.Lock()
         self._active = 0
@@ -92,7 +95,8 @@ class TransformersGenerator:
         given_up = threading.Event()
         channel = Channel(given_up, self.progress)
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._threads, self._generate, prompt, sampling, given_up, channel.put)
+        deadline = self._clock() + sampling.budget_s  # the time in the queue is a part of it
+        work = loop.run_in_executor(self._threads, self._generate, prompt, sampling, deadline, given_up, channel.put)
         self._admitted += 1
         work.add_done_callback(lambda _: self._end(channel))
         try:
@@ -113,7 +117,11 @@ class TransformersGenerator:
 
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
         """Generate once on the calling thread, so that the first request does not pay for initialisation."""
-        self._generate(prompt, sampling, threading.Event(), lambda _: None)
+        self._generate(prompt, sampling, self._clock() + sampling.budget_s, threading.Event(), lambda _: None)
+
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        """See `TextGenerator`."""
+        return await asyncio.to_thread(self.tokenizer.tokenization, query)
 
     def describe(self) -> dict[str, Any]:
         """Engine, device, precision and context."""
@@ -134,13 +142,23 @@ class TransformersGenerator:
         channel.close()
 
     def _generate(
-        self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        deadline: float,
+        given_up: threading.Event,
+        emit: Callable[[str], None],
     ) -> Generation:
         with self.progress.work():
-            return self._write(prompt, sampling, given_up, emit)
+            return self._write(prompt, sampling, deadline, given_up, emit)
 
     def _write(
-        self, prompt: Prompt, sampling: Sampling, given_up: threading.Event, emit: Callable[[str], None]
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        deadline: float,
+        given_up: threading.Event,
+        emit: Callable[[str], None],
     ) -> Generation:
         fitted = self.tokenizer.encode(prompt, sampling.max_tokens)
         sampling = fitted.bound(sampling)
@@ -154,7 +172,7 @@ class TransformersGenerator:
             emit(text)
 
         detokenizer = Detokenizer.of(self.tokenizer.decode, sampling, prompt.prefix)
-        controller = StopController(read, sampling, given_up, detokenizer, keep_and_emit)
+        controller = StopController(read, deadline, self._clock, given_up, detokenizer, keep_and_emit)
         odds = LogprobRecorder(sampling.logprobs, self.tokenizer.text_of)
         processors = logits_processors(sampling, read, self.end_tokens)
         if matcher:

@@ -5,18 +5,20 @@ Run as: python -m deployments.generation.worker FD. FD is one end of a socket pa
     in     EngineConfig                       the first message: what to load
     out    (dict, str), or an exception       the generator's facts and chat template, or why there is none; then
     in     (number, GenerateRequest)          a request
+    in     (number, TokenQuery)               a query of the tokenizer, which is answered with a Tokenization
     in     (number, None)                     cancels a request
     out    [(number, item), ...]              texts of requests; the last item of a request is a Generation, an
                                               exception, or None where it was cancelled
     out    float                              every second while there is work: for how many seconds it has stalled
 
-The process ends when the client closes its end of the socket pair. A stuck process cannot see that, so the kernel kills
-it when the client's process dies.
+The process ends when the client closes its end of the socket pair, and when its engine is of no use any more. A stuck
+process cannot see that, so the kernel kills it when the client's process dies.
 """
 
 import asyncio
 import contextlib
 import ctypes
+import math
 import os
 import pickle
 import signal
@@ -27,7 +29,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from deployments.generation import Generation, Prompt, Sampling, TextGenerator
+from deployments.generation import Generation, Prompt, Sampling, TextGenerator, Tokenization, TokenQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,10 @@ class GenerateRequest:
     streamed: bool
 
 
-Item = str | Generation | Exception
+WorkerRequest = GenerateRequest | TokenQuery
+"""What a client asks of an engine."""
+
+Item = str | Generation | Tokenization | Exception
 """An item for a request: a text, or one of the others as the last item."""
 
 REPORT_S = 1.0
@@ -77,33 +82,37 @@ class Worker:
         self._generator = generator
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._written: list[tuple[int, Item | None]] = []
+        self._ended = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until the client has gone."""
-        loop, gone = asyncio.get_running_loop(), asyncio.Event()
+        """Serve until the client has gone, or the engine is of no use any more."""
+        loop = asyncio.get_running_loop()
 
         def read() -> None:
             try:
                 while self._connection.poll():
                     self._receive(*self._connection.recv())
             except (EOFError, OSError):
-                gone.set()
+                self._ended.set()
 
         loop.add_reader(self._connection.fileno(), read)
         reporting = asyncio.ensure_future(self._report())
-        await gone.wait()
+        await self._ended.wait()
         reporting.cancel()
+        self._send()
 
-    def _receive(self, number: int, request: GenerateRequest | None) -> None:
+    def _receive(self, number: int, request: WorkerRequest | None) -> None:
         if request is not None:
             task = self._tasks[number] = asyncio.ensure_future(self._answer(number, request))
-            task.add_done_callback(lambda _: self._ended(number))
+            task.add_done_callback(lambda _: self._forget(number))
         elif number in self._tasks:
             self._tasks[number].cancel()
 
-    async def _answer(self, number: int, request: GenerateRequest) -> None:
+    async def _answer(self, number: int, request: WorkerRequest) -> None:
         try:
-            if request.streamed:
+            if isinstance(request, TokenQuery):
+                self._put(number, await self._generator.tokenization(request))
+            elif request.streamed:
                 async with aclosing(self._generator.stream(request.prompt, request.sampling)) as items:
                     async for item in items:
                         self._put(number, item)
@@ -111,8 +120,10 @@ class Worker:
                 self._put(number, await self._generator.generate(request.prompt, request.sampling))
         except Exception as error:  # noqa: BLE001 - raised in the client
             self._put(number, _picklable(error))
+            if math.isinf(self._generator.stalled_s()):
+                self._ended.set()
 
-    def _ended(self, number: int) -> None:
+    def _forget(self, number: int) -> None:
         # Not by the task itself: one that is cancelled before its first turn never runs.
         if self._tasks.pop(number).cancelled():
             self._put(number, None)
@@ -135,6 +146,8 @@ class Worker:
 
     def _send(self) -> None:
         written, self._written = self._written, []
+        if not written:
+            return
         with contextlib.suppress(OSError):  # the client has gone, and `run` is about to notice
             self._connection.send(written)
 

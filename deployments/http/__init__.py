@@ -3,12 +3,16 @@
 May import: policy, request, observability, execution, ray_serve.
 
     asgi.py                       the application
-    native.py, openai.py          the endpoints of the two APIs
+    native.py, openai.py, …       the endpoints of the native API, OpenAI's and Anthropic's (`anthropic.py`)
+    family.py                     what is done for every family of wire formats
+    embeddings.py, tokens.py      OpenAI's embeddings; vLLM's tokens, health and version
     completions.py, chunks.py     answers in OpenAI's formats: as bodies, and as the chunks of streams
-    counts.py                     their token counts
+    message.py, message_writer.py the same in Anthropic's format: as bodies, and as the events of streams
+    counts.py, model_list.py      token counts; the list of models in Anthropic's form
     responses.py, alive.py        headers and events; streams that give signs of life
     problems.py                   the bodies of all 4xx
     pages.py                      the description of all endpoints
     service.py                    the router as this room sees it
+    cors.py                       pages of other origins
     arrival.py, protocol.py       bodies on their way in; connections
 """

@@ -1,13 +1,13 @@
 """Streams of server-sent events that are alive on the wire, from the moment their request was read to their last event.
 
-    first content in time           the true head, then events; a comment in each long silence
-    none for `keepalive_s`          a head that says `pending`, then comments; the last event tells the truth
+    first content in time           the true head, then events; a sign of life in each long silence
+    none for `keepalive_s`          a head that says `pending`, then signs of life; the last event tells the truth
     an invalid request, before      4xx, as ever
     an invalid request, after       an event with the error object, as the head cannot be taken back
     an error of our own             the last resort: a stream of its own, or the end of the one that has begun
 
-Nothing is held up: a comment is sent only where nothing else has been for `keepalive_s`, and never into a connection
-whose reader does not read.
+A sign of life is a comment, or an event that has no other meaning in its format. Nothing is held up: it is sent only
+where nothing else has been for `keepalive_s`, and never into a connection whose reader does not read.
 """
 
 import asyncio
@@ -28,11 +28,20 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import AnswerStream
 
 COMMENT = b": keep-alive\n\n"
-"""A comment: whoever reads server-sent events skips it (WHATWG HTML, section 9.2.6)."""
+"""A comment, the sign of life of most formats: readers of server-sent events skip it (WHATWG HTML, section 9.2.6)."""
 
 
 class Writer(Protocol):
-    """Writes a stream in one format."""
+    """Writes a stream in one format.
+
+    `events` may be called again for the last resort, where an error of our own has ended the first stream: what has
+    been begun by then is ended properly.
+    """
+
+    @property
+    def sign_of_life(self) -> bytes:
+        """What is sent in a long silence: something that whoever reads the format skips."""
+        ...
 
     def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
         """Give the events of `stream`, to its end."""
@@ -74,7 +83,7 @@ class AliveStream:
         Raises:
             InvalidRequestError: the request is invalid, and nothing has been sent yet.
         """
-        alive = _Alive(send, self._service.keepalive_s)
+        alive = _Alive(send, self._service.keepalive_s, self._writer.sign_of_life)
         try:
             await self._response(await self._opening())(scope, receive, alive.send)
         except InvalidRequestError as error:
@@ -101,16 +110,17 @@ class AliveStream:
 
 
 class _Alive:
-    """Passes messages of ASGI on, and sends a comment, behind a head if there is none yet, in each long silence.
+    """Passes messages of ASGI on, and gives a sign of life, behind a head if there is none yet, in each long silence.
 
     Attributes:
         begun: a head has been sent.
         ended: the last piece of the body has been sent.
     """
 
-    def __init__(self, send: Send, keepalive_s: float) -> None:
+    def __init__(self, send: Send, keepalive_s: float, sign: bytes) -> None:
         self.begun = False
         self.ended = False
+        self._sign = sign
         self._send = send
         self._seconds = keepalive_s
         self._loop = asyncio.get_running_loop()
@@ -140,7 +150,7 @@ class _Alive:
             self._last = self._loop.time()
 
     def stop(self) -> None:
-        """Send no more comments."""
+        """Give no more signs."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -153,16 +163,16 @@ class _Alive:
         if self._sending or self._beat is not None:  # the reader does not read: more would only pile up
             due = now + self._seconds
         elif now >= due:
-            self._beat = self._loop.create_task(self._comment())
+            self._beat = self._loop.create_task(self._give_sign())
             due = now + self._seconds
         self._timer = self._loop.call_at(max(due, now + SHORTEST_TIMER_S), self._look)
 
-    async def _comment(self) -> None:
+    async def _give_sign(self) -> None:
         try:
             if not self.begun:
                 self.begun = True
                 await self._send({"type": "http.response.start", "status": 200, "headers": pending_headers()})
-            await self._send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+            await self._send({"type": "http.response.body", "body": self._sign, "more_body": True})
         except OSError:  # the caller has gone: whatever is sent next finds out, or the server cancels the request
             return
         finally:

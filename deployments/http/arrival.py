@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, check_size
+from deployments.request.compression import inflate
 from deployments.request.inference import FORM_DEMANDED
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -20,6 +21,9 @@ SENT = "neverblank.sent"
 """Key of a scope: the headers as they were sent, where `protocol` hands others to Serve."""
 ARRIVED = "neverblank.arrived"
 """Key of a scope: whether the whole body was there when the request was begun."""
+
+_ENCODING, _EXPECT = "content-encoding", "expect"
+_DIGITS = 20
 
 _DRAIN_BYTES = 64 << 20
 _DRAIN_S = 5.0
@@ -30,7 +34,6 @@ everything."""
 _STREAM_WANTED = re.compile(rb'"stream"\s*:\s*true')
 _USAGE_WANTED = re.compile(rb'"include_usage"\s*:\s*true')
 _VECTORS_WANTED = re.compile(rb'"task"\s*:\s*"feature-extraction"')
-_ASKED = (_STREAM_WANTED, FORM_DEMANDED, _USAGE_WANTED, _VECTORS_WANTED)
 _MODEL_NAMED = re.compile(rb'"model"\s*:\s*"([^"\\]{1,128})"')
 _OVERLAP = 160
 
@@ -61,30 +64,45 @@ def read_request_id(headers: Mapping[str, str]) -> str:
     return headers.get(REQUEST_ID_HEADER, "") or uuid4().hex
 
 
-async def skim_body(request: Request, limits: Limits) -> Glimpse:
+async def skim_body(
+    request: Request, limits: Limits, headers: Mapping[str, str], form: re.Pattern[bytes] = FORM_DEMANDED
+) -> Glimpse:
     """Read a body of a request that is turned away, and drop it: only what decides the form of the answer is kept.
 
+    Args:
+        request: the request.
+        limits: the bounds of its body.
+        headers: its headers, by their names in lower case.
+        form: is found in bodies that demand a form.
+
     Raises:
-        InvalidRequestError: the body is too large (413), or did not arrive in time (408), as in `read_body`.
+        InvalidRequestError: as in `read_body`.
     """
-    found, last, model = [False] * len(_ASKED), b"", ""
+    if _ENCODING in headers:
+        return skim(await read_body(request, limits, headers), form)
+    patterns = _patterns(form)
+    found, last, model = [False] * len(patterns), b"", ""
 
     def look(chunk: bytes) -> None:
         nonlocal found, last, model
         seen = last + chunk
-        found = [before or asked.search(seen) is not None for before, asked in zip(found, _ASKED, strict=True)]
+        found = [before or asked.search(seen) is not None for before, asked in zip(found, patterns, strict=True)]
         model = model or _model_in(seen)
         last = seen[-_OVERLAP:]
 
     await _read_chunks(request, limits, look)
-    stream, form, usage, vectors = found
-    return Glimpse(stream, form, usage, vectors, model)
+    stream, demands, usage, vectors = found
+    return Glimpse(stream, demands, usage, vectors, model)
 
 
-def skim(body: bytes) -> Glimpse:
+def skim(body: bytes, form: re.Pattern[bytes] = FORM_DEMANDED) -> Glimpse:
     """Return the same facts about a whole body, for a request that could not be answered by its parsed form."""
-    stream, form, usage, vectors = (asked.search(body) is not None for asked in _ASKED)
-    return Glimpse(stream, form, usage, vectors, _model_in(body))
+    stream, demands, usage, vectors = (asked.search(body) is not None for asked in _patterns(form))
+    return Glimpse(stream, demands, usage, vectors, _model_in(body))
+
+
+def _patterns(form: re.Pattern[bytes]) -> tuple[re.Pattern[bytes], ...]:
+    return _STREAM_WANTED, form, _USAGE_WANTED, _VECTORS_WANTED
 
 
 def _model_in(body: bytes) -> str:
@@ -92,16 +110,32 @@ def _model_in(body: bytes) -> str:
     return named[1].decode(errors="replace") if named else ""
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
-    """Return the body. Never more than the limit is held in memory.
+async def read_body(request: Request, limits: Limits, headers: Mapping[str, str]) -> bytes:
+    """Return the body, inflated where it is compressed. Never more than the limit is held in memory.
+
+    Args:
+        request: the request.
+        limits: the bounds of its body, compressed or not.
+        headers: its headers, by their names in lower case.
 
     Raises:
-        InvalidRequestError: the body is too large (413), or did not arrive in time (408).
+        InvalidRequestError: the body is too large (413), did not arrive in time (408), or is compressed in an unknown
+            way (415).
     """
+    if _ENCODING in headers:
+        body = await _read_as_sent(request, limits, headers)
+        return await asyncio.to_thread(inflate, body, headers[_ENCODING], limits)
+    return await _read_as_sent(request, limits, headers)
+
+
+async def _read_as_sent(request: Request, limits: Limits, headers: Mapping[str, str]) -> bytes:
     if request.scope.get(ARRIVED):  # the usual case needs no timer
         message = await request.receive()
         check_size(len(message["body"]), limits)
         return bytes(message["body"])
+    if _EXPECT in headers:  # whoever waits for leave to send the body is told before sending it
+        length = headers.get("content-length", "")
+        check_size(int(length) if length.isdecimal() and len(length) < _DIGITS else 0, limits)
     body = bytearray()
     await _read_chunks(request, limits, body.extend)
     return bytes(body)

@@ -1,8 +1,9 @@
-"""The ASGI application of one router: the native API, OpenAI's, and the pages that describe them."""
+"""The ASGI application of one router: the native API, OpenAI's, Anthropic's, and the pages that describe them."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -10,13 +11,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.http import native, openai, pages
+from deployments.http import anthropic, embeddings, native, openai, pages, tokens
 from deployments.http.arrival import read_headers, read_request_id
+from deployments.http.cors import Cors
 from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.service import Service
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.reason import cut
 
 _METHOD_NOT_ALLOWED = 405
+_LONGEST_PATH = 200
 
 
 def build_asgi(service: Service) -> Starlette:
@@ -28,8 +32,15 @@ def build_asgi(service: Service) -> Starlette:
         yield
         task.cancel()
 
-    routes: list[BaseRoute] = [*native.native_routes(service), *openai.openai_routes(service), *pages.page_routes()]
-    return _Application(routes=routes, lifespan=lifespan)
+    routes: list[BaseRoute] = [
+        *openai.openai_routes(service),
+        *native.native_routes(service),
+        *anthropic.anthropic_routes(service),
+        *embeddings.embedding_routes(service),
+        *tokens.token_routes(service),
+        *pages.page_routes(),
+    ]
+    return _Application(service, routes=routes, lifespan=lifespan)
 
 
 class _Application(Starlette):
@@ -37,6 +48,11 @@ class _Application(Starlette):
 
     By itself, Starlette wraps two layers around the application and two around each endpoint.
     """
+
+    def __init__(self, service: Service, **options: Any) -> None:
+        """Serve `service`; `options` are Starlette's."""
+        super().__init__(**options)
+        self._service = service
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return Starlette's router, with 4xx errors turned into responses; the server answers others with 500."""
@@ -50,20 +66,29 @@ class _Application(Starlette):
             except InvalidRequestError as error:
                 await _explain(error.problem, scope)(scope, receive, send)
             except HTTPException as error:
-                await _explain(_http_problem(error), scope)(scope, receive, send)
+                await _refuse(error, scope)(scope, receive, send)
 
-        return explaining
+        return Cors(explaining, lambda: self._service.cors_origins)
 
 
 def _explain(problem: Problem, scope: Scope) -> Response:
     return problem_response(problem, read_request_id(read_headers(scope)), scope["path"])
 
 
-def _http_problem(error: HTTPException) -> Problem:
-    """Turn a refusal of Starlette's router into a problem."""
+def _refuse(error: HTTPException, scope: Scope) -> Response:
+    """Return the response to what Starlette's router has refused; whoever asks for the methods (OPTIONS) gets them."""
+    method, path = scope["method"], cut("".join(filter(str.isprintable, scope["path"])), _LONGEST_PATH)
     if error.status_code == _METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "")
-        return Problem("method", "is not allowed here", allowed, _METHOD_NOT_ALLOWED, {"allow": allowed})
-    if error.status_code == NOT_FOUND:
-        return Problem("path", "does not exist", "those in GET /openapi.json", NOT_FOUND)
-    return Problem("request", error.detail, "see GET /docs", error.status_code)
+        allowed = f"{(error.headers or {}).get('Allow', '')}, OPTIONS"
+        if method == "OPTIONS":
+            return Response(status_code=204, headers={"allow": allowed})
+        problem = Problem(
+            "method", f"{method} is not allowed at {path}", allowed, _METHOD_NOT_ALLOWED, {"allow": allowed},
+            code="method_not_supported",
+        )  # fmt: skip
+    elif error.status_code == NOT_FOUND:
+        told = f"{path} does not exist ({method})"
+        problem = Problem("path", told, "those in GET /openapi.json", NOT_FOUND, code="unknown_url")
+    else:
+        problem = Problem("request", error.detail, "see GET /docs", error.status_code)
+    return _explain(problem, scope)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+from deployments.http.alive import COMMENT
 from deployments.http.chunks import Chunks
 from deployments.http.completions import Format
 from deployments.http.problems import openai_body
@@ -19,6 +20,8 @@ _DONE = b"data: [DONE]\n\n"
 class ChunkWriter:
     """Writes the stream of one request, or the streams of several prompts, in OpenAI's format."""
 
+    sign_of_life = COMMENT
+
     def __init__(self, form: Format, asked: OpenAIRequest, request_id: str) -> None:
         """Write in the format `form`; `asked` has no requests where they were not read."""
         self._asked = asked
@@ -28,6 +31,7 @@ class ChunkWriter:
                 asked.requests[place : place + 1],
                 request_id,
                 with_usage=asked.include_usage,
+                in_each=asked.usage_in_each,
                 echo=asked.echo,
                 index=place,
             )

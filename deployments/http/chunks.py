@@ -15,10 +15,11 @@ from deployments.http.completions import (
     provenance,
     theirs,
 )
-from deployments.http.counts import count_tokens
+from deployments.http.counts import count_tokens, estimate_prompt_tokens
 from deployments.http.responses import event
 from deployments.policy.answer import Answer
 from deployments.policy.extras import Extras
+from deployments.policy.outcome import Usage
 from deployments.request import InferenceRequest
 
 _IN_EACH = ("system_fingerprint", "service_tier")
@@ -38,6 +39,7 @@ class Chunks:
         request_id: str,
         *,
         with_usage: bool,
+        in_each: bool = False,
         echo: bool = False,
         index: int = 0,
     ) -> None:
@@ -48,15 +50,19 @@ class Chunks:
             requests: the request; empty where it was not read.
             request_id: the id of the call.
             with_usage: the stream ends with a chunk of token counts.
+            in_each: every chunk has those so far, too: of the pieces, and an estimate of what was read.
             echo: the text begins with the prompt.
             index: the place of the choice.
         """
         self._echo = echo
+        self._told_to = len(requests[0].text) if echo and requests else 0  # the character that log probabilities go to
         self._index = index
         self._form = form
         self._requests = requests
         self._request_id = request_id
         self._with_usage = with_usage
+        self._read = estimate_prompt_tokens(requests[0]) if in_each and requests else 0
+        self._in_each_chunk = in_each
         self._id = f"{form.prefix}-{request_id}"
         self._created = int(time.time())
         self._pieces = 0
@@ -84,6 +90,8 @@ class Chunks:
         What such chunks have around their texts is the same until something comes beside them, and is written once.
         """
         self._pieces += 1
+        if self._in_each_chunk:
+            return event(self._chunk(model, {"refusal" if refusal else "content": text}, text))
         if self._once or self._framed != (model, refusal):
             self._framed = None if self._once else (model, refusal)
             chunk = self._chunk(model, {"refusal" if refusal else "content": _PLACE}, _PLACE)
@@ -97,14 +105,17 @@ class Chunks:
         A further choice comes whole, and gets a chunk of its own.
         """
         self._note_body(extras, model)
-        message, choice = theirs(extras.message, OWN_MESSAGE), self._form.beside(extras.choice)
+        message, choice = theirs(extras.message, OWN_MESSAGE), self._form.beside(extras.choice, self._told_to)
+        if (logprobs := choice.get("logprobs")) and not self._form.is_chat:
+            self._told_to += sum(map(len, logprobs["tokens"]))
         if message or choice:
             chunk = self._chunk(model, message, "")
             chunk["choices"][0] |= choice if self._form.is_chat else {**message, **choice}
             yield chunk
+        prompt = self._requests[0].text if self._echo and self._requests else ""
         for other in extras.others:
             whole = {**other, "message": _with_indices(other.get("message") or {})}
-            yield {**self._chunk(model, {}, ""), "choices": [self._form.further_choice(whole, "delta")]}
+            yield {**self._chunk(model, {}, ""), "choices": [self._form.further_choice(whole, "delta", prompt)]}
 
     def end(self, answer: Answer) -> Iterator[dict[str, Any]]:
         """Give the tool calls and the finish reason."""
@@ -114,6 +125,8 @@ class Chunks:
         counts = count_tokens([answer], self._requests, max(1, self._pieces))
         estimated = self._with_usage and counts.estimated
         end = self._chunk(answer.model, {}, "", finish_reason(answer))
+        if self._in_each_chunk:
+            end["usage"] = counts.usage
         yield {**end, "neverblank": provenance(answer, self._request_id, usage_estimated=estimated)}
 
     def usage(self, answers: Sequence[Answer], requests: Sequence[InferenceRequest]) -> Iterator[dict[str, Any]]:
@@ -141,6 +154,8 @@ class Chunks:
         if self._once or (self._in_each and model == self._model):
             chunk = {**self._once, **self._in_each, **chunk}
             self._once = {}
+        if self._in_each_chunk:
+            return {**chunk, "usage": Usage(self._read, self._pieces).to_json()}
         return {**chunk, "usage": None} if self._with_usage else chunk
 
 

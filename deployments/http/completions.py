@@ -56,20 +56,34 @@ def provenance(answer: Answer, request_id: str, *, usage_estimated: bool) -> dic
     }
 
 
-def of_texts(logprobs: Any) -> dict[str, Any] | None:
-    """Return the `logprobs` of a chat as those of a text completion; `None` where there are none that can be read."""
+def of_texts(logprobs: Any, offset: int = 0) -> dict[str, Any] | None:
+    """Return the `logprobs` of a chat as those of a text completion; `None` where there are none that can be read.
+
+    As OpenAI does, the likeliest tokens of each place are told together with the one that was written.
+
+    Args:
+        logprobs: those of a chat.
+        offset: characters before the first of their tokens, in the text of the choice.
+    """
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     if not isinstance(content, list) or not all(isinstance(each, Mapping) for each in content):
         return None
     tokens = [str(each.get("token", "")) for each in content]
-    offsets = [0, *accumulate(len(token) for token in tokens)]
-    tops = [each.get("top_logprobs") or () for each in content]
+    offsets = [*accumulate((len(token) for token in tokens), initial=offset)]
     return {
         "tokens": tokens,
         "token_logprobs": [each.get("logprob") for each in content],
-        "top_logprobs": [{str(one.get("token", "")): one.get("logprob") for one in top} for top in tops],
+        "top_logprobs": [_likeliest(each) for each in content],
         "text_offset": offsets[:-1],
     }
+
+
+def _likeliest(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The likeliest tokens of a place, likeliest first; of two that read alike (parts of characters), the likelier."""
+    found: dict[str, Any] = {}
+    for each in (*(told.get("top_logprobs") or ()), told):
+        found.setdefault(str(each.get("token", "")), each.get("logprob"))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +102,16 @@ class Format:
     name: str
     chunk_name: str
 
-    def beside(self, choice: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of a choice that are not ours; `logprobs` in the form that they have in this format."""
+    def beside(self, choice: Mapping[str, Any], offset: int = 0) -> dict[str, Any]:
+        """Return the fields of a choice that are not ours; `logprobs` in the form that they have in this format.
+
+        Args:
+            choice: the choice, or a part of it.
+            offset: as in `of_texts`.
+        """
         fields = theirs(choice, OWN_CHOICE)
         if not self.is_chat and "logprobs" in fields:
-            fields["logprobs"] = of_texts(fields["logprobs"])
+            fields["logprobs"] = of_texts(fields["logprobs"], offset)
         return fields
 
     def completion(
@@ -141,15 +160,16 @@ class Format:
         own = {"index": other.get("index"), "finish_reason": other.get("finish_reason") or "stop"}
         if self.is_chat:
             return {"logprobs": None, **theirs(other, OWN_CHOICE), **own, key: dict(message)}
-        fields = {"logprobs": None, **self.beside(other), **theirs(message, OWN_MESSAGE)}
+        fields = {"logprobs": None, **self.beside(other, len(prompt)), **theirs(message, OWN_MESSAGE)}
         return {**fields, **own, "text": prompt + (message.get("content") or "")}
 
     def _choice(self, place: int, answer: Answer, prompt: str) -> dict[str, Any]:
         own: dict[str, Any] = {"index": place, "finish_reason": finish_reason(answer)}
         extras = answer.extras
         if not self.is_chat:
-            fields = {"logprobs": None, **self.beside(extras.choice), **theirs(extras.message, OWN_MESSAGE)}
             written = "" if answer.served_by is Tier.LAST_RESORT else prompt
+            beside = self.beside(extras.choice, len(written))
+            fields = {"logprobs": None, **beside, **theirs(extras.message, OWN_MESSAGE)}
             return {**fields, **own, "text": written + result_text(answer)}
         content = None if says_nothing_but_calls(answer) else result_text(answer)
         message = {**theirs(extras.message, OWN_MESSAGE), "role": "assistant", "content": content, "refusal": None}

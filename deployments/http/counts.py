@@ -57,12 +57,14 @@ def _count(answer: Answer, request: InferenceRequest | None, pieces: int) -> tup
         return answer.usage, answer.usage_estimated
     if answer.served_by is Tier.LAST_RESORT and all(ended.from_character is None for ended in answer.attempts):
         return Usage(0, 0), False
-    read = _prompt_tokens(request) if request is not None else 0
+    read = estimate_prompt_tokens(request) if request is not None else 0
     return Usage(read, estimate_tokens(result_text(answer), pieces)), True
 
 
-def _prompt_tokens(request: InferenceRequest) -> int:
+def estimate_prompt_tokens(request: InferenceRequest) -> int:
+    """Return about how many tokens the prompt of `request` has, with its tools; of token ids, how many."""
     if request.prompt_tokens:
         return len(request.prompt_tokens)
     texts = [message["content"] for message in request.messages] or [request.text]
-    return sum(map(estimate_tokens, (*texts, request.prefix)))
+    tools = orjson.dumps(request.response_format.tools).decode() if request.response_format.tools else ""
+    return sum(map(estimate_tokens, (*texts, request.prefix, tools)))

@@ -7,58 +7,35 @@ GET  /readyz                         which tiers are ready; 200 once every route
 GET  /status                         models, replicas, breakers, counts
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
-from deployments.http.alive import AliveStream
-from deployments.http.arrival import Glimpse, read_body, read_headers, read_request_id, skim, skim_body
+from deployments.http.alive import COMMENT, AliveStream
+from deployments.http.arrival import Glimpse
+from deployments.http.family import serve
 from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response, status_of, stream_response
 from deployments.http.service import Service
-from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.no_vector import no_vector_instead
-from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.problem import Problem
 from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
 from deployments.request import native
+from deployments.request.inference import FORM_DEMANDED
 
 
 def native_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
 
     async def infer(request: Request) -> ASGIApp:
-        started = loop_time()
-        headers = read_headers(request.scope)
-        request_id = read_request_id(headers)
-        if service.overloaded():
-            seen = await skim_body(request, service.limits)
-            return _respond_unread(service, service.turn_away(refusal=seen.form), request, request_id, seen)
-        with service.arrival():
-            body = await read_body(request, service.limits)
-        try:
-            model = request.path_params.get("model", "")
-            parsed = native.from_body(body, service.limits, model=model, headers=headers)
-            if not parsed.stream:
-                return _respond(service, await service.answer(parsed, request_id, started), request_id, streamed=False)
-        except InvalidRequestError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a bug of ours must not cost an answer
-            log.internal_error("http", request.url.path, error)
-            seen = skim(body)
-            return _respond_unread(service, service.last_resort(refusal=seen.form), request, request_id, seen)
-        return AliveStream(
-            lambda: service.stream(parsed, request_id, started),
-            _Writer(request_id),
-            service,
-            refusal=parsed.response_format.demands_form,
-        )
+        return await serve(service, request, _Native(service, request.path_params.get("model", "")))
 
     async def healthz(_: Request) -> Response:
         try:
@@ -84,11 +61,27 @@ def native_routes(service: Service) -> list[Route]:
     ]
 
 
-def _respond_unread(service: Service, answer: Answer, request: Request, request_id: str, seen: Glimpse) -> Response:
-    """Respond with the last resort to a request of which nothing is known but its path and what was `seen`."""
-    if seen.vectors or service.gives_vectors(request.path_params.get("model", "") or seen.model):
-        answer = no_vector_instead(answer)
-    return _respond(service, answer, request_id, streamed=seen.stream)
+@dataclass(frozen=True, slots=True)
+class _Native:
+    """The native API, as a family; `model` is the one in the path."""
+
+    service: Service
+    model: str
+    form_demanded = FORM_DEMANDED
+
+    async def respond(self, body: bytes, headers: Mapping[str, str], request_id: str, started: float) -> ASGIApp:
+        service = self.service
+        asked = native.from_body(body, service.limits, model=self.model, headers=headers)
+        if not asked.stream:
+            return _respond(service, await service.answer(asked, request_id, started), request_id, streamed=False)
+        opening = partial(service.stream, asked, request_id, started)
+        refusal = asked.response_format.demands_form
+        return AliveStream(opening, _Writer(request_id), service, refusal=refusal)
+
+    def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
+        if seen.vectors or self.service.gives_vectors(self.model or seen.model):
+            answer = no_vector_instead(answer)
+        return _respond(self.service, answer, request_id, streamed=seen.stream)
 
 
 def _respond(service: Service, answer: Answer, request_id: str, *, streamed: bool) -> Response:
@@ -106,6 +99,7 @@ class _Writer:
     """Writes a stream as events of the native API: `token`, `extras`, then `done`, or `error`."""
 
     request_id: str
+    sign_of_life = COMMENT
 
     async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
         async for item in stream:

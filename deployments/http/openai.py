@@ -1,7 +1,7 @@
 """OpenAI's API: any client of it works with a changed `base_url`.
 
 POST /v1/chat/completions, /v1/completions    answers, whole or in chunks
-GET  /v1/models, /v1/models/{id}              the models
+GET  /v1/models, /v1/models/{id}              the models; to Anthropic's clients in their form
 
 Beside OpenAI's own fields, a completion and the chunk with the finish reason carry `neverblank`: the tier that
 answered, and the trace. `model` names the model that really answered; it is `last_resort` where none did.
@@ -9,6 +9,7 @@ answered, and the trace. `model` names the model that really answered; it is `la
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,46 +18,49 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import AliveStream
-from deployments.http.arrival import Glimpse, read_body, read_headers, read_request_id, skim, skim_body
+from deployments.http.arrival import Glimpse, read_headers, read_request_id
 from deployments.http.chunk_writer import ChunkWriter
 from deployments.http.completions import CHAT, COMPLETION, Format
-from deployments.http.problems import NOT_FOUND, problem_response
+from deployments.http.family import opened, serve
+from deployments.http.model_list import anthropic_model, anthropic_models, is_anthropics
+from deployments.http.problems import NOT_FOUND, anthropic_body, problem_response, unavailable_body
 from deployments.http.responses import UNAVAILABLE, headers_of, json_response, status_of
 from deployments.http.service import Service
 from deployments.http.together import open_all
-from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.policy.stream_events import AnswerStream
 from deployments.request import InferenceRequest
+from deployments.request.inference import FORM_DEMANDED
 from deployments.request.openai import OpenAIRequest, chat_request, completion_request
 
 
 def openai_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
+    of_chats, of_texts = _OpenAI(service, CHAT), _OpenAI(service, COMPLETION)
 
     async def chat(request: Request) -> ASGIApp:
-        return await _serve(service, request, CHAT)
+        return await serve(service, request, of_chats)
 
     async def completions(request: Request) -> ASGIApp:
-        return await _serve(service, request, COMPLETION)
+        return await serve(service, request, of_texts)
 
-    async def models(_: Request) -> Response:
-        return json_response(service.describe_models())
+    async def models(request: Request) -> Response:
+        listed = service.describe_models()
+        return json_response(anthropic_models(listed) if is_anthropics(read_headers(request.scope)) else listed)
 
     async def model(request: Request) -> Response:
-        name = request.path_params["model"]
+        name, headers = request.path_params["model"], read_headers(request.scope)
         for facts in service.describe_models()["data"]:
             if facts["id"] == name:
-                return json_response(facts)
+                return json_response(anthropic_model(facts) if is_anthropics(headers) else facts)
         problem = Problem("model", "does not exist", "one of those in GET /v1/models", NOT_FOUND)
-        return problem_response(
-            problem, read_request_id(read_headers(request.scope)), request.url.path, "model_not_found"
-        )
+        request_id = read_request_id(headers)
+        if is_anthropics(headers):
+            return json_response(anthropic_body(problem, request_id), NOT_FOUND)
+        return problem_response(problem, request_id, request.url.path, "model_not_found")
 
     return [
         Route("/v1/chat/completions", chat, methods=["POST"]),
@@ -66,49 +70,35 @@ def openai_routes(service: Service) -> list[Route]:
     ]
 
 
-async def _serve(service: Service, request: Request, form: Format) -> ASGIApp:
-    started = loop_time()
-    headers = read_headers(request.scope)
-    request_id = read_request_id(headers)
-    if service.overloaded():
-        seen = await skim_body(request, service.limits)
-        return _respond_unread(service, service.turn_away(refusal=seen.form), form, request_id, seen)
-    with service.arrival():
-        body = await read_body(request, service.limits)
-    try:
-        return await _serve_body(service, body, headers, form, request_id, started)
-    except InvalidRequestError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a bug of ours must not cost an answer
-        log.internal_error("http", request.url.path, error)
-        seen = skim(body)
-        return _respond_unread(service, service.last_resort(refusal=seen.form), form, request_id, seen)
+@dataclass(frozen=True, slots=True)
+class _OpenAI:
+    """One of OpenAI's two formats, as a family."""
 
+    service: Service
+    form: Format
+    form_demanded = FORM_DEMANDED
 
-def _respond_unread(service: Service, answer: Answer, form: Format, request_id: str, seen: Glimpse) -> ASGIApp:
-    """Respond with the answer to a request of which nothing is known but what was `seen`."""
-    if not seen.stream:
-        return _respond(service, [answer], form.completion([answer], (), request_id))
-    writer = ChunkWriter(form, OpenAIRequest((), seen.usage), request_id)
-    return AliveStream(partial(_given, CompletedStream(answer)), writer, service, refusal=seen.form)
+    async def respond(self, body: bytes, headers: Mapping[str, str], request_id: str, started: float) -> ASGIApp:
+        service, form = self.service, self.form
+        read = chat_request if form is CHAT else completion_request
+        parsed = read(body, service.limits, headers=headers)
+        if not parsed.stream:
+            answers = await _answers(service, parsed.requests, request_id, started)
+            whole = form.completion(answers, parsed.requests, request_id, echo=parsed.echo)
+            return _respond(service, answers, whole)
+        writer = ChunkWriter(form, parsed, request_id)
+        asked = parsed.requests[0]
+        openings = [
+            partial(service.stream, each, _id(request_id, place), started) for place, each in enumerate(parsed.requests)
+        ]
+        opening = openings[0] if len(openings) == 1 else partial(open_all, openings)
+        return AliveStream(opening, writer, service, refusal=asked.response_format.demands_form)
 
-
-async def _serve_body(
-    service: Service, body: bytes, headers: Mapping[str, str], form: Format, request_id: str, started: float
-) -> ASGIApp:
-    read = chat_request if form is CHAT else completion_request
-    parsed = read(body, service.limits, headers=headers)
-    if not parsed.stream:
-        answers = await _answers(service, parsed.requests, request_id, started)
-        whole = form.completion(answers, parsed.requests, request_id, echo=parsed.echo)
-        return _respond(service, answers, whole)
-    writer = ChunkWriter(form, parsed, request_id)
-    asked = parsed.requests[0]
-    openings = [
-        partial(service.stream, each, _id(request_id, place), started) for place, each in enumerate(parsed.requests)
-    ]
-    opening = openings[0] if len(openings) == 1 else partial(open_all, openings)
-    return AliveStream(opening, writer, service, refusal=asked.response_format.demands_form)
+    def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
+        if not seen.stream:
+            return _respond(self.service, [answer], self.form.completion([answer], (), request_id))
+        writer = ChunkWriter(self.form, OpenAIRequest((), seen.usage), request_id)
+        return AliveStream(partial(opened, CompletedStream(answer)), writer, self.service, refusal=seen.form)
 
 
 async def _answers(
@@ -135,8 +125,7 @@ def _id(request_id: str, place: int) -> str:
 def _respond(service: Service, answers: Sequence[Answer], body: Mapping[str, Any]) -> Response:
     worst = max(answers, key=_distance) if len(answers) > 1 else answers[0]  # of several, headers describe this one
     if worst.unavailable:
-        error = {"message": worst.result, "type": "server_error", "param": None, "code": worst.unavailable}
-        return json_response({"error": error}, UNAVAILABLE, headers_of(worst))
+        return json_response(unavailable_body(worst), UNAVAILABLE, headers_of(worst))
     status = status_of(worst, service)
     return json_response(body, status, headers_of(worst))
 
@@ -144,8 +133,3 @@ def _respond(service: Service, answers: Sequence[Answer], body: Mapping[str, Any
 def _distance(answer: Answer) -> int:
     """Return how many tiers an answer is away from the primary tier."""
     return list(Tier).index(answer.served_by)
-
-
-async def _given(stream: AnswerStream) -> AnswerStream:
-    """Return a stream that is open already."""
-    return stream

@@ -16,13 +16,21 @@ from starlette.routing import Route
 from deployments.http.responses import json_response
 
 _STATIC = Path(__file__).parent / "static"
+_FAMILIES = ("messages.yaml",)
+"""Families of wire formats that have a file of their own: its tags, paths and schemas."""
 
 
 @cache
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document of all endpoints."""
     document = _read("openapi.yaml")
-    document["components"]["schemas"] = _read("schemas.yaml")
+    document["paths"] |= _read("operation.yaml")
+    document["components"] = {**_read("components.yaml"), "schemas": _read("schemas.yaml")}
+    for family in _FAMILIES:
+        described = _read(family)
+        document["tags"] += described["tags"]
+        document["paths"] |= described["paths"]
+        document["components"]["schemas"] |= described["schemas"]
     return document
 
 

@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from deployments.http.arrival import ARRIVED, REQUEST_ID_HEADER, SENT
@@ -45,10 +45,33 @@ class RouterProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         scope[SENT], scope["headers"] = sent, sent + LEFT_TO_THE_ROUTER
         scope[ARRIVED] = not self.cycle.more_body
         self._answering = asyncio.current_task(self.loop)
+        if scope["http_version"] == "1.0" and hasattr(self.cycle, "chunked_encoding"):
+            send = _unchunked(self.cycle, send)
         try:
             await self._application(scope, receive, send)
         finally:
             self._answering = None
+
+
+def _unchunked(cycle: Any, send: Send) -> Send:
+    """Return `send` for a caller of HTTP/1.0, which knows no chunks: the end of the connection is the end of the body.
+
+    uvicorn's protocol with httptools sends chunks to such a caller, too (0.54); its `cycle` is told to write each piece
+    as it is.
+    """
+    of_unknown_length = False
+
+    async def send_plain(message: Message) -> None:
+        nonlocal of_unknown_length
+        if message["type"] == "http.response.start":
+            of_unknown_length = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+            if of_unknown_length:
+                cycle.chunked_encoding = False
+        elif of_unknown_length:
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    return send_plain
 
 
 def use_protocol() -> None:

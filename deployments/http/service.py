@@ -1,10 +1,12 @@
 """The interface of the router that the HTTP surface needs."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from deployments.execution.service import AnsweringService
 from deployments.policy.answer import Answer
+from deployments.request.tokens import TokensRequest
 
 
 class Service(AnsweringService, Protocol):
@@ -15,12 +17,25 @@ class Service(AnsweringService, Protocol):
         """The HTTP status of a last-resort answer."""
         ...
 
+    @property
+    def cors_origins(self) -> Sequence[str]:
+        """The origins whose pages may ask from a browser; none where that is off."""
+        ...
+
     def last_resort(self, *, refusal: bool) -> Answer:
         """Return the last resort for a request that broke outside of the chain; `refusal` as in `turn_away`."""
         ...
 
     def arrival(self) -> AbstractContextManager[None]:
         """Return a context manager to hold while a request is read: such requests count towards `overloaded`."""
+        ...
+
+    async def tokenize(self, asked: TokensRequest) -> Answer:
+        """Return what a model's tokenizer answers; an answer that is `unavailable` where it does not.
+
+        Raises:
+            InvalidRequestError: there is no such model, or none with a tokenizer that takes the question.
+        """
         ...
 
     async def check_health(self) -> None:

@@ -18,7 +18,8 @@ class Problem(msgspec.Struct, frozen=True):
 
     Attributes:
         field: the place of the fault: a field, a header, `body`, `path` or `method`.
-        message: the fault, worded to follow `field` ("is missing"). Of the request it quotes names of fields only.
+        message: the fault, worded to follow `field` ("is missing"). Of the request it quotes names of fields only, and
+            of what does not exist the method and the path.
         accepted: the values that would be accepted.
         status: the HTTP status, 400 to 499; 508 for a request that has come back.
         headers: response headers that belong to the status, such as `allow`.

@@ -1,10 +1,9 @@
 """The running Serve instance as a router sees it: which applications there are, and how each is reached."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -15,7 +14,7 @@ from ray.serve.schema import ApplicationStatus, ReplicaState
 from deployments.ray_serve.errors import last_line
 from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
-from deployments.settings.applications import SPACES_VARIABLE
+from deployments.settings.offer import NO_OFFER, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class DeployedApplication:
         built: it has a deployment that can be called; an application that failed to build has none.
         pool: it serves several models.
         loading: names of the actors of replicas that do not take requests yet.
-        spaces: the vector space of each of its models that gives vectors, by the model's name.
+        offer: what its models offer; `None` where that is not known, as it is not built yet.
         starting_since: when the first of the starting replicas was started, in seconds since 1970; 0 if none starts.
     """
 
@@ -47,7 +46,7 @@ class DeployedApplication:
     built: bool = True
     pool: bool = False
     loading: tuple[str, ...] = ()
-    spaces: Mapping[str, str] = field(default_factory=dict)
+    offer: Offer | None = NO_OFFER
     starting_since: float = 0.0
 
     def serving_as(self, earlier: "DeployedApplication") -> "DeployedApplication":
@@ -59,7 +58,7 @@ class DeployedApplication:
             actors=earlier.actors,
             built=earlier.built,
             pool=earlier.pool,
-            spaces=earlier.spaces,
+            offer=earlier.offer,
             starting_since=earlier.starting_since,
         )
 
@@ -72,10 +71,12 @@ class DeployedApplication:
 class ServeCluster:
     """The running Serve instance."""
 
-    def __init__(self, own_application: str) -> None:
-        """Look at the Serve instance of this process; `own_application` is the router's own."""
-        self._own = own_application
+    def __init__(self, own_application: str, own_replica: str) -> None:
+        """Look at the Serve instance of this process; `own_application` and `own_replica` are the router's own."""
+        self._own, self._replica = own_application, own_replica
         self._id = ""
+        # By the names of applications that are not built: when they were deployed, and what their files say.
+        self._declared: dict[str, tuple[float, Offer | None]] = {}
         self._finding: asyncio.Future[Any] | None = None
 
     async def applications(self) -> dict[str, DeployedApplication]:
@@ -87,7 +88,7 @@ class ServeCluster:
         # Private to Serve: see tests/ray_serve/contract.py. `serve.status()` validates the whole configuration of each
         # application, which takes a router 8 ms of computing for each; this takes less than 1 ms. It can be given up.
         details: dict[str, Any] = await client._controller.get_serve_instance_details.remote()  # noqa: SLF001
-        return read_applications(details, self._own)
+        return await self._with_offers(read_applications(details, self._own), details["applications"])
 
     def replicas_of(self, application: DeployedApplication) -> ServeReplicas:
         """Return the replicas of the model or the pool of `application`."""
@@ -102,6 +103,19 @@ class ServeCluster:
         handle = serve.get_deployment_handle(ROUTER_DEPLOYMENT, app_name=self._own, _check_exists=False)
         answers: list[Mapping[str, bool]] = await handle.broadcast("ready").results_async(timeout_s=_ASK_ROUTERS_S)
         return answers
+
+    async def _with_offers(
+        self, found: dict[str, DeployedApplication], facts: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, DeployedApplication]:
+        """Return `found` with what the applications will offer that are not built: by their files, each read once."""
+        unbuilt = {name: application for name, application in found.items() if application.offer is None}
+        declared = {name: known for name, known in self._declared.items() if name in unbuilt}
+        for name, application in unbuilt.items():
+            if name not in declared or declared[name][0] != application.deployed_at:
+                config = facts[name].get("deployed_app_config") or {}
+                declared[name] = application.deployed_at, await asyncio.to_thread(Offer.declared_by, config)
+        self._declared = declared
+        return found | {name: replace(unbuilt[name], offer=offer) for name, (_, offer) in declared.items()}
 
     @property
     def service_id(self) -> str:
@@ -118,6 +132,11 @@ class ServeCluster:
     def own_application(self) -> str:
         """The name of the router's own application."""
         return self._own
+
+    @property
+    def own_replica(self) -> str:
+        """The id of the router's own replica, by which Serve's details name it."""
+        return self._replica
 
     async def _client(self) -> Any:
         """Return Serve's client, found in a thread: where it is not known yet, Serve waits for the controller's answer.
@@ -180,7 +199,7 @@ def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedAppl
             for replica in replicas
             if replica["state"] == ReplicaState.STARTING.value and replica.get("actor_name")
         ),
-        spaces=_spaces(deployment) if deployment else {},
+        offer=_offer(deployment) if deployment else None,
         starting_since=min(
             (
                 replica.get("start_time_s") or 0.0
@@ -192,9 +211,7 @@ def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedAppl
     )
 
 
-def _spaces(deployment: Mapping[str, Any]) -> dict[str, str]:
-    """Return the vector spaces of the models of a deployment, as `options.model_options` has left them."""
+def _offer(deployment: Mapping[str, Any]) -> Offer:
+    """Return what the models of a deployment offer, as `options.model_options` has left it."""
     actor = deployment.get("deployment_config", {}).get("ray_actor_options") or {}
-    text: str | None = (actor.get("runtime_env") or {}).get("env_vars", {}).get(SPACES_VARIABLE)
-    spaces: dict[str, str] = json.loads(text) if text else {}
-    return spaces
+    return Offer.from_variables((actor.get("runtime_env") or {}).get("env_vars", {}))

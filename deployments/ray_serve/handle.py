@@ -39,6 +39,7 @@ from deployments.policy.outcome import (
     TimedOut,
 )
 from deployments.request import InferenceRequest
+from deployments.request.tokens import TokensRequest
 
 _OUTCOMES = (Answered, Blank, Failed, TimedOut, Refused, Rejected, Cancelled)
 _ENDS = (Finished, Blank, Failed, TimedOut, Refused, Rejected)
@@ -57,6 +58,7 @@ class ServeReplicas:
         # classes, which plain pickling is enough for; cloudpickle, Serve's default, looks for classes that are not.
         plain = handle.options(request_serialization="pickle", response_serialization="pickle")
         self._infer = plain.infer
+        self._tokenize = plain.tokenize
         self._describe = plain.describe
         self._stream = plain.options(stream=True).stream
 
@@ -84,7 +86,14 @@ class ServeReplicas:
         """
         if request.stream:
             return await begin(self._items(request, budget_s, alone))
-        response = self._infer.remote(request, budget_s)
+        return await self._outcome(self._infer.remote(request, budget_s), alone)
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Have one replica answer a question to its tokenizer; the rest as in `start`."""
+        return await self._outcome(self._tokenize.remote(asked), lambda: False)
+
+    async def _outcome(self, response: Any, alone: Callable[[], bool]) -> Outcome:
+        """Return the outcome that a replica gives in `response`, or what has become of the call."""
         try:
             outcome = await response
         except asyncio.CancelledError:
@@ -125,6 +134,18 @@ class ServeReplicas:
         """Return the description that one replica gives of itself. Raises whatever Serve raises."""
         described: dict[str, Any] = await self._describe.remote()
         return described
+
+    async def describe_all(self) -> list[dict[str, Any]]:
+        """Return the descriptions of all replicas; that of one where they do not all answer at once.
+
+        Raises whatever Serve raises.
+        """
+        asking = self._handle.broadcast("describe")
+        try:
+            answers = await asking.results_async(timeout_s=_TELL_ALL_S, return_exceptions=True)
+        except TimeoutError:
+            answers = []
+        return [told for told in answers if isinstance(told, dict)] or [await self.describe()]
 
     async def loading(self, actors: Collection[str]) -> dict[str, Any]:
         """Return what the first of `actors` says about its load; they do not take requests yet, so handles skip them.
@@ -176,6 +197,7 @@ class ServeReplicas:
 
 
 _TELL_TIMEOUT_S = 2.0
+_TELL_ALL_S = 0.5
 _SERVES_NAMESPACE = "serve"
 
 _MAX_LOST = 256

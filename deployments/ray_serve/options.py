@@ -1,16 +1,17 @@
 """The options that Serve deploys models, pools and the backup with."""
 
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import ray
 
-from deployments.formats.credentials import credentials
 from deployments.ray_serve.autoscaling import REPORT_INTERVAL_S
-from deployments.settings import ModelSpec, ServingSpec
-from deployments.settings.applications import DIGEST_VARIABLE, SPACES_VARIABLE
+from deployments.ray_serve.ready_first import READY_FIRST
+from deployments.settings import ModelSpec, ServerSpec, ServingSpec
+from deployments.settings.applications import DIGEST_VARIABLE
+from deployments.settings.credentials import credentials
+from deployments.settings.offer import Offer
 
 START_ATTEMPTS = 2
 """Replicas of a version that may fail to start, one after the other, before Serve takes the version for failed. The
@@ -38,12 +39,13 @@ def model_options(
         spec: how it is served.
         digest: the digest of the files that say so.
         untrusted: the deployment loads files that might run code, and gets no credentials in its environment.
-        models: the models of the deployment, whose vector spaces routers have to know even while none is loaded.
+        models: the models of the deployment: routers have to know what they offer even while none is loaded.
     """
     options = {**replica_counts(spec), **replica_options(spec, cluster_gpus(), untrusted=untrusted)}
-    options["ray_actor_options"]["runtime_env"]["env_vars"][DIGEST_VARIABLE] = digest
-    if spaces := {model.id: model.vector_space for model in models if model.vector_space}:
-        options["ray_actor_options"]["runtime_env"]["env_vars"][SPACES_VARIABLE] = json.dumps(spaces)
+    if spec.replicas.max > 1 and any(isinstance(model, ServerSpec) for model in models):
+        options["request_router_config"] = dict(READY_FIRST)
+    variables = options["ray_actor_options"]["runtime_env"]["env_vars"]
+    variables |= {DIGEST_VARIABLE: digest, **Offer.of(models).to_variables()}
     return options
 
 

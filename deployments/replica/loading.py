@@ -63,6 +63,11 @@ class BackgroundLoad(Generic[_D]):
             return Refused(f"it could not be loaded: {_reason(error)}")
         return self._future.result()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, with a model or without one."""
+        return self._future.done()
+
     async def ended(self) -> _D:
         """Wait for the model.
 

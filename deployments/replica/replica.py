@@ -9,13 +9,15 @@ from typing import Any
 
 from deployments.execution.attempt import Begun, as_items
 from deployments.execution.pulse import Beats
-from deployments.formats import LoadProgress, ServedModel, load_model
+from deployments.formats import LoadProgress, ServedModel, Tokenizing, load_model
 from deployments.observability import log
-from deployments.policy.outcome import Failed, Outcome, Refused, StreamItem, StreamPart
+from deployments.policy.outcome import Failed, Outcome, Refused, Rejected, StreamItem, StreamPart
+from deployments.policy.problem import UNSUPPORTED
 from deployments.policy.reason import locate_error, reason_of
 from deployments.policy.serving_state import ServingState
 from deployments.replica.loading import BackgroundLoad
 from deployments.request import InferenceRequest
+from deployments.request.tokens import TokensRequest
 from deployments.settings import ModelSpec, ServerSpec
 
 _LAST_WORDS_S = 30.0
@@ -90,6 +92,18 @@ class Replica(ABC):
                 yield item
             except Exception as error:  # noqa: BLE001 - a model's own code: its failure ends the stream
                 yield _raised(name, error)
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Answer a question to the model's tokenizer. Only cancellation is raised."""
+        name, model = await self.chosen()
+        if isinstance(model, Refused):
+            return model
+        if not isinstance(model, Tokenizing):
+            return Rejected("it has no tokenizer that can be asked", "model", UNSUPPORTED)
+        try:
+            return await model.tokenize(asked)
+        except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the outcome
+            return _raised(name, error)
 
     async def _start(self, request: InferenceRequest, budget_s: float) -> tuple[str, Outcome | Begun]:
         """The name that log lines give the model that is asked, and its outcome, or the answer that has begun."""
@@ -174,13 +188,16 @@ class SingleReplica(Replica):
         return self._load.describe()
 
     async def record_routing_stats(self) -> dict[str, Any]:
-        """While the model loads, its state and facts; nothing later.
+        """While the model loads, its state and facts; later nothing, or its state while it takes no requests.
 
         Serve lets this be asked of a replica that takes no requests yet (`ray_serve.handle`). It asks, too, from time
-        to time, to choose replicas by: they are not chosen by anything that is told here.
+        to time, and sends requests to others of the deployment where one is not ready (`ray_serve.ready_first`).
         """
         described = self._load.describe()
-        return {} if described["state"] == ServingState.READY else described
+        if described["state"] == ServingState.READY:
+            return {}
+        # What is told changes nothing while it goes on: Serve tells every handle of each change.
+        return {"state": str(described["state"])} if self._load.is_over else described
 
     async def check_health(self) -> None:
         """Wait for the model, and require that its work advances.

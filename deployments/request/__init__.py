@@ -7,9 +7,13 @@ May import: policy.
     prompts.py    the prompts of text completions            sampling.py          temperature and its like
     chat.py       its messages                               knobs.py             what each of those accepts
     content.py    the parts of a message: texts, pictures    passing.py           fields for upstreams alone
-    body.py       JSON in: size, depth, numbers              response_format.py   tools and response formats
-    turns.py      chat turns                                 fields.py            single fields
-    hops.py       where a request has been                   schema.py            bounds on JSON schemas
+    anthropic.py  Anthropic's Messages                       response_format.py   tools and response formats
+    dialogue.py   its messages, and the parts of them:       fields.py            single fields
+    blocks.py     texts, pictures, calls, results            schema.py            bounds on JSON schemas
+    turns.py      chat turns                                 body.py              JSON in: size, depth, numbers
+    conversation.py   what all messages are read into        hops.py              where a request has been
+    embeddings.py OpenAI's embeddings                        compression.py       bodies that are compressed
+    tokens.py     the tokens of a text, and their text
 """
 
 from deployments.request.controls import TIMEOUT_HEADER

@@ -1,18 +1,20 @@
 """JSON on its way in: the bounds of a body, and Python values turned into the same JSON."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import orjson
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.reason import reason_of
+from deployments.request.fields import refuse
 from deployments.request.inference import MAX_TOKENS_DEFAULT
 
 MAX_DEPTH = 100
-_MAX_VALUES = 1_000_000  # bounds the walk over a value that contains itself; the encoder refuses such a value
+_SHORT = frozenset((bool, int, type(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def check_size(size: int, limits: Limits) -> None:
 
 
 def decode(body: bytes, limits: Limits) -> Any:
-    """Decode a JSON body.
+    """Decode a JSON body, which may begin with a byte order mark.
 
     Raises:
         InvalidRequestError: the body is too large, is not JSON in UTF-8, or is nested more than `MAX_DEPTH` deep.
@@ -52,6 +54,8 @@ def decode(body: bytes, limits: Limits) -> Any:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if body.startswith(BOM_UTF8):
+            return decode(body.removeprefix(BOM_UTF8), limits)
         # Only the position: the decoder's message may quote the content.
         place = f"is not valid JSON (line {error.lineno}, column {error.colno})"
         raise InvalidRequestError(Problem("body", place, "a JSON object in UTF-8, without NaN")) from error
@@ -60,14 +64,23 @@ def decode(body: bytes, limits: Limits) -> Any:
     return data
 
 
-def encode(data: Any) -> bytes:
+def decode_object(body: bytes, limits: Limits) -> Mapping[str, Any]:
+    """Decode a JSON body that has to be an object; see `decode`."""
+    data = decode(body, limits)
+    if not isinstance(data, Mapping):
+        raise refuse("body", data, "a JSON object")
+    return data
+
+
+def encode(data: Any, limits: Limits) -> bytes:
     """Return the JSON of a value that a Python caller passed.
 
     Raises:
-        InvalidRequestError: the value cannot be written as JSON, or holds NaN or an infinity.
+        InvalidRequestError: the value cannot be written as JSON, or holds NaN or an infinity; or its JSON would be too
+            large or nested too deeply.
     """
     try:
-        _refuse_what_json_lacks(data)
+        _least_size(data, limits)
         return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
     except InvalidRequestError:
         raise
@@ -82,7 +95,11 @@ def _check_depth(data: Any) -> None:
     for _ in range(MAX_DEPTH):
         level = [child for value in level for child in _children(value)]
     if level:
-        raise InvalidRequestError(Problem("body", "is nested too deeply", f"at most {MAX_DEPTH} levels"))
+        raise _too_deep()
+
+
+def _too_deep() -> InvalidRequestError:
+    return InvalidRequestError(Problem("body", "is nested too deeply", f"at most {MAX_DEPTH} levels"))
 
 
 def _children(value: Any) -> list[Any]:
@@ -91,15 +108,46 @@ def _children(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _refuse_what_json_lacks(data: Any) -> None:
-    """Refuse NaN and infinities in plain Python values: the encoder would turn them into null silently."""
-    pending, seen = [("body", data)], 0
-    while pending and seen < _MAX_VALUES:
-        seen += 1
-        field, value = pending.pop()
+def _least_size(data: Any, limits: Limits) -> int:
+    """Return a lower bound of the JSON's length, in characters, in a walk over each container once.
+
+    What stands at many places is walked at one and counts at each: twenty lists that hold the one before twice are a
+    million values to the encoder, which would not come back.
+
+    Raises:
+        InvalidRequestError: the value is too large, contains itself or is nested too deeply; or it holds NaN or an
+            infinity, which the encoder would turn into null silently.
+    """
+    walked: dict[int, tuple[Any, int]] = {}  # the container goes in, too: without it its id may come again
+
+    def size(value: Any, field: str, depth: int) -> int:
         if isinstance(value, float) and not math.isfinite(value):
             raise InvalidRequestError(Problem(field, f"is {value}, which JSON does not have", "a finite number"))
-        if isinstance(value, Mapping):
-            pending += [(str(key) if field == "body" else field, child) for key, child in value.items()]
-        elif isinstance(value, (list, tuple)):
-            pending += [(field, child) for child in value]
+        if isinstance(value, str):
+            return str.__len__(value)
+        inner = _parts(value)
+        if inner is None:
+            return 1
+        if id(value) in walked:
+            return walked[id(value)][1]
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        total = 1
+        for key, part in inner:
+            total += 1 if type(part) in _SHORT else size(part, field or str(key), depth + 1)
+            check_size(total, limits)
+        walked[id(value)] = (value, total)
+        return total
+
+    return size(data, "", 1)
+
+
+def _parts(value: Any) -> Iterable[tuple[Any, Any]] | None:
+    """Return what the encoder looks for in a value, by the fields' names; nothing for what holds no other value."""
+    if isinstance(value, Mapping):
+        return value.items()
+    if isinstance(value, (list, tuple)):
+        return (("", part) for part in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return ((field.name, getattr(value, field.name)) for field in fields(value))
+    return None

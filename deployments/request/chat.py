@@ -4,7 +4,7 @@
     system, developer    a system turn
     user                 a user turn
     assistant            an assistant turn; its tool calls are written out in words
-    tool, function       a user turn: "Result of <name>: ..."; several in a row are one turn
+    tool, function       a user turn: "Result of <name>: ..."; one with further results and a user turn behind it
 
 Content is read by `content`. Upstreams are given the messages as they were sent, with every field. What an assistant's
 message has beside its content came with an answer, and clients send it back: our own models do without it.
@@ -13,46 +13,36 @@ message has beside its content came with an answer, and clients send it back: ou
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.content import plain_content
+from deployments.request.conversation import Chat, Conversation, result_in_words
 from deployments.request.fields import refuse
-from deployments.request.inference import Feature
-from deployments.request.turns import split_prefix
 
 CHAT_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal", "annotations"})
 """`annotations` comes with answers of OpenAI, and clients send it back: it is accepted, and dropped."""
 
+SENT_BACK = frozenset({"id", "audio", "function_call", "reasoning", "reasoning_content", "provider_specific_fields"})
+"""Fields that come with answers, and that clients keep with every message of a conversation, whoever wrote it."""
+
 _LEFT_OUT = "annotations"
-_NO_EFFECT = MESSAGE_FIELDS | {"cache_control"}
+_NO_EFFECT = MESSAGE_FIELDS | SENT_BACK | {"cache_control"}
+_MAY_BE_NULL = ("assistant", "tool", "function")
+"""Whose content may be `null`: an answer of nothing but calls, and a function that returns nothing."""
 _OUR_ROLES = {"system": "system", "developer": "system", "assistant": "assistant"}
+_SAYS_NOTHING = frozenset({"role", "name", "tool_call_id", "id", "annotations"})
 _MESSAGES = f"a list of objects with `role` ({', '.join(CHAT_ROLES)}) and `content`"
 _CALL = 'a list of {"id": ..., "type": "function", "function": {"name": ..., "arguments": <text>}}'
-_RESULTS = ("tool", "function")
 
 
-class Chat(Struct, frozen=True):
-    """A chat in two forms: as it was sent, for upstreams, and as plain turns, for our own models.
-
-    Attributes:
-        turns: the messages as they were sent, without fields that are `null`.
-        messages: the chat as plain turns of `role` and `content`.
-        prefix: the text of a trailing assistant message, which is in neither `turns` nor `messages`.
-        prefix_turn: that message as it was sent; empty where there is none.
-        features: what only an upstream can read; each name once, with its first place.
-    """
-
-    turns: tuple[Mapping[str, Any], ...]
-    messages: tuple[Mapping[str, str], ...]
-    prefix: str
-    prefix_turn: Mapping[str, Any] = {}
-    features: tuple[Feature, ...] = ()
-
-
-def read_chat(value: Any) -> Chat:
+def read_chat(value: Any, *, goes_on: bool = True) -> Chat:
     """Read `messages`.
+
+    Args:
+        value: the messages.
+        goes_on: an assistant's message at the end is the beginning of the answer; else it is a turn like any other.
 
     Raises:
         InvalidRequestError: `messages` is not valid; the problem names the message and the field.
@@ -62,22 +52,13 @@ def read_chat(value: Any) -> Chat:
     reader = _Reader()
     for place, message in enumerate(value):
         reader.read(message, f"messages[{place}]")
-    last = reader.turns[-1]
-    if last.get("tool_calls"):
-        accepted = "a tool's message for each of them"
-        raise InvalidRequestError(Problem(f"messages[{len(value) - 1}].tool_calls", "have no result", accepted))
-    plain, prefix = split_prefix(reader.plain)
-    turns, fields = (reader.turns[:-1], reader.turns[-1]) if prefix else (reader.turns, {})
-    return Chat(tuple(turns), _joined(plain, reader.turns), prefix, fields, tuple(reader.features.values()))
+    return reader.conversation.chat(f"messages[{len(value) - 1}].tool_calls", goes_on=goes_on)
 
 
 class _Reader(Struct):
-    """Reads the messages in order. It keeps the names of tool calls, as a later result refers to its call by id."""
+    """Reads the messages in order."""
 
-    turns: list[Mapping[str, Any]] = []
-    plain: list[Mapping[str, str]] = []
-    features: dict[str, Feature] = {}
-    _names: dict[str, str] = {}
+    conversation: Conversation = field(default_factory=Conversation)
 
     def read(self, message: Any, place: str) -> None:
         if not isinstance(message, Mapping):
@@ -89,26 +70,22 @@ class _Reader(Struct):
         if role != "assistant":
             for key in turn:
                 if key not in _NO_EFFECT:
-                    self._note(key, f"{place}.{key[:64]}")
-        self.plain.append({"role": _OUR_ROLES.get(role, "user"), "content": self._content(role, turn, place)})
+                    self.conversation.note(key, f"{place}.{key[:64]}")
+        if role in _MAY_BE_NULL and turn.keys() <= _SAYS_NOTHING:
+            turn["content"] = ""
+        content = self._content(role, turn, place)
         turn.pop(_LEFT_OUT, None)
-        self.turns.append(turn)
-
-    def _note(self, name: str, place: str) -> None:
-        self.features.setdefault(name[:64], Feature(name[:64], place))
+        self.conversation.add(turn, _OUR_ROLES.get(role, "user"), content, place)
 
     def _content(self, role: str, turn: Mapping[str, Any], place: str) -> str:
         match role:
             case "assistant":
                 return self._assistant(turn, place)
             case "tool":
-                name = self._names.get(str(turn.get("tool_call_id", "")))
-                if name is None:
-                    accepted = "the id of a tool call in a message before it"
-                    raise InvalidRequestError(Problem(f"{place}.tool_call_id", "belongs to no tool call", accepted))
-                return f"Result of {name}: {self._text(turn, place)}"
+                name = self.conversation.called_as(str(turn.get("tool_call_id", "")), f"{place}.tool_call_id")
+                return result_in_words(name, self._text(turn, place))
             case "function":
-                return f"Result of {turn.get('name', '')}: {self._text(turn, place)}"
+                return result_in_words(turn.get("name", ""), self._text(turn, place))
             case _:
                 return self._text(turn, place)
 
@@ -117,7 +94,9 @@ class _Reader(Struct):
         if not isinstance(calls, list):
             raise refuse(f"{place}.tool_calls", calls, _CALL)
         told = [self._call(call, f"{place}.tool_calls[{number}]") for number, call in enumerate(calls)]
-        if "content" in turn or not (told or turn.keys() - {"role", "name"}):
+        if "function_call" in turn:
+            told.append(self._call({"function": turn["function_call"]}, f"{place}.function_call"))
+        if "content" in turn:
             return "\n".join([text for text in [self._text(turn, place)] if text or not told] + told)
         refusal = turn.get("refusal", "")
         if not isinstance(refusal, str):
@@ -136,19 +115,7 @@ class _Reader(Struct):
         given = called.get("input" if sort == "custom" else "arguments") or ""
         if not all(isinstance(text, str) for text in (name, key, given)) or not name:
             raise InvalidRequestError(Problem(place, "lacks id, name or arguments", _CALL))
-        self._names[key] = name
-        return f"Called {name} with {given}"
+        return self.conversation.call(key, name, given)
 
     def _text(self, turn: Mapping[str, Any], place: str) -> str:
-        return plain_content(turn.get("content"), f"{place}.content", self._note)
-
-
-def _joined(plain: tuple[Mapping[str, str], ...], turns: list[Mapping[str, Any]]) -> tuple[Mapping[str, str], ...]:
-    """Join tool results in a row into one turn: chat templates often insist on alternating roles."""
-    joined: list[Mapping[str, str]] = []
-    for place, message in enumerate(plain):
-        if place and turns[place]["role"] in _RESULTS and turns[place - 1]["role"] in _RESULTS:
-            joined[-1] = {**joined[-1], "content": f"{joined[-1]['content']}\n{message['content']}"}
-        else:
-            joined.append(message)
-    return tuple(joined)
+        return plain_content(turn.get("content"), f"{place}.content", self.conversation.note)

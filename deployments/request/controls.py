@@ -27,6 +27,9 @@ from deployments.request.inference import ANY_TIER, InferenceRequest
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait", "retry", "strict")}
+CONTINUE_HEADER = "x-neverblank-continue"
+"""`true` in a request of another service of ours: the assistant's message at its end is to be carried on with."""
+
 MIN_TIMEOUT_S = 0.001
 """The shortest deadline: a shorter one would be over before a clock could show it."""
 

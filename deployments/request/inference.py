@@ -105,11 +105,13 @@ class Feature(Struct, frozen=True):
         name: the name under which an answer without it lists it (`dropped`), such as `image` or `logprobs`.
         field: its place in the request.
         essential: the request is refused where no candidate can have it; else it is merely listed.
+        foreign: no model has it at all: it has no place in OpenAI's form, in which all of them are asked.
     """
 
     name: str
     field: str
     essential: bool = True
+    foreign: bool = False
 
 
 class InferenceRequest(Struct, frozen=True, omit_defaults=True):
@@ -142,6 +144,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         prompt_tokens: the prompt as token ids, in the place of `text`; such a request is raw.
         max_tokens_default: the longest answer in tokens where neither the caller nor the model's spec sets it.
         vectors: the caller asks for vectors (`task: feature-extraction`), whatever the model asked for is.
+        vector_count: the answer has to be so many vectors, and nothing else; 0 where any vectors will do.
     """
 
     inputs: Mapping[str, Any]
@@ -169,6 +172,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     prompt_tokens: tuple[int, ...] = ()
     max_tokens_default: int = MAX_TOKENS_DEFAULT
     vectors: bool = False
+    vector_count: int = 0
 
     @property
     def choices(self) -> int:

@@ -57,7 +57,7 @@ def from_python(data: Any, limits: Limits, *, model: Any = "") -> InferenceReque
     Raises:
         InvalidRequestError: the value is not a valid request; the problem says why.
     """
-    return from_body(encode(data), limits, model=_plain_name(model))
+    return from_body(encode(data, limits), limits, model=_plain_name(model))
 
 
 def _plain_name(model: Any) -> str:

@@ -10,10 +10,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.body import Limits, decode
-from deployments.request.chat import Chat, read_chat
-from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
-from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object, refuse
+from deployments.request.body import Limits, decode_object
+from deployments.request.chat import read_chat
+from deployments.request.controls import CONTINUE_HEADER, CONTROL_KEYS, NO_HEADERS, with_controls
+from deployments.request.conversation import Chat
+from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object
 from deployments.request.inference import Feature, InferenceRequest
 from deployments.request.knobs import Whole
 from deployments.request.passing import MAX_TOP_LOGPROBS, read_passed
@@ -30,17 +31,16 @@ CHAT_UNSUPPORTED = frozenset({"prompt", "best_of", "echo", "suffix"})
 COMPLETION_PARAMETERS = _COMMON | {"prompt", "echo", "logprobs"}
 COMPLETION_UNSUPPORTED = FORMAT_KEYS | {
     "audio",
-    "best_of",
     "function_call",
     "functions",
     "messages",
     "modalities",
-    "suffix",
     "top_logprobs",
 }
-"""Keys that no model can be asked for: upstreams are asked for a chat, and its answer has no place in a completion."""
+"""Keys of chats, which are refused in a text completion."""
 
-_STREAM_OPTIONS = frozenset({"include_usage", "include_obfuscation"})
+_STREAM_OPTIONS = frozenset({"include_usage", "include_obfuscation", "continuous_usage_stats"})
+_GOES_ON, _BEGINS = "continue_final_message", "add_generation_prompt"
 _NO_CHAT = Chat((), (), "")
 
 
@@ -50,11 +50,14 @@ class OpenAIRequest(Struct, frozen=True):
     Attributes:
         requests: a request for each choice of the answer, in order; at least one.
         include_usage: the stream is to end with a chunk of token counts.
-        echo: each text is to begin with its prompt.
+        usage_in_each: every chunk is to have those so far, too.
+        echo: each text is to begin with its prompt, which is put there. Where more than the text of a prompt is to be
+            told, a model has to do that itself, and the requests have `echo` among the fields that are passed on.
     """
 
     requests: tuple[InferenceRequest, ...]
     include_usage: bool = False
+    usage_in_each: bool = False
     echo: bool = False
 
     @property
@@ -74,8 +77,12 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
     Raises:
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
-    data = _read_object(body, limits)
-    chat = read_chat(data.get("messages"))
+    data = decode_object(body, limits)
+    goes_on = _read_goes_on(data, headers)
+    chat = read_chat(data.get("messages"), goes_on=goes_on)
+    if goes_on and not chat.prefix:
+        accepted = "an assistant's message at the end of messages, or false"
+        raise InvalidRequestError(Problem(_GOES_ON, "is true, and the last message is no assistant's", accepted))
     request = _read_common(
         data,
         headers,
@@ -86,12 +93,16 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
         known=CHAT_PARAMETERS,
         refused=CHAT_UNSUPPORTED,
     )
-    return OpenAIRequest((request,), _read_include_usage(data))
+    if goes_on:  # in vLLM's words, for remote models, and no feature: our own models carry on, too
+        features = tuple(feature for feature in request.features if feature.name not in (_GOES_ON, _BEGINS))
+        told = {_GOES_ON: True, _BEGINS: False} if _GOES_ON in request.passthrough else {}
+        request = replace(request, features=features, passthrough={**request.passthrough, **told})
+    return OpenAIRequest((request,), *_read_usage_wanted(data))
 
 
 def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:
     """Read the body of `POST /v1/completions`; see `chat_request`."""
-    data = _read_object(body, limits)
+    data = decode_object(body, limits)
     request = _read_common(
         data,
         headers,
@@ -104,15 +115,15 @@ def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str
     prompts = read_prompts(data.get("prompt"))
     if len(prompts) > 1 and "n" in request.passthrough:
         raise InvalidRequestError(Problem("n", "is given with several prompts", "1, or a single prompt"))
-    echo = read_flag(data, "echo") or False
-    if echo and any(prompt.tokens for prompt in prompts):
-        raise InvalidRequestError(Problem("echo", "is given with token ids", "false, or prompts that are texts"))
     request = _with_logprobs(request, data)
+    echo = read_flag(data, "echo") or False
+    if echo and (request.logprobs is not None or any(prompt.tokens for prompt in prompts)):
+        echo, request = False, _with(request, "echo", {"echo": True})
     requests = [
         replace(request, inputs=_inputs(prompt), text=prompt.text, prompt_tokens=prompt.tokens, raw=True)
         for prompt in prompts
     ]
-    return OpenAIRequest(tuple(requests), _read_include_usage(data), echo)
+    return OpenAIRequest(tuple(requests), *_read_usage_wanted(data), echo)
 
 
 def _inputs(prompt: RawPrompt) -> Mapping[str, Any]:
@@ -125,15 +136,13 @@ def _with_logprobs(request: InferenceRequest, data: Mapping[str, Any]) -> Infere
     if value is None:
         return request
     top = Whole(0, MAX_TOP_LOGPROBS).read("logprobs", value)
-    fields = {**request.passthrough, "logprobs": True, **({"top_logprobs": top} if top else {})}
-    return replace(request, passthrough=fields, features=(*request.features, Feature("logprobs", "logprobs")))
+    return _with(request, "logprobs", {"logprobs": True, **({"top_logprobs": top} if top else {})})
 
 
-def _read_object(body: bytes, limits: Limits) -> Mapping[str, Any]:
-    data = decode(body, limits)
-    if not isinstance(data, Mapping):
-        raise refuse("body", data, "a JSON object")
-    return data
+def _with(request: InferenceRequest, feature: str, fields: Mapping[str, Any]) -> InferenceRequest:
+    """Return `request` with a feature, and the fields that ask models for it."""
+    features = (*request.features, Feature(feature, feature))
+    return replace(request, passthrough={**request.passthrough, **fields}, features=features)
 
 
 def _read_common(
@@ -199,15 +208,35 @@ def _read_chat_parameters(data: Mapping[str, Any]) -> Parameters:
     return parameters
 
 
-def _read_include_usage(data: Mapping[str, Any]) -> bool:
+def _read_goes_on(data: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+    """Return whether the last message begins the answer: in the words of vLLM, of Mistral, or of a service of ours."""
+    asked = None
+    if _GOES_ON in data or _BEGINS in data:
+        asked, begins = read_flag(data, _GOES_ON), read_flag(data, _BEGINS)
+        if asked and begins:
+            raise InvalidRequestError(Problem(_BEGINS, f"is true, and so is {_GOES_ON}", "one of them"))
+    messages = data.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if not isinstance(last, dict) or last.get("role") != "assistant":
+        return asked or False
+    return asked or last.get("prefix") is True or headers.get(CONTINUE_HEADER) == "true"
+
+
+def _read_usage_wanted(data: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Return whether a stream is to end with token counts, and whether each chunk is to have them, as vLLM does it."""
+    if data.get("stream_options") is None:
+        return False, False
     options = read_object(data, "stream_options", "an object with include_usage (true or false)")
     if options and not data.get("stream"):
         raise InvalidRequestError(Problem("stream_options", "is given without stream", "stream: true beside it"))
-    return read_flag(options, "include_usage") or False
+    at_end, in_each = read_flag(options, "include_usage") or False, read_flag(options, "continuous_usage_stats")
+    return at_end, at_end and bool(in_each)
 
 
 def _read_stream_options(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Feature, ...]]:
     """Return the options that are passed on, as a field, and the features that they use."""
+    if data.get("stream_options") is None:
+        return {}, ()
     options = read_object(data, "stream_options", "an object")
     if options.keys() <= _STREAM_OPTIONS:
         return {}, ()

@@ -34,6 +34,9 @@ NEUTRAL = frozenset(
 HINTS = frozenset({"reasoning_effort", "verbosity"})
 """Fields that every model may answer without."""
 
+OF_TEXTS = frozenset({"best_of", "echo", "suffix"})
+"""Fields of text completions that no chat has."""
+
 MAX_FIELDS = 64
 MAX_FIELD_NAME = 128
 MAX_CHOICES = 128
@@ -47,6 +50,8 @@ _IDLE: Mapping[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "echo": (False,),
     "suffix": ("",),
+    "continue_final_message": (False,),
+    "add_generation_prompt": (True,),
 }
 """The values that ask for nothing; so does `null`, in every field."""
 
@@ -82,6 +87,8 @@ def read_passed(data: Mapping[str, Any], known: AbstractSet[str], refused: Abstr
         raise InvalidRequestError(
             Problem("body", f"has {len(sent)} fields that are not known here", f"at most {MAX_FIELDS} of those")
         )
+    if "top_logprobs" in sent and not sent.get("logprobs"):
+        raise InvalidRequestError(Problem("top_logprobs", "is given without logprobs", "logprobs: true beside it"))
     features: dict[str, Feature] = {}
     for key, value in sent.items():
         _check(key, value, refused)
@@ -106,6 +113,10 @@ def _check(key: str, value: Any, refused: AbstractSet[str]) -> None:
     match key:
         case "n":
             _check_whole(key, value, 1, MAX_CHOICES)
+        case "best_of":
+            _check_whole(key, value, 1, MAX_CHOICES)
+        case "suffix" if not isinstance(value, str):
+            raise refuse(key, value, "a text")
         case "top_logprobs":
             _check_whole(key, value, 0, MAX_TOP_LOGPROBS)
         case "logprobs" if not isinstance(value, bool):

@@ -1,7 +1,7 @@
 """Reads the form that an answer must have: `response_format`, `tools` and related keys, in OpenAI's terms."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -16,8 +16,8 @@ FORMAT_KEYS = frozenset({"response_format", "tools", "tool_choice", "parallel_to
 FOREIGN_FORMAT = "response_format"
 """The name of the feature of a `response_format` whose type is not known here: it is passed on, and not checked."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_ACCEPTED_NAME = "1 to 64 letters, digits, _ or -"
+_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_LONGEST_NAME = 64
 _FORMATS = "an object whose `type` is text, json_object or json_schema"
 _TOOL = '{"type": "function", "function": {"name": ..., "description": ..., "parameters": <JSON schema>}}'
 _CHOICES = 'none, auto, required, or {"type": "function", "function": {"name": <one of tools>}}'
@@ -80,21 +80,55 @@ def _check_json_schema(value: Any) -> None:
     place = "response_format.json_schema"
     if not isinstance(value, Mapping):
         raise refuse(place, value, '{"name": ..., "schema": <JSON schema>}')
-    _check_name(value.get("name"), f"{place}.name")
-    schema = value.get("schema")
-    if not isinstance(schema, Mapping):
-        raise refuse(f"{place}.schema", schema, ACCEPTED)
-    _check_schema(schema, f"{place}.schema")
+    check_name(value.get("name"), f"{place}.name")
+    check_schema(value.get("schema"), f"{place}.schema")
 
 
-def _check_name(value: Any, place: str) -> None:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise InvalidRequestError(Problem(place, "is no name", _ACCEPTED_NAME))
+def check_name(value: Any, place: str, longest: int = _LONGEST_NAME) -> None:
+    """Check that `value`, at `place` of a request, can be the name of a function or a form.
+
+    Raises:
+        InvalidRequestError: it cannot.
+    """
+    if not isinstance(value, str) or not _NAME.fullmatch(value) or len(value) > longest:
+        raise InvalidRequestError(Problem(place, "is no name", f"1 to {longest} letters, digits, _ or -"))
 
 
-def _check_schema(schema: Mapping[str, Any], place: str) -> None:
-    if fault := fault_of_schema(schema):
+def check_schema(value: Any, place: str) -> None:
+    """Check that `value`, at `place` of a request, is a JSON schema that an answer can be held to.
+
+    Raises:
+        InvalidRequestError: it is none, or breaks a bound.
+    """
+    if not isinstance(value, Mapping):
+        raise refuse(place, value, ACCEPTED)
+    if fault := fault_of_schema(value):
         raise InvalidRequestError(Problem(place, fault, ACCEPTED))
+
+
+def check_parameters(value: Any, place: str) -> None:
+    """Check that `value`, at `place` of a request, can be the parameters of a function.
+
+    What is no schema, or breaks a bound, is none that a call is held to: the caller's models may take it all the same.
+
+    Raises:
+        InvalidRequestError: it is no object, or asks for arguments without names.
+    """
+    if not isinstance(value, Mapping):
+        raise refuse(place, value, "a JSON schema")
+    if isinstance(sort := value.get("type"), str) and sort != "object":
+        raise InvalidRequestError(Problem(f"{place}.type", "is not object", "object: arguments have names"))
+
+
+def check_apart(names: Sequence[str], places: Sequence[str]) -> None:
+    """Check that the functions of one request, with their names at `places`, have names of their own.
+
+    Raises:
+        InvalidRequestError: two have the same name.
+    """
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise InvalidRequestError(Problem(places[number], "is that of a tool before it", "a name of its own"))
 
 
 def _read_tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -104,15 +138,10 @@ def _read_tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     accepted = f"a list of at most {MAX_TOOLS} tools: {_TOOL}"
     if not isinstance(value, list) or len(value) > MAX_TOOLS:
         raise refuse("tools", value, accepted)
-    names: set[str] = set()
     for place, tool in enumerate(value):
         _check_tool(tool, f"tools[{place}]")
-        if tool["type"] == "function":
-            name = tool["function"]["name"]
-            if name in names:
-                problem = Problem(f"tools[{place}].function.name", "is that of a tool before it", "a name of its own")
-                raise InvalidRequestError(problem)
-            names.add(name)
+    named = {place: tool["function"]["name"] for place, tool in enumerate(value) if tool["type"] == "function"}
+    check_apart([*named.values()], [f"tools[{place}].function.name" for place in named])
     return tuple(value)
 
 
@@ -127,13 +156,9 @@ def _check_tool(tool: Any, place: str) -> None:
     function = tool.get("function")
     if not isinstance(function, Mapping):
         raise refuse(f"{place}.function", function, _TOOL)
-    _check_name(function.get("name"), f"{place}.function.name")
-    parameters = function.get("parameters")
-    if parameters is not None and not isinstance(parameters, Mapping):
-        raise refuse(f"{place}.function.parameters", parameters, "a JSON schema")
-    if parameters and isinstance(sort := parameters.get("type"), str) and sort != "object":
-        problem = Problem(f"{place}.function.parameters.type", "is not object", "object: arguments have names")
-        raise InvalidRequestError(problem)
+    check_name(function.get("name"), f"{place}.function.name")
+    if function.get("parameters") is not None:
+        check_parameters(function["parameters"], f"{place}.function.parameters")
 
 
 def _read_choice(data: Mapping[str, Any], names: list[str], *, is_known: bool) -> str | Mapping[str, Any]:

@@ -66,16 +66,24 @@ NO_PARAMETERS = Parameters()
 """Leaves every parameter to the model."""
 
 
-def read_parameters(data: Mapping[str, Any]) -> Parameters:
+def read_parameters(data: Mapping[str, Any], fields: Mapping[str, str] = {}) -> Parameters:
     """Read the sampling parameters in `data`. A parameter that is `null` counts as not sent.
+
+    Args:
+        data: the request.
+        fields: the fields of parameters that have another name in the format, by the names of the parameters.
 
     Raises:
         InvalidRequestError: a parameter is not valid, or two contradict each other.
     """
     knobs = _knobs()
-    if data.keys().isdisjoint(knobs.keys()):
+    if data.keys().isdisjoint(knobs.keys()) and not fields:
         return NO_PARAMETERS
-    read = {name: knobs[name].read(name, value) for name in SAMPLING_KEYS if (value := data.get(name)) is not None}
+    read = {
+        name: knobs[name].read(key, value)
+        for name in SAMPLING_KEYS
+        if (value := data.get(key := fields.get(name, name))) is not None
+    }
     parameters = Parameters(**read)
     check_lengths(parameters)
     return parameters

@@ -8,11 +8,14 @@ from deployments.policy.reason import cut
 from deployments.request.inference import InferenceRequest
 
 
-def split_prefix(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[Mapping[str, str], ...], str]:
+def split_prefix(
+    messages: Sequence[Mapping[str, str]], places: Sequence[str] = ()
+) -> tuple[tuple[Mapping[str, str], ...], str]:
     """Take a trailing assistant turn off `messages`: its text is the beginning of the answer.
 
     Args:
         messages: turns of `role` and `content`, in the order in which they were sent; may be empty.
+        places: the place of each in the request; `messages[0]` and so on where none are given.
 
     Returns:
         The other turns, and the text; an empty text where the last turn is not an assistant turn.
@@ -24,13 +27,23 @@ def split_prefix(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[Mapping[s
         return (), ""
     turns, prefix = list(messages), ""
     if turns[-1]["role"] == "assistant":
-        _require_content(messages, len(turns) - 1)
+        _require_content(messages, places, len(turns) - 1)
         prefix = turns.pop()["content"]
     if not turns:
         accepted = "at least one turn before the beginning of an answer"
         raise InvalidRequestError(Problem("messages", "begins with the answer", accepted))
-    _require_content(messages, len(turns) - 1)
+    _require_content(messages, places, len(turns) - 1)
     return tuple(turns), prefix
+
+
+def require_last(messages: Sequence[Mapping[str, str]], places: Sequence[str] = ()) -> tuple[Mapping[str, str], ...]:
+    """Return `messages`, of which there is at least one; `places` as in `split_prefix`.
+
+    Raises:
+        InvalidRequestError: the last one is blank.
+    """
+    _require_content(messages, places, len(messages) - 1)
+    return tuple(messages)
 
 
 def quote(request: InferenceRequest, characters: int) -> str:
@@ -48,6 +61,7 @@ def quote(request: InferenceRequest, characters: int) -> str:
     return said
 
 
-def _require_content(messages: Sequence[Mapping[str, str]], place: int) -> None:
-    if is_blank(messages[place]["content"]):
-        raise InvalidRequestError(Problem(f"messages[{place}].content", "is empty", "text that is not blank"))
+def _require_content(messages: Sequence[Mapping[str, str]], places: Sequence[str], number: int) -> None:
+    if is_blank(messages[number]["content"]):
+        place = places[number] if places else f"messages[{number}]"
+        raise InvalidRequestError(Problem(f"{place}.content", "is empty", "text that is not blank"))

@@ -7,6 +7,8 @@ May import: policy, request, settings, observability, execution, upstream, ray_s
     routing.py            the chain of a request, and the clients of its candidates
     registry.py           all models, found by asking Serve
     registered_model.py   one model: its state, and the way to its replicas
+    description.py        what it says of its models
+    tokenizers.py         questions to the tokenizers of models
     waiting_room.py       requests that wait until a model is ready
     supervision.py        restarts background tasks that end
     accounting.py         requests in flight, answers given

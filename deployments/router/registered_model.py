@@ -3,17 +3,21 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from deployments.execution.attempt import Begun
-from deployments.policy.outcome import NOT_READY, Outcome, Refused
+from deployments.policy.outcome import NOT_READY, UNKNOWN_MODEL, Outcome, Refused
 from deployments.policy.reason import loading_for
 from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
+from deployments.request.tokens import TokensRequest
+from deployments.settings.offer import NO_OFFER, Offer
 
 _DESCRIBE_TIMEOUT_S = 1.0
 _WAKE_TIMEOUT_S = 600.0
@@ -34,6 +38,10 @@ class ModelReplicas(Protocol):
         """Make one attempt on one replica; `alone` returns whether no other replica could take a retry."""
         ...
 
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Have one replica answer a question to its tokenizer."""
+        ...
+
     def lost(self, actors: Collection[str]) -> int:
         """Return how many of the replicas with these actor ids were found dead by calls."""
         ...
@@ -44,6 +52,10 @@ class ModelReplicas(Protocol):
 
     async def describe(self) -> dict[str, Any]:
         """Return the state of the model as one replica describes it."""
+        ...
+
+    async def describe_all(self) -> Sequence[Mapping[str, Any]]:
+        """Return the state of the model as each of its replicas describes it; at least one."""
         ...
 
     async def loading(self, actors: Collection[str]) -> dict[str, Any]:
@@ -67,9 +79,9 @@ class Unreachable:
     soon: bool = False
 
     @property
-    def passes_on(self) -> bool:
-        """Nothing is passed on by nobody."""
-        return False
+    def offer(self) -> Offer | None:
+        """What it offers: nothing where it does not exist; not known where that is not known either."""
+        return NO_OFFER if self.why == UNKNOWN_MODEL else None
 
     @property
     def readiness(self) -> Readiness:
@@ -84,6 +96,10 @@ class Unreachable:
         alone: Callable[[], bool] = lambda: True,  # noqa: ARG002
     ) -> Outcome | Begun:
         """Refuse the request."""
+        return Refused(self.why, soon=self.soon)
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:  # noqa: ARG002 - as of what can be reached
+        """Refuse the question."""
         return Refused(self.why, soon=self.soon)
 
     def lost(self, actors: Collection[str]) -> int:  # noqa: ARG002 - as of what can be reached
@@ -102,6 +118,10 @@ class Unreachable:
         """Return that it has failed."""
         return {"state": ServingState.FAILED, "reason": self.why}
 
+    async def describe_all(self) -> Sequence[Mapping[str, Any]]:
+        """Return that it has failed."""
+        return [await self.describe()]
+
 
 @dataclass(slots=True)
 class RegisteredModel:
@@ -112,7 +132,6 @@ class RegisteredModel:
         replicas: the way to its replicas.
         described: the last description that a replica gave of itself; empty before the first.
         settled: that replica is of the version that is to run.
-        passed_on: a replica of the version has said that it passes requests on.
         last: no candidate is behind this one. While Serve has not noticed that its only replica died, a call then waits
             for the new replica instead of being refused.
         waking: a call that waits for an idle model, so that Serve starts a replica.
@@ -123,7 +142,6 @@ class RegisteredModel:
     replicas: ModelReplicas
     described: dict[str, Any] = field(default_factory=dict)
     settled: bool = False
-    passed_on: bool = False
     last: bool = False
     waking: "asyncio.Task[None] | None" = None
     wall_clock: Callable[[], float] = time.time
@@ -149,12 +167,9 @@ class RegisteredModel:
                 return Readiness.SOON
 
     @property
-    def passes_on(self) -> bool:
-        """Whether its replicas pass requests on to a server of OpenAI's format, as they were sent.
-
-        That is known once a replica of the version has said so, and stays so while all of them are gone.
-        """
-        return self.passed_on or bool(self.described.get("passes_on"))
+    def offer(self) -> Offer | None:
+        """What its application offers; `None` where that is not known yet."""
+        return self.application.offer
 
     @property
     def running(self) -> int:
@@ -176,11 +191,17 @@ class RegisteredModel:
         if not self.running:
             return self._unready()
         outcome = await self.replicas.start(request, budget_s, alone=self._is_alone)
-        if isinstance(outcome, Refused) and outcome.soon:
-            # It counts at once: who waits for the model would else be sent to it again and again.
+        if isinstance(outcome, Refused) and outcome.soon and self._is_alone():
+            # It counts at once: who waits for the model would else be sent to it again and again. Of several replicas
+            # another one may take requests, and the model is asked again.
+            outcome = structs.replace(outcome, transient=False)
             reason = outcome.reason.removeprefix(NOT_READY)
             self.described, self.settled = {**self.described, "state": ServingState.LOADING, "reason": reason}, False
         return outcome
+
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        """Ask a replica's tokenizer; refused where no replica takes requests."""
+        return await self.replicas.tokenize(asked) if self.running else self._unready()
 
     def renewed(self, application: DeployedApplication) -> "RegisteredModel":
         """Return the model with a new state by Serve. A replica's description is kept while its version runs."""
@@ -192,22 +213,24 @@ class RegisteredModel:
             application=application,
             described=described,
             settled=settled,
-            passed_on=same and self.passes_on,
         )
 
     async def ask(self) -> None:
         """Ask a replica for its description, unless one of the version that is to run has said that it is ready.
 
-        One that runs a server is asked each time: it is not ready while its server is started again.
+        One that runs a server is asked each time: it is not ready while its server is started again. The model is
+        while one of its replicas is.
         """
         if not self.running:
             if self.application.loading:
                 self.described = await _asked(self.replicas.loading(self.application.loading)) or {}
             return
-        if self.state is ServingState.READY and self.settled and not self.passes_on:
+        runs_server = self.offer is not None and self.offer.passes_on
+        if self.state is ServingState.READY and self.settled and not runs_server:
             return
         settled = self.application.status == "RUNNING"
-        if (described := await _asked(self.replicas.describe())) is not None:
+        question = self._describe_best() if runs_server and self.running > 1 else self.replicas.describe()
+        if (described := await _asked(question)) is not None:
             self.described, self.settled = described, settled
             return
         if self.state is ServingState.READY and self.settled:
@@ -220,15 +243,16 @@ class RegisteredModel:
             "state": self.state,
             "reason": "" if self.state is ServingState.READY else self.reason,
             "replicas": {"running": self.running, "starting": self.application.starting},
-            **{
-                key: value
-                for key, value in self.described.items()
-                if key not in {"state", "reason", "models", "passes_on"}
-            },
+            **{key: value for key, value in self.described.items() if key not in {"state", "reason", "models"}},
         }
         if self.application.running and self.application.status == "DEPLOY_FAILED":
             shown["update_failed"] = self.application.message
         return shown
+
+    async def _describe_best(self) -> dict[str, Any]:
+        """Return what a replica says that takes requests; where none does, what any of them says."""
+        told = await self.replicas.describe_all()
+        return dict(next((each for each in told if ServingState.of(each) is ServingState.READY), told[0]))
 
     def _unready(self) -> Refused:
         match self.state:

@@ -27,6 +27,11 @@ class ClusterView(Protocol):
         ...
 
     @property
+    def own_replica(self) -> str:
+        """The id of the router's own replica, which no other one has on any node."""
+        ...
+
+    @property
     def service_id(self) -> str:
         """An id that all routers of the service share, and no other service has."""
         ...
@@ -238,7 +243,8 @@ def _spaces_of(applications: Iterable[DeployedApplication]) -> dict[str, str]:
     """Return the vector space of every model that has one; an application of its own goes before a pool."""
     spaces: dict[str, str] = {}
     for application in sorted(applications, key=lambda each: not each.pool):
-        spaces |= application.spaces if application.pool else {application.name: ""} | dict(application.spaces)
+        theirs = application.offer.spaces if application.offer is not None else {}
+        spaces |= theirs if application.pool else {application.name: ""} | dict(theirs)
     return {model: space for model, space in spaces.items() if space}
 
 

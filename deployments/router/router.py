@@ -17,28 +17,30 @@ from deployments.execution.clock import loop_time
 from deployments.execution.execution import Execution, NotReady
 from deployments.execution.streams import CompletedStream, open_stream
 from deployments.execution.structured_output import conform_to
+from deployments.execution.vectors import conform_to_vectors
 from deployments.execution.whole import run_chain
 from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate, Tier
-from deployments.policy.breaker import Open
 from deployments.policy.last_resort import LastResort
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
-from deployments.policy.serving_state import ServingState
 from deployments.policy.stream_events import AnswerStream
 from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.hops import refuse_loops
+from deployments.request.tokens import TokensRequest
 from deployments.request.turns import quote
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
+from deployments.router.description import Description
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import Backup
 from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
+from deployments.router.tokenizers import Tokenizers
 from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
@@ -61,12 +63,14 @@ class Router(HandleMethods):
         self._base = policy
         self._policy = policy.with_overrides({}, os.environ)
         self._name = uuid4().hex
-        self._backup, self._backup_name = backup, backup_name
+        self._backup = backup
         self._cluster = cluster
         self._registry = Registry(cluster, backup)
         self._upstreams = UpstreamPool(self._policy.remotes, lambda: cluster.service_id)
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
+        self._tokenizers = Tokenizers(self._registry, self._upstreams, backup_name)
+        self._description = Description(self._registry, self._upstreams, self._resilience, backup_name)
         self._accounting = RequestAccounting()
         self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
         self._background = Supervisor(
@@ -148,18 +152,26 @@ class Router(HandleMethods):
         return self._policy.last_resort.status
 
     @property
+    def cors_origins(self) -> Sequence[str]:
+        """The origins whose pages may ask from a browser; none where that is off."""
+        return self._policy.http.cors_origins
+
+    @property
     def keepalive_s(self) -> float:
         """Seconds of silence after which a stream gives a sign of life; 0 for none."""
         return self._policy.streams.keepalive_seconds
 
     def describe_models(self) -> dict[str, Any]:
         """Return all models and the backup, in the form of OpenAI's list."""
-        states = self._model_states() | {self._backup_name: self._registry.backup.state}
-        data = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "neverblank", "state": state}
-            for name, state in sorted(states.items())
-        ]
-        return {"object": "list", "data": data}
+        return self._description.models()
+
+    async def tokenize(self, asked: TokensRequest) -> Answer:
+        """Return what a model's tokenizer answers; an answer that is `unavailable` where it does not.
+
+        Raises:
+            InvalidRequestError: there is no such model, or none with a tokenizer that takes the question.
+        """
+        return await self._tokenizers.ask(asked, self._chains.asked(asked.request, self._policy))
 
     async def readiness_of_all(self) -> dict[str, bool]:
         """Return for each tier whether it is ready in every router; where a router does not say, no model tier is."""
@@ -174,26 +186,16 @@ class Router(HandleMethods):
         }
 
     def readiness(self) -> dict[str, bool]:
-        """Return for each tier whether it could answer in this router; before its first refresh only the last resort.
-
-        The primary tier is ready if some model is; a remote model if its variables are set and its breaker is not open.
-        """
-        looked = self._registry.has_looked
-        return {
-            Tier.PRIMARY.value: looked and any(self._is_ready(*model) for model in self._model_states().items()),
-            Tier.BACKUP.value: looked and self._registry.backup.state is ServingState.READY,
-            Tier.LAST_RESORT.value: True,
-        }
+        """Return for each tier whether it could answer in this router; see `description`."""
+        return self._description.readiness()
 
     def describe(self) -> dict[str, Any]:
         """Return the body of `GET /status`."""
-        models = {name: entry.to_json() for name, entry in self._registry.models.items()} | self._upstreams.describe()
         return {
             "router": os.getpid(),
+            "replica": self._cluster.own_replica,
             "default_model": self._policy.default_model,
-            "discovery_age_s": round(min(self._registry.age_s(), 1e9), 2),
-            "models": {name: {**facts, **self._resilience.describe(name)} for name, facts in sorted(models.items())},
-            "backup": {**self._registry.backup.to_json(), **self._resilience.describe(self._backup_name)},
+            **self._description.status(),
             "waiting": self._room.size,
             "background": self._background.describe(),
             **self._accounting.describe(),
@@ -222,13 +224,6 @@ class Router(HandleMethods):
 
     def _demand(self) -> float:
         return self._resilience.demand(loop_time())
-
-    def _is_ready(self, model: str, state: ServingState) -> bool:
-        return state is ServingState.READY and not isinstance(self._resilience.state(model), Open)
-
-    def _model_states(self) -> dict[str, ServingState]:
-        remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
-        return {name: entry.state for name, entry in self._registry.models.items()} | remotes
 
     def _take_over(self, policy: PolicySettings) -> None:
         """Put `policy` in force: as a whole, or not at all where this raises."""
@@ -263,7 +258,7 @@ class Router(HandleMethods):
                     self._resilience,
                     last_tier,
                     self._wait_ready,
-                    conform_to(request.response_format),
+                    conform_to_vectors(request) if request.vectors else conform_to(request.response_format),
                     self._chains.dropped_by(request),
                 )
             )

@@ -8,7 +8,7 @@ A model is found by the registry (an application of its own, or a member of a po
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
@@ -21,7 +21,8 @@ from deployments.policy.outcome import Outcome, Rejected
 from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.retry import NO_RETRIES
-from deployments.request import InferenceRequest
+from deployments.request import Feature, InferenceRequest
+from deployments.request.passing import OF_TEXTS
 from deployments.router.registry import Registry
 from deployments.router.spaces import VectorSpaces
 from deployments.settings import PolicySettings
@@ -55,7 +56,7 @@ class ChainBuilder:
         self._upstreams = upstreams
         self._resilience = resilience
         self._backup_name = backup_name
-        self.spaces = VectorSpaces(registry, lambda model: upstreams.find(model) is not None)
+        self.spaces = VectorSpaces(registry, upstreams)
         # An order depends on the policy and on little of a request, so each is worked out once.
         self._policy = PolicySettings()
         self._limits = self._policy.stream_limits()
@@ -124,18 +125,18 @@ class ChainBuilder:
     def dropped_by(self, request: InferenceRequest) -> DroppedBy:
         """Return what tells the names of the `features` of `request` that a candidate does not have.
 
-        A model behind a server of OpenAI's format is taken to have all of them: it is asked, and the server says what
-        it does not take. A model of our own has those that its replica has described.
+        A model behind a server of OpenAI's format is taken to have all of them that are not foreign to it: it is asked,
+        and the server says what it does not take. But a text completion that reaches it as a chat leaves behind what no
+        chat has. A model of our own has those that its replica has described. One of which nothing is known yet is not
+        ready, and drops nothing.
         """
         if not request.features:
             return does_everything
-        names = tuple(feature.name for feature in request.features)
 
         def dropped(candidate: Candidate) -> tuple[str, ...]:
-            if self._passes_on(candidate):
-                return ()
-            has = self._registry.features_of(candidate) or ()
-            return tuple(name for name in names if name not in has)
+            return tuple(
+                feature.name for feature in request.features if not self._may_have(candidate, feature, request)
+            )
 
         return dropped
 
@@ -164,28 +165,43 @@ class ChainBuilder:
         return capable_client_of
 
     def _reads_tokens(self, candidate: Candidate) -> bool:
-        if self._passes_on(candidate):
-            return False
+        if (kinds := self._passed_on(candidate)) is None or "text" in kinds:
+            return True
         has = self._registry.features_of(candidate)
-        return has is None or READS_IDS in has
+        return not kinds and (has is None or READS_IDS in has)
 
     def begins_remotely(self, chain: FallbackChain) -> bool:
         """Return whether the first candidate of `chain` is called without Serve."""
         return bool(chain.candidates) and self._upstreams.find(chain.candidates[0].model) is not None
 
-    def _passes_on(self, candidate: Candidate) -> bool:
-        """Whether requests reach `candidate` as they were sent: it is remote, or its replicas run a server."""
-        if self._upstreams.find(candidate.model) is not None:
+    def _passed_on(self, candidate: Candidate) -> Collection[str] | None:
+        """Return the kinds of requests that reach `candidate` as they were sent: it is remote, or runs a server.
+
+        `None` where that is not known, as the models have not been seen yet, or its application is not built.
+        """
+        if (remote := self._upstreams.find(candidate.model)) is not None:
+            return remote.spec.passes_on
+        if candidate.tier is Tier.BACKUP:
+            return ()
+        offer = self._registry.find(candidate.model).offer
+        return None if offer is None else offer.passes_on
+
+    def _may_have(
+        self, candidate: Candidate, feature: Feature, request: InferenceRequest, unsaid: Collection[str] = ()
+    ) -> bool:
+        """Return whether `candidate` has a feature of `request`; one that has not described itself has `unsaid`."""
+        if (kinds := self._passed_on(candidate)) is None:
             return True
-        return candidate.tier is Tier.PRIMARY and self._registry.find(candidate.model).passes_on
+        if kinds:
+            is_passed_on = ("text" if request.raw else "chat") in kinds or feature.name not in OF_TEXTS
+            return is_passed_on and not feature.foreign
+        has = self._registry.features_of(candidate)
+        return feature.name in (unsaid if has is None else has)
 
     def _require_takers(self, request: InferenceRequest, candidates: tuple[Candidate, ...]) -> None:
-        if not request.features or any(self._passes_on(candidate) for candidate in candidates):
-            return
-        described = [self._registry.features_of(candidate) for candidate in candidates]
         for feature in request.features:
             # One that has not described itself yet may have it only where models of our own can.
-            may = any(feature.name in (OF_OUR_OWN if has is None else has) for has in described)
+            may = any(self._may_have(candidate, feature, request, OF_OUR_OWN) for candidate in candidates)
             if feature.essential and not may:
                 accepted = "a request without it, or one that a remote model may answer"
                 message = "is not supported by any model that may answer"

@@ -17,23 +17,29 @@ from deployments.request import InferenceRequest
 from deployments.request.native import VECTOR_TASK
 from deployments.router.registered_model import Unreachable
 from deployments.router.registry import Registry
+from deployments.upstream import UpstreamPool
 
 
 class VectorSpaces:
     """Tells which candidates may answer for the model that a request asks for."""
 
-    def __init__(self, registry: Registry, is_remote: Callable[[str], bool]) -> None:
-        """Judge by the spaces of the models in `registry`; a name for which `is_remote` holds is no model of it."""
+    def __init__(self, registry: Registry, upstreams: UpstreamPool) -> None:
+        """Judge by the spaces of the models in `registry`; a name in `upstreams` is no model of it."""
         self._registry = registry
-        self._is_remote = is_remote
+        self._upstreams = upstreams
 
     def of(self, model: str) -> str:
         """Return the vector space of the model of that name; empty where its answers are no vectors."""
-        return "" if self._is_remote(model) else self._registry.space_of(model)
+        remote = self._upstreams.find(model)
+        return self._registry.space_of(model) if remote is None else remote.space
+
+    @property
+    def _has_spaces(self) -> bool:
+        return self._registry.has_spaces or self._upstreams.has_spaces
 
     def asks_for_vectors(self, request: InferenceRequest, asked: str) -> bool:
         """Return whether nothing but vectors answers `request`, which is meant for the model `asked`."""
-        return request.vectors or bool(self._registry.has_spaces and self.of(asked))
+        return request.vectors or bool(self._has_spaces and self.of(asked))
 
     def last_tier(self, message: str, request: InferenceRequest, asked: str) -> LastResort | NoVector:
         """Return what answers `request` where no model does; `message` is the policy's."""
@@ -54,10 +60,10 @@ class VectorSpaces:
             raise InvalidRequestError(Problem("stream", "is true, and the answer a vector", "false: it comes whole"))
         if request.messages or request.turns:
             raise InvalidRequestError(Problem("messages", "are given to a model of vectors", "text, or input"))
-        if self.of(asked) or not self._registry.has_seen:
+        if self.of(asked) or self._is_unseen(asked):
             return
         accepted = f"a model of the task {VECTOR_TASK}, or one whose spec names a space"
-        if self._registry.knows(asked) or self._is_remote(asked):
+        if self._registry.knows(asked) or self._upstreams.find(asked) is not None:
             raise InvalidRequestError(Problem("model", "gives no vectors", accepted))
         raise InvalidRequestError(Problem("model", "is not known", accepted, status=404, code="model_not_found"))
 
@@ -65,17 +71,21 @@ class VectorSpaces:
         self, client_of: Callable[[Candidate], ModelClient], request: InferenceRequest, asked: str
     ) -> Callable[[Candidate], ModelClient]:
         """Return `client_of` with a refusal in the place of the models that are of another space than `asked`."""
-        if not (request.vectors or self._registry.has_spaces):
+        if not (request.vectors or self._has_spaces):
             return client_of
 
         def client_within_space(candidate: Candidate) -> ModelClient:
             space, its = self.of(asked), self.of(candidate.model)
-            unseen = candidate.model == asked and not self._registry.has_looked
+            unseen = candidate.model == asked and self._is_unseen(asked)
             if its == space and (space or unseen or not request.vectors):
                 return client_of(candidate)
             return Unreachable(_why(its, space))
 
         return client_within_space
+
+    def _is_unseen(self, model: str) -> bool:
+        """Return whether it is not known yet what the model of that name gives: it is not built, or not looked for."""
+        return self._upstreams.find(model) is None and self._registry.find(model).offer is None
 
 
 def _why(its: str, space: str) -> str:

@@ -4,6 +4,7 @@ May import: policy, request, settings, observability, execution, upstream.
 
     model.py        a model behind such a server: a `formats.ServedModel`
     supervision.py  starts the server, watches it, and starts it again
+    comeback.py     requests that wait meanwhile
     process.py      one process of a server, from its start to its end
     guard.py        stands between the two, so that no server outlives its replica
     commands.py     the command lines of the known servers

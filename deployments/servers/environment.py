@@ -5,10 +5,12 @@ allows a worker, and whatever keys its node has: a list of what is passed on is 
 """
 
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deployments.settings.credentials import credentials
 from deployments.settings.files import root
 from deployments.settings.server_specs import ServerSpec
 
@@ -25,6 +27,8 @@ _OF_THE_MACHINE = frozenset(
 _OF_ITS_HARDWARE = ("CUDA_", "NVIDIA_", "NCCL_", "ROCR_", "HIP_", "HSA_", "LC_", "XDG_")
 """Beginnings of names. Ray sets `CUDA_VISIBLE_DEVICES` for each replica."""
 
+_PASSWORD = re.compile(r"://[^/?#@\s:]*:([^/?#@\s]+)@")
+
 
 def server_environment(spec: ServerSpec, ours: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables of the server of `spec`, where the replica has `ours`."""
@@ -34,6 +38,25 @@ def server_environment(spec: ServerSpec, ours: Mapping[str, str] = os.environ) -
     passed["PATH"] = _search_path(spec, ours.get("PATH", os.defpath))
     passed |= {name: ours[name] for name in spec.pass_env if name in ours}
     return passed | spec.env
+
+
+def secrets_of(spec: ServerSpec, environment: Mapping[str, str], command: Sequence[str]) -> list[str]:
+    """Return what the server of `spec` must not be seen to write.
+
+    Its spec says what is passed on to it, which is meant for secrets; of the variables that the spec gives it, and of
+    the options of its command, the names say which ones hold some (`settings.credentials`). A number is none: an option
+    such as `--max-num-batched-tokens` has the name of a secret. The password in an address is one, whatever its name.
+
+    Args:
+        spec: the server.
+        environment: its variables.
+        command: its command line.
+    """
+    named = {name: environment[name] for name in set(spec.env) - _OF_THE_MACHINE} | _options(command)
+    secrets = [named[name] for name in credentials(named) if not named[name].strip().isdecimal()]
+    secrets += [environment[name] for name in spec.pass_env if name in environment]
+    secrets += [found[1] for value in environment.values() for found in _PASSWORD.finditer(value)]
+    return [line.strip() for secret in secrets for line in secret.splitlines()]  # it is looked for line by line
 
 
 def gpus_of(environment: Mapping[str, str]) -> int:
@@ -48,6 +71,16 @@ def program_path(path: str) -> str:
     The Python of a virtual environment is a link, and knows by its own place where it belongs.
     """
     return os.path.normpath(root() / path) if os.sep in path else path
+
+
+def _options(command: Sequence[str]) -> dict[str, str]:
+    """Return the values of the options in `command`, by their names as those of variables."""
+    found: dict[str, str] = {}
+    for word, following in zip(command, [*command[1:], ""], strict=True):
+        name, separator, value = word.partition("=")
+        if name.startswith("-"):
+            found[name.strip("-").replace("-", "_")] = value if separator else following
+    return {name: value for name, value in found.items() if not value.startswith("-")}
 
 
 def _search_path(spec: ServerSpec, ours: str) -> str:

@@ -22,6 +22,13 @@ from deployments.settings.remotes import RemoteSpec
 from deployments.settings.server_specs import ServerSpec
 from deployments.upstream import Upstream
 
+HOLD_S = 2.0
+"""Seconds for which a request waits for a server that is started again. Many are back by then. A replica that refused
+at once would have the fewest requests under way of all, and be sent the next ones, too."""
+
+HELD_SHARE = 0.25
+"""The most of its time that a request waits so: the rest is for another replica or model."""
+
 
 class Progressing(Protocol):
     """Takes what tells the progress of a load; see `formats.LoadProgress`."""
@@ -37,9 +44,10 @@ class ServerModel:
     when the time is over.
     """
 
-    def __init__(self, spec: ServerSpec, supervisor: ServerSupervisor) -> None:
-        """Answer with the server that `supervisor` keeps running."""
+    def __init__(self, spec: ServerSpec, supervisor: ServerSupervisor, *, hold_s: float = HOLD_S) -> None:
+        """Answer with the server that `supervisor` keeps running; `hold_s` as `HOLD_S`."""
         self._spec = spec
+        self._hold_s = hold_s
         self._supervisor = supervisor
         self._called: tuple[RunningServer, Upstream] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
@@ -60,14 +68,20 @@ class ServerModel:
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Pass `request` on; see `formats.ServedModel`."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        if self._supervisor.running is None:
+            await self._supervisor.comeback.wait(min(self._hold_s, HELD_SHARE * budget_s))
         running = self._supervisor.running
         if running is None:
             return Refused(NOT_READY + self._supervisor.state, transient=True, soon=True)
         upstream = self._upstream_of(running)
-        silence, until = self._supervisor.silence, asyncio.get_running_loop().time() + writing_s(budget_s)
+        silence, until = self._supervisor.silence, began + writing_s(budget_s)
         Beats(silence.sign).attach()
+        # Where it is to choose the best of several, it cannot stream.
+        passed = request if "best_of" in request.passthrough else replace(request, stream=True)
         with silence.waiting():
-            begun = await upstream.start(replace(request, stream=True), budget_s)
+            begun = await upstream.start(passed, budget_s - (clock() - began))
         if not isinstance(begun, (Failed, TimedOut)):  # no connection is no sign of life
             silence.sign()
         if not isinstance(begun, Begun):
@@ -84,7 +98,6 @@ class ServerModel:
             "weights": self._spec.model or self._spec.model_name,
             "starts": supervisor.starts,
             "log_file": supervisor.log_file,
-            "passes_on": True,
         }
         if running is None:
             return {
@@ -152,5 +165,6 @@ def _remote(spec: ServerSpec, port: int) -> RemoteSpec:
         model=spec.model_name,
         prefill=prefill_of(spec),
         max_tokens_field=spec.max_tokens_field,
+        completions=spec.completions,
         max_connections=max(256, 2 * spec.max_ongoing_requests),
     )

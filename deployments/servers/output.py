@@ -7,11 +7,12 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from deployments.policy.reason import MAX_REASON_CHARACTERS, cut
+from deployments.upstream.redaction import Redactor
 
 KEPT_LINES = 200
 MAX_LINE_CHARACTERS = 1000
@@ -40,10 +41,13 @@ class ServerOutput:
     """
 
     def __init__(self, stream: BinaryIO, folder: Path, name: str, secrets: Iterable[str]) -> None:
-        """Read `stream`; the file is in `folder` and has `name` in its own. No line has one of `secrets` in it."""
+        """Read `stream`; the file is in `folder` and has `name` in its own. No line has one of `secrets` in it.
+
+        Of secrets, as of those of upstreams, the shortest ones are left: they would be parts of ordinary words.
+        """
         self._stream = stream
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._secrets = [secret for secret in secrets if secret]
+        self._hide = Redactor(secrets).hide
         self._size = 0
         self._file: BinaryIO | None = None
         self.path: Path | None = None
@@ -89,14 +93,12 @@ class ServerOutput:
 
     def _read(self) -> None:
         with self._stream:
-            for line in _lines_of(self._stream):
+            for line in _lines_of(self._stream, self._hide):
                 self._keep(line)
         if self._file is not None:
             self._file.close()
 
     def _keep(self, line: str) -> None:
-        for secret in self._secrets:
-            line = line.replace(secret, "[redacted]")
         self._lines.append(line)
         if self._file is None or self.path is None:
             return
@@ -112,22 +114,26 @@ class ServerOutput:
             self._file = None  # a full disk must not end the server
 
 
-def _lines_of(stream: BinaryIO) -> Iterator[str]:
-    """Give the lines that are not blank; a bar of progress, which is drawn again and again, gives one each time."""
+def _lines_of(stream: BinaryIO, hide: Callable[[str], str]) -> Iterator[str]:
+    """Give the lines that are not blank, without what `hide` takes out of them.
+
+    A bar of progress, which is drawn again and again, gives a line each time.
+    """
     rest = b""
     while data := os.read(stream.fileno(), 1 << 16):
         *whole, rest = _ENDS_OF_LINES.split(rest + data)
         if len(rest) > MAX_LINE_CHARACTERS:
             whole, rest = [*whole, rest], b""
         for line in whole:
-            if text := _plain(line):
+            if text := _plain(line, hide):
                 yield text
-    if text := _plain(rest):
+    if text := _plain(rest, hide):
         yield text
 
 
-def _plain(line: bytes) -> str:
-    text = _ESCAPES.sub("", line[: MAX_LINE_CHARACTERS * 4].decode(errors="replace")).strip()
+def _plain(line: bytes, hide: Callable[[str], str]) -> str:
+    # Hidden before anything is cut off: the beginning of a secret is a part of it, too.
+    text = _ESCAPES.sub("", hide(line.decode(errors="replace"))[: MAX_LINE_CHARACTERS * 4]).strip()
     return "".join(char if char.isprintable() else " " for char in text)[:MAX_LINE_CHARACTERS]
 
 

@@ -8,7 +8,8 @@
 
 The first start is the load of the model, and what it fails with is the reason of the load. Later starts are repeated
 for as long as the replica lives. A replica whose server does not come back fails its health checks, and Serve replaces
-it.
+it: after some starts that failed, or whose server ended soon, and where a start takes far longer than those before it.
+How long it has been gone counts from the end of the last server that had lived.
 """
 
 import threading
@@ -19,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.observability import log
+from deployments.servers.comeback import Comeback
 from deployments.servers.commands import build_command
-from deployments.servers.environment import server_environment
+from deployments.servers.environment import secrets_of, server_environment
 from deployments.servers.probing import ReservedPort, answers_at_all, is_healthy
 from deployments.servers.process import ServerProcess
 from deployments.servers.watch import SilenceWatch
@@ -36,7 +38,10 @@ LIVED_S = 300.0
 """A server that has lived for so long ended for a reason of its own: the pauses begin anew."""
 
 LOST_AFTER = 3
-"""Failed starts in a row after which the replica counts as one whose work does not advance."""
+"""Starts in a row that failed, or whose server ended soon, after which the replica's work counts as not advancing."""
+
+_LONGER_THAN_USUAL = 2.0
+"""A start that takes so many times as long as the longest one before counts as one that will come to nothing."""
 
 _PORTS = 5
 _LOOK_S = 0.5
@@ -68,6 +73,7 @@ class ServerSupervisor:
         running: the server; `None` while there is none.
         starts: starts so far.
         silence: how long it has been silent towards those who wait for it.
+        comeback: wakes the requests that wait for it.
     """
 
     def __init__(
@@ -92,6 +98,8 @@ class ServerSupervisor:
         self._reserve = reserve
         self._closed = threading.Event()
         self._failures = 0
+        self._gone_since = 0.0
+        self._longest_start_s = 0.0
         self._process: ServerProcess | None = None
         self._is_starting = False
         self._since = time.monotonic()
@@ -99,6 +107,7 @@ class ServerSupervisor:
         self.running: RunningServer | None = None
         self.starts = 0
         self.silence = SilenceWatch()
+        self.comeback = Comeback()
 
     def start(self) -> None:
         """Start the server and wait until it is healthy.
@@ -134,9 +143,13 @@ class ServerSupervisor:
 
     @property
     def lost_s(self) -> float:
-        """Return for how many seconds there has been no server, where it does not come back; else 0."""
-        lost = self.running is None and self._failures >= LOST_AFTER
-        return time.monotonic() - self._since if lost else 0.0
+        """Return for how many seconds there has been no server that lives, where it does not come back; else 0."""
+        if self.running is not None or not self._longest_start_s:
+            return 0.0  # one that has never run is loading
+        now = time.monotonic()
+        usual_s = max(self._spec.stall_seconds, _LONGER_THAN_USUAL * self._longest_start_s)
+        lost = self._failures >= LOST_AFTER or now - self._since >= usual_s
+        return now - self._gone_since if lost else 0.0
 
     @property
     def log_file(self) -> str:
@@ -151,27 +164,32 @@ class ServerSupervisor:
             started.set_exception(error)
             return
         started.set_result(None)
-        ended_soon = 0
         while not self._closed.is_set():
             began = time.monotonic()
             why = self._watch(running)
-            self.running, self._since = None, time.monotonic()
+            self._gone(time.monotonic() - began, why)
             running.process.close()
             running.port.release()
             if self._closed.is_set():
                 return
-            self._why = f"its server has ended ({why}) and is started again"
             log.server_ended(self._spec.id, why, self.log_file)
-            ended_soon = 0 if self._since - began >= LIVED_S else ended_soon + 1
-            again = self._restart(ended_soon)
+            again = self._restart()
             if again is None:
                 return
             running = again
 
-    def _restart(self, place: int) -> RunningServer | None:
-        """Start it until it runs, pausing first as the `place`-th end in a row demands; `None` once it is closed."""
-        while not self._closed.wait(pause_s(place, self._pauses)):
-            place += 1
+    def _gone(self, lived_s: float, why: str) -> None:
+        """Note that there is no server, which had lived for `lived_s`, and why."""
+        self._since = time.monotonic()
+        self._why = f"its server has ended ({why}) and is started again"
+        if lived_s >= LIVED_S or not self._failures:
+            self._gone_since = self._since
+        self._failures = 0 if lived_s >= LIVED_S else self._failures + 1
+        self.running = None
+
+    def _restart(self) -> RunningServer | None:
+        """Start it until it runs, pausing longer with each failure in a row; `None` once it is closed."""
+        while not self._closed.wait(pause_s(self._failures, self._pauses)):
             try:
                 return self._start()
             except ServerStartError as error:
@@ -185,7 +203,8 @@ class ServerSupervisor:
 
     def _start(self) -> RunningServer:
         """Start a server, on another port where one is taken, and wait until it is healthy."""
-        until = time.monotonic() + self._spec.load_timeout_seconds
+        began = time.monotonic()
+        until = began + self._spec.load_timeout_seconds
         for attempt in range(_PORTS):
             port = self._reserve(attempt == 0)
             try:
@@ -194,9 +213,10 @@ class ServerSupervisor:
                 port.release()
                 raise
             if running is not None:
-                self._failures = 0
+                self._longest_start_s = max(self._longest_start_s, time.monotonic() - began)
                 self.silence.sign()
                 self.running = running
+                self.comeback.tell()
                 return running
             port.release()
         raise ServerStartError(f"{_PORTS} ports in a row were taken")
@@ -206,8 +226,9 @@ class ServerSupervisor:
         spec, environment = self._spec, server_environment(self._spec)
         command = build_command(spec, port.number, environment)
         self.starts += 1
-        secrets = [environment[name] for name in spec.pass_env if name in environment]
-        process = self._process = ServerProcess(command, environment, self._logs, spec.id, secrets)
+        process = self._process = ServerProcess(
+            command, environment, self._logs, spec.id, secrets_of(spec, environment, command)
+        )
         self._is_starting = True
         log.server_starting(spec.id, spec.engine, process.pid, self.log_file)
         try:

@@ -7,7 +7,8 @@ May import: policy.
     specs.py           a model, a pool of models, the backup; file_specs.py: models that are a file
     server_specs.py    models behind a server that the replica runs
     serving.py         how a model is served; sources.py: where its weights come from; embedding.py: vectors
-    applications.py    the applications of a Serve config
+    applications.py    the applications of a Serve config; offer.py: what their models offer
+    credentials.py     which variables hold credentials, by their names
     files.py           reads all of them from YAML
     findings.py        everything that does not fit, as faults that name file and key: errors.py
     reference.py       makes docs/configuration.md

@@ -14,10 +14,6 @@ DIGEST_VARIABLE = "NEVERBLANK_DIGEST"
 """In the environment of replicas, where whoever asks Serve finds it: the digest of the files they are made from."""
 
 
-SPACES_VARIABLE = "NEVERBLANK_SPACES"
-"""Beside it, of models that give vectors: a JSON object from the model's id to its vector space."""
-
-
 class AppArguments(Settings):
     """The `args` of the application `neverblank`: router and backup."""
 

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from deployments.policy.blank import is_blank
 from deployments.policy.breaker import BreakerPolicy
@@ -21,6 +21,9 @@ from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.files import parse
 from deployments.settings.remotes import RemoteSpec
 from deployments.settings.stream_limits import StreamLimitSettings
+
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^\s/,*]+)$", max_length=256)]
+"""As browsers send it: scheme, host and port, without a path."""
 
 TIMEOUT_VARIABLE = "INFERENCE_TIMEOUT_SECONDS"
 
@@ -49,6 +52,17 @@ class RescueSettings(Settings):
     invalid: bool = Field(False, description="Ask the next tier when a model calls a request invalid.")
     content_filter: bool = Field(
         False, description="Ask the next model when a filter withholds an answer, or rejects a request for its content."
+    )
+
+
+class HttpSettings(Settings):
+    """The HTTP surface of the routers."""
+
+    cors_origins: tuple[Origin, ...] = Field(
+        (),
+        max_length=64,
+        description="The origins whose pages may ask from a browser, such as `https://app.example.com`; `*` for all. "
+        "None: browsers refuse such pages the answers.",
     )
 
 
@@ -99,6 +113,7 @@ class PolicySettings(Settings):
         default_factory=dict, description="Models behind OpenAI-compatible upstreams, by the names they get here."
     )
     last_resort: LastResortSettings = LastResortSettings()
+    http: HttpSettings = HttpSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
     log_content: bool = Field(
         False,

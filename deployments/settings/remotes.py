@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
-from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings
+from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings, VectorSpace
 from deployments.settings.stream_limits import StreamLimitSettings
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -17,6 +17,8 @@ HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_le
 OWN_HEADERS = frozenset({"authorization", "content-type", "content-length", "host", "accept-encoding"})
 """Headers that are set here; a key belongs into `api_key_env`."""
 
+RequestKind = Literal["chat", "text"]
+"""A chat, or a text completion; the native API's requests are chats."""
 
 SECRET: dict[str, JsonValue] = {"writeOnly": True}
 """Of a field that credentials stand in, or are put into by mistake: errors do not quote its value."""
@@ -54,6 +56,15 @@ class RemoteSpec(StreamLimitSettings):
         "`user`; those of one conversation, by its beginning; or none, and of two the one with less load is taken.",
     )
     model: NonEmpty = Field(description="What the upstream calls the model.")
+    task: Literal["text-generation", "feature-extraction"] = Field(
+        "text-generation",
+        description="What it does: it writes, or it makes vectors of texts, and is asked at `/embeddings`.",
+    )
+    space: VectorSpace = Field(
+        "",
+        description="The vector space of its vectors. Only models of the same space answer for each other; one of "
+        "`task: feature-extraction` that names none has one of its own.",
+    )
     api_key_env: VariableName | None = Field(
         None,
         description="The environment variable with the key; keys are never written into a file.",
@@ -95,9 +106,23 @@ class RemoteSpec(StreamLimitSettings):
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="What the upstream calls the longest answer in tokens."
     )
+    completions: bool = Field(
+        False,
+        description="It has OpenAI's `completions` beside `chat/completions`: text completions reach it as they were "
+        "sent, token ids among them. Otherwise the prompt is the only message of a chat.",
+    )
     fallbacks: tuple[ModelId, ...] = Field(
         (), description="Models asked in its place, in this order, before the backup."
     )
+
+    def vector_space(self, name: str) -> str:
+        """The vector space of its answers, if it is called `name` here; empty for a model that writes."""
+        return (self.space or name) if self.task == "feature-extraction" else ""
+
+    @property
+    def passes_on(self) -> tuple[RequestKind, ...]:
+        """The kinds of requests that reach it as they were sent."""
+        return ("chat", "text") if self.completions else ("chat",)
 
     @property
     def places(self) -> tuple[EndpointSpec, ...]:
@@ -117,6 +142,12 @@ class RemoteSpec(StreamLimitSettings):
             raise ValueError("api_key_env: is given beside endpoints; accepted: the api_key_env of each endpoint")
         if self.base_url is not None:
             _check_url(self.base_url)
+        return self
+
+    @model_validator(mode="after")
+    def _only_vectors_have_a_space(self) -> Self:
+        if self.space and self.task != "feature-extraction":
+            raise ValueError(f"space: does not go with task: {self.task}; accepted: task: feature-extraction")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from deployments.settings.base import ModelId, NonEmpty, Seconds
-from deployments.settings.remotes import SECRET, VariableName
+from deployments.settings.remotes import SECRET, RequestKind, VariableName
 from deployments.settings.serving import ModelServingSpec
 
 UrlPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._~/-]{0,200}$")]
@@ -45,6 +45,9 @@ class ServerSpec(ModelServingSpec):
     pass_env: tuple[VariableName, ...] = Field(
         (), description="Variables of the replica's environment that it gets, too, such as `HF_TOKEN`."
     )
+    completions: bool = Field(
+        True, description="Text completions reach its own `completions`, as they were sent; `false` where it has none."
+    )
     health: UrlPath = Field("/health", description="It is ready, and well, while this path answers 200.")
     api: UrlPath = Field("/v1", description="Where its API begins.")
     served_name: NonEmpty | None = Field(
@@ -67,6 +70,11 @@ class ServerSpec(ModelServingSpec):
     def model_name(self) -> str:
         """What the server calls the model."""
         return self.served_name or self.id
+
+    @property
+    def passes_on(self) -> tuple[RequestKind, ...]:
+        """The kinds of requests that reach it as they were sent."""
+        return ("chat", "text") if self.completions else ("chat",)
 
     @model_validator(mode="after")
     def _one_way_to_run_it(self) -> Self:

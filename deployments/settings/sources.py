@@ -22,8 +22,8 @@ class HubSource(Settings):
     file: str = Field(
         "",
         description=(
-            "A GGUF file of the repository, or a pattern such as `*Q4_K_M*` that only one matches (or the parts of "
-            "one). Empty: the safetensors."
+            "A GGUF file of the repository, or a pattern such as `*Q4_K_M*` that only one matches. Of a model in parts "
+            "(`-00001-of-00003.gguf`), one of them or a pattern for them. Empty: the safetensors."
         ),
     )
 
@@ -60,12 +60,13 @@ class WheelSource(Settings):
 
 
 class PathSource(Settings):
-    """A folder in transformers' format, or a GGUF file, on every node (a mounted volume, say)."""
+    """A folder in transformers' format, or a GGUF file or its parts, on every node (a mounted volume, say)."""
 
     kind: Literal["path"]
     path: NonEmpty = Field(
         description=(
-            "The folder, or the GGUF file; a relative path starts from the project's root. See NEVERBLANK_MODELS."
+            "The folder, or the GGUF file (of a model in parts, one of them); a relative path starts from the "
+            "project's root. See NEVERBLANK_MODELS."
         )
     )
 

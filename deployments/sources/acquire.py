@@ -17,6 +17,7 @@ from deployments.settings.specs import HuggingFaceSpec, TextModelSpec, WeightLim
 from deployments.sources.checkpoint import Checkpoint, LoadedModel, load_checkpoint, source_name
 from deployments.sources.errors import NoSourceError, SnapshotNotKeptError, SourceError
 from deployments.sources.events import Events
+from deployments.sources.gguf_parts import merged
 from deployments.sources.kinds import fetcher
 from deployments.sources.serialization import cast_weights
 from deployments.sources.snapshots import Corrupt, Hit, Lookup, Miss, SnapshotStore
@@ -146,7 +147,8 @@ class _Acquisition:
 
     def _load(self, fetch: Callable[[], Checkpoint], dtype: str) -> LoadedModel:
         began = time.monotonic()
-        loaded = load_checkpoint(fetch(), dtype, self._task, runs_code=self._spec.runs_code)
+        whole = merged(fetch(), self._cache)
+        loaded = load_checkpoint(whole, dtype, self._task, runs_code=self._spec.runs_code)
         self._events.source_loaded(loaded.origin, time.monotonic() - began)
         return loaded
 

@@ -23,6 +23,7 @@ class Checkpoint:
     Attributes:
         folder: where they are.
         gguf: the name of the GGUF file in `folder` that holds everything; `None` for safetensors.
+        parts: the names of all files of a GGUF model in parts, of which `gguf` is the first; see `gguf_parts`.
         name: the model's name.
         origin: the `source_name` of the source they came from.
         revision: the exact commit or version; empty if the source has none.
@@ -35,10 +36,13 @@ class Checkpoint:
     origin: str
     revision: str
     license: str
+    parts: tuple[str, ...] = ()
 
     def size(self) -> int:
         """The bytes of the weight files. Raises `OSError` if they cannot be read."""
-        return weight_size(self.folder) if self.gguf is None else (self.folder / self.gguf).stat().st_size
+        if self.gguf is None:
+            return weight_size(self.folder)
+        return sum((self.folder / name).stat().st_size for name in self.parts or (self.gguf,))
 
 
 @dataclass(frozen=True, slots=True)

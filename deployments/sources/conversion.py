@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deployments.settings.sources import PathSource, Source
 from deployments.settings.specs import TextModelSpec, WeightLimit
+from deployments.sources import path
 from deployments.sources.acquire import acquire
 from deployments.sources.checkpoint import LoadedModel, source_name
 from deployments.sources.converted import Conversions, Converted
@@ -26,13 +27,16 @@ class Unconverted:
     reason: str
 
 
-def convert_weights(spec: TextModelSpec, cache: Path, *, events: Events) -> Converted | Unconverted:
+def convert_weights(
+    spec: TextModelSpec, cache: Path, *, events: Events, again: bool = False
+) -> Converted | Unconverted:
     """The conversion for `spec`. Blocks, possibly for minutes, where there is none yet.
 
     Args:
         spec: the model.
         cache: the cache's folder.
         events: is told what happens.
+        again: try a conversion that has failed before; otherwise its reason then is the reason.
 
     Raises:
         NotConvertibleError: the spec keeps nothing of its weights, which were not loaded.
@@ -50,7 +54,7 @@ def convert_weights(spec: TextModelSpec, cache: Path, *, events: Events) -> Conv
     loaded = acquire(spec, cache, "auto", events=events)
     source = next(source for source in spec.sources if source_name(source) == loaded.origin)
     try:
-        return conversions.convert(source, loaded, limit)
+        return conversions.convert(source, loaded, limit, again=again)
     except SourceError as error:
         return Unconverted(loaded, error.reason)
     except Exception as error:  # noqa: BLE001 - whatever its libraries make of odd weights: transformers has them loaded
@@ -58,4 +62,6 @@ def convert_weights(spec: TextModelSpec, cache: Path, *, events: Events) -> Conv
 
 
 def _on_node(source: Source, cache: Path) -> bool:
-    return isinstance(source, PathSource) or SnapshotStore(cache).manifest(source) is not None
+    if isinstance(source, PathSource):
+        return path.exists(source)
+    return SnapshotStore(cache).manifest(source) is not None

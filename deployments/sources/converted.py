@@ -22,18 +22,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from pydantic import Field, ValidationError
 
 from deployments.settings.base import Settings
 from deployments.settings.sources import PathSource, Sha256, Source
 from deployments.sources.checkpoint import LoadedModel, weight_files
-from deployments.sources.errors import ExportError, describe_error, refuse_over
+from deployments.sources.errors import ExportError, SourceError, describe_error, refuse_over
 from deployments.sources.events import Events
+from deployments.sources.failures import earlier_failure, forget_failure, note_failure
 from deployments.sources.gguf_writing import require_convertible, write_gguf
+from deployments.sources.locks import node_lock
 from deployments.sources.model_file import ModelFileError, resolve_model_path
 from deployments.sources.openvino_child import run_child
 from deployments.sources.openvino_ir import digests_of, installed_version
@@ -115,24 +117,50 @@ class Conversions:
         self._events.snapshot_loaded(folder.name, time.monotonic() - began)
         return Converted(folder, record.context, record.model)
 
-    def convert(self, source: Source, loaded: LoadedModel, limit: int) -> Converted:
+    def convert(self, source: Source, loaded: LoadedModel, limit: int, *, again: bool = False) -> Converted:
         """Convert `loaded`, which came from `source`, and keep it. Blocks for seconds to minutes.
+
+        Args:
+            source: where the model came from.
+            loaded: the model.
+            limit: the most bytes of the conversion.
+            again: try it although it has failed before.
 
         Raises:
             NotConvertibleError: the engine does not read models of its kind.
-            ModelTooLargeError: the conversion is over the limit of `limit` bytes.
-            ExportError: it cannot be converted or kept, or what was made does not agree with transformers.
+            ModelTooLargeError: the conversion is over the limit.
+            ExportError: it cannot be converted or kept, or what was made does not agree with transformers; or that
+                was so before.
         """
         require_convertible(loaded.model.config)
         folder = self._path(source)
         if folder is None:
             raise ExportError("the folder of its weights cannot be read")
+        subject = f"{loaded.revision} within {limit}"
+        if not again and (why := earlier_failure(folder, subject)):
+            raise ExportError(why)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_name(f"{folder.name}.lock"), fallback_to_soft=False):
-                return self.find(source, limit) or self._make(source, loaded, folder, limit)
+            waiting = partial(self._events.waiting_for_builder, folder.name)
+            with node_lock(folder.with_name(f"{folder.name}.lock"), waiting):
+                # Whoever held the lock may have tried it in vain.
+                if not again and (why := earlier_failure(folder, subject)):
+                    raise ExportError(why)
+                return self.find(source, limit) or self._make_once(source, loaded, folder, limit, subject)
         except (OSError, NotImplementedError) as error:
             raise ExportError(f"it cannot be kept: {describe_error(error)}") from error
+
+    def _make_once(self, source: Source, loaded: LoadedModel, folder: Path, limit: int, subject: str) -> Converted:
+        """Make it; where that fails, remember it, as it would fail at every start."""
+        try:
+            made = self._make(source, loaded, folder, limit)
+        except (OSError, NotImplementedError):
+            raise  # of the file system, such as a full disk
+        except Exception as error:
+            note_failure(folder, subject, error.reason if isinstance(error, SourceError) else describe_error(error))
+            raise
+        forget_failure(folder)
+        return made
 
     def _make(self, source: Source, loaded: LoadedModel, folder: Path, limit: int) -> Converted:
         began = time.monotonic()

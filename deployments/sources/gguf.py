@@ -1,4 +1,4 @@
-"""The GGUF file of a model, for engines that read such files themselves.
+"""The GGUF file of a model, for engines that read such files themselves; one in parts is merged.
 
 Sources are tried in the same order as in `acquire`: first those on the node, then those that have to be fetched. If
 that order leads to weights in another format, the spec wants those: a GGUF file further down the list is not used.
@@ -13,6 +13,7 @@ from deployments.sources import hub, wheel
 from deployments.sources.checkpoint import Checkpoint, source_name
 from deployments.sources.errors import ModelTooLargeError, SourceError
 from deployments.sources.events import Events
+from deployments.sources.gguf_parts import merged
 from deployments.sources.kinds import fetcher
 from deployments.sources.snapshots import SnapshotStore
 
@@ -38,7 +39,7 @@ def find_gguf(spec: TextModelSpec, cache: Path, *, events: Events) -> Checkpoint
     limit = WeightLimit.of(spec).max_bytes
     store = SnapshotStore(cache)
     for source in spec.sources:
-        if isinstance(source, HubSource) and source.file and (here := _cached(source, limit)) is not None:
+        if isinstance(source, HubSource) and source.file and (here := _cached(source, cache, limit)) is not None:
             return here
         if isinstance(source, PathSource) or (isinstance(source, WheelSource) and _is_extracted(source, cache, limit)):
             found = _try(source, spec, cache, limit, events)
@@ -62,17 +63,17 @@ def _try(
         if not isinstance(source, HubSource) or source.file:  # without a file, a hub gives safetensors
             found = fetch()
             if found.gguf:
-                return found
+                return merged(found, cache)
     except SourceError as error:
         events.source_failed(source_name(source), error.reason)
         return error
     return NoGguf(f"{source_name(source)} is safetensors")
 
 
-def _cached(source: HubSource, limit: int) -> Checkpoint | None:
+def _cached(source: HubSource, cache: Path, limit: int) -> Checkpoint | None:
     """The file in the cache of the hub's library, if it is there; the hub is not asked."""
     try:
-        return hub.cached(source, limit)
+        return merged(hub.cached(source, limit), cache)
     except SourceError:
         return None
 

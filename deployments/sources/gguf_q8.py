@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from pydantic import ValidationError
 
 from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256
 from deployments.sources.errors import SourceError, describe_error, refuse_over
 from deployments.sources.gguf_writing import ARCHITECTURES, NotConvertibleError
+from deployments.sources.locks import node_lock
 
 SUPPORTED_TYPES = frozenset({"F32", "F16", "BF16", "Q8_0"})
 """Tensor types that OpenVINO was measured to read correctly."""
@@ -74,7 +74,7 @@ def prepare_gguf(file: Path, cache: Path, limit: int) -> OpenVINOModel:
     try:
         record_path, conversion = cache_paths(file, cache)
         record_path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(record_path.with_suffix(".lock"), fallback_to_soft=False):
+        with node_lock(record_path.with_suffix(".lock")):
             record = _read_record(record_path, conversion) or _convert(file, record_path, conversion, limit)
     except (OSError, NotImplementedError) as error:
         raise SourceError(f"the cache of GGUF files cannot be used: {describe_error(error)}") from error

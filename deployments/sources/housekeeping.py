@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from deployments.settings.sources import Source
 from deployments.sources.converted import conversions_in
 from deployments.sources.errors import SnapshotNotKeptError
+from deployments.sources.failures import failures_in
 from deployments.sources.manifest import Manifest
 from deployments.sources.snapshots import Corrupt, Hit, Miss, SnapshotStore
 
@@ -52,6 +53,7 @@ def verify_snapshot(cache: Path, stored: StoredSnapshot) -> str:
 def prune_snapshots(cache: Path, unneeded: Callable[[Source], bool], *, dry_run: bool = False) -> Iterator[str]:
     """Remove what is kept of sources that are `unneeded`, and yield the name of each; with `dry_run` remove none.
 
+    What could not be made is forgotten, so that it is tried once more: the records do not tell whose they are.
     A process that has mapped a removed snapshot keeps its memory. A snapshot that is being built is skipped.
 
     Raises:
@@ -62,6 +64,10 @@ def prune_snapshots(cache: Path, unneeded: Callable[[Source], bool], *, dry_run:
             if not dry_run:
                 shutil.rmtree(folder, ignore_errors=True)
             yield folder.name
+    for record in failures_in(cache / "snapshots"):
+        if not dry_run:
+            record.unlink(missing_ok=True)
+        yield record.name
     store = SnapshotStore(cache)
     for stored in list_snapshots(cache):
         if stored.manifest is None or not unneeded(stored.manifest.source):

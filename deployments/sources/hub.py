@@ -2,7 +2,7 @@
 
     look up    one call for the size of every file; given up after `timeout` seconds in total, whether name resolution,
                a connection or the retries of `huggingface_hub` take so long
-    choose     the safetensors, or the GGUF file that the source names
+    choose     the safetensors, or the GGUF file that the source names, or all of its parts
     refuse     weights over the limit, before anything is downloaded
     download   by `huggingface_hub`, into its own cache, with its progress bars; given up when it stalls
 
@@ -22,6 +22,7 @@ from deployments.settings.sources import HubSource
 from deployments.sources.checkpoint import WEIGHTS, Checkpoint, source_name, weight_files, weight_size
 from deployments.sources.errors import SourceError, describe_error, refuse_over
 from deployments.sources.gguf_choice import choose_gguf, gguf_files, listed
+from deployments.sources.gguf_parts import pattern_of
 
 STALL_SECONDS = 60.0
 """A download is given up after this long without a byte; the library has used up its own retries by then."""
@@ -39,12 +40,12 @@ class Listing:
     Attributes:
         license: the SPDX name on the repository's card; empty if it names none.
         cached: the folder in the library's cache to use; `None` if the files are to be downloaded.
-        gguf: the GGUF file that is meant; `None` for safetensors.
+        gguf: the GGUF file that is meant, or all of its parts; none for safetensors.
     """
 
     license: str
     cached: Path | None
-    gguf: str | None = None
+    gguf: tuple[str, ...] = ()
 
 
 def look_up(source: HubSource, limit: int, timeout: float, *, code: bool = False) -> Listing:
@@ -74,8 +75,8 @@ def look_up(source: HubSource, limit: int, timeout: float, *, code: bool = False
     except Exception as error:  # noqa: BLE001 - whatever the library raises, the hub could not be asked
         return _listing(source, limit, f"the hub cannot be asked: {describe_error(error)}", code=code)
     sizes = {file.rfilename: file.size for file in info.siblings or ()}
-    gguf = choose_gguf(sizes, source.file) if source.file else None
-    weights = [sizes[name] for name in ([gguf] if gguf else weight_files(sizes))]
+    gguf = choose_gguf(sizes, source.file) if source.file else ()
+    weights = [sizes[name] for name in gguf or weight_files(sizes)]
     if not weights:
         others = gguf_files(sizes)
         hint = f" (it has GGUF files; name one with `file`: {listed(others)})" if others else ""
@@ -118,10 +119,11 @@ def cached(source: HubSource, limit: int) -> Checkpoint:
 
 
 def _checkpoint(source: HubSource, folder: Path, listing: Listing) -> Checkpoint:
-    gguf = listing.gguf and PurePosixPath(listing.gguf)
+    gguf = [PurePosixPath(name) for name in listing.gguf]
     return Checkpoint(
-        folder=folder / gguf.parent if gguf else folder,
-        gguf=gguf.name if gguf else None,
+        folder=folder / gguf[0].parent if gguf else folder,
+        gguf=gguf[0].name if gguf else None,
+        parts=tuple(name.name for name in gguf) if len(gguf) > 1 else (),
         name=source.repo,
         origin=source_name(source),
         revision=folder.name,  # the commit: a branch may have moved since the look-up
@@ -129,10 +131,10 @@ def _checkpoint(source: HubSource, folder: Path, listing: Listing) -> Checkpoint
     )
 
 
-def _patterns(gguf: str | None, *, code: bool) -> dict[str, list[str]]:
+def _patterns(gguf: tuple[str, ...], *, code: bool) -> dict[str, list[str]]:
     """The files to download, as the library wants to be told."""
-    if gguf is not None:
-        return {"allow_patterns": [_literal(gguf)]}
+    if gguf:
+        return {"allow_patterns": [_literal(name) for name in gguf]}
     return {"allow_patterns": [*_FILES, *(_CODE if code else ())], "ignore_patterns": [_NESTED]}
 
 
@@ -177,15 +179,15 @@ def _listing(source: HubSource, limit: int, why: str, *, code: bool) -> Listing:
     """The copy in the library's cache, which the hub has not been asked about for the reason `why`."""
     from huggingface_hub import snapshot_download
 
-    patterns = _patterns(None, code=code)
+    patterns = _patterns((), code=code)
     if source.file:  # no more than is meant: the library wants all that it knows the repository to have
         ending = ".gguf" if source.file.endswith("*") else ""
-        patterns = {"allow_patterns": [f"{source.file}{ending}", _literal(source.file)]}
+        patterns = {"allow_patterns": [f"{pattern_of(source.file)}{ending}", _literal(source.file)]}
     try:
         folder = Path(snapshot_download(source.repo, revision=source.revision, local_files_only=True, **patterns))
     except Exception as error:
         raise SourceError(f"{why}, and the library's cache has no complete copy") from error
-    gguf = None
+    gguf: tuple[str, ...] = ()
     if source.file:
         names = [file.relative_to(folder).as_posix() for file in folder.rglob("*.gguf")]
         try:
@@ -196,9 +198,9 @@ def _listing(source: HubSource, limit: int, why: str, *, code: bool) -> Listing:
     return Listing(license="", cached=folder, gguf=gguf)
 
 
-def _size_of(folder: Path, gguf: str | None) -> int:
+def _size_of(folder: Path, gguf: tuple[str, ...]) -> int:
     try:
-        size = weight_size(folder) if gguf is None else (folder / gguf).stat().st_size
+        size = sum((folder / name).stat().st_size for name in gguf) if gguf else weight_size(folder)
     except OSError as error:
         raise SourceError(f"the library's cache cannot be read: {error.strerror}") from error
     if not size:

@@ -14,13 +14,14 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import ValidationError
 
 from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256
 from deployments.sources.errors import ExportError, SourceError, describe_error
+from deployments.sources.failures import earlier_failure, forget_failure, note_failure
 from deployments.sources.gguf_q8 import OpenVINOModel, cache_paths, prepare_gguf
+from deployments.sources.locks import node_lock
 from deployments.sources.openvino_child import run_child
 
 
@@ -32,13 +33,14 @@ class _Record(Settings):
     files: dict[str, Sha256]
 
 
-def export_ir(file: Path, cache: Path, limit: int) -> OpenVINOModel:
+def export_ir(file: Path, cache: Path, limit: int, *, again: bool = False) -> OpenVINOModel:
     """The folder of `file` in IR format. Blocks for seconds if the cache does not have it yet.
 
     Args:
         file: a GGUF file.
         cache: the cache's folder.
         limit: the most bytes of weights.
+        again: try it although it has failed before.
 
     Raises:
         ModelTooLargeError: the weights are over the limit.
@@ -52,8 +54,10 @@ def export_ir(file: Path, cache: Path, limit: int) -> OpenVINOModel:
     folder, record_path = conversion.with_suffix(".openvino"), conversion.with_suffix(".openvino.json")
     try:
         record_path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(conversion.with_suffix(".openvino.lock"), fallback_to_soft=False):
+        with node_lock(conversion.with_suffix(".openvino.lock")):
             record = _read_record(record_path, folder)
+            if record is None and not again and (why := earlier_failure(folder, "")):
+                raise ExportError(why)
             record = record or _export(prepare_gguf(file, cache, limit), record_path, folder)
     except (OSError, NotImplementedError) as error:
         raise ExportError(f"the cache of GGUF files cannot be used: {describe_error(error)}") from error
@@ -77,11 +81,16 @@ def _export(model: OpenVINOModel, record_path: Path, folder: Path) -> _Record:
     try:
         link = new / "model.gguf"  # OpenVINO writes the export beside this file
         link.symlink_to(model.path.resolve())
-        _run(link)
+        try:
+            _run(link)
+        except ExportError as error:
+            note_failure(folder, "", error.reason)
+            raise
         link.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         record = _Record(context=model.context, openvino=installed_version(), files=digests_of(new))
         new.replace(folder)
+        forget_failure(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
     new_record = record_path.with_name(f"{record_path.name}.new")

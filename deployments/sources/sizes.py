@@ -57,7 +57,8 @@ def size_of_gguf(spec: TextModelSpec, cache: Path) -> ModelSize | None:
             continue  # not on this node: the next source may be
         if found.gguf is None:
             return None
-        return ModelSize(found.origin, prepared_size(found.folder / found.gguf, cache), shared=True)
+        size = found.size() if found.parts else prepared_size(found.folder / found.gguf, cache)
+        return ModelSize(found.origin, size, shared=True)
     return None
 
 

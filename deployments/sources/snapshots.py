@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,12 +30,10 @@ from deployments.sources.errors import (
     describe_error,
     refuse_over,
 )
+from deployments.sources.locks import node_lock
 from deployments.sources.manifest import Manifest, make_manifest
 from deployments.sources.pickles import open_pickle, write_pickle, write_text
 from deployments.sources.serialization import require_same_tokenizer, serialize, weight_bytes
-
-WAITING_SECONDS = 30.0
-"""Seconds between two calls of `on_wait` while another process holds the lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,33 +110,22 @@ class SnapshotStore:
 
     @contextmanager
     def lock(self, source: Source, on_wait: Callable[[], None]) -> Iterator[None]:
-        """Hold the lock of a snapshot, without which it must not be changed; waits for it.
+        """Hold the lock of a snapshot, without which it must not be changed; waits for it as `node_lock` does.
 
         Args:
             source: the source of the snapshot.
-            on_wait: called if another process holds the lock: at once, and then every `WAITING_SECONDS`.
+            on_wait: as of `node_lock`.
 
         Raises:
-            SnapshotNotKeptError: the folder cannot be written to, or its file system has no locks.
+            SnapshotNotKeptError: the folder cannot be written to, its file system has no locks, or it is not free.
         """
-        from filelock import FileLock, Timeout
-
-        file_lock = FileLock(self._file(source, ".lock"), fallback_to_soft=False)
-        timeout = 0.0
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            while not file_lock.is_locked:
-                try:
-                    file_lock.acquire(timeout=timeout)
-                except Timeout:
-                    on_wait()
-                    timeout = WAITING_SECONDS
-        except (OSError, NotImplementedError) as error:
-            raise SnapshotNotKeptError(f"{self._folder.name} cannot be locked: {describe_error(error)}") from error
-        try:
+        with ExitStack() as held:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(node_lock(self._file(source, ".lock"), on_wait))
+            except (OSError, NotImplementedError) as error:
+                raise SnapshotNotKeptError(f"{self._folder.name} cannot be locked: {describe_error(error)}") from error
             yield
-        finally:
-            file_lock.release()
 
     def quarantine(self, source: Source) -> None:
         """Move a corrupt snapshot into the quarantine, where it replaces an earlier one of the same name.

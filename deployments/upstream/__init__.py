@@ -14,7 +14,8 @@ May import: policy, request, settings, observability, execution.
     causes.py       whose fault an error is
     mistakes.py     tells those of a caller from everything else
     waits.py        when a provider wants to be asked again
-    wire.py         from a request to a body
+    wire.py         from a request to a body; text_form.py: what text completions have of their own
+    vectors.py      the same of vectors, and from a body to those
     reading.py      from a response to the items of an answer: those below, put together
     plain.py        nearly every whole answer, read at once
     encodings.py    from encoded bytes to bytes

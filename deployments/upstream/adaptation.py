@@ -4,6 +4,7 @@
     max_tokens, max_completion_tokens     the one in the place of the other
     continue_final_message, …             left out; the text so far is a trailing assistant turn
     a trailing assistant turn             followed by a user turn that asks to go on
+    reasoning_content of earlier turns    left out: it came with an answer, maybe of another model
 
 A field that the caller asked for is not in here: what a provider says of it is between the two.
 """
@@ -32,6 +33,7 @@ _OF_VALUE = re.compile(
 """A complaint about the value of a field, and not about the field."""
 
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_REASONING = "reasoning_content"
 _VLLM_FIELDS = ("continue_final_message", "add_generation_prompt")
 
 
@@ -42,6 +44,7 @@ class Quirk(Enum):
     MAX_TOKENS = "max_tokens"
     CONTINUE_FIELDS = "continue_final_message"
     PREFILL = "prefill"
+    REASONING = _REASONING
 
 
 @dataclass(slots=True)
@@ -66,6 +69,8 @@ class Adaptation:
         quirks = self.known | tried
         if not quirks:
             return
+        if "messages" not in body:  # a text completion: the rest is about chats
+            quirks &= {Quirk.STREAM_OPTIONS}
         if Quirk.STREAM_OPTIONS in quirks:
             body.pop("stream_options", None)
         if Quirk.MAX_TOKENS in quirks and (value := body.pop(self.spec.max_tokens_field, None)) is not None:
@@ -73,6 +78,9 @@ class Adaptation:
         if Quirk.CONTINUE_FIELDS in quirks or Quirk.PREFILL in quirks:
             for name in _VLLM_FIELDS:
                 body.pop(name, None)
+        if Quirk.REASONING in quirks:
+            for turn in body["messages"]:
+                turn.pop(_REASONING, None)
         if request.prefix and Quirk.PREFILL in quirks:
             body["messages"].append(ask_to_go_on(request.prefix))
 
@@ -84,6 +92,8 @@ class Adaptation:
         # A caller's own options may be what is refused: nothing is learnt from those.
         if body.get("stream_options") == {"include_usage": True} and re.search(r"stream_options|include_usage", said):
             return Quirk.STREAM_OPTIONS
+        if "messages" not in body:
+            return None
         name = self.spec.max_tokens_field
         named = re.search(rf"(?<![\w]){name}\b", said)
         codes = " ".join(complaint.codes).lower()
@@ -96,11 +106,18 @@ class Adaptation:
             return Quirk.MAX_TOKENS
         if _VLLM_FIELDS[0] in body and any(name in said for name in _VLLM_FIELDS):
             return Quirk.CONTINUE_FIELDS
+        # One that wants it back says that it is missing.
+        if _REASONING in said and _NOT_TAKEN.search(said) and any(map(_reasons, body.get("messages", ()))):
+            return Quirk.REASONING
         if request.prefix and Quirk.PREFILL not in self.known:
             names_it = complaint.cause in _MAY_NAME_PREFILL and _ABOUT_PREFILL.search(said)
             if names_it or complaint.cause in _MAY_BE_PREFILL:
                 return Quirk.PREFILL
         return None
+
+
+def _reasons(turn: Mapping[str, Any]) -> bool:
+    return _REASONING in turn
 
 
 _ABOUT_PREFILL = re.compile(r"prefill|assistant (message|turn|role|response)|(last|final) message|alternate")

@@ -14,6 +14,7 @@ from deployments.policy.outcome import StreamPart
 from deployments.upstream.contents import Content, read_content
 from deployments.upstream.decoding import Surrogates
 from deployments.upstream.finish import Ending, ending_of
+from deployments.upstream.text_form import chat_logprobs
 from deployments.upstream.thinking import ThoughtSplitter
 from deployments.upstream.tool_calls import ToolCalls
 
@@ -45,8 +46,8 @@ class ChoiceReader:
         fields: what stands beside its message, `logprobs` aside, part by part.
     """
 
-    def __init__(self, tools: Collection[str] = ()) -> None:
-        """Begin without anything; `tools` are the names of the tools that the caller offered."""
+    def __init__(self, tools: Collection[str] = (), *, has_thoughts: bool = True) -> None:
+        """Begin without anything; arguments as of `ChunkReader`."""
         self.calls = ToolCalls(tools)
         self.ending = Ending.NOT_AN_END
         self.word = ""
@@ -58,7 +59,7 @@ class ChoiceReader:
         self._skipped = 0
         self._texts: list[str] = []
         self._surrogates = Surrogates()
-        self._thoughts = ThoughtSplitter()
+        self._thoughts = ThoughtSplitter(splits=has_thoughts)
         self._apart = False  # reasoning has come in a field of its own
         self._by_message = False
         self._messages = 0
@@ -77,6 +78,13 @@ class ChoiceReader:
     def has_content(self) -> bool:
         """Whether there is something to answer with."""
         return self.has_text or bool(self.calls)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the caller can use it, as a choice behind the first: by the rules for that one, but it may be cut."""
+        if self.error or self.ending is Ending.FAILED or (self.calls and self.calls.fault()):
+            return False
+        return self.has_content or self.refused or self.ending is Ending.WITHHELD
 
     @property
     def has_ended(self) -> bool:
@@ -220,7 +228,7 @@ class ChoiceReader:
         parts: list[StreamPart] = []
         beside: dict[str, Any] = {}
         if isinstance(choice.get("logprobs"), dict) and choice["logprobs"] and is_flat(choice["logprobs"]):
-            beside = {"logprobs": choice["logprobs"]}
+            beside = {"logprobs": chat_logprobs(choice["logprobs"])}
         if extras or beside:
             self.reasoned = self.reasoned or any(extras.get(key) for key in _THOUGHTS)
             parts.append(Extras(choice=beside, message=extras))

@@ -1,11 +1,12 @@
 """One remote model, called over pooled connections. The race keeps the time, except for the connect timeout.
 
-start ──► an endpoint ──► POST chat/completions ──► 200 ──► reading (whole and streamed alike)
-              ▲  ▲                  │                └─ anything else, or an error object ──► faults.classify_complaint
+start ──► an endpoint ──► POST …/completions ──► 200 ──► reading (whole and streamed alike)
+              ▲  ▲                  │             └─ anything else, or an error object ──► faults.classify_complaint
               │  └── it fails       └─ no response ──► faults.classify_transport
               └── without what of ours it does not take (`adaptation`)
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -25,7 +26,7 @@ from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
 from deployments.upstream.adaptation import Quirk
-from deployments.upstream.complaints import Complaint, read_complaint
+from deployments.upstream.complaints import Complaint, is_complaint, read_complaint
 from deployments.upstream.connection import Post
 from deployments.upstream.decoding import decode_json
 from deployments.upstream.encodings import EncodingError
@@ -36,6 +37,8 @@ from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeE
 from deployments.upstream.redaction import Redactor
 from deployments.upstream.sse import EventTooLargeError
 from deployments.upstream.stream import ChunkReader
+from deployments.upstream.text_form import is_sent_as_text
+from deployments.upstream.vectors import VECTORS, read_vectors, to_vectors_body
 from deployments.upstream.wire import to_body
 
 _OK = 200
@@ -43,7 +46,13 @@ _MAX_ERROR_BYTES = 64 << 10
 
 
 class Upstream:
-    """A `ModelClient` for one remote model."""
+    """A `ModelClient` for one remote model.
+
+    Attributes:
+        name: what the model is called here.
+        spec: its spec.
+        space: the vector space of its answers; empty where they are no vectors.
+    """
 
     def __init__(self, name: str, spec: RemoteSpec, service_id: Callable[[], str] = process_id) -> None:
         """Get ready to call the model of `spec` under the name `name`; the first call connects.
@@ -55,6 +64,7 @@ class Upstream:
         """
         self.name = name
         self.spec = spec
+        self.space = spec.vector_space(name)
         self._service_id = service_id
         self._endpoints = Endpoints(spec)
         secrets = [secret for endpoint in self._endpoints.all for secret in endpoint.connection.secrets]
@@ -96,6 +106,7 @@ class Upstream:
             "format": "remote",
             "upstream": endpoints[0].spec.base_url,
             "model": self.spec.model,
+            **({"space": self.space} if self.space else {}),
             "requests": sum(endpoint.connection.in_flight for endpoint in endpoints),
         }
         return {**told, "endpoints": [endpoint.to_json() for endpoint in endpoints]} if len(endpoints) > 1 else told
@@ -103,6 +114,8 @@ class Upstream:
     async def _ask(self, on: Try, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make an attempt on an endpoint; it is asked again at once without what of ours it does not take."""
         endpoint = on.endpoint
+        if request.prompt_tokens and request.prefix:
+            return Refused("it cannot go on with a text behind token ids")
         if endpoint.connection.lacks:
             lacking = _lacking(endpoint.connection.lacks)
             log.upstream_misconfigured(self.name, lacking.reason)
@@ -110,9 +123,13 @@ class Upstream:
         headers = passage_headers(request, self._service_id(), budget_s)
         tried: frozenset[Quirk] = frozenset()
         while True:
-            body = to_body(request, self.spec, stream=request.stream)
+            path, body = (
+                (VECTORS, to_vectors_body(request, self.spec))
+                if self.space
+                else to_body(request, self.spec, stream=request.stream)
+            )
             endpoint.adaptation.adapt(body, request, tried)
-            result = await self._post(on, body, headers, request)
+            result = await self._post(on, endpoint.connection.post(path, body, headers), request)
             if not isinstance(result, Complaint):
                 if isinstance(result, (Answered, Begun, Blank)):  # it was no fault of the rest of the request
                     endpoint.adaptation.known |= tried
@@ -122,16 +139,16 @@ class Upstream:
                 return self._classify(result)
             tried |= {quirk}
 
-    async def _post(
-        self, on: Try, body: dict[str, Any], headers: Mapping[str, str], request: InferenceRequest
-    ) -> Outcome | Begun | Complaint:
-        post, is_handed_on = on.endpoint.connection.post(body, headers), False
+    async def _post(self, on: Try, post: Post, request: InferenceRequest) -> Outcome | Begun | Complaint:
+        is_handed_on = False
         try:
             response = await post.open()
             if response.status != _OK:
                 return await self._complaint(response)
             if (none := no_answer_of_ours(response.headers)) is not None:
                 return none
+            if self.space:
+                return await self._vectors(response, request)
             read = Body(response, self.spec.max_answer_bytes)
             is_whole = not request.stream and not request.prefix
             if is_whole and (plain := read_plain(await read.peek())) is not None:
@@ -145,12 +162,21 @@ class Upstream:
             if not is_handed_on:
                 await post.aclose()
 
+    async def _vectors(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome | Complaint:
+        """Read the vectors in a response; an error in their place is returned as it is."""
+        value = _decode(await read_whole(response, self.spec.max_answer_bytes))
+        if is_complaint(value) and not (isinstance(value, Mapping) and value.get("data")):
+            return read_complaint(value, _OK, {})
+        # In a thread: the numbers of many vectors are a lot to look through.
+        return await asyncio.to_thread(read_vectors, value, request, self.space)
+
     async def _answer(self, body: Body, request: InferenceRequest, on: Try, post: Post) -> Outcome | Begun | Complaint:
         """Read the answer in a response, or its beginning; an error before that is returned as it is.
 
         `post` is closed at the end of the answer.
         """
-        chunks = ChunkReader(tool_names(request.response_format))
+        is_text = is_sent_as_text(request, self.spec)
+        chunks = ChunkReader(tool_names(request.response_format), has_thoughts=not is_text)
         begun = await begin(self._items(body, request, chunks, on, post))
         if isinstance(begun, Begun):
             return begun if request.stream else await begun.read_to_end(self.spec.max_answer_bytes)

@@ -17,6 +17,8 @@ import orjson
 from yarl import URL
 
 from deployments.settings.remotes import EndpointSpec, RemoteSpec
+from deployments.upstream.vectors import VECTORS
+from deployments.upstream.wire import CHATS, TEXTS
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection as PooledConnection
@@ -36,15 +38,14 @@ class Connection:
         """Get ready to connect to `endpoint`, one of the upstream of `spec`."""
         self.in_flight = 0
         self._spec, self._endpoint = spec, endpoint
-        url = URL(f"{endpoint.base_url.rstrip('/')}/chat/completions")
-        self._url = url.with_query(dict(spec.query)) if spec.query else url
+        self._urls = {path: self._url_of(path) for path in (CHATS, TEXTS, VECTORS)}
         self._session: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
         self._retired = False
 
-    def post(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> "Post":
-        """Return the request that sends `body`, with `headers` beside the spec's."""
-        return Post(self, orjson.dumps(body), headers)
+    def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> "Post":
+        """Return the request that sends `body` to `path`, with `headers` beside the spec's."""
+        return Post(self, self._urls[path], orjson.dumps(body), headers)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -64,19 +65,19 @@ class Connection:
         if not self.in_flight:
             await self.aclose()
 
-    async def begin(self, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """Send `body` and return the response once its head is there. Errors of aiohttp are raised."""
+    async def begin(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """Send `body` to `url` and return the response once its head is there. Errors of aiohttp are raised."""
         if self._session is None:
             self._session = self._open(_Pool)
         _reused.set(False)
         try:
-            return await self._send(self._session, body, headers)
+            return await self._send(self._session, url, body, headers)
         except (aiohttp.ClientConnectionError, ConnectionError) as error:
             if not _reused.get() or not _is_stale(error):
                 raise
         if self._fresh is None:
             self._fresh = self._open(aiohttp.TCPConnector, force_close=True)
-        return await self._send(self._fresh, body, headers)
+        return await self._send(self._fresh, url, body, headers)
 
     async def ended(self) -> None:
         """Count a request as ended."""
@@ -104,11 +105,15 @@ class Connection:
         found = {name: os.environ.get(name, "").strip() for name in self._variables}
         return {name: value for name, value in found.items() if value}
 
+    def _url_of(self, path: str) -> URL:
+        url = URL(f"{self._endpoint.base_url.rstrip('/')}/{path}")
+        return url.with_query(dict(self._spec.query)) if self._spec.query else url
+
     async def _send(
-        self, session: aiohttp.ClientSession, body: bytes, headers: Mapping[str, str]
+        self, session: aiohttp.ClientSession, url: URL, body: bytes, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
         # Redirects are not followed: the key would be sent to their target.
-        return await session.post(self._url, data=aiohttp.BytesPayload(body), headers=headers, allow_redirects=False)
+        return await session.post(url, data=aiohttp.BytesPayload(body), headers=headers, allow_redirects=False)
 
     def _open(self, kind: type[aiohttp.TCPConnector], **options: Any) -> aiohttp.ClientSession:
         spec = self._spec
@@ -142,16 +147,16 @@ class Connection:
 class Post:
     """One request, which counts as in flight from `open` to `aclose`."""
 
-    def __init__(self, connection: Connection, body: bytes, headers: Mapping[str, str]) -> None:
-        """Get ready to send `body` with `headers`."""
-        self._connection = connection
+    def __init__(self, connection: Connection, url: URL, body: bytes, headers: Mapping[str, str]) -> None:
+        """Get ready to send `body` to `url` with `headers`."""
+        self._connection, self._url = connection, url
         self._body, self._headers = body, headers
         self._response: aiohttp.ClientResponse | None = None
 
     async def open(self) -> aiohttp.ClientResponse:
         """Send the request and return the response once its head is there. Errors of aiohttp are raised."""
         self._connection.in_flight += 1
-        self._response = await self._connection.begin(self._body, self._headers)
+        self._response = await self._connection.begin(self._url, self._body, self._headers)
         return self._response
 
     async def aclose(self) -> None:

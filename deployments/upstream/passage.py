@@ -2,6 +2,7 @@
 
     x-neverblank-via        the ids of the services that it has passed through; each hop adds its own
     x-neverblank-timeout    the seconds that are left
+    x-neverblank-continue   `true` where the text at the end of the messages is to be carried on with
     x-neverblank-hedge, x-neverblank-retry    `false`: who sends it retries and hedges already
 
 A service that finds its own id in `via` refuses the request: it would go round for ever. See `request.hops`.
@@ -14,7 +15,7 @@ from uuid import uuid4
 from deployments.policy.attempt import Tier
 from deployments.policy.outcome import Refused
 from deployments.request import InferenceRequest
-from deployments.request.controls import HEADERS, MIN_TIMEOUT_S
+from deployments.request.controls import CONTINUE_HEADER, HEADERS, MIN_TIMEOUT_S
 from deployments.request.hops import VIA_HEADER
 from deployments.upstream.waits import wait_of_headers
 
@@ -32,12 +33,15 @@ def process_id() -> str:
 def passage_headers(request: InferenceRequest, service_id: str, budget_s: float) -> dict[str, str]:
     """Return the headers of an attempt of at most `budget_s` seconds, made by the service with the id `service_id`."""
     seconds = max(MIN_TIMEOUT_S, min(budget_s, request.timeout_s))
-    return {
+    headers = {
         VIA_HEADER: ", ".join((*request.via, service_id)),
         HEADERS["timeout"]: f"{seconds:.3f}",
         HEADERS["hedge"]: "false",
         HEADERS["retry"]: "false",
     }
+    if request.prefix:
+        headers[CONTINUE_HEADER] = "true"
+    return headers
 
 
 def is_last_resort(body: Mapping[str, Any]) -> bool:

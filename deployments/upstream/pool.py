@@ -13,12 +13,17 @@ DEFAULT_POLICY = ResiliencePolicy()
 
 
 class UpstreamPool:
-    """The upstreams by name. An upstream whose spec has not changed keeps its connections in an update."""
+    """The upstreams by name. An upstream whose spec has not changed keeps its connections in an update.
+
+    Attributes:
+        has_spaces: whether any of them gives vectors.
+    """
 
     def __init__(self, specs: Mapping[str, RemoteSpec], service_id: Callable[[], str] = process_id) -> None:
         """Get ready to call the models of `specs`; `service_id` returns the id that travels along with requests."""
         self._service_id = service_id
         self._upstreams: dict[str, Upstream] = {}
+        self.has_spaces = False
         self._retiring: set[asyncio.Task[None]] = set()
         self.update(specs)
 
@@ -42,6 +47,7 @@ class UpstreamPool:
         retired = [upstream for name, upstream in before.items() if after.get(name) is not upstream]
         loop = asyncio.get_running_loop() if retired else None
         self._upstreams = after
+        self.has_spaces = any(upstream.space for upstream in after.values())
         for upstream in after.values():
             upstream.follow(policy)
         for upstream in retired:

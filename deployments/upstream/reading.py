@@ -19,6 +19,7 @@ from deployments.upstream.encodings import Decoder, EncodingError, ExpandedError
 from deployments.upstream.faults import TRANSPORT_ERRORS
 from deployments.upstream.sse import EventReader, EventTooLargeError
 from deployments.upstream.stream import ChunkReader
+from deployments.upstream.text_form import EchoReader, is_echoed, is_sent_as_text
 
 END_WAIT_S = 1.0
 """Seconds to wait, behind a finish reason, for the token counts and the end of the response."""
@@ -43,22 +44,32 @@ async def read_items(
     Raises:
         ResponseTooLargeError, EventTooLargeError, EncodingError, StartsOverError: the response cannot be read.
     """
-    events, splicer = EventReader(spec.max_event_bytes, spec.max_answer_bytes), Splicer(request.prefix)
+    events, joined = EventReader(spec.max_event_bytes, spec.max_answer_bytes), _joined(request, spec)
     data: bytes | None = b""
     while data is not None and not chunks.is_done and not chunks.is_broken:
         data = await body.next(is_ending=chunks.has_ended)
         for event in events.finish() if data is None else events.feed(data):
             for part in chunks.feed(event):
-                yield splicer.feed(part) if isinstance(part, str) else part
+                yield joined.feed(part) if isinstance(part, str) else part
         if events.foreign > _MAX_FOREIGN and not chunks.has_read:
             break
     if chunks.error:
         return
     for part in chunks.finish():
-        yield splicer.feed(part) if isinstance(part, str) else part
-    if rest := splicer.finish():
+        yield joined.feed(part) if isinstance(part, str) else part
+    if rest := joined.finish():
         yield rest
     yield await _end(chunks, events, body.content_type, request)
+
+
+def _joined(request: InferenceRequest, spec: RemoteSpec) -> Splicer | EchoReader:
+    """Return what joins the text to what is there before it: the text so far, or the prompt.
+
+    A model that continues a raw text goes on exactly where it stops.
+    """
+    if not is_sent_as_text(request, spec):
+        return Splicer(request.prefix)
+    return EchoReader(request.text if is_echoed(request) and not request.prefix else "")
 
 
 async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:

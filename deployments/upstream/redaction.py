@@ -47,10 +47,15 @@ class Redactor:
             if len(name) >= _SHORTEST_SECRET and name != other
         }
 
-    def clean(self, text: str) -> str:
-        """Return `text` in one line of at most `MAX_REASON_CHARACTERS`, without secrets and control characters."""
+    def hide(self, text: str) -> str:
+        """Return `text` without secrets."""
         for secret in self._secrets:
             text = text.replace(secret, "[redacted]")
+        return text
+
+    def clean(self, text: str) -> str:
+        """Return `text` in one line of at most `MAX_REASON_CHARACTERS`, without secrets and control characters."""
+        text = self.hide(text)
         line = "".join(char if char.isprintable() else " " for char in text[: MAX_REASON_CHARACTERS * 2])
         return " ".join(line.split())[:MAX_REASON_CHARACTERS]
 

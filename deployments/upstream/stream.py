@@ -50,12 +50,17 @@ class ChunkReader:
         skipped_for: the reasons for which events were skipped, with their numbers.
     """
 
-    def __init__(self, tools: Collection[str] = ()) -> None:
-        """Begin before the first event; `tools` are the names of the tools that the caller offered."""
+    def __init__(self, tools: Collection[str] = (), *, has_thoughts: bool = True) -> None:
+        """Begin before the first event.
+
+        Args:
+            tools: the names of the tools that the caller offered.
+            has_thoughts: a text that begins with the tag of thoughts has some; else it is text, whatever is in it.
+        """
         self.is_done = False
         self.error: Mapping[str, Any] = {}
         self.skipped_for: dict[str, int] = {}
-        self._tools = tools
+        self._tools, self._has_thoughts = tools, has_thoughts
         self._malformed = 0
         self._values = 0
         self._has_no_answer = False  # it is a service of ours, and speaks its last resort
@@ -216,7 +221,7 @@ class ChunkReader:
         if reader is None:
             if len(self._choices) >= MAX_CHOICES:
                 return self._skip("it has too many choices")
-            reader = self._choices[index] = ChoiceReader(self._tools)
+            reader = self._choices[index] = ChoiceReader(self._tools, has_thoughts=self._has_thoughts)
             self._parts[index] = []
         parts = reader.feed(choice)
         if "usage" in choice:
@@ -240,14 +245,14 @@ class ChunkReader:
 
     def _finished(self, choice: ChoiceReader, reason: str) -> Finished:
         calls = choice.calls.to_json() if reason == "tool_calls" else ()
-        others = tuple(
-            other.to_json(index, self._parts[index])
-            for index, other in sorted(self._choices.items())
-            if other is not choice
-        )
+        further = [(index, other) for index, other in sorted(self._choices.items()) if other is not choice]
+        usable = [(index, other) for index, other in further if other.is_usable]
+        others = tuple(other.to_json(place, self._parts[index]) for place, (index, other) in enumerate(usable, 1))
+        missing = len(further) - len(usable)
         usage = merge_all(self._usages)
         extras = Extras(merge_all(self._bodies), merge_all(choice.fields), {}, usage, others)
-        return Finished(reason, read_usage(usage), calls, extras, self.skipped)
+        dropped = (f"n:{missing}",) if missing else ()
+        return Finished(reason, read_usage(usage), calls, extras, self.skipped, dropped)
 
     def _fail(self, error: Mapping[str, Any]) -> None:
         """Note an error, unless the answer has ended before it."""

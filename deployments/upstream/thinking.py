@@ -24,9 +24,9 @@ class _Place(Enum):
 class ThoughtSplitter:
     """Splits the pieces of a text into thoughts and text."""
 
-    def __init__(self) -> None:
-        """Begin before the first piece."""
-        self._place = _Place.BEGINNING
+    def __init__(self, *, splits: bool = True) -> None:
+        """Begin before the first piece; where nothing is split, all of it is text."""
+        self._place = _Place.BEGINNING if splits else _Place.TEXT
         self._held = ""
         self._end = ""
 

@@ -1,23 +1,42 @@
-"""OpenAI's chat format, as upstreams speak it: bodies of requests."""
+"""OpenAI's formats, as upstreams speak them: bodies of requests, and where these are sent to."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments.request import InferenceRequest
 from deployments.request.inference import ANY_FORMAT
+from deployments.request.passing import OF_TEXTS
 from deployments.settings.remotes import RemoteSpec
+from deployments.upstream.text_form import is_sent_as_text, raw_prompt, text_fields
+
+CHATS, TEXTS = "chat/completions", "completions"
+"""The paths of the two formats, behind where an API begins."""
 
 
-def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dict[str, Any]:
-    """Return the body of `POST chat/completions` for `request`.
+def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> tuple[str, dict[str, Any]]:
+    """Return the path and the body of the `POST` for `request`.
 
-    A text is sent as a single user turn. Parameters that the caller has not set are left out. Fields that are only
-    passed on go beside them; none of them replaces a field that is set here.
+    A text is sent as a single user turn, unless it is a text completion and the upstream takes those. Parameters that
+    the caller has not set are left out. Fields that are only passed on go beside them; none of them replaces a field
+    that is set here.
     """
+    if is_sent_as_text(request, spec):
+        body = {**text_fields(request), "model": spec.model, "prompt": raw_prompt(request), **request.parameters.sent()}
+        body |= {"user": request.user} if request.user else {}
+        return TEXTS, body | (_streaming(request) if stream else {})
+    return CHATS, _chat(request, spec) | (_streaming(request) if stream else {})
+
+
+def _streaming(request: InferenceRequest) -> dict[str, Any]:
+    options = request.passthrough.get("stream_options", {})
+    return {"stream": True, "stream_options": {**options, "include_usage": True}}
+
+
+def _chat(request: InferenceRequest, spec: RemoteSpec) -> dict[str, Any]:
     response_format = request.response_format
     turns: Sequence[Mapping[str, Any]] = request.turns or request.messages
     body: dict[str, Any] = {
-        **request.passthrough,
+        **{key: value for key, value in request.passthrough.items() if not (request.raw and key in OF_TEXTS)},
         "model": spec.model,
         "messages": [*turns] or [{"role": "user", "content": request.text}],
     }
@@ -36,9 +55,6 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> dic
         }
         # An empty list, object or text means that the caller did not set the key; False is a value.
         body |= {key: value for key, value in optional.items() if value is not None and value not in ((), {}, "")}
-    if stream:
-        options = request.passthrough.get("stream_options", {})
-        body |= {"stream": True, "stream_options": {**options, "include_usage": True}}
     if request.prefix:
         body["messages"].append({**request.prefix_turn, "role": "assistant", "content": request.prefix})
         if spec.prefill == "continue":

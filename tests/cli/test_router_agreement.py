@@ -5,15 +5,21 @@ from typing import Any
 from deployments.cli.http_client import UnreachableError
 from deployments.cli.router_agreement import routers_of, wait_for_routers
 
+
+def replica(name: str, state: str = "RUNNING") -> dict[str, Any]:
+    """One on a node of its own, where its process has the id that the others have on theirs."""
+    return {"state": state, "pid": 7, "replica_id": name}
+
+
 DETAILS = {
     "applications": {
         "neverblank": {
             "deployments": {
-                "Router": {"replicas": [{"state": "RUNNING", "pid": 1}, {"state": "RUNNING", "pid": 2}]},
-                "Backup": {"replicas": [{"state": "RUNNING", "pid": 3}]},
+                "Router": {"replicas": [replica("r1"), replica("r2"), replica("r3", "STARTING")]},
+                "Backup": {"replicas": [replica("b")]},
             }
         },
-        "m": {"deployments": {"Model": {"replicas": [{"state": "RUNNING", "pid": 4}]}}},
+        "m": {"deployments": {"Model": {"replicas": [replica("m")]}}},
     }
 }
 
@@ -31,8 +37,8 @@ class Time:
         self.now += seconds
 
 
-def told(router: int, **states: str) -> dict[str, Any]:
-    return {"router": router, "models": {name: {"state": state} for name, state in states.items()}}
+def told(router: str, **states: str) -> dict[str, Any]:
+    return {"router": 7, "replica": router, "models": {name: {"state": state} for name, state in states.items()}}
 
 
 def wait(answers: list[Any], until: float = 60.0, details: Any = DETAILS) -> tuple[str, int]:
@@ -51,21 +57,28 @@ def wait(answers: list[Any], until: float = 60.0, details: Any = DETAILS) -> tup
 
 
 def test_the_routers_are_those_that_serve_says_run() -> None:
-    assert routers_of(DETAILS) == {1, 2}
+    assert routers_of(DETAILS) == {"r1", "r2"}
 
 
 def test_it_is_over_when_each_router_has_said_that_it_serves_the_models() -> None:
-    answers = [told(1), told(1, m="loading"), told(1, m="ready"), told(1, m="ready"), told(2), told(2, m="ready")]
+    answers = [
+        told("r1"),
+        told("r1", m="loading"),
+        told("r1", m="ready"),
+        told("r1", m="ready"),
+        told("r2"),
+        told("r2", m="ready"),
+    ]
 
     assert wait(answers) == ("", 6)
 
 
 def test_where_nothing_routes_nobody_is_asked() -> None:
-    assert wait([told(1)], details={"applications": {}}) == ("", 0)
+    assert wait([told("r1")], details={"applications": {}}) == ("", 0)
 
 
 def test_a_router_that_never_serves_them_is_told_when_the_time_is_over() -> None:
-    trouble, _ = wait([told(1, m="ready"), told(2, m="loading")], until=5.0)
+    trouble, _ = wait([told("r1", m="ready"), told("r2", m="loading")], until=5.0)
 
     assert trouble == "1 of 2 routers do not serve them yet"
 

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from deployments.execution.schema_validator import find_violation
 from deployments.execution.steps import MAX_STEPS, TooManyStepsError, steps
 from deployments.execution.structured_output import conform, conform_to
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import Answered, Failed, Refused, TimedOut
 from deployments.request import ResponseFormat
 
@@ -45,6 +46,24 @@ async def test_json_is_an_object_with_or_without_a_fence(said: str) -> None:
 
     assert isinstance(fitted, Answered)
     assert orjson.loads(fitted.result) == {"a": 1}
+
+
+async def test_further_choices_that_do_not_fit_are_left_out_and_counted() -> None:
+    def choice(index: int, **message: Any) -> dict[str, Any]:
+        return {"index": index, "message": {"content": None, **message}, "finish_reason": "stop"}
+
+    said = [choice(1, content="Hello"), choice(2, content="```json\n{}\n```"), choice(3, content=" ")]
+    said += [choice(4, tool_calls=[CALL]), choice(5, refusal="I can't.")]
+
+    fitted = await conform(Answered("{}", extras=Extras(others=tuple(said)), dropped=("image", "n:1")), OBJECT)
+
+    assert isinstance(fitted, Answered)
+    assert fitted.extras.others == (
+        choice(1, content="{}"),
+        choice(2, **said[3]["message"]),
+        choice(3, **said[4]["message"]),
+    )
+    assert fitted.dropped == ("image", "n:3")
 
 
 @pytest.mark.parametrize("said", ["Hello", "[1]", "1", '{"a": ', "```json\n{```", "```python\n{}\n```"])

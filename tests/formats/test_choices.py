@@ -1,13 +1,13 @@
 """What a language model is asked to write, and how its choices are told."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import orjson
 import pytest
 
 from deployments.formats.huggingface import HuggingFaceModel
-from deployments.generation import Generation, Prompt, Sampling, TokenLogprob
+from deployments.generation import Generation, Prompt, Sampling, TokenLogprob, UnsupportedSamplingError
 from deployments.policy.deadline import writing_s
 from deployments.policy.outcome import Answered, Finished, Rejected, Usage
 from deployments.request import InferenceRequest
@@ -27,7 +27,6 @@ class Numbered(ScriptedGenerator):
 
     cut, told = 0, TOLD
     fails_at = 99
-    stopped = 0
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         self.asked.append((prompt, sampling))
@@ -39,11 +38,8 @@ class Numbered(ScriptedGenerator):
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
         generation = await self.generate(prompt, sampling)
-        try:
-            yield generation.text
-            yield generation
-        finally:
-            self.stopped += 1
+        yield generation.text
+        yield generation
 
 
 def served(generator: ScriptedGenerator, recommended: dict[str, Any] | None = None, **spec: Any) -> HuggingFaceModel:
@@ -93,14 +89,14 @@ async def test_more_choices_than_a_batch_can_spare_are_rejected_and_another_mode
     assert generator.asked == []
 
 
-async def test_where_one_choice_fails_none_goes_on() -> None:
+async def test_where_the_first_choice_fails_none_is_written() -> None:
     generator = Numbered()
-    generator.fails_at = 2
+    generator.fails_at = 1
 
     with pytest.raises(MemoryError):
         await served(generator).start(chat(n=3), 10.0)
 
-    assert generator.stopped == 1
+    assert len(generator.asked) == 1
 
 
 async def test_log_probabilities_are_told_in_openais_form() -> None:
@@ -137,6 +133,60 @@ async def test_a_text_completion_keeps_the_space_that_it_begins_with() -> None:
 
     assert (await read_whole(served(generator), request)).result == " rains "  # type: ignore[union-attr]  # answered
     assert generator.asked[0][0] == Prompt("It", raw=True)
+
+
+async def test_bytes_of_a_token_that_is_half_a_character_are_not_made_up() -> None:
+    generator = Numbered()
+    generator.told = (TokenLogprob("\N{REPLACEMENT CHARACTER}", -0.5), TokenLogprob("x", -1.0))
+
+    answered = await read_whole(served(generator), chat(logprobs=True))
+
+    assert answered.extras.choice["logprobs"]["content"][0]["bytes"] is None  # type: ignore[union-attr]  # answered
+
+
+@pytest.mark.parametrize(
+    ("request_of", "field"),
+    [
+        (lambda: chat(logprobs=True, top_logprobs=2), "top_logprobs"),
+        (lambda: completion_request(b'{"prompt": "It", "logprobs": 2}', LIMITS, headers={}).requests[0], "logprobs"),
+    ],
+)
+async def test_log_probabilities_that_an_engine_does_not_tell_are_rejected_by_the_field_that_asked_for_them(
+    request_of: Callable[[], InferenceRequest], field: str
+) -> None:
+    outcome = await read_whole(
+        served(ScriptedGenerator(error=UnsupportedSamplingError("top_logprobs"))), request_of(), 10.0
+    )
+
+    assert isinstance(outcome, Rejected)
+    assert (outcome.field, outcome.code) == (field, "unsupported_parameter")
+    assert f" {field}" in outcome.reason
+
+
+async def test_a_shortest_answer_above_what_the_spec_allows_is_rejected_by_name() -> None:
+    generator = ScriptedGenerator("x")
+
+    outcome = await read_whole(served(generator, max_tokens_limit=50), a_request(min_tokens=51))
+
+    assert isinstance(outcome, Rejected)
+    assert (outcome.field, outcome.code, outcome.elsewhere) == ("min_tokens", "unsupported_parameter", True)
+    assert "at most 50" in outcome.reason
+    assert generator.asked == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "wanted", "dropped"),
+    [("length", 9, ("max_tokens:1",)), ("length", 1, ()), ("length", None, ()), ("stop", 9, ())],
+)
+async def test_an_answer_that_is_shorter_than_the_caller_allows_says_how_long_it_may_be(
+    reason: str, wanted: int | None, dropped: tuple[str, ...]
+) -> None:
+    generator = ScriptedGenerator("x", finish_reason=reason)
+
+    answered = await read_whole(served(generator, max_tokens_limit=1), a_request(max_tokens=wanted))
+
+    assert answered.dropped == dropped  # type: ignore[union-attr]  # answered
+    assert generator.asked[0][1].max_tokens == 1
 
 
 async def test_the_caller_goes_before_the_spec_before_the_model_before_openais_defaults() -> None:

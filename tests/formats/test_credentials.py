@@ -10,8 +10,9 @@ import yaml
 
 from deployments.app import build_model, build_pool
 from deployments.formats import load_model
-from deployments.formats.credentials import credentials, remove_credentials
+from deployments.formats.credentials import remove_credentials
 from deployments.settings import PickleSpec
+from deployments.settings.credentials import credentials
 
 
 @pytest.fixture(autouse=True)

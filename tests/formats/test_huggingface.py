@@ -14,6 +14,8 @@ from deployments.generation import (
     Prompt,
     PromptTooLongError,
     Sampling,
+    Tokenization,
+    TokenQuery,
     UnknownTokenError,
     UnsupportedSamplingError,
 )
@@ -70,6 +72,9 @@ class ScriptedGenerator:
         for text in self.texts:
             yield text
         yield self.generation
+
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        raise AssertionError("nobody asks its tokenizer")
 
     def describe(self) -> dict[str, Any]:
         return {"engine": "scripted"}

@@ -78,14 +78,13 @@ def test_a_template_that_shows_none_has_them_explained_in_its_system_turn() -> N
     prompt = prompt_of(asked(SEVERAL, tools=[LOOK, ADD]), format_of(tiny.TEMPLATE))
 
     assert prompt.tools == ()
-    assert [turn["role"] for turn in prompt.messages] == ["system", "user", "assistant", "user", "user"]
-    system, _, called, answered, last = (turn["content"] for turn in prompt.messages)
+    assert [turn["role"] for turn in prompt.messages] == ["system", "user", "assistant", "user"]
+    system, _, called, answered = (turn["content"] for turn in prompt.messages)
     assert system.startswith("Be kind.\n\n# Tools")
     for written in (orjson.dumps(LOOK), orjson.dumps(ADD)):
         assert any(orjson.dumps(orjson.loads(line)) == written for line in system.splitlines() if line[:2] == '{"')
     assert called == '<tool_call>\n{"name": "look", "arguments": {"at": "é"}}\n</tool_call>'
-    assert answered == "<tool_response>\nblue\n</tool_response>"
-    assert last == "Sure?"
+    assert answered == "<tool_response>\nblue\n</tool_response>\nSure?"
 
 
 def test_results_in_a_row_are_one_turn_in_words_and_two_with_the_ids_of_their_calls_in_a_template() -> None:

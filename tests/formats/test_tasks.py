@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deployments.formats import load_model
-from deployments.policy.outcome import Answered
+from deployments.policy.outcome import Answered, Blank, Rejected
 from deployments.request.native import from_python
 from deployments.settings import HuggingFaceSpec
 from tests.formats import bert
@@ -93,11 +93,57 @@ async def test_a_text_is_written_anew(tmp_path: Path) -> None:
     assert written == bert.tokenizer().decode(tokens[0], skip_special_tokens=True).strip()
 
 
-async def test_a_question_without_its_context_is_named(tmp_path: Path) -> None:
-    model = load_model(spec(bert.folder(tmp_path, "question-answering"), "question-answering"), tmp_path)
+LONG = "the cat " * 100
+BOUNDED = [
+    ("text-classification", {"text": LONG}, "text"),
+    ("token-classification", {"text": LONG}, "text"),
+    ("fill-mask", {"text": f"the [MASK] {LONG}"}, "text"),
+    ("text2text-generation", {"text": LONG}, "text"),
+    ("question-answering", {"query": "who is here", "context": LONG}, "context"),
+]
 
-    with pytest.raises(TypeError, match=r'accepted: \{"question"'):
-        await model.start(from_python({"query": "who is here"}, LIMITS), 10.0)
+
+async def outcome_of(folder: Path, task: str, body: dict[str, Any], **more: Any) -> Any:
+    made = spec(bert.folder(folder, task), task)
+    return await load_model(made.model_copy(update=more), folder).start(from_python(body, LIMITS), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("task", "body", "field", "why"),
+    [
+        ("question-answering", {"query": "who is here"}, "input", 'accepted: {"question"'),
+        ("fill-mask", {"text": "the cat"}, "text", "a text with [MASK]"),
+        ("question-answering", {"query": LONG, "context": TEXT}, "question", "accepted: at most 32"),
+    ],
+)
+async def test_what_a_task_cannot_read_is_named_and_no_failure_of_the_model(
+    tmp_path: Path, task: str, body: dict[str, Any], field: str, why: str
+) -> None:
+    outcome = await outcome_of(tmp_path, task, body)
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.field == field
+    assert why in outcome.reason
+
+
+@pytest.mark.parametrize(("task", "body", "field"), BOUNDED)
+async def test_a_text_beyond_the_bound_is_left_to_another_model_or_cut_as_the_spec_says_and_that_is_told(
+    tmp_path: Path, task: str, body: dict[str, Any], field: str
+) -> None:
+    refused = await outcome_of(tmp_path, task, body)
+    cut = await outcome_of(tmp_path, task, body, long_prompt="truncate")
+
+    assert isinstance(refused, Rejected)
+    assert (refused.field, refused.code, refused.elsewhere) == (field, "context_length_exceeded", True)
+    assert isinstance(cut, Answered)
+    (dropped,) = cut.dropped
+    assert 150 < int(dropped.removeprefix("prompt_tokens:")) < 200
+
+
+async def test_a_text_that_is_written_anew_is_no_longer_than_the_models_positions(tmp_path: Path) -> None:
+    outcome = await outcome_of(tmp_path, "text2text-generation", {"text": TEXT, "max_tokens": 100_000})
+
+    assert isinstance(outcome, Answered | Blank)
 
 
 def test_a_model_of_another_task_leaves_no_snapshot(tmp_path: Path) -> None:

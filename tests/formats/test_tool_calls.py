@@ -12,7 +12,7 @@ from deployments.formats.calling import CalledModel
 from deployments.formats.huggingface import HuggingFaceModel
 from deployments.formats.python import PythonModel
 from deployments.formats.tool_format import IN_WORDS
-from deployments.generation.grammar import GrammarError, TagGrammar
+from deployments.generation.grammar import GrammarError, JsonOrTagsGrammar, TagGrammar
 from deployments.policy.outcome import Answered, Failed, Finished, Rejected, Usage
 from deployments.request import InferenceRequest
 from deployments.request.openai import chat_request
@@ -169,6 +169,39 @@ async def test_what_an_engine_cannot_hold_leaves_a_demanded_call_to_another_mode
     assert demanded == Rejected("not: is not supported", "tools", elsewhere=True)
     assert generator.asked == []
     assert called(await read_whole(served(generator), asked())) == [("look", {"at": "sky"})]
+
+
+class Picky(ScriptedGenerator):
+    """Cannot hold a text to the arguments of the tool."""
+
+    async def generate(self, prompt: Any, sampling: Any) -> Any:
+        if "at" in sampling.grammar.tags[0].schema:
+            raise GrammarError("not: is not supported")
+        return await super().generate(prompt, sampling)
+
+
+@pytest.mark.parametrize("written", [CALL % "sky", '{"a": 1}'])
+async def test_json_that_is_demanded_beside_tools_is_forced_and_so_is_a_call_in_its_place(written: str) -> None:
+    generator = ScriptedGenerator(written)
+    schema = {"type": "object", "properties": {"a": {"const": 1}}}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+    await read_whole(served(generator), asked(response_format=form))
+    await read_whole(served(picky := Picky(written)), asked(response_format=form))
+    demanded = ScriptedGenerator(CALL % "sky")
+    await read_whole(served(demanded), asked(response_format=form, tool_choice="required"))
+
+    grammar = generator.asked[0][1].grammar
+    assert isinstance(grammar, JsonOrTagsGrammar)
+    assert json.loads(grammar.json.schema) == schema
+    assert grammar.tags[0].begin == CALL.partition('{"at"')[0]
+    assert picky.asked[0][1].grammar == grammar.relaxed(), "its calls are checked once they are written"
+    assert isinstance(demanded.asked[0][1].grammar, TagGrammar)
+    await read_whole(served(generator), asked(response_format=form, parallel_tool_calls=True))
+    several = generator.asked[1][1].grammar
+    assert grammar.one_tag
+    assert isinstance(several, JsonOrTagsGrammar)
+    assert not several.one_tag
 
 
 async def test_a_model_that_is_not_offered_tools_is_not_asked_and_says_why() -> None:

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Sequence
 
 from deployments.generation import Generation, IncompleteGenerationError, Sampling
-from deployments.generation.batch import Batch, BatchedSequence
+from deployments.generation.batch import Batch
 from deployments.generation.detokenizer import Detokenizer, StepDecoder
 from deployments.generation.grammar import Grammar
 from deployments.generation.prompts import FittedPrompt
+from deployments.generation.sequence import BatchedSequence
 from tests.clock import FakeClock
 
 
@@ -21,6 +22,7 @@ class FakeRequest:
         self.unread: list[int] = []
         self.cancelled = False
         self.incomplete = False
+        self.guilty = False
 
     def step(self) -> None:
         if self.left and not self.cancelled:
@@ -40,6 +42,9 @@ class FakeRequest:
     def cancel(self) -> None:
         self.cancelled = True
 
+    def blamed(self, error: Exception) -> Exception | None:
+        return ValueError(f"its fault: {error}") if self.guilty else None
+
 
 class FakeEngine:
     """An engine that steps when a test lets it."""
@@ -48,6 +53,7 @@ class FakeEngine:
         self.steps = threading.Semaphore(0)
         self.requests: list[FakeRequest] = []
         self.broken = False
+        self.lost = False
         self.taken = 0
 
     def add(self, tokens: Sequence[int], sampling: Sampling) -> FakeRequest:
@@ -63,6 +69,10 @@ class FakeEngine:
         self.taken += 1
         for request in self.requests:
             request.step()
+
+    def recover(self) -> None:
+        if self.lost:
+            raise RuntimeError("out of memory for good")
 
 
 class Decoder(StepDecoder):

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -14,9 +15,13 @@ from deployments.generation import (
     Generation,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     UnsupportedSamplingError,
+    UnsupportedTurnsError,
     read_to_end,
 )
+from deployments.generation.grammar import FatalGrammarError
 
 
 class Obedient:
@@ -35,6 +40,11 @@ class Obedient:
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:
         assert (prompt.text, sampling.max_tokens) == ("Hello", 2)
 
+    async def tokenization(self, query: TokenQuery) -> Tokenization:
+        if query.prompt.text == "refuse":
+            raise UnsupportedTurnsError("no such turns")
+        return Tokenization(100, [len(word) for word in query.prompt.text.split()])
+
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
         return await read_to_end(self.stream(prompt, sampling))
 
@@ -42,6 +52,9 @@ class Obedient:
         match prompt.text.split():
             case ["refuse"]:
                 raise UnsupportedSamplingError("logit_bias")
+            case ["break"]:
+                self._stalled_s = math.inf
+                raise FatalGrammarError
             case ["odd"]:
                 raise OddError(1, 2)
             case ["hang", file]:

@@ -1,14 +1,15 @@
 """In a batch, each sequence gets its own text, ends by its own rules, and leaves when its caller has gone."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
 
-from deployments.generation import BatchFullError, Generation, IncompleteGenerationError
+from deployments.generation import BatchFullError, BrokenEngineError, Generation, IncompleteGenerationError
 from deployments.generation.batch import Batch
 from deployments.generation.grammar import JsonGrammar
-from tests.clock import FakeClock
+from tests.clock import FakeClock, until
 from tests.generation.batches import Decoder, FakeEngine, Spaces, batch_of, read, sequence
 
 
@@ -165,6 +166,42 @@ async def test_an_engine_that_fails_fails_its_sequences_and_is_used_again() -> N
     assert (await asyncio.wait_for(read(next_one), 10))[1].text == "x"
 
 
+async def test_only_the_sequence_whose_fault_it_is_hears_of_another_fault_than_the_engines() -> None:
+    engine = FakeEngine()
+    engine.broken = True
+    batch = batch_of(engine)
+    guilty, other = sequence("a"), sequence("x")
+    batch.add(guilty)
+    batch.add(other)
+    await until(lambda: len(engine.requests) == 2)
+    engine.requests[0].guilty = True
+    engine.steps.release()
+
+    with pytest.raises(ValueError, match="its fault"):
+        await read(guilty)
+    with pytest.raises(RuntimeError, match="the engine failed"):
+        await read(other)
+
+
+async def test_an_engine_that_cannot_recover_says_so_to_all_who_wait_and_to_all_who_come() -> None:
+    engine = FakeEngine()
+    engine.broken = engine.lost = True
+    batch = batch_of(engine)
+    ended = sequence("a", grammar=JsonGrammar("{}"))
+    waits = sequence("x", grammar=JsonGrammar("true"))  # until the other's grammar has been compiled
+    batch.add(ended)
+    batch.add(waits)
+    engine.steps.release()
+
+    with pytest.raises(RuntimeError, match="the engine failed"):
+        await read(ended)
+    with pytest.raises(BrokenEngineError):
+        await read(waits)
+    with pytest.raises(BrokenEngineError):
+        batch.add(sequence())
+    assert batch.stalled_s() == math.inf
+
+
 def test_a_sequence_whose_event_loop_is_closed_does_not_disturb_the_others() -> None:
     engine = FakeEngine()
     batch = batch_of(engine, 2)
@@ -197,6 +234,22 @@ async def test_one_new_grammar_joins_a_step_as_the_engine_compiles_it_within_the
     while len(engine.requests) < 4:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.001)
     engine.steps.release(8)
+
+
+async def test_nothing_is_read_or_compiled_for_a_caller_who_has_gone_before_joining() -> None:
+    engine = FakeEngine()
+    batch = batch_of(engine)
+    waiting = [sequence(letter, 2, grammar=JsonGrammar(letter)) for letter in "abx"]
+    for each in waiting:
+        batch.add(each)
+    await until(lambda: len(engine.requests) == 1)
+    waiting[1].given_up = True
+    engine.steps.release(8)
+
+    assert (await read(waiting[2]))[1].text == "xy"
+    assert len(engine.requests) == 2
+    await until(lambda: batch.active == 0)
+    assert batch.stalled_s() == 0.0
 
 
 async def test_json_that_turns_into_white_space_is_given_up_and_other_text_is_not() -> None:

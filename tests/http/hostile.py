@@ -93,7 +93,10 @@ _HEADERS: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     (b"content-encoding", (b"gzip", b"br")),
     (b"accept", (b"text/event-stream", b"\xff")),
 )
-_PATHS = ("/v1/infer", "/v1/chat/completions", "/v1/completions")
+_PATHS = ("/v1/infer", "/v1/chat/completions", "/v1/completions", "/v1/messages")
+_USED = {"type": "tool_use", "id": "t", "name": "look", "input": {"at": "x"}}
+_RESULT = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "x"}], "is_error": False}
+_SEEN = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}}
 _BASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/v1/infer", {"text": "Hi"}),
     ("/v1/infer", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}),
@@ -102,6 +105,23 @@ _BASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/v1/chat/completions", {"messages": [*CHAT["messages"], {"role": "assistant", "tool_calls": [CALL]}]}),
     ("/v1/chat/completions", {**CHAT, "tools": [{"type": "function", "function": {"name": "look"}}], "stop": ["x"]}),
     ("/v1/completions", {"prompt": ["Hi", "Ho"], "logit_bias": {"5": 1}, "seed": 3}),
+    (
+        "/v1/messages",
+        {
+            "system": [{"type": "text", "text": "x"}],
+            "messages": [
+                *CHAT["messages"],
+                {"role": "assistant", "content": [{"type": "thinking", "thinking": "x", "signature": ""}, _USED]},
+                {"role": "user", "content": [_RESULT, {"type": "text", "text": "x"}]},
+            ],
+            "tools": [{"name": "look", "input_schema": {"type": "object"}}],
+            "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
+            "stream": True,
+        },
+    ),
+    ("/v1/messages", {"messages": [{"role": "user", "content": [_SEEN]}], "metadata": {"user_id": "x"}}),
+    ("/v1/messages", {**CHAT, "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}),
+    ("/v1/messages/count_tokens", {**CHAT, "thinking": {"type": "enabled", "budget_tokens": 2000}}),
 )
 
 

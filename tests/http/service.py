@@ -12,6 +12,7 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
+from deployments.request.tokens import TokensRequest
 
 MESSAGE = "I am sorry: none of our models can answer just now."
 
@@ -75,6 +76,7 @@ class ScriptedService:
         silence_s: seconds of silence after which a stream gives a sign of life.
         opens_after_s: seconds until the answer, or the first piece of it, is there.
         pause_s: seconds before each piece of a stream.
+        origins: those whose pages may ask.
     """
 
     given: Answer | Problem = field(default_factory=an_answer)
@@ -88,6 +90,7 @@ class ScriptedService:
     silence_s: float = 10.0
     opens_after_s: float = 0.0
     pause_s: float = 0.0
+    origins: Sequence[str] = ()
 
     @property
     def limits(self) -> Limits:
@@ -96,6 +99,10 @@ class ScriptedService:
     @property
     def last_resort_status(self) -> int:
         return self.status
+
+    @property
+    def cors_origins(self) -> Sequence[str]:
+        return self.origins
 
     @property
     def keepalive_s(self) -> float:
@@ -132,6 +139,9 @@ class ScriptedService:
         answer = await self.answer(request, request_id, started)
         self.streams.append(ScriptedStream(self.pieces, answer, self.pause_s))
         return self.streams[-1]
+
+    async def tokenize(self, asked: TokensRequest) -> Answer:
+        raise NotImplementedError("a bug of ours")
 
     def describe_models(self) -> dict[str, Any]:
         model = {"id": "m", "object": "model", "created": 0, "owned_by": "neverblank", "state": "ready"}

@@ -9,9 +9,10 @@ from starlette.requests import ClientDisconnect
 
 from deployments.http.alive import COMMENT
 from deployments.http.asgi import build_asgi
+from deployments.http.message_writer import PING
 from deployments.policy.problem import Problem
 from tests.http.service import MESSAGE, ScriptedService, last_resort
-from tests.http.wire import CHAT, ENDPOINTS, send
+from tests.http.wire import CHAT, ENDPOINTS, MESSAGES, send
 
 pytestmark = pytest.mark.looptime(idle_timeout=1)
 
@@ -61,6 +62,10 @@ class Caller:
         return [at for at, data in self.sent if data == COMMENT]
 
     @property
+    def pings(self) -> list[float]:
+        return [at for at, data in self.sent if data == PING]
+
+    @property
     def text(self) -> str:
         return b"".join(data for _, data in self.sent).decode()
 
@@ -73,7 +78,7 @@ async def test_while_the_first_content_is_long_in_coming_the_head_says_pending_a
 
     await caller.ask(ScriptedService(opens_after_s=25.0), path, body | {"stream": True})
 
-    assert caller.comments == [10.0, 20.0]
+    assert (caller.pings if path == "/v1/messages" else caller.comments) == [10.0, 20.0]
     assert len(caller.heads) == 1
     head = caller.heads[0]
     assert {head[f"x-neverblank-{name}"] for name in ("served-by", "degraded", "attempts")} == {"pending"}
@@ -91,7 +96,7 @@ async def test_a_stream_that_is_never_silent_for_long_has_a_true_head_and_no_com
 
     await caller.ask(ScriptedService(opens_after_s=9.9, pause_s=9.9), path, body | {"stream": True})
 
-    assert caller.comments == []
+    assert (caller.comments, caller.pings) == ([], [])
     assert [head["x-neverblank-served-by"] for head in caller.heads] == ["primary"]
 
 
@@ -146,7 +151,7 @@ async def test_a_last_resort_behind_a_pending_head_is_a_proper_end_with_the_stat
     assert '"served_by":"last_resort"' in caller.text
 
 
-@pytest.mark.parametrize(("path", "body"), ENDPOINTS[1:])
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS[1:3])
 async def test_a_request_that_turns_out_to_be_invalid_behind_a_pending_head_ends_with_an_error_object(
     path: str, body: dict[str, Any]
 ) -> None:
@@ -160,15 +165,20 @@ async def test_a_request_that_turns_out_to_be_invalid_behind_a_pending_head_ends
     assert caller.ended
 
 
-async def test_the_same_is_an_event_of_its_own_in_the_native_api() -> None:
+@pytest.mark.parametrize(
+    ("path", "body", "field"), [("/v1/infer", {"text": "Hi"}, "field"), ("/v1/messages", MESSAGES, "param")]
+)
+async def test_the_same_is_an_event_of_its_own_in_the_native_api_and_in_anthropics(
+    path: str, body: dict[str, Any], field: str
+) -> None:
     caller = Caller()
 
-    await caller.ask(ScriptedService(REFUSAL, opens_after_s=15.0), "/v1/infer", {"text": "Hi", "stream": True})
+    await caller.ask(ScriptedService(REFUSAL, opens_after_s=15.0), path, body | {"stream": True})
 
-    _, error = caller.text.strip().split("\n\n")
+    *_, error = caller.text.strip().split("\n\n")
     name, data = error.split("\n")
     assert name == "event: error"
-    assert json.loads(data.removeprefix("data: "))["error"]["field"] == "seed"
+    assert json.loads(data.removeprefix("data: "))["error"][field] == "seed"
 
 
 async def test_an_invalid_request_before_any_head_is_a_400() -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from deployments.http.anthropic import FORM_DEMANDED_IN_MESSAGES
 from deployments.http.arrival import skim
+from deployments.request.anthropic import messages_request
 from deployments.request.response_format import read_response_format
 from tests.http.service import ScriptedService
-from tests.http.wire import ENDPOINTS, send
+from tests.http.wire import ENDPOINTS, MESSAGES, send
 
-CODES = {"/v1/infer": None, "/v1/chat/completions": "timeout", "/v1/completions": "timeout"}
+CODES = {"/v1/infer": None, "/v1/chat/completions": "timeout", "/v1/completions": "timeout", "/v1/messages": None}
 SECONDS_BETWEEN_BYTES = 7.0
 
 
@@ -39,6 +41,7 @@ async def test_a_body_that_trickles_in_is_given_up_at_the_default_deadline(path:
 
 
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+OURS = {"name": "look", "input_schema": {"type": "object"}}
 NAMED = {"type": "function", "function": {"name": "look"}}
 REQUIRED: dict[str, Any] = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}}
 
@@ -60,6 +63,24 @@ def test_a_body_that_is_skimmed_demands_a_form_where_one_that_is_read_does(
     form = read_response_format(wish)
 
     assert skim(json.dumps(wish, indent=indent).encode()).form is form.demands_form
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {},
+        {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
+        *({"tools": [OURS], "tool_choice": {"type": sort}} for sort in ("none", "auto", "any")),
+        {"tools": [OURS], "tool_choice": {"disable_parallel_tool_use": True, "name": "look", "type": "tool"}},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_skimmed_body_of_anthropics_format_does_so_by_its_own_words(wish: dict[str, Any], indent: int | None) -> None:
+    body = json.dumps(MESSAGES | wish, indent=indent).encode()
+
+    form = messages_request(body, ScriptedService().limits).response_format
+
+    assert skim(body, FORM_DEMANDED_IN_MESSAGES).form is form.demands_form
 
 
 @pytest.mark.looptime
@@ -102,8 +123,8 @@ async def test_what_follows_a_body_that_is_too_large_is_waited_for_a_few_seconds
     assert (response.status_code, asyncio.get_running_loop().time()) == (413, 5.0)
 
 
-@pytest.mark.parametrize(("path", "allowed"), [("/v1/chat/completions", "POST"), ("/v1/infer", "POST")])
-async def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(path: str, allowed: str) -> None:
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/infer"])
+async def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(path: str) -> None:
     response = await send(ScriptedService(), path)
 
-    assert (response.status_code, response.headers["allow"]) == (405, allowed)
+    assert (response.status_code, response.headers["allow"]) == (405, "POST, OPTIONS")

@@ -173,6 +173,8 @@ def _has_words(done: Exchange) -> bool:
         return False
     if "text/event-stream" in done.headers["content-type"]:
         return done.body.endswith((b"data: [DONE]\n\n", b"}\n\n")) and b'"finish_reason"' in done.body
+    if done.body.startswith(b"{") and b'"type":"message"' in done.body:
+        return any(not is_blank(block.get("text", block.get("name"))) for block in json.loads(done.body)["content"])
     body = json.loads(done.body)
     if done.status >= 400 and "error" in body:
         error = body["error"]

@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
+from deployments.http import anthropic as anthropic_http
 from deployments.http import openai as openai_http
 from deployments.http.completions import Format
+from deployments.http.message import message_body
 from deployments.policy.answer import Answer
 from deployments.policy.stream_events import StreamDone, TextDelta
 from deployments.request import native
 from tests.http.service import MESSAGE, ScriptedService, ScriptedStream, an_answer
-from tests.http.wire import CHAT, ENDPOINTS, send
+from tests.http.wire import CHAT, ENDPOINTS, MESSAGES, send
 from tests.http.wire import events as events_of
 
 FORM = {"response_format": {"type": "json_object"}}
@@ -30,9 +32,13 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S
             monkeypatch.setattr(native, "from_body", breaks)
             monkeypatch.setattr(openai_http, "chat_request", breaks)
             monkeypatch.setattr(openai_http, "completion_request", breaks)
+            monkeypatch.setattr(anthropic_http, "messages_request", breaks)
         case "writing":
             whole = Format.completion
             monkeypatch.setattr(Format, "completion", lambda *given: whole(*given) if _is_ours(given[1]) else breaks())
+            monkeypatch.setattr(
+                anthropic_http, "message_body", lambda *given: message_body(*given) if _is_ours(given[:1]) else breaks()
+            )
             json_of = Answer.to_json
             monkeypatch.setattr(Answer, "to_json", lambda *given: json_of(*given) if _is_ours(given[:1]) else breaks())
         case "answering":
@@ -96,5 +102,19 @@ async def test_a_stream_that_breaks_by_an_error_of_our_own_has_a_proper_end(
     told = events_of(response)
     assert response.status_code == 200
     assert f"\\n\\n{MESSAGE}" in response.text
-    assert told[-1][0] == "done" if path == "/v1/infer" else told[-1] == ("", "[DONE]")
+    assert told[-1][0] in {"done", "message_stop"} or told[-1] == ("", "[DONE]")
     assert [line["where"] for line in events if line["level"] == "error"] == ["http"]
+
+
+async def test_the_last_resort_behind_an_error_of_our_own_goes_on_in_the_block_that_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def stream(*_: object) -> ScriptedStream:
+        return BreaksOff((), an_answer())
+
+    monkeypatch.setattr(ScriptedService, "stream", stream)
+    told = events_of(await send(ScriptedService(), "/v1/messages", MESSAGES | {"stream": True}))
+
+    assert [name.removeprefix("content_block_") for name, _ in told] == [
+        *("message_start", "start", "delta", "delta", "stop", "message_delta", "message_stop")
+    ]

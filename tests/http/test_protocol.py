@@ -155,7 +155,7 @@ async def test_a_body_is_whole_however_it_arrives(parts: list[bytes]) -> None:
     read = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, _send: Send) -> None:
-        bodies.append(await read_body(Request(scope, receive), Limits(10, 10.0, 10.0)))
+        bodies.append(await read_body(Request(scope, receive), Limits(10, 10.0, 10.0), read_headers(scope)))
         read.set()
 
     protocol, _ = connected(app)
@@ -174,7 +174,7 @@ async def test_a_body_that_comes_with_its_head_is_held_to_the_limit() -> None:
 
     async def app(scope: Scope, receive: Receive, _send: Send) -> None:
         try:
-            await read_body(Request(scope, receive), Limits(1, 10.0, 10.0))
+            await read_body(Request(scope, receive), Limits(1, 10.0, 10.0), read_headers(scope))
         except InvalidRequestError as error:
             refused.append(error)
         read.set()

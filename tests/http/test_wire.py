@@ -64,6 +64,30 @@ async def test_a_chat_stream_is_a_role_contents_an_end_counts_and_done() -> None
     assert len({chunk["id"] for chunk in chunks}) == 1
 
 
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS[1:3])
+async def test_each_chunk_has_the_counts_so_far_where_that_is_asked_for_and_the_end_those_that_are_true(
+    path: str, body: dict[str, Any]
+) -> None:
+    service = ScriptedService(an_answer(usage=Usage(20, 30)))
+    options = {"include_usage": True, "continuous_usage_stats": True}
+
+    *chunks, _ = [
+        data for _, data in events(await send(service, path, {**body, "stream": True, "stream_options": options}))
+    ]
+
+    counts = [(chunk["usage"]["prompt_tokens"], chunk["usage"]["completion_tokens"]) for chunk in chunks]
+    assert counts[-4:] == [(1, 1), (1, 2), (20, 30), (20, 30)]
+    assert [chunk["choices"] == [] for chunk in chunks[-2:]] == [False, True]
+
+
+async def test_counts_in_each_chunk_are_those_that_are_to_come_at_the_end_and_need_them() -> None:
+    options = {"continuous_usage_stats": True}
+
+    response = await send(ScriptedService(), "/v1/chat/completions", CHAT | {"stream": True, "stream_options": options})
+
+    assert not any("usage" in data for _, data in events(response) if isinstance(data, dict))
+
+
 async def test_a_completion_stream_is_texts_and_an_end() -> None:
     *chunks, done = [
         data for _, data in events(await send(ScriptedService(), "/v1/completions", {"prompt": "Hi", "stream": True}))

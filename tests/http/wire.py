@@ -11,8 +11,14 @@ from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.outcome import Failed
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}]}
+MESSAGES: dict[str, Any] = CHAT | {"max_tokens": 64}
 CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
-ENDPOINTS = [("/v1/infer", {"text": "Hi"}), ("/v1/chat/completions", CHAT), ("/v1/completions", {"prompt": "Hi"})]
+ENDPOINTS = [
+    ("/v1/infer", {"text": "Hi"}),
+    ("/v1/chat/completions", CHAT),
+    ("/v1/completions", {"prompt": "Hi"}),
+    ("/v1/messages", MESSAGES),
+]
 BROKEN_OFF = Ended(Candidate(Tier.PRIMARY, "a"), 0.0, 1.0, Failed("boom"), from_character=0)
 
 

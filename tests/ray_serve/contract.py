@@ -18,6 +18,9 @@ SYMBOLS: dict[str, str] = {
     "ray.serve.Application": "app.py's builders return it",
     "ray.serve.RunTarget": "ray_serve/attach.py starts a local service's applications with it",
     "ray.serve._private.api._get_global_client": "ray_serve/cluster.py asks the controller through it",
+    "ray.serve._private.request_router.PowerOfTwoChoicesRequestRouter": "ray_serve/ready_first.py chooses as it does",
+    "ray.serve.request_router.PendingRequest": "ray_serve/ready_first.py is asked for a replica for one",
+    "ray.serve.request_router.RunningReplica": "ray_serve/ready_first.py chooses among them",
     "ray.serve.deployment": "app.py binds the plain classes with it",
     "ray.serve.exceptions.BackPressureError": "ray_serve/handle.py reads it as a queue that is full",
     "ray.serve.exceptions.DeploymentUnavailableError": "ray_serve/handle.py reads it as a failure to start",
@@ -66,8 +69,8 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
         "ray_serve/handle.py tells every replica of the backup",
     ),
     "ray.serve.handle.DeploymentBroadcastResponse.results_async": (
-        ("timeout_s",),
-        "ray_serve/handle.py waits a bounded time for the replicas of the backup",
+        ("timeout_s", "return_exceptions"),
+        "ray_serve/handle.py waits a bounded time for the replicas of the backup, and of servers",
     ),
     "ray.serve.handle.DeploymentResponse.__await__": ((), "ray_serve/handle.py awaits answers"),
     "ray.serve.handle.DeploymentResponse.cancel": ((), "ray_serve/handle.py cancels calls down to the replica"),
@@ -81,6 +84,10 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
     "ray.serve._private.replica.ReplicaActor.record_routing_stats": (
         (),
         "ray_serve/handle.py asks a replica that takes no requests yet by it",
+    ),
+    "ray.serve._private.request_router.PowerOfTwoChoicesRequestRouter.choose_replicas": (
+        ("candidate_replicas", "pending_request"),
+        "ray_serve/ready_first.py takes its place while a replica takes no requests",
     ),
     "ray.serve.get_deployment_handle": (
         ("deployment_name", "app_name", "_check_exists"),
@@ -110,8 +117,8 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
         "ray_serve/cluster.py reads replicas and reasons, cli/submission.py the digest among the options",
     ),
     "ray.serve.schema.ReplicaDetails": (
-        ("state", "actor_id", "actor_name"),
-        "ray_serve/cluster.py counts replicas by them, and finds those that load",
+        ("state", "actor_id", "actor_name", "replica_id"),
+        "ray_serve/cluster.py counts replicas and finds those that load; cli/router_agreement.py tells routers apart",
     ),
     "ray.serve.schema.DeploymentSchema": (
         ("name", "user_config", "ray_actor_options"),
@@ -120,6 +127,10 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     "ray.serve.schema.ServeApplicationSchema": (
         ("name", "import_path", "args", "deployments"),
         "ray_serve/attach.py and cli/submission.py read them in Serve configs",
+    ),
+    "ray.serve.config.RequestRouterConfig": (
+        ("request_router_class", "request_routing_stats_period_s"),
+        "ray_serve/ready_first.py has replicas chosen by what they say, and asked often enough",
     ),
     "ray.serve.schema.ServeStatus": (("applications",), "ray_serve/attach.py looks there for the service"),
     "ray.serve.schema.ApplicationStatusOverview": (
@@ -223,7 +234,7 @@ LITERALS: dict[str, tuple[str, str]] = {
     "haproxy": ("ray.serve._private.haproxy", "ray_serve/names.py: cli/processes.py tells HAProxy by its file name"),
     "RAY_AUTH_TOKEN": (
         "ray._private.runtime_env.image_uri",
-        "formats/credentials.py leaves variables with the prefix RAY_, among them the cluster's token",
+        "settings/credentials.py leaves variables with the prefix RAY_, among them the cluster's token",
     ),
 }
 """Text that Ray's own sources contain, and the module that does."""

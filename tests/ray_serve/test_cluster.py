@@ -2,14 +2,18 @@
 
 import inspect
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from ray.serve._private import deployment_state
 
-from deployments.ray_serve.cluster import DeployedApplication, read_applications
+from deployments.ray_serve.cluster import DeployedApplication, ServeCluster, read_applications
 from deployments.ray_serve.errors import LoadFailedError, last_line
 from deployments.ray_serve.options import model_options
 from deployments.settings import HuggingFaceSpec, PoolSpec, PythonSpec
+from deployments.settings.offer import Offer
+from tests.servers.standin import a_spec
 
 OWN = "neverblank"
 RUNNING = {"state": "RUNNING", "actor_id": "a1"}
@@ -61,20 +65,63 @@ def test_a_load_that_failed_is_told_by_the_error_it_failed_with() -> None:
     assert last_line(" \n") == ""
 
 
-def test_the_vector_spaces_of_models_are_read_from_their_options_even_while_none_runs() -> None:
+def test_what_models_offer_is_read_from_their_options_even_while_none_runs() -> None:
     fields = {"format": "huggingface", "task": "feature-extraction", "sources": [{"kind": "path", "path": "x"}]}
     named = HuggingFaceSpec.model_validate({**fields, "id": "a", "space": "s"})
     unnamed = HuggingFaceSpec.model_validate({**fields, "id": "b"})
     vectors = PythonSpec(format="python", id="c", target="m:C", space="s")
     texts = PythonSpec(format="python", id="d", target="m:C")
-    facts = application(Pool=[])
-    options = model_options(PoolSpec(models=("x",)), "", untrusted=False, models=(named, unnamed, vectors, texts))
-    facts["deployments"]["Pool"]["deployment_config"] = {"ray_actor_options": options["ray_actor_options"]}
+    server = a_spec()
 
-    found = read(p=facts, m=application(Model=[RUNNING]))
+    found = read(
+        p=offering("Pool", named, unnamed, vectors, texts),
+        s=offering("Model", server),
+        m=application(Model=[RUNNING]),
+        u=application(),
+    )
 
-    assert (found["p"].spaces, found["m"].spaces) == ({"a": "s", "b": "b", "c": "s"}, {})
-    assert replace(found["m"], built=False).serving_as(found["p"]).spaces == found["p"].spaces
+    assert found["p"].offer == Offer({"a": "s", "b": "b", "c": "s"})
+    assert found["s"].offer == Offer(passes_on=frozenset({"chat", "text"}))
+    assert (found["m"].offer, found["u"].offer) == (Offer(), None)
+    assert replace(found["m"], built=False).serving_as(found["p"]).offer == found["p"].offer
+
+
+def offering(deployment: str, *models: Any) -> dict[str, Any]:
+    """An application of `models` without a replica."""
+    none: list[Any] = []
+    facts = application("", **{deployment: none})
+    options = model_options(PoolSpec(models=("x",)), "", untrusted=False, models=models)
+    facts["deployments"][deployment]["deployment_config"] = {"ray_actor_options": options["ray_actor_options"]}
+    return facts
+
+
+async def test_what_an_application_will_offer_that_is_not_built_is_read_from_its_files_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.yaml").write_text("{format: python, id: m, target: 'm:C', space: s}")
+    (tmp_path / "p.yaml").write_text("{models: [q.yaml]}")
+    (tmp_path / "q.yaml").write_text("{format: python, id: q, target: 'm:C', space: t, multiplexed: true}")
+    monkeypatch.setenv("NEVERBLANK_ROOT", str(tmp_path))
+    configs: dict[str, Any] = {
+        "m": {"import_path": "deployments.app:build_model", "args": {"spec": "m.yaml"}},
+        "p": {"import_path": "deployments.app:build_pool", "args": {"pool": "p.yaml"}},
+        "elsewhere": {"import_path": "deployments.app:build_model", "args": {"spec": "on-another-node.yaml"}},
+        "theirs": {"import_path": "somebody:elses"},
+        "bare": None,
+    }
+    facts = {name: application() | {"deployed_app_config": config} for name, config in configs.items()}
+    cluster = ServeCluster(OWN, "r1")
+
+    async def look(**changed: Any) -> dict[str, Offer | None]:
+        now = {name: {**each, **changed} for name, each in facts.items()}
+        found = await cluster._with_offers(read(**now), now)
+        return {name: each.offer for name, each in found.items()}
+
+    offers = {"m": Offer({"m": "s"}), "p": Offer({"q": "t"}), "elsewhere": None, "theirs": Offer(), "bare": None}
+    assert await look() == offers
+    (tmp_path / "m.yaml").write_text("{format: python, id: m, target: 'm:C'}")
+    assert await look() == offers
+    assert await look(last_deployed_time_s=8.0) == offers | {"m": Offer()}
 
 
 def test_serves_guess_about_a_slow_start_is_no_reason_and_a_missing_place_is() -> None:

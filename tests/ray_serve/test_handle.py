@@ -48,9 +48,9 @@ class Handle:
     def broadcast(self, *_: Any) -> "Handle":
         return self
 
-    async def results_async(self, timeout_s: float) -> list[Any]:
+    async def results_async(self, timeout_s: float, *, return_exceptions: bool = False) -> list[Any]:
         assert timeout_s > 0
-        return [await self.response]
+        return list(self.response._script) if return_exceptions else [await self.response]
 
     def options(self, **_: Any) -> "Handle":
         return self

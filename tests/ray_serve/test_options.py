@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.serve.config import RequestRouterConfig
 
 from deployments.generation.devices import Machine, choose_device, choose_dtype
-from deployments.ray_serve.options import autoscaling_config, replica_options
+from deployments.ray_serve.options import autoscaling_config, model_options, replica_options
+from deployments.ray_serve.ready_first import ReadyFirstRouter
 from deployments.settings import BackupSpec, Replicas, ServingSpec, SettingsError, read_backup_spec, read_pool_spec
+from tests.servers.standin import a_spec
 
 CPU = Machine(cuda=False, fast_bfloat16=False)
 AMX = Machine(cuda=False, fast_bfloat16=True)
@@ -74,6 +77,15 @@ def test_a_burst_that_the_replicas_have_room_for_is_not_refused() -> None:
     spec = ServingSpec(max_ongoing_requests=64, max_queued_requests=10, replicas=Replicas(max=2))
 
     assert replica_options(spec, 0)["max_queued_requests"] == 2 * 64 + 10
+
+
+def test_replicas_that_run_a_server_are_chosen_by_whether_it_runs() -> None:
+    one, two = a_spec(), a_spec(replicas={"max": 2})
+    config = model_options(two, "", untrusted=False, models=(two,))["request_router_config"]
+
+    assert RequestRouterConfig(**config).get_request_router_class() is ReadyFirstRouter
+    assert "request_router_config" not in model_options(one, "", untrusted=False, models=(one,))
+    assert "request_router_config" not in model_options(ServingSpec(), "", untrusted=False)
 
 
 def test_a_new_version_starts_beside_the_old_one_unless_a_node_cannot_hold_both() -> None:

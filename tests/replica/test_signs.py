@@ -7,6 +7,7 @@ from typing import Any
 from deployments.execution.pulse import sign_of_life
 from deployments.formats import LoadProgress
 from deployments.policy.outcome import Answered, Finished, Outcome
+from deployments.policy.serving_state import ServingState
 from deployments.replica.replica import SingleReplica
 from tests.fakes import a_request
 
@@ -67,3 +68,20 @@ async def test_a_replica_tells_what_its_load_is_doing() -> None:
     loaded.set()
     await served.check_health()
     assert await served.record_routing_stats() == {}
+
+
+async def test_a_replica_whose_server_is_started_again_says_that_it_takes_no_requests_and_nothing_that_changes() -> (
+    None
+):
+    class Restarting(Thinking):
+        """Its server is started again."""
+
+        def describe(self) -> dict[str, Any]:
+            return {"state": ServingState.LOADING, "reason": "3 s so far"}
+
+    served = SingleReplica("m", Restarting, 30.0, 60.0)
+    await served.check_health()
+
+    told = await served.record_routing_stats()
+    assert told == {"state": "loading"}
+    assert type(told["state"]) is str, "the controller has none of our classes"

@@ -74,12 +74,6 @@ def test_tools_and_their_results_are_told_in_words_and_kept_as_they_were_for_ups
     assert request.turns[2] == result
 
 
-def test_a_trailing_assistants_message_is_the_beginning_of_the_answer() -> None:
-    request = chat(messages=[USER, {"role": "assistant", "content": "Well, "}])
-
-    assert (request.prefix, len(request.messages), len(request.turns)) == ("Well, ", 1, 1)
-
-
 @pytest.mark.parametrize(
     ("messages", "field"),
     [
@@ -95,7 +89,8 @@ def test_a_trailing_assistants_message_is_the_beginning_of_the_answer() -> None:
         ([USER, {"role": "tool", "content": "x", "tool_call_id": "nobody"}], "messages[1].tool_call_id"),
         ([USER, {"role": "assistant", "tool_calls": [CALL]}], "messages[1].tool_calls"),
         ([USER, {"role": "assistant", "tool_calls": [{"id": "x"}]}], "messages[1].tool_calls[0]"),
-        ([{"role": "assistant", "content": "Well"}], "messages"),
+        ([USER, {"role": "assistant", "content": None}], "messages[1].content"),
+        ([USER, {"role": "assistant", "function_call": {"arguments": "{}"}}, USER], "messages[1].function_call"),
     ],
 )
 def test_a_message_that_is_none_is_refused_by_its_place(messages: Any, field: str) -> None:
@@ -124,8 +119,9 @@ def test_every_parameter_is_read() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("n", 0), ("n", 129), ("logprobs", "yes"), ("top_logprobs", 21), ("modalities", "audio"), ("m" * 129, 1),
+        ("n", 0), ("n", 129), ("logprobs", "yes"), ("top_logprobs", 21), ("top_logprobs", 3), ("m" * 129, 1),
         ("temperature", 2.1), ("temperature", "hot"), ("top_p", 0), ("presence_penalty", 3), ("seed", 1.5),
+        ("modalities", "audio"),
         ("stop", ["a"] * 65), ("stop", "a" * 257), ("top_k", -2), ("top_k", 1.5), ("min_p", 1.1), ("min_tokens", -1),
         ("repetition_penalty", 0), ("ignore_eos", 1), ("stop_token_ids", ["a"]), ("stop_token_ids", [-1]),
         ("logit_bias", {str(token): 1 for token in range(1025)}),
@@ -139,7 +135,15 @@ def test_a_value_that_a_field_does_not_take_is_refused_by_name(field: str, value
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("n", 1), ("n", None), ("logprobs", False), ("modalities", ["text"]), ("audio", None), ("mood", None)],
+    [
+        ("n", 1),
+        ("n", None),
+        ("logprobs", False),
+        ("top_logprobs", 0),
+        ("modalities", ["text"]),
+        ("audio", None),
+        ("mood", None),
+    ],
 )
 def test_a_value_that_asks_for_nothing_is_accepted(field: str, value: Any) -> None:
     assert chat(**{field: value}) == chat()
@@ -252,7 +256,7 @@ def test_a_prompt_that_is_none_is_refused(prompt: Any) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("echo", 1), ("suffix", "x"), ("best_of", 2), ("messages", []), ("logprobs", True), ("tools", [])],
+    [("echo", 1), ("suffix", 1), ("best_of", 0), ("messages", []), ("logprobs", True), ("tools", [])],
 )
 def test_what_completions_do_not_support_is_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(InvalidRequestError) as caught:

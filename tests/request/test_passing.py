@@ -83,10 +83,10 @@ def test_controls_and_what_is_read_here_are_never_passed_on() -> None:
 
 
 def test_options_of_a_stream_that_are_not_known_here_are_passed_on() -> None:
-    request = chat(stream=True, stream_options={"include_usage": True, "continuous_usage_stats": True})
+    request = chat(stream=True, stream_options={"include_usage": True, "chunk_size": 4})
 
-    assert request.passthrough == {"stream_options": {"continuous_usage_stats": True}}
-    assert features(request) == [("stream_options", "stream_options.continuous_usage_stats", True)]
+    assert request.passthrough == {"stream_options": {"chunk_size": 4}}
+    assert features(request) == [("stream_options", "stream_options.chunk_size", True)]
 
 
 def test_functions_are_for_every_language_model_and_other_tools_for_remote_ones() -> None:
@@ -149,12 +149,34 @@ def test_what_came_with_an_answer_can_be_sent_back() -> None:
     assert request.features == ()
 
 
+@pytest.mark.parametrize("role", ["system", "user", "assistant", "tool", "function"])
+def test_what_clients_keep_with_every_message_asks_for_nothing(role: str) -> None:
+    kept = {"id": "m1", "reasoning_content": "hm", "provider_specific_fields": {"a": 1}, "refusal": "", "audio": {}}
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    called = {"role": "assistant", "content": None, "tool_calls": [call]}
+
+    said = {"role": role, "content": "x", "name": "look", "tool_call_id": "c", **kept}
+    request = chat(messages=[USER, called, said, USER])
+
+    assert (request.features, request.turns[2]) == ((), said)
+
+
+@pytest.mark.parametrize("role", ["assistant", "tool", "function"])
+def test_a_message_that_says_nothing_is_an_empty_one(role: str) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    said = {"role": role, "content": None, "tool_call_id": "c", "refusal": None, "tool_calls": None, "audio": None}
+
+    request = chat(messages=[USER, {"role": "assistant", "tool_calls": [call]}, said, USER])
+
+    assert request.turns[2] == {"role": role, "content": "", "tool_call_id": "c"}
+
+
 def test_a_call_of_an_older_form_and_its_result_are_read() -> None:
     called = {"role": "assistant", "function_call": {"name": "look", "arguments": "{}"}}
 
     request = chat(messages=[USER, called, {"role": "function", "name": "look", "content": "a door"}])
 
-    assert request.messages[-1] == {"role": "user", "content": "Result of look: a door"}
+    assert [turn["content"] for turn in request.messages] == ["Hi", "Called look with {}", "Result of look: a door"]
 
 
 def test_more_fields_than_anybody_needs_are_refused() -> None:

@@ -11,9 +11,11 @@ import pytest
 
 from deployments.observability import log
 from deployments.router.router import Router
+from deployments.settings import PolicySettings
+from deployments.settings.offer import Offer
 from tests.http.wire import events, send
 from tests.router.test_take_over import a_router
-from tests.serving import READY, FakeCluster, Replica, application
+from tests.serving import SERVER, FakeCluster, Replica, application
 from tests.upstream.faulty import FaultyUpstream
 
 SEEN = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
@@ -142,14 +144,30 @@ async def test_a_model_whose_replica_runs_a_server_is_asked_everything() -> None
         router._registry._cluster, router._registry.backup.replicas = cluster, Replica()
         await router._registry.refresh()
         refused = await send(router, PATH, {"messages": PICTURE, "model": "a"})
-        cluster.replicas["a"].described = READY | {"passes_on": True}
-        cluster.known["a"] = application("a", deployed_at=2.0)
+        cluster.known["a"] = application("a", deployed_at=2.0, offer=SERVER)
         await router._registry.refresh()
         answered = await send(router, PATH, {"messages": PICTURE, "n": 2, "model": "a", "strict": True})
 
     assert refused.status_code == 400
     told = answered.json()["neverblank"]
     assert (told["served_by"], told["degraded"], "dropped" in told) == ("primary", False, False)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("offer", [SERVER, None])
+async def test_a_request_for_a_server_that_loads_for_the_first_time_is_not_called_invalid(
+    offer: Offer | None, *, seen: bool
+) -> None:
+    loading = application("a", running=0, starting=1, status="DEPLOYING", built=offer is not None, offer=offer)
+    router = Router(FakeCluster(a=loading), Replica(), "backup", PolicySettings())
+    if seen:
+        await router._registry.refresh()
+    response = await send(router, PATH, {"messages": PICTURE, "mood": "good", "model": "a", "wait": False})
+
+    assert response.status_code == 200
+    told = response.json()["neverblank"]
+    assert (told["served_by"], told["dropped"]) == ("backup", ["image", "mood"])
+    assert told["attempts"][0]["reason"].startswith("not ready: ")
 
 
 async def test_functions_are_for_every_model_so_none_is_dropped() -> None:

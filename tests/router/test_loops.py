@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.policy.outcome import Failed, Outcome
+from deployments.policy.outcome import Answered, Failed, Outcome
 from deployments.request import InferenceRequest
 from tests.http.wire import CHAT, send
 from tests.router.chained import Service, routers
@@ -41,6 +41,30 @@ async def test_a_request_that_comes_back_by_way_of_another_service_is_refused() 
 
     assert response.headers["x-neverblank-served-by"] == "primary", "the other service has a backup"
     assert (one.asked, two.asked) == (2, 1)
+
+
+@pytest.mark.parametrize("continued", [True, False])
+async def test_the_beginning_of_an_answer_is_carried_on_with_by_a_service_behind_this_one(*, continued: bool) -> None:
+    class Asked:
+        requests: list[InferenceRequest]
+
+        def __init__(self) -> None:
+            self.requests = []
+
+        async def start(self, request: InferenceRequest, budget_s: float, *, alone: Any = None) -> Outcome:
+            self.requests.append(request)
+            return Answered(" and so on")
+
+    behind = Asked()
+    begun = [*CHAT["messages"], {"role": "assistant", "content": "It begins"}]
+    async with routers("front", "behind", backup=behind) as made:
+        (front, here), (_, there) = made["front"], made["behind"]
+        front.reconfigure({"remotes": {"next": {"base_url": there, "model": "backup"}}})
+
+        await post(here, "next", messages=begun, **({"continue_final_message": True} if continued else {}))
+
+    (request,) = behind.requests
+    assert (request.prefix, len(request.messages)) == (("It begins", 1) if continued else ("", 2))
 
 
 async def test_two_routers_of_one_service_know_a_request_that_either_has_had() -> None:

@@ -11,7 +11,7 @@ from deployments.policy.outcome import Answered, Outcome, Refused
 from deployments.router.registered_model import Readiness
 from deployments.router.registry import Registry
 from tests.fakes import a_request, read_whole
-from tests.serving import OWN, READY, FakeCluster, Replica, application
+from tests.serving import OWN, READY, SERVER, FakeCluster, Replica, application
 
 
 async def ask(registry: Registry, model: str) -> Outcome:
@@ -220,23 +220,42 @@ async def test_a_new_deployment_is_asked_again_how_it_is() -> None:
 
 
 async def test_a_model_whose_replica_runs_a_server_is_asked_each_time_how_it_is() -> None:
-    cluster = FakeCluster(a=application("a"))
+    cluster = FakeCluster(a=application("a", offer=SERVER))
     registry = Registry(cluster, Replica())
     await registry.refresh()
-    cluster.replicas["a"].described = READY | {"passes_on": True}
-    cluster.known["a"] = application("a", deployed_at=2.0)
-    await registry.refresh()
     before = registry.models["a"].state
-    cluster.replicas["a"].described = {"state": "loading", "reason": "its server is started again", "passes_on": True}
+    cluster.replicas["a"].described = {"state": "loading", "reason": "its server is started again"}
     await registry.refresh()
 
     assert before == "ready"
     assert (registry.models["a"].state, registry.models["a"].reason) == ("loading", "its server is started again")
     assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.SOON
-    assert "passes_on" not in registry.models["a"].to_json()
-    cluster.known["a"] = application("a", deployed_at=2.0, running=0, starting=1)
+
+
+async def test_a_model_is_ready_while_one_of_its_replicas_has_its_server() -> None:
+    loading = {"state": "loading", "reason": "its server is started again"}
+    cluster = FakeCluster(a=application("a", offer=SERVER, running=2))
+    cluster.replicas["a"] = replica = Replica()
+    registry = Registry(cluster, Replica())
+    replica.described, replica.all_described = loading, [loading, READY]
     await registry.refresh()
-    assert registry.models["a"].passes_on, "it can do what it could, though all its replicas are gone"
+    of_one = registry.models["a"].state
+    replica.all_described = [loading, loading]
+    await registry.refresh()
+    of_none = registry.models["a"].state
+
+    assert (of_one, of_none) == ("ready", "loading")
+
+
+async def test_a_replica_that_is_not_ready_says_so_of_itself_where_there_are_others() -> None:
+    cluster = FakeCluster(a=application("a", offer=SERVER, running=2))
+    registry = Registry(cluster, Replica())
+    await registry.refresh()
+    cluster.replicas["a"].outcome = Refused("not ready: its server is started again", soon=True)
+
+    await ask(registry, "a")
+
+    assert registry.readiness_of(Candidate(Tier.PRIMARY, "a")) is Readiness.NOW
 
 
 async def test_a_model_that_loads_is_told_in_its_replicas_own_words_instead_of_serves() -> None:

@@ -8,12 +8,14 @@ from deployments.ray_serve.cluster import DeployedApplication
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.fakes import answers, scripted
+from tests.serving import FakeCluster, Replica, application
 
 
 class NoModels:
     """A cluster without models of its own."""
 
     own_application = "neverblank"
+    own_replica = "r1"
     service_id = "this-service"
 
     async def applications(self) -> dict[str, DeployedApplication]:
@@ -51,3 +53,17 @@ async def test_a_remote_model_whose_key_is_missing_is_not_called_ready(monkeypat
 
     assert (state(lacking), lacking.readiness()["primary"]) == ("failed", False)
     assert "TEST_KEY" in lacking.describe()["models"]["hosted"]["reason"]
+
+
+async def test_a_model_was_created_when_it_was_deployed_and_a_remote_one_with_the_routers() -> None:
+    cluster = FakeCluster(
+        neverblank=application("neverblank", deployed_at=200.5), own=application("own", deployed_at=300.5)
+    )
+    policy = PolicySettings().with_overrides({"remotes": {"far": {"base_url": "http://x/v1", "model": "x"}}}, {})
+    backup: Any = Replica()
+    listed = Router(cluster, backup, "backup", policy)
+    await listed._registry.refresh()
+
+    created = {facts["id"]: facts["created"] for facts in listed.describe_models()["data"]}
+
+    assert created == {"backup": 200, "far": 200, "own": 300}

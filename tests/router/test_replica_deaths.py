@@ -6,7 +6,7 @@ import pytest
 from ray.core.generated.common_pb2 import ActorDiedErrorContext
 from ray.exceptions import ActorDiedError
 
-from deployments.policy.outcome import Answered
+from deployments.policy.outcome import Answered, Refused
 from deployments.ray_serve.handle import ServeReplicas
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
@@ -30,9 +30,9 @@ class Handles(Handle):
         return Response([self.script.pop(0)])
 
 
-async def ask(replicas: int) -> dict[str, Any]:
-    """The answer of a model with so many replicas, the first of which dies under the request."""
-    caller: Any = ServeReplicas(Handles(READY, DIED, Answered("from another replica")), "a")
+async def ask(replicas: int, first: Any = DIED) -> dict[str, Any]:
+    """The answer of a model with so many replicas, the first of which dies under the request, or does as is said."""
+    caller: Any = ServeReplicas(Handles(READY, first, Answered("from another replica")), "a")
     backup: Any = Replica()
     cluster = FakeCluster(a=application("a", running=replicas, actors=frozenset(ACTORS[:replicas])))
     cluster.replicas["a"] = caller
@@ -49,6 +49,16 @@ async def test_where_one_of_several_replicas_dies_the_same_model_is_asked_again(
         ("failed", "next"),
         ("answered", "retry"),
     ]
+
+
+@pytest.mark.parametrize(("replicas", "tier"), [(2, "primary"), (1, "backup")])
+async def test_where_one_of_several_replicas_has_its_server_started_again_the_same_model_is_asked_again(
+    replicas: int, tier: str
+) -> None:
+    answer = await ask(replicas, Refused("not ready: its server is started again", transient=True, soon=True))
+
+    assert (answer["served_by"], answer["attempts"][0]["outcome"]) == (tier, "refused")
+    assert answer["attempts"][1]["why"] == ("retry" if replicas == 2 else "next")
 
 
 async def test_where_the_only_replica_dies_the_same_model_is_not_asked_again() -> None:

@@ -1,5 +1,7 @@
 """A vector is answered for by a model of its own space, or by nobody: by no text, and by no vector of another space."""
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from deployments.policy.outcome import Answered, Failed, Outcome
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
+from deployments.settings.offer import Offer
 from tests.http.wire import send
 from tests.serving import FakeCluster, Replica, application
 
@@ -45,12 +48,13 @@ class Serving:
             **{
                 name: application(
                     name,
-                    spaces={name: spaces[name]} if name in spaces else {},
+                    offer=Offer({name: spaces[name]} if name in spaces else {}),
                     running=running if name == "small" else 1,
                 )
                 for name in outcomes
             }
         )
+        self.cluster = cluster
         self.models: dict[str, Any] = {name: Scripted(outcome) for name, outcome in outcomes.items()}
         cluster.replicas.update(self.models)
         self.backup = Scripted(Answered("from the backup"))
@@ -172,6 +176,37 @@ async def test_a_bug_of_the_routers_own_gives_a_request_for_vectors_an_error(mon
     response = await serving.ask(model="small", text="x")
 
     assert (response.status_code, response.json()["error"]["code"]) == (503, "vector_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("body", "offer"),
+    [
+        ({"task": "feature-extraction"}, None),
+        ({"task": "feature-extraction"}, Offer({"small": "s"})),
+        ({}, Offer({"small": "s"})),
+    ],
+)
+async def test_a_model_of_vectors_that_is_not_built_yet_is_not_ready_and_no_text_answers_for_it(
+    body: dict[str, Any], offer: Offer | None
+) -> None:
+    serving = Serving(twin=Failed("out of memory"))
+    built = serving.cluster.known["small"]
+    serving.cluster.known["small"] = replace(built, built=False, running=0, status="DEPLOYING", offer=offer)
+
+    response = await serving.ask(model="small", text="x", wait=False, **body)
+
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "vector_unavailable")
+    assert trace(response.json())["small"] == ("refused", "not ready: no replica has started yet")
+    assert serving.backup.calls == 0
+
+    serving.models["small"].outcome = Answered(VECTOR)
+    asking = asyncio.ensure_future(serving.ask(model="small", text="x", timeout=20, **body))
+    await asyncio.sleep(0)
+    serving.cluster.known["small"] = built
+    while not asking.done():
+        await serving.router._registry.refresh()
+        await asyncio.sleep(0.01)
+    assert asking.result().json()["result"] == VECTOR
 
 
 async def test_a_request_that_says_it_wants_vectors_waits_for_the_first_look_at_the_models() -> None:

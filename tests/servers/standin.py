@@ -45,11 +45,11 @@ def supervised(spec: ServerSpec, cache: Path, **more: Any) -> Iterator[ServerSup
 
 @asynccontextmanager
 async def served(
-    spec: ServerSpec, cache: Path, supervisor: ServerSupervisor | None = None
+    spec: ServerSpec, cache: Path, supervisor: ServerSupervisor | None = None, *, hold_s: float = 0.0
 ) -> AsyncIterator[tuple[ServerModel, ServerSupervisor]]:
     """The model of `spec`, over a server of its own unless it is given one."""
     with nullcontext(supervisor) if supervisor is not None else supervised(spec, cache) as running:
-        model = ServerModel(spec, running)
+        model = ServerModel(spec, running, hold_s=hold_s)
         try:
             yield model, running
         finally:

@@ -14,8 +14,8 @@ from deployments.policy.breaker import Evidence, evidence
 from deployments.policy.outcome import Answered, Failed, Finished, Refused
 from deployments.replica.replica import SingleReplica, StalledError
 from deployments.request.body import Limits
-from deployments.request.openai import chat_request
-from deployments.servers.model import ServerModel
+from deployments.request.openai import chat_request, completion_request
+from deployments.servers.model import HOLD_S, ServerModel
 from deployments.servers.supervision import ServerSupervisor
 from tests.clock import until
 from tests.fakes import a_request, begun_stream
@@ -86,6 +86,18 @@ async def test_a_request_is_passed_on_as_it_was_sent_and_streamed(tmp_path: Path
     assert got["stream"] is True
 
 
+@pytest.mark.parametrize("more", [{}, {"best_of": 2}])
+async def test_a_text_completion_reaches_the_servers_own(tmp_path: Path, more: dict[str, Any]) -> None:
+    body = {"prompt": "Once", "echo": True, "logprobs": 1, "suffix": ".", **more}
+    async with served(a_spec("tells-the-request"), tmp_path) as (model, _):
+        answered = await ask(model, completion_request(json.dumps(body).encode(), LIMITS).requests[0])
+
+    assert isinstance(answered, Answered)
+    got = json.loads(answered.result.removeprefix("Once"))
+    assert {key: got[key] for key in body} == body
+    assert ("stream" in got, "messages" in got) == (not more, False)
+
+
 async def test_tool_calls_come_back(tmp_path: Path) -> None:
     async with served(a_spec("calls-a-tool"), tmp_path) as (model, _):
         answered = await ask(model, chat(**CHAT))
@@ -133,6 +145,37 @@ async def test_a_server_that_is_killed_in_mid_stream_is_a_transient_failure_of_i
         assert model.describe()["starts"] == 2
     (line,) = [event for event in events if event["event"] == "server_ended"]
     assert (line["model"], line["reason"]) == ("standin", "signal 9")
+
+
+async def test_a_request_waits_for_a_server_that_is_started_again(tmp_path: Path) -> None:
+    async with served(a_spec(), tmp_path, hold_s=20.0) as (model, supervisor):
+        assert supervisor.running is not None
+        psutil.Process(supervisor.running.process.pid).children(recursive=True)[-1].kill()
+        await until(lambda: supervisor.running is None)
+        asking = [asyncio.ensure_future(ask(model, budget_s=100.0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert supervisor.running is None
+
+        outcomes = await asyncio.gather(*asking)
+
+    assert [type(outcome) for outcome in outcomes] == [Answered] * 3
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(("budget_s", "held_s"), [(20.0, HOLD_S), (4.0, 1.0)])
+async def test_it_waits_for_a_bounded_part_of_its_time_and_is_then_refused(
+    tmp_path: Path, budget_s: float, held_s: float
+) -> None:
+    loop = asyncio.get_running_loop()
+    model = ServerModel(a_spec(), ServerSupervisor(a_spec(), tmp_path))  # it was never started
+    began = loop.time()
+
+    outcome = await ask(model, budget_s=budget_s)
+
+    assert isinstance(outcome, Refused)
+    assert (outcome.transient, outcome.soon) == (True, True)
+    assert model.stalled_s() == 0.0
+    assert loop.time() - began == pytest.approx(held_s)
 
 
 async def test_a_server_that_hangs_is_ended_and_started_again_though_each_caller_gives_up(

@@ -4,18 +4,22 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from deployments.servers import supervision
 from deployments.servers.probing import LOOPBACK, ReservedPort, is_healthy
 from deployments.servers.process import ServerProcess
-from deployments.servers.supervision import ServerStartError, ServerSupervisor, pause_s
+from deployments.servers.supervision import LOST_AFTER, ServerStartError, ServerSupervisor, pause_s
 from deployments.settings import root
 from tests.clock import until
-from tests.servers.standin import a_spec, supervised
+from tests.servers.standin import COMMAND, a_spec, supervised
 
 FAMILY = "import os, subprocess, sys, time; os.getpid()\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\n"
 """A program whose child leaves its session."""
@@ -40,6 +44,18 @@ def test_a_server_that_is_never_healthy_is_ended_and_its_start_has_failed(tmp_pa
         supervisor.start()
     assert supervisor._process is not None
     assert not psutil.pid_exists(supervisor._process.pid)
+
+
+async def test_what_a_server_writes_has_no_credentials_of_its_specs(tmp_path: Path) -> None:
+    spec = a_spec("healthy", "--says", "the key is hunter22", env={"MY_API_KEY": "hunter22"})
+
+    with supervised(spec, tmp_path) as supervisor:
+        process = supervisor._process
+        assert process is not None
+        await until(lambda: process.output.last_line.startswith("the key"))
+
+        assert process.output.last_line == "the key is [redacted]"
+        assert "hunter22" not in process.output.last_words()
 
 
 @pytest.mark.parametrize("holds", [False, True])
@@ -68,6 +84,41 @@ def test_a_port_that_is_held_is_given_to_nobody_who_asks_for_any() -> None:
     with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
         stranger.bind((LOOPBACK, held.number))
     held.release()
+
+
+@contextmanager
+def crashing(tmp_path: Path, second: str, **more: Any) -> Iterator[ServerSupervisor]:
+    """A server whose second and later starts run `second` in a shell, and whose first process has been killed."""
+    script = f"if [ -e {tmp_path}/once ]; then {second}; fi; touch {tmp_path}/once; exec {' '.join(COMMAND)}"
+    with supervised(a_spec(command=("sh", "-c", script), **more), tmp_path) as supervisor:
+        assert supervisor.running is not None
+        psutil.Process(supervisor.running.process.pid).children(recursive=True)[-1].kill()
+        yield supervisor
+
+
+async def test_a_start_that_hangs_far_longer_than_those_before_counts_from_the_end_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "_LONGER_THAN_USUAL", 1.0)
+    with crashing(tmp_path, "exec sleep 600", stall_seconds=0.5) as supervisor:
+        await until(lambda: supervisor.running is None)
+        assert supervisor.lost_s == 0.0, "a restart is not yet a loss"
+        await until(lambda: supervisor.lost_s > 0.0)
+
+        assert supervisor.lost_s >= 0.5
+        assert supervisor.starts == 2
+
+
+async def test_a_server_that_starts_and_ends_again_and_again_is_lost_since_its_first_end(tmp_path: Path) -> None:
+    port = "import sys, http.server as h; s = h.HTTPServer(('127.0.0.1', {port}), h.BaseHTTPRequestHandler)"
+    healthy = "h.BaseHTTPRequestHandler.do_GET = lambda me: (me.send_response(200), me.end_headers())"
+    once = f'exec {{python}} -c "{port}; {healthy}; s.handle_request()"'
+    with crashing(tmp_path, once, stall_seconds=60) as supervisor:
+        await until(lambda: supervisor.running is None)
+        began = time.monotonic()
+        await until(lambda: supervisor.starts > LOST_AFTER + 1 and supervisor.lost_s > 0.0)
+
+        assert supervisor.lost_s >= time.monotonic() - began - 0.1
 
 
 def test_the_pauses_grow_with_ends_in_a_row_and_begin_at_once() -> None:

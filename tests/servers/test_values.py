@@ -9,7 +9,7 @@ import pytest
 
 from deployments.policy.reason import MAX_REASON_CHARACTERS
 from deployments.servers.commands import build_command, prefill_of
-from deployments.servers.environment import server_environment
+from deployments.servers.environment import secrets_of, server_environment
 from deployments.servers.output import KEPT_LINES, MAX_FILE_BYTES, MAX_LINE_CHARACTERS, ServerOutput
 from deployments.servers.watch import SilenceWatch
 from deployments.settings import ServerSpec, root
@@ -141,6 +141,30 @@ def test_a_folder_that_cannot_be_written_to_costs_the_file_alone(tmp_path: Path)
 
     assert output.path is None
     assert output.last_line == "hello"
+
+
+def test_the_secrets_of_a_server_are_told_by_the_names_that_hold_credentials_everywhere() -> None:
+    given = {
+        "MY_API_KEY": "in-the-spec",
+        "TLS_KEY": "first line\nsecond line",
+        "MAX_TOKENS": "8192",
+        "HF_HOME": "/models",
+        "OMP_NUM_THREADS": "eight",
+    }
+    spec = known("vllm", env=given, pass_env=["SITE"], arguments=["--api-key", "in-a-word", "--hf-token=in-another"])
+    environment = server_environment(spec, OURS | {"SITE": "passed on", "https_proxy": "http://me:of-a-proxy@proxy:1"})
+
+    secrets = secrets_of(spec, environment, [*build_command(spec, 1, {}), "--max-num-batched-tokens", "4096"])
+
+    assert set(secrets) == {
+        *("in-the-spec", "first line", "second line", "passed on", "in-a-word", "in-another", "of-a-proxy"),
+    }
+
+
+def test_no_part_of_a_secret_is_left_where_a_long_line_is_cut(tmp_path: Path) -> None:
+    output = written(b"x" * (MAX_LINE_CHARACTERS - 4) + b"hunter22\n", tmp_path, ("hunter22",))
+
+    assert "hunt" not in output.last_line
 
 
 def test_silence_is_what_callers_have_waited_in_sum_since_the_last_sign() -> None:

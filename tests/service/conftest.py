@@ -65,6 +65,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     specs["server"] = {"format": "server", "engine": "command", "device": "cpu", "python": sys.executable}
     specs["server"] |= {"command": list(standin.COMMAND), "served_name": "tells-the-request"}
     specs["unhealthy"] = specs["server"] | {"arguments": ["--health", "503", "--says", "not yet"]}
+    slowly = f"sleep 3; exec {' '.join(standin.COMMAND)}"
+    specs["twins"] = specs["server"] | {"command": ["sh", "-c", slowly], "replicas": {"min": 2, "max": 2}}
     for name, spec in specs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "num_cpus": 0.05, **spec}))
     members = _members(folder)
@@ -167,3 +169,24 @@ def cluster(service: Service) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+_STATUS = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Keep the result of the run for its last moment."""
+    session.config.stash[_STATUS] = int(session.exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave without taking the interpreter down, once everything is torn down and told.
+
+    Threads of Ray and gRPC outlive `ray.shutdown()`. One has run into what the end of the interpreter frees, and turned
+    a run without a failure into a segmentation fault: see docs/ray.md.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(config.stash.get(_STATUS, int(pytest.ExitCode.INTERNAL_ERROR)))

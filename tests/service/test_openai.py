@@ -91,7 +91,8 @@ def test_a_stop_text_ends_the_answer_and_is_not_in_it(client: OpenAI) -> None:
 def test_a_trailing_assistants_message_is_carried_on_with(client: OpenAI) -> None:
     begun: Any = [*HELLO, {"role": "assistant", "content": "The quick brown"}]
 
-    answer = client.chat.completions.create(model="healthy", messages=begun)
+    going_on = {"continue_final_message": True}
+    answer = client.chat.completions.create(model="healthy", messages=begun, extra_body=going_on)
 
     assert answer.choices[0].message.content == TEXT.removeprefix("The quick brown")
 

@@ -1,6 +1,7 @@
 """A model behind a server that its replica runs, on the real service."""
 
 import json
+import time
 from typing import Any
 
 import psutil
@@ -17,8 +18,8 @@ CHAT = {
 }
 
 
-def ask(service: Service) -> dict[str, Any]:
-    response = service.http.post("/v1/chat/completions", json={**CHAT, "model": "server", "timeout": 20})
+def ask(service: Service, model: str = "server") -> dict[str, Any]:
+    response = service.http.post("/v1/chat/completions", json={**CHAT, "model": model, "timeout": 20})
     assert response.status_code == 200, response.text
     body: dict[str, Any] = response.json()
     return body
@@ -60,6 +61,44 @@ def test_a_server_that_dies_is_started_again_and_ends_with_a_replica_that_is_kil
 
     assert answered_again == "primary"
     assert while_it_is_gone in {"primary", "backup"}
+
+
+def test_while_one_of_two_servers_is_started_again_the_other_one_answers(service: Service) -> None:
+    """Two replicas, the first of whose servers takes seconds to start."""
+    service.wait_ready("twins")
+    eventually(lambda: facts(service, "twins")["replicas"] == {"running": 2, "starting": 0})
+    told = facts(service, "twins")
+    psutil.Process(told["process"]).children(recursive=True)[-1].kill()
+    seconds, tiers = [], []
+    until = time.monotonic() + 6.0
+    while time.monotonic() < until:
+        began = time.monotonic()
+        tiers.append(ask(service, "twins")["neverblank"]["served_by"])
+        seconds.append(time.monotonic() - began)
+
+    assert set(tiers) == {"primary"}, tiers
+    slow = [round(each, 2) for each in seconds if each > 1.0]
+    assert len(tiers) > 20
+    assert len(slow) <= 2, (slow, len(tiers))
+
+
+def test_a_text_completion_reaches_the_servers_own(service: Service) -> None:
+    service.wait_ready("server")
+    body = {"prompt": "Once", "suffix": ".", "logprobs": 1}
+
+    response = service.http.post("/v1/completions", json={**body, "model": "server", "timeout": 20})
+
+    got = json.loads(response.json()["choices"][0]["text"])
+    assert {key: got[key] for key in body} == body
+
+
+def test_a_request_for_a_server_that_has_never_been_ready_is_not_called_invalid(service: Service) -> None:
+    eventually(lambda: facts(service, "unhealthy").get("state") == "loading")
+
+    response = service.http.post("/v1/chat/completions", json={**CHAT, "model": "unhealthy", "wait": False})
+
+    assert response.status_code == 200, response.text
+    assert response.json()["neverblank"]["dropped"] == ["image"]
 
 
 def test_a_server_that_starts_is_told_with_its_last_line(service: Service) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-NATIVE, CHAT, COMPLETION = "native", "chat", "completion"
+NATIVE, CHAT, COMPLETION, MESSAGES = "native", "chat", "completion", "messages"
 
 PERSON = {
     "type": "object",
@@ -15,7 +15,8 @@ PERSON = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
-LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+_LOOK = {"name": "look", "parameters": {"type": "object", "properties": {}}}
+LOOK = {"type": "function", "function": _LOOK}
 _SCHEMA = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}}
 
 _MALFORMED: tuple[Any, ...] = (
@@ -101,6 +102,8 @@ def draw_ask(rng: random.Random, number: int, at: float, habits: Habits) -> Ask:
     """One request of a caller with these habits."""
     token = f"q{number}q"
     style = NATIVE if habits.plain else rng.choice((NATIVE, NATIVE, CHAT, CHAT, COMPLETION))
+    if style == CHAT and number % _CHATS_OF_ANTHROPICS == 0:
+        style = MESSAGES
     stream = habits.streams or (not habits.plain and rng.random() < 0.45)
     ask = Ask(token, at, style, _PATHS[style], b"", [], stream, rng.choice(habits.timeouts_s))
     body: dict[str, Any] = {"model": rng.choice(habits.models)} if any(habits.models) else {}
@@ -111,6 +114,8 @@ def draw_ask(rng: random.Random, number: int, at: float, habits: Habits) -> Ask:
         body["stream"] = True
     if not habits.plain:
         _wish(rng, ask, body)
+    if style == MESSAGES:
+        body = _in_anthropics_words(body)
     headers = [(b"content-type", b"application/json"), (b"x-request-id", token.encode())]
     if rng.random() < 0.2:
         headers.append((b"x-neverblank-timeout", b"%g" % ask.timeout_s))
@@ -123,11 +128,30 @@ def draw_ask(rng: random.Random, number: int, at: float, habits: Habits) -> Ask:
     return ask
 
 
-_PATHS = {NATIVE: "/v1/infer", CHAT: "/v1/chat/completions", COMPLETION: "/v1/completions"}
+_PATHS = {
+    NATIVE: "/v1/infer",
+    CHAT: "/v1/chat/completions",
+    COMPLETION: "/v1/completions",
+    MESSAGES: "/v1/messages",
+}
+_CHATS_OF_ANTHROPICS = 3
+"""One chat of so many is in Anthropic's format. Nothing is drawn for that: seeds stay what they were."""
+
+
+def _in_anthropics_words(body: dict[str, Any]) -> dict[str, Any]:
+    """A chat of OpenAI's as Anthropic's clients ask for it."""
+    words = {key: value for key, value in body.items() if key not in {"tools", "tool_choice", "response_format"}}
+    if "tools" in body:
+        words["tools"] = [{"name": _LOOK["name"], "input_schema": _LOOK["parameters"]}]
+        words["tool_choice"] = {"type": "any" if body["tool_choice"] == "required" else "auto"}
+    if "response_format" in body:
+        schema = PERSON if body["response_format"] == _SCHEMA else {"type": "object"}
+        words["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+    return words
 
 
 def _content(rng: random.Random, ask: Ask) -> dict[str, Any]:
-    if ask.style == CHAT:
+    if ask.style in {CHAT, MESSAGES}:
         messages = [{"role": "user", "content": f"Tell me of {ask.token}."}]
         if rng.random() < 0.1:
             messages.append({"role": "assistant", "content": "It begins"})
@@ -145,10 +169,10 @@ def _wish(rng: random.Random, ask: Ask, body: dict[str, Any]) -> None:
     body |= {key: False for key, chance in (("fallback", 0.06), ("hedge", 0.1), ("wait", 0.1)) if rng.random() < chance}
     if rng.random() < 0.05 and "fallback" not in body:
         body["tiers"] = rng.choice((["primary"], ["backup"], ["primary", "backup"]))
-    if ask.stream and ask.style != NATIVE and rng.random() < 0.3:
+    if ask.stream and ask.style != NATIVE and rng.random() < 0.3 and ask.style != MESSAGES:
         body["stream_options"] = {"include_usage": True}
         ask.include_usage = True
-    if ask.style == CHAT and rng.random() < 0.4:
+    if ask.style in {CHAT, MESSAGES} and rng.random() < 0.4:
         ask.form = rng.choice(("json", "schema", "schema", "tool", ""))
         if ask.form in ("tool", ""):
             body["tools"] = [LOOK]

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from anthropic.types import Message, RawMessageStreamEvent
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from deployments.policy.blank import is_blank
-from tests.simulation.asking import CHAT, NATIVE
+from tests.simulation.asking import CHAT, MESSAGES, NATIVE
 from tests.simulation.client import Exchange
 
 
@@ -56,6 +57,9 @@ def read(done: Exchange) -> list[Told]:
         UnreadableError: it is not what its format says.
     """
     try:
+        if done.ask.style == MESSAGES:
+            is_stream = "text/event-stream" in done.headers.get("content-type", "")
+            return [_message_stream(done.body) if is_stream else _message(orjson.loads(done.body))]
         if "text/event-stream" in done.headers.get("content-type", ""):
             return [_native_stream(done.body)] if done.ask.style == NATIVE else [_chunks(done)]
         if done.ask.style == NATIVE:
@@ -186,3 +190,60 @@ def _chunks(done: Exchange) -> Told:
         tool_calls=calls,
         writers=[chunk["model"] for (chunk, _), said in zip(choices, texts, strict=True) if said],
     )
+
+
+def _message(body: dict[str, Any]) -> Told:
+    message = Message.model_validate(body)
+    texts = [block.text for block in message.content if block.type == "text"]
+    calls = [
+        {"id": block.id, "function": {"name": block.name, "arguments": orjson.dumps(block.input).decode()}}
+        for block in message.content
+        if block.type == "tool_use"
+    ]
+    if len(texts) > 1 or not (texts or calls) or any(map(is_blank, texts)):
+        raise UnreadableError(f"a message of {[block.type for block in message.content]}")
+    provenance = body["neverblank"]
+    return Told(
+        "".join(texts),
+        body["model"],
+        provenance["served_by"],
+        provenance["degraded"],
+        provenance["attempts"],
+        provenance["finish_reason"],
+        refusal=message.stop_reason == "refusal" and body["model"] == "last_resort",
+        tool_calls=calls,
+    )
+
+
+_EVENTS: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
+
+
+def _message_stream(body: bytes) -> Told:
+    """The message that its events make: put together as Anthropic's clients do."""
+    events = [(name, orjson.loads(data)) for name, data in _events(body) if name != "ping"]
+    (first, start), *blocks, (delta, end), (last, _) = events
+    if (first, delta, last) != ("message_start", "message_delta", "message_stop"):
+        raise UnreadableError(f"the events are {[name for name, _ in events]}")
+    for name, data in events:
+        _EVENTS.validate_python(data)
+        if name != data["type"]:
+            raise UnreadableError(f"{name} is a {data['type']}")
+    content: list[dict[str, Any]] = []
+    is_open = False
+    for name, data in blocks:
+        if is_open is (name == "content_block_start") or data["index"] != len(content) - is_open:
+            raise UnreadableError(f"{name} of block {data['index']} behind {len(content)} blocks")
+        match name:
+            case "content_block_start":
+                content.append({**data["content_block"], "pieces": ""})
+            case "content_block_delta":
+                kind = data["delta"]["type"].removesuffix("_delta").replace("input_json", "partial_json")
+                content[-1]["pieces"] += data["delta"][kind] if kind != "signature" else ""
+        is_open = name != "content_block_stop"
+    for block in content:
+        pieces = block.pop("pieces")
+        block.update({"input": orjson.loads(pieces)} if block["type"] == "tool_use" else {block["type"]: pieces})
+    message = {**start["message"], **end["delta"], "usage": end["usage"], "content": content}
+    told = _message({**message, "neverblank": end["neverblank"], "model": end["neverblank"]["model"]})
+    told.writers = [start["message"]["model"]]
+    return told

@@ -1,5 +1,6 @@
 """Safetensors are converted for the fast engine of CPUs once, and only what agrees with transformers is kept."""
 
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ import pytest
 
 from deployments.generation import Prompt, Sampling
 from deployments.generation.openvino import OpenVINOGenerator
-from deployments.sources import conversion, converted
+from deployments.sources import conversion, converted, failures, locks
 from deployments.sources.conversion import Unconverted, convert_weights
 from deployments.sources.converted import Converted
 from deployments.sources.errors import ExportError
 from deployments.sources.gguf_writing import NotConvertibleError, require_convertible
 from deployments.sources.housekeeping import prune_snapshots
+from deployments.sources.openvino_ir import digests_of
 from tests.formats import causal
 from tests.sources import tiny
 from tests.sources.conftest import HUB, spec
@@ -137,6 +139,82 @@ def test_openvino_that_fails_leaves_the_model_to_transformers(
     assert outcome.reason == "OpenVINO cannot write it: no room"
 
 
+@pytest.mark.parametrize("fault", [ExportError("OpenVINO cannot write it: no room"), ZeroDivisionError("odd weights")])
+def test_a_conversion_that_has_failed_is_not_tried_at_every_start(
+    fault: Exception, tmp_path: Path, cache: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, fails = tiny.folder(tmp_path / "tiny"), [True]
+    write: Callable[..., str] = vars(converted)["run_child"]
+
+    def run(*arguments: str) -> str:
+        done = write(*arguments)
+        if fails[0]:
+            raise fault
+        return done
+
+    def convert(**options: Any) -> Any:
+        return convert_weights(path_spec(folder), cache, events=RecordingEvents(), **options)
+
+    monkeypatch.setattr(converted, "run_child", run)
+    first, second = convert(), convert()
+    assert str(fault).partition(":")[0] in first.reason
+    assert second.reason.startswith(first.reason.removeprefix("it cannot be converted: "))
+    assert "`neverblank pull` tries it again" in second.reason
+    assert len(runs) == 2
+
+    tiny.folder(folder, seed=2)
+    convert()
+    assert len(runs) == 3, "other weights are tried"
+    monkeypatch.setattr(failures, "version", lambda _: "another")
+    convert()
+    assert len(runs) == 4, "another version is tried"
+    fails[0] = False
+    assert isinstance(convert(), Unconverted)
+    assert isinstance(convert(again=True), Converted)
+    assert isinstance(convert(), Converted)
+    assert len(runs) == 5
+
+
+def test_a_disk_that_is_full_is_no_failure_of_the_conversion(
+    made: Path, cache: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> dict[str, str]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(converted, "digests_of", full)
+    first = convert_weights(path_spec(made), cache, events=RecordingEvents())
+    monkeypatch.setattr(converted, "digests_of", digests_of)
+
+    assert isinstance(first, Unconverted)
+    assert isinstance(convert_weights(path_spec(made), cache, events=RecordingEvents()), Converted)
+
+
+def test_a_process_that_holds_the_lock_and_does_nothing_is_not_waited_for_without_end(
+    made: Path, cache: Path, recorded: RecordingEvents, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = convert_weights(path_spec(made), cache, events=recorded)
+    assert isinstance(first, Converted)
+    (first.path / "openvino_model.bin").unlink()
+    monkeypatch.setattr(locks, "LOCK_WAIT_S", 0.05)
+
+    with locks.node_lock(first.path.with_name(f"{first.path.name}.lock")):
+        waited = convert_weights(path_spec(made), cache, events=recorded)
+
+    assert isinstance(waited, Unconverted)
+    assert "another process has been at it for 0.05 s" in waited.reason
+    assert "waiting_for_builder" in recorded.names()
+
+
+def test_a_path_that_is_not_there_hides_no_conversion_behind_it(
+    hub: FakeHub, tmp_path: Path, cache: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = convert_weights(spec(HUB), cache, events=RecordingEvents())
+    monkeypatch.setattr(conversion, "acquire", lambda *_, **__: pytest.fail("the weights are loaded again"))
+    missing = {"kind": "path", "path": str(tmp_path / "missing")}
+
+    assert convert_weights(spec(missing, HUB), cache, events=RecordingEvents()) == first
+
+
 def test_a_conversion_over_the_limit_is_not_kept(
     made: Path, cache: Path, recorded: RecordingEvents, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +228,7 @@ def test_a_conversion_over_the_limit_is_not_kept(
 
 
 def _with_limit(convert: Any, limit: int) -> Any:
-    return lambda self, source, loaded, _: convert(self, source, loaded, limit)
+    return lambda self, source, loaded, _, **options: convert(self, source, loaded, limit, **options)
 
 
 @pytest.mark.parametrize(
@@ -187,5 +265,6 @@ def test_conversions_that_no_model_needs_are_pruned(
     assert not list(prune_snapshots(cache, lambda _: False))
     assert list(prune_snapshots(cache, lambda _: True, dry_run=True)) == [kept.path.name]
     assert kept.path.exists()
-    assert list(prune_snapshots(cache, lambda _: True)) == [kept.path.name]
-    assert not kept.path.exists()
+    failures.note_failure(kept.path, "", "no room")
+    assert set(prune_snapshots(cache, lambda _: True)) == {kept.path.name, f"{kept.path.name}.failed"}
+    assert not list((cache / "snapshots").glob("*.openvino*[!k]"))

@@ -27,11 +27,17 @@ NAMES = [
     "big/m-Q5_0-00001-of-00002.gguf",
     "big/m-Q5_0-00002-of-00002.gguf",
 ]
+CUT = ["m-Q2-00001-of-00003.gguf", "m-Q3-00001-of-99999.gguf", "m-Q3-00001-of-00000.gguf"]
 
 
 @pytest.mark.parametrize("wanted", ["m-Q8_0.gguf", "*Q8_0*", "*[Q]8*.gguf"])
 def test_a_name_or_a_pattern_that_matches_one_file_chooses_it(wanted: str) -> None:
-    assert choose_gguf(NAMES, wanted) == "m-Q8_0.gguf"
+    assert choose_gguf(NAMES, wanted) == ("m-Q8_0.gguf",)
+
+
+@pytest.mark.parametrize("wanted", ["*Q5_0*", "big/m-Q5_0-00001-of-00002.gguf", "*-00002-of-*", "big/*"])
+def test_a_name_or_a_pattern_of_one_part_chooses_all_parts_in_order(wanted: str) -> None:
+    assert choose_gguf(reversed(NAMES), wanted) == tuple(NAMES[-2:])
 
 
 @pytest.mark.parametrize(
@@ -43,12 +49,14 @@ def test_a_name_or_a_pattern_that_matches_one_file_chooses_it(wanted: str) -> No
         ),
         ("README.md", "is no GGUF file"),
         ("m-*", "matches 2 models .accepted: one of m-Q4_K_M.gguf, m-Q8_0.gguf"),
-        ("*Q5_0*", "is a model in parts"),
+        ("*00001-of-00003*", "the model m-Q2 is in 3 parts and lacks 2, 3 .accepted: all of 1 to 3"),
+        ("*of-99999*", "in 99999 parts and lacks .*at most 1000"),
+        ("*of-00000*", "in 0 parts and lacks all"),
     ],
 )
 def test_a_pattern_that_does_not_choose_one_file_is_refused_with_the_candidates(wanted: str, reason: str) -> None:
     with pytest.raises(SourceError, match=reason):
-        choose_gguf(NAMES, wanted)
+        choose_gguf([*NAMES, *(CUT if "of-" in wanted else ())], wanted)
 
 
 def test_the_candidates_that_are_named_are_bounded() -> None:

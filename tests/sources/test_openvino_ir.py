@@ -93,9 +93,35 @@ def test_a_file_that_openvino_cannot_export_is_an_error_and_nothing_is_left(
 ) -> None:
     monkeypatch.setattr(openvino_child, "_PROGRAM", ("-c", "raise SystemExit('no such architecture')"))
 
+    file = tiny.gguf(tmp_path / "tiny.gguf")
+
     with pytest.raises(ExportError, match="OpenVINO cannot write it: no such architecture"):
-        export_ir(tiny.gguf(tmp_path / "tiny.gguf"), tmp_path, LIMIT)
+        export_ir(file, tmp_path, LIMIT)
     assert not [path for path in (tmp_path / "gguf").iterdir() if ".new" in path.name or path.is_dir()]
+
+
+def test_an_export_that_has_failed_is_tried_again_only_where_that_is_asked_for(
+    tmp_path: Path, exports: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tiny.gguf(tmp_path / "tiny.gguf")
+    write = openvino_ir._run
+
+    def fail(link: Path) -> None:
+        exports.append(link)
+        raise ExportError("OpenVINO cannot write it: no room")
+
+    monkeypatch.setattr(openvino_ir, "_run", fail)
+    for _ in range(2):
+        with pytest.raises(ExportError, match="no room"):
+            export_ir(file, tmp_path, LIMIT)
+    assert len(exports) == 1
+
+    monkeypatch.setattr(openvino_ir, "_run", write)
+    with pytest.raises(ExportError, match="`neverblank pull` tries it again"):
+        export_ir(file, tmp_path, LIMIT)
+    made = export_ir(file, tmp_path, LIMIT, again=True)
+    assert export_ir(file, tmp_path, LIMIT) == made
+    assert not list((tmp_path / "gguf").glob("*.failed"))
 
 
 def test_an_export_fails_if_the_cache_cannot_be_written_to(tmp_path: Path) -> None:

@@ -47,8 +47,10 @@ def test_pickled_weights_are_no_weights(folder: Path, cache: Path) -> None:
     assert "holds no weights" in _refused(folder, cache)
 
 
-def test_a_folder_that_is_missing_is_refused(folder: Path, cache: Path) -> None:
-    assert "cannot be read: No such file" in _refused(folder / "missing", cache)
+def test_a_folder_that_is_missing_is_refused_by_its_field_and_its_path(folder: Path, cache: Path) -> None:
+    refused = _refused(folder / "missing", cache)
+
+    assert f"path: there is nothing at {folder / 'missing'} on this node (accepted: a folder or a GGUF file" in refused
 
 
 def test_weights_that_cannot_be_read_are_refused(folder: Path, cache: Path) -> None:

@@ -75,15 +75,15 @@ def folder(at: Path, dtype: str = "float32", seed: int = 1) -> Path:
     return at
 
 
-def gguf(at: Path, architecture: str = "llama", *, for_openvino: bool = False) -> Path:
-    """Write it as a GGUF file with quantised weights.
+def gguf(at: Path, architecture: str = "llama", *, for_openvino: bool = False, tensors_a_part: int = 0) -> Path:
+    """Write it as a GGUF file with quantised weights, or as several files with so many tensors each.
 
     `architecture` is what the file says it is; OpenVINO wants to be told more than others do.
     """
     from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
 
     words = _vocabulary()
-    writer = GGUFWriter(at, architecture)
+    writer = GGUFWriter(at, architecture, split_max_tensors=tensors_a_part)
     writer.add_name("tiny")
     writer.add_context_length(128)
     writer.add_embedding_length(32)

@@ -44,8 +44,21 @@ class Exchange:
         return bool(self.body.get("stream"))
 
     @property
+    def is_text(self) -> bool:
+        """A text completion is asked for."""
+        return "prompt" in self.body
+
+    @property
+    def prompt(self) -> str:
+        """The text of a text completion's prompt; of token ids, each in brackets."""
+        prompt = self.body["prompt"]
+        return prompt if isinstance(prompt, str) else "".join(f"<{token}>" for token in prompt)
+
+    @property
     def prefix(self) -> str:
         """The beginning of the answer, where the request carries one, or asks in words to go on with one."""
+        if self.is_text:
+            return self.prompt if TEXT.startswith(self.prompt) else ""
         before, last = ({"role": "user"}, *self.body["messages"])[-2:]
         if self.asks_to_go_on:
             last = before
@@ -68,7 +81,19 @@ class Exchange:
     def pieces(self) -> list[str]:
         """The same, word by word with the space before each."""
         words = self.answer.split(" ")
-        return [words[0], *(f" {word}" for word in words[1:])] if words[0] else [f" {word}" for word in words[1:]]
+        pieces = [words[0], *(f" {word}" for word in words[1:])] if words[0] else [f" {word}" for word in words[1:]]
+        return [self.prompt, *pieces] if self.body.get("echo") else pieces
+
+    def logprobs(self, pieces: Sequence[str]) -> dict[str, Any] | None:
+        """The log probabilities of a text completion's pieces, where they are asked for."""
+        if not self.is_text or "logprobs" not in self.body:
+            return None
+        return {
+            "tokens": list(pieces),
+            "token_logprobs": [-float(len(piece)) for piece in pieces],
+            "top_logprobs": [{piece: -float(len(piece)), "other": -99.0} for piece in pieces],
+            "text_offset": [0] * len(pieces),
+        }
 
     async def head(self, status: int = 200, content_type: str = "application/json", **headers: str) -> None:
         """Send the head of a response."""
@@ -90,7 +115,10 @@ class Exchange:
 
     async def completion(self, message: Mapping[str, Any], finish_reason: str = "stop") -> None:
         """Send a whole completion."""
-        choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish_reason}
+        said: dict[str, Any] = {"message": {"role": "assistant", **message}}
+        if self.is_text:
+            said = {"text": message["content"], "logprobs": self.logprobs([message["content"]])}
+        choice = {"index": 0, **said, "finish_reason": finish_reason}
         body = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
         await self.whole(json.dumps({**body, "usage": USAGE}).encode())
 
@@ -103,6 +131,10 @@ class Exchange:
     async def delta(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> None:
         """Send one chunk of a stream."""
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        if self.is_text:
+            text = delta.get("content", "")
+            choice = {"index": 0, "text": text, "logprobs": self.logprobs([text]), "finish_reason": finish_reason}
+            choice |= {} if text else {"logprobs": None}
         await self.event(json.dumps({"id": "c", "object": "chat.completion.chunk", "choices": [choice]}))
 
     async def says(self, pieces: Sequence[str]) -> None:

@@ -3,7 +3,8 @@
 Written on bare sockets, as no library breaks HTTP in these ways. `python -m tests.upstream.faulty --port 0` prints the
 port it listens on.
 
-    POST /v1/chat/completions    the scenario named by `model`
+    POST /v1/chat/completions    the scenario named by `model`; the same of /v1/completions, in its format
+    POST /v1/embeddings          the same, of vectors where there is one of that name
     GET  /health                 200, or the status of `--health`
     GET  /counts                 how often each has been asked for
 
@@ -24,8 +25,9 @@ from tests.upstream.dialect import play
 from tests.upstream.dialects_of_calls import CALLS
 from tests.upstream.dialects_of_ends import ENDS
 from tests.upstream.dialects_of_form import FORM
+from tests.upstream.embeddings import VECTORS
 from tests.upstream.exchange import Exchange
-from tests.upstream.scenarios import SCENARIOS
+from tests.upstream.scenarios import SCENARIOS, Scenario
 
 __all__ = ["SCENARIOS", "SPOKEN", "FaultyUpstream", "particular", "streamed"]
 
@@ -95,7 +97,7 @@ class FaultyUpstream:
         self.counts[name] += 1
         exchange.number = self.counts[name]
         self.requests.append(exchange)
-        playing = asyncio.ensure_future(SCENARIOS[name](exchange))
+        playing = asyncio.ensure_future((_asked_for(exchange) or SCENARIOS[name])(exchange))
         gone = asyncio.ensure_future(_gone(reader))
         try:
             await asyncio.wait({playing, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -107,6 +109,10 @@ class FaultyUpstream:
             await asyncio.gather(playing, gone, return_exceptions=True)
         if gone.done() and not gone.cancelled() and gone.exception() is None:
             exchange.writer.close()
+
+
+def _asked_for(exchange: Exchange) -> Scenario | None:
+    return VECTORS.get(str(exchange.body["model"])) if exchange.target.startswith("/v1/embeddings") else None
 
 
 async def _gone(reader: asyncio.StreamReader) -> None:

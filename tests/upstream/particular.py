@@ -30,7 +30,20 @@ def refuses_prefill(status: int, message: str) -> Scenario:
     return play
 
 
+def refuses_reasoning(message: str) -> Scenario:
+    """A remote that takes no reasoning of earlier turns."""
+
+    async def play(exchange: Exchange) -> None:
+        if any("reasoning_content" in turn for turn in exchange.body["messages"]):
+            await exchange.error(400, message)
+        else:
+            await healthy(exchange)
+
+    return play
+
+
 SCENARIOS |= {
+    "no-reasoning": refuses_reasoning("'messages.1' : property 'reasoning_content' is unsupported"),
     "no-stream-options": refuses_field("stream_options", "Unknown parameter: 'stream_options'."),
     "no-max-tokens": refuses_field(
         "max_tokens",

@@ -25,7 +25,7 @@ def scenario(name: str) -> Callable[[Scenario], Scenario]:
 
 async def healthy(exchange: Exchange) -> None:
     if not exchange.streams:
-        await exchange.completion({"content": exchange.answer})
+        await exchange.completion({"content": "".join(exchange.pieces)})
         return
     await exchange.begin_stream()
     await exchange.says(exchange.pieces)
@@ -38,6 +38,18 @@ SCENARIOS["healthy"] = healthy
 @scenario("tells-the-request")
 async def tells_the_request(exchange: Exchange) -> None:
     await exchange.completion({"content": json.dumps(exchange.body)})
+
+
+@scenario("no-echo")
+async def no_echo(exchange: Exchange) -> None:
+    """A server of text completions that knows no `echo`."""
+    exchange.body = {key: value for key, value in exchange.body.items() if key != "echo"}
+    await healthy(exchange)
+
+
+@scenario("thinks-aloud")
+async def thinks_aloud(exchange: Exchange) -> None:
+    await exchange.completion({"content": "<think>aloud</think>"})
 
 
 # --- errors by their status --------------------------------------------------------------------------

@@ -27,6 +27,18 @@ async def cut_after_3(exchange: Exchange) -> None:
     exchange.writer.close()
 
 
+@scenario("reasons-first")
+async def reasons_first(exchange: Exchange) -> None:
+    """Asked for a stream, it reasons before it says anything."""
+    if not exchange.streams:
+        await healthy(exchange)
+        return
+    await exchange.begin_stream()
+    await exchange.delta({"reasoning_content": "Let me think."})
+    await exchange.says(exchange.pieces)
+    await exchange.finish()
+
+
 @scenario("cut-body")
 async def cut_body(exchange: Exchange) -> None:
     if exchange.streams:

@@ -93,6 +93,29 @@ async def test_vllms_fields_are_left_out_where_they_are_not_taken(faulty: Faulty
     assert [each.asks_to_go_on for each in faulty.requests] == [False, False]
 
 
+async def test_a_remote_that_takes_no_reasoning_of_earlier_turns_is_asked_without_it_and_remembered(
+    faulty: FaultyUpstream,
+) -> None:
+    said = {"role": "assistant", "content": "Well.", "reasoning_content": "hm"}
+    turns = ({"role": "user", "content": "Hi"}, said, {"role": "user", "content": "Go on."})
+    request = InferenceRequest({}, "", ({"role": "user", "content": "Hi"},), "", 30.0, turns=turns)
+    async with remote(faulty, "no-reasoning") as upstream:
+        for _ in range(2):
+            assert isinstance(await read_whole(upstream, request), Answered)
+
+    sent = [[turn.get("reasoning_content") for turn in each.body["messages"]] for each in faulty.requests]
+    assert sent == [[None, "hm", None], [None] * 3, [None] * 3]
+    assert said["reasoning_content"] == "hm"
+
+
+def test_a_remote_that_wants_reasoning_back_is_not_asked_without_it() -> None:
+    adaptation = Adaptation(RemoteSpec(base_url="http://upstream.example/v1", model="m"))
+    message = "The reasoning_content in the thinking mode must be passed back to the API."
+    body = {"messages": [{"role": "assistant", "content": "Well.", "reasoning_content": "hm"}]}
+
+    assert adaptation.find(read_complaint({"error": {"message": message}}, 400, {}), body, a_request()) is None
+
+
 async def test_a_request_that_is_invalid_with_and_without_the_prefix_is_the_callers(faulty: FaultyUpstream) -> None:
     text, end = await stream(faulty, "status-422", carrying_on())
 

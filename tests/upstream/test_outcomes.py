@@ -49,6 +49,7 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
     "null-content": (Blank, False, "no visible content"),
     "white-space": (Blank, False, "no visible content"),
     "reasoning-only": (Blank, False, "reasoned"),
+    "thinks-aloud": (Blank, False, "reasoned"),
     "calls-nothing": (Failed, False, "malformed"),
     "length-before-content": (Blank, False, "before any visible content"),
     "length-in-a-call": (Failed, False, "malformed"),
@@ -63,6 +64,7 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
     "cut-body": (Failed, True, "cut"),
     "huge": (Failed, False, "too large"),
 }
+_PROPER = ("dies-", "cut-head-", "reasons-")
 ANSWERED_WHEN_WHOLE = {
     name: Answered(TEXT, COUNTED, extras=COUNTS)
     for name in SCENARIOS.keys() - SPOKEN.keys()
@@ -79,6 +81,7 @@ ANSWERS: dict[str, Answered] = (
             extras=COUNTS,
         ),
         "keep-alive-comments": Answered(TEXT, COUNTED, extras=COUNTS),
+        "no-echo": Answered(TEXT, COUNTED, extras=COUNTS),
         "whole-to-a-stream": Answered(TEXT, COUNTED, extras=COUNTS),
         "resumes": Answered(TEXT, COUNTED, extras=COUNTS),
         "starts-over": Answered(TEXT, COUNTED, extras=COUNTS),
@@ -94,7 +97,7 @@ ANSWERS: dict[str, Answered] = (
         name: Answered(TEXT, COUNTED, extras=COUNTS)
         for name in SCENARIOS.keys() - SPOKEN.keys()
         if name.startswith(
-            ("no-stream", "no-max", "no-continue", "no-prefill", "repeats-", "closes-", "dies-", "cut-head-")
+            ("no-stream", "no-max", "no-continue", "no-prefill", "no-reasoning", "repeats-", "closes-", *_PROPER)
         )
     }
 )
@@ -129,6 +132,7 @@ STREAMED_FAULTS: dict[str, tuple[str, type[Any], bool, str]] = {
 STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
     "healthy": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "keep-alive-comments": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
+    "reasons-first": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "whole-to-a-stream": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "no-done": (TEXT, Finished("stop", COUNTED, extras=COUNTS)),
     "hangs-when-done": (TEXT, Finished("stop")),

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.fakes import a_request
 from tests.upstream.calling import call, remote
@@ -23,6 +24,15 @@ async def test_azures_address_version_and_key_are_where_azure_has_them(
     assert asked.target == "/openai/deployments/my-deployment/chat/completions?api-version=2024-10-21"
     assert asked.headers["api-key"] == KEY
     assert "authorization" not in asked.headers
+
+
+@pytest.mark.parametrize(("prefix", "told"), [("The quick", "true"), ("", None)])
+async def test_a_service_of_ours_is_told_to_carry_on_with_a_text(
+    faulty: FaultyUpstream, prefix: str, told: str | None
+) -> None:
+    await call(faulty, "healthy", replace(a_request(), prefix=prefix))
+
+    assert faulty.requests[-1].headers.get("x-neverblank-continue") == told
 
 
 async def test_what_is_left_of_the_deadline_travels_along(faulty: FaultyUpstream) -> None:

@@ -122,6 +122,21 @@ async def test_further_choices_are_given_whole_with_the_end() -> None:
     assert reading.end.extras.others == ({"index": 1, "message": other, "finish_reason": "length", "logprobs": None},)
 
 
+async def test_further_choices_that_are_blank_or_errors_are_left_out_and_counted() -> None:
+    def told(index: int, delta: object, reason: str | None = None, **more: object) -> bytes:
+        return event({"choices": [{"index": index, "delta": delta, "finish_reason": reason, **more}]})
+
+    parts = [told(place, {"content": text}) for place, text in enumerate(["A", " ", "C", "D"])]
+    parts += [told(2, {}, error={"message": "overloaded"})]
+    parts += [told(3, {}, "stop"), told(1, {}, "stop"), told(0, {}, "stop"), DONE]
+
+    reading = await read(parts)
+
+    assert isinstance(reading.end, Finished)
+    assert [(other["index"], other["message"]["content"]) for other in reading.end.extras.others] == [(1, "D")]
+    assert reading.end.dropped == ("n:2",)
+
+
 async def test_a_field_that_is_nested_too_deep_is_left_out() -> None:
     deep: object = 1
     for _ in range(200):

@@ -1,0 +1,40 @@
+"""Cross-origin requests of browsers: answered where the policy names their origins (`http.cors_origins`)."""
+
+from collections.abc import Callable, Sequence
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_TOLD = (
+    *("x-neverblank-served-by", "x-neverblank-degraded", "x-neverblank-attempts", "x-neverblank-dropped"),
+    *("x-request-id", "retry-after"),
+)
+"""The headers of an answer that a page may read."""
+
+
+class Cors:
+    """An ASGI application around another one. Where no origin is allowed, it passes every request on as it is."""
+
+    def __init__(self, app: ASGIApp, origins: Callable[[], Sequence[str]]) -> None:
+        """Allow pages of `origins()` to ask `app`; operators may change them while the service runs."""
+        self._app = app
+        self._origins = origins
+        self._allowing: CORSMiddleware | None = None
+        self._allowed: Sequence[str] = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if not (origins := self._origins()):
+            await self._app(scope, receive, send)
+            return
+        if self._allowing is None or origins != self._allowed:
+            self._allowed = origins
+            self._allowing = CORSMiddleware(
+                self._app,
+                allow_origins=origins,
+                allow_methods=("GET", "POST", "DELETE", "OPTIONS"),
+                allow_headers=("*",),
+                allow_private_network=True,
+                expose_headers=_TOLD,
+            )
+        await self._allowing(scope, receive, send)

@@ -1,0 +1,102 @@
+"""OpenAI's embeddings: `POST /v1/embeddings`.
+
+A vector that cannot be had is an error (503, `vector_unavailable`): no text and no other vector stands in its place.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from deployments.execution.clock import loop_time
+from deployments.execution.vectors import little_endian, vectors_in
+from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
+from deployments.http.completions import provenance, theirs
+from deployments.http.problems import unavailable_body
+from deployments.http.responses import UNAVAILABLE, headers_of, json_response
+from deployments.http.service import Service
+from deployments.observability import log
+from deployments.policy.answer import Answer
+from deployments.policy.no_vector import no_vector_instead
+from deployments.policy.outcome import Usage
+from deployments.policy.problem import InvalidRequestError
+from deployments.policy.token_estimate import estimate_tokens
+from deployments.request import InferenceRequest
+from deployments.request.embeddings import EmbeddingsRequest, embeddings_request, find_vector_input
+
+_OWN = frozenset({"object", "data", "model", "usage", "neverblank", "error"})
+_AT_ONCE = 1 << 15
+"""Numbers that are written on the event loop, which takes a few milliseconds; more of them are written in a thread."""
+
+
+def embedding_routes(service: Service) -> list[Route]:
+    """Return the route of the endpoint."""
+
+    async def embeddings(request: Request) -> Response:
+        started = loop_time()
+        headers = read_headers(request.scope)
+        request_id = read_request_id(headers)
+        if service.overloaded():
+            await skim_body(request, service.limits, headers)
+            return _none(no_vector_instead(service.turn_away()))
+        with service.arrival():
+            body = await read_body(request, service.limits, headers)
+        try:
+            asked = embeddings_request(body, service.limits, headers=headers)
+            answer = await service.answer(asked.request, request_id, started)
+            if answer.unavailable:
+                return _none(answer)
+            vectors = vectors_in(answer.result)
+            if sum(map(len, vectors)) > _AT_ONCE:
+                written = await asyncio.to_thread(_written, vectors, answer, asked, request_id)
+            else:
+                written = _written(vectors, answer, asked, request_id)
+            return Response(written, 200, headers_of(answer), media_type="application/json")
+        except InvalidRequestError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug of ours: there is no vector, and no page about it either
+            log.internal_error("http", request.url.path, error)
+            return _none(no_vector_instead(service.last_resort(refusal=True)))
+
+    return [Route("/v1/embeddings", embeddings, methods=["POST"])]
+
+
+def _none(answer: Answer) -> Response:
+    return json_response(unavailable_body(answer), UNAVAILABLE, headers_of(answer))
+
+
+def _written(vectors: Sequence[Sequence[float]], answer: Answer, asked: EmbeddingsRequest, request_id: str) -> bytes:
+    """Write the body of a response."""
+    usage, estimated = _usage(answer, asked.request)
+    data = [
+        {"object": "embedding", "index": place, "embedding": _in_base64(vector) if asked.base64 else vector}
+        for place, vector in enumerate(vectors)
+    ]
+    told = provenance(answer, request_id, usage_estimated=estimated)
+    body = {"object": "list", "data": data, "model": answer.model, "usage": usage, "neverblank": told}
+    return orjson.dumps({**theirs(answer.extras.body, _OWN), **body})
+
+
+def _in_base64(vector: Sequence[float]) -> str:
+    return b64encode(little_endian(vector)).decode()
+
+
+def _usage(answer: Answer, request: InferenceRequest) -> tuple[dict[str, Any], bool]:
+    """Return the token counts, and whether they are estimated."""
+    usage = answer.usage or Usage(_estimated(find_vector_input(request.inputs).value), 0)
+    return {"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.prompt_tokens}, answer.usage is None
+
+
+def _estimated(value: Any) -> int:
+    match value:
+        case str():
+            return estimate_tokens(value)
+        case list():
+            return sum(_estimated(each) for each in value)
+        case _:
+            return 1

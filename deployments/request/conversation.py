@@ -1,0 +1,138 @@
+"""A conversation, whatever family of wire formats it was sent in: the form that all of them are read into.
+
+It has two forms of each turn: OpenAI's, which every upstream and every chat template reads, and plain words, for our
+own models. A reader of a family gives both, turn by turn, with the place of each in its own request.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.inference import Feature
+from deployments.request.passing import MAX_FIELDS
+from deployments.request.turns import require_last, split_prefix
+
+_LONGEST_NAME = 64
+_RESULTS = ("tool", "function")
+
+
+class Chat(Struct, frozen=True):
+    """A chat in two forms: as it was sent, for upstreams, and as plain turns, for our own models.
+
+    Attributes:
+        turns: the messages in OpenAI's form, without fields that are `null`.
+        messages: the chat as plain turns of `role` and `content`.
+        prefix: the text of a trailing assistant message, which is in neither `turns` nor `messages`.
+        prefix_turn: that message as it was sent; empty where there is none.
+        features: what only an upstream can read; each name once, with its first place.
+    """
+
+    turns: tuple[Mapping[str, Any], ...]
+    messages: tuple[Mapping[str, str], ...]
+    prefix: str
+    prefix_turn: Mapping[str, Any] = {}
+    features: tuple[Feature, ...] = ()
+
+
+class Conversation(Struct):
+    """A conversation that is being read. It keeps the names of tool calls, as a later result refers to its call by id.
+
+    Attributes:
+        features: as in `Chat`, by their names.
+    """
+
+    features: dict[str, Feature] = {}
+    _turns: list[Mapping[str, Any]] = []
+    _plain: list[Mapping[str, str]] = []
+    _places: list[str] = []
+    _joins: set[int] = set()
+    _names: dict[str, str] = {}
+
+    def note(self, name: str, place: str) -> None:
+        """Note a feature that only an upstream may have.
+
+        Raises:
+            InvalidRequestError: there are more of them than anybody needs.
+        """
+        self._note(Feature(name[:_LONGEST_NAME], place))
+
+    def note_foreign(self, name: str, place: str) -> None:
+        """Note what has no place in OpenAI's form, in which every model is asked: every answer lists it as dropped.
+
+        Raises:
+            InvalidRequestError: as in `note`.
+        """
+        self._note(Feature(name[:_LONGEST_NAME], place, essential=False, foreign=True))
+
+    def _note(self, feature: Feature) -> None:
+        if feature.name not in self.features and len(self.features) >= MAX_FIELDS:
+            accepted = f"at most {MAX_FIELDS} of those"
+            raise InvalidRequestError(Problem(feature.field, "is one of too many that are not known here", accepted))
+        self.features.setdefault(feature.name, feature)
+
+    def call(self, key: str, name: str, arguments: str) -> str:
+        """Note a tool call by its id, and return it in words."""
+        self._names[key] = name
+        return f"Called {name} with {arguments}"
+
+    def called_as(self, key: str, place: str) -> str:
+        """Return the name of the function that was called with the id `key`; `place` is that of the id.
+
+        Raises:
+            InvalidRequestError: no call before it has the id.
+        """
+        if (name := self._names.get(key)) is None:
+            accepted = "the id of a tool call in a message before it"
+            raise InvalidRequestError(Problem(place, "belongs to no tool call", accepted))
+        return name
+
+    def add(self, turn: Mapping[str, Any], role: str, content: str, place: str) -> None:
+        """Append a turn. In words, a user turn behind a result is one with it: many chat templates want roles in turn.
+
+        Args:
+            turn: the turn in OpenAI's form.
+            role: its role as a plain turn.
+            content: its content in words.
+            place: its place in the request.
+        """
+        if role == "user" and self._turns and self._turns[-1]["role"] in _RESULTS:
+            self._joins.add(len(self._turns))
+        self._turns.append(turn)
+        self._plain.append({"role": role, "content": content})
+        self._places.append(place)
+
+    def chat(self, calls_place: str, *, goes_on: bool = True) -> Chat:
+        """Return the whole conversation, which has at least one turn.
+
+        Args:
+            calls_place: the place of calls in the last turn.
+            goes_on: an assistant's turn at the end is the beginning of the answer; else it is a turn like any other.
+
+        Raises:
+            InvalidRequestError: there is no turn to answer, or the last one is blank or calls tools.
+        """
+        if self._turns[-1].get("tool_calls"):
+            raise InvalidRequestError(Problem(calls_place, "have no result", "a tool's message for each of them"))
+        plain, prefix = (
+            split_prefix(self._plain, self._places) if goes_on else (require_last(self._plain, self._places), "")
+        )
+        turns, fields = (self._turns[:-1], self._turns[-1]) if prefix else (self._turns, {})
+        return Chat(tuple(turns), self._joined(plain), prefix, fields, tuple(self.features.values()))
+
+    def _joined(self, plain: tuple[Mapping[str, str], ...]) -> tuple[Mapping[str, str], ...]:
+        if not self._joins:
+            return plain
+        joined: list[Mapping[str, str]] = []
+        for place, message in enumerate(plain):
+            if place in self._joins:
+                joined[-1] = {**joined[-1], "content": f"{joined[-1]['content']}\n{message['content']}"}
+            else:
+                joined.append(message)
+        return tuple(joined)
+
+
+def result_in_words(name: str, text: str) -> str:
+    """Return the result of a call of the function `name` in words."""
+    return f"Result of {name}: {text}"

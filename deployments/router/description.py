@@ -1,0 +1,71 @@
+"""What one router says of its models: to callers, to whoever waits for a tier, and to operators."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deployments.policy.attempt import Tier
+from deployments.policy.breaker import Open
+from deployments.policy.resilience import ResilienceState
+from deployments.policy.serving_state import ServingState
+from deployments.router.registry import Registry
+from deployments.upstream import UpstreamPool
+
+
+class Description:
+    """The models of one router, described."""
+
+    def __init__(
+        self, registry: Registry, upstreams: UpstreamPool, resilience: ResilienceState, backup_name: str
+    ) -> None:
+        """Describe the models in `registry` and `upstreams`; `backup_name` is the name of the local backup."""
+        self._registry = registry
+        self._upstreams = upstreams
+        self._resilience = resilience
+        self._backup_name = backup_name
+
+    def models(self) -> dict[str, Any]:
+        """Return all models and the backup, in the form of OpenAI's list.
+
+        `created` is when a model was last deployed; a remote model came with the deployment of the routers.
+        """
+        own, backup = self._registry.models, self._registry.backup
+        states = self._states() | {self._backup_name: backup.state}
+        data = [
+            {
+                "id": name,
+                "object": "model",
+                "created": int(own.get(name, backup).application.deployed_at),
+                "owned_by": "neverblank",
+                "state": state,
+            }
+            for name, state in sorted(states.items())
+        ]
+        return {"object": "list", "data": data}
+
+    def readiness(self) -> dict[str, bool]:
+        """Return for each tier whether it could answer; before the first refresh only the last resort.
+
+        The primary tier is ready if some model is; a remote model if its variables are set and its breaker is not open.
+        """
+        looked = self._registry.has_looked
+        return {
+            Tier.PRIMARY.value: looked and any(self._is_ready(*model) for model in self._states().items()),
+            Tier.BACKUP.value: looked and self._registry.backup.state is ServingState.READY,
+            Tier.LAST_RESORT.value: True,
+        }
+
+    def status(self) -> Mapping[str, Any]:
+        """Return the models and the backup as `/status` has them."""
+        models = {name: entry.to_json() for name, entry in self._registry.models.items()} | self._upstreams.describe()
+        return {
+            "discovery_age_s": round(min(self._registry.age_s(), 1e9), 2),
+            "models": {name: {**facts, **self._resilience.describe(name)} for name, facts in sorted(models.items())},
+            "backup": {**self._registry.backup.to_json(), **self._resilience.describe(self._backup_name)},
+        }
+
+    def _is_ready(self, model: str, state: ServingState) -> bool:
+        return state is ServingState.READY and not isinstance(self._resilience.state(model), Open)
+
+    def _states(self) -> dict[str, ServingState]:
+        remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
+        return {name: entry.state for name, entry in self._registry.models.items()} | remotes
