@@ -79,8 +79,9 @@ class Adaptation:
             for name in _VLLM_FIELDS:
                 body.pop(name, None)
         if Quirk.REASONING in quirks:
-            for turn in body["messages"]:
-                turn.pop(_REASONING, None)
+            # Others may be asked with the same turns: they are not changed themselves.
+            turns = body["messages"]
+            body["messages"] = [{key: value for key, value in turn.items() if key != _REASONING} for turn in turns]
         if request.prefix and Quirk.PREFILL in quirks:
             body["messages"].append(ask_to_go_on(request.prefix))
 
