@@ -18,7 +18,7 @@ def finish(written: Choices, max_tokens: int | None) -> Finished:
     first = written.first
     wrote = first.completion_tokens + sum(choice.generation.completion_tokens for choice in written.others)
     others = tuple(_further(place, choice) for place, choice in enumerate(written.others, 1))
-    choice = _logprobs(first)
+    choice = _beside(first)
     extras = Extras(choice=choice, others=others) if choice or others else NO_EXTRAS
     is_cut = first.finish_reason == "length" and max_tokens is not None and first.completion_tokens < max_tokens
     missing = {
@@ -39,7 +39,12 @@ def _further(place: int, choice: Choice) -> Mapping[str, Any]:
     reason = "stop" if choice.generation.finish_reason == "stop" else "length"
     if calls:
         message, reason = {**message, "tool_calls": list(calls)}, "tool_calls"
-    return {"index": place, "message": message, "finish_reason": reason, **_logprobs(choice.generation)}
+    return {"index": place, "message": message, "finish_reason": reason, **_beside(choice.generation)}
+
+
+def _beside(generation: Generation) -> dict[str, Any]:
+    """The fields of a choice beside its message; the stop text that ended it has the name that vLLM gives it."""
+    return {**_logprobs(generation), **({"stop_reason": generation.stopped_at} if generation.stopped_at else {})}
 
 
 def _logprobs(generation: Generation) -> dict[str, Any]:

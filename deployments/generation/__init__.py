@@ -117,6 +117,7 @@ class Generation:
         finish_reason: `stop`, `length` (`max_tokens` reached) or `deadline` (`budget_s` used up).
         cut_tokens: the prompt's oldest tokens, so many, were left out, as the context had no room for them.
         logprobs: those of the tokens that were written, where they were asked for.
+        stopped_at: the stop text that ended it; empty where none did.
     """
 
     text: str
@@ -125,6 +126,7 @@ class Generation:
     finish_reason: str
     cut_tokens: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
+    stopped_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

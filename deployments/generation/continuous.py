@@ -198,7 +198,8 @@ class ContinuousGenerator:
         if rest := detokenizer.finish():
             texts.append(rest)
             yield rest
-        yield Generation("".join(texts), len(fitted.tokens), written, reason, fitted.cut)
+        text, stopped_at = "".join(texts), detokenizer.stopped_at
+        yield Generation(text, len(fitted.tokens), written, reason, fitted.cut, stopped_at=stopped_at)
 
     def _add(
         self, request_id: str, tokens: list[int], sampling: Sampling, matcher: TokenMatcher | None

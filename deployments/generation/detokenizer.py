@@ -20,7 +20,8 @@ class Detokenizer:
     """Turns the tokens of one generation into text, up to the first stop text.
 
     Attributes:
-        stopped: whether a stop text has been found.
+        stopped: whether a stop text, or a token that ends the generation, has been found.
+        stopped_at: that stop text; empty where none has been found.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Detokenizer:
         self._stop_tokens = frozenset(stop_tokens)
         self._min_tokens = min_tokens
         self.stopped = False
+        self.stopped_at = ""
         self._decode = decode
         self._stops = tuple(stops)
         self._skip = skip
@@ -89,10 +91,11 @@ class Detokenizer:
             return ""
         text = self._held + self._without_skipped(text)
         stops = self._stops if len(self._ids) >= self._min_tokens else ()
-        places = [place for stop in stops if (place := text.find(stop)) >= 0]
-        if places:
+        found = [(place, stop) for stop in stops if (place := text.find(stop)) >= 0]
+        if found:
             self.stopped, self._held = True, ""
-            return text[: min(places)]
+            place, self.stopped_at = min(found)
+            return text[:place]
         keep = max((_overlap(text, stop) for stop in stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

@@ -111,7 +111,8 @@ class BatchedSequence:
         request.cancel()
         self._emit(self.detokenizer.finish(), outbox)
         reason = finished or "stop"
-        return Generation("".join(self._texts), len(self.tokens), len(self._written), reason, self._cut)
+        text, stopped_at = "".join(self._texts), self.detokenizer.stopped_at
+        return Generation(text, len(self.tokens), len(self._written), reason, self._cut, stopped_at=stopped_at)
 
     def told(self, texts_of: Callable[[Sequence[int]], Sequence[str]]) -> tuple[TokenLogprob, ...]:
         """The log probabilities of what was written, once it has ended; empty where they were not asked for.

@@ -206,7 +206,8 @@ class TransformersGenerator:
             keep_and_emit(rest)
         reason = _finish_reason(controller, detokenizer, sampling)
         told = odds.read(controller.tokens) if sampling.logprobs is not None else ()
-        return Generation("".join(texts), read, controller.written, reason, fitted.cut, told)
+        stopped_at = detokenizer.stopped_at
+        return Generation("".join(texts), read, controller.written, reason, fitted.cut, told, stopped_at)
 
     def _count(self, change: int) -> None:
         with self._counting:

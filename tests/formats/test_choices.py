@@ -25,7 +25,7 @@ TOLD = (TokenLogprob("It", -0.5, (("It", -0.5), ("So", -1.5))), TokenLogprob(" r
 class Numbered(ScriptedGenerator):
     """Writes its own number among the generations, and what is told beside it."""
 
-    cut, told = 0, TOLD
+    cut, told, stopped_at = 0, TOLD, ""
     fails_at = 99
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Generation:
@@ -34,7 +34,7 @@ class Numbered(ScriptedGenerator):
         if number == self.fails_at:
             raise MemoryError("no room")
         odds = self.told if sampling.logprobs is not None else ()
-        return Generation(f" {number}.", 3, 2, "stop" if number == 1 else "deadline", self.cut, odds)
+        return Generation(f" {number}.", 3, 2, "stop" if number == 1 else "deadline", self.cut, odds, self.stopped_at)
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
         generation = await self.generate(prompt, sampling)
@@ -125,6 +125,17 @@ async def test_a_prompt_that_was_cut_says_how_many_tokens_are_missing(*, stream:
         end = await read_whole(served(generator), chat())
 
     assert end.dropped == ("prompt_tokens:808",)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_stop_text_that_ended_a_choice_is_told_as_vllm_tells_it(*, stream: bool) -> None:
+    generator = Numbered()
+    generator.stopped_at = "###"
+
+    told = await read_whole(served(generator), chat(stream=stream, n=2, stop=["###"]), 10.0)
+
+    assert isinstance(told, Answered)
+    assert told.extras.choice["stop_reason"] == told.extras.others[0]["stop_reason"] == "###"
 
 
 async def test_a_text_completion_keeps_the_space_that_it_begins_with() -> None:

@@ -69,7 +69,7 @@ async def test_a_sequence_with_a_stop_text_leaves_the_batch_when_it_is_found() -
     batch.add(other)
     engine.steps.release(20)
 
-    assert (await read(stopped))[1] == Generation("ab", 1, 3, "stop")
+    assert (await read(stopped))[1] == Generation("ab", 1, 3, "stop", stopped_at="c")
     assert (await read(other))[1].text == "abcdefghi"
     assert engine.requests[0].cancelled
 

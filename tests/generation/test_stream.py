@@ -65,7 +65,7 @@ async def test_a_stop_text_ends_a_generation_and_is_not_in_it(smollm2: Transform
     texts, last = await streamed(smollm2, FRANCE, greedy(stop=(stop,)))
 
     assert "".join(texts) == whole[: whole.index(stop)]
-    assert last.finish_reason == "stop"
+    assert (last.finish_reason, last.stopped_at) == ("stop", stop)
 
 
 async def test_a_reader_that_closes_the_stream_stops_the_work(tiny: TransformersGenerator) -> None:

@@ -98,7 +98,7 @@ def test_a_request_for_a_server_that_has_never_been_ready_is_not_called_invalid(
     response = service.http.post("/v1/chat/completions", json={**CHAT, "model": "unhealthy", "wait": False})
 
     assert response.status_code == 200, response.text
-    assert response.json()["neverblank"]["dropped"] == ["image"]
+    assert response.json()["neverblank"]["attempts"][0]["reason"].startswith("not ready: ")
 
 
 def test_a_server_that_starts_is_told_with_its_last_line(service: Service) -> None:
