@@ -48,7 +48,7 @@ class Execution(Struct, frozen=True):
         request: the request.
         client_of: returns the client of a candidate.
         resilience: gives permits for attempts, and takes their outcomes.
-        last_resort: the answer where no candidate answers, and the end of a stream that no candidate continues.
+        last_tier: returns the answer where no candidate answers, and the end of a stream that no candidate continues.
         wait_ready: waits for a candidate that cannot take the request yet.
         conform: checks answers against the form that the caller demanded; `None` where any text will do.
         dropped_by: returns what a candidate cannot do of what the request asks, by name.
@@ -58,7 +58,7 @@ class Execution(Struct, frozen=True):
     request: InferenceRequest
     client_of: Callable[[Candidate], ModelClient]
     resilience: ResilienceState
-    last_resort: LastResort | NoVector
+    last_tier: Callable[[], LastResort | NoVector]
     wait_ready: WaitReady
     conform: Conform | None = None
     dropped_by: DroppedBy = does_everything

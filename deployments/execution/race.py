@@ -103,21 +103,21 @@ class Race:
                 allowance = NOTHING_EXTRA
                 if self._attempts:
                     allowance = self._resilience.allowance(now, wait=self._waits, skip=self._skip)
-                match next_step(self._chain, self._attempts, now, allowance):
-                    case Start(candidate, why):
-                        self._start(candidate, why, now)
-                    case WaitUntil(until):
-                        await self._wait(until, now)
-                    case AwaitReady(candidates, until):
-                        await self._wait_for_one(candidates, until)
-                    case Accept(place, trace):
-                        return self._won(place, trace, now)
-                    case Exhausted(trace):
-                        self._close(trace, now)
-                        return Exhausted(trace, self._retry_after_s)
-                    case Reject(rejected, trace):
-                        self._close(trace, now)
-                        raise InvalidRequestError(_problem(rejected))
+                match step := next_step(self._chain, self._attempts, now, allowance):
+                    case Start():
+                        self._start(step.candidate, step.why, now)
+                    case WaitUntil():
+                        await self._wait(step.time, now)
+                    case Accept():
+                        return self._won(step.place, step.trace, now)
+                    case AwaitReady():
+                        await self._wait_for_one(step.candidates, step.time)
+                    case Exhausted():
+                        self._close(step.trace, now)
+                        return Exhausted(step.trace, self._retry_after_s)
+                    case Reject():
+                        self._close(step.trace, now)
+                        raise InvalidRequestError(_problem(step.rejected))
         finally:
             for flight in self._flights:
                 if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker
@@ -169,15 +169,19 @@ class Race:
     async def _wait(self, until: float, now: float) -> None:
         """Wait until an attempt begins, ends or is silent for too long, at most until `until`; then note what has."""
         self._turn = self._loop.create_future()
-        due = min([until, *(flight.judged_at for flight in self._flights)])
-        timer = self._loop.call_later(max(due - now, SHORTEST_TIMER_S), self._wake)
+        due = until
+        for flight in self._flights:
+            due = min(due, flight.judged_at)
+        timer = self._loop.call_at(max(due, now + SHORTEST_TIMER_S), self._wake)
         try:
             await self._turn
         finally:
             self._turn = None
             timer.cancel()
         now = self._clock()
-        for flight in [flight for flight in self._flights if flight.begun is None]:
+        for flight in tuple(self._flights):
+            if flight.begun is not None:
+                continue
             if flight.task.done():
                 self._note(flight, now)
             else:
@@ -209,11 +213,13 @@ class Race:
             self._turn.set_result(None)
 
     def _won(self, place: int, trace: tuple[Ended | Began, ...], now: float) -> Won:
-        winner = next((flight for flight in self._flights if flight.place == place), None)
-        if winner is not None:  # a stream: its permit is handed back at its end
-            self._flights.remove(winner)
+        for flight in self._flights:
+            if flight.place == place:  # a stream: its permit is handed back at its end
+                self._flights.remove(flight)
+                self._close(trace, now)
+                return Won(place, trace, flight.begun, flight.permit)
         self._close(trace, now)
-        return Won(place, trace) if winner is None else Won(place, trace, winner.begun, winner.permit)
+        return Won(place, trace)
 
     def _close(self, trace: Sequence[Ended | Began], now: float) -> None:
         """End the race: hand back the permits of attempts that are cut off, but let probes and witnesses run on."""

@@ -42,7 +42,7 @@ class Relay:
         """
         execution = opener.execution
         self._opener, self._rules, self._opened, self._ends = opener, opener.rules, opened, ends
-        self._chain, self._resilience, self._last_resort = execution.chain, execution.resilience, execution.last_resort
+        self._chain, self._resilience, self._last_resort = execution.chain, execution.resilience, execution.last_tier()
         self._clock = asyncio.get_running_loop().time
         self._transcript = Transcript(opened.trace)
         self._place = opened.place

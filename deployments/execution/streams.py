@@ -32,7 +32,7 @@ async def open_stream(execution: Execution, rules: StreamPolicy) -> AnswerStream
     opener = StreamOpener(execution, rules)
     opened = await opener.open(execution.chain)
     if isinstance(opened, Exhausted):
-        return CompletedStream(execution.last_resort.answer(opened.trace, opened.retry_after_s))
+        return CompletedStream(execution.last_tier().answer(opened.trace, opened.retry_after_s))
     return Relay(opener, opened, ends=started + rules.max_seconds)
 
 

@@ -1,5 +1,7 @@
 """A whole answer: a race in which each attempt is read to its end."""
 
+from typing import cast
+
 from deployments.execution.attempt import Begun
 from deployments.execution.execution import Execution
 from deployments.execution.race import Race
@@ -26,10 +28,9 @@ async def run_chain(execution: Execution) -> Answer:
     chain = execution.chain
     won = await Race(chain, execution.resilience, launch, execution.wait_ready, execution.terms).run()
     if isinstance(won, Exhausted):
-        return execution.last_resort.answer(won.trace, won.retry_after_s)
-    winner = won.trace[won.place]
-    assert isinstance(winner, Ended)  # noqa: S101 - no launch here gives a stream
+        return execution.last_tier().answer(won.trace, won.retry_after_s)
+    trace = cast("tuple[Ended, ...]", won.trace)  # no launch here gives a stream
+    winner = trace[won.place]
     assert isinstance(winner.outcome, Answered)  # noqa: S101 - `next_step` accepts nothing else
-    trace = tuple(attempt for attempt in won.trace if isinstance(attempt, Ended))
     dropped = (*execution.dropped_by(winner.candidate), *winner.outcome.dropped)
     return winning_answer(chain.candidates[0], winner.candidate, winner.outcome, trace, dropped)

@@ -40,7 +40,7 @@ def build_asgi(service: Service) -> Starlette:
         *tokens.token_routes(service),
         *pages.page_routes(),
     ]
-    return _Application(service, routes=sorted(routes, key=_is_rare), lifespan=lifespan)
+    return _Application(service, routes=routes, lifespan=lifespan)
 
 
 class _Application(Starlette):
@@ -57,21 +57,18 @@ class _Application(Starlette):
     def build_middleware_stack(self) -> ASGIApp:
         """Return Starlette's router, with 4xx errors turned into responses; the server answers others with 500."""
         router = self.router
+        # Nearly every path is that of a route, as it stands: the router would try the routes in order.
+        by_path: dict[str, ASGIApp] = {route.path: route for route in self.routes if isinstance(route, Route)}
 
         async def explaining(scope: Scope, receive: Receive, send: Send) -> None:
             try:
-                await router(scope, receive, send)
+                await by_path.get(scope.get("path", ""), router)(scope, receive, send)
             except InvalidRequestError as error:
                 await _explain(error.problem, scope)(scope, receive, send)
             except HTTPException as error:
                 await _refuse(error, scope)(scope, receive, send)
 
         return Cors(explaining, lambda: self._service.cors_origins)
-
-
-def _is_rare(route: BaseRoute) -> bool:
-    """Return whether a route is not for inference. Starlette tries routes in order, so such routes come last."""
-    return not (isinstance(route, Route) and "POST" in (route.methods or ()))
 
 
 def _explain(problem: Problem, scope: Scope) -> Response:

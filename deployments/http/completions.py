@@ -46,7 +46,7 @@ def says_nothing_but_calls(answer: Answer) -> bool:
 def provenance(answer: Answer, request_id: str, *, usage_estimated: bool) -> dict[str, Any]:
     """Return the object `neverblank`: the tier that answered, the trace, and what is not as it was asked."""
     return {
-        "served_by": answer.served_by.value,
+        "served_by": str(answer.served_by),
         "degraded": answer.degraded,
         "finish_reason": answer.finish_reason,
         "attempts": [attempt.to_json() for attempt in answer.attempts],
@@ -130,17 +130,20 @@ class Format:
             request_id: the id of the call.
             echo: each text begins with its prompt.
         """
-        prompts = [request.text for request in requests] if echo else [""] * len(answers)
         counts = count_tokens(answers, requests)
-        first = answers[0]
-        choices = [self._choice(place, answer, prompts[place]) for place, answer in enumerate(answers)]
+        first, prompt = answers[0], requests[0].text if echo else ""
+        choices = [
+            self._choice(place, answer, requests[place].text if echo else "") for place, answer in enumerate(answers)
+        ]
+        if first.extras.others:
+            choices += [self.further_choice(other, prompt=prompt) for other in first.extras.others]
         return {
             **theirs(first.extras.body, OWN_BODY),
             "id": f"{self.prefix}-{request_id}",
             "object": self.name,
             "created": int(time.time()),
             "model": first.model,
-            "choices": choices + [self.further_choice(other, prompt=prompts[0]) for other in first.extras.others],
+            "choices": choices,
             "usage": counts.usage,
             "neverblank": provenance(first, request_id, usage_estimated=counts.estimated),
         }

@@ -39,11 +39,11 @@ def count_tokens(answers: Sequence[Answer], requests: Sequence[InferenceRequest]
         pieces: the number of pieces in which a single answer was streamed.
     """
     counted = [_count(answer, requests[place] if requests else None, pieces) for place, answer in enumerate(answers)]
-    estimated = any(is_estimated for _, is_estimated in counted)
     if len(counted) > 1:
         read, written = zip(*((usage.prompt_tokens, usage.completion_tokens) for usage, _ in counted), strict=True)
-        return TokenCounts(Usage(sum(read), sum(written)).to_json(), estimated)
-    told = counted[0][0].to_json()
+        return TokenCounts(Usage(sum(read), sum(written)).to_json(), any(estimated for _, estimated in counted))
+    usage, estimated = counted[0]
+    told = usage.to_json()
     details = answers[0].extras.usage
     if details and not estimated:
         total = details.get("total_tokens")
@@ -55,8 +55,7 @@ def _count(answer: Answer, request: InferenceRequest | None, pieces: int) -> tup
     """Return the counts of one answer, and whether they are estimated."""
     if answer.usage is not None:
         return answer.usage, answer.usage_estimated
-    written = any(ended.from_character is not None for ended in answer.attempts)
-    if answer.served_by is Tier.LAST_RESORT and not written:
+    if answer.served_by is Tier.LAST_RESORT and all(ended.from_character is None for ended in answer.attempts):
         return Usage(0, 0), False
     read = estimate_prompt_tokens(request) if request is not None else 0
     return Usage(read, estimate_tokens(result_text(answer), pieces)), True
@@ -68,4 +67,4 @@ def estimate_prompt_tokens(request: InferenceRequest) -> int:
         return len(request.prompt_tokens)
     texts = [message["content"] for message in request.messages] or [request.text]
     tools = orjson.dumps(request.response_format.tools).decode() if request.response_format.tools else ""
-    return sum(estimate_tokens(text) for text in (*texts, request.prefix, tools))
+    return sum(map(estimate_tokens, (*texts, request.prefix, tools)))

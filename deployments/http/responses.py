@@ -1,6 +1,7 @@
 """Answers as responses: the headers with the provenance of an answer, and the framing of streams."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import ceil
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from deployments.http.service import Service
-from deployments.policy.attempt import Began, Ended, Tier
+from deployments.policy.attempt import Began, Candidate, Ended, Tier
 from deployments.policy.stream_events import PENDING
 
 EVENT_STREAM = "text/event-stream"
@@ -62,21 +63,23 @@ def headers_of(told: Provenance) -> dict[str, str]:
 
     The attempt that goes on with the stream is told as `answering`. `retry-after` is in whole seconds.
     """
-    trace = ", ".join(
-        f"{made.candidate.tier.value}/{quote(made.candidate.model)}="
-        f"{made.name if isinstance(made, Ended) else _ANSWERING}"
-        for made in told.attempts
-    )
+    trace = [_line(made.candidate, made.name if isinstance(made, Ended) else _ANSWERING) for made in told.attempts]
     headers = {
-        _SERVED_BY: told.served_by.value,
+        _SERVED_BY: str(told.served_by),
         _DEGRADED: "true" if told.degraded else "false",
-        _ATTEMPTS: trace,
+        _ATTEMPTS: ", ".join(trace),
     }
     if told.dropped:
         headers[_DROPPED] = _bounded([quote(name, safe="/:") for name in told.dropped])
     if told.retry_after_s > 0:
         headers["retry-after"] = str(ceil(told.retry_after_s))
     return headers
+
+
+@lru_cache(maxsize=1024)
+def _line(candidate: Candidate, outcome: str) -> str:
+    """Return an attempt on `candidate`, as a header tells it. Cached: the same few come with every answer."""
+    return f"{candidate.tier}/{quote(candidate.model)}={outcome}"
 
 
 def status_of(told: Provenance, service: Service) -> int:

@@ -49,14 +49,14 @@ _abandoned_seconds = [0.0]
 
 def answered(answer: Answer, seconds: float) -> None:
     """Count an answer that was given, `seconds` after its request had arrived, and its attempts."""
-    tier = answer.served_by.value
+    tier = answer.served_by
     _answers[tier, answer.model, "true" if answer.degraded else "false"] += 1
     if len(_durations) == MAX_DURATIONS:
         _others["forgotten"] += 1
     _durations.append((tier, seconds))
     for attempt in answer.attempts:
         model = "unknown" if attempt.outcome.reason == UNKNOWN_MODEL else attempt.candidate.model
-        _attempts[model, attempt.name, attempt.why.value] += 1
+        _attempts[model, attempt.name, attempt.why] += 1
 
 
 def turned_away() -> None:

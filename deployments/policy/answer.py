@@ -60,7 +60,7 @@ class Answer(Struct, frozen=True):
         return {
             **self._result_or_error(),
             "model": self.model,
-            "served_by": self.served_by.value,
+            "served_by": str(self.served_by),
             "degraded": self.degraded,
             "finish_reason": self.finish_reason,
             "attempts": [attempt.to_json() for attempt in self.attempts],

@@ -108,21 +108,22 @@ class Ended(Struct, frozen=True):
     def to_json(self, *, quotes: bool = True) -> dict[str, Any]:
         """Return the attempt as one item of an answer's `attempts`; without `quotes`, as a log line may have it."""
         line: dict[str, Any] = {
-            "tier": self.candidate.tier.value,
+            "tier": str(self.candidate.tier),
             "model": self.candidate.model,
-            "why": self.why.value,
+            "why": str(self.why),
             "outcome": self.name,
             "reason": self._reason(quotes=quotes),
             "ms": round(max(0.0, self.ended - self.started) * 1000, 2),
         }
         if self.from_character is not None:
             line["from_character"] = self.from_character
-        if isinstance(self.outcome, Rejected) and self.outcome.code:
-            line["code"] = self.outcome.code
         if self.rescued:
             line["rescued"] = True
-        if isinstance(self.outcome, (Answered, Finished)) and self.outcome.skipped:
-            line["skipped"] = self.outcome.skipped
+        if isinstance(self.outcome, (Answered, Finished)):
+            if self.outcome.skipped:
+                line["skipped"] = self.outcome.skipped
+        elif isinstance(self.outcome, Rejected) and self.outcome.code:
+            line["code"] = self.outcome.code
         return line
 
     def _reason(self, *, quotes: bool) -> str:

@@ -30,12 +30,12 @@ class Budget:
 
     def deposit(self, now: float) -> None:
         """Add the tokens of one request."""
-        self._fill(now)
-        self._tokens = min(BURST, self._tokens + self.share)
+        self._fill(now, self.share)
 
     def available(self, now: float) -> bool:
         """Return whether one extra may be made."""
-        self._fill(now)
+        if self._tokens < 1.0:
+            self._fill(now)
         return self.share > 0 and self._tokens >= 1.0
 
     def withdraw(self, now: float) -> None:
@@ -43,12 +43,12 @@ class Budget:
         self._fill(now)
         self._tokens = max(0.0, self._tokens - 1.0)
 
-    def _fill(self, now: float) -> None:
-        if self._filled < 0:
-            self._filled = now
+    def _fill(self, now: float, more: float = 0.0) -> None:
         if now > self._filled:
-            self._tokens = min(BURST, self._tokens + FLOOR_PER_S * (now - self._filled))
+            if self._filled >= 0:
+                more += FLOOR_PER_S * (now - self._filled)
             self._filled = now
+        self._tokens = min(BURST, self._tokens + more)
 
 
 class Budgets:
@@ -57,6 +57,7 @@ class Budgets:
     def __init__(self, retry_share: float, hedge_share: float) -> None:
         """Begin with one token each; see `Budget.share`."""
         self._retries, self._hedges = Budget(retry_share), Budget(hedge_share)
+        self._paying = {Why.RETRY: self._retries, Why.HEDGE: self._hedges}
 
     def set_shares(self, retry_share: float, hedge_share: float) -> None:
         """Change the shares; the tokens stay."""
@@ -73,7 +74,5 @@ class Budgets:
 
     def pay(self, why: Why, now: float) -> None:
         """Take the token of an attempt that was made for the reason `why`, where that is an extra."""
-        if why is Why.RETRY:
-            self._retries.withdraw(now)
-        elif why is Why.HEDGE:
-            self._hedges.withdraw(now)
+        if (budget := self._paying.get(why)) is not None:
+            budget.withdraw(now)

@@ -62,19 +62,19 @@ class FallbackChain(Struct, frozen=True):
     jitter: float = 0.5
 
     def __post_init__(self) -> None:
-        _by_tier(self.candidates)
+        by_tier(self.candidates)
         if not 0 <= self.jitter < 1:
             raise ValueError("jitter is at least 0 and below 1")
 
     @property
     def primaries(self) -> tuple[Candidate, ...]:
         """The candidates of the primary tier."""
-        return _by_tier(self.candidates)[0]
+        return by_tier(self.candidates)[0]
 
     @property
     def backups(self) -> tuple[Candidate, ...]:
         """The candidates of the backup tier."""
-        return _by_tier(self.candidates)[1]
+        return by_tier(self.candidates)[1]
 
     def of(self, tier: Tier) -> tuple[Candidate, ...]:
         """The candidates of `tier`."""
@@ -83,8 +83,8 @@ class FallbackChain(Struct, frozen=True):
     def is_rescued(self, candidate: Candidate, outcome: Outcome | Finished) -> bool:
         """Return whether the policy has the next candidate asked where this outcome would have been the caller's."""
         match outcome:
-            case Answered(finish_reason=reason):
-                return self.rescue_withheld and reason == CONTENT_FILTER
+            case Answered():
+                return self.rescue_withheld and outcome.finish_reason == CONTENT_FILTER
             case Rejected(elsewhere=False, content=content) if candidate == self.candidates[0]:
                 return self.rescue_content if content else self.rescue_rejected
             case _:
@@ -163,7 +163,7 @@ class FallbackChain(Struct, frozen=True):
 
 
 @lru_cache(maxsize=1024)
-def _by_tier(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+def by_tier(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
     """Split candidates into the two tiers. Cached: the same few sequences come with every request."""
     if len(set(candidates)) != len(candidates):
         raise ValueError("a chain holds every candidate once")

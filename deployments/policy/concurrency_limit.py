@@ -98,7 +98,7 @@ class AdaptiveLimiter:
 
     def admit(self, share: float = 1.0) -> bool:
         """Take a place if fewer than `share` of the limit are taken, and say so; there is always at least one place."""
-        if self.in_flight >= max(1.0, share * self.value):
+        if self.in_flight and self.in_flight >= share * self.value:
             return False
         self.in_flight += 1
         self._peak = max(self._peak, self.in_flight)

@@ -9,9 +9,9 @@ What is sent to another process is the seconds that are left, never a clock read
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from deployments.policy.knob import Knobs, seconds, share
 
@@ -80,15 +80,16 @@ class ReservePolicy(Knobs):
         return Reserves(backup_seconds, self.backup_share, self.last_resort_seconds, self.last_resort_share)
 
 
-class Deadline(Struct, frozen=True, dict=True):
+class Deadline(Struct, frozen=True):
     """The time span of a request, on the clock of the process that holds it.
 
     Attributes:
         start: the time at which the request arrived.
         end: the time at which its answer is due.
         reserves: the parts of the span that are kept for the backup and the last resort.
-
-    Its moments are worked out once, as each step of a request asks for them several times.
+        answer_by: the time at which the last-resort message is sent if no model has answered.
+        cut_over: the latest time at which the backup is started. These two are worked out, whatever is given, and once:
+            each step of a request asks for them several times.
 
     Raises:
         ValueError: `end` is not after `start`.
@@ -97,28 +98,24 @@ class Deadline(Struct, frozen=True, dict=True):
     start: float
     end: float
     reserves: Reserves = USUAL_RESERVES
+    answer_by: float = 0.0
+    cut_over: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.end > self.start:
             raise ValueError(f"a deadline ends after it starts, not at {self.end} for a start at {self.start}")
+        seconds, kept = self.seconds, self.reserves
+        answer_by = self.end - min(kept.last_resort_seconds, kept.last_resort_share * seconds)
+        backup_s = min(kept.backup_seconds, kept.backup_share * seconds)
+        force_setattr(self, "answer_by", answer_by)
+        force_setattr(self, "cut_over", max(self.start, answer_by - backup_s))
 
     @classmethod
     def after(cls, now: float, seconds: float, reserves: Reserves = USUAL_RESERVES) -> "Deadline":
         """Return the deadline of a request that arrived at `now` and may take `seconds`."""
         return cls(now, now + seconds, reserves)
 
-    @cached_property
+    @property
     def seconds(self) -> float:
         """The seconds that the request may take."""
         return self.end - self.start
-
-    @cached_property
-    def answer_by(self) -> float:
-        """The time at which the last-resort message is sent if no model has answered."""
-        return self.end - min(self.reserves.last_resort_seconds, self.reserves.last_resort_share * self.seconds)
-
-    @cached_property
-    def cut_over(self) -> float:
-        """The latest time at which the backup is started."""
-        reserve = min(self.reserves.backup_seconds, self.reserves.backup_share * self.seconds)
-        return max(self.start, self.answer_by - reserve)

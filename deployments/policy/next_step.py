@@ -54,8 +54,11 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
     """Return what to do at `now`, given all attempts made so far in the order of their starts."""
     if not attempts and chain.candidates and now < chain.deadline.cut_over:
         return Start(chain.candidates[0])  # as `_step_tiers` has it, where nothing has happened yet
-    if len(attempts) == 1 and _is_acceptable(chain, attempts[0]):
-        return _accept(chain, attempts, 0, now)
+    if len(attempts) == 1:  # the usual case
+        if _is_acceptable(chain, attempts[0]):
+            return _accept(chain, attempts, 0, now)
+        if (quiet := _beside_one(chain, attempts[0], now, allowance)) is not None:
+            return quiet
     acceptable = [place for place, attempt in enumerate(attempts) if _is_acceptable(chain, attempt)]
     if acceptable:
         place = min(acceptable, key=lambda place: _answered_at(attempts[place]))
@@ -71,6 +74,16 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
     if now >= chain.deadline.answer_by:
         return _exhausted(chain, attempts, now)
     return _step_tiers(chain, attempts, now, allowance)
+
+
+def _beside_one(chain: FallbackChain, attempt: Attempt, now: float, allowance: Allowance) -> WaitUntil | None:
+    """Return the wait beside an only attempt, as `_step_tiers` has it; `None` where it may have anything else."""
+    if not isinstance(attempt, Running) or attempt.why is not Why.NEXT or attempt.probe or attempt.suspected:
+        return None
+    until = chain.per_try_end(attempt.candidate, attempt.started, attempt.alive)
+    if len(chain.candidates) > 1:
+        until = min(until, attempt.silent_at, _hedge_at(chain, [attempt]) if allowance.hedge else math.inf)
+    return WaitUntil(until) if now < min(until, chain.deadline.cut_over) and not allowance.skip else None
 
 
 def _step_tiers(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
@@ -184,8 +197,9 @@ def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
     running = attempts[-1]
     if first.tier is not Tier.PRIMARY or not isinstance(running, Running):
         return math.inf
-    if any(attempt.candidate != first for attempt in attempts):
-        return math.inf
+    for attempt in attempts:
+        if attempt.candidate != first:
+            return math.inf
     return attempts[0].started + chain.hedge_after_s
 
 
@@ -257,13 +271,9 @@ def _close(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tup
 
 
 def _is_acceptable(chain: FallbackChain, attempt: Attempt) -> bool:
-    match attempt:
-        case Began():
-            return True
-        case Ended(candidate=candidate, outcome=Answered() as outcome):
-            return not chain.is_rescued(candidate, outcome)
-        case _:
-            return False
+    if isinstance(attempt, Ended):
+        return isinstance(attempt.outcome, Answered) and not chain.is_rescued(attempt.candidate, attempt.outcome)
+    return isinstance(attempt, Began)
 
 
 def _answered_at(attempt: Attempt) -> float:

@@ -233,6 +233,8 @@ StreamItem = StreamPart | StreamEnd
 def reason_for_log(outcome: Outcome | Finished) -> str:
     """Return the reason of `outcome` without words of its model's own, as these may quote the request."""
     match outcome:
+        case Answered() | Finished():  # the usual case
+            return ""
         case Failed(log_reason=reason) if reason:
             return reason
         case Rejected():

@@ -43,8 +43,8 @@ class WindowedQuantile:
         """
         if not self._sorted:
             raise ValueError("no quantile of nothing")
-        last = max(0, len(self._sorted) - 1 - spare)
-        return self._sorted[min(last, int(quantile * len(self._sorted)))]
+        last = len(self._sorted) - 1 - spare
+        return self._sorted[min(last, int(quantile * len(self._sorted))) if last > 0 else 0]
 
 
 class Latencies:
@@ -57,12 +57,12 @@ class Latencies:
     def add(self, model: str, seconds: float, *, streamed: bool) -> None:
         """Add an answer of `model` that took `seconds`."""
         key = (model, streamed)
-        if key not in self._seen:
-            self._seen[key] = WindowedQuantile()
+        if (seen := self._seen.get(key)) is None:
+            seen = self._seen[key] = WindowedQuantile()
             if len(self._seen) > MAX_KEYS:
                 self._seen.popitem(last=False)
         self._seen.move_to_end(key)
-        self._seen[key].add(seconds)
+        seen.add(seconds)
 
     def of(self, model: str, *, streamed: bool) -> WindowedQuantile:
         """Return the window of `model`; an empty one where nothing is known."""

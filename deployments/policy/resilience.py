@@ -131,10 +131,10 @@ class ResilienceState:
         if (paused := known.cooldown.refusal(now)) is not None:
             return paused
         state, admission = self._ask_breaker(candidate, known, now)
-        if isinstance(admission, Refused):
+        if not isinstance(admission, breaker.Admission):
             return admission
         form = None if why is Why.BEHIND else self._forms.ask(model, terms, self._policy.breaker, now)
-        if isinstance(form, Refused):
+        if form is not None and isinstance(form, Refused):
             return form
         if not known.limit.admit(self._share(candidate, direct=direct)):
             wait_s = max(_MIN_RETRY_AFTER_S, self.latencies.median_s(model))

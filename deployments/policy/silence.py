@@ -18,6 +18,8 @@ tells: see `FallbackChain.usual_fair_s`.
 import math
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from deployments.policy.knob import Knobs, knob, seconds
 from deployments.policy.quantile import WindowedQuantile
 
@@ -41,8 +43,7 @@ class SilencePolicy(Knobs):
     min_samples: int = knob(20, "Answers of a model that are needed before its silences are judged.", ge=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """How long an attempt may be silent; infinite where too little is known.
 
     Attributes:

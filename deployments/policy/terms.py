@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from deployments.policy.outcome import Blank, Cancelled, Failed, Finished, Outcome, TimedOut
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Finished, Outcome, TimedOut
 
 
 class Terms(Struct, frozen=True):
@@ -37,6 +37,8 @@ def beyond_terms(outcome: Outcome | Finished, terms: Terms) -> Outcome | Finishe
     where the caller's `max_tokens` or `stop` ended it, says nothing.
     """
     match outcome:
+        case Answered() | Finished():  # the usual case
+            return outcome
         case Blank(cut=True) | Failed(cut=True) if terms.capped:
             return _IMPOSED
         case Blank() if terms.steered:

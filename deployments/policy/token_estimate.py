@@ -16,4 +16,5 @@ def estimate_tokens(text: str, pieces: int = 1) -> int:
     """
     if not text:
         return 0
-    return max(pieces, ceil(len(text.encode("utf-8", errors="surrogatepass")) / BYTES_PER_TOKEN))
+    size = len(text) if text.isascii() else len(text.encode("utf-8", errors="surrogatepass"))
+    return max(pieces, ceil(size / BYTES_PER_TOKEN))

@@ -17,11 +17,9 @@ chat: see `passing`. The headers `anthropic-version`, `anthropic-beta` and `x-ap
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec.structs import asdict
-
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
-from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
+from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.dialogue import read_dialogue
 from deployments.request.fields import MAX_TYPE, kind, read_flag, read_model, read_name, read_object, refuse
 from deployments.request.inference import Feature, InferenceRequest, ResponseFormat
@@ -76,7 +74,6 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
     data = decode_object(body, limits)
-    controls = read_controls(data, headers, limits)
     chat = read_dialogue(data.get("system"), data.get("messages"))
     wanted = _read_form(data)
     passed = read_passed(data, MESSAGES_PARAMETERS, MESSAGES_UNSUPPORTED)
@@ -84,7 +81,7 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
     foreign = [Feature(name, name, essential=False, foreign=True) for name in sorted(_FOREIGN) if data.get(name)]
     features = (*chat.features, *passed.features, *of_effort, *format_features({}, wanted), *foreign)
     turns = [*chat.turns, *([chat.prefix_turn] if chat.prefix else [])]
-    return InferenceRequest(
+    request = InferenceRequest(
         inputs={"messages": turns},
         text="",
         messages=chat.messages,
@@ -94,13 +91,14 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
         parameters=read_parameters(data, _PARAMETER_FIELDS),
         response_format=wanted,
         model=read_model(data),
+        timeout_s=limits.timeout_s,
         user=_read_user(data),
         stream=read_flag(data, "stream") or False,
         passthrough={**passed.fields, **effort, **_read_service_tier(data)},
         features=tuple({feature.name: feature for feature in features}.values()),
         max_tokens_default=limits.max_tokens,
-        **asdict(controls),
     )
+    return with_controls(request, data, headers, limits)
 
 
 def _read_user(data: Mapping[str, Any]) -> str:

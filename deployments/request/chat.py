@@ -11,8 +11,9 @@ message has beside its content came with an answer, and clients send it back: ou
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.content import plain_content
@@ -54,8 +55,7 @@ def read_chat(value: Any, *, goes_on: bool = True) -> Chat:
     return reader.conversation.chat(f"messages[{len(value) - 1}].tool_calls", goes_on=goes_on)
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """Reads the messages in order."""
 
     conversation: Conversation = field(default_factory=Conversation)
@@ -68,8 +68,9 @@ class _Reader:
         if not isinstance(role, str) or role not in CHAT_ROLES:
             raise InvalidRequestError(Problem(f"{place}.role", "is not a role", ", ".join(CHAT_ROLES)))
         if role != "assistant":
-            for unknown in [key for key in turn if key not in _NO_EFFECT]:
-                self.conversation.note(unknown, f"{place}.{unknown[:64]}")
+            for key in turn:
+                if key not in _NO_EFFECT:
+                    self.conversation.note(key, f"{place}.{key[:64]}")
         if role in _MAY_BE_NULL and turn.keys() <= _SAYS_NOTHING:
             turn["content"] = ""
         content = self._content(role, turn, place)

@@ -16,14 +16,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec.structs import replace
 
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits
 from deployments.request.fields import refuse, to_number
 from deployments.request.hops import VIA_HEADER, read_via
-from deployments.request.inference import ANY_TIER
+from deployments.request.inference import ANY_TIER, InferenceRequest
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait", "retry", "strict")}
@@ -43,33 +43,23 @@ _TIERS = {"primary": Tier.PRIMARY, "backup": Tier.BACKUP}
 _FLAGS = {"true": True, "false": False}
 
 
-class Controls(Struct, frozen=True):
-    """The controls of one request; `InferenceRequest` has the same attributes."""
-
-    timeout_s: float
-    tiers: frozenset[Tier]
-    fallback: bool
-    hedge: bool = True
-    wait: bool = True
-    strict: bool = False
-    retry: bool = True
-    via: tuple[str, ...] = ()
-
-
-def read_controls(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> Controls:
-    """Return the controls in a body and in `headers`, which are by their names in lower case.
+def with_controls(
+    request: InferenceRequest, data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits
+) -> InferenceRequest:
+    """Return `request` with the controls in a body and in `headers`, which are by their names in lower case.
 
     Raises:
         InvalidRequestError: a control is not valid, or two contradict each other.
     """
     if data.keys().isdisjoint(CONTROL_KEYS) and headers.keys().isdisjoint(CONTROL_HEADERS):
-        return Controls(limits.timeout_s, ANY_TIER, fallback=True)
+        return request
     fallback_field, fallback = _read_flag(data, headers, "fallback")
     tiers = _read_tiers(data, headers)
     if not fallback and Tier.PRIMARY not in tiers:
         message = "is false, while tiers leaves out the model asked for"
         raise InvalidRequestError(Problem(fallback_field, message, "only one of the two, or primary among the tiers"))
-    return Controls(
+    return replace(
+        request,
         timeout_s=_read_timeout(data, headers, limits),
         tiers=tiers,
         fallback=fallback,

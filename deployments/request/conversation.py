@@ -5,7 +5,6 @@ own models. A reader of a family gives both, turn by turn, with the place of eac
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
@@ -37,20 +36,19 @@ class Chat(Struct, frozen=True):
     features: tuple[Feature, ...] = ()
 
 
-@dataclass(slots=True)
-class Conversation:
+class Conversation(Struct):
     """A conversation that is being read. It keeps the names of tool calls, as a later result refers to its call by id.
 
     Attributes:
         features: as in `Chat`, by their names.
     """
 
-    features: dict[str, Feature] = field(default_factory=dict)
-    _turns: list[Mapping[str, Any]] = field(default_factory=list)
-    _plain: list[Mapping[str, str]] = field(default_factory=list)
-    _places: list[str] = field(default_factory=list)
-    _joins: set[int] = field(default_factory=set)
-    _names: dict[str, str] = field(default_factory=dict)
+    features: dict[str, Feature] = {}
+    _turns: list[Mapping[str, Any]] = []
+    _plain: list[Mapping[str, str]] = []
+    _places: list[str] = []
+    _joins: set[int] = set()
+    _names: dict[str, str] = {}
 
     def note(self, name: str, place: str) -> None:
         """Note a feature that only an upstream may have.

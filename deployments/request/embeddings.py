@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
-from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
+from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.fields import kind, read_flag, read_model, read_name, refuse
 from deployments.request.inference import InferenceRequest
 from deployments.request.knobs import Whole, is_token
@@ -117,6 +116,7 @@ def embeddings_request(body: bytes, limits: Limits, *, headers: Mapping[str, str
         text=value if isinstance(value, str) else "",
         messages=(),
         model=read_model(data),
+        timeout_s=limits.timeout_s,
         user=read_name(data, "user"),
         stream=read_flag(data, "stream") or False,
         passthrough=passed.fields,
@@ -124,9 +124,8 @@ def embeddings_request(body: bytes, limits: Limits, *, headers: Mapping[str, str
         max_tokens_default=limits.max_tokens,
         vectors=True,
         vector_count=find_vector_input(inputs).count,
-        **asdict(read_controls(data, headers, limits)),
     )
-    return EmbeddingsRequest(request, _read_base64(data))
+    return EmbeddingsRequest(with_controls(request, data, headers, limits), _read_base64(data))
 
 
 def _read_base64(data: Mapping[str, Any]) -> bool:

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from msgspec.structs import asdict
 
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode, encode
-from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
+from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.fields import kind, read_flag, read_model, refuse
 from deployments.request.inference import InferenceRequest
 from deployments.request.sampling import read_parameters
@@ -77,19 +76,19 @@ def from_mapping(
     if not isinstance(data, Mapping):
         raise refuse("body", data, f"a JSON object with one of: {_TEXT_FIELDS}, messages")
     messages, prefix = split_prefix(_read_messages(data))
-    controls = read_controls(data, headers, limits)
-    return InferenceRequest(
+    request = InferenceRequest(
         inputs={key: value for key, value in data.items() if key not in _NOT_INPUTS},
         text="" if messages else extract_text(data),
         messages=messages,
         model=read_model(data, model),
+        timeout_s=limits.timeout_s,
         parameters=read_parameters(data),
         stream=read_flag(data, "stream") or False,
         prefix=prefix,
         vectors=asks_for_vectors(data),
         max_tokens_default=limits.max_tokens,
-        **asdict(controls),
     )
+    return with_controls(request, data, headers, limits)
 
 
 def asks_for_vectors(data: Mapping[str, Any]) -> bool:

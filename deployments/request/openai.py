@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
 from deployments.request.chat import read_chat
-from deployments.request.controls import CONTINUE_HEADER, CONTROL_KEYS, NO_HEADERS, read_controls
+from deployments.request.controls import CONTINUE_HEADER, CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.conversation import Chat
 from deployments.request.fields import read_count, read_flag, read_model, read_name, read_object
 from deployments.request.inference import Feature, InferenceRequest
@@ -168,15 +168,14 @@ def _read_common(
         refused: the keys that the format does not have.
         chat: the messages.
     """
-    controls = read_controls(data, headers, limits)
     wanted = read_response_format(data)
     of_form = format_features(data, wanted)
-    if any(feature.name == FOREIGN_FORMAT for feature in of_form):
+    if of_form and any(feature.name == FOREIGN_FORMAT for feature in of_form):
         known -= {FOREIGN_FORMAT}
     passed = read_passed(data, known, refused)
     options, of_stream = _read_stream_options(data)
     features = {feature.name: feature for feature in (*of_stream, *chat.features, *passed.features, *of_form)}
-    return InferenceRequest(
+    request = InferenceRequest(
         inputs=inputs,
         text="",
         messages=chat.messages,
@@ -186,13 +185,14 @@ def _read_common(
         parameters=parameters,
         response_format=wanted,
         model=read_model(data),
+        timeout_s=limits.timeout_s,
         user=read_name(data, "user"),
         stream=read_flag(data, "stream") or False,
         passthrough={**passed.fields, **options},
         features=tuple(features.values()),
         max_tokens_default=limits.max_tokens,
-        **asdict(controls),
     )
+    return with_controls(request, data, headers, limits)
 
 
 def _read_chat_parameters(data: Mapping[str, Any]) -> Parameters:

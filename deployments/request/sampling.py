@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
-from msgspec import Struct, field
+from msgspec import Struct, field, to_builtins
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import MAX_COUNT
@@ -55,8 +55,8 @@ class Parameters(Struct, frozen=True, omit_defaults=True):
 
     def sent(self) -> dict[str, Any]:
         """Return the parameters that the caller has set, by their names; 0 and false are values."""
-        values = ((name, getattr(self, name)) for name in SAMPLING_KEYS)
-        return {name: value for name, value in values if value is not None and value not in ((), {})}
+        sent: dict[str, Any] = to_builtins(self)  # without the defaults: see the class
+        return sent
 
 
 SAMPLING_KEYS = tuple(Parameters.__struct_fields__)
@@ -76,9 +76,9 @@ def read_parameters(data: Mapping[str, Any], fields: Mapping[str, str] = {}) -> 
     Raises:
         InvalidRequestError: a parameter is not valid, or two contradict each other.
     """
-    if data.keys().isdisjoint(SAMPLING_KEYS) and not fields:
-        return NO_PARAMETERS
     knobs = _knobs()
+    if data.keys().isdisjoint(knobs.keys()) and not fields:
+        return NO_PARAMETERS
     read = {
         name: knobs[name].read(key, value)
         for name in SAMPLING_KEYS

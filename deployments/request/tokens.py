@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
 from deployments.request.chat import read_chat
-from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, read_controls
+from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.conversation import Chat
 from deployments.request.fields import read_flag, read_model, refuse
 from deployments.request.inference import ANY_FORMAT, InferenceRequest
@@ -86,10 +85,10 @@ def tokenize_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
         response_format=read_response_format(data) if is_chat else ANY_FORMAT,
         raw=not is_chat,
         model=read_model(data),
-        **asdict(read_controls(data, headers, limits)),
+        timeout_s=limits.timeout_s,
     )
     return TokensRequest(
-        request,
+        with_controls(request, data, headers, limits),
         special=not is_chat if special is None else special,
         begins=begins is not False and not goes_on,
         strings=read_flag(data, "return_token_strs") or False,
@@ -107,9 +106,8 @@ def detokenize_request(body: bytes, limits: Limits, *, headers: Mapping[str, str
         if not is_token(token):
             where = f"is no token id (entry {place + 1} of {len(tokens)})"
             raise InvalidRequestError(Problem(f"tokens[{place}]", where, accepted))
-    controls = asdict(read_controls(data, headers, limits))
-    request = InferenceRequest(inputs={}, text="", messages=(), model=read_model(data), **controls)
-    return TokensRequest(request, tuple(tokens))
+    request = InferenceRequest({}, "", (), read_model(data), limits.timeout_s)
+    return TokensRequest(with_controls(request, data, headers, limits), tuple(tokens))
 
 
 def _refuse_others(data: Mapping[str, Any], known: frozenset[str]) -> None:

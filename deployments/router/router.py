@@ -242,7 +242,8 @@ class Router(HandleMethods):
         instead: Callable[[Answer], _Given],
     ) -> _Given:
         """Return what `run` gives, or `instead` of the last resort; any way out but a return is noted in `record`."""
-        asked, message = record.asked, self._policy.last_resort.message
+        asked = record.asked
+        last_tier = partial(self._chains.spaces.last_tier, self._policy.last_resort.message, request, asked)
         try:
             self._resilience.begin(loop_time())
             chain = self._chains.chain(request, self._policy, started)
@@ -255,7 +256,7 @@ class Router(HandleMethods):
                     request,
                     self._chains.clients_for(request, asked),
                     self._resilience,
-                    self._chains.spaces.last_tier(message, request, asked),
+                    last_tier,
                     self._wait_ready,
                     conform_to_vectors(request) if request.vectors else conform_to(request.response_format),
                     self._chains.dropped_by(request),
@@ -269,7 +270,7 @@ class Router(HandleMethods):
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
             log.internal_error("router", asked, error)
-            return instead(self._chains.spaces.last_tier(message, request, asked).answer())
+            return instead(last_tier().answer())
 
     async def _wait_ready(self, candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
         self._registry.hurry()

@@ -6,6 +6,7 @@
 A model is found by the registry (an application of its own, or a member of a pool), or declared by the policy (remote).
 """
 
+import math
 import random
 from collections.abc import Callable, Collection
 
@@ -14,7 +15,7 @@ from msgspec import Struct
 from deployments.execution.attempt import ModelClient
 from deployments.execution.execution import DroppedBy, does_everything
 from deployments.policy.attempt import Candidate, Tier
-from deployments.policy.chain import FallbackChain
+from deployments.policy.chain import FallbackChain, by_tier
 from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import Outcome, Rejected
 from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
@@ -73,7 +74,8 @@ class ChainBuilder:
         """
         candidates = self.candidates(request, policy)
         self._require_takers(request, candidates)
-        backup = next((c.model for c in candidates if c.tier is Tier.BACKUP), self._backup_name)
+        backups = by_tier(candidates)[1]
+        backup = backups[0].model if backups else self._backup_name
         first = candidates[0].model if candidates else self._backup_name
         latencies, streamed = self._resilience.latencies, request.stream
         reserves = policy.reserves.to_reserves(latencies.reserve_s(backup, streamed=streamed))
@@ -83,9 +85,9 @@ class ChainBuilder:
             candidates,
             Deadline.after(started, request.timeout_s, reserves),
             policy.retries if request.retry else NO_RETRIES,
-            hedge_after_s=latencies.hedge_after_s(first, beside, streamed=streamed) if hedges else float("inf"),
-            first_content_s=policy.streams.first_content_seconds if streamed else float("inf"),
-            reasoning_s=policy.streams.reasoning_seconds if streamed else float("inf"),
+            hedge_after_s=latencies.hedge_after_s(first, beside, streamed=streamed) if hedges else math.inf,
+            first_content_s=policy.streams.first_content_seconds if streamed else math.inf,
+            reasoning_s=policy.streams.reasoning_seconds if streamed else math.inf,
             limits=self._limits if streamed else {},
             usual_s=policy.timeout_seconds,
             waits=request.wait,
@@ -147,9 +149,9 @@ class ChainBuilder:
         return self.spaces.held_to(self._clients_with_features(request), request, asked)
 
     def _clients_with_features(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
-        needs = {feature.name: feature.field for feature in request.features if request.strict}
-        if not needs and not request.prompt_tokens:
+        if not (request.strict and request.features) and not request.prompt_tokens:
             return self.client_of
+        needs = {feature.name: feature.field for feature in request.features if request.strict}
         dropped_by = self.dropped_by(request)
 
         def capable_client_of(candidate: Candidate) -> ModelClient:

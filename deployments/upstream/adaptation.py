@@ -67,6 +67,8 @@ class Adaptation:
     def adapt(self, body: dict[str, Any], request: InferenceRequest, tried: frozenset[Quirk] = frozenset()) -> None:
         """Change `body` for what the remote does not take; `tried` is left out for this attempt only."""
         quirks = self.known | tried
+        if not quirks:
+            return
         if "messages" not in body:  # a text completion: the rest is about chats
             quirks &= {Quirk.STREAM_OPTIONS}
         if Quirk.STREAM_OPTIONS in quirks:
@@ -77,8 +79,9 @@ class Adaptation:
             for name in _VLLM_FIELDS:
                 body.pop(name, None)
         if Quirk.REASONING in quirks:
-            for turn in body["messages"]:
-                turn.pop(_REASONING, None)
+            # Others may be asked with the same turns: they are not changed themselves.
+            turns = body["messages"]
+            body["messages"] = [{key: value for key, value in turn.items() if key != _REASONING} for turn in turns]
         if request.prefix and Quirk.PREFILL in quirks:
             body["messages"].append(ask_to_go_on(request.prefix))
 

@@ -176,8 +176,10 @@ class _Pool(aiohttp.TCPConnector):
     async def connect(self, *args: Any, **options: Any) -> "PooledConnection":
         """Return a connection, from the pool where there is one."""
         connection = await super().connect(*args, **options)
-        _reused.set(connection.protocol in self._known)
-        self._known.add(connection.protocol)
+        if connection.protocol in self._known:
+            _reused.set(True)
+        else:
+            self._known.add(connection.protocol)
         return connection
 
 

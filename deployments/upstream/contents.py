@@ -70,7 +70,7 @@ def read_usage(value: Any) -> Usage | None:
     """
     if not isinstance(value, dict):
         return None
-    read, written, total = (_first_count(value, names) for names in (_READ, _WRITTEN, _TOTAL))
+    read, written, total = _first_count(value, _READ), _first_count(value, _WRITTEN), _first_count(value, _TOTAL)
     if read is None and written is not None and total is not None:
         read = total - written
     if written is None and read is not None and total is not None:
@@ -93,6 +93,8 @@ def _first_count(usage: Mapping[str, Any], names: Sequence[str]) -> int | None:
 
 def to_count(value: Any) -> int | None:
     """Return a whole number that is not negative, written as a number or as a text; `None` where it is none."""
+    if type(value) is int:  # the usual case
+        return value if 0 <= value <= _MOST_TOKENS else None
     if isinstance(value, str) and len(value) <= 20:  # noqa: PLR2004 - the longest count
         try:
             value = float(value)

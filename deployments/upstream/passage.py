@@ -47,7 +47,7 @@ def passage_headers(request: InferenceRequest, service_id: str, budget_s: float)
 def is_last_resort(body: Mapping[str, Any]) -> bool:
     """Return whether a body, or an event, says that a service of ours had nothing but its last resort."""
     told = body.get("neverblank")
-    return isinstance(told, Mapping) and told.get("served_by") == Tier.LAST_RESORT.value
+    return isinstance(told, dict) and told.get("served_by") == Tier.LAST_RESORT.value
 
 
 def no_answer_of_ours(headers: Mapping[str, str]) -> Refused | None:

@@ -35,7 +35,9 @@ def read_plain(data: bytes) -> Answered | None:
     if choice.get("logprobs") or reason not in ("stop", "length") or not isinstance(message, dict):
         return None
     text = message.get("content")
-    if not message.keys() <= _MESSAGE or any(message.get(key) for key in ("refusal", "tool_calls", "function_call")):
+    if not message.keys() <= _MESSAGE or message.get("refusal"):
+        return None
+    if message.get("tool_calls") or message.get("function_call"):
         return None
     if not isinstance(text, str) or not text[:1].isalnum():  # others may be blank, or begin with a tag
         return None

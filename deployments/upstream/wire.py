@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments.request import InferenceRequest
+from deployments.request.inference import ANY_FORMAT
 from deployments.request.passing import OF_TEXTS
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.text_form import is_sent_as_text, raw_prompt, text_fields
@@ -20,15 +21,10 @@ def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> tup
     that is set here.
     """
     if is_sent_as_text(request, spec):
-        body = {**text_fields(request), "model": spec.model, "prompt": raw_prompt(request), **_sampling(request)}
+        body = {**text_fields(request), "model": spec.model, "prompt": raw_prompt(request), **request.parameters.sent()}
         body |= {"user": request.user} if request.user else {}
         return TEXTS, body | (_streaming(request) if stream else {})
     return CHATS, _chat(request, spec) | (_streaming(request) if stream else {})
-
-
-def _sampling(request: InferenceRequest) -> dict[str, Any]:
-    sent = request.parameters.sent()
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in sent.items()}
 
 
 def _streaming(request: InferenceRequest) -> dict[str, Any]:
@@ -42,22 +38,23 @@ def _chat(request: InferenceRequest, spec: RemoteSpec) -> dict[str, Any]:
     body: dict[str, Any] = {
         **{key: value for key, value in request.passthrough.items() if not (request.raw and key in OF_TEXTS)},
         "model": spec.model,
-        "messages": [dict(turn) for turn in turns] or [{"role": "user", "content": request.text}],
+        "messages": [*turns] or [{"role": "user", "content": request.text}],
     }
-    sampling = _sampling(request)
+    sampling = request.parameters.sent()
     if (max_tokens := sampling.pop("max_tokens", None)) is not None:
         sampling[spec.max_tokens_field] = max_tokens
-    optional = {
-        "response_format": dict(response_format.constraint),
-        "tools": list(response_format.tools),
-        "tool_choice": response_format.tool_choice,
-        "parallel_tool_calls": response_format.parallel_tool_calls,
-        "user": request.user,
-    }
-    # An empty list, object or text means that the caller did not set the key; 0 and False are values.
-    body |= sampling | {
-        key: value for key, value in optional.items() if value is not None and value not in ([], {}, "")
-    }
+    body |= sampling
+    if request.user:
+        body["user"] = request.user
+    if response_format != ANY_FORMAT:
+        optional = {
+            "response_format": response_format.constraint,
+            "tools": response_format.tools,
+            "tool_choice": response_format.tool_choice,
+            "parallel_tool_calls": response_format.parallel_tool_calls,
+        }
+        # An empty list, object or text means that the caller did not set the key; False is a value.
+        body |= {key: value for key, value in optional.items() if value is not None and value not in ((), {}, "")}
     if request.prefix:
         body["messages"].append({**request.prefix_turn, "role": "assistant", "content": request.prefix})
         if spec.prefill == "continue":

@@ -47,7 +47,9 @@ def an_execution(
     request: InferenceRequest = REQUEST,
 ) -> Execution:
     """`request`, to be answered by `chain` over `clients`."""
-    return Execution(chain, request, clients.__getitem__, resilience or new_state(), LAST_RESORT, wait_ready, conform)
+    return Execution(
+        chain, request, clients.__getitem__, resilience or new_state(), lambda: LAST_RESORT, wait_ready, conform
+    )
 
 
 async def run(

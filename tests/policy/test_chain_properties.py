@@ -1,15 +1,20 @@
 """The rules of `next_step`, for any chain, any outcomes and any durations."""
 
+import math
+from itertools import product
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.policy.allowance import EVERYTHING
-from deployments.policy.attempt import Tier
+from deployments.policy.allowance import EVERYTHING, Allowance
+from deployments.policy.attempt import Candidate, Running, Tier, Why
 from deployments.policy.blank import is_blank
+from deployments.policy.chain import FallbackChain
+from deployments.policy.deadline import Deadline
 from deployments.policy.next_step import _step_tiers, next_step
 from deployments.policy.outcome import Answered
 from deployments.policy.step import Accept, Exhausted, Start, WaitUntil
-from tests.policy.simulation import BACKUP, LAST_RESORT_MESSAGE, Played, plays
+from tests.policy.simulation import BACKUP, LAST_RESORT_MESSAGE, A, B, Played, plays
 
 
 @given(plays())
@@ -141,3 +146,17 @@ def test_the_short_way_to_the_first_step_gives_what_the_long_way_gives(played: P
     chain, now = played.chain, played.chain.deadline.start + after
     if now < chain.deadline.answer_by:
         assert next_step(chain, (), now, EVERYTHING) == _step_tiers(chain, (), now, EVERYTHING)
+
+
+def test_the_short_way_beside_an_only_attempt_gives_what_the_long_way_gives() -> None:
+    chains = [(A,), (A, B), (A, B, BACKUP), (A, BACKUP), (BACKUP,)]
+    asked = [(chain, candidate) for chain in chains for candidate in chain]
+    yes_or_no, seconds = (False, True), (2.0, math.inf)
+    attempts = product(asked, (0.0, 25.0), (Why.NEXT, Why.CUT_OVER), yes_or_no, yes_or_no, yes_or_no, seconds)
+    for (candidates, candidate), started, why, probe, suspected, alive, patience_s in attempts:
+        for after, hedge_s, hedge, skip in product((0.5, 4.5), seconds, yes_or_no, (frozenset[Candidate](), {B})):
+            chain = FallbackChain(candidates, Deadline(0.0, 30.0), hedge_after_s=hedge_s)
+            heard, now = started + 0.25 if alive else -math.inf, started + after
+            running = Running(candidate, started, why, probe, suspected, heard, patience_s)
+            allowance = Allowance(hedge=hedge, skip=frozenset(skip))
+            assert next_step(chain, [running], now, allowance) == _step_tiers(chain, [running], now, allowance)

@@ -63,9 +63,8 @@ def test_reserves_of_nothing_leave_the_whole_deadline() -> None:
     assert deadline.cut_over == deadline.answer_by == deadline.end == 30.0
 
 
-def test_a_deadline_is_not_given_what_follows_from_its_start_its_end_and_its_reserves() -> None:
-    with pytest.raises(TypeError, match="answer_by"):
-        Deadline(0.0, 30.0, answer_by=10.0)  # type: ignore[call-arg]
+def test_the_moments_of_a_deadline_follow_from_its_start_its_end_and_its_reserves_whatever_is_given() -> None:
+    assert Deadline(0.0, 30.0, answer_by=10.0, cut_over=40.0) == Deadline(0.0, 30.0)
 
 
 def test_the_reserves_of_a_request_are_those_of_the_policy_with_the_seconds_its_backup_needs() -> None:
