@@ -158,7 +158,7 @@ def run_world(world: World) -> Run:
     random.seed(world.seed)
     network = Network(world.lives, run.record)
 
-    async def begin(connection: Connection, body: bytes, _: Any) -> Response:
+    async def begin(connection: Connection, _url: Any, body: bytes, _headers: Any) -> Response:
         return await network.begin(connection._spec.model, body)
 
     try:
