@@ -62,13 +62,21 @@ def _tagging(loaded: LoadedModel, spec: HuggingFaceSpec) -> Call:
 def _filling(loaded: LoadedModel, spec: HuggingFaceSpec) -> Call:
     run: Any = pipeline("fill-mask", model=loaded.model, tokenizer=loaded.tokenizer)
     mask = loaded.tokenizer.mask_token
+    bounds = TextBounds(loaded, spec)
 
     def fill(text: str) -> Any:
-        if mask not in text:
-            raise UnreadableInputError("text", f"there is no {mask} in it; accepted: a text with {mask}")
+        if mask not in text:  # it was there, and has been cut off
+            raise bounds.too_long("text", len(loaded.tokenizer(text, truncation=False)["input_ids"]))
         return run(text)
 
-    return _of_text(loaded, spec, fill)
+    call = _of_text(loaded, spec, fill)
+
+    def fill_whole(inputs: Mapping[str, Any]) -> Any:
+        if mask not in extract_text(inputs):
+            raise UnreadableInputError("text", f"there is no {mask} in it; accepted: a text with {mask}")
+        return call(inputs)
+
+    return fill_whole
 
 
 def _answering(loaded: LoadedModel, spec: HuggingFaceSpec) -> Call:

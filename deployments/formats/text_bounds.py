@@ -47,7 +47,7 @@ class TextBounds:
         tokens, ends = self._read(text)
         if tokens <= self.longest:
             return BoundText(text)
-        for kept in range(self.longest - (tokens - len(ends)), 0, -1) if self._cuts else ():
+        for kept in range(self.longest - (tokens - len(ends)), 0, -1) if self._cuts and ends else ():
             beginning = text[: ends[kept - 1]]
             if self._read(beginning)[0] <= self.longest:  # its last word may be other tokens where nothing follows
                 return BoundText(beginning, len(ends) - kept)
@@ -59,10 +59,15 @@ class TextBounds:
         return UnreadableInputError(field, reason, CONTEXT_LENGTH, elsewhere=True)
 
     def _read(self, text: str) -> tuple[int, list[int]]:
-        """How many tokens `text` is, and in which characters those end that are not special."""
+        """How many tokens `text` is, and in which characters those end that are not special.
+
+        A tokenizer that is written in Python does not tell places; none are given then, and nothing can be cut.
+        """
         read: Any = self._tokenizer(
             text, truncation=False, return_offsets_mapping=True, return_special_tokens_mask=True
         )
+        if "offset_mapping" not in read:
+            return len(read["input_ids"]), []
         places = zip(read["offset_mapping"], read["special_tokens_mask"], strict=True)
         return len(read["input_ids"]), [end for (_, end), is_special in places if not is_special]
 

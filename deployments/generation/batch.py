@@ -18,6 +18,9 @@ from deployments.generation.sequence import BatchedSequence, BatchItem, EngineRe
 from deployments.observability import log
 
 _KNOWN_GRAMMARS = 256  # that the engine is taken to have compiled
+_READ_AHEAD = 1024
+"""Tokens of prompts that may wait inside the engine to be read. What is behind them joins later: it can still be given
+up without being read, which a prompt in the engine cannot."""
 
 
 class BatchingEngine(Protocol):
@@ -33,6 +36,10 @@ class BatchingEngine(Protocol):
 
     def leaving(self) -> bool:
         """Whether a request that was cancelled takes further steps before it is out."""
+        ...
+
+    def unread(self) -> int:
+        """Tokens of the prompts that have not been read to their ends."""
         ...
 
     def recover(self) -> None:
@@ -109,6 +116,7 @@ class Batch:
                     self._wake.wait()
                 arrived = self._joining()
                 self._running += arrived
+            self._outbox.send()
             for sequence in arrived:
                 self._admit(sequence)
             if self._running or self._engine.leaving():
@@ -117,14 +125,26 @@ class Batch:
     def _joining(self) -> list[BatchedSequence]:
         """Take those who join before the next step. One new grammar at most: the engine compiles it within the step.
 
-        Those whose callers have gone do not join: nothing is read or compiled for them.
+        Those whose callers have gone do not join, nor do those whose budget is over: nothing is read or compiled for
+        them. Prompts are read in the order in which they came, so the others lose nothing by waiting here.
         """
         joining: list[BatchedSequence] = []
         has_new = False
-        waiting = [sequence for sequence in self._arrived if not sequence.given_up]
-        for _ in range(len(self._arrived) - len(waiting)):
+        now = self._clock()
+        waiting: list[BatchedSequence] = []
+        for sequence in self._arrived:
+            end = None if sequence.given_up else sequence.late(now)
+            if end is None and not sequence.given_up:
+                waiting.append(sequence)
+                continue
             self._progress.end(advanced=False)
+            if end is not None:
+                self._outbox.put(sequence, end)
+        unread = self._engine.unread()
         for sequence in waiting:
+            if unread and unread + len(sequence.tokens) > _READ_AHEAD:
+                break
+            unread += len(sequence.tokens)
             grammar = sequence.sampling.grammar
             if grammar is not None and grammar not in self._grammars:
                 if has_new:

@@ -53,6 +53,7 @@ class EngineProcess:
         self._connection = Connection(os.dup(self._socket.fileno()))
         self._numbers = itertools.count()
         self._waiting: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Queue[Item]]] = {}
+        self._queries: set[int] = set()  # those that ask the tokenizer; also some that have ended
         self._lock = threading.Lock()
         self._progress = Progress(clock)
         self._unfinished: set[int] = set()  # requests whose last item has not come: a cancelled one still has to end
@@ -80,8 +81,8 @@ class EngineProcess:
 
     @property
     def active(self) -> int:
-        """Requests under way."""
-        return len(self._waiting)
+        """Generations under way."""
+        return len(self._waiting) - len(self._queries & self._waiting.keys())
 
     def submit(self, request: WorkerRequest) -> tuple[int, asyncio.Queue[Item]]:
         """Send a request. Returns its number and the queue of its items, read in the current event loop.
@@ -94,13 +95,15 @@ class EngineProcess:
         with self._lock:
             if self.closed:
                 raise CannotGenerateError(RESTARTING)
-            is_full = len(self._waiting) >= self.facts.get("capacity", sys.maxsize)
-            if is_full and not isinstance(request, TokenQuery):  # which takes no place in the batch
+            is_query = isinstance(request, TokenQuery)  # which takes no place in the batch
+            if not is_query and self.active >= self.facts.get("capacity", sys.maxsize):
                 raise BatchFullError(f"its batch of {self.facts['capacity']} is full")
             number = next(self._numbers)
             self._unfinished.add(number)
             self._progress.begin()
             self._waiting[number] = asyncio.get_running_loop(), items
+            if is_query:
+                self._queries = (self._queries | {number}) & self._waiting.keys()
         self._outgoing.put((number, request))
         return number, items
 

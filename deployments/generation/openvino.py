@@ -147,6 +147,9 @@ class OpenVINOGenerator:
 
     async def tokenization(self, query: TokenQuery) -> Tokenization:
         """See `TextGenerator`."""
+        return await asyncio.get_running_loop().run_in_executor(self._preparing, self._tokenization, query)
+
+    def _tokenization(self, query: TokenQuery) -> Tokenization:
         if known := require_known(query.tokens, self._vocabulary):
             return Tokenization(self._context, known, str(self._tokenizer.decode(known, skip_special_tokens=False)))
         tokens = self._encode(query.prompt, special=query.special, begins=query.begins)

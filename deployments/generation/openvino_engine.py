@@ -44,6 +44,7 @@ class OpenVINOEngine:
         self._number = 0
         self.suspects = SuspectGrammars()
         self._reading: list[OpenVINORequest] = []
+        self._read_at_once = _BATCHED_TOKENS // 2  # of prompts, whatever else is in the step
         self._room = self._measured() if lookup.tokens else None
 
     def add(self, tokens: Sequence[int], sampling: Sampling) -> "OpenVINORequest":
@@ -71,11 +72,8 @@ class OpenVINOEngine:
         if self._pipeline.has_non_finished_requests():
             try:
                 self._pipeline.step()
-            except RuntimeError:
+            except Exception:
                 self.suspects.step_failed()
-                for request in self._reading:
-                    request.reading = False  # it cannot be read on
-                self._reading.clear()
                 raise
             self.suspects.step_went_well()
         for request in self._reading:
@@ -88,8 +86,18 @@ class OpenVINOEngine:
         """See `BatchingEngine`."""
         return any(request.unwanted for request in self._reading)
 
-    def recover(self) -> None:
+    def unread(self) -> int:
         """See `BatchingEngine`."""
+        return sum(request.prompt_tokens for request in self._reading)
+
+    def recover(self) -> None:
+        """See `BatchingEngine`. Raises as well where a prompt may have been left half read: see the module."""
+        is_half_read = self.unread() > self._read_at_once
+        for request in self._reading:
+            request.drop()
+        self._reading.clear()
+        if is_half_read:
+            raise RuntimeError("a prompt may have been left half read")
         for _ in range(_STEPS_TO_LEAVE):
             if not self._pipeline.has_non_finished_requests():
                 return
@@ -106,7 +114,7 @@ class OpenVINOEngine:
         handle = self._pipeline.add_request(self._number, ids, config)
         if sampling.grammar:
             self.suspects.watch(self._number, sampling.grammar)
-        return OpenVINORequest(handle, self._number, sampling, self.suspects)
+        return OpenVINORequest(handle, self._number, sampling, self.suspects, len(tokens))
 
     def _measured(self) -> CacheRoom:
         """The room of the cache, which OpenVINO does not tell: by the share of it that a request takes."""
@@ -123,13 +131,17 @@ class OpenVINORequest:
 
     Attributes:
         logprobs: as in `EngineRequest`.
+        prompt_tokens: those of its prompt.
         reading: whether its prompt is being read, and has to be to its end.
         unwanted: whether it was cancelled meanwhile.
     """
 
-    def __init__(self, handle: Any, number: int, sampling: Sampling, suspects: SuspectGrammars) -> None:
+    def __init__(
+        self, handle: Any, number: int, sampling: Sampling, suspects: SuspectGrammars, prompt_tokens: int = 0
+    ) -> None:
         """Hold the handle of the request `number`; `suspects` hears when it has begun or left."""
         self.logprobs: list[float] = []
+        self.prompt_tokens = prompt_tokens
         self.reading = True
         self.unwanted = False
         self._handle = handle
@@ -157,7 +169,9 @@ class OpenVINORequest:
                 self._reason = _REASONS.get(output.finish_reason, self._reason)
         if tokens:
             self.reading = False
-            self._forget()
+            if self._is_watched:
+                self._is_watched = False
+                self._suspects.begun(self._number)
         return tokens
 
     def finished(self) -> str:
@@ -179,9 +193,14 @@ class OpenVINORequest:
                 self._handle.cancel()
 
     def leave_once_read(self) -> None:
-        """Take a request that is unwanted out of the engine if its prompt has been read."""
-        if self.unwanted and self.read():
-            self.cancel()
+        """Take a request that is unwanted out of the engine if its prompt has been read, or the engine has ended it."""
+        if self.unwanted and (self.read() or self.over):
+            self.drop()
+
+    def drop(self) -> None:
+        """Take the request out of the engine, wherever its prompt is."""
+        self.reading = self.unwanted = False
+        self.cancel()
 
     def blamed(self, error: Exception) -> Exception | None:  # noqa: ARG002 - its text is that of the first failure
         """See `EngineRequest`."""

@@ -22,6 +22,7 @@ from deployments.generation.grammar import (
 from deployments.generation.xgrammar_schema import MAX_BYTES, write_schema
 
 _MOST_SUSPECTS = 64
+_MOST_COMPILED = 256
 
 
 class WrittenGrammars:
@@ -96,7 +97,7 @@ class SuspectGrammars:
 
     `xgrammar_schema` lets none through that is known to fail. If one fails all the same, it fails once. Those are
     suspected that are new since the last step that went well; where none is, those whose text has not begun, as a
-    grammar is compiled when its request is first scheduled.
+    grammar is compiled when its request is first scheduled. One with which a text has begun before is none of them.
     """
 
     def __init__(self) -> None:
@@ -104,6 +105,7 @@ class SuspectGrammars:
         self._new: dict[int, Grammar] = {}
         self._waiting: dict[int, Grammar] = {}
         self._suspects: deque[Grammar] = deque(maxlen=_MOST_SUSPECTS)
+        self._compiled: deque[Grammar] = deque(maxlen=_MOST_COMPILED)
 
     def check(self, grammar: Grammar) -> None:
         """Raise `FatalGrammarError` if a step has failed with `grammar`."""
@@ -113,6 +115,13 @@ class SuspectGrammars:
     def watch(self, number: int, grammar: Grammar) -> None:
         """Note that the request `number` has been added, with `grammar`."""
         self._new[number] = grammar
+
+    def begun(self, number: int) -> None:
+        """Note that the request `number` has begun its text."""
+        grammar = self._new.get(number) or self._waiting.get(number)
+        if grammar is not None and grammar not in self._compiled:
+            self._compiled.append(grammar)
+        self.forget(number)
 
     def forget(self, number: int) -> None:
         """Note that the request `number` has begun its text, or has left. Does nothing for one that is not watched."""
@@ -128,7 +137,7 @@ class SuspectGrammars:
     def step_failed(self) -> None:
         """A step has raised."""
         failed = self._new or self._waiting
-        self._suspects.extend(dict.fromkeys(failed.values()))
+        self._suspects.extend(each for each in dict.fromkeys(failed.values()) if each not in self._compiled)
         self._new, self._waiting = {}, {}
 
     @property

@@ -87,6 +87,10 @@ class BatchedSequence:
             raise item
         return item
 
+    def late(self, now: float) -> Generation | None:
+        """Return the end of a generation whose budget is over before it has joined the batch; `None` for the others."""
+        return Generation("", len(self.tokens), 0, "deadline", self._cut) if now >= self._deadline else None
+
     def advance(self, request: EngineRequest, tokens: Sequence[int], now: float, outbox: "Outbox") -> Generation | None:
         """Take the `tokens` of a step, and put their text into `outbox`.
 

@@ -134,6 +134,9 @@ class Worker:
         while True:
             await asyncio.sleep(REPORT_S)
             stalled = self._generator.stalled_s()
+            if math.isinf(stalled):  # also where nobody waits: this process is started again, not its replica
+                self._ended.set()
+                return
             if self._tasks or stalled or told:
                 with contextlib.suppress(OSError):  # the client has gone, and `run` is about to notice
                     self._connection.send(stalled)

@@ -19,13 +19,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from deployments.http.alive import Writer
-from deployments.http.arrival import read_body, read_headers
+from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
 from deployments.http.counts import estimate_prompt_tokens
 from deployments.http.family import Conversations, serve
 from deployments.http.message import message_body
 from deployments.http.message_writer import MessageWriter
 from deployments.http.problems import anthropic_error
-from deployments.http.responses import json_response
+from deployments.http.responses import UNAVAILABLE, json_response
 from deployments.http.service import Service
 from deployments.observability import log
 from deployments.policy.answer import Answer
@@ -70,10 +70,21 @@ def anthropic_routes(service: Service) -> list[Route]:
 
     async def count_tokens(request: Request) -> Response:
         headers, is_busy = read_headers(request.scope), service.overloaded()
+        if is_busy:  # a count has no last resort
+            await skim_body(request, service.limits, headers)
+            told = anthropic_error("overloaded_error", "The service is overloaded.", read_request_id(headers))
+            return json_response(told, UNAVAILABLE, {"retry-after": "1"})
         with service.arrival():
             body = await read_body(request, service.limits, headers)
-            asked = messages_request(body, service.limits, headers=headers)
-            counted = 0 if is_busy else await _count(service, asked)
+            try:
+                asked = messages_request(body, service.limits, headers=headers)
+            except InvalidRequestError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug of ours
+                log.internal_error("http", request.url.path, error)
+                told = anthropic_error("api_error", "The message could not be counted.", read_request_id(headers))
+                return json_response(told, UNAVAILABLE)
+            counted = await _count(service, asked)
         told = {"input_tokens": counted or estimate_prompt_tokens(asked), "neverblank": {"estimated": not counted}}
         return json_response(told)
 

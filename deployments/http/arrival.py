@@ -23,6 +23,7 @@ ARRIVED = "neverblank.arrived"
 """Key of a scope: whether the whole body was there when the request was begun."""
 
 _ENCODING, _EXPECT = "content-encoding", "expect"
+_AS_IT_IS = ("", "identity")
 _DIGITS = 20
 
 _DRAIN_BYTES = 64 << 20
@@ -78,7 +79,7 @@ async def skim_body(
     Raises:
         InvalidRequestError: as in `read_body`.
     """
-    if _ENCODING in headers:
+    if headers.get(_ENCODING, "").strip().lower() not in _AS_IT_IS:
         return skim(await read_body(request, limits, headers), form)
     patterns = _patterns(form)
     found, last, model = [False] * len(patterns), b"", ""

@@ -74,7 +74,8 @@ def _is_infinite(value: complex) -> bool:
 
 
 def _is_blank_text(text: str) -> bool:
-    # Nearly every answer is settled by its first character.
+    # Nearly every answer is settled by its first character, and white space without end by its first other one.
+    text = text.lstrip()
     if text and text[0].isalnum():
         return False
     return all(ch.isspace() or unicodedata.category(ch) in _INVISIBLE_CATEGORIES for ch in text)

@@ -176,7 +176,7 @@ def _read_tool(tool: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(tool, Mapping):
         raise refuse(place, tool, _TOOL)
     sort = tool.get("type")
-    if sort not in {None, "custom"}:
+    if sort is not None and sort != "custom":
         if not isinstance(sort, str) or not 0 < len(sort) <= MAX_TYPE or sort == "function":
             raise InvalidRequestError(Problem(f"{place}.type", "is not supported", "custom, or what an upstream takes"))
         return tool
@@ -206,7 +206,7 @@ def _read_choice(data: Mapping[str, Any], tools: tuple[Mapping[str, Any], ...]) 
             raise InvalidRequestError(Problem("tool_choice", "is given without tools", _CHOICES))
         case "any":
             return "required", bool(one)
-        case "tool" if value.get("name") in names:
+        case "tool" if isinstance(value.get("name"), str) and value["name"] in names:
             return {"type": "function", "function": {"name": value["name"]}}, bool(one)
         case "tool" if any(tool.get("name") == value.get("name") for tool in tools):
             return "required", bool(one)

@@ -52,10 +52,8 @@ def decode(body: bytes, limits: Limits) -> Any:
     """
     check_size(len(body), limits)
     try:
-        data = orjson.loads(body)
+        data = orjson.loads(body.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
-        if body.startswith(BOM_UTF8):
-            return decode(body.removeprefix(BOM_UTF8), limits)
         # Only the position: the decoder's message may quote the content.
         place = f"is not valid JSON (line {error.lineno}, column {error.colno})"
         raise InvalidRequestError(Problem("body", place, "a JSON object in UTF-8, without NaN")) from error

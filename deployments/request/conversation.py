@@ -15,6 +15,7 @@ from deployments.request.passing import MAX_FIELDS
 from deployments.request.turns import require_last, split_prefix
 
 _LONGEST_NAME = 64
+_LONGEST_CALLED = 128  # characters of a function's name, which each result of a call repeats
 _RESULTS = ("tool", "function")
 
 
@@ -74,7 +75,7 @@ class Conversation(Struct):
 
     def call(self, key: str, name: str, arguments: str) -> str:
         """Note a tool call by its id, and return it in words."""
-        self._names[key] = name
+        self._names[key] = name[:_LONGEST_CALLED]
         return f"Called {name} with {arguments}"
 
     def called_as(self, key: str, place: str) -> str:
@@ -124,13 +125,13 @@ class Conversation(Struct):
     def _joined(self, plain: tuple[Mapping[str, str], ...]) -> tuple[Mapping[str, str], ...]:
         if not self._joins:
             return plain
-        joined: list[Mapping[str, str]] = []
+        joined: list[tuple[str, list[str]]] = []
         for place, message in enumerate(plain):
             if place in self._joins:
-                joined[-1] = {**joined[-1], "content": f"{joined[-1]['content']}\n{message['content']}"}
+                joined[-1][1].append(message["content"])
             else:
-                joined.append(message)
-        return tuple(joined)
+                joined.append((message["role"], [message["content"]]))
+        return tuple({"role": role, "content": "\n".join(texts)} for role, texts in joined)
 
 
 def result_in_words(name: str, text: str) -> str:

@@ -27,7 +27,7 @@ _OF_THE_MACHINE = frozenset(
 _OF_ITS_HARDWARE = ("CUDA_", "NVIDIA_", "NCCL_", "ROCR_", "HIP_", "HSA_", "LC_", "XDG_")
 """Beginnings of names. Ray sets `CUDA_VISIBLE_DEVICES` for each replica."""
 
-_PASSWORD = re.compile(r"://[^/?#@\s:]*:([^/?#@\s]+)@")
+_PASSWORD = re.compile(r"://(?:[^/?#@\s:]*:([^/?#@\s]+)|([^/?#@\s:]{16,}))@")
 
 
 def server_environment(spec: ServerSpec, ours: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -44,18 +44,20 @@ def secrets_of(spec: ServerSpec, environment: Mapping[str, str], command: Sequen
     """Return what the server of `spec` must not be seen to write.
 
     Its spec says what is passed on to it, which is meant for secrets; of the variables that the spec gives it, and of
-    the options of its command, the names say which ones hold some (`settings.credentials`). A number is none: an option
-    such as `--max-num-batched-tokens` has the name of a secret. The password in an address is one, whatever its name.
+    the options of its command, the names say which ones hold some (`settings.credentials`). A count of tokens is none:
+    `--max-num-batched-tokens` has the name of a secret. The password in an address is one, whatever its
+    name, and so is a long word in its place.
 
     Args:
         spec: the server.
         environment: its variables.
         command: its command line.
     """
-    named = {name: environment[name] for name in set(spec.env) - _OF_THE_MACHINE} | _options(command)
-    secrets = [named[name] for name in credentials(named) if not named[name].strip().isdecimal()]
+    named = [(name, environment[name]) for name in set(spec.env) - _OF_THE_MACHINE] + _options(command)
+    secret = set(credentials(name for name, _ in named))
+    secrets = [value for name, value in named if name in secret and not _is_count(name, value)]
     secrets += [environment[name] for name in spec.pass_env if name in environment]
-    secrets += [found[1] for value in environment.values() for found in _PASSWORD.finditer(value)]
+    secrets += [found[1] or found[2] for value in environment.values() for found in _PASSWORD.finditer(value)]
     return [line.strip() for secret in secrets for line in secret.splitlines()]  # it is looked for line by line
 
 
@@ -73,14 +75,26 @@ def program_path(path: str) -> str:
     return os.path.normpath(root() / path) if os.sep in path else path
 
 
-def _options(command: Sequence[str]) -> dict[str, str]:
-    """Return the values of the options in `command`, by their names as those of variables."""
-    found: dict[str, str] = {}
-    for word, following in zip(command, [*command[1:], ""], strict=True):
+def _options(command: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the values of the options in `command`, each with the option's name as that of a variable.
+
+    An option may be given again, and may have several values.
+    """
+    found: list[tuple[str, str]] = []
+    option = ""
+    for word in command:
+        if not word.startswith("-"):
+            found.append((option, word))
+            continue
         name, separator, value = word.partition("=")
-        if name.startswith("-"):
-            found[name.strip("-").replace("-", "_")] = value if separator else following
-    return {name: value for name, value in found.items() if not value.startswith("-")}
+        option = name.strip("-").replace("-", "_")
+        if separator:
+            found.append((option, value))
+    return found
+
+
+def _is_count(name: str, value: str) -> bool:
+    return name.lower().endswith("tokens") and value.strip().isdecimal()
 
 
 def _search_path(spec: ServerSpec, ours: str) -> str:

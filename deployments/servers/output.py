@@ -16,6 +16,7 @@ from deployments.upstream.redaction import Redactor
 
 KEPT_LINES = 200
 MAX_LINE_CHARACTERS = 1000
+_MOST_HELD = 1 << 18  # bytes of a line that has not ended
 MAX_FILE_BYTES = 4 << 20
 """The size at which a file is renamed to `….1`, in the place of the one before it, and a new one is begun."""
 
@@ -117,12 +118,13 @@ class ServerOutput:
 def _lines_of(stream: BinaryIO, hide: Callable[[str], str]) -> Iterator[str]:
     """Give the lines that are not blank, without what `hide` takes out of them.
 
-    A bar of progress, which is drawn again and again, gives a line each time.
+    A bar of progress, which is drawn again and again, gives a line each time. A line is kept until it has come whole:
+    a secret in two reads would not be found in either.
     """
     rest = b""
     while data := os.read(stream.fileno(), 1 << 16):
         *whole, rest = _ENDS_OF_LINES.split(rest + data)
-        if len(rest) > MAX_LINE_CHARACTERS:
+        if len(rest) > _MOST_HELD:
             whole, rest = [*whole, rest], b""
         for line in whole:
             if text := _plain(line, hide):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 _NAME = re.compile(
     r"(^|_)(API_?KEYS?|KEYS?|TOKENS?|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|CREDENTIALS?|AUTH|DSN)($|_)|"
+    r"PASSWORD$|_PWD$|(^|_)(PAT|ACCESS_?KEY)($|_)|"
     r"^(AWS|AZURE|GOOGLE|GCP|HF|OPENAI|ANTHROPIC)_|_URL$|_URI$",
     re.IGNORECASE,
 )

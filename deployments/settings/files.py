@@ -62,7 +62,7 @@ def load(model: Any, path: str) -> Any:
     """
     try:
         data = yaml.safe_load(_read(path).decode("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a day that no month has, depth without end
         raise SettingsError(path, "", f"is not YAML: {error}", "a YAML mapping") from error
     return parse(model, {} if data is None else data, path)
 
@@ -72,6 +72,8 @@ def _read(path: str) -> bytes:
         return resolve(path).read_bytes()
     except OSError as error:
         raise SettingsError(path, "", f"cannot be read: {error.strerror}", f"a file below {root()}") from error
+    except ValueError as error:  # no file has such a name
+        raise SettingsError(path, "", f"cannot be read: {error}", f"a file below {root()}") from error
 
 
 def parse(model: type[_T], data: Any, file: str) -> _T:

@@ -94,7 +94,11 @@ class RemoteSpec(StreamLimitSettings):
     connect_timeout_seconds: Seconds = Field(5.0, description="Until a connection stands.")
     max_connections: int = Field(256, ge=1, le=65_536, description="Connections of one router at a time.")
     max_answer_bytes: int = Field(
-        16 << 20, ge=1024, le=1 << 30, description="The largest response that is read; a stream's is the sum of it."
+        16 << 20,
+        ge=1024,
+        le=1 << 30,
+        description="The largest response that is read; a stream's is the sum of it. Of vectors, 128 MiB if nothing is "
+        "said: 2,048 vectors of 3,072 numbers.",
     )
     max_event_bytes: int = Field(1 << 20, ge=1024, le=1 << 28, description="The largest single event of a stream.")
     max_header_bytes: int = Field(32 << 10, ge=1024, le=1 << 20, description="The longest single response header.")
@@ -114,6 +118,11 @@ class RemoteSpec(StreamLimitSettings):
     fallbacks: tuple[ModelId, ...] = Field(
         (), description="Models asked in its place, in this order, before the backup."
     )
+
+    @property
+    def max_vectors_bytes(self) -> int:
+        """The largest response with vectors that is read."""
+        return self.max_answer_bytes if "max_answer_bytes" in self.model_fields_set else 128 << 20
 
     def vector_space(self, name: str) -> str:
         """The vector space of its answers, if it is called `name` here; empty for a model that writes."""

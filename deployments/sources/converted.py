@@ -31,7 +31,7 @@ from pydantic import Field, ValidationError
 from deployments.settings.base import Settings
 from deployments.settings.sources import PathSource, Sha256, Source
 from deployments.sources.checkpoint import LoadedModel, weight_files
-from deployments.sources.errors import ExportError, SourceError, describe_error, refuse_over
+from deployments.sources.errors import ExportError, InterruptedExportError, SourceError, describe_error, refuse_over
 from deployments.sources.events import Events
 from deployments.sources.failures import earlier_failure, forget_failure, note_failure
 from deployments.sources.gguf_writing import require_convertible, write_gguf
@@ -154,8 +154,8 @@ class Conversions:
         """Make it; where that fails, remember it, as it would fail at every start."""
         try:
             made = self._make(source, loaded, folder, limit)
-        except (OSError, NotImplementedError):
-            raise  # of the file system, such as a full disk
+        except (OSError, NotImplementedError, MemoryError, InterruptedExportError):
+            raise  # of the machine, such as a full disk
         except Exception as error:
             note_failure(folder, subject, error.reason if isinstance(error, SourceError) else describe_error(error))
             raise

@@ -3,6 +3,7 @@
 SourceError                a source cannot give the weights; the next one is tried
   ModelTooLargeError       the weights are over the limit; they are not read
   ExportError              OpenVINO cannot write the model in its IR format; another form or engine is used
+  InterruptedExportError   the same, for a reason that is none of the model's
   gguf_writing.NotConvertibleError   the fast engine of CPUs does not read models of this kind
 SnapshotNotKeptError       a snapshot could not be written; the model is served without it
 CorruptSnapshotError       a file is not a valid snapshot; it is moved to the quarantine
@@ -41,6 +42,10 @@ class ModelTooLargeError(SourceError):
 
 class ExportError(SourceError):
     """OpenVINO cannot write a model in its IR format, or that cannot be stored; another form or engine is used."""
+
+
+class InterruptedExportError(ExportError):
+    """The export was killed, took too long or had no room: that says nothing of the model, and is not remembered."""
 
 
 class CorruptSnapshotError(ValueError):

@@ -64,7 +64,7 @@ def prune_snapshots(cache: Path, unneeded: Callable[[Source], bool], *, dry_run:
             if not dry_run:
                 shutil.rmtree(folder, ignore_errors=True)
             yield folder.name
-    for record in failures_in(cache / "snapshots"):
+    for record in [*failures_in(cache / "snapshots"), *failures_in(cache / "gguf")]:
         if not dry_run:
             record.unlink(missing_ok=True)
         yield record.name

@@ -7,21 +7,26 @@
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from deployments.sources.errors import ExportError, redact
+from deployments.sources.errors import ExportError, InterruptedExportError, redact
 
 _PROGRAM = ("-m", "deployments.sources.openvino_child")
 _TIMEOUT_S = 600.0
+_LEAST_FREE = 64 * 1024 * 1024
+"""Bytes: with less left on the disk, a failure is taken to be that of the disk."""
 
 
 def run_child(*arguments: str) -> str:
-    """Run one of the commands above. Returns what it printed.
+    """Run one of the commands above, in a folder that one of the arguments names a file of. Returns what it printed.
 
     Raises:
-        ExportError: it failed, or took longer than ten minutes.
+        ExportError: it failed.
+        InterruptedExportError: it took longer than ten minutes, was killed, or left too little room on the disk to say
+            that the model was at fault.
     """
     path = os.pathsep.join(entry for entry in sys.path if entry)
     try:
@@ -35,10 +40,14 @@ def run_child(*arguments: str) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ExportError(f"OpenVINO has not written it within {_TIMEOUT_S:g} s") from error
+        raise InterruptedExportError(f"OpenVINO has not written it within {_TIMEOUT_S:g} s") from error
+    if done.returncode < 0:
+        raise InterruptedExportError(f"OpenVINO was ended by signal {-done.returncode} before it had written it")
     if done.returncode != 0:
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-        raise ExportError(f"OpenVINO cannot write it: {redact(' '.join(last))}")
+        why = f"OpenVINO cannot write it: {redact(' '.join(last))}"
+        is_full = shutil.disk_usage(Path(arguments[1]).parent).free < _LEAST_FREE
+        raise InterruptedExportError(why) if is_full else ExportError(why)
     return done.stdout
 
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from deployments.settings.base import Settings
 from deployments.settings.sources import Sha256
-from deployments.sources.errors import ExportError, SourceError, describe_error
+from deployments.sources.errors import ExportError, InterruptedExportError, SourceError, describe_error
 from deployments.sources.failures import earlier_failure, forget_failure, note_failure
 from deployments.sources.gguf_q8 import OpenVINOModel, cache_paths, prepare_gguf
 from deployments.sources.locks import node_lock
@@ -83,6 +83,8 @@ def _export(model: OpenVINOModel, record_path: Path, folder: Path) -> _Record:
         link.symlink_to(model.path.resolve())
         try:
             _run(link)
+        except InterruptedExportError:
+            raise
         except ExportError as error:
             note_failure(folder, "", error.reason)
             raise

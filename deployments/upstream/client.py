@@ -164,7 +164,10 @@ class Upstream:
 
     async def _vectors(self, response: aiohttp.ClientResponse, request: InferenceRequest) -> Outcome | Complaint:
         """Read the vectors in a response; an error in their place is returned as it is."""
-        value = _decode(await read_whole(response, self.spec.max_answer_bytes))
+        try:
+            value = _decode(await read_whole(response, self.spec.max_vectors_bytes))
+        except ResponseTooLargeError as error:  # as the caller has asked for so many: that says nothing of the model
+            return Refused(f"its vectors are over max_answer_bytes: {error}")
         if is_complaint(value) and not (isinstance(value, Mapping) and value.get("data")):
             return read_complaint(value, _OK, {})
         # In a thread: the numbers of many vectors are a lot to look through.

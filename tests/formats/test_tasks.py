@@ -1,12 +1,16 @@
 """The tasks of transformers' models beside text generation: the answers of the model itself, in plain JSON."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from transformers import ByT5Tokenizer
 
 from deployments.formats import load_model
+from deployments.formats.calling import UnreadableInputError
+from deployments.formats.text_bounds import TextBounds
 from deployments.policy.outcome import Answered, Blank, Rejected
 from deployments.request.native import from_python
 from deployments.settings import HuggingFaceSpec
@@ -152,3 +156,14 @@ def test_a_model_of_another_task_leaves_no_snapshot(tmp_path: Path) -> None:
     load_model(spec(bert.folder(tmp_path / "model", task), task), tmp_path / "cache")
 
     assert not list(tmp_path.rglob("*.pkl"))
+
+
+def test_a_tokenizer_that_tells_no_places_bounds_a_text_and_cuts_none() -> None:
+    model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=8), base_model=None)
+    loaded: Any = SimpleNamespace(model=model, tokenizer=ByT5Tokenizer())
+    spec: Any = SimpleNamespace(long_prompt="truncate")
+    bounds = TextBounds(loaded, spec)
+
+    assert bounds.bound("hello").text == "hello"
+    with pytest.raises(UnreadableInputError, match="14 tokens; accepted: at most 8"):
+        bounds.bound("hello to you!")

@@ -17,6 +17,8 @@ class FakeRequest:
 
     def __init__(self, tokens: Sequence[int], limit: int) -> None:
         self.logprobs: list[float] = []
+        self.prompt = len(tokens)
+        self.is_read = False
         self.next = tokens[-1]
         self.left = limit
         self.unread: list[int] = []
@@ -25,6 +27,7 @@ class FakeRequest:
         self.guilty = False
 
     def step(self) -> None:
+        self.is_read = True
         if self.left and not self.cancelled:
             self.left -= 1
             self.unread.append(self.next)
@@ -72,6 +75,9 @@ class FakeEngine:
 
     def leaving(self) -> bool:
         return False
+
+    def unread(self) -> int:
+        return sum(request.prompt for request in self.requests if not request.is_read)
 
     def recover(self) -> None:
         if self.lost:

@@ -44,12 +44,31 @@ async def test_where_no_model_counts_the_tokens_are_estimated_and_marked_so(rout
     assert with_tools["input_tokens"] > 10
 
 
-@pytest.mark.parametrize("busy", [True, False])
-async def test_a_count_costs_nobody_an_error_of_ours(events: list[dict[str, Any]], *, busy: bool) -> None:
-    response = await send(ScriptedService(is_full=busy), PATH, MESSAGES)
+async def test_a_count_costs_nobody_an_error_of_ours(events: list[dict[str, Any]]) -> None:
+    response = await send(ScriptedService(), PATH, MESSAGES)
 
     assert response.json() == {"input_tokens": 1, "neverblank": {"estimated": True}}
-    assert [line["where"] for line in events if line["level"] == "error"] == ([] if busy else ["http"])
+    assert [line["where"] for line in events if line["level"] == "error"] == ["http"]
+
+
+async def test_a_service_that_is_full_counts_nothing() -> None:
+    response = await send(ScriptedService(is_full=True), PATH, MESSAGES)
+
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json()["error"]["type"] == "overloaded_error"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"tools": [{"type": [], "name": "a", "input_schema": {}}]}, "tools[0].type"),
+        ({"tools": [LOOK], "tool_choice": {"type": "tool", "name": []}}, "tool_choice.name"),
+    ],
+)
+async def test_a_tool_of_an_odd_type_is_the_callers_fault(body: dict[str, Any], field: str) -> None:
+    response = await send(ScriptedService(), PATH, HELLO | body)
+
+    assert (response.status_code, response.json()["error"]["param"]) == (400, field)
 
 
 async def test_a_prompt_that_is_none_is_not_counted(router: Router) -> None:

@@ -99,6 +99,8 @@ async def test_what_an_application_will_offer_that_is_not_built_is_read_from_its
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "m.yaml").write_text("{format: python, id: m, target: 'm:C', space: s}")
+    (tmp_path / "odd.yaml").write_text("{format: python, id: odd, revision: 2024-13-45}")
+    (tmp_path / "deep.yaml").write_text("[" * 5000)
     (tmp_path / "p.yaml").write_text("{models: [q.yaml]}")
     (tmp_path / "q.yaml").write_text("{format: python, id: q, target: 'm:C', space: t, multiplexed: true}")
     monkeypatch.setenv("NEVERBLANK_ROOT", str(tmp_path))
@@ -106,6 +108,8 @@ async def test_what_an_application_will_offer_that_is_not_built_is_read_from_its
         "m": {"import_path": "deployments.app:build_model", "args": {"spec": "m.yaml"}},
         "p": {"import_path": "deployments.app:build_pool", "args": {"pool": "p.yaml"}},
         "elsewhere": {"import_path": "deployments.app:build_model", "args": {"spec": "on-another-node.yaml"}},
+        "odd": {"import_path": "deployments.app:build_model", "args": {"spec": "odd.yaml"}},
+        "deep": {"import_path": "deployments.app:build_model", "args": {"spec": "deep.yaml"}},
         "theirs": {"import_path": "somebody:elses"},
         "bare": None,
     }
@@ -117,7 +121,8 @@ async def test_what_an_application_will_offer_that_is_not_built_is_read_from_its
         found = await cluster._with_offers(read(**now), now)
         return {name: each.offer for name, each in found.items()}
 
-    offers = {"m": Offer({"m": "s"}), "p": Offer({"q": "t"}), "elsewhere": None, "theirs": Offer(), "bare": None}
+    offers: dict[str, Offer | None] = {"m": Offer({"m": "s"}), "p": Offer({"q": "t"}), "theirs": Offer()}
+    offers |= dict.fromkeys(("elsewhere", "odd", "deep", "bare"))
     assert await look() == offers
     (tmp_path / "m.yaml").write_text("{format: python, id: m, target: 'm:C'}")
     assert await look() == offers

@@ -161,6 +161,24 @@ def test_the_secrets_of_a_server_are_told_by_the_names_that_hold_credentials_eve
     }
 
 
+def test_each_value_of_an_option_and_passwords_by_their_usual_names_are_secrets() -> None:
+    given = {"PGPASSWORD": "a", "MYSQL_PWD": "b", "GITHUB_PAT": "c", "API_KEY": "123456789", "PWD": "/home"}
+    spec = known("vllm", env=given)
+    command = ["serve", "--api-key", "k1", "k2", "--port", "1", "--api-key", "k3", "--max-batched-tokens", "4096"]
+
+    secrets = secrets_of(spec, given | {"PIP": "https://a-token-of-twenty-letters@host"}, command)
+
+    assert set(secrets) == {"a", "b", "c", "123456789", "k1", "k2", "k3", "a-token-of-twenty-letters"}
+
+
+def test_a_secret_in_a_line_that_comes_in_two_reads_is_hidden(tmp_path: Path) -> None:
+    output = written(b"x" * (1 << 16) + b"hunt" + b"er22\n", tmp_path, ("hunter22",))
+
+    assert output.path is not None
+    assert "hunt" not in output.path.read_text()
+    assert "hunt" not in output.last_line
+
+
 def test_no_part_of_a_secret_is_left_where_a_long_line_is_cut(tmp_path: Path) -> None:
     output = written(b"x" * (MAX_LINE_CHARACTERS - 4) + b"hunter22\n", tmp_path, ("hunter22",))
 

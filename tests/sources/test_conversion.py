@@ -1,5 +1,6 @@
 """Safetensors are converted for the fast engine of CPUs once, and only what agrees with transformers is kept."""
 
+import subprocess
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
@@ -187,6 +188,24 @@ def test_a_disk_that_is_full_is_no_failure_of_the_conversion(
 
     assert isinstance(first, Unconverted)
     assert isinstance(convert_weights(path_spec(made), cache, events=RecordingEvents()), Converted)
+
+
+@pytest.mark.parametrize("ends", [subprocess.CompletedProcess([], -9, "", ""), subprocess.TimeoutExpired("", 600)])
+def test_a_conversion_that_was_killed_or_took_too_long_is_tried_again(
+    made: Path, cache: Path, ends: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any, **__: Any) -> Any:
+        asked.append(1)
+        if isinstance(ends, Exception):
+            raise ends
+        return ends
+
+    asked: list[int] = []
+    monkeypatch.setattr("deployments.sources.openvino_child.subprocess.run", run)
+    for _ in range(2):
+        assert isinstance(convert_weights(path_spec(made), cache, events=RecordingEvents()), Unconverted)
+
+    assert len(asked) == 2
 
 
 def test_a_process_that_holds_the_lock_and_does_nothing_is_not_waited_for_without_end(

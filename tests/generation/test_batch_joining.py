@@ -1,0 +1,66 @@
+"""A prompt joins the batch when those before it are nearly read: until then it can be given up without being read."""
+
+import pytest
+
+from deployments.generation import Sampling
+from deployments.generation.detokenizer import Detokenizer
+from deployments.generation.prompts import FittedPrompt
+from deployments.generation.sequence import BatchedSequence
+from tests.clock import FakeClock, until
+from tests.generation.batches import Decoder, FakeEngine, batch_of, read
+
+
+def prompt_of(size: int, *, budget_s: float = 60.0) -> BatchedSequence:
+    sampling = Sampling(2, 0.0, budget_s)
+    return BatchedSequence(FittedPrompt([ord("a")] * size, 2), sampling, Detokenizer(Decoder().decode, ()), 0.0)
+
+
+async def test_a_long_prompt_joins_only_once_the_one_before_it_is_read() -> None:
+    engine = FakeEngine()
+    batch = batch_of(engine)
+    first, second = prompt_of(2000), prompt_of(2000)
+    batch.add(first)
+    await until(lambda: len(engine.requests) == 1)
+    batch.add(second)
+    engine.steps.release()
+    await first.next()
+    await until(lambda: len(engine.requests) == 2)
+    engine.steps.release(9)
+
+    assert (await read(second))[1].text == "ab"
+
+
+async def test_short_prompts_join_together() -> None:
+    engine = FakeEngine()
+    batch = batch_of(engine)
+    sequences = [prompt_of(200) for _ in range(4)]
+    for each in sequences:
+        batch.add(each)
+    engine.steps.release(9)
+
+    assert [(await read(each))[1].text for each in sequences] == ["ab"] * 4
+    assert engine.taken <= 3
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_the_prompt_of_a_caller_who_waits_no_more_is_not_read(*, late: bool) -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    batch = batch_of(engine, clock=clock)
+    first, second, third = prompt_of(2000), prompt_of(2000, budget_s=5.0), prompt_of(3)
+    batch.add(first)
+    await until(lambda: len(engine.requests) == 1)
+    batch.add(second)
+    if late:
+        clock.now = 6.0
+    else:
+        second.given_up = True
+    engine.steps.release(9)
+    await read(first)
+    batch.add(third)
+    engine.steps.release(9)
+
+    assert (await read(third))[1].text == "ab"
+    assert [request.prompt for request in engine.requests] == [2000, 3]
+    assert batch.active == 0
+    if late:
+        assert (await second.next()).finish_reason == "deadline"  # type: ignore[union-attr]
