@@ -12,6 +12,16 @@ from tests.upstream.exchange import TEXT
 
 HELLO: Any = [{"role": "user", "content": "Say hello."}]
 LOOK: Any = {"name": "look", "description": "Looks somewhere.", "input_schema": {"type": "object", "properties": {}}}
+LOOK_AT = LOOK | {
+    "input_schema": {
+        "type": "object",
+        "properties": {"at": {"enum": ["door", "wall"]}},
+        "required": ["at"],
+        "additionalProperties": False,
+    }
+}
+"""Whose call is short: a model as small as SmolLM2 may not end an object that it can go on with."""
+
 PRIMARY_ONLY: Any = {"tiers": ["primary"]}
 
 
@@ -95,7 +105,8 @@ def test_a_tool_that_is_demanded_is_called_and_its_result_is_answered(
     client: Anthropic, model: str, *, stream: bool
 ) -> None:
     forced: Any = {"type": "tool", "name": "look"}
-    asked: Any = {"model": model, "messages": HELLO, "max_tokens": 64, "tools": [LOOK], "tool_choice": forced}
+    tool = LOOK_AT if model == "smollm2" else LOOK
+    asked: Any = {"model": model, "messages": HELLO, "max_tokens": 64, "tools": [tool], "tool_choice": forced}
     if stream:
         with client.messages.stream(**asked) as told:
             message = told.get_final_message()

@@ -55,7 +55,10 @@ def test_a_wrong_method_is_explained(service: Service) -> None:
 
 
 def test_a_wrong_path_is_explained(service: Service) -> None:
-    explained(service.http.post("/v1/infr", json={"text": "Hello"}), 404, "path")
+    response = service.http.post("/v1/infr", json={"text": "Hello"})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_url")
+    assert "/v1/infr" in response.json()["error"]["message"]
 
 
 def test_bad_requests_reach_no_model_open_no_breaker_and_log_no_stack_trace(service: Service, opening: Opening) -> None:
