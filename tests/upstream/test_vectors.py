@@ -76,4 +76,4 @@ async def test_what_it_calls_invalid_is_the_callers(faulty: FaultyUpstream) -> N
 async def test_a_response_beyond_its_bound_is_not_read(faulty: FaultyUpstream) -> None:
     outcome = await ask(faulty, "vectors", {"max_answer_bytes": 1024}, input=TEXTS * 100)
 
-    assert "too large" in outcome.reason
+    assert "more than 1024 bytes" in outcome.reason
