@@ -201,6 +201,11 @@ def server_ended(model: str, reason: str, file: str) -> None:
     _log().error("server_ended", model=model, reason=reason, file=file)
 
 
+def canary_changed(*, sound: bool, reason: str) -> None:
+    """The backup has failed so often that it counts as unsound, or it is sound again."""
+    (_log().info if sound else _log().error)("canary_changed", sound=sound, reason=reason)
+
+
 class SourceEvents:
     """The events of `sources`, as log lines."""
 

@@ -1,6 +1,6 @@
 """What one router says of its models: to callers, to whoever waits for a tier, and to operators."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deployments.policy.attempt import Tier
@@ -15,9 +15,18 @@ class Description:
     """The models of one router, described."""
 
     def __init__(
-        self, registry: Registry, upstreams: UpstreamPool, resilience: ResilienceState, backup_name: str
+        self,
+        registry: Registry,
+        upstreams: UpstreamPool,
+        resilience: ResilienceState,
+        backup_name: str,
+        backup_is_sound: Callable[[], bool],
     ) -> None:
-        """Describe the models in `registry` and `upstreams`; `backup_name` is the name of the local backup."""
+        """Describe the models in `registry` and `upstreams`; `backup_name` is the name of the local backup.
+
+        `backup_is_sound` returns whether it has answered when it was exercised.
+        """
+        self._backup_is_sound = backup_is_sound
         self._registry = registry
         self._upstreams = upstreams
         self._resilience = resilience
@@ -45,12 +54,12 @@ class Description:
     def readiness(self) -> dict[str, bool]:
         """Return for each tier whether it could answer; before the first refresh only the last resort.
 
-        The primary tier is ready if some model is; a remote model if its variables are set and its breaker is not open.
+        The backup tier is ready if the backup is, and is sound. The primary tier is ready if some model is; a remote model if its variables are set and its breaker is not open.
         """
         looked = self._registry.has_looked
         return {
             Tier.PRIMARY.value: looked and any(self._is_ready(*model) for model in self._states().items()),
-            Tier.BACKUP.value: looked and self._registry.backup.state is ServingState.READY,
+            Tier.BACKUP.value: looked and self._registry.backup.state is ServingState.READY and self._backup_is_sound(),
             Tier.LAST_RESORT.value: True,
         }
 

@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from msgspec.structs import replace
+
 from deployments.execution.clock import loop_time
 from deployments.execution.execution import Execution, NotReady
 from deployments.execution.streams import CompletedStream, open_stream
@@ -22,7 +24,9 @@ from deployments.execution.whole import run_chain
 from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate, Tier
+from deployments.policy.chain import FallbackChain
 from deployments.policy.last_resort import LastResort
+from deployments.policy.no_vector import NoVector
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import AnswerStream
@@ -34,7 +38,9 @@ from deployments.request.hops import refuse_loops
 from deployments.request.tokens import TokensRequest
 from deployments.request.turns import quote
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
+from deployments.router.canary import Canary
 from deployments.router.description import Description
+from deployments.router.drills import copied, with_faults
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import Backup
 from deployments.router.registry import ClusterView, Registry
@@ -70,14 +76,19 @@ class Router(HandleMethods):
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self._tokenizers = Tokenizers(self._registry, self._upstreams, backup_name)
-        self._description = Description(self._registry, self._upstreams, self._resilience, backup_name)
-        self._accounting = RequestAccounting()
+        self._backup_name = backup_name
+        self._description = Description(
+            self._registry, self._upstreams, self._resilience, backup_name, lambda: self._canary.is_sound
+        )
+        self._canary = Canary(self._ask_backup, lambda: self._policy.canary)
+        self._accounting = RequestAccounting(self._canary.answered)
         self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
                 "metrics": flush_forever,
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
+                "canary": self._canary.run,
             }
         )
         self._take_over(self._policy)
@@ -107,6 +118,7 @@ class Router(HandleMethods):
             asyncio.CancelledError: the caller has gone away.
         """
         self._refuse_loops(request)
+        self._canary.offer(request)
         record = self._record(request, request_id, started)
         answer = await self._execute(request, record, started, run_chain, lambda last_resort: last_resort)
         record.answered(answer)
@@ -115,6 +127,7 @@ class Router(HandleMethods):
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
         """Return a stream that answers, once its first content is there. For the rest see `answer`."""
         self._refuse_loops(request)
+        self._canary.offer(request)
         record = self._record(request, request_id, started)
         opening = partial(open_stream, rules=self._policy.streams)
         stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
@@ -196,6 +209,7 @@ class Router(HandleMethods):
             "replica": self._cluster.own_replica,
             "default_model": self._policy.default_model,
             **self._description.status(),
+            "canary": self._canary.describe(),
             "waiting": self._room.size,
             "background": self._background.describe(),
             **self._accounting.describe(),
@@ -243,25 +257,14 @@ class Router(HandleMethods):
     ) -> _Given:
         """Return what `run` gives, or `instead` of the last resort; any way out but a return is noted in `record`."""
         asked = record.asked
-        last_tier = partial(self._chains.spaces.last_tier, self._policy.last_resort.message, request, asked)
         try:
-            self._resilience.begin(loop_time())
+            resilience = copied(self._resilience) if request.faults else self._resilience
+            resilience.begin(loop_time())
             chain = self._chains.chain(request, self._policy, started)
             if request.wait and not self._chains.begins_remotely(chain):
                 await self._registry.first_look(chain.deadline.cut_over)
             self._chains.spaces.require_vectors_whole(request, asked)
-            return await run(
-                Execution(
-                    chain,
-                    request,
-                    self._chains.clients_for(request, asked),
-                    self._resilience,
-                    last_tier,
-                    self._wait_ready,
-                    conform_to_vectors(request) if request.vectors else conform_to(request.response_format),
-                    self._chains.dropped_by(request),
-                )
-            )
+            return await run(self._execution(chain, request, asked, resilience))
         except InvalidRequestError:
             record.rejected()
             raise
@@ -270,7 +273,30 @@ class Router(HandleMethods):
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
             log.internal_error("router", asked, error)
-            return instead(last_tier().answer())
+            return instead(self._last_tier(request, asked)().answer())
+
+    def _execution(
+        self, chain: FallbackChain, request: InferenceRequest, asked: str, resilience: ResilienceState
+    ) -> Execution:
+        return Execution(
+            chain,
+            request,
+            with_faults(self._chains.clients_for(request, asked), request.faults),
+            resilience,
+            self._last_tier(request, asked),
+            self._wait_ready,
+            conform_to_vectors(request) if request.vectors else conform_to(request.response_format),
+            self._chains.dropped_by(request),
+        )
+
+    def _last_tier(self, request: InferenceRequest, asked: str) -> Callable[[], LastResort | NoVector]:
+        return partial(self._chains.spaces.last_tier, self._policy.last_resort.message, request, asked)
+
+    async def _ask_backup(self, request: InferenceRequest) -> Answer:
+        """Return what the local backup, and nobody else, answers; it is not counted as an answer to a caller."""
+        alone = replace(request, model=self._backup_name, tiers=frozenset({Tier.BACKUP}), fallback=False, hedge=False)
+        chain = self._chains.chain(alone, self._policy, loop_time())
+        return await run_chain(self._execution(chain, alone, self._backup_name, self._resilience))
 
     async def _wait_ready(self, candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
         self._registry.hurry()
@@ -280,7 +306,8 @@ class Router(HandleMethods):
         quotes = self._policy.log_content
         content = quote(request, log.MAX_TEXT_CHARACTERS) if quotes else ""
         asked = self._chains.asked(request, self._policy)
-        return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes)
+        drill = bool(request.faults)
+        return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes, drill=drill)
 
 
 DISCOVERY_DEAD_S = 15.0
