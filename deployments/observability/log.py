@@ -203,7 +203,7 @@ def server_ended(model: str, reason: str, file: str) -> None:
 
 def canary_changed(*, sound: bool, reason: str) -> None:
     """The backup has failed so often that it counts as unsound, or it is sound again."""
-    (_log().info if sound else _log().error)("canary_changed", sound=sound, reason=reason)
+    _log().log(logging.INFO if sound else logging.ERROR, "canary_changed", sound=sound, reason=reason)
 
 
 class SourceEvents:
