@@ -14,7 +14,7 @@ from deployments.cli.http_client import request_answer, stream_answer
 from deployments.cli.options import AsJson, Url
 from deployments.request.injected_faults import FAULT_HEADER
 
-GRACE_S = 0.5
+_GRACE_S = 0.5
 """How much later than its deadline an answer may arrive: it has a way of its own."""
 
 _Model = Annotated[str, typer.Option(help="The model; without it the service's default.")]
@@ -57,7 +57,7 @@ async def _run(each: Drill, url: str, model: str, deadline_s: float, text: str) 
     else:
         answer = await request_answer(url, body, headers)
     seconds = time.monotonic() - started if content_s is None else content_s
-    kept = "error" not in answer and "attempts" in answer and each.holds(answer) and seconds <= deadline_s + GRACE_S
+    kept = "error" not in answer and "attempts" in answer and each.holds(answer) and seconds <= deadline_s + _GRACE_S
     return {
         "what": each.row,
         "fault": each.fault,

@@ -11,7 +11,7 @@ import aiohttp
 _URL_VARIABLE = "NEVERBLANK_URL"
 _DEFAULT_URL = "http://127.0.0.1:8000"
 
-NO_HEADERS: Mapping[str, str] = {}
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class UnreachableError(Exception):
@@ -37,7 +37,7 @@ async def fetch_json(url: str, path: str) -> dict[str, Any]:
         return body
 
 
-async def request_answer(url: str, body: dict[str, Any], headers: Mapping[str, str] = NO_HEADERS) -> dict[str, Any]:
+async def request_answer(url: str, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS) -> dict[str, Any]:
     """The answer to a request, whatever its status.
 
     Raises:
@@ -49,7 +49,7 @@ async def request_answer(url: str, body: dict[str, Any], headers: Mapping[str, s
 
 
 async def stream_answer(
-    url: str, body: dict[str, Any], headers: Mapping[str, str] = NO_HEADERS
+    url: str, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS
 ) -> AsyncIterator[dict[str, Any]]:
     """The pieces of an answer, and last the whole answer, which is the item with `result`.
 

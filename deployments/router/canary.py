@@ -29,14 +29,14 @@ _IDLE_S = 1.0
 _SPREAD = 0.2
 """The share of a pause by which pauses differ: routers that began together do not ask together."""
 
-Ask = Callable[[InferenceRequest], Awaitable[Answer]]
+AskBackup = Callable[[InferenceRequest], Awaitable[Answer]]
 """Asks the local backup alone, and returns its answer, or the last resort."""
 
 
 class Canary:
     """The canary of one router."""
 
-    def __init__(self, ask: Ask, settings: Callable[[], CanarySettings]) -> None:
+    def __init__(self, ask: AskBackup, settings: Callable[[], CanarySettings]) -> None:
         """Ask by `ask`, as the `settings` in force say."""
         self._ask = ask
         self._settings = settings

@@ -54,7 +54,8 @@ class Description:
     def readiness(self) -> dict[str, bool]:
         """Return for each tier whether it could answer; before the first refresh only the last resort.
 
-        The backup tier is ready if the backup is, and is sound. The primary tier is ready if some model is; a remote model if its variables are set and its breaker is not open.
+        The backup tier is ready if the backup is, and is sound. The primary tier is ready if some model is; a remote
+        model if its variables are set and its breaker is not open.
         """
         looked = self._registry.has_looked
         return {

@@ -16,17 +16,13 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from deployments.execution.clock import loop_time
-from deployments.execution.execution import Execution, NotReady
+from deployments.execution.execution import Execution
 from deployments.execution.streams import CompletedStream, open_stream
-from deployments.execution.structured_output import conform_to
-from deployments.execution.vectors import conform_to_vectors
 from deployments.execution.whole import run_chain
 from deployments.observability import log
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Candidate, Tier
-from deployments.policy.chain import FallbackChain
+from deployments.policy.attempt import Tier
 from deployments.policy.last_resort import LastResort
-from deployments.policy.no_vector import NoVector
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import AnswerStream
@@ -40,7 +36,8 @@ from deployments.request.turns import quote
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
 from deployments.router.canary import Canary
 from deployments.router.description import Description
-from deployments.router.drills import copied, with_faults
+from deployments.router.drills import copied
+from deployments.router.executions import Executions
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import Backup
 from deployments.router.registry import ClusterView, Registry
@@ -83,6 +80,7 @@ class Router(HandleMethods):
         self._canary = Canary(self._ask_backup, lambda: self._policy.canary)
         self._accounting = RequestAccounting(self._canary.answered)
         self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
+        self._executions = Executions(self._registry, self._chains, self._room)
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
@@ -264,7 +262,7 @@ class Router(HandleMethods):
             if request.wait and not self._chains.begins_remotely(chain):
                 await self._registry.first_look(chain.deadline.cut_over)
             self._chains.spaces.require_vectors_whole(request, asked)
-            return await run(self._execution(chain, request, asked, resilience))
+            return await run(self._executions.of(chain, request, asked, self._policy, resilience))
         except InvalidRequestError:
             record.rejected()
             raise
@@ -273,34 +271,13 @@ class Router(HandleMethods):
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
             log.internal_error("router", asked, error)
-            return instead(self._last_tier(request, asked)().answer())
-
-    def _execution(
-        self, chain: FallbackChain, request: InferenceRequest, asked: str, resilience: ResilienceState
-    ) -> Execution:
-        return Execution(
-            chain,
-            request,
-            with_faults(self._chains.clients_for(request, asked), request.faults),
-            resilience,
-            self._last_tier(request, asked),
-            self._wait_ready,
-            conform_to_vectors(request) if request.vectors else conform_to(request.response_format),
-            self._chains.dropped_by(request),
-        )
-
-    def _last_tier(self, request: InferenceRequest, asked: str) -> Callable[[], LastResort | NoVector]:
-        return partial(self._chains.spaces.last_tier, self._policy.last_resort.message, request, asked)
+            return instead(self._executions.last_tier(request, asked, self._policy)().answer())
 
     async def _ask_backup(self, request: InferenceRequest) -> Answer:
         """Return what the local backup, and nobody else, answers; it is not counted as an answer to a caller."""
         alone = replace(request, model=self._backup_name, tiers=frozenset({Tier.BACKUP}), fallback=False, hedge=False)
         chain = self._chains.chain(alone, self._policy, loop_time())
-        return await run_chain(self._execution(chain, alone, self._backup_name, self._resilience))
-
-    async def _wait_ready(self, candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
-        self._registry.hurry()
-        return await self._room.wait(candidates, until)
+        return await run_chain(self._executions.of(chain, alone, self._backup_name, self._policy, self._resilience))
 
     def _record(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
         quotes = self._policy.log_content
