@@ -206,6 +206,11 @@ def canary_changed(*, sound: bool, reason: str) -> None:
     _log().log(logging.INFO if sound else logging.ERROR, "canary_changed", sound=sound, reason=reason)
 
 
+def cache_changed(reason: str) -> None:
+    """The store of earlier answers cannot be used, for that reason; or, without one, it can again."""
+    _log().log(logging.WARNING if reason else logging.INFO, "cache_changed", usable=not reason, reason=reason)
+
+
 class SourceEvents:
     """The events of `sources`, as log lines."""
 

@@ -146,6 +146,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         max_tokens_default: the longest answer in tokens where neither the caller nor the model's spec sets it.
         vectors: the caller asks for vectors (`task: feature-extraction`), whatever the model asked for is.
         faults: what the caller has injected into attempts; such a request is a drill.
+        cache: an earlier answer may be given where no model answers, and this one may be kept.
         vector_count: the answer has to be so many vectors, and nothing else; 0 where any vectors will do.
     """
 
@@ -176,6 +177,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     vectors: bool = False
     vector_count: int = 0
     faults: tuple[InjectedFault, ...] = ()
+    cache: bool = True
 
     @property
     def choices(self) -> int:

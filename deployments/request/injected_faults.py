@@ -22,6 +22,7 @@ MOST_FAULTS = 8
 _MOST_WORDS = 10_000
 _LONGEST_TARGET = 200
 _FORBIDDEN = 403
+_UNFAILING = frozenset({Tier.CACHE.value, Tier.LAST_RESORT.value})
 
 
 class FaultKind(StrEnum):
@@ -79,7 +80,7 @@ def _read(item: str, place: int) -> InjectedFault:
     counted = words.isascii() and words.isdigit() and len(words) <= len(str(_MOST_WORDS)) and int(words) <= _MOST_WORDS
     if colon and not (kind == FaultKind.CUT and counted):
         raise _refuse(place, "has a count that is none", f"cut:<words>, up to {_MOST_WORDS}")
-    if len(target) > _LONGEST_TARGET or ("@" in item and not target) or target == Tier.LAST_RESORT:
+    if len(target) > _LONGEST_TARGET or ("@" in item and not target) or target in _UNFAILING:
         raise _refuse(place, "has no target that can fail", "@primary, @backup, or @ and the name of a model")
     return InjectedFault(FaultKind(kind), int(words) if colon else 1, target or Tier.PRIMARY.value)
 

@@ -55,7 +55,8 @@ class RequestAccounting:
         if answer.served_by is Tier.BACKUP:
             self._backup_answered()
         metrics.answered(answer, seconds)
-        if answer.degraded and answer.model != record.asked:  # else only something was dropped
+        elsewhere = answer.model != record.asked or answer.served_by is Tier.CACHE
+        if answer.degraded and elsewhere:  # else only something was dropped
             log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
 
     def abandoned(self, record: "RequestRecord") -> None:
@@ -88,6 +89,7 @@ class RequestRecord:
         *,
         quotes: bool = False,
         drill: bool = False,
+        keep: Callable[[Answer], None] | None = None,
     ) -> None:
         """Count a request as in flight.
 
@@ -99,6 +101,7 @@ class RequestRecord:
             content: the request's text where content may be logged, else empty.
             quotes: log lines may have reasons in the words of a model's own code, which may quote the request.
             drill: its caller has injected faults.
+            keep: keeps the answer for later; `None` where nobody does.
         """
         self._accounting = accounting
         self.request_id = request_id
@@ -107,6 +110,7 @@ class RequestRecord:
         self.content = content
         self.quotes = quotes
         self.drill = drill
+        self._keep = keep
         self._open = True
         accounting.in_flight += 1
 
@@ -115,6 +119,8 @@ class RequestRecord:
         if self._close():
             try:
                 self._accounting.answered(self, answer)
+                if self._keep is not None:
+                    self._keep(answer)
             except Exception as error:  # noqa: BLE001 - a bug of ours
                 log.internal_error("accounting", self.asked, error)
 

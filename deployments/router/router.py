@@ -34,6 +34,7 @@ from deployments.request.hops import refuse_loops
 from deployments.request.tokens import TokensRequest
 from deployments.request.turns import quote
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
+from deployments.router.answer_cache import AnswerCache
 from deployments.router.canary import Canary
 from deployments.router.description import Description
 from deployments.router.drills import copied
@@ -78,6 +79,7 @@ class Router(HandleMethods):
             self._registry, self._upstreams, self._resilience, backup_name, lambda: self._canary.is_sound
         )
         self._canary = Canary(self._ask_backup, lambda: self._policy.canary)
+        self._cache = AnswerCache(lambda: self._policy.cache)
         self._accounting = RequestAccounting(self._canary.answered)
         self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
         self._executions = Executions(self._registry, self._chains, self._room)
@@ -117,8 +119,15 @@ class Router(HandleMethods):
         """
         self._refuse_loops(request)
         self._canary.offer(request)
-        record = self._record(request, request_id, started)
-        answer = await self._execute(request, record, started, run_chain, lambda last_resort: last_resort)
+        key, record = self._record(request, request_id, started)
+        run = partial(self._execute, request, record, started, run_chain, lambda last_resort: last_resort)
+        try:
+            answer = await self._cache.share(key, request, started, run)
+            if answer.served_by is Tier.LAST_RESORT:
+                answer = await self._cache.instead(key, answer)
+        except asyncio.CancelledError:
+            record.abandoned()
+            raise
         record.answered(answer)
         return answer
 
@@ -126,9 +135,11 @@ class Router(HandleMethods):
         """Return a stream that answers, once its first content is there. For the rest see `answer`."""
         self._refuse_loops(request)
         self._canary.offer(request)
-        record = self._record(request, request_id, started)
+        key, record = self._record(request, request_id, started)
         opening = partial(open_stream, rules=self._policy.streams)
         stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
+        if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
+            stream = CompletedStream(await self._cache.instead(key, stream.answer))
         return RecordedStream(stream, record)
 
     def overloaded(self) -> bool:
@@ -208,6 +219,7 @@ class Router(HandleMethods):
             "default_model": self._policy.default_model,
             **self._description.status(),
             "canary": self._canary.describe(),
+            "cache": self._cache.describe(),
             "waiting": self._room.size,
             "background": self._background.describe(),
             **self._accounting.describe(),
@@ -219,6 +231,7 @@ class Router(HandleMethods):
             await self._background.run()
         finally:
             await self._upstreams.aclose()
+            await self._cache.aclose()
 
     async def check_health(self) -> None:
         """Check that discovery is alive. Serve calls this, and replaces a router for which it raises.
@@ -279,12 +292,22 @@ class Router(HandleMethods):
         chain = self._chains.chain(alone, self._policy, loop_time())
         return await run_chain(self._executions.of(chain, alone, self._backup_name, self._policy, self._resilience))
 
-    def _record(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
+    def _record(self, request: InferenceRequest, request_id: str, started: float) -> tuple[str, RequestRecord]:
+        """Return the request's key in the cache, which is empty where it has none, and its record."""
         quotes = self._policy.log_content
-        content = quote(request, log.MAX_TEXT_CHARACTERS) if quotes else ""
         asked = self._chains.asked(request, self._policy)
-        drill = bool(request.faults)
-        return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes, drill=drill)
+        key = self._cache.key_of(request, asked)
+        record = RequestRecord(
+            self._accounting,
+            request_id,
+            asked,
+            started,
+            quote(request, log.MAX_TEXT_CHARACTERS) if quotes else "",
+            quotes=quotes,
+            drill=bool(request.faults),
+            keep=partial(self._cache.keep, key) if key else None,
+        )
+        return key, record
 
 
 DISCOVERY_DEAD_S = 15.0

@@ -17,6 +17,7 @@ from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.retry import RetryPolicy
 from deployments.policy.silence import SilencePolicy
 from deployments.settings.base import ModelId, Seconds, Settings
+from deployments.settings.cache import CacheSettings
 from deployments.settings.canary import CanarySettings
 from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.files import parse
@@ -123,6 +124,7 @@ class PolicySettings(Settings):
     http: HttpSettings = HttpSettings()
     drills: DrillSettings = DrillSettings()
     canary: CanarySettings = CanarySettings()
+    cache: CacheSettings = CacheSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
     log_content: bool = Field(
         False,
@@ -185,6 +187,8 @@ class PolicySettings(Settings):
         for remote in written.get("remotes", {}).values():
             for key in {"headers", "query"} & remote.keys():
                 remote[key] = sorted(remote[key])
+        if "store" in (cache := written.get("cache", {})):
+            cache["store"] = cache["store"].partition(":")[0]  # the address may have a password in it
         return written
 
     def with_overrides(self, overrides: Mapping[str, Any], environment: Mapping[str, str]) -> "PolicySettings":
