@@ -1,12 +1,13 @@
 """What one router says of its models: to callers, to whoever waits for a tier, and to operators."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from deployments.policy.attempt import Tier
 from deployments.policy.breaker import Open
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.serving_state import ServingState
+from deployments.router.canary import Canary
 from deployments.router.registry import Registry
 from deployments.upstream import UpstreamPool
 
@@ -20,13 +21,13 @@ class Description:
         upstreams: UpstreamPool,
         resilience: ResilienceState,
         backup_name: str,
-        backup_is_sound: Callable[[], bool],
+        canary: Canary,
     ) -> None:
         """Describe the models in `registry` and `upstreams`; `backup_name` is the name of the local backup.
 
-        `backup_is_sound` returns whether it has answered when it was exercised.
+        `canary` knows whether the backup has answered when it was exercised.
         """
-        self._backup_is_sound = backup_is_sound
+        self._canary = canary
         self._registry = registry
         self._upstreams = upstreams
         self._resilience = resilience
@@ -60,7 +61,7 @@ class Description:
         looked = self._registry.has_looked
         return {
             Tier.PRIMARY.value: looked and any(self._is_ready(*model) for model in self._states().items()),
-            Tier.BACKUP.value: looked and self._registry.backup.state is ServingState.READY and self._backup_is_sound(),
+            Tier.BACKUP.value: looked and self._registry.backup.state is ServingState.READY and self._canary.is_sound,
             Tier.LAST_RESORT.value: True,
         }
 

@@ -5,51 +5,35 @@ handle ──► handle_methods ───────┴─► answer, stream �
 └─ an error in here, or too many requests: the last-resort message
 """
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
-from msgspec.structs import replace
-
 from deployments.execution.clock import loop_time
-from deployments.execution.execution import Execution
-from deployments.execution.streams import CompletedStream, open_stream
-from deployments.execution.whole import run_chain
 from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.last_resort import LastResort
-from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import AnswerStream
 from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
-from deployments.request.hops import refuse_loops
 from deployments.request.tokens import TokensRequest
-from deployments.request.turns import quote
-from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
-from deployments.router.answer_cache import AnswerCache
-from deployments.router.canary import Canary
+from deployments.router.answering import Answering
 from deployments.router.description import Description
-from deployments.router.drills import copied
-from deployments.router.executions import Executions
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import Backup
 from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
 from deployments.router.tokenizers import Tokenizers
-from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
-
-_Given = TypeVar("_Given", Answer, AnswerStream)
 
 
 class Router(HandleMethods):
@@ -74,21 +58,24 @@ class Router(HandleMethods):
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self._tokenizers = Tokenizers(self._registry, self._upstreams, backup_name)
-        self._backup_name = backup_name
-        self._description = Description(
-            self._registry, self._upstreams, self._resilience, backup_name, lambda: self._canary.is_sound
+        self._answering = Answering(
+            lambda: cluster.service_id,
+            self._registry,
+            self._chains,
+            self._resilience,
+            backup_name,
+            lambda: self._policy,
         )
-        self._canary = Canary(self._ask_backup, lambda: self._policy.canary)
-        self._cache = AnswerCache(lambda: self._policy.cache)
-        self._accounting = RequestAccounting(self._canary.answered)
-        self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
-        self._executions = Executions(self._registry, self._chains, self._room)
+        self._accounting = self._answering.accounting
+        self._description = Description(
+            self._registry, self._upstreams, self._resilience, backup_name, self._answering.canary
+        )
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
                 "metrics": flush_forever,
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
-                "canary": self._canary.run,
+                "canary": self._answering.canary.run,
             }
         )
         self._take_over(self._policy)
@@ -106,41 +93,12 @@ class Router(HandleMethods):
             raise
 
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
-        """Answer a well-formed request. An error of our own is logged and answered with the last resort.
-
-        Args:
-            request: the request.
-            request_id: for the log.
-            started: when the request arrived, on the event loop's clock.
-
-        Raises:
-            InvalidRequestError: the model asked for calls the request invalid, and the policy does not rescue that.
-            asyncio.CancelledError: the caller has gone away.
-        """
-        self._refuse_loops(request)
-        self._canary.offer(request)
-        key, record = self._record(request, request_id, started)
-        run = partial(self._execute, request, record, started, run_chain, lambda last_resort: last_resort)
-        try:
-            answer = await self._cache.share(key, request, started, run)
-            if answer.served_by is Tier.LAST_RESORT:
-                answer = await self._cache.instead(key, answer)
-        except asyncio.CancelledError:
-            record.abandoned()
-            raise
-        record.answered(answer)
-        return answer
+        """Answer a well-formed request; see `Answering.answer`."""
+        return await self._answering.answer(request, request_id, started)
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
-        """Return a stream that answers, once its first content is there. For the rest see `answer`."""
-        self._refuse_loops(request)
-        self._canary.offer(request)
-        key, record = self._record(request, request_id, started)
-        opening = partial(open_stream, rules=self._policy.streams)
-        stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
-        if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
-            stream = CompletedStream(await self._cache.instead(key, stream.answer))
-        return RecordedStream(stream, record)
+        """Return a stream that answers, once its first content is there; see `Answering.stream`."""
+        return await self._answering.stream(request, request_id, started)
 
     def overloaded(self) -> bool:
         """Return whether a request that arrives now is turned away unread."""
@@ -218,11 +176,8 @@ class Router(HandleMethods):
             "replica": self._cluster.own_replica,
             "default_model": self._policy.default_model,
             **self._description.status(),
-            "canary": self._canary.describe(),
-            "cache": self._cache.describe(),
-            "waiting": self._room.size,
+            **self._answering.describe(),
             "background": self._background.describe(),
-            **self._accounting.describe(),
         }
 
     async def run(self) -> None:
@@ -231,7 +186,7 @@ class Router(HandleMethods):
             await self._background.run()
         finally:
             await self._upstreams.aclose()
-            await self._cache.aclose()
+            await self._answering.aclose()
 
     async def check_health(self) -> None:
         """Check that discovery is alive. Serve calls this, and replaces a router for which it raises.
@@ -243,10 +198,6 @@ class Router(HandleMethods):
         if (seconds := self._registry.silent_s()) > DISCOVERY_DEAD_S:
             raise RuntimeError(f"no refresh of the models was tried for {seconds:.0f} s")
 
-    def _refuse_loops(self, request: InferenceRequest) -> None:
-        if request.via:
-            refuse_loops(request.via, self._cluster.service_id)
-
     def _demand(self) -> float:
         return self._resilience.demand(loop_time())
 
@@ -257,57 +208,6 @@ class Router(HandleMethods):
         self._upstreams.update(policy.remotes, resilience)  # all or nothing by itself; the last step that can fail
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
         log.policy_changed(told)
-
-    async def _execute(
-        self,
-        request: InferenceRequest,
-        record: RequestRecord,
-        started: float,
-        run: Callable[[Execution], Awaitable[_Given]],
-        instead: Callable[[Answer], _Given],
-    ) -> _Given:
-        """Return what `run` gives, or `instead` of the last resort; any way out but a return is noted in `record`."""
-        asked = record.asked
-        try:
-            resilience = copied(self._resilience) if request.faults else self._resilience
-            resilience.begin(loop_time())
-            chain = self._chains.chain(request, self._policy, started)
-            if request.wait and not self._chains.begins_remotely(chain):
-                await self._registry.first_look(chain.deadline.cut_over)
-            self._chains.spaces.require_vectors_whole(request, asked)
-            return await run(self._executions.of(chain, request, asked, self._policy, resilience))
-        except InvalidRequestError:
-            record.rejected()
-            raise
-        except asyncio.CancelledError:
-            record.abandoned()
-            raise
-        except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
-            log.internal_error("router", asked, error)
-            return instead(self._executions.last_tier(request, asked, self._policy)().answer())
-
-    async def _ask_backup(self, request: InferenceRequest) -> Answer:
-        """Return what the local backup, and nobody else, answers; it is not counted as an answer to a caller."""
-        alone = replace(request, model=self._backup_name, tiers=frozenset({Tier.BACKUP}), fallback=False, hedge=False)
-        chain = self._chains.chain(alone, self._policy, loop_time())
-        return await run_chain(self._executions.of(chain, alone, self._backup_name, self._policy, self._resilience))
-
-    def _record(self, request: InferenceRequest, request_id: str, started: float) -> tuple[str, RequestRecord]:
-        """Return the request's key in the cache, which is empty where it has none, and its record."""
-        quotes = self._policy.log_content
-        asked = self._chains.asked(request, self._policy)
-        key = self._cache.key_of(request, asked)
-        record = RequestRecord(
-            self._accounting,
-            request_id,
-            asked,
-            started,
-            quote(request, log.MAX_TEXT_CHARACTERS) if quotes else "",
-            quotes=quotes,
-            drill=bool(request.faults),
-            keep=partial(self._cache.keep, key) if key else None,
-        )
-        return key, record
 
 
 DISCOVERY_DEAD_S = 15.0

@@ -8,9 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
+from deployments.execution.clock import loop_time
+from deployments.policy.answer import Answer
+from deployments.router.answer_cache import AnswerCache
 from deployments.router.answer_stores import MemoryStore
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
+from deployments.settings.cache import CacheSettings
+from tests.fakes import a_request
+from tests.http.service import an_answer
 from tests.http.wire import CHAT, send
 from tests.router.test_drills import answered
 from tests.router.test_last_resort import a_ready_router
@@ -26,7 +32,7 @@ async def one_model(faulty: FaultyUpstream, scenario: str = "healthy", **cache: 
     router = await a_ready_router(remotes=remote(faulty, scenario), cache={"seconds": 60, **cache})
     yield router
     await router._upstreams.aclose()
-    await router._cache.aclose()
+    await router._answering.aclose()
 
 
 def remote(faulty: FaultyUpstream, scenario: str) -> dict[str, Any]:
@@ -124,17 +130,24 @@ async def test_identical_requests_in_flight_share_one_answer(faulty: FaultyUpstr
     assert router.describe()["in_flight"] == 0
 
 
-async def test_where_the_first_of_them_leaves_the_others_are_answered(faulty: FaultyUpstream) -> None:
-    async with one_model(faulty) as router:
-        first = asyncio.create_task(ask(router))
-        await asyncio.sleep(0)
-        others = [asyncio.create_task(ask(router)) for _ in range(2)]
-        while router.describe()["in_flight"] < 3:
-            await asyncio.sleep(0.001)
-        first.cancel()
-        texts = [answered(response)[0] for response in await asyncio.gather(*others)]
+async def test_where_the_first_of_them_leaves_the_others_are_answered() -> None:
+    cache, asked, begun = AnswerCache(lambda: CacheSettings(seconds=60)), a_request(text="Hi"), asyncio.Event()
 
-    assert texts == [TEXT, TEXT]
+    async def never() -> Answer:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def at_once() -> Answer:
+        return an_answer("Hello.")
+
+    first = asyncio.create_task(cache.share("key", asked, loop_time(), never))
+    await begun.wait()
+    other = asyncio.create_task(cache.share("key", asked, loop_time(), at_once))
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert (await other).result == "Hello."
 
 
 async def test_a_redis_that_is_gone_costs_no_answer_and_is_told_in_the_status(faulty: FaultyUpstream) -> None:

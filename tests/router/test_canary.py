@@ -132,7 +132,7 @@ async def test_what_the_backup_could_not_answer_as_it_is_is_not_asked_twice(
 
 async def test_the_backup_of_a_router_whose_canary_fails_is_not_ready_and_is_asked_all_the_same() -> None:
     router = await a_ready_router(canary={"every_seconds": 60, "failures": 1})
-    router._canary._note("it was silent")
+    router._answering.canary._note("it was silent")
 
     assert router.readiness()["backup"] is False
     assert router.describe()["canary"]["sound"] is False
