@@ -211,6 +211,11 @@ def cache_changed(reason: str) -> None:
     _log().log(logging.WARNING if reason else logging.INFO, "cache_changed", usable=not reason, reason=reason)
 
 
+def intervened(holds: dict[str, str], backup_share: float) -> None:
+    """An operator has held, drained or released a model, or moved traffic; this is what holds now."""
+    _log().warning("intervened", holds=holds, backup_share=backup_share)
+
+
 class SourceEvents:
     """The events of `sources`, as log lines."""
 

@@ -11,6 +11,8 @@ from deployments.policy.outcome import PUT_BEHIND, Finished, Outcome, Refused
 from deployments.policy.permit import Permit
 from deployments.policy.terms import Terms, within_form
 
+BEHIND_FOR_FORM = f"{PUT_BEHIND}, as its last answers had not the form that is demanded"
+
 
 class FormMemory:
     """The breakers of all models and forms for which there was a misfit of late."""
@@ -27,7 +29,7 @@ class FormMemory:
         if not terms.form:
             return None
         _, admission = breaker.admit(self._states.get((model, terms.form), Closed()), policy, now)
-        return Refused(PUT_BEHIND) if isinstance(admission, Refused) else admission
+        return Refused(BEHIND_FOR_FORM) if isinstance(admission, Refused) else admission
 
     def take(self, model: str, terms: Terms, policy: BreakerPolicy, now: float) -> None:
         """Note that the attempt that was asked for is made."""

@@ -36,6 +36,11 @@ class ModelState:
         """Whether it holds nothing that is worth being remembered."""
         return self.limit.untouched and not self.suspected and self.breaker == Closed() and self.cooldown.idle
 
+    def forgiven(self) -> BreakerState:
+        """Forget the pause and the suspicion, and return a closed breaker; attempts under way say nothing about it."""
+        self.cooldown, self.suspected = Cooldown(), False
+        return Closed(self.breaker.epoch + 1)
+
     def take_watched(self) -> bool:
         """Take the place of an attempt that is watched, and say whether there was one."""
         taken = self.watched < MOST_WITNESSES

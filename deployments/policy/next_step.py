@@ -129,7 +129,8 @@ def _last_chance(
     last = {attempt.candidate: attempt for attempt in attempts}
     for candidate in chain.candidates:
         attempt = last.get(candidate)
-        if isinstance(attempt, Ended) and isinstance(attempt.outcome, Refused) and attempt.outcome.reason == PUT_BEHIND:
+        outcome = attempt.outcome if isinstance(attempt, Ended) else None
+        if isinstance(outcome, Refused) and outcome.reason.startswith(PUT_BEHIND):
             return Start(candidate, Why.BEHIND)
     soon = _ready_soon(chain, attempts) if allowance.wait and chain.waits else ()
     return AwaitReady(soon, chain.deadline.answer_by) if soon else _exhausted(chain, attempts, now)

@@ -31,8 +31,8 @@ NOT_READY = "not ready: "
 UNKNOWN_MODEL = "unknown model"
 """The reason of the refusal of a name that no model has."""
 
-PUT_BEHIND = "put behind, as its last answers had not the form that is demanded"
-"""The reason of the refusal of a model that is asked once nobody else has answered."""
+PUT_BEHIND = "put behind"
+"""Begins the reason of the refusal of a model that is asked once nobody else has answered."""
 
 CONTENT_FILTER = "content_filter"
 """The finish reason of an answer that a filter has withheld."""

@@ -56,7 +56,6 @@ class ResilienceState:
     """The breakers, limits, latencies and budgets of one router.
 
     Attributes:
-        listener: see `__init__`.
         latencies: the latencies of models.
         paces: the paces at which models write.
     """
@@ -90,10 +89,7 @@ class ResilienceState:
 
     @property
     def policy(self) -> ResiliencePolicy:
-        """The policy in force. It may be replaced at any time: the state of the models stays.
-
-        Replacing it cannot fail, as a policy validates itself when it is built.
-        """
+        """The policy in force. It may be replaced at any time, which cannot fail: the state of the models stays."""
         return self._policy
 
     @policy.setter
@@ -167,14 +163,13 @@ class ResilienceState:
         permit.charged = True
         if permit.candidate == self._local_backup:
             return
-        model, silent_s = permit.candidate.model, now - permit.started
-        known = self._models[model]
+        known, silent_s = self._models[permit.candidate.model], now - permit.started
         reason = f"silent for {silent_s:.2f} s, far longer than it usually takes"
         is_long = permit.patience.failed_s > permit.patience.silent_s  # as a time-out: too long for a moment
         said = TimedOut(reason) if is_long else Failed(reason)
         span = permit.until(now)
         after = breaker.record(known.breaker, self._policy.breaker, permit.admission, said, span, self._draw())
-        self._move(model, known, after, said.reason)
+        self._move(permit.candidate.model, known, after, said.reason)
 
     def runs_on(self, permit: Permit) -> bool:
         """Return whether an attempt that has been overtaken is to run on, to tell whether its model answers."""
@@ -246,19 +241,23 @@ class ResilienceState:
         known = self._models.get(model)
         return known.breaker if known else Closed()
 
+    def reset(self, model: str) -> None:
+        """Forget what speaks against `model`: its breaker closes, and the pause that it asked for is over."""
+        if known := self._models.get(model):
+            self._move(model, known, known.forgiven(), "reset by the operator")
+
     def describe(self, model: str) -> dict[str, Any]:
         """Return the breaker, the limit and the latencies of `model`, for `/status`."""
         known = self._models.get(model) or self._new(model)
-        state = known.breaker
-        facts: dict[str, Any] = {
+        state, behind = known.breaker, self._forms.behind(model)
+        return {
             "breaker": type(state).__name__.lower(),
             "failure_rate": round(state.window.failure_rate, 3) if isinstance(state, Closed) else 1.0,
             "in_flight": known.limit.in_flight,
             "limit": known.limit.value,
+            **({"behind": behind} if behind else {}),
+            **self.latencies.describe(model),
         }
-        if behind := self._forms.behind(model):
-            facts["behind"] = behind
-        return {**facts, **self.latencies.describe(model)}
 
     def _new(self, model: str) -> ModelState:
         return ModelState(AdaptiveLimiter(self._policy.limits, self._overload_min_s(model)))

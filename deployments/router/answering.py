@@ -29,6 +29,7 @@ from deployments.router.answer_cache import AnswerCache
 from deployments.router.canary import Canary
 from deployments.router.drills import copied
 from deployments.router.executions import Executions
+from deployments.router.interventions import Hands
 from deployments.router.registry import Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.waiting_room import WaitingRoom
@@ -43,6 +44,7 @@ class Answering:
     Attributes:
         accounting: their counts.
         canary: exercises the backup beside them.
+        hands: what an operator does with them.
     """
 
     def __init__(
@@ -65,7 +67,8 @@ class Answering:
         self.accounting = RequestAccounting(self.canary.answered)
         self._cache = AnswerCache(lambda: policy().cache)
         self._room = WaitingRoom(registry.readiness_of, lambda: policy().admission.max_waiting)
-        self._executions = Executions(registry, chains, self._room)
+        self.hands = Hands()
+        self._executions = Executions(registry, chains, self._room, self.hands)
 
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
         """Answer a well-formed request. An error of our own is logged and answered with the last resort.
@@ -160,6 +163,7 @@ class Answering:
     def describe(self) -> dict[str, Any]:
         """Return what is waiting and what has been answered, for `/status`."""
         return {
+            "interventions": self.hands.describe(),
             "canary": self.canary.describe(),
             "cache": self._cache.describe(),
             "waiting": self._room.size,

@@ -13,6 +13,7 @@ from deployments.policy.no_vector import NoVector
 from deployments.policy.resilience import ResilienceState
 from deployments.request import InferenceRequest
 from deployments.router.drills import with_faults
+from deployments.router.interventions import Hands
 from deployments.router.registry import Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.waiting_room import WaitingRoom
@@ -22,8 +23,12 @@ from deployments.settings import PolicySettings
 class Executions:
     """The executions of one router."""
 
-    def __init__(self, registry: Registry, chains: ChainBuilder, room: WaitingRoom) -> None:
-        """Reach models by `chains`; a request that waits for one does so in `room`, and hurries `registry`."""
+    def __init__(self, registry: Registry, chains: ChainBuilder, room: WaitingRoom, hands: Hands) -> None:
+        """Reach models by `chains`, as far as `hands` lets.
+
+        A request that waits for a model does so in `room`, and hurries `registry`.
+        """
+        self._hands = hands
         self._registry = registry
         self._chains = chains
         self._room = room
@@ -40,7 +45,7 @@ class Executions:
         return Execution(
             chain,
             request,
-            with_faults(self._chains.clients_for(request, asked), request.faults),
+            self._hands.applied_to(with_faults(self._chains.clients_for(request, asked), request.faults)),
             resilience,
             self.last_tier(request, asked, policy),
             self._wait_ready,

@@ -6,9 +6,10 @@ import pytest
 
 from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.breaker import BreakerPolicy, Closed, Open
+from deployments.policy.forms import BEHIND_FOR_FORM
 from deployments.policy.hedging import HedgingPolicy
 from deployments.policy.model_state import MOST_WITNESSES
-from deployments.policy.outcome import PUT_BEHIND, Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut
+from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, TimedOut
 from deployments.policy.permit import Permit
 from deployments.policy.quantile import WindowedQuantile
 from deployments.policy.resilience import ResiliencePolicy, ResilienceState
@@ -244,7 +245,7 @@ def test_a_model_that_ignores_a_form_is_put_behind_for_that_form_alone() -> None
     for number in range(3):
         attempt(resilience, Failed("not JSON", misfit=True), number, number + 0.5, terms=Terms(form="json_schema"))
 
-    assert admit(resilience, now=3.0, terms=Terms(form="json_schema")) == Refused(PUT_BEHIND)
+    assert admit(resilience, now=3.0, terms=Terms(form="json_schema")) == Refused(BEHIND_FOR_FORM)
     assert isinstance(admit(resilience, now=3.0, terms=Terms(form="tool_call")), Permit)
     assert isinstance(admit(resilience, now=3.0), Permit)
     assert isinstance(admit(resilience, Candidate(Tier.PRIMARY, "b"), 3.0, terms=Terms(form="json_schema")), Permit)
@@ -260,7 +261,7 @@ def test_a_model_that_keeps_to_the_form_again_is_put_before_again() -> None:
 
     probe = permit_of(resilience, 10.0, terms=wanted)
     assert probe.probe
-    assert admit(resilience, now=10.0, terms=wanted) == Refused(PUT_BEHIND)
+    assert admit(resilience, now=10.0, terms=wanted) == Refused(BEHIND_FOR_FORM)
     resilience.record(probe, Answered("{}"), 11.0)
 
     assert not permit_of(resilience, 11.0, terms=wanted).probe

@@ -1,0 +1,129 @@
+"""What an operator does by hand: hold a breaker open or reset it, drain a model, send a share of the traffic behind.
+
+    held, drained   the model is asked nothing new; what is under way goes on
+    share           so many requests begin with the backup; their primaries are asked where it does not answer
+    reset           the breaker closes, and what speaks against the model is forgotten
+
+Every router has the same: an act goes to all of them, and a router that starts asks the others. Nothing is kept beyond
+the life of the last router.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct, convert, to_builtins
+from msgspec.structs import replace
+
+from deployments.execution.attempt import Begun, ModelClient
+from deployments.observability import log
+from deployments.policy.attempt import Candidate, Tier
+from deployments.policy.outcome import PUT_BEHIND, Outcome, Refused
+from deployments.request import InferenceRequest
+
+MOST_MODELS = 256
+"""Models that are held or drained at a time."""
+
+BEHIND = f"{PUT_BEHIND}, as the operator sends a share of the traffic to the backup"
+
+
+class Hold(StrEnum):
+    """Why a model is asked nothing new."""
+
+    HELD = "held"
+    DRAINED = "drained"
+
+
+_REASONS = {Hold.HELD: "its breaker is held open by the operator", Hold.DRAINED: "it is drained by the operator"}
+
+
+class Interventions(Struct, frozen=True):
+    """What holds now.
+
+    Attributes:
+        holds: the models that are asked nothing new, and why.
+        backup_share: the share of requests that begin with the backup, from 0 to 1.
+        changed_at: when it was last changed, in seconds since 1970; 0 for never.
+    """
+
+    holds: Mapping[str, Hold] = {}
+    backup_share: float = 0.0
+    changed_at: float = 0.0
+
+    @property
+    def is_any(self) -> bool:
+        """Whether a request is treated otherwise than without an operator."""
+        return bool(self.holds or self.backup_share)
+
+
+NO_INTERVENTIONS = Interventions()
+
+
+class Hands:
+    """The interventions in one router."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._now = NO_INTERVENTIONS
+
+    def describe(self) -> dict[str, Any]:
+        """Return what holds now, for `/status` and for routers that start."""
+        told: dict[str, Any] = to_builtins(self._now)
+        return told
+
+    def adopt(self, told: Mapping[str, Any]) -> None:
+        """Take over what another router `told`, if it is newer than what holds here.
+
+        Raises:
+            msgspec.ValidationError: it is no description of interventions.
+        """
+        theirs = convert(told, Interventions)
+        if theirs.changed_at > self._now.changed_at:
+            self._change(theirs)
+
+    def hold(self, model: str, hold: Hold, at: float) -> None:
+        """Ask `model` nothing new from now on."""
+        if len(self._now.holds) < MOST_MODELS or model in self._now.holds:
+            self._change(replace(self._now, holds={**self._now.holds, model: hold}, changed_at=at))
+
+    def release(self, model: str, at: float) -> None:
+        """Ask `model` again."""
+        holds = {name: hold for name, hold in self._now.holds.items() if name != model}
+        self._change(replace(self._now, holds=holds, changed_at=at))
+
+    def shift(self, share: float, at: float) -> None:
+        """Have that `share` of requests begin with the backup."""
+        self._change(replace(self._now, backup_share=share, changed_at=at))
+
+    def applied_to(self, client_of: Callable[[Candidate], ModelClient]) -> Callable[[Candidate], ModelClient]:
+        """Return `client_of` for one request, with a refusal in the place of models that are not asked."""
+        now = self._now
+        if not now.is_any:
+            return client_of
+        behind = random.random() < now.backup_share  # noqa: S311 - no secret
+        passed: set[Candidate] = set()
+
+        def client_by_hand(candidate: Candidate) -> ModelClient:
+            if (hold := now.holds.get(candidate.model)) is not None:
+                return Withheld(Refused(_REASONS[hold]))
+            if behind and candidate.tier is Tier.PRIMARY and candidate not in passed:
+                passed.add(candidate)
+                return Withheld(Refused(BEHIND))
+            return client_of(candidate)
+
+        return client_by_hand
+
+    def _change(self, after: Interventions) -> None:
+        self._now = after
+        log.intervened({model: hold.value for model, hold in after.holds.items()}, after.backup_share)
+
+
+class Withheld(Struct, frozen=True):
+    """Stands in for a model that an operator has taken out, or put behind."""
+
+    refused: Refused
+
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:  # noqa: ARG002 - not asked
+        """Refuse the request."""
+        return self.refused

@@ -1,0 +1,83 @@
+"""What an operator does by hand: drain, hold, reset, and send a share of the traffic to the backup."""
+
+from typing import Any
+
+import pytest
+
+from deployments.policy.attempt import Candidate, Tier, Why
+from deployments.policy.outcome import Failed
+from deployments.policy.permit import Permit
+from deployments.policy.terms import Terms
+from deployments.router.interventions import MOST_MODELS, Hands, Hold
+from tests.router.test_drills import answered, ask, two_models
+from tests.upstream.faulty import FaultyUpstream
+
+
+def tried(told: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(attempt["model"], attempt["outcome"]) for attempt in told["attempts"]]
+
+
+@pytest.mark.parametrize("hold", list(Hold))
+async def test_a_model_that_is_held_or_drained_is_not_asked_until_it_is_released(
+    faulty: FaultyUpstream, hold: Hold
+) -> None:
+    async with two_models(faulty) as router:
+        router._answering.hands.hold("first", hold, 1.0)
+        _, told = answered(await ask(router))
+        router._answering.hands.release("first", 2.0)
+        _, later = answered(await ask(router))
+
+    assert tried(told) == [("first", "refused"), ("second", "answered")]
+    assert "by the operator" in told["attempts"][0]["reason"]
+    assert tried(later) == [("first", "answered")]
+
+
+async def test_the_share_that_is_sent_to_the_backup_begins_there_and_the_others_do_not(faulty: FaultyUpstream) -> None:
+    async with two_models(faulty) as router:
+        router._answering.hands.shift(1.0, 1.0)
+        _, all_of_them = answered(await ask(router))
+        router._answering.hands.shift(0.0, 2.0)
+        _, none_of_them = answered(await ask(router))
+
+    assert all_of_them["served_by"] == "backup"
+    assert tried(none_of_them) == [("first", "answered")]
+
+
+async def test_where_the_backup_fails_the_model_that_was_passed_by_is_asked(faulty: FaultyUpstream) -> None:
+    async with two_models(faulty) as router:
+        router._answering.hands.shift(1.0, 1.0)
+        _, told = answered(await ask(router, "error@backup"))
+
+    assert told["served_by"] == "primary"
+    assert told["attempts"][-1]["why"] == "behind"
+
+
+async def test_a_breaker_that_is_reset_lets_the_next_request_through(faulty: FaultyUpstream) -> None:
+    async with two_models(faulty, breaker={"failures": 1}, retries={"max": 0}) as router:
+        resilience = router._resilience
+        permit = resilience.admit(Candidate(Tier.PRIMARY, "first"), Why.NEXT, 1.0, Terms(), direct=True)
+        assert isinstance(permit, Permit)
+        resilience.record(permit, Failed("it broke"), 2.0)
+        opened = router.describe()["models"]["first"]["breaker"]
+        resilience.reset("first")
+
+        assert (opened, router.describe()["models"]["first"]["breaker"]) == ("open", "closed")
+
+
+def test_of_two_routers_the_newer_act_holds_in_both() -> None:
+    older, newer = Hands(), Hands()
+    older.hold("a", Hold.HELD, 1.0)
+    newer.shift(0.5, 2.0)
+
+    older.adopt(newer.describe())
+    newer.adopt({"holds": {"a": "held"}, "backup_share": 0.0, "changed_at": 1.0})
+
+    assert older.describe() == newer.describe() == {"holds": {}, "backup_share": 0.5, "changed_at": 2.0}
+
+
+def test_the_number_of_models_that_are_held_has_a_bound() -> None:
+    hands = Hands()
+    for number in range(MOST_MODELS + 10):
+        hands.hold(f"model-{number}", Hold.DRAINED, float(number + 1))
+
+    assert len(hands.describe()["holds"]) == MOST_MODELS
