@@ -12,6 +12,7 @@ from rich.console import Console
 from deployments.cli.ask import ask
 from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
+from deployments.cli.fallbacks import fallbacks
 from deployments.cli.http_client import UnreachableError
 from deployments.cli.status import status
 from deployments.cli.weights import pull, snapshot_commands
@@ -53,6 +54,7 @@ app.add_typer(snapshot_commands, name="snapshot")
 app.command()(deploy)
 app.command()(ask)
 app.command()(status)
+app.command()(fallbacks)
 
 
 def main() -> None:

@@ -5,4 +5,5 @@ May import: policy.
     log.py          a function for each log line
     log_writer.py   a bounded queue, and a thread that writes the lines
     metrics.py      the counts of a process, until they are exported
+    fallback_log.py the last fallbacks, to be asked for
 """

@@ -76,16 +76,22 @@ def _first_things_first(_: Any, __: str, line: EventDict) -> EventDict:
 
 def fallback(request_id: str, asked: str, answer: Answer, seconds: float, text: str, *, quotes: bool = False) -> None:
     """Another model than the first candidate has answered. Without content, `text` is empty and `quotes` false."""
-    _log().warning(
-        "fallback",
-        request_id=request_id,
-        asked=asked,
-        served_by=answer.served_by.value,
-        model=answer.model,
-        ms=round(seconds * 1000, 1),
-        attempts=[attempt.to_json(quotes=quotes) for attempt in answer.attempts],
-        **({"text": text} if text else {}),
-    )
+    facts = fallback_facts(request_id, asked, answer, seconds, quotes=quotes)
+    _log().warning("fallback", **facts, **({"text": text} if text else {}))
+
+
+def fallback_facts(
+    request_id: str, asked: str, answer: Answer, seconds: float, *, quotes: bool = False
+) -> dict[str, Any]:
+    """Return what is told of a fallback; without `quotes` nothing of it is content."""
+    return {
+        "request_id": request_id,
+        "asked": asked,
+        "served_by": answer.served_by.value,
+        "model": answer.model,
+        "ms": round(seconds * 1000, 1),
+        "attempts": [attempt.to_json(quotes=quotes) for attempt in answer.attempts],
+    }
 
 
 def breaker_changed(model: str, before: BreakerState, after: BreakerState, reason: str) -> None:
@@ -142,7 +148,7 @@ def discovery_failed(reason: str) -> None:
 
 
 def routers_not_asked(reason: str) -> None:
-    """The routers could not all be asked for their readiness, so `/readyz` answers 503."""
+    """The routers could not all be asked: `/readyz` then answers 503, and `/status` tells what one router knows."""
     _log().warning("routers_not_asked", reason=reason)
 
 

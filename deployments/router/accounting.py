@@ -6,6 +6,8 @@ from typing import Any
 
 from deployments.execution.clock import loop_time
 from deployments.observability import log, metrics
+from deployments.observability.fallback_log import FallbackLog
+from deployments.observability.log import fallback_facts
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead
@@ -17,12 +19,14 @@ class RequestAccounting:
     Attributes:
         in_flight: requests that are being answered.
         arriving: requests that are being read.
+        fallbacks: the last answers that another model gave than the one asked for.
     """
 
     def __init__(self) -> None:
         """Begin at nothing."""
         self.in_flight = 0
         self.arriving = 0
+        self.fallbacks = FallbackLog()
         self._answers: Counter[Tier] = Counter()
         self._turned_away = 0
         self._abandoned = 0
@@ -46,6 +50,7 @@ class RequestAccounting:
         self._answers[answer.served_by] += 1
         metrics.answered(answer, seconds)
         if answer.degraded and answer.model != record.asked:  # else only something was dropped
+            self.fallbacks.add(fallback_facts(record.request_id, record.asked, answer, seconds))
             log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
 
     def abandoned(self, record: "RequestRecord") -> None:

@@ -20,8 +20,9 @@ from deployments.execution.structured_output import conform_to
 from deployments.execution.vectors import conform_to_vectors
 from deployments.execution.whole import run_chain
 from deployments.observability import log
+from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Candidate, Tier
+from deployments.policy.attempt import Candidate
 from deployments.policy.last_resort import LastResort
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
@@ -34,6 +35,7 @@ from deployments.request.hops import refuse_loops
 from deployments.request.tokens import TokensRequest
 from deployments.request.turns import quote
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
+from deployments.router.all_routers import AllRouters
 from deployments.router.description import Description
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import Backup
@@ -72,6 +74,7 @@ class Router(HandleMethods):
         self._tokenizers = Tokenizers(self._registry, self._upstreams, backup_name)
         self._description = Description(self._registry, self._upstreams, self._resilience, backup_name)
         self._accounting = RequestAccounting()
+        self._all = AllRouters(cluster, self.describe, self.readiness, self._accounting.fallbacks)
         self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
         self._background = Supervisor(
             {
@@ -175,22 +178,26 @@ class Router(HandleMethods):
 
     async def readiness_of_all(self) -> dict[str, bool]:
         """Return for each tier whether it is ready in every router; where a router does not say, no model tier is."""
-        try:
-            answers = await self._cluster.routers_readiness()
-        except Exception as error:  # noqa: BLE001 - any error of Serve: a router that does not answer is not ready
-            log.routers_not_asked(f"{type(error).__name__}: {error}")
-            answers = ()
-        return {
-            tier: tier == Tier.LAST_RESORT or (bool(answers) and all(answer[tier] for answer in answers))
-            for tier in self.readiness()
-        }
+        return await self._all.readiness()
+
+    async def status_of_all(self) -> dict[str, Any]:
+        """Return the body of `GET /status`: what all routers know and have done."""
+        return await self._all.status()
+
+    async def fallbacks_of_all(self, query: FallbackQuery) -> dict[str, Any]:
+        """Return the body of `GET /v1/fallbacks`: the fallbacks of all routers that `query` asks for."""
+        return await self._all.fallbacks(query)
+
+    def find_fallbacks(self, query: FallbackQuery) -> dict[str, Any]:
+        """Return the fallbacks of this router that `query` asks for, with the id of its replica."""
+        return {"replica": self._cluster.own_replica, **self._accounting.fallbacks.find(query)}
 
     def readiness(self) -> dict[str, bool]:
         """Return for each tier whether it could answer in this router; see `description`."""
         return self._description.readiness()
 
     def describe(self) -> dict[str, Any]:
-        """Return the body of `GET /status`."""
+        """Return what this router knows and has done, for `/status`."""
         return {
             "router": os.getpid(),
             "replica": self._cluster.own_replica,

@@ -72,6 +72,18 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
         ("timeout_s", "return_exceptions"),
         "ray_serve/handle.py waits a bounded time for the replicas of the backup, and of servers",
     ),
+    "ray.serve.handle.DeploymentBroadcastResponse._fetch_replica_results_async": (
+        (),
+        "ray_serve/routers.py waits for each router by itself, so that one that is late hides no other one",
+    ),
+    "ray.serve._private.replica_result.ReplicaResult.get_async": (
+        (),
+        "ray_serve/routers.py reads what a router answers",
+    ),
+    "ray.serve._private.replica_result.ReplicaResult.cancel": (
+        (),
+        "ray_serve/routers.py gives a router up that is late",
+    ),
     "ray.serve.handle.DeploymentResponse.__await__": ((), "ray_serve/handle.py awaits answers"),
     "ray.serve.handle.DeploymentResponse.cancel": ((), "ray_serve/handle.py cancels calls down to the replica"),
     "ray.serve.handle.DeploymentResponseGenerator.__aiter__": ((), "ray_serve/handle.py reads streams"),
@@ -118,7 +130,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray.serve.schema.ReplicaDetails": (
         ("state", "actor_id", "actor_name", "replica_id"),
-        "ray_serve/cluster.py counts replicas and finds those that load; cli/router_agreement.py tells routers apart",
+        "ray_serve/cluster.py counts replicas and finds those that load; ray_serve/routers.py tells routers apart",
     ),
     "ray.serve.schema.DeploymentSchema": (
         ("name", "user_config", "ray_actor_options"),
