@@ -31,12 +31,12 @@ def status(url: Url, *, watch: _Watch = False, as_json: AsJson = False) -> None:
         return
     console = Console()
     if not watch:
-        console.print(render_status(_read(url)))
+        console.print(render_status(_read(url), console.width))
         return
     with Live(console=console, auto_refresh=False) as live:
         try:
             while True:
-                live.update(render_status(_read(url)), refresh=True)
+                live.update(render_status(_read(url), console.width), refresh=True)
                 time.sleep(_INTERVAL_S)
         except KeyboardInterrupt:
             return
@@ -46,9 +46,15 @@ def _read(url: str) -> dict[str, Any]:
     return asyncio.run(fetch_json(url, "/status"))
 
 
-def render_status(told: Mapping[str, Any]) -> Group:
-    """Return the body of `/status` as it is shown."""
-    parts: list[RenderableType] = [_problems(told["problems"]), Text(), _models(told), Text(), _routers(told)]
+def render_status(told: Mapping[str, Any], width: int) -> Group:
+    """Return the body of `/status` as it is shown in a terminal of so many columns."""
+    parts: list[RenderableType] = [
+        _problems(told["problems"]),
+        Text(),
+        _models(told, width),
+        Text(),
+        _routers(told, width),
+    ]
     answers = ", ".join(f"{tier} {count}" for tier, count in told["answers"].items())
     parts += [Text(), Text(f"answers: {answers}; turned away {told['turned_away']}, abandoned {told['abandoned']}")]
     return Group(*parts)
@@ -64,8 +70,8 @@ def _problems(problems: Iterable[Mapping[str, str]]) -> RenderableType:
     return table if table.row_count else Text("no problems", style="green")
 
 
-def _models(told: Mapping[str, Any]) -> Table:
-    table = _table("model", *_MODEL_COLUMNS)
+def _models(told: Mapping[str, Any], width: int) -> Table:
+    table = _table(width, "model", *_MODEL_COLUMNS)
     troubled = {problem["where"].removeprefix("model ") for problem in told["problems"]}
     for name, facts in sorted(told["models"].items(), key=lambda each: (each[0] not in troubled, each[0])):
         table.add_row(escape(name), *_facts(facts))
@@ -86,8 +92,8 @@ def _facts(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _routers(told: Mapping[str, Any]) -> Table:
-    table = _table("router", *_ROUTER_COLUMNS)
+def _routers(told: Mapping[str, Any], width: int) -> Table:
+    table = _table(width, "router", *_ROUTER_COLUMNS)
     for router in told["routers"]:
         counts = (router[key] for key in ("in_flight", "waiting", "turned_away"))
         answers = router["answers"].values()
@@ -97,9 +103,9 @@ def _routers(told: Mapping[str, Any]) -> Table:
     return table
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column(first, no_wrap=True, overflow="ellipsis", min_width=12)
+def _table(width: int, first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=max(_LEAST_NAME, width - _FIGURES_WIDTH))
     for column in others:
         table.add_column(column, justify="left" if column in _WORDS else "right", no_wrap=True)
     return table
@@ -111,6 +117,9 @@ def _shown(value: Any) -> str:
 
 _MODEL_COLUMNS = ("state", "replicas", "breaker", "failing", "busy", "p50 s", "p95 s")
 _ROUTER_COLUMNS = ("busy", "waiting", "turned away", "primary", "backup", "last", "seen s")
+_LEAST_NAME = 16
+_FIGURES_WIDTH = 58
+"""Columns that everything behind a name takes, at the most."""
 _WORDS = {"state", "breaker"}
 _STATES = {"ready": "[green]ready[/]", "loading": "[yellow]loading[/]", "failed": "[red]failed[/]"}
 _COLOURS = {"error": "red", "warning": "yellow"}

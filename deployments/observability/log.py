@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict
 
+from deployments.observability import metrics
 from deployments.observability.log_writer import write_in_background
 from deployments.policy.answer import Answer
 from deployments.policy.breaker import BreakerState, Closed
@@ -96,6 +97,7 @@ def fallback_facts(
 
 def breaker_changed(model: str, before: BreakerState, after: BreakerState, reason: str) -> None:
     """A model's breaker opened, closed or went half-open."""
+    metrics.breaker_moved(model, type(after).__name__.lower())
     level = logging.INFO if isinstance(after, Closed) else logging.WARNING
     _log().log(
         level,
@@ -216,10 +218,12 @@ class SourceEvents:
 
     def snapshot_loaded(self, name: str, seconds: float) -> None:
         """A snapshot was verified and mapped."""
+        metrics.snapshot("loaded")
         _log().info("snapshot_loaded", snapshot=name, seconds=round(seconds, 2))
 
     def snapshot_built(self, name: str, size: int, seconds: float) -> None:
         """A snapshot of `size` bytes was published."""
+        metrics.snapshot("built")
         _log().info("snapshot_built", snapshot=name, bytes=size, seconds=round(seconds, 2))
 
     def conversion_begun(self, name: str) -> None:
@@ -228,10 +232,12 @@ class SourceEvents:
 
     def snapshot_set_aside(self, name: str, reason: str) -> None:
         """A snapshot failed verification and is rebuilt."""
+        metrics.snapshot("set_aside")
         _log().error("snapshot_set_aside", snapshot=name, reason=reason)
 
     def snapshot_not_kept(self, name: str, reason: str) -> None:
         """No snapshot could be written; the model is served all the same."""
+        metrics.snapshot("not_kept")
         _log().error("snapshot_not_kept", snapshot=name, reason=reason)
 
     def source_failed(self, source: str, reason: str) -> None:

@@ -15,6 +15,7 @@ from deployments.policy.outcome import Failed, Outcome, Refused, Rejected, Strea
 from deployments.policy.problem import UNSUPPORTED
 from deployments.policy.reason import locate_error, reason_of
 from deployments.policy.serving_state import ServingState
+from deployments.replica.engine_figures import export_engine
 from deployments.replica.loading import BackgroundLoad
 from deployments.request import InferenceRequest
 from deployments.request.tokens import TokensRequest
@@ -207,6 +208,7 @@ class SingleReplica(Replica):
             StalledError: its work does not advance.
         """
         model = await self._load.ended()
+        export_engine(self._name, self._load.describe())
         require_progress(self._name, model.stalled_s(), self._stall_s)
 
 

@@ -1,7 +1,8 @@
 """Counts one router's requests: those in flight, those answered, those turned away, those whose caller has left."""
 
+import math
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from deployments.execution.clock import loop_time
@@ -22,8 +23,9 @@ class RequestAccounting:
         fallbacks: the last answers that another model gave than the one asked for.
     """
 
-    def __init__(self) -> None:
-        """Begin at nothing."""
+    def __init__(self, known: Callable[[str], bool] = lambda _: False) -> None:
+        """Begin at nothing; `known` returns whether somebody serves a model of that name."""
+        self._known = known
         self.in_flight = 0
         self.arriving = 0
         self.fallbacks = FallbackLog()
@@ -48,10 +50,15 @@ class RequestAccounting:
         """Count an answer, and log it where another model than the one asked for gave it."""
         seconds = loop_time() - record.started
         self._answers[answer.served_by] += 1
-        metrics.answered(answer, seconds)
+        metrics.answered(answer, seconds, self._known, record.deadline_s)
         if answer.degraded and answer.model != record.asked:  # else only something was dropped
             self.fallbacks.add(fallback_facts(record.request_id, record.asked, answer, seconds))
             log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
+
+    def began(self, record: "RequestRecord", head: StreamHead) -> None:
+        """Count a stream whose first content is there."""
+        metrics.first_token(head.served_by, head.model, loop_time() - record.started, record.deadline_s)
+        record.deadline_s = math.inf
 
     def abandoned(self, record: "RequestRecord") -> None:
         """Count a request whose caller left before it was answered, and the time that was spent on it."""
@@ -81,6 +88,7 @@ class RequestRecord:
         content: str,
         *,
         quotes: bool = False,
+        deadline_s: float = math.inf,
     ) -> None:
         """Count a request as in flight.
 
@@ -91,6 +99,7 @@ class RequestRecord:
             started: when the request arrived, on the event loop's clock.
             content: the request's text where content may be logged, else empty.
             quotes: log lines may have reasons in the words of a model's own code, which may quote the request.
+            deadline_s: seconds from its arrival within which the answer is due; of a stream its first content.
         """
         self._accounting = accounting
         self.request_id = request_id
@@ -98,6 +107,7 @@ class RequestRecord:
         self.started = started
         self.content = content
         self.quotes = quotes
+        self.deadline_s = deadline_s
         self._open = True
         accounting.in_flight += 1
 
@@ -108,6 +118,13 @@ class RequestRecord:
                 self._accounting.answered(self, answer)
             except Exception as error:  # noqa: BLE001 - a bug of ours
                 log.internal_error("accounting", self.asked, error)
+
+    def began(self, head: StreamHead) -> None:
+        """The first content of a stream is there. An error here is logged, as in `answered`."""
+        try:
+            self._accounting.began(self, head)
+        except Exception as error:  # noqa: BLE001 - a bug of ours
+            log.internal_error("accounting", self.asked, error)
 
     def rejected(self) -> None:
         """The model asked for calls the request invalid, and its caller is told so."""
@@ -134,6 +151,7 @@ class RecordedStream:
         """Pass `stream` on, and note its end in `record`."""
         self._stream = stream
         self._record = record
+        record.began(stream.head)
 
     @property
     def head(self) -> StreamHead:

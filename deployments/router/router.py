@@ -37,6 +37,7 @@ from deployments.request.turns import quote
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
 from deployments.router.all_routers import AllRouters
 from deployments.router.description import Description
+from deployments.router.gauges import gauges_of
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import Backup
 from deployments.router.registry import ClusterView, Registry
@@ -73,13 +74,13 @@ class Router(HandleMethods):
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self._tokenizers = Tokenizers(self._registry, self._upstreams, backup_name)
         self._description = Description(self._registry, self._upstreams, self._resilience, backup_name)
-        self._accounting = RequestAccounting()
+        self._accounting = RequestAccounting(self._chains.knows)
         self._all = AllRouters(cluster, self.describe, self.readiness, self._accounting.fallbacks)
         self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
-                "metrics": flush_forever,
+                "metrics": lambda: flush_forever(lambda: gauges_of(self.describe(), self._resilience.budgets)),
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
             }
         )
@@ -287,7 +288,9 @@ class Router(HandleMethods):
         quotes = self._policy.log_content
         content = quote(request, log.MAX_TEXT_CHARACTERS) if quotes else ""
         asked = self._chains.asked(request, self._policy)
-        return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes)
+        return RequestRecord(
+            self._accounting, request_id, asked, started, content, quotes=quotes, deadline_s=request.timeout_s
+        )
 
 
 DISCOVERY_DEAD_S = 15.0

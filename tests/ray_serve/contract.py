@@ -37,6 +37,7 @@ SYMBOLS: dict[str, str] = {
     "ray.serve.start": "ray_serve/attach.py starts Serve without a proxy with it",
     "ray.serve.status": "ray_serve/attach.py looks with it for the service, and waits for it",
     "ray.util.metrics.Counter": "ray_serve/metrics.py exports counts with it",
+    "ray.util.metrics.Gauge": "ray_serve/metrics.py exports what a router or an engine is at with it",
     "ray.util.metrics.Histogram": "ray_serve/metrics.py exports the times of answers with it",
 }
 """Every name of Ray's that `deployments/` imports, or takes from a module of Ray's that it imports."""
@@ -113,6 +114,8 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray.util.metrics.Counter": (("name", "description", "tag_keys"), "ray_serve/metrics.py"),
     "ray.util.metrics.Counter.inc": (("value", "tags"), "ray_serve/metrics.py"),
+    "ray.util.metrics.Gauge": (("name", "description", "tag_keys"), "ray_serve/metrics.py"),
+    "ray.util.metrics.Gauge.set": (("value", "tags"), "ray_serve/metrics.py"),
     "ray.util.metrics.Histogram": (("name", "description", "boundaries", "tag_keys"), "ray_serve/metrics.py"),
     "ray.util.metrics.Histogram.observe": (("value", "tags"), "ray_serve/metrics.py"),
 }
