@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct, field, msgpack
 
 from deployments.policy.attempt import Tier
+from deployments.policy.trace_context import TraceContext
 from deployments.request.sampling import NO_PARAMETERS, Parameters
 
 
@@ -144,6 +145,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         prompt_tokens: the prompt as token ids, in the place of `text`; such a request is raw.
         max_tokens_default: the longest answer in tokens where neither the caller nor the model's spec sets it.
         vectors: the caller asks for vectors (`task: feature-extraction`), whatever the model asked for is.
+        trace: the span that the attempt is a part of; `None` where it is not traced.
         vector_count: the answer has to be so many vectors, and nothing else; 0 where any vectors will do.
     """
 
@@ -173,6 +175,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     max_tokens_default: int = MAX_TOKENS_DEFAULT
     vectors: bool = False
     vector_count: int = 0
+    trace: TraceContext | None = None
 
     @property
     def choices(self) -> int:

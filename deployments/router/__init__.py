@@ -10,6 +10,7 @@ May import: policy, request, settings, observability, execution, upstream, ray_s
     description.py        what it says of its models
     all_routers.py        what all routers say, asked by one of them
     service_status.py     the status of the whole service
+    request_trace.py      the spans of a request and its attempts
     gauges.py             what one router is at, as metrics
     service_problems.py   what is wrong in it
     tokenizers.py         questions to the tokenizers of models

@@ -12,6 +12,7 @@ from deployments.observability.log import fallback_facts
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead
+from deployments.router.request_trace import ClientOf, RequestTrace
 
 
 class RequestAccounting:
@@ -89,6 +90,7 @@ class RequestRecord:
         *,
         quotes: bool = False,
         deadline_s: float = math.inf,
+        trace: RequestTrace | None = None,
     ) -> None:
         """Count a request as in flight.
 
@@ -100,6 +102,7 @@ class RequestRecord:
             content: the request's text where content may be logged, else empty.
             quotes: log lines may have reasons in the words of a model's own code, which may quote the request.
             deadline_s: seconds from its arrival within which the answer is due; of a stream its first content.
+            trace: its trace; `None` where it is not traced.
         """
         self._accounting = accounting
         self.request_id = request_id
@@ -108,14 +111,21 @@ class RequestRecord:
         self.content = content
         self.quotes = quotes
         self.deadline_s = deadline_s
+        self.trace = trace
         self._open = True
         accounting.in_flight += 1
+
+    def clients(self, client_of: ClientOf) -> ClientOf:
+        """Return `client_of`, whose attempts are traced where the request is."""
+        return client_of if self.trace is None else self.trace.clients(client_of)
 
     def answered(self, answer: Answer) -> None:
         """The answer is complete. An error here is logged: it must not cost the caller what is there."""
         if self._close():
             try:
                 self._accounting.answered(self, answer)
+                if self.trace is not None:
+                    self.trace.answered(answer)
             except Exception as error:  # noqa: BLE001 - a bug of ours
                 log.internal_error("accounting", self.asked, error)
 
@@ -123,17 +133,28 @@ class RequestRecord:
         """The first content of a stream is there. An error here is logged, as in `answered`."""
         try:
             self._accounting.began(self, head)
+            if self.trace is not None:
+                self.trace.began()
         except Exception as error:  # noqa: BLE001 - a bug of ours
             log.internal_error("accounting", self.asked, error)
 
     def rejected(self) -> None:
         """The model asked for calls the request invalid, and its caller is told so."""
-        self._close()
+        if self._close():
+            self._end_trace("rejected")
 
     def abandoned(self) -> None:
         """The caller has left. After another end this does nothing."""
         if self._close():
             self._accounting.abandoned(self)
+            self._end_trace("abandoned")
+
+    def _end_trace(self, error: str) -> None:
+        if self.trace is not None:
+            try:
+                self.trace.ended(error)
+            except Exception as raised:  # noqa: BLE001 - a bug of ours
+                log.internal_error("traces", self.asked, raised)
 
     def _close(self) -> bool:
         """Close the record; return whether this is the first end of the request."""

@@ -41,6 +41,7 @@ from deployments.router.gauges import gauges_of
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import Backup
 from deployments.router.registry import ClusterView, Registry
+from deployments.router.request_trace import begin_trace
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
 from deployments.router.tokenizers import Tokenizers
@@ -81,7 +82,9 @@ class Router(HandleMethods):
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
                 "metrics": lambda: flush_forever(lambda: gauges_of(self.describe(), self._resilience.budgets)),
-                "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
+                "demand": lambda: report(
+                    lambda: self._resilience.demand(loop_time()), partial(self._backup.expect, self._name)
+                ),
             }
         )
         self._take_over(self._policy)
@@ -230,9 +233,6 @@ class Router(HandleMethods):
         if request.via:
             refuse_loops(request.via, self._cluster.service_id)
 
-    def _demand(self) -> float:
-        return self._resilience.demand(loop_time())
-
     def _take_over(self, policy: PolicySettings) -> None:
         """Put `policy` in force: as a whole, or not at all where this raises."""
         resilience, told = policy.to_resilience(), policy.to_log()
@@ -262,7 +262,7 @@ class Router(HandleMethods):
                 Execution(
                     chain,
                     request,
-                    self._chains.clients_for(request, asked),
+                    record.clients(self._chains.clients_for(request, asked)),
                     self._resilience,
                     last_tier,
                     self._wait_ready,
@@ -285,11 +285,11 @@ class Router(HandleMethods):
         return await self._room.wait(candidates, until)
 
     def _record(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
-        quotes = self._policy.log_content
-        content = quote(request, log.MAX_TEXT_CHARACTERS) if quotes else ""
-        asked = self._chains.asked(request, self._policy)
+        quotes, asked = self._policy.log_content, self._chains.asked(request, self._policy)
+        content, due_s = quote(request, log.MAX_TEXT_CHARACTERS) if quotes else "", request.timeout_s
+        trace = begin_trace(self._policy.traces, request, request_id, asked, started, self._chains.knows)
         return RequestRecord(
-            self._accounting, request_id, asked, started, content, quotes=quotes, deadline_s=request.timeout_s
+            self._accounting, request_id, asked, started, content, quotes=quotes, deadline_s=due_s, trace=trace
         )
 
 

@@ -21,6 +21,7 @@ from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.files import parse
 from deployments.settings.remotes import RemoteSpec
 from deployments.settings.stream_limits import StreamLimitSettings
+from deployments.settings.traces import TraceSettings
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^\s/,*]+)$", max_length=256)]
 """As browsers send it: scheme, host and port, without a path."""
@@ -114,6 +115,7 @@ class PolicySettings(Settings):
     )
     last_resort: LastResortSettings = LastResortSettings()
     http: HttpSettings = HttpSettings()
+    traces: TraceSettings = TraceSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
     log_content: bool = Field(
         False,
