@@ -82,6 +82,7 @@ DISCOVERY_AGE = _gauge("neverblank_discovery_age_seconds", "Seconds since Serve 
 ENGINE_ACTIVE = _gauge("neverblank_engine_active", "Requests that a replica's engine generates for.", "model")
 ENGINE_CAPACITY = _gauge("neverblank_engine_capacity", "Requests that it can generate for at a time.", "model")
 SNAPSHOTS = _counter("neverblank_snapshots_total", "Snapshots of weights: loaded, built, set_aside, not_kept.", "event")
+SPANS = _counter("neverblank_spans_total", "Spans of traces: sent, dropped.", "outcome")
 
 RARE = (
     (ANSWERS, ("last_resort", "last_resort", "true")),
@@ -94,7 +95,7 @@ METRICS = (
     ANSWERS, ANSWER_SECONDS, FIRST_TOKEN_SECONDS, WITHOUT_TIME, LATE_ANSWERS, TOKENS, ATTEMPTS, SWITCHES, TURNED_AWAY,
     ABANDONED, ABANDONED_SECONDS, BREAKER_CHANGES, BREAKER_STATE, MODEL_READY, REPLICAS, ATTEMPTS_IN_FLIGHT,
     ATTEMPT_LIMIT, REQUESTS_IN_FLIGHT, REQUESTS_WAITING, BUDGET_TOKENS, DISCOVERY_AGE, ENGINE_ACTIVE, ENGINE_CAPACITY,
-    SNAPSHOTS,
+    SNAPSHOTS, SPANS,
 )  # fmt: skip
 
 

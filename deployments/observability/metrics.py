@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from deployments.observability import metric_table as table
 from deployments.observability.metric_table import Metric
+from deployments.observability.spans import drain_spans
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Ended, Why
 
@@ -118,15 +119,18 @@ def snapshot(event: str) -> None:
 
 def drain_counts() -> Counts:
     """Return the counts, and begin again at zero."""
+    # One key after the other: threads that load models count snapshots meanwhile.
     counted: dict[tuple[Metric, Labels], float] = {
-        (metric, labels): count for metric, counts in _COUNTED for labels, count in counts.items() if count
+        (metric, labels): count
+        for metric, counts in _COUNTED
+        for labels in list(counts)
+        if (count := counts.pop(labels))
     }
+    counted |= {(table.SPANS, (outcome,)): count for outcome, count in drain_spans().items() if count}
     counted |= {(metric, ()): count for metric, count in _plain.items()}
     if table.ABANDONED in _plain:
         counted[table.ABANDONED_SECONDS, ()] = _abandoned_seconds[0]
     drained = Counts(counted, tuple(_durations))
-    for _, counts in _COUNTED:
-        counts.clear()
     _plain.clear()
     _durations.clear()
     _abandoned_seconds[0] = 0.0

@@ -1,13 +1,18 @@
 """Sends finished spans to an OTLP endpoint, over HTTP: a thread does so, behind a bounded queue.
 
-What finds no place in the queue is dropped: an endpoint that hangs or is gone costs nobody anything but its spans. The
-library reads what an endpoint demands from the environment, by OpenTelemetry's own names (`OTEL_EXPORTER_OTLP_HEADERS`,
+What finds no place in the queue is dropped, and counted: an endpoint that hangs or is gone costs nothing but its spans.
+The library reads what an endpoint demands from the environment, by OpenTelemetry's own names (`OTEL_EXPORTER_OTLP_HEADERS`,
 `OTEL_RESOURCE_ATTRIBUTES`). It is imported once an endpoint is set, and not before.
 """
 
+import logging
+import os
+import queue
 import secrets
 import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum, auto
 from functools import cache
 from typing import Any
@@ -20,8 +25,13 @@ MAX_WAITING = 2048
 """Spans that wait to be sent."""
 
 _EXPORT_S = 5.0
-_DELAY_MS = 1000.0
+_GATHER_S = 0.5
 _BATCH = 256
+_SERVICE_VARIABLE = "OTEL_SERVICE_NAME"
+
+
+_LOG = logging.getLogger(__name__)
+"""Where the library logs what an endpoint answers. `log` cannot be used here: its lines count, and spans are counted."""
 
 
 class SpanKind(Enum):
@@ -67,44 +77,90 @@ def new_trace_id() -> str:
 
 
 class SpanExporter:
-    """Sends spans to one endpoint."""
+    """Sends spans to one endpoint, in batches, in a thread of its own. The library is imported in there, too."""
 
     def __init__(self, endpoint: str) -> None:
         """Send to `endpoint`, an address such as `http://127.0.0.1:4318/v1/traces`."""
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-        self._resource = Resource.create({"service.name": "neverblank", "service.instance.id": secrets.token_hex(8)})
-        sender = OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_S)
-        self._queue = BatchSpanProcessor(
-            sender, max_queue_size=MAX_WAITING, schedule_delay_millis=_DELAY_MS, max_export_batch_size=_BATCH
-        )
+        self._endpoint = endpoint
+        self._waiting: queue.Queue[SpanFacts | None] = queue.Queue(MAX_WAITING)
+        threading.Thread(target=self._run, name="spans", daemon=True).start()
 
     def send(self, facts: SpanFacts) -> None:
-        """Have a span sent, or dropped where the queue is full."""
-        from opentelemetry import trace
-        from opentelemetry.sdk.trace import ReadableSpan
-
-        own = _otel_context(facts.context, facts.context.span_id)
-        status = trace.Status(trace.StatusCode.ERROR, facts.error) if facts.error else trace.Status()
-        self._queue.on_end(
-            ReadableSpan(
-                facts.name,
-                own,
-                _otel_context(facts.context, facts.parent) if facts.parent else None,
-                self._resource,
-                dict(facts.attributes),
-                kind=trace.SpanKind[facts.kind.name],
-                status=status,
-                start_time=facts.started_ns,
-                end_time=facts.ended_ns,
-            )
-        )
+        """Have a span sent, or dropped and counted where too many wait."""
+        try:
+            self._waiting.put_nowait(facts)
+        except queue.Full:
+            _counted["overflowed"] += 1
 
     def close(self) -> None:
-        """Send what waits, and end: in a thread, as the endpoint may hang."""
-        threading.Thread(target=self._queue.shutdown, daemon=True).start()
+        """End once what waits has been tried."""
+        with suppress(queue.Full):  # it ends with the process
+            self._waiting.put_nowait(None)
+
+    def _run(self) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        service = os.environ.get(_SERVICE_VARIABLE, "neverblank")
+        resource = Resource.create({"service.name": service, "service.instance.id": secrets.token_hex(8)})
+        sender = OTLPSpanExporter(endpoint=self._endpoint, timeout=_EXPORT_S)
+        goes_on = True
+        while goes_on:
+            batch, goes_on = self._next_batch()
+            try:
+                is_sent = sender.export([_to_otel(facts, resource) for facts in batch]) is SpanExportResult.SUCCESS
+            except Exception:  # noqa: BLE001 - what the library raises costs these spans, and no later ones
+                _LOG.exception("spans could not be sent to %s", self._endpoint)
+                is_sent = False
+            _counted["sent" if is_sent else "failed"] += len(batch)
+
+    def _next_batch(self) -> tuple[list[SpanFacts], bool]:
+        """Return what waits, at least one span and once `_GATHER_S` is over, and whether more is to come."""
+        batch: list[SpanFacts] = []
+        first = self._waiting.get()
+        ends = time.monotonic() + _GATHER_S
+        while first is not None:
+            batch.append(first)
+            if len(batch) == _BATCH:
+                return batch, True
+            try:
+                first = self._waiting.get(timeout=max(0.0, ends - time.monotonic()))
+            except queue.Empty:
+                return batch, True
+        return batch, False
+
+
+def drain_spans() -> dict[str, int]:
+    """Return how many spans were `sent`, and how many `dropped`, since this was last asked."""
+    now = dict(_counted)
+    before = dict(_taken)
+    _taken.update(now)
+    dropped = sum(now[key] - before[key] for key in ("overflowed", "failed"))
+    return {"sent": now["sent"] - before["sent"], "dropped": dropped}
+
+
+# Each is written by one thread alone: the event loop's, or the one that sends.
+_counted = {"overflowed": 0, "failed": 0, "sent": 0}
+_taken = dict(_counted)
+
+
+def _to_otel(facts: SpanFacts, resource: Any) -> Any:
+    """Return a span in the library's form."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    return ReadableSpan(
+        facts.name,
+        _otel_context(facts.context, facts.context.span_id),
+        _otel_context(facts.context, facts.parent) if facts.parent else None,
+        resource,
+        dict(facts.attributes),
+        kind=trace.SpanKind[facts.kind.name],
+        status=trace.Status(trace.StatusCode.ERROR, facts.error) if facts.error else trace.Status(),
+        start_time=facts.started_ns,
+        end_time=facts.ended_ns,
+    )
 
 
 def _otel_context(context: TraceContext, span_id: str) -> Any:
