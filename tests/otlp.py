@@ -30,27 +30,27 @@ class Received:
 
     @property
     def name(self) -> str:
-        return self.raw.name
+        return str(self.raw.name)
 
     @property
     def trace_id(self) -> str:
-        return self.raw.trace_id.hex()
+        return str(self.raw.trace_id.hex())
 
     @property
     def span_id(self) -> str:
-        return self.raw.span_id.hex()
+        return str(self.raw.span_id.hex())
 
     @property
     def parent(self) -> str:
-        return self.raw.parent_span_id.hex()
+        return str(self.raw.parent_span_id.hex())
 
     @property
     def kind(self) -> str:
-        return Span.SpanKind.Name(self.raw.kind).removeprefix("SPAN_KIND_").lower()
+        return str(Span.SpanKind.Name(self.raw.kind)).removeprefix("SPAN_KIND_").lower()
 
     @property
     def failed(self) -> bool:
-        return self.raw.status.code == Status.STATUS_CODE_ERROR
+        return bool(self.raw.status.code == Status.STATUS_CODE_ERROR)
 
     @property
     def attributes(self) -> dict[str, Any]:

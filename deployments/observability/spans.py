@@ -1,8 +1,8 @@
 """Sends finished spans to an OTLP endpoint, over HTTP: a thread does so, behind a bounded queue.
 
 What finds no place in the queue is dropped, and counted: an endpoint that hangs or is gone costs nothing but its spans.
-The library reads what an endpoint demands from the environment, by OpenTelemetry's own names (`OTEL_EXPORTER_OTLP_HEADERS`,
-`OTEL_RESOURCE_ATTRIBUTES`). It is imported once an endpoint is set, and not before.
+The library reads what an endpoint demands from the environment, by OpenTelemetry's own names
+(`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_RESOURCE_ATTRIBUTES`). It is imported once there is a span, and not before.
 """
 
 import logging
@@ -31,7 +31,7 @@ _SERVICE_VARIABLE = "OTEL_SERVICE_NAME"
 
 
 _LOG = logging.getLogger(__name__)
-"""Where the library logs what an endpoint answers. `log` cannot be used here: its lines count, and spans are counted."""
+"""Where the library logs what an endpoint answers. `log` cannot be used: it counts lines, and counts ask for these."""
 
 
 class SpanKind(Enum):
