@@ -78,6 +78,7 @@ REQUESTS_IN_FLIGHT = _gauge("neverblank_requests_in_flight", "Requests that a ro
 REQUESTS_WAITING = _gauge("neverblank_requests_waiting", "Requests that wait in a router for a model.")
 BUDGET_TOKENS = _gauge("neverblank_budget_tokens", "Extra attempts that a router may make: retries, hedges.", "budget")
 DISCOVERY_AGE = _gauge("neverblank_discovery_age_seconds", "Seconds since Serve last told a router of the models.")
+BACKUP_SOUND = _gauge("neverblank_backup_sound", "0 where the backup did not answer well when it was exercised.")
 
 ENGINE_ACTIVE = _gauge("neverblank_engine_active", "Requests that a replica's engine generates for.", "model")
 ENGINE_CAPACITY = _gauge("neverblank_engine_capacity", "Requests that it can generate for at a time.", "model")
@@ -94,7 +95,7 @@ RARE = (
 METRICS = (
     ANSWERS, ANSWER_SECONDS, FIRST_TOKEN_SECONDS, WITHOUT_TIME, LATE_ANSWERS, TOKENS, ATTEMPTS, SWITCHES, TURNED_AWAY,
     ABANDONED, ABANDONED_SECONDS, BREAKER_CHANGES, BREAKER_STATE, MODEL_READY, REPLICAS, ATTEMPTS_IN_FLIGHT,
-    ATTEMPT_LIMIT, REQUESTS_IN_FLIGHT, REQUESTS_WAITING, BUDGET_TOKENS, DISCOVERY_AGE, ENGINE_ACTIVE, ENGINE_CAPACITY,
+    ATTEMPT_LIMIT, REQUESTS_IN_FLIGHT, REQUESTS_WAITING, BUDGET_TOKENS, DISCOVERY_AGE, BACKUP_SOUND, ENGINE_ACTIVE, ENGINE_CAPACITY,
     SNAPSHOTS, SPANS,
 )  # fmt: skip
 

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from deployments.execution.clock import loop_time
+from deployments.execution.execution import Execution
 from deployments.observability import log, metrics
 from deployments.observability.fallback_log import FallbackLog
 from deployments.observability.log import fallback_facts
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead
-from deployments.router.request_trace import ClientOf, RequestTrace
+from deployments.router.request_trace import RequestTrace
 
 
 class RequestAccounting:
@@ -24,8 +25,16 @@ class RequestAccounting:
         fallbacks: the last answers that another model gave than the one asked for.
     """
 
-    def __init__(self, known: Callable[[str], bool] = lambda _: False) -> None:
-        """Begin at nothing; `known` returns whether somebody serves a model of that name."""
+    def __init__(
+        self, backup_answered: Callable[[], None] = lambda: None, known: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """Begin at nothing.
+
+        Args:
+            backup_answered: called for each answer of the backup tier.
+            known: returns whether somebody serves a model of that name.
+        """
+        self._backup_answered = backup_answered
         self._known = known
         self.in_flight = 0
         self.arriving = 0
@@ -33,6 +42,7 @@ class RequestAccounting:
         self._answers: Counter[Tier] = Counter()
         self._turned_away = 0
         self._abandoned = 0
+        self._drills = 0
 
     def __enter__(self) -> None:
         """Begin to read a request."""
@@ -48,17 +58,27 @@ class RequestAccounting:
         metrics.turned_away()
 
     def answered(self, record: "RequestRecord", answer: Answer) -> None:
-        """Count an answer, and log it where another model than the one asked for gave it."""
+        """Count an answer, and log it where another model than the one asked for gave it.
+
+        A drill is counted as one and nowhere else: no metric, and so no alert, takes it for an outage.
+        """
+        if record.drill:
+            self._drills += 1
+            return
         seconds = loop_time() - record.started
         self._answers[answer.served_by] += 1
+        if answer.served_by is Tier.BACKUP:
+            self._backup_answered()
         metrics.answered(answer, seconds, self._known, record.deadline_s)
-        if answer.degraded and answer.model != record.asked:  # else only something was dropped
+        elsewhere = answer.model != record.asked or answer.served_by is Tier.CACHE
+        if answer.degraded and elsewhere:  # else only something was dropped
             self.fallbacks.add(fallback_facts(record.request_id, record.asked, answer, seconds))
             log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
 
     def began(self, record: "RequestRecord", head: StreamHead) -> None:
-        """Count a stream whose first content is there."""
-        metrics.first_token(head.served_by, head.model, loop_time() - record.started, record.deadline_s)
+        """Count a stream whose first content is there, unless it is a drill."""
+        if not record.drill:
+            metrics.first_token(head.served_by, head.model, loop_time() - record.started, record.deadline_s)
         record.deadline_s = math.inf
 
     def abandoned(self, record: "RequestRecord") -> None:
@@ -74,11 +94,17 @@ class RequestAccounting:
             "answers": {tier.value: self._answers[tier] for tier in Tier},
             "turned_away": self._turned_away,
             "abandoned": self._abandoned,
+            "drills": self._drills,
         }
 
 
 class RequestRecord:
-    """One request, from its start to the one of its ends that comes first: answered, rejected or abandoned."""
+    """One request, from its start to the one of its ends that comes first: answered, rejected or abandoned.
+
+    Attributes:
+        deadline_s: seconds from its arrival within which the answer is due; of a stream its first content.
+        trace: its distributed trace; `None` where it is not traced.
+    """
 
     def __init__(
         self,
@@ -89,8 +115,8 @@ class RequestRecord:
         content: str,
         *,
         quotes: bool = False,
-        deadline_s: float = math.inf,
-        trace: RequestTrace | None = None,
+        drill: bool = False,
+        keep: Callable[[Answer], None] | None = None,
     ) -> None:
         """Count a request as in flight.
 
@@ -101,8 +127,8 @@ class RequestRecord:
             started: when the request arrived, on the event loop's clock.
             content: the request's text where content may be logged, else empty.
             quotes: log lines may have reasons in the words of a model's own code, which may quote the request.
-            deadline_s: seconds from its arrival within which the answer is due; of a stream its first content.
-            trace: its trace; `None` where it is not traced.
+            drill: its caller has injected faults.
+            keep: keeps the answer for later; `None` where nobody does.
         """
         self._accounting = accounting
         self.request_id = request_id
@@ -110,20 +136,24 @@ class RequestRecord:
         self.started = started
         self.content = content
         self.quotes = quotes
-        self.deadline_s = deadline_s
-        self.trace = trace
+        self.deadline_s = math.inf
+        self.trace: RequestTrace | None = None
+        self.drill = drill
+        self._keep = keep
         self._open = True
         accounting.in_flight += 1
 
-    def clients(self, client_of: ClientOf) -> ClientOf:
-        """Return `client_of`, whose attempts are traced where the request is."""
-        return client_of if self.trace is None else self.trace.clients(client_of)
+    def traced(self, execution: Execution) -> Execution:
+        """Return `execution`, whose attempts are traced where the request is."""
+        return execution if self.trace is None else self.trace.of(execution)
 
     def answered(self, answer: Answer) -> None:
         """The answer is complete. An error here is logged: it must not cost the caller what is there."""
         if self._close():
             try:
                 self._accounting.answered(self, answer)
+                if self._keep is not None:
+                    self._keep(answer)
                 if self.trace is not None:
                     self.trace.answered(answer)
             except Exception as error:  # noqa: BLE001 - a bug of ours

@@ -19,6 +19,7 @@ def gauges_of(described: Mapping[str, Any], budgets: Budgets) -> Iterator[_Gauge
     yield table.REQUESTS_IN_FLIGHT, (), described["in_flight"]
     yield table.REQUESTS_WAITING, (), described["waiting"]
     yield table.DISCOVERY_AGE, (), described["discovery_age_s"]
+    yield table.BACKUP_SOUND, (), float(described["canary"]["sound"])
     for budget, tokens in budgets.describe(loop_time()).items():
         yield table.BUDGET_TOKENS, (budget,), tokens
     for name, facts in described["models"].items():

@@ -6,12 +6,12 @@ attempt's span is drawn, as whoever is called has to know it. A request that is 
 
 import random
 import time
-from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun, ModelClient
 from deployments.execution.clock import loop_time
+from deployments.execution.execution import Execution
 from deployments.observability import gen_ai
 from deployments.observability.metrics import UNKNOWN, Known
 from deployments.observability.spans import SpanFacts, SpanKind, exporter_to, new_span_id, new_trace_id
@@ -24,8 +24,6 @@ from deployments.request.operation_name import operation_of
 from deployments.request.trace_headers import CALLERS_TRACE
 from deployments.request.turns import quote
 from deployments.settings.traces import TraceSettings
-
-ClientOf = Callable[[Candidate], ModelClient]
 
 
 def begin_trace(
@@ -81,9 +79,10 @@ class RequestTrace:
             **({"gen_ai.request.max_tokens": request.parameters.max_tokens} if request.parameters.max_tokens else {}),
         }
 
-    def clients(self, client_of: ClientOf) -> ClientOf:
-        """Return `client_of` with a context for each attempt."""
-        return lambda candidate: _Traced(self, candidate, client_of(candidate))
+    def of(self, execution: Execution) -> Execution:
+        """Return `execution` with a context for each attempt."""
+        client_of = execution.client_of
+        return replace(execution, client_of=lambda candidate: _Traced(self, candidate, client_of(candidate)))
 
     def launch(self, candidate: Candidate) -> TraceContext:
         """Return the context of an attempt that starts now."""

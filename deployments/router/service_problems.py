@@ -45,6 +45,9 @@ def _of_backup(status: Mapping[str, Any]) -> Iterator[_Found]:
     if backup["state"] != "ready":
         what = f"is {backup['state']}: behind the models is only the last resort"
         yield ERROR, "backup", _with_reason(what, backup.get("reason", ""))
+    canary = status["canary"]
+    if not canary["sound"]:
+        yield ERROR, "backup", _with_reason("did not answer well when it was exercised", canary["reason"])
     yield from _of_limit("backup", [router["backup"] for router in status["routers"]])
 
 

@@ -13,7 +13,7 @@ from deployments.router.service_problems import problems_of
 Told = Mapping[str, Any]
 """What one router says of itself, or of one model."""
 
-_SUMS = ("in_flight", "arriving", "waiting", "turned_away", "abandoned")
+_SUMS = ("in_flight", "arriving", "waiting", "turned_away", "abandoned", "drills")
 _STATES = (ServingState.FAILED, ServingState.LOADING, ServingState.IDLE, ServingState.READY)
 _BREAKERS = ("open", "halfopen", "closed")
 """From the worst to the best."""
@@ -44,6 +44,8 @@ def status_of_service(own: Told, others: Iterable[Told], unheard: Mapping[str, s
         "models": _models(own, routers),
         "backup": _model([own["backup"], *(router["backup"] for router in routers if router is not own)]),
         "background": _tasks(routers),
+        "canary": _canary([router["canary"] for router in routers]),
+        "cache": own["cache"],
         **{key: sum(router[key] for router in routers) for key in _SUMS},
         "answers": {tier: sum(router["answers"][tier] for router in routers) for tier in own["answers"]},
         "routers": [_router(router) for router in routers],
@@ -92,6 +94,17 @@ def _task(told: Sequence[Told]) -> dict[str, Any]:
         "running": all(task["running"] for task in told),
         "ends": sum(task["ends"] for task in told),
         "reason": reason,
+    }
+
+
+def _canary(told: Sequence[Told]) -> dict[str, Any]:
+    """Return what exercising the backup has shown: it is sound if it is in every router."""
+    return {
+        "on": told[0]["on"],
+        "sound": all(each["sound"] for each in told),
+        "asked": sum(each["asked"] for each in told),
+        "failures_in_a_row": max(each["failures_in_a_row"] for each in told),
+        "reason": next((each["reason"] for each in told if each["reason"]), ""),
     }
 
 

@@ -20,7 +20,7 @@ Command = Callable[..., Done]
 FACTS = {"state": "ready", "breaker": "closed", "failure_rate": 0.0, "in_flight": 1, "limit": 8, "p50_s": 0.12345}
 COUNTS = {
     "answers": {"primary": 7, "backup": 2, "last_resort": 0},
-    **dict.fromkeys(("in_flight", "arriving", "waiting", "turned_away", "abandoned"), 3),
+    **dict.fromkeys(("in_flight", "arriving", "waiting", "turned_away", "abandoned", "drills"), 3),
 }
 REPLICA = "neverblank#Router#"
 DESCRIBED = status_of_service(
@@ -35,6 +35,8 @@ DESCRIBED = status_of_service(
         },
         "backup": {**FACTS, "replicas": {"running": 1, "starting": 0}},
         "background": {},
+        "canary": {"on": True, "sound": True, "asked": 1, "failures_in_a_row": 0, "reason": ""},
+        "cache": {"on": False},
         **COUNTS,
     },
     [],

@@ -78,8 +78,9 @@ async def test_a_stream_that_is_read_to_its_end_is_answered_and_one_that_is_clos
 async def test_an_answer_behind_its_deadline_and_the_first_content_of_a_stream_are_counted(
     accounting: RequestAccounting,
 ) -> None:
-    late = RequestRecord(accounting, "id", "a", loop_time() - 3.0, "", deadline_s=2.0)
-    streamed = RequestRecord(accounting, "id", "a", loop_time() - 1.0, "", deadline_s=2.0)
+    late = RequestRecord(accounting, "id", "a", loop_time() - 3.0, "")
+    streamed = RequestRecord(accounting, "id", "a", loop_time() - 1.0, "")
+    late.deadline_s = streamed.deadline_s = 2.0
 
     late.answered(ANSWER)
     stream = RecordedStream(ScriptedStream(("Hel", "lo"), ANSWER, pause_s=5.0), streamed)

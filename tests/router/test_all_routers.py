@@ -13,6 +13,7 @@ from deployments.router.service_status import status_of_service
 from deployments.settings import PolicySettings
 from tests.serving import FakeCluster, Replica, application
 
+SOUND = {"on": True, "sound": True, "asked": 1, "failures_in_a_row": 0, "reason": ""}
 MODEL = {"state": "ready", "breaker": "closed", "failure_rate": 0.0, "in_flight": 1, "limit": 8, "p50_s": 0.1}
 
 
@@ -25,9 +26,11 @@ def said(replica: str, models: dict[str, Any], **changes: Any) -> dict[str, Any]
         "discovery_age_s": 0.5,
         "models": models,
         "backup": {"state": "ready", "in_flight": 0, "limit": 8},
+        "canary": SOUND,
+        "cache": {"on": False},
         "background": {"discovery": {"running": True, "ends": 0, "reason": ""}},
-        "answers": {"primary": 1, "backup": 2, "last_resort": 3},
-        **dict.fromkeys(("in_flight", "arriving", "waiting", "turned_away", "abandoned"), 1),
+        "answers": {"primary": 1, "backup": 2, "cache": 0, "last_resort": 3},
+        **dict.fromkeys(("in_flight", "arriving", "waiting", "turned_away", "abandoned", "drills"), 1),
         **changes,
     }
 
@@ -41,7 +44,7 @@ def test_counts_are_summed_and_a_model_is_as_its_worst_router_sees_it() -> None:
 
     status = status_of_service(said("r2", {"m": MODEL}), [said("r1", {"m": worse})], {})
 
-    assert (status["in_flight"], status["answers"]) == (2, {"primary": 2, "backup": 4, "last_resort": 6})
+    assert (status["in_flight"], status["answers"]) == (2, {"primary": 2, "backup": 4, "cache": 0, "last_resort": 6})
     merged = {**MODEL, "state": "loading", "reason": "loads", "breaker": "halfopen", "in_flight": 3, "limit": 16}
     assert status["models"]["m"] == {**merged, "p50_s": 0.3}
     assert [(each["replica"], each["models"]["m"]["breaker"]) for each in status["routers"]] == [
@@ -71,6 +74,7 @@ def test_what_is_wrong_is_told_in_a_line_each_errors_first() -> None:
         "loading": {"state": "loading", "reason": "40 s so far"},
     }
     own = said("r1", models, discovery_age_s=12.0, background=ended, backup={"state": "loading", "reason": "loads"})
+    own["canary"] = {**SOUND, "sound": False, "reason": "blank"}
     other = said("r2", dict.fromkeys(models, MODEL), discovery_age_s=1e9)
 
     told = problems(status_of_service(own, [other], {"r3": "no answer within 2 s"}))
@@ -81,6 +85,7 @@ def test_what_is_wrong_is_told_in_a_line_each_errors_first() -> None:
         ("error", "router r1", "its task discovery does not run: KeyError: 'x'"),
         ("error", "router r2", "has not heard from Serve yet: it knows the models of before"),
         ("error", "backup", "is loading: behind the models is only the last resort: loads"),
+        ("error", "backup", "did not answer well when it was exercised: blank"),
         ("error", "model failed", "has failed: no weights"),
         ("error", "model open", "its breaker is open in 1 of 2 routers"),
         ("warning", "model full", "is at its limit in a router: 8 of 8 attempts at a time"),
@@ -126,7 +131,7 @@ async def test_the_status_of_a_router_is_that_of_all() -> None:
     status = await router.status()
 
     assert [each["replica"] for each in status["routers"]] == ["r1", "r2"]
-    assert status["answers"] == {"primary": 1, "backup": 1, "last_resort": 0}
+    assert status["answers"] == {"primary": 1, "backup": 1, "cache": 0, "last_resort": 0}
 
 
 async def test_a_router_that_does_not_answer_is_told_of_and_hides_no_other_one() -> None:
