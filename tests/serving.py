@@ -6,6 +6,7 @@ from typing import Any
 
 from deployments.policy.outcome import Answered, Outcome
 from deployments.ray_serve.cluster import DeployedApplication
+from deployments.ray_serve.routers import Heard
 from deployments.settings.offer import Offer
 
 OWN = "neverblank"
@@ -92,6 +93,8 @@ class FakeCluster:
         trouble: what asking raises, until it is `None` again.
         pause_s: how long it takes to answer.
         looks: how often it was asked.
+        routers: the routers that run, by the ids of their replicas; `None` for one that does not answer.
+        questions: how often the routers were asked.
     """
 
     def __init__(self, replicas: Mapping[str, Any] | None = None, /, **known: DeployedApplication) -> None:
@@ -100,6 +103,8 @@ class FakeCluster:
         self.trouble: Exception | None = None
         self.pause_s = 0.0
         self.looks = 0
+        self.routers: dict[str, Any] = {}
+        self.questions = 0
 
     @property
     def own_replica(self) -> str:
@@ -123,6 +128,19 @@ class FakeCluster:
 
     async def routers_readiness(self) -> list[dict[str, bool]]:
         return []
+
+    @property
+    def running_routers(self) -> frozenset[str]:
+        return frozenset(self.routers)
+
+    async def ask_routers(self, question: str, *arguments: Any) -> Heard:
+        """Ask the `routers` that do not hang."""
+        self.questions += 1
+        if self.trouble:
+            raise self.trouble
+        await asyncio.sleep(self.pause_s)
+        heard = [await getattr(router, question)(*arguments) for router in self.routers.values() if router]
+        return Heard(heard, ["no answer within 2 s"] * (len(self.routers) - len(heard)))
 
     def replicas_of(self, application: DeployedApplication) -> Any:
         assert application.built, "Serve has no handle for what was not built"

@@ -13,6 +13,7 @@ from deployments.cli.ask import ask
 from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
 from deployments.cli.drill import drill
+from deployments.cli.fallbacks import fallbacks
 from deployments.cli.http_client import UnreachableError
 from deployments.cli.status import status
 from deployments.cli.weights import pull, snapshot_commands
@@ -55,6 +56,7 @@ app.command()(deploy)
 app.command()(ask)
 app.command()(status)
 app.command()(drill)
+app.command()(fallbacks)
 
 
 def main() -> None:

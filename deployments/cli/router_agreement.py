@@ -1,8 +1,7 @@
 """Whether the routers serve what Serve calls ready: they find out within seconds, and until then the backup answers.
 
-Behind one address there are several routers, and each request reaches one of them. So `/status` is asked repeatedly,
-until each router that runs has said by the id of its replica that it serves the models: routers on two nodes may have
-the same process id.
+`/status` has what each router knows. It is asked until each router that runs has said by the id of its replica that it
+serves the models: routers on two nodes may have the same process id.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ from typing import Any
 
 from deployments.cli.http_client import UnreachableError, fetch_json
 from deployments.ray_serve.dashboard import Details
-from deployments.ray_serve.names import ROUTER_DEPLOYMENT
+from deployments.ray_serve.routers import routers_of
 
 _INTERVAL_S = 0.1
 _UNREACHABLE_S = 10.0
@@ -21,18 +20,8 @@ _AGREED_S = 60.0
 _SERVING = {"ready", "idle"}
 
 
-def routers_of(details: Details) -> set[str]:
-    """The ids of the routers that run, by Serve's details."""
-    return {
-        replica["replica_id"]
-        for application in details["applications"].values()
-        for replica in application.get("deployments", {}).get(ROUTER_DEPLOYMENT, {}).get("replicas", ())
-        if replica["state"] == "RUNNING"
-    }
-
-
 def serves(status: Mapping[str, Any], models: Collection[str]) -> bool:
-    """Whether the router that gave `status` would ask each of `models`."""
+    """Whether a router of this part of `/status` would ask each of `models`."""
     return all(status["models"].get(model, {}).get("state") in _SERVING for model in models)
 
 
@@ -55,7 +44,7 @@ def wait_for_routers(
         until: the time at which this is given up, on `clock`; it is after a minute at the latest.
         clock: seconds since any moment.
         sleep: waits that many seconds.
-        ask: gives the `/status` of one router at an address.
+        ask: gives the `/status` at an address.
 
     Returns:
         Why it was given up; empty if every router serves them, or if there is no router.
@@ -68,8 +57,7 @@ def wait_for_routers(
         try:
             status = ask(url)
             answered = clock()
-            if serves(status, models):
-                agreed.add(status["replica"])
+            agreed |= {router["replica"] for router in status["routers"] if serves(router, models)}
         except (
             UnreachableError,
             TimeoutError,

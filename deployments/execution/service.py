@@ -48,7 +48,3 @@ class AnsweringService(Protocol):
     def describe_models(self) -> dict[str, Any]:
         """Return the body of `GET /v1/models`."""
         ...
-
-    def describe(self) -> dict[str, Any]:
-        """Return the body of `GET /status`."""
-        ...

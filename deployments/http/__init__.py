@@ -11,6 +11,7 @@ May import: policy, request, observability, execution, ray_serve.
     counts.py, model_list.py      token counts; the list of models in Anthropic's form
     responses.py, alive.py        headers and events; streams that give signs of life
     problems.py                   the bodies of all 4xx
+    operation.py                  health, readiness, status, fallbacks (`fallback_query.py` reads which)
     pages.py                      the description of all endpoints
     service.py                    the router as this room sees it
     cors.py                       pages of other origins

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.http import anthropic, embeddings, native, openai, pages, tokens
+from deployments.http import anthropic, embeddings, native, openai, operation, pages, tokens
 from deployments.http.arrival import read_headers, read_request_id
 from deployments.http.cors import Cors
 from deployments.http.problems import NOT_FOUND, problem_response
@@ -38,6 +38,7 @@ def build_asgi(service: Service) -> Starlette:
         *anthropic.anthropic_routes(service),
         *embeddings.embedding_routes(service),
         *tokens.token_routes(service),
+        *operation.operation_routes(service),
         *pages.page_routes(),
     ]
     return _Application(service, routes=routes, lifespan=lifespan)

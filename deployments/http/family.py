@@ -27,8 +27,10 @@ from deployments.observability import log
 from deployments.policy.answer import Answer
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.stream_events import AnswerStream
+from deployments.policy.trace_context import TRACEPARENT
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
+from deployments.request.trace_headers import CALLERS_TRACE, read_trace
 
 
 class Family(Protocol):
@@ -125,6 +127,7 @@ async def serve(service: Service, request: Request, family: Family) -> ASGIApp:
     started = loop_time()
     headers = read_headers(request.scope)
     request_id = read_request_id(headers)
+    CALLERS_TRACE.set(read_trace(headers) if TRACEPARENT in headers else None)
     if service.overloaded():
         seen = await skim_body(request, service.limits, headers, family.form_demanded)
         return family.respond_unread(service.turn_away(refusal=seen.form), request_id, seen)

@@ -2,9 +2,6 @@
 
 POST /v1/infer, /v1/infer/{model}    an answer; with `stream: true` its pieces (`event: token`), what comes beside them
                                      (`event: extras`), then `event: done`
-GET  /healthz                        this process is alive; 503 when it is about to be replaced
-GET  /readyz                         which tiers are ready; 200 once every router would answer with a model
-GET  /status                         models, replicas, breakers, counts
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -23,7 +20,6 @@ from deployments.http.family import serve
 from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response, status_of, stream_response
 from deployments.http.service import Service
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Tier
 from deployments.policy.no_vector import no_vector_instead
 from deployments.policy.problem import Problem
 from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
@@ -37,27 +33,9 @@ def native_routes(service: Service) -> list[Route]:
     async def infer(request: Request) -> ASGIApp:
         return await serve(service, request, _Native(service, request.path_params.get("model", "")))
 
-    async def healthz(_: Request) -> Response:
-        try:
-            await service.check_health()
-        except RuntimeError as error:
-            return json_response({"status": "failing", "reason": str(error)}, 503)
-        return json_response({"status": "alive"})
-
-    async def readyz(_: Request) -> Response:
-        tiers = await service.readiness_of_all()
-        ready = tiers[Tier.PRIMARY.value] or tiers[Tier.BACKUP.value]
-        return json_response({"ready": ready, "tiers": tiers}, 200 if ready else 503)
-
-    async def status(_: Request) -> Response:
-        return json_response(service.describe())
-
     return [
         Route("/v1/infer", infer, methods=["POST"]),
         Route("/v1/infer/{model}", infer, methods=["POST"]),
-        Route("/healthz", healthz, methods=["GET"]),
-        Route("/readyz", readyz, methods=["GET"]),
-        Route("/status", status, methods=["GET"]),
     ]
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from deployments.execution.service import AnsweringService
+from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.answer import Answer
 from deployments.request.tokens import TokensRequest
 
@@ -48,6 +49,14 @@ class Service(AnsweringService, Protocol):
 
     async def readiness_of_all(self) -> dict[str, bool]:
         """Return for each tier whether it is ready in every router."""
+        ...
+
+    async def status_of_all(self) -> dict[str, Any]:
+        """Return the body of `GET /status`: what all routers know and have done."""
+        ...
+
+    async def fallbacks_of_all(self, query: FallbackQuery) -> dict[str, Any]:
+        """Return the body of `GET /v1/fallbacks`: the fallbacks of all routers that `query` asks for."""
         ...
 
     async def run(self) -> None:

@@ -4,5 +4,9 @@ May import: policy.
 
     log.py          a function for each log line
     log_writer.py   a bounded queue, and a thread that writes the lines
+    metric_table.py every metric, with its labels and its meaning
     metrics.py      the counts of a process, until they are exported
+    spans.py        sends finished spans to an OTLP endpoint
+    gen_ai.py       the attributes of spans
+    fallback_log.py the last fallbacks, to be asked for
 """

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict
 
+from deployments.observability import metrics
 from deployments.observability.log_writer import write_in_background
 from deployments.policy.answer import Answer
 from deployments.policy.breaker import BreakerState, Closed
@@ -76,20 +77,27 @@ def _first_things_first(_: Any, __: str, line: EventDict) -> EventDict:
 
 def fallback(request_id: str, asked: str, answer: Answer, seconds: float, text: str, *, quotes: bool = False) -> None:
     """Another model than the first candidate has answered. Without content, `text` is empty and `quotes` false."""
-    _log().warning(
-        "fallback",
-        request_id=request_id,
-        asked=asked,
-        served_by=answer.served_by.value,
-        model=answer.model,
-        ms=round(seconds * 1000, 1),
-        attempts=[attempt.to_json(quotes=quotes) for attempt in answer.attempts],
-        **({"text": text} if text else {}),
-    )
+    facts = fallback_facts(request_id, asked, answer, seconds, quotes=quotes)
+    _log().warning("fallback", **facts, **({"text": text} if text else {}))
+
+
+def fallback_facts(
+    request_id: str, asked: str, answer: Answer, seconds: float, *, quotes: bool = False
+) -> dict[str, Any]:
+    """Return what is told of a fallback; without `quotes` nothing of it is content."""
+    return {
+        "request_id": request_id,
+        "asked": asked,
+        "served_by": answer.served_by.value,
+        "model": answer.model,
+        "ms": round(seconds * 1000, 1),
+        "attempts": [attempt.to_json(quotes=quotes) for attempt in answer.attempts],
+    }
 
 
 def breaker_changed(model: str, before: BreakerState, after: BreakerState, reason: str) -> None:
     """A model's breaker opened, closed or went half-open."""
+    metrics.breaker_moved(model, type(after).__name__.lower())
     level = logging.INFO if isinstance(after, Closed) else logging.WARNING
     _log().log(
         level,
@@ -142,7 +150,7 @@ def discovery_failed(reason: str) -> None:
 
 
 def routers_not_asked(reason: str) -> None:
-    """The routers could not all be asked for their readiness, so `/readyz` answers 503."""
+    """The routers could not all be asked: `/readyz` then answers 503, and `/status` tells what one router knows."""
     _log().warning("routers_not_asked", reason=reason)
 
 
@@ -225,10 +233,12 @@ class SourceEvents:
 
     def snapshot_loaded(self, name: str, seconds: float) -> None:
         """A snapshot was verified and mapped."""
+        metrics.snapshot("loaded")
         _log().info("snapshot_loaded", snapshot=name, seconds=round(seconds, 2))
 
     def snapshot_built(self, name: str, size: int, seconds: float) -> None:
         """A snapshot of `size` bytes was published."""
+        metrics.snapshot("built")
         _log().info("snapshot_built", snapshot=name, bytes=size, seconds=round(seconds, 2))
 
     def conversion_begun(self, name: str) -> None:
@@ -237,10 +247,12 @@ class SourceEvents:
 
     def snapshot_set_aside(self, name: str, reason: str) -> None:
         """A snapshot failed verification and is rebuilt."""
+        metrics.snapshot("set_aside")
         _log().error("snapshot_set_aside", snapshot=name, reason=reason)
 
     def snapshot_not_kept(self, name: str, reason: str) -> None:
         """No snapshot could be written; the model is served all the same."""
+        metrics.snapshot("not_kept")
         _log().error("snapshot_not_kept", snapshot=name, reason=reason)
 
     def source_failed(self, source: str, reason: str) -> None:

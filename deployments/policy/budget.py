@@ -38,6 +38,11 @@ class Budget:
             self._fill(now)
         return self.share > 0 and self._tokens >= 1.0
 
+    def tokens(self, now: float) -> float:
+        """Return the tokens that are in the bucket."""
+        self._fill(now)
+        return self._tokens
+
     def withdraw(self, now: float) -> None:
         """Take the token of one extra. Ask `available` before: an empty bucket stays empty."""
         self._fill(now)
@@ -71,6 +76,10 @@ class Budgets:
     def allowance(self, now: float, *, wait: bool, skip: frozenset[Candidate]) -> Allowance:
         """Return which extras may be made now; `wait` and `skip` are the race's."""
         return Allowance(self._retries.available(now), self._hedges.available(now), wait, skip)
+
+    def describe(self, now: float) -> dict[str, float]:
+        """Return the tokens of each budget, for operators."""
+        return {"retries": self._retries.tokens(now), "hedges": self._hedges.tokens(now)}
 
     def pay(self, why: Why, now: float) -> None:
         """Take the token of an attempt that was made for the reason `why`, where that is an extra."""

@@ -56,6 +56,7 @@ class ResilienceState:
     """The breakers, limits, latencies and budgets of one router.
 
     Attributes:
+        budgets: the budgets of retries and of hedges.
         latencies: the latencies of models.
         paces: the paces at which models write.
     """
@@ -81,7 +82,7 @@ class ResilienceState:
         self._draw = draw
         self._models: dict[str, ModelState] = {}
         self.latencies = LatencyEstimator(policy.hedging, policy.reserves)
-        self._budgets = Budgets(policy.retries.budget_share, policy.hedging.budget_share)
+        self.budgets = Budgets(policy.retries.budget_share, policy.hedging.budget_share)
         self._policy = policy
         self.paces = PaceEstimator()
         self._permits: dict[Permit, None] = {}
@@ -95,7 +96,7 @@ class ResilienceState:
     @policy.setter
     def policy(self, policy: ResiliencePolicy) -> None:
         self._policy = policy
-        self._budgets.set_shares(policy.retries.budget_share, policy.hedging.budget_share)
+        self.budgets.set_shares(policy.retries.budget_share, policy.hedging.budget_share)
         self.latencies.policy, self.latencies.reserves = policy.hedging, policy.reserves
         for name, known in self._models.items():
             known.limit.policy = policy.limits
@@ -103,11 +104,11 @@ class ResilienceState:
 
     def begin(self, now: float) -> None:
         """Count a new request: each budget grows by its share."""
-        self._budgets.deposit(now)
+        self.budgets.deposit(now)
 
     def allowance(self, now: float, *, wait: bool = True, skip: frozenset[Candidate] = frozenset()) -> Allowance:
         """Return which extras may be made now; the race says whether it `wait`s still, and whom to `skip`."""
-        return self._budgets.allowance(now, wait=wait, skip=skip)
+        return self.budgets.allowance(now, wait=wait, skip=skip)
 
     def admit(self, candidate: Candidate, why: Why, now: float, terms: Terms, *, direct: bool) -> Permit | Refused:
         """Ask for a permit to make an attempt on `candidate`; a permit has to be handed back with `record`.
@@ -140,7 +141,7 @@ class ResilienceState:
         self._move(model, known, state, "probing")
         if form is not None:
             self._forms.take(model, terms, self._policy.breaker, now)
-        self._budgets.pay(why, now)
+        self.budgets.pay(why, now)
         patience = self.latencies.patience(model, self._policy.silence, terms, suspected=known.suspected)
         permit = Permit(candidate, now, terms, admission, form, known.limit.unloaded, patience, known.suspected)
         self._permits[permit] = None

@@ -9,11 +9,13 @@ from typing import Any
 
 from ray import serve
 from ray.serve._private.api import _get_global_client
+from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus, ReplicaState
 
 from deployments.ray_serve.errors import last_line
 from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
+from deployments.ray_serve.routers import ASK_ROUTERS_S, Heard, ask_each, routers_of
 from deployments.settings.offer import NO_OFFER, Offer
 
 
@@ -78,6 +80,7 @@ class ServeCluster:
         # By the names of applications that are not built: when they were deployed, and what their files say.
         self._declared: dict[str, tuple[float, Offer | None]] = {}
         self._finding: asyncio.Future[Any] | None = None
+        self._running_routers: frozenset[str] = frozenset()
 
     async def applications(self) -> dict[str, DeployedApplication]:
         """The applications of all models and pools by their names, and the router's own, which stands for the backup.
@@ -88,6 +91,7 @@ class ServeCluster:
         # Private to Serve: see tests/ray_serve/contract.py. `serve.status()` validates the whole configuration of each
         # application, which takes a router 8 ms of computing for each; this takes less than 1 ms. It can be given up.
         details: dict[str, Any] = await client._controller.get_serve_instance_details.remote()  # noqa: SLF001
+        self._running_routers = frozenset(routers_of(details))
         return await self._with_offers(read_applications(details, self._own), details["applications"])
 
     def replicas_of(self, application: DeployedApplication) -> ServeReplicas:
@@ -99,10 +103,18 @@ class ServeCluster:
 
     async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
         """Return the readiness by tier of each router. Raises whatever Serve raises where one cannot be asked."""
-        await self._client()  # without it, the next line would wait for the controller on the event loop
-        handle = serve.get_deployment_handle(ROUTER_DEPLOYMENT, app_name=self._own, _check_exists=False)
-        answers: list[Mapping[str, bool]] = await handle.broadcast("ready").results_async(timeout_s=_ASK_ROUTERS_S)
+        routers = await self._routers()
+        answers: list[Mapping[str, bool]] = await routers.broadcast("ready").results_async(timeout_s=ASK_ROUTERS_S)
         return answers
+
+    async def ask_routers(self, question: str, *arguments: Any) -> Heard:
+        """Call the method `question` of every router with `arguments`; see `ask_each`."""
+        return await ask_each(await self._routers(), question, *arguments)
+
+    @property
+    def running_routers(self) -> frozenset[str]:
+        """The ids of the replicas of the routers that ran when Serve was last asked."""
+        return self._running_routers
 
     async def _with_offers(
         self, found: dict[str, DeployedApplication], facts: Mapping[str, Mapping[str, Any]]
@@ -138,6 +150,11 @@ class ServeCluster:
         """The id of the router's own replica, by which Serve's details name it."""
         return self._replica
 
+    async def _routers(self) -> DeploymentHandle:
+        """Return a handle to the routers."""
+        await self._client()  # without it, the next line would wait for the controller on the event loop
+        return serve.get_deployment_handle(ROUTER_DEPLOYMENT, app_name=self._own, _check_exists=False)
+
     async def _client(self) -> Any:
         """Return Serve's client, found in a thread: where it is not known yet, Serve waits for the controller's answer.
 
@@ -150,9 +167,6 @@ class ServeCluster:
             self._finding = asyncio.ensure_future(asyncio.to_thread(_get_global_client))
             self._finding.add_done_callback(_retrieved)
         return await asyncio.shield(self._finding)
-
-
-_ASK_ROUTERS_S = 2.0
 
 
 def _retrieved(finding: "asyncio.Future[Any]") -> None:

@@ -21,6 +21,7 @@ from deployments.policy.backoff import Backoff
 from deployments.policy.outcome import Refused
 from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.errors import LoadFailedError
+from deployments.replica.engine_figures import export_engine
 from deployments.replica.loading import BackgroundLoad
 from deployments.replica.replica import Replica, require_progress
 from deployments.settings import ModelSpec
@@ -119,6 +120,7 @@ class PoolReplica(Replica):
             StalledError: the work of a model does not advance.
         """
         for model, name in list(self._loaded.items()):
+            export_engine(name, model.describe())
             require_progress(name, model.stalled_s(), self._stall_s)
 
     async def _kept(self, name: str) -> ServedModel | Refused:

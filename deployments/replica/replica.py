@@ -15,6 +15,8 @@ from deployments.policy.outcome import Failed, Outcome, Refused, Rejected, Strea
 from deployments.policy.problem import UNSUPPORTED
 from deployments.policy.reason import locate_error, reason_of
 from deployments.policy.serving_state import ServingState
+from deployments.replica.engine_figures import export_engine
+from deployments.replica.generation_span import begin_span
 from deployments.replica.loading import BackgroundLoad
 from deployments.request import InferenceRequest
 from deployments.request.tokens import TokensRequest
@@ -60,6 +62,8 @@ class Replica(ABC):
 
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Answer `request` as a whole within `budget_s` seconds. Only cancellation is raised."""
+        if (span := begin_span(request)) is not None:
+            return await span.whole(self.infer(span.within, budget_s))
         name, started = await self._start(request, budget_s)
         if not isinstance(started, Begun):
             return started
@@ -73,6 +77,11 @@ class Replica(ABC):
 
         An empty text is a sign of life: the model is at work, and has written nothing yet that is to be passed on.
         """
+        if (span := begin_span(request)) is not None:
+            async with aclosing(span.items(self.stream(span.within, budget_s))) as items:
+                async for item in items:
+                    yield item
+            return
         starting = _Starting(self._start(request, budget_s))
         async with aclosing(starting.signs()) as signs:
             async for sign in signs:
@@ -207,6 +216,7 @@ class SingleReplica(Replica):
             StalledError: its work does not advance.
         """
         model = await self._load.ended()
+        export_engine(self._name, self._load.describe())
         require_progress(self._name, model.stalled_s(), self._stall_s)
 
 

@@ -13,7 +13,8 @@ May import: policy.
     turns.py      chat turns                                 body.py              JSON in: size, depth, numbers
     conversation.py   what all messages are read into        hops.py              where a request has been
     embeddings.py OpenAI's embeddings                        compression.py       bodies that are compressed
-    tokens.py     the tokens of a text, and their text
+    tokens.py     the tokens of a text, and their text      trace_headers.py     the trace that it is a part of
+    operation_name.py  what it asks for, in OpenTelemetry's words
 """
 
 from deployments.request.controls import TIMEOUT_HEADER

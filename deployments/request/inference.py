@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct, field, msgpack
 
 from deployments.policy.attempt import Tier
+from deployments.policy.trace_context import TraceContext
 from deployments.request.injected_faults import InjectedFault
 from deployments.request.sampling import NO_PARAMETERS, Parameters
 
@@ -147,6 +148,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         vectors: the caller asks for vectors (`task: feature-extraction`), whatever the model asked for is.
         faults: what the caller has injected into attempts; such a request is a drill.
         cache: an earlier answer may be given where no model answers, and this one may be kept.
+        trace: the span that the attempt is a part of; `None` where it is not traced.
         vector_count: the answer has to be so many vectors, and nothing else; 0 where any vectors will do.
     """
 
@@ -178,6 +180,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     vector_count: int = 0
     faults: tuple[InjectedFault, ...] = ()
     cache: bool = True
+    trace: TraceContext | None = None
 
     @property
     def choices(self) -> int:

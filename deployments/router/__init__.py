@@ -8,6 +8,11 @@ May import: policy, request, settings, observability, execution, upstream, ray_s
     registry.py           all models, found by asking Serve
     registered_model.py   one model: its state, and the way to its replicas
     description.py        what it says of its models
+    all_routers.py        what all routers say, asked by one of them
+    service_status.py     the status of the whole service
+    request_trace.py      the spans of a request and its attempts
+    gauges.py             what one router is at, as metrics
+    service_problems.py   what is wrong in it
     tokenizers.py         questions to the tokenizers of models
     waiting_room.py       requests that wait until a model is ready
     supervision.py        restarts background tasks that end

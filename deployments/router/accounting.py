@@ -1,14 +1,19 @@
 """Counts one router's requests: those in flight, those answered, those turned away, those whose caller has left."""
 
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from deployments.execution.clock import loop_time
+from deployments.execution.execution import Execution
 from deployments.observability import log, metrics
+from deployments.observability.fallback_log import FallbackLog
+from deployments.observability.log import fallback_facts
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead
+from deployments.router.request_trace import RequestTrace
 
 
 class RequestAccounting:
@@ -17,13 +22,23 @@ class RequestAccounting:
     Attributes:
         in_flight: requests that are being answered.
         arriving: requests that are being read.
+        fallbacks: the last answers that another model gave than the one asked for.
     """
 
-    def __init__(self, backup_answered: Callable[[], None] = lambda: None) -> None:
-        """Begin at nothing; `backup_answered` is called for each answer of the backup tier."""
+    def __init__(
+        self, backup_answered: Callable[[], None] = lambda: None, known: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """Begin at nothing.
+
+        Args:
+            backup_answered: called for each answer of the backup tier.
+            known: returns whether somebody serves a model of that name.
+        """
         self._backup_answered = backup_answered
+        self._known = known
         self.in_flight = 0
         self.arriving = 0
+        self.fallbacks = FallbackLog()
         self._answers: Counter[Tier] = Counter()
         self._turned_away = 0
         self._abandoned = 0
@@ -54,10 +69,17 @@ class RequestAccounting:
         self._answers[answer.served_by] += 1
         if answer.served_by is Tier.BACKUP:
             self._backup_answered()
-        metrics.answered(answer, seconds)
+        metrics.answered(answer, seconds, self._known, record.deadline_s)
         elsewhere = answer.model != record.asked or answer.served_by is Tier.CACHE
         if answer.degraded and elsewhere:  # else only something was dropped
+            self.fallbacks.add(fallback_facts(record.request_id, record.asked, answer, seconds))
             log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
+
+    def began(self, record: "RequestRecord", head: StreamHead) -> None:
+        """Count a stream whose first content is there, unless it is a drill."""
+        if not record.drill:
+            metrics.first_token(head.served_by, head.model, loop_time() - record.started, record.deadline_s)
+        record.deadline_s = math.inf
 
     def abandoned(self, record: "RequestRecord") -> None:
         """Count a request whose caller left before it was answered, and the time that was spent on it."""
@@ -77,7 +99,12 @@ class RequestAccounting:
 
 
 class RequestRecord:
-    """One request, from its start to the one of its ends that comes first: answered, rejected or abandoned."""
+    """One request, from its start to the one of its ends that comes first: answered, rejected or abandoned.
+
+    Attributes:
+        deadline_s: seconds from its arrival within which the answer is due; of a stream its first content.
+        trace: its distributed trace; `None` where it is not traced.
+    """
 
     def __init__(
         self,
@@ -109,10 +136,16 @@ class RequestRecord:
         self.started = started
         self.content = content
         self.quotes = quotes
+        self.deadline_s = math.inf
+        self.trace: RequestTrace | None = None
         self.drill = drill
         self._keep = keep
         self._open = True
         accounting.in_flight += 1
+
+    def traced(self, execution: Execution) -> Execution:
+        """Return `execution`, whose attempts are traced where the request is."""
+        return execution if self.trace is None else self.trace.of(execution)
 
     def answered(self, answer: Answer) -> None:
         """The answer is complete. An error here is logged: it must not cost the caller what is there."""
@@ -121,17 +154,37 @@ class RequestRecord:
                 self._accounting.answered(self, answer)
                 if self._keep is not None:
                     self._keep(answer)
+                if self.trace is not None:
+                    self.trace.answered(answer)
             except Exception as error:  # noqa: BLE001 - a bug of ours
                 log.internal_error("accounting", self.asked, error)
 
+    def began(self, head: StreamHead) -> None:
+        """The first content of a stream is there. An error here is logged, as in `answered`."""
+        try:
+            self._accounting.began(self, head)
+            if self.trace is not None:
+                self.trace.began()
+        except Exception as error:  # noqa: BLE001 - a bug of ours
+            log.internal_error("accounting", self.asked, error)
+
     def rejected(self) -> None:
         """The model asked for calls the request invalid, and its caller is told so."""
-        self._close()
+        if self._close():
+            self._end_trace("rejected")
 
     def abandoned(self) -> None:
         """The caller has left. After another end this does nothing."""
         if self._close():
             self._accounting.abandoned(self)
+            self._end_trace("abandoned")
+
+    def _end_trace(self, error: str) -> None:
+        if self.trace is not None:
+            try:
+                self.trace.ended(error)
+            except Exception as raised:  # noqa: BLE001 - a bug of ours
+                log.internal_error("traces", self.asked, raised)
 
     def _close(self) -> bool:
         """Close the record; return whether this is the first end of the request."""
@@ -149,6 +202,7 @@ class RecordedStream:
         """Pass `stream` on, and note its end in `record`."""
         self._stream = stream
         self._record = record
+        record.began(stream.head)
 
     @property
     def head(self) -> StreamHead:

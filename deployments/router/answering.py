@@ -31,6 +31,7 @@ from deployments.router.drills import copied
 from deployments.router.executions import Executions
 from deployments.router.interventions import Hands
 from deployments.router.registry import Registry
+from deployments.router.request_trace import begin_trace
 from deployments.router.routing import ChainBuilder
 from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
@@ -64,7 +65,7 @@ class Answering:
         self._backup_name = backup_name
         self._policy = policy
         self.canary = Canary(self._ask_backup, lambda: policy().canary)
-        self.accounting = RequestAccounting(self.canary.answered)
+        self.accounting = RequestAccounting(self.canary.answered, chains.knows)
         self._cache = AnswerCache(lambda: policy().cache)
         self._room = WaitingRoom(registry.readiness_of, lambda: policy().admission.max_waiting)
         self.hands = Hands()
@@ -124,7 +125,8 @@ class Answering:
             if request.wait and not self._chains.begins_remotely(chain):
                 await self._registry.first_look(chain.deadline.cut_over)
             self._chains.spaces.require_vectors_whole(request, asked)
-            return await run(self._executions.of(chain, request, asked, policy, resilience))
+            execution = self._executions.of(chain, request, asked, policy, resilience)
+            return await run(record.traced(execution))
         except InvalidRequestError:
             record.rejected()
             raise
@@ -158,6 +160,8 @@ class Answering:
             drill=bool(request.faults),
             keep=partial(self._cache.keep, key) if key else None,
         )
+        record.deadline_s = request.timeout_s
+        record.trace = begin_trace(policy.traces, request, request_id, asked, started, self._chains.knows)
         return key, record
 
     def describe(self) -> dict[str, Any]:

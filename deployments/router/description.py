@@ -71,6 +71,7 @@ class Description:
         return {
             "discovery_age_s": round(min(self._registry.age_s(), 1e9), 2),
             "models": {name: {**facts, **self._resilience.describe(name)} for name, facts in sorted(models.items())},
+            "backup_name": self._backup_name,
             "backup": {**self._registry.backup.to_json(), **self._resilience.describe(self._backup_name)},
         }
 

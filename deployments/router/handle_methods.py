@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from deployments.execution.clock import loop_time
 from deployments.execution.keepalive import with_signs_of_life
 from deployments.execution.service import AnsweringService
+from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.answer import Answer
 from deployments.policy.no_vector import no_vector_instead
 from deployments.policy.problem import InvalidRequestError
@@ -24,6 +25,18 @@ class HandleMethods(AnsweringService, ABC):
     @abstractmethod
     def readiness(self) -> dict[str, bool]:
         """Return for each tier whether it could answer in this router."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return what this router knows and has done."""
+
+    @abstractmethod
+    async def status_of_all(self) -> dict[str, Any]:
+        """Return what all routers know and have done."""
+
+    @abstractmethod
+    def find_fallbacks(self, query: FallbackQuery) -> dict[str, Any]:
+        """Return the fallbacks of this router that `query` asks for, with the id of its replica."""
 
     async def infer(self, data: Any, model: Any = "") -> dict[str, Any]:
         """Answer through a deployment handle; return the body that HTTP would return, for whatever is passed.
@@ -93,7 +106,15 @@ class HandleMethods(AnsweringService, ABC):
 
     async def status(self) -> dict[str, Any]:
         """Return the body of `GET /status`, for deployment handles."""
+        return await self.status_of_all()
+
+    async def own_status(self) -> dict[str, Any]:
+        """Return what this router knows and has done, for the other routers."""
         return self.describe()
+
+    async def own_fallbacks(self, since: float, model: str, limit: int) -> dict[str, Any]:
+        """Return the fallbacks of this router, for the other routers; see `FallbackQuery`."""
+        return self.find_fallbacks(FallbackQuery(since, model, limit))
 
     async def ready(self) -> dict[str, bool]:
         """Return the readiness of this router's tiers, for deployment handles."""

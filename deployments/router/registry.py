@@ -10,6 +10,7 @@ from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL
 from deployments.ray_serve.cluster import DeployedApplication
+from deployments.ray_serve.routers import Heard
 from deployments.router.registered_model import ModelReplicas, Readiness, RegisteredModel, Unreachable
 
 _STATUS_TIMEOUT_S = 10.0
@@ -42,6 +43,15 @@ class ClusterView(Protocol):
 
     async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
         """Return the readiness by tier of every router of the service. Errors of Serve are raised."""
+        ...
+
+    @property
+    def running_routers(self) -> frozenset[str]:
+        """The ids of the replicas of the routers that ran when Serve was last asked."""
+        ...
+
+    async def ask_routers(self, question: str, *arguments: Any) -> Heard:
+        """Call the method `question` of every router. Errors of Serve are raised where none can be asked."""
         ...
 
     def replicas_of(self, application: DeployedApplication) -> ModelReplicas:

@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from deployments.execution.clock import loop_time
 from deployments.observability import log
+from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Tier
 from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import AnswerStream
@@ -24,8 +24,10 @@ from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.tokens import TokensRequest
+from deployments.router.all_routers import AllRouters
 from deployments.router.answering import Answering
 from deployments.router.description import Description
+from deployments.router.gauges import gauges_of
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import Backup
 from deployments.router.registry import ClusterView, Registry
@@ -67,13 +69,14 @@ class Router(HandleMethods):
             lambda: self._policy,
         )
         self._accounting = self._answering.accounting
+        self._all = AllRouters(cluster, self.describe, self.readiness, self._accounting.fallbacks)
         self._description = Description(
             self._registry, self._upstreams, self._resilience, backup_name, self._answering.canary
         )
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
-                "metrics": flush_forever,
+                "metrics": lambda: flush_forever(lambda: gauges_of(self.describe(), self._resilience.budgets)),
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
                 "canary": self._answering.canary.run,
             }
@@ -155,22 +158,26 @@ class Router(HandleMethods):
 
     async def readiness_of_all(self) -> dict[str, bool]:
         """Return for each tier whether it is ready in every router; where a router does not say, no model tier is."""
-        try:
-            answers = await self._cluster.routers_readiness()
-        except Exception as error:  # noqa: BLE001 - any error of Serve: a router that does not answer is not ready
-            log.routers_not_asked(f"{type(error).__name__}: {error}")
-            answers = ()
-        return {
-            tier: tier == Tier.LAST_RESORT or (bool(answers) and all(answer[tier] for answer in answers))
-            for tier in self.readiness()
-        }
+        return await self._all.readiness()
+
+    async def status_of_all(self) -> dict[str, Any]:
+        """Return the body of `GET /status`: what all routers know and have done."""
+        return await self._all.status()
+
+    async def fallbacks_of_all(self, query: FallbackQuery) -> dict[str, Any]:
+        """Return the body of `GET /v1/fallbacks`: the fallbacks of all routers that `query` asks for."""
+        return await self._all.fallbacks(query)
+
+    def find_fallbacks(self, query: FallbackQuery) -> dict[str, Any]:
+        """Return the fallbacks of this router that `query` asks for, with the id of its replica."""
+        return {"replica": self._cluster.own_replica, **self._accounting.fallbacks.find(query)}
 
     def readiness(self) -> dict[str, bool]:
         """Return for each tier whether it could answer in this router; see `description`."""
         return self._description.readiness()
 
     def describe(self) -> dict[str, Any]:
-        """Return the body of `GET /status`."""
+        """Return what this router knows and has done, for `/status`."""
         return {
             "router": os.getpid(),
             "replica": self._cluster.own_replica,

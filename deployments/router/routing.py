@@ -66,6 +66,10 @@ class ChainBuilder:
         """Return the name of the model that `request` is meant for: its own, or the default."""
         return request.model or policy.default_model or self._backup_name
 
+    def knows(self, model: str) -> bool:
+        """Return whether somebody serves a model of that name, in whatever state."""
+        return model == self._backup_name or self._registry.knows(model) or self._upstreams.find(model) is not None
+
     def chain(self, request: InferenceRequest, policy: PolicySettings, started: float) -> FallbackChain:
         """Return the chain of `request`, which arrived at `started` on the event loop's clock.
 

@@ -23,6 +23,7 @@ from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.files import parse
 from deployments.settings.remotes import RemoteSpec
 from deployments.settings.stream_limits import StreamLimitSettings
+from deployments.settings.traces import TraceSettings
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^\s/,*]+)$", max_length=256)]
 """As browsers send it: scheme, host and port, without a path."""
@@ -122,6 +123,7 @@ class PolicySettings(Settings):
     )
     last_resort: LastResortSettings = LastResortSettings()
     http: HttpSettings = HttpSettings()
+    traces: TraceSettings = TraceSettings()
     drills: DrillSettings = DrillSettings()
     canary: CanarySettings = CanarySettings()
     cache: CacheSettings = CacheSettings()

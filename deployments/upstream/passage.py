@@ -3,6 +3,7 @@
     x-neverblank-via        the ids of the services that it has passed through; each hop adds its own
     x-neverblank-timeout    the seconds that are left
     x-neverblank-continue   `true` where the text at the end of the messages is to be carried on with
+    traceparent, tracestate the span of the attempt, where the request is traced
     x-neverblank-hedge, x-neverblank-retry    `false`: who sends it retries and hedges already
 
 A service that finds its own id in `via` refuses the request: it would go round for ever. See `request.hops`.
@@ -41,6 +42,8 @@ def passage_headers(request: InferenceRequest, service_id: str, budget_s: float)
     }
     if request.prefix:
         headers[CONTINUE_HEADER] = "true"
+    if request.trace is not None:
+        headers |= request.trace.headers()
     return headers
 
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from deployments.observability.metric_table import METRICS, metric_reference
 from tests.architecture.test_layers import PACKAGE, ROOMS, ROOT, allowed
 from tests.upstream.faulty import SPOKEN
 
@@ -37,7 +38,6 @@ FILE = re.compile(r"[\w.*-]+(?:/[\w.@<>*-]+)+\.(?:py|yaml|md|sh|json|txt)")
 DOTTED = re.compile(r"\b(?:deployments|examples|tests|benchmarks)(?:\.\w+)+(?::\w+)?")
 IN_ROOM = re.compile(rf"(?:{'|'.join(map(re.escape, ROOMS))})(?:\.\w+){{2,}}")
 CLASS = re.compile(r"(?:[A-Z][a-z]+)+")
-METRIC = re.compile(r'"(neverblank_\w+)"')
 EVENT = re.compile(r'"event": "(\w+)"')
 TEST = re.compile(r"tests/[\w/]+\.py::test_\w+")
 
@@ -98,7 +98,7 @@ def collected(path: Path) -> frozenset[str]:
 @cache
 def told() -> frozenset[str]:
     """Every log line and metric that the service has."""
-    found = set(METRIC.findall("".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("metrics.py"))))
+    found = {metric.name for metric in METRICS}
     found |= set(EVENT.findall(text_of("deployments/observability/log_writer.py")))
     for node in ast.walk(ast.parse(text_of("deployments/observability/log.py"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in TELLING:
@@ -229,6 +229,11 @@ def test_every_relative_link_leads_somewhere(document: str) -> None:
         assert place.exists(), f"{document} links to {target}"
         assert place.is_relative_to(ROOT), f"{document} links to {target}"
         assert not anchor or anchor in anchors(place.relative_to(ROOT).as_posix()), f"{document} links to {target}"
+
+
+def test_the_page_of_metrics_is_made_from_their_table() -> None:
+    made = "python -m deployments.observability.metric_table"
+    assert text_of("docs/metrics.md") == metric_reference(), f"run {made}"
 
 
 def test_every_decision_is_in_the_list_of_decisions() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.extras import Extras
+from deployments.router.service_status import status_of_service
 from tests.cli.serving import Done, listening, neverblank
 from tests.http.service import ScriptedService, an_answer
 from tests.http.wire import BROKEN_OFF
@@ -16,23 +18,52 @@ from tests.http.wire import BROKEN_OFF
 Command = Callable[..., Done]
 
 FACTS = {"state": "ready", "breaker": "closed", "failure_rate": 0.0, "in_flight": 1, "limit": 8, "p50_s": 0.12345}
-DESCRIBED = {
-    "router": 4242,
-    "models": {
-        "smollm2": {**FACTS, "replicas": {"running": 2, "starting": 1}},
-        "hosted": {"state": "failed", "reason": "the router's environment lacks ITS_KEY"},
-    },
-    "backup": {**FACTS, "replicas": {"running": 1, "starting": 0}},
+COUNTS = {
     "answers": {"primary": 7, "backup": 2, "last_resort": 0},
-    "in_flight": 3,
+    **dict.fromkeys(("in_flight", "arriving", "waiting", "turned_away", "abandoned", "drills"), 3),
+}
+REPLICA = "neverblank#Router#"
+DESCRIBED = status_of_service(
+    {
+        "router": 4242,
+        "replica": f"{REPLICA}r1",
+        "default_model": "smollm2",
+        "discovery_age_s": 0.5,
+        "models": {
+            "smollm2": {**FACTS, "replicas": {"running": 2, "starting": 1}},
+            "hosted-in-a-region-that-has-a-long-name": {"state": "failed", "reason": "the environment lacks [ITS_KEY]"},
+        },
+        "backup": {**FACTS, "replicas": {"running": 1, "starting": 0}},
+        "background": {},
+        "canary": {"on": True, "sound": True, "asked": 1, "failures_in_a_row": 0, "reason": ""},
+        "cache": {"on": False},
+        **COUNTS,
+    },
+    [],
+    {f"{REPLICA}r2": "no answer within 2 s"},
+)
+TOLD = {
+    "time": "2026-01-31T12:00:00.000Z",
+    "request_id": "x",
+    "asked": "smollm2",
+    "served_by": "backup",
+    "model": "backup",
+    "ms": 41.7,
+    "attempts": [
+        {"model": "smollm2", "outcome": "failed", "reason": "ValueError [it broke]"},
+        {"model": "backup", "outcome": "answered", "reason": ""},
+    ],
 }
 
 
 class Described(ScriptedService):
     """Says of itself what is above."""
 
-    def describe(self) -> dict[str, Any]:
+    async def status_of_all(self) -> dict[str, Any]:
         return DESCRIBED
+
+    async def fallbacks_of_all(self, query: FallbackQuery) -> dict[str, Any]:
+        return {**await super().fallbacks_of_all(query), "fallbacks": [TOLD]}
 
 
 @pytest.fixture
@@ -99,7 +130,7 @@ def test_a_request_that_is_malformed_is_explained_and_ends_with_1(command: Comma
     assert "timeout" in done.out
 
 
-@pytest.mark.parametrize("words", [("ask", "Hi"), ("ask", "Hi", "--stream"), ("status",)])
+@pytest.mark.parametrize("words", [("ask", "Hi"), ("ask", "Hi", "--stream"), ("status",), ("fallbacks",)])
 def test_where_no_service_answers_that_is_said_in_one_line(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,10 +145,40 @@ def test_status_names_every_model_the_backup_and_the_counts(command: Command) ->
 
     lines = done.out.splitlines()
     own = next(line.split() for line in lines if line.startswith("smollm2"))
-    assert own == ["smollm2", "ready", "2+1", "closed", "0", "1", "8", "0.123"]
+    assert own == ["smollm2", "ready", "2+1", "closed", "0", "1/8", "0.123"]
     assert next(line.split()[1:3] for line in lines if line.startswith("hosted")) == ["failed", "remote"]
     assert any(line.startswith("(backup)") for line in lines)
-    assert "answers: primary 7, backup 2, last_resort 0; in flight 3" in done.out
+    assert "answers: primary 7, backup 2, last_resort 0; turned away 3, abandoned 3" in done.out
+
+
+def test_status_begins_with_what_is_wrong_and_fits_80_columns(command: Command) -> None:
+    done = command("status")
+
+    lines = done.out.splitlines()
+    told = " ".join(" ".join(lines[: lines.index("")]).split())
+    assert f"router {REPLICA}r2 runs, and was not heard: no answer within 2 s" in told
+    assert "has failed: the environment lacks [ITS_KEY]" in told
+    assert lines[lines.index("") + 2].startswith("hosted"), "a model with a problem is above the others"
+    assert max(map(len, lines)) <= 80
+
+
+def test_fallbacks_are_listed_with_the_reason_of_each(service: ScriptedService, command: Command) -> None:
+    done = command("fallbacks", "--since", "15m", "--model", "smollm2", "--limit", "5")
+
+    assert done.code == 0
+    assert "12:00:00 smollm2 backup 42 smollm2 failed: ValueError [it broke]" in " ".join(done.out.split())
+    assert max(map(len, done.out.splitlines())) <= 80
+    (query,) = service.looked_back
+    assert (query.model, query.limit) == ("smollm2", 5)
+    assert query.since > 0
+    assert json.loads(command("fallbacks", "--json").out)["fallbacks"] == [TOLD]
+
+
+def test_a_query_for_fallbacks_that_is_refused_is_explained_and_ends_with_1(command: Command) -> None:
+    done = command("fallbacks", "--since", "yesterday")
+
+    assert (done.code, done.out) == (1, "")
+    assert "since" in done.err
 
 
 def test_status_for_programs_is_what_the_router_says(command: Command) -> None:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from deployments.cli.http_client import UnreachableError
-from deployments.cli.router_agreement import routers_of, wait_for_routers
+from deployments.cli.router_agreement import wait_for_routers
+from deployments.ray_serve.routers import routers_of
 
 
 def replica(name: str, state: str = "RUNNING") -> dict[str, Any]:
@@ -38,7 +39,12 @@ class Time:
 
 
 def told(router: str, **states: str) -> dict[str, Any]:
-    return {"router": 7, "replica": router, "models": {name: {"state": state} for name, state in states.items()}}
+    models = {name: {"state": state} for name, state in states.items()}
+    return {"routers": [{"router": 7, "replica": router, "models": models}]}
+
+
+def told_by_all(*routers: dict[str, Any]) -> dict[str, Any]:
+    return {"routers": [each for router in routers for each in router["routers"]]}
 
 
 def wait(answers: list[Any], until: float = 60.0, details: Any = DETAILS) -> tuple[str, int]:
@@ -71,6 +77,12 @@ def test_it_is_over_when_each_router_has_said_that_it_serves_the_models() -> Non
     ]
 
     assert wait(answers) == ("", 6)
+
+
+def test_one_look_is_enough_where_all_routers_serve_them() -> None:
+    both = told_by_all(told("r1", m="ready"), told("r2", m="idle"))
+
+    assert wait([told_by_all(told("r1", m="ready"), told("r2", m="loading")), both]) == ("", 2)
 
 
 def test_where_nothing_routes_nobody_is_asked() -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -77,6 +78,7 @@ class ScriptedService:
         opens_after_s: seconds until the answer, or the first piece of it, is there.
         pause_s: seconds before each piece of a stream.
         origins: those whose pages may ask.
+        looked_back: the queries for fallbacks so far.
     """
 
     given: Answer | Problem = field(default_factory=an_answer)
@@ -91,6 +93,7 @@ class ScriptedService:
     opens_after_s: float = 0.0
     pause_s: float = 0.0
     origins: Sequence[str] = ()
+    looked_back: list[FallbackQuery] = field(default_factory=list)
 
     @property
     def limits(self) -> Limits:
@@ -154,8 +157,12 @@ class ScriptedService:
     async def readiness_of_all(self) -> dict[str, bool]:
         return {"primary": True, "backup": True, "last_resort": True}
 
-    def describe(self) -> dict[str, Any]:
+    async def status_of_all(self) -> dict[str, Any]:
         return {"in_flight": 0}
+
+    async def fallbacks_of_all(self, query: FallbackQuery) -> dict[str, Any]:
+        self.looked_back.append(query)
+        return {"fallbacks": [], "complete_since": "2026-01-31T12:00:00.000Z", "unheard": {}}
 
     async def run(self) -> None:
         return

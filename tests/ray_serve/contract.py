@@ -37,6 +37,7 @@ SYMBOLS: dict[str, str] = {
     "ray.serve.start": "ray_serve/attach.py starts Serve without a proxy with it",
     "ray.serve.status": "ray_serve/attach.py looks with it for the service, and waits for it",
     "ray.util.metrics.Counter": "ray_serve/metrics.py exports counts with it",
+    "ray.util.metrics.Gauge": "ray_serve/metrics.py exports what a router or an engine is at with it",
     "ray.util.metrics.Histogram": "ray_serve/metrics.py exports the times of answers with it",
 }
 """Every name of Ray's that `deployments/` imports, or takes from a module of Ray's that it imports."""
@@ -72,6 +73,18 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
         ("timeout_s", "return_exceptions"),
         "ray_serve/handle.py waits a bounded time for the replicas of the backup, and of servers",
     ),
+    "ray.serve.handle.DeploymentBroadcastResponse._fetch_replica_results_async": (
+        (),
+        "ray_serve/routers.py waits for each router by itself, so that one that is late hides no other one",
+    ),
+    "ray.serve._private.replica_result.ReplicaResult.get_async": (
+        (),
+        "ray_serve/routers.py reads what a router answers",
+    ),
+    "ray.serve._private.replica_result.ReplicaResult.cancel": (
+        (),
+        "ray_serve/routers.py gives a router up that is late",
+    ),
     "ray.serve.handle.DeploymentResponse.__await__": ((), "ray_serve/handle.py awaits answers"),
     "ray.serve.handle.DeploymentResponse.cancel": ((), "ray_serve/handle.py cancels calls down to the replica"),
     "ray.serve.handle.DeploymentResponseGenerator.__aiter__": ((), "ray_serve/handle.py reads streams"),
@@ -101,6 +114,8 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray.util.metrics.Counter": (("name", "description", "tag_keys"), "ray_serve/metrics.py"),
     "ray.util.metrics.Counter.inc": (("value", "tags"), "ray_serve/metrics.py"),
+    "ray.util.metrics.Gauge": (("name", "description", "tag_keys"), "ray_serve/metrics.py"),
+    "ray.util.metrics.Gauge.set": (("value", "tags"), "ray_serve/metrics.py"),
     "ray.util.metrics.Histogram": (("name", "description", "boundaries", "tag_keys"), "ray_serve/metrics.py"),
     "ray.util.metrics.Histogram.observe": (("value", "tags"), "ray_serve/metrics.py"),
 }
@@ -118,7 +133,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray.serve.schema.ReplicaDetails": (
         ("state", "actor_id", "actor_name", "replica_id"),
-        "ray_serve/cluster.py counts replicas and finds those that load; cli/router_agreement.py tells routers apart",
+        "ray_serve/cluster.py counts replicas and finds those that load; ray_serve/routers.py tells routers apart",
     ),
     "ray.serve.schema.DeploymentSchema": (
         ("name", "user_config", "ray_actor_options"),

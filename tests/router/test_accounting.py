@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deployments.execution.clock import loop_time
+from deployments.observability import metric_table as table
 from deployments.observability.metrics import drain_counts
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
@@ -44,10 +45,9 @@ async def test_what_a_caller_that_left_has_cost_is_counted(accounting: RequestAc
     record.abandoned()
 
     counts = drain_counts()
-    assert counts.abandoned == 1
-    assert counts.abandoned_seconds == pytest.approx(2.5)
+    assert counts.counted == {(table.ABANDONED, ()): 1, (table.ABANDONED_SECONDS, ()): pytest.approx(2.5)}
     assert accounting.describe()["abandoned"] == 1
-    assert drain_counts().abandoned_seconds == 0.0
+    assert drain_counts().counted == {}
 
 
 async def test_a_request_that_its_model_rejects_is_neither_answered_nor_abandoned(
@@ -73,3 +73,23 @@ async def test_a_stream_that_is_read_to_its_end_is_answered_and_one_that_is_clos
 
     facts = accounting.describe()
     assert (facts["answers"]["primary"], facts["abandoned"], facts["in_flight"]) == (1, 1, 0)
+
+
+async def test_an_answer_behind_its_deadline_and_the_first_content_of_a_stream_are_counted(
+    accounting: RequestAccounting,
+) -> None:
+    late = RequestRecord(accounting, "id", "a", loop_time() - 3.0, "")
+    streamed = RequestRecord(accounting, "id", "a", loop_time() - 1.0, "")
+    late.deadline_s = streamed.deadline_s = 2.0
+
+    late.answered(ANSWER)
+    stream = RecordedStream(ScriptedStream(("Hel", "lo"), ANSWER, pause_s=5.0), streamed)
+    assert len([item async for item in stream]) == 3
+
+    counts = drain_counts()
+    assert counts.counted[table.LATE_ANSWERS, ("primary",)] == 1, "a stream is due with its first content"
+    (first,) = [
+        (labels, seconds) for metric, labels, seconds in counts.durations if metric is table.FIRST_TOKEN_SECONDS
+    ]
+    assert first[0] == ("primary", "a")
+    assert first[1] == pytest.approx(1.0)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from deployments.ray_serve.cluster import DeployedApplication
+from deployments.ray_serve.routers import Heard
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.fakes import answers, scripted
@@ -23,6 +24,11 @@ class NoModels:
 
     async def routers_readiness(self) -> list[dict[str, bool]]:
         return []
+
+    running_routers: frozenset[str] = frozenset()
+
+    async def ask_routers(self, question: str, *arguments: Any) -> Heard:
+        return Heard()
 
     def replicas_of(self, application: DeployedApplication) -> Any:
         raise AssertionError(application.name)

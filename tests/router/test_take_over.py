@@ -78,7 +78,7 @@ def in_force(router: Router) -> list[Any]:
         router._policy,
         router.limits,
         resilience.policy,
-        (resilience._budgets._retries.share, resilience._budgets._hedges.share),
+        (resilience.budgets._retries.share, resilience.budgets._hedges.share),
         (resilience.latencies.policy, resilience.latencies.reserves),
         limits,
         {name: id(upstream) for name, upstream in router._upstreams._upstreams.items()},

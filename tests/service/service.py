@@ -202,17 +202,14 @@ class Service:
         return described
 
     def wait_ready(self, *models: str, backup: bool = True, within_s: float = START_S) -> None:
-        """Wait until every router sees all of these as ready. Routers answer in turn, hence the repetition."""
+        """Wait until every router sees all of these as ready."""
 
         def all_ready() -> bool:
-            for _ in range(6):
-                status = self.status()
-                states = [status["models"].get(model, {}).get("state") for model in models]
-                if backup:
-                    states.append(status["backup"]["state"])
-                if any(state != "ready" for state in states):
-                    return False
-            return True
+            status = self.status()
+            states = [status["models"].get(model, {}).get("state") for model in models]
+            if backup:
+                states.append(status["backup"]["state"])
+            return all(state == "ready" for state in states) and not status["unheard"]
 
         try:
             eventually(all_ready, within_s, every_s=0.2)

@@ -1,0 +1,65 @@
+"""All routers of the service at once: which of them run, and what each answers to one question."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray.serve.handle import DeploymentHandle
+
+from deployments.policy.reason import reason_of
+from deployments.ray_serve.names import ROUTER_DEPLOYMENT
+
+ASK_ROUTERS_S = 2.0
+"""Seconds that the routers are given to answer a question to all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the routers have answered to one question.
+
+    Attributes:
+        answers: those of the routers that have answered, in no order.
+        reasons: for each router that was asked and has not answered, why.
+    """
+
+    answers: Sequence[Any] = ()
+    reasons: Sequence[str] = ()
+
+
+def routers_of(details: Mapping[str, Any]) -> set[str]:
+    """Return the ids of the routers that run; `details` is `ray.serve.schema.ServeInstanceDetails` as JSON."""
+    return {
+        replica["replica_id"]
+        for application in details["applications"].values()
+        for replica in application.get("deployments", {}).get(ROUTER_DEPLOYMENT, {}).get("replicas", ())
+        if replica["state"] == "RUNNING"
+    }
+
+
+async def ask_each(routers: DeploymentHandle, question: str, *arguments: Any) -> Heard:
+    """Call the method `question` of every router with `arguments`; one that does not answer hides no other one.
+
+    Serve's own way to collect the results of a broadcast raises where one is late, and gives none of the others.
+    Private to Serve: see tests/ray_serve/contract.py.
+
+    Raises whatever Serve raises where no router can be asked at all.
+    """
+    async with asyncio.timeout(ASK_ROUTERS_S):
+        results = await routers.broadcast(question, *arguments)._fetch_replica_results_async()  # noqa: SLF001
+    asking = [asyncio.ensure_future(result.get_async()) for result in results]
+    if asking:
+        await asyncio.wait(asking, timeout=ASK_ROUTERS_S)
+    answers, reasons = [], []
+    for each, result in zip(asking, results, strict=True):
+        if not each.done():
+            each.cancel()
+            result.cancel()
+            reasons.append(f"no answer within {ASK_ROUTERS_S:g} s")
+        elif each.cancelled():
+            reasons.append("the call was cancelled")
+        elif (error := each.exception()) is not None:
+            reasons.append(reason_of(error))
+        else:
+            answers.append(each.result())
+    return Heard(answers, reasons)

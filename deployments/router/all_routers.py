@@ -1,0 +1,96 @@
+"""What one router tells of all routers: it asks each of them. Where one does not answer, that is told, too.
+
+A router answers such a question out of its memory, within a moment. Whoever asks while the routers are being asked the
+same gets the same answer: callers cannot make the routers do nothing but ask each other.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from deployments.observability import log
+from deployments.observability.fallback_log import FallbackLog, FallbackQuery, merge_fallbacks
+from deployments.policy.attempt import Tier
+from deployments.policy.reason import reason_of
+from deployments.ray_serve.routers import Heard
+from deployments.router.registry import ClusterView
+from deployments.router.service_status import status_of_service
+
+OWN_STATUS, OWN_FALLBACKS = "own_status", "own_fallbacks"
+"""The methods of a router that the others call: see `handle_methods`."""
+
+_AT_A_TIME = 4
+"""Questions that one router asks all of them at a time."""
+
+
+class AllRouters:
+    """All routers of the service, as one of them sees them."""
+
+    def __init__(
+        self,
+        cluster: ClusterView,
+        describe: Callable[[], Mapping[str, Any]],
+        readiness: Callable[[], Mapping[str, bool]],
+        fallbacks: FallbackLog,
+    ) -> None:
+        """Speak for the router that the last three tell of."""
+        self._cluster = cluster
+        self._describe = describe
+        self._readiness = readiness
+        self._own_fallbacks = fallbacks
+        self._asking: dict[Any, asyncio.Task[dict[str, Any]]] = {}
+        self._turns = asyncio.Semaphore(_AT_A_TIME)
+
+    async def readiness(self) -> dict[str, bool]:
+        """Return for each tier whether it is ready in every router; where a router does not say, no model tier is."""
+        try:
+            answers = await self._cluster.routers_readiness()
+        except Exception as error:  # noqa: BLE001 - any error of Serve: a router that does not answer is not ready
+            log.routers_not_asked(reason_of(error))
+            answers = ()
+        return {
+            tier: tier == Tier.LAST_RESORT or (bool(answers) and all(answer[tier] for answer in answers))
+            for tier in self._readiness()
+        }
+
+    async def status(self) -> dict[str, Any]:
+        """Return the body of `GET /status`."""
+        return await self._once(OWN_STATUS, self._status)
+
+    async def fallbacks(self, query: FallbackQuery) -> dict[str, Any]:
+        """Return the body of `GET /v1/fallbacks`."""
+        return await self._once(query, lambda: self._fallbacks(query))
+
+    async def _status(self) -> dict[str, Any]:
+        heard, reason = await self._ask(OWN_STATUS)
+        own = self._describe()
+        names = {own["replica"], *(told["replica"] for told in heard.answers)}
+        return status_of_service(own, heard.answers, self._unheard(names, heard, reason))
+
+    async def _fallbacks(self, query: FallbackQuery) -> dict[str, Any]:
+        heard, reason = await self._ask(OWN_FALLBACKS, query.since, query.model, query.limit)
+        own = {"replica": self._cluster.own_replica, **self._own_fallbacks.find(query)}
+        told = {each["replica"]: each for each in (*heard.answers, own)}
+        return {**merge_fallbacks(list(told.values()), query), "unheard": self._unheard(set(told), heard, reason)}
+
+    def _unheard(self, names: set[str], heard: Heard, reason: str) -> dict[str, str]:
+        """Return the routers that run beside those with `names`, and why they were not heard."""
+        why = reason or "; ".join(sorted(set(heard.reasons))) or "it could not be asked"
+        return dict.fromkeys(sorted(self._cluster.running_routers - names), why)
+
+    async def _ask(self, question: str, *arguments: Any) -> tuple[Heard, str]:
+        """Return what the routers answer, and why they could not be asked at all; empty where they could."""
+        try:
+            async with self._turns:
+                return await self._cluster.ask_routers(question, *arguments), ""
+        except Exception as error:  # noqa: BLE001 - any error of Serve: what this router knows is told all the same
+            log.routers_not_asked(reason_of(error))
+            return Heard(), reason_of(error)
+
+    async def _once(self, key: Any, ask: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
+        """Return what `ask` gives; whoever comes while it is under way for the same `key` waits for the same."""
+        if key not in self._asking:
+            asking = asyncio.create_task(ask())
+            self._asking[key] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(self._asking[key])
