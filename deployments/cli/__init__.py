@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from deployments.cli.acts import breaker, drain, shift
 from deployments.cli.ask import ask
 from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
@@ -56,6 +57,9 @@ app.command()(deploy)
 app.command()(ask)
 app.command()(status)
 app.command()(drill)
+app.command()(breaker)
+app.command()(drain)
+app.command()(shift)
 app.command()(fallbacks)
 
 

@@ -48,6 +48,17 @@ async def request_answer(url: str, body: dict[str, Any], headers: Mapping[str, s
         return answer
 
 
+async def post_json(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The JSON that `POST` gives at `path`, whatever its status.
+
+    Raises:
+        UnreachableError: nobody answers.
+    """
+    async with _session(url) as session, session.post(path, json=body) as response:
+        told: dict[str, Any] = await response.json()
+        return told
+
+
 async def stream_answer(
     url: str, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS
 ) -> AsyncIterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from deployments.http.counts import count_tokens, result_text
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Tier
+from deployments.policy.attempt import Tier, trace_to_json
 from deployments.request import InferenceRequest
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
@@ -49,7 +49,7 @@ def provenance(answer: Answer, request_id: str, *, usage_estimated: bool) -> dic
         "served_by": str(answer.served_by),
         "degraded": answer.degraded,
         "finish_reason": answer.finish_reason,
-        "attempts": [attempt.to_json() for attempt in answer.attempts],
+        "attempts": trace_to_json(answer.attempts),
         "request_id": request_id,
         **({"dropped": list(answer.dropped)} if answer.dropped else {}),
         **({"usage_estimated": True} if usage_estimated else {}),

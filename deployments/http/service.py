@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from deployments.execution.service import AnsweringService
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.answer import Answer
+from deployments.request.acts import Act
 from deployments.request.tokens import TokensRequest
 
 
@@ -57,6 +58,18 @@ class Service(AnsweringService, Protocol):
 
     async def fallbacks_of_all(self, query: FallbackQuery) -> dict[str, Any]:
         """Return the body of `GET /v1/fallbacks`: the fallbacks of all routers that `query` asks for."""
+        ...
+
+    async def act(self, act: Act) -> dict[str, Any]:
+        """Do what an operator asks for in all routers; return in how many, and which were not heard, and why."""
+        ...
+
+    def require_admin(self) -> None:
+        """Do nothing where the caller may act as an operator.
+
+        Raises:
+            InvalidRequestError: the key of the request is not an admin's.
+        """
         ...
 
     async def run(self) -> None:

@@ -18,6 +18,7 @@ from structlog.typing import EventDict
 from deployments.observability import metrics
 from deployments.observability.log_writer import write_in_background
 from deployments.policy.answer import Answer
+from deployments.policy.attempt import trace_to_json
 from deployments.policy.breaker import BreakerState, Closed
 from deployments.policy.reason import cut, locate_error, message_of, trace_without_messages
 
@@ -91,7 +92,7 @@ def fallback_facts(
         "served_by": answer.served_by.value,
         "model": answer.model,
         "ms": round(seconds * 1000, 1),
-        "attempts": [attempt.to_json(quotes=quotes) for attempt in answer.attempts],
+        "attempts": trace_to_json(answer.attempts, quotes=quotes),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from deployments.policy.attempt import Candidate, Ended, Tier
+from deployments.policy.attempt import Candidate, Ended, Tier, trace_to_json
 from deployments.policy.blank import is_blank
 from deployments.policy.extras import NO_EXTRAS, Extras
 from deployments.policy.outcome import Answered, Usage
@@ -63,7 +63,7 @@ class Answer(Struct, frozen=True):
             "served_by": str(self.served_by),
             "degraded": self.degraded,
             "finish_reason": self.finish_reason,
-            "attempts": [attempt.to_json() for attempt in self.attempts],
+            "attempts": trace_to_json(self.attempts),
             "request_id": request_id,
             "usage": self.usage.to_json() if self.usage else None,
             **({"refusal": True} if self.refusal else {}),

@@ -5,6 +5,7 @@ Running ──► Ended                 a whole answer, or a failure
 """
 
 import math
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -133,6 +134,14 @@ class Ended(Struct, frozen=True):
 
 
 _WITHHELD_REASON = "its content filter withheld the answer"
+
+
+def trace_to_json(trace: Sequence[Ended], *, quotes: bool = True) -> list[dict[str, Any]]:
+    """Return the attempts of an answer as its `attempts`: `at_ms` is when each was started, behind the first one."""
+    first = trace[0].started if trace else 0.0
+    return [
+        {**ended.to_json(quotes=quotes), "at_ms": round(max(0.0, ended.started - first) * 1000, 2)} for ended in trace
+    ]
 
 
 Attempt = Running | Began | Ended

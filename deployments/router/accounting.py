@@ -72,7 +72,8 @@ class RequestAccounting:
         metrics.answered(answer, seconds, self._known, record.deadline_s)
         elsewhere = answer.model != record.asked or answer.served_by is Tier.CACHE
         if answer.degraded and elsewhere:  # else only something was dropped
-            self.fallbacks.add(fallback_facts(record.request_id, record.asked, answer, seconds))
+            due = {} if math.isinf(record.deadline_s) else {"deadline_ms": round(record.deadline_s * 1000, 1)}
+            self.fallbacks.add({**fallback_facts(record.request_id, record.asked, answer, seconds), **due})
             log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
 
     def began(self, record: "RequestRecord", head: StreamHead) -> None:

@@ -13,11 +13,16 @@ from deployments.observability.fallback_log import FallbackLog, FallbackQuery, m
 from deployments.policy.attempt import Tier
 from deployments.policy.reason import reason_of
 from deployments.ray_serve.routers import Heard
+from deployments.request.acts import Act
+from deployments.router.interventions import Hands
 from deployments.router.registry import ClusterView
 from deployments.router.service_status import status_of_service
 
-OWN_STATUS, OWN_FALLBACKS = "own_status", "own_fallbacks"
+OWN_STATUS, OWN_FALLBACKS, OWN_ACT, OWN_INTERVENTIONS = "own_status", "own_fallbacks", "own_act", "own_interventions"
 """The methods of a router that the others call: see `handle_methods`."""
+
+FOLLOW_EVERY_S = 20.0
+"""Seconds after which a router asks the others again what an operator has done."""
 
 _AT_A_TIME = 4
 """Questions that one router asks all of them at a time."""
@@ -60,6 +65,20 @@ class AllRouters:
     async def fallbacks(self, query: FallbackQuery) -> dict[str, Any]:
         """Return the body of `GET /v1/fallbacks`."""
         return await self._once(query, lambda: self._fallbacks(query))
+
+    async def act(self, act: Act, at: float) -> dict[str, Any]:
+        """Have all routers do what an operator asks for; return in how many it is done, and which were not heard."""
+        heard, reason = await self._ask(OWN_ACT, act.kind.value, act.model, act.share, at)
+        names = {self._cluster.own_replica, *heard.answers}
+        return {"routers": len(names), "unheard": self._unheard(names, heard, reason)}
+
+    async def follow(self, hands: Hands) -> None:
+        """Hear from the others what an operator has done, until this is cancelled: this router may have missed it."""
+        while True:
+            heard, _ = await self._ask(OWN_INTERVENTIONS)
+            for told in heard.answers:
+                hands.adopt(told)
+            await asyncio.sleep(FOLLOW_EVERY_S)
 
     async def _status(self) -> dict[str, Any]:
         heard, reason = await self._ask(OWN_STATUS)

@@ -16,6 +16,7 @@ from deployments.policy.answer import Answer
 from deployments.policy.no_vector import no_vector_instead
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.stream_events import PENDING, ExtrasDelta, StreamDone, TextDelta
+from deployments.request.acts import Act, ActKind
 from deployments.request.native import asks_for_vectors, from_python
 
 
@@ -37,6 +38,14 @@ class HandleMethods(AnsweringService, ABC):
     @abstractmethod
     def find_fallbacks(self, query: FallbackQuery) -> dict[str, Any]:
         """Return the fallbacks of this router that `query` asks for, with the id of its replica."""
+
+    @abstractmethod
+    def do(self, act: Act, at: float) -> str:
+        """Do in this router what an operator has asked for at a time in seconds since 1970; return its replica's id."""
+
+    @abstractmethod
+    def interventions(self) -> dict[str, Any]:
+        """Return what an operator has done."""
 
     async def infer(self, data: Any, model: Any = "") -> dict[str, Any]:
         """Answer through a deployment handle; return the body that HTTP would return, for whatever is passed.
@@ -115,6 +124,14 @@ class HandleMethods(AnsweringService, ABC):
     async def own_fallbacks(self, since: float, model: str, limit: int) -> dict[str, Any]:
         """Return the fallbacks of this router, for the other routers; see `FallbackQuery`."""
         return self.find_fallbacks(FallbackQuery(since, model, limit))
+
+    async def own_act(self, kind: str, model: str, share: float, at: float) -> str:
+        """Do in this router what an operator has asked one of them for; return the id of its replica."""
+        return self.do(Act(ActKind(kind), model, share), at)
+
+    async def own_interventions(self) -> dict[str, Any]:
+        """Return what an operator has done, for the other routers."""
+        return self.interventions()
 
     async def ready(self) -> dict[str, bool]:
         """Return the readiness of this router's tiers, for deployment handles."""

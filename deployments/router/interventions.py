@@ -21,6 +21,7 @@ from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import PUT_BEHIND, Outcome, Refused
 from deployments.request import InferenceRequest
+from deployments.request.acts import Act, ActKind
 
 MOST_MODELS = 256
 """Models that are held or drained at a time."""
@@ -82,19 +83,20 @@ class Hands:
         if theirs.changed_at > self._now.changed_at:
             self._change(theirs)
 
-    def hold(self, model: str, hold: Hold, at: float) -> None:
-        """Ask `model` nothing new from now on."""
-        if len(self._now.holds) < MOST_MODELS or model in self._now.holds:
-            self._change(replace(self._now, holds={**self._now.holds, model: hold}, changed_at=at))
-
-    def release(self, model: str, at: float) -> None:
-        """Ask `model` again."""
-        holds = {name: hold for name, hold in self._now.holds.items() if name != model}
+    def do(self, act: Act, at: float) -> None:
+        """Do what an operator has asked for at that time, in seconds since 1970; a later act stands."""
+        if at < self._now.changed_at:
+            return
+        holds = dict(self._now.holds)
+        match act.kind:
+            case ActKind.SHIFT:
+                self._change(replace(self._now, backup_share=act.share, changed_at=at))
+                return
+            case ActKind.HOLD | ActKind.DRAIN if len(holds) < MOST_MODELS or act.model in holds:
+                holds[act.model] = Hold.HELD if act.kind is ActKind.HOLD else Hold.DRAINED
+            case ActKind.RELEASE | ActKind.RESET:
+                holds.pop(act.model, None)
         self._change(replace(self._now, holds=holds, changed_at=at))
-
-    def shift(self, share: float, at: float) -> None:
-        """Have that `share` of requests begin with the backup."""
-        self._change(replace(self._now, backup_share=share, changed_at=at))
 
     def applied_to(self, client_of: Callable[[Candidate], ModelClient]) -> Callable[[Candidate], ModelClient]:
         """Return `client_of` for one request, with a refusal in the place of models that are not asked."""

@@ -6,6 +6,7 @@ handle ──► handle_methods ───────┴─► answer, stream �
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -22,6 +23,7 @@ from deployments.policy.stream_events import AnswerStream
 from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
+from deployments.request.acts import Act, ActKind
 from deployments.request.body import Limits
 from deployments.request.tokens import TokensRequest
 from deployments.router.all_routers import AllRouters
@@ -79,6 +81,7 @@ class Router(HandleMethods):
                 "metrics": lambda: flush_forever(lambda: gauges_of(self.describe(), self._resilience.budgets)),
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
                 "canary": self._answering.canary.run,
+                "interventions": lambda: self._all.follow(self._answering.hands),
             }
         )
         self._take_over(self._policy)
@@ -167,6 +170,26 @@ class Router(HandleMethods):
     async def fallbacks_of_all(self, query: FallbackQuery) -> dict[str, Any]:
         """Return the body of `GET /v1/fallbacks`: the fallbacks of all routers that `query` asks for."""
         return await self._all.fallbacks(query)
+
+    async def act(self, act: Act) -> dict[str, Any]:
+        """Do what an operator asks for, in all routers; see `AllRouters.act`."""
+        at = time.time()
+        self.do(act, at)
+        return await self._all.act(act, at)
+
+    def do(self, act: Act, at: float) -> str:
+        """Do in this router what an operator has asked for; return the id of its replica."""
+        self._answering.hands.do(act, at)
+        if act.kind is ActKind.RESET:
+            self._resilience.reset(act.model)
+        return self._cluster.own_replica
+
+    def interventions(self) -> dict[str, Any]:
+        """Return what an operator has done, for the other routers."""
+        return self._answering.hands.describe()
+
+    def require_admin(self) -> None:
+        """Do nothing: there are no keys, so everybody who can reach the service may act as an operator."""
 
     def find_fallbacks(self, query: FallbackQuery) -> dict[str, Any]:
         """Return the fallbacks of this router that `query` asks for, with the id of its replica."""

@@ -12,6 +12,7 @@ from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
 from deployments.request import InferenceRequest
+from deployments.request.acts import Act
 from deployments.request.body import Limits
 from deployments.request.tokens import TokensRequest
 
@@ -79,6 +80,7 @@ class ScriptedService:
         pause_s: seconds before each piece of a stream.
         origins: those whose pages may ask.
         looked_back: the queries for fallbacks so far.
+        acts: what operators have asked for so far.
     """
 
     given: Answer | Problem = field(default_factory=an_answer)
@@ -94,6 +96,7 @@ class ScriptedService:
     pause_s: float = 0.0
     origins: Sequence[str] = ()
     looked_back: list[FallbackQuery] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
 
     @property
     def limits(self) -> Limits:
@@ -163,6 +166,13 @@ class ScriptedService:
     async def fallbacks_of_all(self, query: FallbackQuery) -> dict[str, Any]:
         self.looked_back.append(query)
         return {"fallbacks": [], "complete_since": "2026-01-31T12:00:00.000Z", "unheard": {}}
+
+    async def act(self, act: Act) -> dict[str, Any]:
+        self.acts.append(act)
+        return {"routers": 1, "unheard": {}}
+
+    def require_admin(self) -> None:
+        return
 
     async def run(self) -> None:
         return

@@ -8,7 +8,8 @@ from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.outcome import Failed
 from deployments.policy.permit import Permit
 from deployments.policy.terms import Terms
-from deployments.router.interventions import MOST_MODELS, Hands, Hold
+from deployments.request.acts import Act, ActKind
+from deployments.router.interventions import MOST_MODELS, Hands
 from tests.router.test_drills import answered, ask, two_models
 from tests.upstream.faulty import FaultyUpstream
 
@@ -17,14 +18,14 @@ def tried(told: dict[str, Any]) -> list[tuple[str, str]]:
     return [(attempt["model"], attempt["outcome"]) for attempt in told["attempts"]]
 
 
-@pytest.mark.parametrize("hold", list(Hold))
+@pytest.mark.parametrize("kind", ["hold", "drain"])
 async def test_a_model_that_is_held_or_drained_is_not_asked_until_it_is_released(
-    faulty: FaultyUpstream, hold: Hold
+    faulty: FaultyUpstream, kind: str
 ) -> None:
     async with two_models(faulty) as router:
-        router._answering.hands.hold("first", hold, 1.0)
+        await router.own_act(kind, "first", 0.0, 1.0)
         _, told = answered(await ask(router))
-        router._answering.hands.release("first", 2.0)
+        await router.own_act("release", "first", 0.0, 2.0)
         _, later = answered(await ask(router))
 
     assert tried(told) == [("first", "refused"), ("second", "answered")]
@@ -34,9 +35,9 @@ async def test_a_model_that_is_held_or_drained_is_not_asked_until_it_is_released
 
 async def test_the_share_that_is_sent_to_the_backup_begins_there_and_the_others_do_not(faulty: FaultyUpstream) -> None:
     async with two_models(faulty) as router:
-        router._answering.hands.shift(1.0, 1.0)
+        await router.own_act("shift", "", 1.0, 1.0)
         _, all_of_them = answered(await ask(router))
-        router._answering.hands.shift(0.0, 2.0)
+        await router.own_act("shift", "", 0.0, 2.0)
         _, none_of_them = answered(await ask(router))
 
     assert all_of_them["served_by"] == "backup"
@@ -45,7 +46,7 @@ async def test_the_share_that_is_sent_to_the_backup_begins_there_and_the_others_
 
 async def test_where_the_backup_fails_the_model_that_was_passed_by_is_asked(faulty: FaultyUpstream) -> None:
     async with two_models(faulty) as router:
-        router._answering.hands.shift(1.0, 1.0)
+        await router.own_act("shift", "", 1.0, 1.0)
         _, told = answered(await ask(router, "error@backup"))
 
     assert told["served_by"] == "primary"
@@ -59,15 +60,15 @@ async def test_a_breaker_that_is_reset_lets_the_next_request_through(faulty: Fau
         assert isinstance(permit, Permit)
         resilience.record(permit, Failed("it broke"), 2.0)
         opened = router.describe()["models"]["first"]["breaker"]
-        resilience.reset("first")
+        await router.own_act("reset", "first", 0.0, 1.0)
 
         assert (opened, router.describe()["models"]["first"]["breaker"]) == ("open", "closed")
 
 
 def test_of_two_routers_the_newer_act_holds_in_both() -> None:
     older, newer = Hands(), Hands()
-    older.hold("a", Hold.HELD, 1.0)
-    newer.shift(0.5, 2.0)
+    older.do(Act(ActKind.HOLD, "a"), 1.0)
+    newer.do(Act(ActKind.SHIFT, share=0.5), 2.0)
 
     older.adopt(newer.describe())
     newer.adopt({"holds": {"a": "held"}, "backup_share": 0.0, "changed_at": 1.0})
@@ -78,6 +79,6 @@ def test_of_two_routers_the_newer_act_holds_in_both() -> None:
 def test_the_number_of_models_that_are_held_has_a_bound() -> None:
     hands = Hands()
     for number in range(MOST_MODELS + 10):
-        hands.hold(f"model-{number}", Hold.DRAINED, float(number + 1))
+        hands.do(Act(ActKind.DRAIN, f"model-{number}"), float(number + 1))
 
     assert len(hands.describe()["holds"]) == MOST_MODELS
