@@ -13,6 +13,7 @@ import yaml
 
 from tests.formats import artefacts, bert, causal
 from tests.formats.artefacts import reveal
+from tests.otlp import Receiver, receiving
 from tests.servers import standin
 from tests.service.opening import Opening
 from tests.service.service import ROOT, Service, Upstream
@@ -121,7 +122,14 @@ def opening() -> Opening:
 
 
 @pytest.fixture(scope="session")
-def service(upstream: Upstream, files: dict[str, Path], opening: Opening) -> Iterator[Service]:
+def spans() -> Iterator[Receiver]:
+    """Receives the spans of requests whose callers have them traced."""
+    with receiving() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def service(upstream: Upstream, files: dict[str, Path], opening: Opening, spans: Receiver) -> Iterator[Service]:
     """The service of `serve_config.yaml`, with the models of tests/service/models.py beside smollm2.
 
     Each scenario of the upstream is a remote model; `<scenario>-again` is a second one, for chains in which both fail.
@@ -149,6 +157,7 @@ def service(upstream: Upstream, files: dict[str, Path], opening: Opening) -> Ite
         "silence": {"enabled": False},
         "reserves": {"backup_min_seconds": 10},
         "remotes": remotes,
+        "traces": {"endpoint": spans.url, "share": 0},
     }
     running = Service(config)
     opening.base_url = str(running.http.base_url)
