@@ -8,9 +8,12 @@ from deployments.policy.extras import Extras
 from deployments.policy.outcome import WITHHELD, Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, Usage
 from tests.upstream.calling import call, stream
 from tests.upstream.dialects import DIALECTS
-from tests.upstream.exchange import TEXT, USAGE
+from tests.upstream.dialects_of_messages import MESSAGE_DIALECTS
+from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import SCENARIOS, SPOKEN, FaultyUpstream
+from tests.upstream.particular_messages import OF_MESSAGES
 from tests.upstream.scenarios import CALL
+from tests.upstream.voices import USAGE
 
 COUNTED = Usage(USAGE["prompt_tokens"], USAGE["completion_tokens"])
 COUNTS = Extras(usage=USAGE)
@@ -149,6 +152,7 @@ STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
 
 def test_every_scenario_is_among_the_tests() -> None:
     tested = FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER | DIALECTS.keys() | SPOKEN.keys()
+    tested |= MESSAGE_DIALECTS.keys() | OF_MESSAGES.keys() | {"messages-limited"}
     assert tested == SCENARIOS.keys()
 
 

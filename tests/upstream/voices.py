@@ -1,0 +1,138 @@
+"""The formats that the fault-injecting upstream speaks beside OpenAI's chats: what a scenario says, in their events.
+
+A scenario says it in the deltas and the messages of chats; what it sends byte by byte stays as it is.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": 17, "total_tokens": 24}
+
+Event = Mapping[str, Any]
+
+_STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
+_COUNTS = {"input_tokens": USAGE["prompt_tokens"], "output_tokens": USAGE["completion_tokens"]}
+
+
+class Voice(Protocol):
+    """Speaks one format, in one response."""
+
+    def whole(self, message: Mapping[str, Any], finish_reason: str) -> Event:
+        """A whole answer."""
+        ...
+
+    def begin(self) -> Sequence[Event]:
+        """The beginning of a stream."""
+        ...
+
+    def delta(self, delta: Mapping[str, Any]) -> Sequence[Event]:
+        """What a delta of a chat is."""
+        ...
+
+    def end(self, finish_reason: str, *, usage: bool) -> Sequence[Event]:
+        """Why it ends, and the token counts."""
+        ...
+
+    def over(self) -> Sequence[Event]:
+        """The last event."""
+        ...
+
+    def error(self, status: int, message: str, code: str) -> Event:
+        """The body of an error."""
+        ...
+
+
+class MessagesVoice:
+    """Speaks Anthropic's Messages."""
+
+    def __init__(self) -> None:
+        self.open = ""
+        self.place = -1
+        self.refused = False
+
+    def whole(self, message: Mapping[str, Any], finish_reason: str) -> Event:
+        content = [block for kind, said in self._said(message) if (block := self._block(kind, said))]
+        reason = "content_filter" if message.get("refusal") else finish_reason
+        told = {"type": "message", "role": "assistant", "id": "msg_1", "model": "m", "content": content}
+        return {**told, "stop_reason": _STOPS[reason], "stop_sequence": None, "usage": _COUNTS}
+
+    def begin(self) -> Sequence[Event]:
+        usage = {**_COUNTS, "output_tokens": 1}
+        message = {"type": "message", "role": "assistant", "id": "msg_1", "model": "m", "content": [], "usage": usage}
+        return [{"type": "message_start", "message": {**message, "stop_reason": None}}, {"type": "ping"}]
+
+    def delta(self, delta: Mapping[str, Any]) -> Sequence[Event]:
+        events: list[Event] = []
+        self.refused = self.refused or bool(delta.get("refusal"))
+        for kind, said in self._said(delta):
+            if self.open != kind or kind == "tool_use":
+                events += [*self._close(), self._start(kind, said)]
+            events.append(self._piece(kind, said))
+        return events
+
+    def end(self, finish_reason: str, *, usage: bool) -> Sequence[Event]:
+        reason = "content_filter" if self.refused else finish_reason
+        told = {"stop_reason": _STOPS[reason], "stop_sequence": None}
+        counts = {"usage": {"output_tokens": _COUNTS["output_tokens"]}} if usage else {}
+        return [*self._close(), {"type": "message_delta", "delta": told, **counts}]
+
+    def over(self) -> Sequence[Event]:
+        return [{"type": "message_stop"}]
+
+    def error(self, status: int, message: str, code: str) -> Event:
+        kind = code or _KINDS.get(status, "api_error")
+        return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}
+
+    def _said(self, message: Mapping[str, Any]) -> list[tuple[str, Any]]:
+        said = [
+            ("thinking", message.get("reasoning_content")),
+            ("text", message.get("content") or message.get("refusal")),
+            *(("tool_use", call) for call in message.get("tool_calls") or ()),
+        ]
+        return [(kind, each) for kind, each in said if each]
+
+    def _block(self, kind: str, said: Any) -> dict[str, Any]:
+        if kind == "tool_use":
+            called = said.get("function", {})
+            arguments = called.get("arguments") or "{}"
+            given = json.loads(arguments) if arguments.endswith("}") else {}  # of a call that was cut, there is nothing
+            return {"type": kind, "id": said.get("id"), "name": called.get("name"), "input": given}
+        return {"type": kind, kind: said, **({"signature": "signed"} if kind == "thinking" else {})}
+
+    def _start(self, kind: str, said: Any) -> Event:
+        self.open = kind
+        self.place += 1
+        block = {"type": kind, kind: ""}
+        if kind == "tool_use":
+            block = {"type": kind, "id": said.get("id"), "name": said.get("function", {}).get("name"), "input": {}}
+        return {"type": "content_block_start", "index": self.place, "content_block": block}
+
+    def _piece(self, kind: str, said: Any) -> Event:
+        match kind:
+            case "tool_use":
+                arguments = said.get("function", {}).get("arguments", "")
+                delta = {"type": "input_json_delta", "partial_json": arguments}
+            case "thinking":
+                delta = {"type": "thinking_delta", "thinking": said}
+            case _:
+                delta = {"type": "text_delta", "text": said}
+        return {"type": "content_block_delta", "index": self.place, "delta": delta}
+
+    def _close(self) -> list[Event]:
+        if not self.open:
+            return []
+        signed = {"type": "signature_delta", "signature": "signed"}
+        events: list[Event] = []
+        if self.open == "thinking":
+            events.append({"type": "content_block_delta", "index": self.place, "delta": signed})
+        self.open = ""
+        return [*events, {"type": "content_block_stop", "index": self.place}]
