@@ -21,7 +21,14 @@ def told(data: Any, name: str = "") -> bytes:
     return f"event: {name or data['type']}\ndata: {json.dumps(data)}\n\n".encode()
 
 
-STARTED = {"type": "message", "id": "msg_1", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+STARTED: dict[str, Any] = {
+    "type": "message",
+    "id": "msg_1",
+    "role": "assistant",
+    "model": "m",
+    "content": [],
+    "stop_reason": None,
+}
 START = told({"type": "message_start", "message": {**STARTED, "usage": {**COUNTS, "output_tokens": 1}}})
 STOP = told({"type": "message_stop"})
 PING = told({"type": "ping"})
@@ -106,7 +113,7 @@ MESSAGE_DIALECTS = {
     "message-of-nothing-but-thoughts": Dialect((START, *thought(0, SIGNED), *ENDED), "", ends="Blank"),
     "message-of-nothing": Dialect((START, *ENDED), "", ends="Blank"),
     "message-of-nothing-whole": Dialect(message(), "", ends="Blank"),
-    "message-of-white-space": Dialect((START, *text(0, " \n"), *ENDED), " \n", ends="Blank"),
+    "message-of-white-space": Dialect((START, *text(0, " \n"), *ENDED), "", ends="Blank"),
     "message-of-texts-that-are-one": Dialect((START, *text(0, BEGUN), *text(1, REST), *ENDED)),
     "message-around-a-search": Dialect(
         (START, *text(0, BEGUN), opened(1, SEARCH), closed(1), opened(2, FOUND), closed(2), *text(3, "Yes."), *ENDED),

@@ -74,7 +74,8 @@ class Exchange:
 
     @property
     def _turns(self) -> Sequence[Mapping[str, Any]]:
-        return self.body["messages"]
+        turns: Sequence[Mapping[str, Any]] = self.body["messages"]
+        return turns
 
     @property
     def asks_to_go_on(self) -> bool:

@@ -18,6 +18,9 @@ from tests.upstream.voices import USAGE
 COUNTED = Usage(USAGE["prompt_tokens"], USAGE["completion_tokens"])
 COUNTS = Extras(usage=USAGE)
 BEGUN = "The quick brown"
+APIS = ("chat", "messages")
+OF_BYTES = {"garbage-for-ever", "huge", "huge-event-after-3"}
+OF_CHATS = {"tells-the-request", "no-max-tokens"}
 WAITS_FOR_THE_DRIVER = {"silent", "head-then-silence", "trickle", "stall-after-3", "trickle-after-3"}
 
 # Of each fault: the outcome's kind, whether a repetition may help, and a part of the reason.
@@ -156,20 +159,24 @@ def test_every_scenario_is_among_the_tests() -> None:
     assert tested == SCENARIOS.keys()
 
 
+@pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("scenario", FAULTS)
-async def test_a_fault_is_the_outcome_of_its_call(faulty: FaultyUpstream, scenario: str) -> None:
+async def test_a_fault_is_the_outcome_of_its_call(faulty: FaultyUpstream, scenario: str, api: str) -> None:
     kind, transient, reason = FAULTS[scenario]
 
-    outcome = await call(faulty, scenario, max_answer_bytes=1 << 20)
+    outcome = await call(faulty, scenario, max_answer_bytes=1 << 20, api=api)
 
     assert isinstance(outcome, kind)
     assert reason in outcome.reason
     assert getattr(outcome, "transient", False) is transient
 
 
+@pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("scenario", sorted(ANSWERS))
-async def test_an_answer_is_what_the_upstream_said(faulty: FaultyUpstream, scenario: str) -> None:
-    assert await call(faulty, scenario) == ANSWERS[scenario]
+async def test_an_answer_is_what_the_upstream_said(faulty: FaultyUpstream, scenario: str, api: str) -> None:
+    if api != "chat" and scenario in OF_CHATS:
+        pytest.skip("about what only a chat has")
+    assert await call(faulty, scenario, api=api) == ANSWERS[scenario]
 
 
 @pytest.mark.parametrize("scenario", sorted(INVALID))
@@ -178,13 +185,14 @@ async def test_a_request_the_upstream_calls_invalid_is_the_callers(faulty: Fault
     assert await stream(faulty, scenario) == ("", INVALID[scenario])
 
 
+@pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("scenario", [name for name in FAULTS if name not in STREAMED_FAULTS])
 async def test_a_fault_before_the_first_content_ends_the_stream_as_it_ends_a_call(
-    faulty: FaultyUpstream, scenario: str
+    faulty: FaultyUpstream, scenario: str, api: str
 ) -> None:
     kind, transient, _ = FAULTS[scenario]
 
-    text, end = await stream(faulty, scenario, max_answer_bytes=1 << 20)
+    text, end = await stream(faulty, scenario, max_answer_bytes=1 << 20, api=api)
 
     assert text == ""
     assert isinstance(end, kind)
@@ -201,13 +209,16 @@ async def test_only_an_answer_that_the_callers_max_tokens_ended_is_cut(faulty: F
     assert getattr(end, "cut", False) is scenario.startswith("length-")
 
 
+@pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("scenario", STREAMED_FAULTS)
 async def test_a_fault_in_a_stream_is_its_end_and_loses_nothing_before_it(
-    faulty: FaultyUpstream, scenario: str
+    faulty: FaultyUpstream, scenario: str, api: str
 ) -> None:
+    if api != "chat" and scenario in OF_BYTES:
+        pytest.skip("about bytes, which are read alike")
     said, kind, transient, reason = STREAMED_FAULTS[scenario]
 
-    text, end = await stream(faulty, scenario)
+    text, end = await stream(faulty, scenario, api=api)
 
     assert text == said
     assert isinstance(end, kind)
@@ -215,9 +226,12 @@ async def test_a_fault_in_a_stream_is_its_end_and_loses_nothing_before_it(
     assert getattr(end, "transient", False) is transient
 
 
+@pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("scenario", STREAMED_ANSWERS)
-async def test_a_stream_that_ends_properly_is_finished(faulty: FaultyUpstream, scenario: str) -> None:
-    assert await stream(faulty, scenario) == STREAMED_ANSWERS[scenario]
+async def test_a_stream_that_ends_properly_is_finished(faulty: FaultyUpstream, scenario: str, api: str) -> None:
+    if api != "chat" and scenario in OF_CHATS:
+        pytest.skip("about what only a chat has")
+    assert await stream(faulty, scenario, api=api) == STREAMED_ANSWERS[scenario]
 
 
 @pytest.mark.parametrize(

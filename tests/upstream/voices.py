@@ -111,7 +111,7 @@ class MessagesVoice:
     def _start(self, kind: str, said: Any) -> Event:
         self.open = kind
         self.place += 1
-        block = {"type": kind, kind: ""}
+        block: dict[str, Any] = {"type": kind, kind: ""}
         if kind == "tool_use":
             block = {"type": kind, "id": said.get("id"), "name": said.get("function", {}).get("name"), "input": {}}
         return {"type": "content_block_start", "index": self.place, "content_block": block}

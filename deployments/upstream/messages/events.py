@@ -71,8 +71,8 @@ class MessageEvents:
             case "message":
                 return [self._whole(value)]
             case "message_start":
-                message = value.get("message")
-                self._count(message.get("usage") if isinstance(message, Mapping) else None)
+                begun = _object(_object(value, "message"), "usage")
+                self._count({name: count for name, count in begun.items() if name != _WRITTEN})  # that has just begun
                 return [chunk_of({"role": "assistant"})]
             case "content_block_start":
                 return [chunk_of(delta) for delta in self._start(_place(value), _object(value, "content_block"))]
@@ -190,12 +190,12 @@ class MessageEvents:
 
     def _beside(self, value: Mapping[str, Any]) -> dict[str, Any]:
         told = {"neverblank": value["neverblank"]} if isinstance(value.get("neverblank"), Mapping) else {}
-        return {**told, "usage": to_chat_usage(self._usage)}
+        return {**told, "usage": to_chat_usage(self._usage)} if _WRITTEN in self._usage else told
 
 
 def to_chat_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Return token counts in OpenAI's form, in which what was read from a cache, or written into one, is not apart."""
-    read, written = to_count(usage.get("input_tokens")), to_count(usage.get("output_tokens"))
+    read, written = to_count(usage.get("input_tokens")), to_count(usage.get(_WRITTEN))
     counts: dict[str, Any] = {}
     cached, stored = (to_count(usage.get(name)) or 0 for name in ("cache_read_input_tokens", _STORED))
     if read is not None:
@@ -212,7 +212,7 @@ def to_chat_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     return counts
 
 
-_STORED = "cache_creation_input_tokens"
+_STORED, _WRITTEN = "cache_creation_input_tokens", "output_tokens"
 
 
 def _ending(fields: Mapping[str, Any]) -> dict[str, Any]:
