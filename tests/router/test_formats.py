@@ -109,7 +109,7 @@ async def test_a_text_that_breaks_off_in_one_format_is_carried_on_in_the_other(
 async def test_what_only_anthropics_format_has_reaches_a_model_that_speaks_it_and_is_listed_by_others(
     faulty: FaultyUpstream,
 ) -> None:
-    asked = {"context_management": {"edits": []}}
+    asked: dict[str, Any] = {"context_management": {"edits": []}}
     async with router_of(faulty, ("healthy", "messages")) as router:
         kept = await ask(router, "messages", "healthy-messages", **asked)
     async with router_of(faulty, ("healthy", "chat")) as router:
