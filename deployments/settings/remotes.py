@@ -17,8 +17,8 @@ HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_le
 OWN_HEADERS = frozenset({"authorization", "content-type", "content-length", "host", "accept-encoding"})
 """Headers that are set here; a key belongs into `api_key_env`."""
 
-RemoteApi = Literal["chat", "messages"]
-"""OpenAI's chats, or Anthropic's Messages."""
+RemoteApi = Literal["chat", "responses", "messages"]
+"""OpenAI's chats, OpenAI's Responses, or Anthropic's Messages."""
 
 RequestKind = Literal["chat", "text"]
 """A chat, or a text completion; the native API's requests are chats."""
@@ -61,8 +61,9 @@ class RemoteSpec(StreamLimitSettings):
     model: NonEmpty = Field(description="What the upstream calls the model.")
     api: RemoteApi = Field(
         "chat",
-        description="What it speaks: OpenAI's chats (it is asked at `/chat/completions`), or Anthropic's Messages (at "
-        "`/messages`). Requests of every format reach it; what its own has no place for is listed in `dropped`.",
+        description="What it speaks: OpenAI's chats (it is asked at `/chat/completions`), OpenAI's Responses (at "
+        "`/responses`), or Anthropic's Messages (at `/messages`). Requests of every format reach it; what its own has "
+        "no place for is listed in `dropped`.",
     )
     task: Literal["text-generation", "feature-extraction"] = Field(
         "text-generation",

@@ -4,7 +4,7 @@
     max_tokens, max_completion_tokens     the one in the place of the other
     continue_final_message, …             left out; the text so far is a trailing assistant turn
     a trailing assistant turn             followed by a user turn that asks to go on
-    reasoning_content of earlier turns    left out: it came with an answer, maybe of another model
+    reasoning of earlier turns            left out, in whatever field: it came with an answer, maybe of another model
 
 A field that the caller asked for is not in here: what a provider says of it is between the two.
 """
@@ -35,7 +35,7 @@ OF_VALUE = re.compile(
 """A complaint about the value of a field, and not about the field."""
 
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-_REASONING = "reasoning_content"
+_REASONING = ("reasoning_content", "thinking_blocks", "reasoning_items")
 _VLLM_FIELDS = ("continue_final_message", "add_generation_prompt")
 
 
@@ -46,7 +46,7 @@ class Quirk(Enum):
     MAX_TOKENS = "max_tokens"
     CONTINUE_FIELDS = "continue_final_message"
     PREFILL = "prefill"
-    REASONING = _REASONING
+    REASONING = "reasoning_content"
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Adaptation:
         if Quirk.REASONING in quirks:
             # Others may be asked with the same turns: they are not changed themselves.
             turns = body["messages"]
-            body["messages"] = [{key: value for key, value in turn.items() if key != _REASONING} for turn in turns]
+            body["messages"] = [{key: value for key, value in turn.items() if key not in _REASONING} for turn in turns]
         if request.prefix and Quirk.PREFILL in quirks:
             body["messages"].append(ask_to_go_on(request.prefix))
         return ()
@@ -120,7 +120,11 @@ class Adaptation:
         if _VLLM_FIELDS[0] in body and any(name in said for name in _VLLM_FIELDS):
             return Quirk.CONTINUE_FIELDS
         # One that wants it back says that it is missing.
-        if _REASONING in said and NOT_TAKEN.search(said) and any(map(_reasons, body.get("messages", ()))):
+        if (
+            any(name in said for name in _REASONING)
+            and NOT_TAKEN.search(said)
+            and any(map(_reasons, body.get("messages", ())))
+        ):
             return Quirk.REASONING
         if request.prefix and Quirk.PREFILL not in self.known:
             names_it = complaint.cause in _MAY_NAME_PREFILL and ABOUT_PREFILL.search(said)
@@ -130,7 +134,7 @@ class Adaptation:
 
 
 def _reasons(turn: Mapping[str, Any]) -> bool:
-    return _REASONING in turn
+    return any(name in turn for name in _REASONING)
 
 
 ABOUT_PREFILL = re.compile(r"prefill|assistant (message|turn|role|response)|(last|final) message|alternate")

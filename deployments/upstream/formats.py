@@ -9,6 +9,9 @@ from deployments.upstream.family import FormatOfRemotes
 from deployments.upstream.messages.body import MESSAGES, has_messages_feature, write_messages
 from deployments.upstream.messages.events import MessageEvents
 from deployments.upstream.messages.quirks import MessageAdaptation
+from deployments.upstream.responses.body import RESPONSES, has_responses_feature, write_responses
+from deployments.upstream.responses.events import ResponseEvents
+from deployments.upstream.responses.quirks import ResponseAdaptation
 from deployments.upstream.vectors import VECTORS
 from deployments.upstream.wire import CHATS, TEXTS, write_chat
 
@@ -30,6 +33,9 @@ def _headers_of_messages(request: InferenceRequest, own: Mapping[str, str]) -> M
 
 REMOTE_FORMATS: Mapping[RemoteApi, FormatOfRemotes] = {
     "chat": FormatOfRemotes((CHATS, TEXTS, VECTORS), write_chat, Adaptation),
+    "responses": FormatOfRemotes(
+        (RESPONSES,), write_responses, ResponseAdaptation, ResponseEvents, has_responses_feature
+    ),
     "messages": FormatOfRemotes(
         (MESSAGES,), write_messages, MessageAdaptation, MessageEvents, has_messages_feature, _headers_of_messages
     ),

@@ -205,7 +205,10 @@ class ChunkReader:
     def _read_translated(self, translator: Translator, value: Mapping[str, Any]) -> list[StreamPart]:
         if (chunks := translator.read(value)) is None:
             return self._skip("it is no event of its format")
-        parts = [part for chunk in chunks for part in self._read_chunk(chunk)]
+        for chunk in chunks:
+            if "error" in chunk:
+                self._fail(chunk)
+        parts = [part for chunk in chunks if "error" not in chunk for part in self._read_chunk(chunk)]
         self.is_done = self.is_done or translator.is_over
         return parts
 

@@ -20,7 +20,7 @@ FRONTS = {
     "messages": ("/v1/messages", MESSAGES),
     "native": ("/v1/infer", NATIVE),
 }
-BACKS = ("chat", "messages")
+BACKS = ("chat", "responses", "messages")
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
@@ -84,7 +84,7 @@ async def test_every_front_is_answered_by_every_back(
 async def test_what_is_no_answer_in_one_format_is_answered_by_a_model_of_the_other(
     faulty: FaultyUpstream, failing: str, front: str, back: str, *, stream: bool
 ) -> None:
-    other = BACKS[1 - BACKS.index(back)]
+    other = BACKS[BACKS.index(back) - 1]
     async with router_of(faulty, (failing, back), ("healthy", other)) as router:
         response = await ask(router, front, f"{failing}-{back}", stream=stream)
 
@@ -98,7 +98,7 @@ async def test_what_is_no_answer_in_one_format_is_answered_by_a_model_of_the_oth
 async def test_a_text_that_breaks_off_in_one_format_is_carried_on_in_the_other(
     faulty: FaultyUpstream, breaks: str, front: str, back: str
 ) -> None:
-    other = BACKS[1 - BACKS.index(back)]
+    other = BACKS[BACKS.index(back) - 1]
     async with router_of(faulty, (breaks, back), ("healthy", other)) as router:
         response = await ask(router, front, f"{breaks}-{back}", stream=True)
 

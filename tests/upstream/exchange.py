@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.upstream.voices import USAGE, MessagesVoice, Voice
+from tests.upstream.voices import USAGE, MessagesVoice, ResponsesVoice, Voice
 
 TEXT = "The quick brown fox jumps over the lazy dog and runs away into the dark green wood."
 """What every healthy scenario says; behind a prefix that is its beginning, the rest of it."""
@@ -44,6 +44,8 @@ class Exchange:
         """How to speak in the format that was asked for; `None` for chats and text completions."""
         if self._voice is None and self.target.startswith("/v1/messages"):
             self._voice = MessagesVoice()
+        elif self._voice is None and self.target.startswith("/v1/responses"):
+            self._voice = ResponsesVoice()
         return self._voice
 
     @property
@@ -74,7 +76,11 @@ class Exchange:
 
     @property
     def _turns(self) -> Sequence[Mapping[str, Any]]:
-        turns: Sequence[Mapping[str, Any]] = self.body["messages"]
+        turns: Sequence[Mapping[str, Any]] = self.body.get("messages") or [
+            {"role": item["role"], "content": "".join(map(_text_of, item["content"]))}
+            for item in self.body["input"]
+            if item["type"] == "message"
+        ]
         return turns
 
     @property
@@ -205,3 +211,7 @@ class Exchange:
         connection = self.writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
+
+
+def _text_of(part: Any) -> str:
+    return part if isinstance(part, str) else str(part.get("text", ""))

@@ -9,6 +9,7 @@ from deployments.policy.outcome import WITHHELD, Answered, Blank, Failed, Finish
 from tests.upstream.calling import call, stream
 from tests.upstream.dialects import DIALECTS
 from tests.upstream.dialects_of_messages import MESSAGE_DIALECTS
+from tests.upstream.dialects_of_responses import OF_RESPONSES, RESPONSE_DIALECTS
 from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import SCENARIOS, SPOKEN, FaultyUpstream
 from tests.upstream.particular_messages import OF_MESSAGES
@@ -18,9 +19,9 @@ from tests.upstream.voices import USAGE
 COUNTED = Usage(USAGE["prompt_tokens"], USAGE["completion_tokens"])
 COUNTS = Extras(usage=USAGE)
 BEGUN = "The quick brown"
-APIS = ("chat", "messages")
+APIS = ("chat", "responses", "messages")
 OF_BYTES = {"garbage-for-ever", "huge", "huge-event-after-3"}
-OF_CHATS = {"tells-the-request", "no-max-tokens"}
+OF_CHATS = {"tells-the-request", *(name for name in SCENARIOS if name.startswith(("no-max", "no-prefill", "no-reas")))}
 WAITS_FOR_THE_DRIVER = {"silent", "head-then-silence", "trickle", "stall-after-3", "trickle-after-3"}
 
 # Of each fault: the outcome's kind, whether a repetition may help, and a part of the reason.
@@ -155,7 +156,8 @@ STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
 
 def test_every_scenario_is_among_the_tests() -> None:
     tested = FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER | DIALECTS.keys() | SPOKEN.keys()
-    tested |= MESSAGE_DIALECTS.keys() | OF_MESSAGES.keys() | {"messages-limited"}
+    tested |= MESSAGE_DIALECTS.keys() | RESPONSE_DIALECTS.keys()
+    tested |= OF_MESSAGES.keys() | OF_RESPONSES.keys() | {"messages-limited"}
     assert tested == SCENARIOS.keys()
 
 

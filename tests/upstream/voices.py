@@ -136,3 +136,73 @@ class MessagesVoice:
             events.append({"type": "content_block_delta", "index": self.place, "delta": signed})
         self.open = ""
         return [*events, {"type": "content_block_stop", "index": self.place}]
+
+
+class ResponsesVoice:
+    """Speaks OpenAI's Responses."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+        self.response: dict[str, Any] = {}
+
+    def whole(self, message: Mapping[str, Any], finish_reason: str) -> Event:
+        self.delta(message)
+        return self._response(finish_reason)
+
+    def begin(self) -> Sequence[Event]:
+        begun = {"object": "response", "id": "resp_1", "status": "in_progress", "output": []}
+        return [{"type": name, "response": begun} for name in ("response.created", "response.in_progress")]
+
+    def delta(self, delta: Mapping[str, Any]) -> Sequence[Event]:
+        events: list[Event] = []
+        if thought := delta.get("reasoning_content"):
+            item = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": thought}]}
+            events += self._item(item)
+            events.append(self._piece("response.reasoning_summary_text.delta", thought))
+        if said := delta.get("content"):
+            if not self.items or self.items[-1]["type"] != "message":
+                part = {"type": "output_text", "text": "", "annotations": []}
+                events += self._item({"type": "message", "role": "assistant", "content": [part]})
+            self.items[-1]["content"][0]["text"] += said
+            events.append(self._piece("response.output_text.delta", said))
+        if refused := delta.get("refusal"):
+            part = {"type": "refusal", "refusal": refused}
+            events += self._item({"type": "message", "role": "assistant", "content": [part]})
+            events.append(self._piece("response.refusal.delta", refused))
+        for call in delta.get("tool_calls") or ():
+            called = {"name": None, "arguments": "", **call.get("function", {})}
+            item = {"type": "function_call", "call_id": call.get("id"), **called}
+            events += self._item(item)
+            events.append(self._piece("response.function_call_arguments.delta", called["arguments"]))
+        return events
+
+    def end(self, finish_reason: str, *, usage: bool) -> Sequence[Event]:
+        done = [
+            {"type": "response.output_item.done", "output_index": place, "item": item}
+            for place, item in enumerate(self.items)
+        ]
+        self.response = self._response(finish_reason, usage=usage)
+        return [*done, {"type": f"response.{self.response['status']}", "response": self.response}]
+
+    def over(self) -> Sequence[Event]:
+        return []
+
+    def error(self, status: int, message: str, code: str) -> Event:
+        return {"error": {"message": message, "type": "error", "param": None, "code": code or None}}
+
+    def _item(self, item: dict[str, Any]) -> list[Event]:
+        self.items.append(item)
+        begun = {**item, "content": []} if item["type"] == "message" else {**item, "arguments": ""}
+        return [{"type": "response.output_item.added", "output_index": len(self.items) - 1, "item": begun}]
+
+    def _piece(self, kind: str, delta: str) -> Event:
+        return {"type": kind, "output_index": len(self.items) - 1, "content_index": 0, "delta": delta}
+
+    def _response(self, finish_reason: str, *, usage: bool = True) -> dict[str, Any]:
+        told = {"object": "response", "id": "resp_1", "status": "completed", "error": None, "output": self.items}
+        if (reason := _INCOMPLETE.get(finish_reason)) is not None:
+            told |= {"status": "incomplete", "incomplete_details": {"reason": reason}}
+        return {**told, "usage": {**_COUNTS, "total_tokens": USAGE["total_tokens"]} if usage else None}
+
+
+_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
