@@ -15,6 +15,7 @@ May import: policy, request, settings, observability, execution.
     mistakes.py     tells those of a caller from everything else
     waits.py        when a provider wants to be asked again
     family.py       what a format consists of; formats.py: all of them; messages/: Anthropic's
+    responses/      OpenAI's Responses
     translation.py  answers of other formats as those of chats
     wire.py         from a request to a body; text_form.py: what text completions have of their own
     vectors.py      the same of vectors, and from a body to those

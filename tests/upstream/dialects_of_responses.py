@@ -1,7 +1,6 @@
 """Dialects of OpenAI's Responses: what its API and servers of its format really send, and what some do not take."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from tests.upstream.dialect import BEGUN, HERE, LISTEN, LOOK, PLAIN, REST, Dialect
@@ -154,7 +153,7 @@ def refuses(name: str, says: str) -> Scenario:
     return play
 
 
-OF_RESPONSES: Mapping[str, Scenario] = {
+OF_RESPONSES: dict[str, Scenario] = {
     "responses-no-sampling": refuses("temperature", "Unsupported parameter: 'temperature' is not supported."),
     "responses-no-encryption": refuses(
         "reasoning.encrypted_content", "Encrypted content is not supported with this model."

@@ -115,7 +115,7 @@ def _no_such_schema(body: Mapping[str, Any]) -> str:
     return refused if "format" in body.get("output_config", {}) else ""
 
 
-OF_MESSAGES: Mapping[str, Scenario] = {
+OF_MESSAGES: dict[str, Scenario] = {
     "messages-strict": particular(fault_of_form),
     "messages-wants-thoughts": particular(_wants_thoughts),
     "messages-other-signature": particular(_other_signature),

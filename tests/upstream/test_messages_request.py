@@ -4,8 +4,10 @@ from typing import Any
 
 import orjson
 import pytest
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from deployments.policy.outcome import Answered, Finished, Rejected
 from deployments.request import InferenceRequest
@@ -218,6 +220,9 @@ def a_request_behind(prefix: str) -> InferenceRequest:
     return InferenceRequest({}, "Say it.", (), "", 30.0, prefix=prefix)
 
 
+TYPES: TypeAdapter[Any] = TypeAdapter(MessageCreateParamsNonStreaming)
+"""What Anthropic's own client sends."""
+
 TEXTS = st.sampled_from(["", " ", "Hello", "\n"])
 TURNS = st.sampled_from(["system", "user", "assistant", "calls", "parts"])
 
@@ -247,6 +252,7 @@ def test_every_chat_is_a_conversation_that_anthropic_takes(messages: list[dict[s
     body = written(a_chat(*messages))
 
     assert fault_of_form(body) == ""
+    TYPES.validate_python(body)
     assert len(body["messages"]) == 1 or all(
         one["role"] != two["role"] for one, two in zip(body["messages"], body["messages"][1:], strict=False)
     )

@@ -1,5 +1,6 @@
 """Everything an upstream can do is an outcome: of a call, and as the end of a stream."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -154,6 +155,11 @@ STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
 }
 
 
+def in_each_format(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Each scenario in each format; those about chats or about bytes in that of chats alone."""
+    return [(name, api) for name in names for api in APIS if api == "chat" or name not in OF_BYTES | OF_CHATS]
+
+
 def test_every_scenario_is_among_the_tests() -> None:
     tested = FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER | DIALECTS.keys() | SPOKEN.keys()
     tested |= MESSAGE_DIALECTS.keys() | RESPONSE_DIALECTS.keys()
@@ -161,8 +167,7 @@ def test_every_scenario_is_among_the_tests() -> None:
     assert tested == SCENARIOS.keys()
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("scenario", FAULTS)
+@pytest.mark.parametrize(("scenario", "api"), in_each_format(FAULTS))
 async def test_a_fault_is_the_outcome_of_its_call(faulty: FaultyUpstream, scenario: str, api: str) -> None:
     kind, transient, reason = FAULTS[scenario]
 
@@ -173,11 +178,8 @@ async def test_a_fault_is_the_outcome_of_its_call(faulty: FaultyUpstream, scenar
     assert getattr(outcome, "transient", False) is transient
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("scenario", sorted(ANSWERS))
+@pytest.mark.parametrize(("scenario", "api"), in_each_format(sorted(ANSWERS)))
 async def test_an_answer_is_what_the_upstream_said(faulty: FaultyUpstream, scenario: str, api: str) -> None:
-    if api != "chat" and scenario in OF_CHATS:
-        pytest.skip("about what only a chat has")
     assert await call(faulty, scenario, api=api) == ANSWERS[scenario]
 
 
@@ -187,8 +189,7 @@ async def test_a_request_the_upstream_calls_invalid_is_the_callers(faulty: Fault
     assert await stream(faulty, scenario) == ("", INVALID[scenario])
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("scenario", [name for name in FAULTS if name not in STREAMED_FAULTS])
+@pytest.mark.parametrize(("scenario", "api"), in_each_format([name for name in FAULTS if name not in STREAMED_FAULTS]))
 async def test_a_fault_before_the_first_content_ends_the_stream_as_it_ends_a_call(
     faulty: FaultyUpstream, scenario: str, api: str
 ) -> None:
@@ -211,13 +212,10 @@ async def test_only_an_answer_that_the_callers_max_tokens_ended_is_cut(faulty: F
     assert getattr(end, "cut", False) is scenario.startswith("length-")
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("scenario", STREAMED_FAULTS)
+@pytest.mark.parametrize(("scenario", "api"), in_each_format(STREAMED_FAULTS))
 async def test_a_fault_in_a_stream_is_its_end_and_loses_nothing_before_it(
     faulty: FaultyUpstream, scenario: str, api: str
 ) -> None:
-    if api != "chat" and scenario in OF_BYTES:
-        pytest.skip("about bytes, which are read alike")
     said, kind, transient, reason = STREAMED_FAULTS[scenario]
 
     text, end = await stream(faulty, scenario, api=api)
@@ -228,11 +226,8 @@ async def test_a_fault_in_a_stream_is_its_end_and_loses_nothing_before_it(
     assert getattr(end, "transient", False) is transient
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("scenario", STREAMED_ANSWERS)
+@pytest.mark.parametrize(("scenario", "api"), in_each_format(STREAMED_ANSWERS))
 async def test_a_stream_that_ends_properly_is_finished(faulty: FaultyUpstream, scenario: str, api: str) -> None:
-    if api != "chat" and scenario in OF_CHATS:
-        pytest.skip("about what only a chat has")
     assert await stream(faulty, scenario, api=api) == STREAMED_ANSWERS[scenario]
 
 

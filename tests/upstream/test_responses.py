@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
+from pydantic import TypeAdapter
 
 from deployments.policy.outcome import Answered, Finished, Usage
 from deployments.request import InferenceRequest
@@ -113,6 +115,13 @@ def test_calls_and_their_results_keep_their_ids_and_reasoning_goes_back_as_it_ca
     assert reasoning == SEALED
     assert called == {"type": "function_call", "call_id": "a", "name": "look", "arguments": "{}"}
     assert output == {"type": "function_call_output", "call_id": "a", "output": "seen"}
+
+
+def test_what_is_sent_is_what_openais_own_client_sends() -> None:
+    turns = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": [PICTURE]}, calling("a"))
+    body = written(a_chat(*turns, result("a"), tools=[LOOK], tool_choice="required", reasoning_effort="low"))
+
+    TypeAdapter(ResponseCreateParamsNonStreaming).validate_python(body)
 
 
 async def test_a_text_is_carried_on_behind_a_message_that_asks_to_go_on(faulty: FaultyUpstream) -> None:

@@ -199,7 +199,13 @@ class ResponsesVoice:
         return {"type": kind, "output_index": len(self.items) - 1, "content_index": 0, "delta": delta}
 
     def _response(self, finish_reason: str, *, usage: bool = True) -> dict[str, Any]:
-        told = {"object": "response", "id": "resp_1", "status": "completed", "error": None, "output": self.items}
+        told: dict[str, Any] = {
+            "object": "response",
+            "id": "resp_1",
+            "status": "completed",
+            "error": None,
+            "output": self.items,
+        }
         if (reason := _INCOMPLETE.get(finish_reason)) is not None:
             told |= {"status": "incomplete", "incomplete_details": {"reason": reason}}
         return {**told, "usage": {**_COUNTS, "total_tokens": USAGE["total_tokens"]} if usage else None}
