@@ -82,7 +82,7 @@ def test_a_chat_is_a_message_in_anthropics_words() -> None:
 
 
 def test_results_of_parallel_calls_are_one_message_and_stand_before_its_texts() -> None:
-    messages = written(a_chat(HI, calling("a", "b"), result("a"), result("b"), HI, tools=[LOOK]))["messages"]
+    messages = written(a_chat(HI, calling("a", "b"), result("a"), HI, result("b"), tools=[LOOK]))["messages"]
 
     assert [message["role"] for message in messages] == ["user", "assistant", "user"]
     assert [block["type"] for block in messages[2]["content"]] == ["tool_result", "tool_result", "text"]
