@@ -8,6 +8,7 @@ from msgspec import Struct, field, msgpack
 from msgspec.structs import replace
 
 from deployments.policy.attempt import Tier
+from deployments.request.injected_faults import InjectedFault
 from deployments.request.sampling import NO_PARAMETERS, Parameters
 
 
@@ -165,6 +166,8 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         prompt_tokens: the prompt as token ids, in the place of `text`; such a request is raw.
         max_tokens_default: the longest answer in tokens where neither the caller nor the model's spec sets it.
         vectors: the caller asks for vectors (`task: feature-extraction`), whatever the model asked for is.
+        faults: what the caller has injected into attempts; such a request is a drill.
+        cache: an earlier answer may be given where no model answers, and this one may be kept.
         vector_count: the answer has to be so many vectors, and nothing else; 0 where any vectors will do.
         sent: the same in the words of its own format; our own models have no use for it, and are not sent it.
     """
@@ -195,6 +198,8 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     max_tokens_default: int = MAX_TOKENS_DEFAULT
     vectors: bool = False
     vector_count: int = 0
+    faults: tuple[InjectedFault, ...] = ()
+    cache: bool = True
     sent: Sent = AS_A_CHAT
 
     @property
