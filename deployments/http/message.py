@@ -19,9 +19,7 @@ from deployments.http.counts import TokenCounts, count_tokens, result_text
 from deployments.policy.answer import Answer
 from deployments.policy.extras import Extras
 from deployments.request import InferenceRequest
-
-UNSIGNED = "neverblank:unsigned"
-"""The signature of reasoning: the format demands one, and clients send a block without one back to nobody."""
+from deployments.request.dialogue import UNSIGNED
 
 _STOP_REASONS = {
     "stop": "end_turn",
@@ -33,6 +31,8 @@ _STOPPED_AT = ("stop_reason", "matched_stop")
 """Where vLLM and SGLang say which stop text has ended a choice."""
 
 _THOUGHTS = ("reasoning_content", "reasoning")
+_SIGNED = "thinking_blocks"
+_OF_REASONING = frozenset({"thinking", "redacted_thinking"})
 
 
 def message_id(request_id: str) -> str:
@@ -43,6 +43,19 @@ def message_id(request_id: str) -> str:
 def thoughts_of(message: Mapping[str, Any]) -> str:
     """Return the reasoning in the fields of a message, or in those of a piece of one."""
     return next((text for key in _THOUGHTS if isinstance(text := message.get(key), str) and text), "")
+
+
+def blocks_of_thoughts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the reasoning in the fields of a message as blocks.
+
+    Those of a model that signs its reasoning are its own, unchanged: it wants them back like that.
+    """
+    told = message.get(_SIGNED)
+    blocks = [dict(block) for block in told if isinstance(block, Mapping)] if isinstance(told, list) else []
+    if signed := [block for block in blocks if block.get("type") in _OF_REASONING]:
+        return signed
+    thoughts = thoughts_of(message)
+    return [{"type": "thinking", "thinking": thoughts, "signature": UNSIGNED}] if thoughts else []
 
 
 def _text_of(answer: Answer) -> str:
@@ -78,9 +91,10 @@ def usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Return a `usage` object of OpenAI's form in Anthropic's, which counts what was read from a cache by itself."""
     read, written = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
     cached = min(read, _detail(usage, "prompt_tokens_details", "cached_tokens"))
+    stored = min(read - cached, _detail(usage, "prompt_tokens_details", "cache_creation_tokens"))
     counts: dict[str, Any] = {
-        "input_tokens": read - cached,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": read - cached - stored,
+        "cache_creation_input_tokens": stored,
         "cache_read_input_tokens": cached,
         "output_tokens": written,
     }
@@ -103,7 +117,7 @@ def counts_of(answer: Answer, request: InferenceRequest | None, pieces: int = 1)
 def message_provenance(answer: Answer, request_id: str, *, usage_estimated: bool) -> dict[str, Any]:
     """Return the object `neverblank` of a message, with the model that answered and what has no place elsewhere."""
     extras = answer.extras
-    left = {key: value for key, value in extras.message.items() if key not in _THOUGHTS}
+    left = {key: value for key, value in extras.message.items() if key not in (*_THOUGHTS, _SIGNED)}
     beside = replace(extras, message=left, usage={}) if extras else Extras()
     return {
         **provenance(answer, request_id, usage_estimated=usage_estimated),
@@ -128,9 +142,7 @@ def message_body(answer: Answer, request: InferenceRequest | None, request_id: s
 
 
 def _content(answer: Answer) -> list[dict[str, Any]]:
-    content: list[dict[str, Any]] = []
-    if thoughts := thoughts_of(answer.extras.message):
-        content.append({"type": "thinking", "thinking": thoughts, "signature": UNSIGNED})
+    content = blocks_of_thoughts(answer.extras.message)
     if text := _text_of(answer):
         content.append({"type": "text", "text": text})
     for call in answer.tool_calls:

@@ -17,7 +17,7 @@ from typing import Any
 
 from deployments.http.counts import estimate_prompt_tokens
 from deployments.http.message import (
-    UNSIGNED,
+    blocks_of_thoughts,
     counts_of,
     message_id,
     message_provenance,
@@ -34,6 +34,7 @@ from deployments.policy.outcome import Usage
 from deployments.policy.problem import Problem
 from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
 from deployments.request import InferenceRequest
+from deployments.request.dialogue import UNSIGNED
 
 PING = event({"type": "ping"}, "ping")
 
@@ -51,6 +52,7 @@ class MessageWriter:
         self._blocks = 0
         self._open = ""
         self._held = ""
+        self._signature = UNSIGNED
         self._pieces = 0
 
     async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
@@ -64,7 +66,7 @@ class MessageWriter:
                     for written in self._text(text):
                         yield written
                 case ExtrasDelta(extras, _, _):
-                    for written in self._thoughts(thoughts_of(extras.message)):
+                    for written in self._reasoning(extras.message):
                         yield written
                 case StreamDone(answer):
                     for written in self._end(answer):
@@ -98,6 +100,20 @@ class MessageWriter:
             text, self._held = self._held, ""
             yield from self._begin({"type": "text", "text": ""})
         yield self._delta({"type": "text_delta", "text": text})
+
+    def _reasoning(self, message: Mapping[str, Any]) -> Iterator[bytes]:
+        """Give reasoning: blocks that their model has signed are whole, and so is each of them here."""
+        blocks = blocks_of_thoughts(message)
+        if self._open == "text" or all(block.get("signature") == UNSIGNED for block in blocks):
+            yield from self._thoughts(thoughts_of(message))
+            return
+        for block in blocks:
+            begun = {**block, "thinking": "", "signature": ""} if block["type"] == "thinking" else block
+            if not (self._open == block["type"] == "thinking"):
+                yield from self._begin(begun)
+                yield from self._thoughts(str(block.get("thinking") or ""))
+            self._signature = str(block.get("signature") or UNSIGNED)
+            yield from self._close()
 
     def _thoughts(self, text: str) -> Iterator[bytes]:
         if not text or self._open == "text":
@@ -136,7 +152,7 @@ class MessageWriter:
         if not self._open:
             return
         if self._open == "thinking":
-            yield self._delta({"type": "signature_delta", "signature": UNSIGNED})
+            yield self._delta({"type": "signature_delta", "signature": self._signature})
         yield event({"type": "content_block_stop", "index": self._blocks}, "content_block_stop")
-        self._open = ""
+        self._open, self._signature = "", UNSIGNED
         self._blocks += 1

@@ -11,7 +11,8 @@
     cache_control, diagnostics     change nothing about an answer: left out
 
 `max_tokens` may be left out, as in every other format here. All other fields are unknown, and are treated as those of a
-chat: see `passing`. The headers `anthropic-version`, `anthropic-beta` and `x-api-key` may be sent, and are not read.
+chat: see `passing`. The headers `anthropic-version` and `x-api-key` may be sent, and are not read. A remote model that
+speaks this format gets the body as it was sent, and `anthropic-beta` with it.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from deployments.request.body import Limits, decode_object
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.dialogue import read_dialogue
 from deployments.request.fields import MAX_TYPE, kind, read_flag, read_model, read_name, read_object, refuse
-from deployments.request.inference import Feature, InferenceRequest, ResponseFormat
+from deployments.request.inference import Feature, InferenceRequest, ResponseFormat, Sent
 from deployments.request.passing import read_passed
 from deployments.request.response_format import (
     MAX_TOOLS,
@@ -51,6 +52,9 @@ MESSAGES_UNSUPPORTED = frozenset(
 """Keys of OpenAI's formats that have another name here, or whose answers have no place in a message."""
 
 LONGEST_TOOL_NAME = 128
+
+_ROUTED = CONTROL_KEYS | {"model", "stream"}
+_LONGEST_BETAS = 1024
 
 _PARAMETER_FIELDS = {"stop": "stop_sequences"}
 _TOOL = '{"name": ..., "description": ..., "input_schema": <JSON schema>}'
@@ -97,8 +101,14 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
         passthrough={**passed.fields, **effort, **_read_service_tier(data)},
         features=tuple({feature.name: feature for feature in features}.values()),
         max_tokens_default=limits.max_tokens,
+        sent=_read_sent(data, headers),
     )
     return with_controls(request, data, headers, limits)
+
+
+def _read_sent(data: Mapping[str, Any], headers: Mapping[str, str]) -> Sent:
+    body = {key: value for key, value in data.items() if key not in _ROUTED and value is not None}
+    return Sent("messages", body, headers.get("anthropic-beta", "")[:_LONGEST_BETAS])
 
 
 def _read_user(data: Mapping[str, Any]) -> str:

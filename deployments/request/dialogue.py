@@ -22,6 +22,10 @@ from deployments.request.fields import kind, refuse
 
 MESSAGE_ROLES = ("user", "assistant", "system")
 
+UNSIGNED = "neverblank:unsigned"
+"""The signature of reasoning that bears none: the format demands one, and clients send a block without one back to
+nobody."""
+
 _MESSAGES = f"a list of objects with `role` ({', '.join(MESSAGE_ROLES)}) and `content`"
 _MESSAGE_FIELDS = frozenset({"role", "content"})
 _ERROR = "Error: "

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct, field, msgpack
+from msgspec.structs import replace
 
 from deployments.policy.attempt import Tier
 from deployments.policy.trace_context import TraceContext
@@ -107,13 +108,33 @@ class Feature(Struct, frozen=True):
         name: the name under which an answer without it lists it (`dropped`), such as `image` or `logprobs`.
         field: its place in the request.
         essential: the request is refused where no candidate can have it; else it is merely listed.
-        foreign: no model has it at all: it has no place in OpenAI's form, in which all of them are asked.
+        foreign: it has no place in OpenAI's form, in which all models are asked but those that speak the format of the
+            request.
     """
 
     name: str
     field: str
     essential: bool = True
     foreign: bool = False
+
+
+class Sent(Struct, frozen=True):
+    """A request in the words of the format that it was sent in, for upstreams that speak the same.
+
+    Attributes:
+        api: that format, as the spec of a remote model names it; empty where a request is in OpenAI's chats, which all
+            are read into.
+        body: the fields of the body, without controls, `model` and `stream`.
+        betas: the features that the caller has opted into (`anthropic-beta`).
+    """
+
+    api: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    betas: str = ""
+
+
+AS_A_CHAT = Sent()
+"""Of a request that has no other words than those of OpenAI's chats."""
 
 
 class InferenceRequest(Struct, frozen=True, omit_defaults=True):
@@ -150,6 +171,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         cache: an earlier answer may be given where no model answers, and this one may be kept.
         trace: the span that the attempt is a part of; `None` where it is not traced.
         vector_count: the answer has to be so many vectors, and nothing else; 0 where any vectors will do.
+        sent: the same in the words of its own format; our own models have no use for it, and are not sent it.
     """
 
     inputs: Mapping[str, Any]
@@ -181,6 +203,7 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     faults: tuple[InjectedFault, ...] = ()
     cache: bool = True
     trace: TraceContext | None = None
+    sent: Sent = AS_A_CHAT
 
     @property
     def choices(self) -> int:
@@ -195,7 +218,8 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the request as one MessagePack value: a quarter of the time of pickling its parts by their classes."""
-        return _unpacked, (_PACKER.encode(self),)
+        request = self if self.sent is AS_A_CHAT else replace(self, sent=AS_A_CHAT)
+        return _unpacked, (_PACKER.encode(request),)
 
 
 _PACKER = msgpack.Encoder()

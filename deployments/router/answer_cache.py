@@ -56,8 +56,11 @@ class AnswerCache:
         parts = (asked, request.inputs, request.text, request.messages, request.turns, asdict(request.parameters))
         form = (request.response_format.constraint, request.prefix, request.prefix_turn, request.raw)
         others = (request.passthrough, request.prompt_tokens, request.user, request.max_tokens_default)
+        in_its_words = asdict(request.sent)
         try:
-            packed = orjson.dumps((parts, form, others), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+            packed = orjson.dumps(
+                (parts, form, others, in_its_words), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+            )
         except orjson.JSONEncodeError:  # nothing that can be compared, so nothing is identical to it
             return ""
         return sha256(packed).hexdigest()

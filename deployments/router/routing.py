@@ -129,10 +129,10 @@ class ChainBuilder:
     def dropped_by(self, request: InferenceRequest) -> DroppedBy:
         """Return what tells the names of the `features` of `request` that a candidate does not have.
 
-        A model behind a server of OpenAI's format is taken to have all of them that are not foreign to it: it is asked,
-        and the server says what it does not take. But a text completion that reaches it as a chat leaves behind what no
-        chat has. A model of our own has those that its replica has described. One of which nothing is known yet is not
-        ready, and drops nothing.
+        A remote model has those that have a place in the format in which it is asked: it is asked for them, and says
+        itself what it does not take. So does a model behind a server of OpenAI's format. A text completion that reaches
+        one as a chat leaves behind what no chat has. A model of our own has those that its replica has described. One
+        of which nothing is known yet is not ready, and drops nothing.
         """
         if not request.features:
             return does_everything
@@ -194,6 +194,8 @@ class ChainBuilder:
         self, candidate: Candidate, feature: Feature, request: InferenceRequest, unsaid: Collection[str] = ()
     ) -> bool:
         """Return whether `candidate` has a feature of `request`; one that has not described itself has `unsaid`."""
+        if (remote := self._upstreams.find(candidate.model)) is not None:
+            return remote.has(feature, request)
         if (kinds := self._passed_on(candidate)) is None:
             return True
         if kinds:

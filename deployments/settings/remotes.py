@@ -1,4 +1,4 @@
-"""Remote models: OpenAI-compatible upstreams that the routers call themselves."""
+"""Remote models: upstreams of OpenAI's formats or of Anthropic's that the routers call themselves."""
 
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -16,6 +16,9 @@ HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_le
 
 OWN_HEADERS = frozenset({"authorization", "content-type", "content-length", "host", "accept-encoding"})
 """Headers that are set here; a key belongs into `api_key_env`."""
+
+RemoteApi = Literal["chat", "responses", "messages"]
+"""OpenAI's chats, OpenAI's Responses, or Anthropic's Messages."""
 
 RequestKind = Literal["chat", "text"]
 """A chat, or a text completion; the native API's requests are chats."""
@@ -42,7 +45,7 @@ class EndpointSpec(Settings):
 
 
 class RemoteSpec(StreamLimitSettings):
-    """One model behind an OpenAI-compatible upstream: vLLM, a hosted provider, another Neverblank."""
+    """One model behind an upstream: vLLM, a hosted provider, another Neverblank."""
 
     base_url: NonEmpty | None = Field(
         None, description="Where its API begins, such as `https://api.example.com/v1`; or `endpoints`."
@@ -56,6 +59,12 @@ class RemoteSpec(StreamLimitSettings):
         "`user`; those of one conversation, by its beginning; or none, and of two the one with less load is taken.",
     )
     model: NonEmpty = Field(description="What the upstream calls the model.")
+    api: RemoteApi = Field(
+        "chat",
+        description="What it speaks: OpenAI's chats (it is asked at `/chat/completions`), OpenAI's Responses (at "
+        "`/responses`), or Anthropic's Messages (at `/messages`). Requests of every format reach it; what its own has "
+        "no place for is listed in `dropped`.",
+    )
     task: Literal["text-generation", "feature-extraction"] = Field(
         "text-generation",
         description="What it does: it writes, or it makes vectors of texts, and is asked at `/embeddings`.",
@@ -70,10 +79,10 @@ class RemoteSpec(StreamLimitSettings):
         description="The environment variable with the key; keys are never written into a file.",
         json_schema_extra=SECRET,
     )
-    api_key_header: HeaderName = Field(
-        "authorization",
-        description="The header with the key. `authorization` has it behind `Bearer`; any other, such as Azure's "
-        "`api-key`, as it is.",
+    api_key_header: HeaderName | None = Field(
+        None,
+        description="The header with the key: `authorization` if nothing is said, or `x-api-key` with `api: messages`. "
+        "`authorization` has it behind `Bearer`; any other, such as Azure's `api-key`, as it is.",
     )
     query: dict[QueryName, QueryValue] = Field(
         default_factory=dict,
@@ -110,6 +119,12 @@ class RemoteSpec(StreamLimitSettings):
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="What the upstream calls the longest answer in tokens."
     )
+    default_max_tokens: int = Field(
+        4096,
+        ge=1,
+        le=1 << 20,
+        description="The longest answer in tokens where the caller sets none; of `api: messages`, which demands one.",
+    )
     completions: bool = Field(
         False,
         description="It has OpenAI's `completions` beside `chat/completions`: text completions reach it as they were "
@@ -118,6 +133,11 @@ class RemoteSpec(StreamLimitSettings):
     fallbacks: tuple[ModelId, ...] = Field(
         (), description="Models asked in its place, in this order, before the backup."
     )
+
+    @property
+    def key_header(self) -> str:
+        """The header with the key, in lower case."""
+        return (self.api_key_header or ("x-api-key" if self.api == "messages" else "authorization")).lower()
 
     @property
     def max_vectors_bytes(self) -> int:
@@ -160,12 +180,24 @@ class RemoteSpec(StreamLimitSettings):
         return self
 
     @model_validator(mode="after")
+    def _what_chats_alone_have(self) -> Self:
+        if self.api == "chat":
+            return self
+        if self.task != "text-generation":
+            raise ValueError(f"task: {self.task} does not go with api: {self.api}; accepted: api: chat")
+        if self.completions:
+            raise ValueError(f"completions: does not go with api: {self.api}; accepted: api: chat")
+        if self.prefill == "continue":
+            raise ValueError(f"prefill: continue does not go with api: {self.api}; accepted: assistant or never")
+        return self
+
+    @model_validator(mode="after")
     def _headers_that_are_free(self) -> Self:
         names = [name.lower() for name in (*self.headers, *self.header_env)]
-        if self.api_key_header.lower() in OWN_HEADERS - {"authorization"}:
-            raise ValueError(f"api_key_header: {self.api_key_header} is set here; accepted: another one")
-        if self.api_key_header.lower() in names:
-            raise ValueError(f"headers: {self.api_key_header} is the api_key_header; accepted: others")
+        if self.key_header in OWN_HEADERS - {"authorization"}:
+            raise ValueError(f"api_key_header: {self.key_header} is set here; accepted: another one")
+        if self.key_header in names:
+            raise ValueError(f"headers: {self.key_header} is the api_key_header; accepted: others")
         if taken := sorted(OWN_HEADERS.intersection(names)):
             raise ValueError(f"headers: {taken[0]} is set here; accepted: others (a key belongs into api_key_env)")
         if len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""Remote models: OpenAI-compatible upstreams, called by the router itself.
+"""Remote models: upstreams of OpenAI's formats or of Anthropic's, called by the router itself.
 
 May import: policy, request, settings, observability, execution.
 
@@ -14,6 +14,9 @@ May import: policy, request, settings, observability, execution.
     causes.py       whose fault an error is
     mistakes.py     tells those of a caller from everything else
     waits.py        when a provider wants to be asked again
+    family.py       what a format consists of; formats.py: all of them; messages/: Anthropic's
+    responses/      OpenAI's Responses
+    translation.py  answers of other formats as those of chats
     wire.py         from a request to a body; text_form.py: what text completions have of their own
     vectors.py      the same of vectors, and from a body to those
     reading.py      from a response to the items of an answer: those below, put together

@@ -4,7 +4,7 @@
     max_tokens, max_completion_tokens     the one in the place of the other
     continue_final_message, …             left out; the text so far is a trailing assistant turn
     a trailing assistant turn             followed by a user turn that asks to go on
-    reasoning_content of earlier turns    left out: it came with an answer, maybe of another model
+    reasoning of earlier turns            left out, in whatever field: it came with an answer, maybe of another model
 
 A field that the caller asked for is not in here: what a provider says of it is between the two.
 """
@@ -22,18 +22,20 @@ from deployments.upstream.complaints import Complaint
 from deployments.upstream.continuation import ask_to_go_on
 
 _STATUSES = frozenset({200, 400, 403, 404, 422, 500, 501})
-_NOT_TAKEN = re.compile(
+NOT_TAKEN = re.compile(
     r"unsupported|not supported|(does|do)(n't| not) support|unknown|unrecogni[sz]ed|unexpected|not permitted|"
     r"not allowed|extra|additional propert|forbidden|instead|no such|invalid (field|parameter|argument)|not a valid"
 )
-_OF_VALUE = re.compile(
+"""A complaint about a field, and not about its value."""
+
+OF_VALUE = re.compile(
     r"unsupported value|invalid[_ ]value|too (large|high|big|small|low|many|long)|maximum|at (most|least)|less than"
     r"|greater|exceed|larger|out of range|\brange\b|must be|between \d|up to \d|limit|[<>]"
 )
 """A complaint about the value of a field, and not about the field."""
 
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-_REASONING = "reasoning_content"
+_REASONING = ("reasoning_content", "thinking_blocks", "reasoning_items")
 _VLLM_FIELDS = ("continue_final_message", "add_generation_prompt")
 
 
@@ -44,7 +46,7 @@ class Quirk(Enum):
     MAX_TOKENS = "max_tokens"
     CONTINUE_FIELDS = "continue_final_message"
     PREFILL = "prefill"
-    REASONING = _REASONING
+    REASONING = "reasoning_content"
 
 
 @dataclass(slots=True)
@@ -57,20 +59,25 @@ class Adaptation:
     """
 
     spec: RemoteSpec
-    known: set[Quirk] = field(default_factory=set)
+    known: set[Enum] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Begin with what the spec says."""
         if self.spec.prefill == "never":
             self.known.add(Quirk.PREFILL)
 
-    def adapt(self, body: dict[str, Any], request: InferenceRequest, tried: frozenset[Quirk] = frozenset()) -> None:
-        """Change `body` for what the remote does not take; `tried` is left out for this attempt only."""
+    def adapt(
+        self, body: dict[str, Any], request: InferenceRequest, tried: frozenset[Enum] = frozenset()
+    ) -> tuple[str, ...]:
+        """Change `body` for what the remote does not take; `tried` is left out for this attempt only.
+
+        Returns nothing: what is left out was not the caller's.
+        """
         quirks = self.known | tried
         if not quirks:
-            return
+            return ()
         if "messages" not in body:  # a text completion: the rest is about chats
-            quirks &= {Quirk.STREAM_OPTIONS}
+            quirks = quirks & {Quirk.STREAM_OPTIONS}
         if Quirk.STREAM_OPTIONS in quirks:
             body.pop("stream_options", None)
         if Quirk.MAX_TOKENS in quirks and (value := body.pop(self.spec.max_tokens_field, None)) is not None:
@@ -81,9 +88,14 @@ class Adaptation:
         if Quirk.REASONING in quirks:
             # Others may be asked with the same turns: they are not changed themselves.
             turns = body["messages"]
-            body["messages"] = [{key: value for key, value in turn.items() if key != _REASONING} for turn in turns]
+            body["messages"] = [{key: value for key, value in turn.items() if key not in _REASONING} for turn in turns]
         if request.prefix and Quirk.PREFILL in quirks:
             body["messages"].append(ask_to_go_on(request.prefix))
+        return ()
+
+    def learn(self, tried: frozenset[Enum]) -> None:
+        """Remember that the remote has answered without what is `tried`."""
+        self.known |= tried
 
     def find(self, complaint: Complaint, body: Mapping[str, Any], request: InferenceRequest) -> Quirk | None:
         """Return what of ours the remote has refused in `body`; `None` where its complaint is about something else."""
@@ -101,27 +113,33 @@ class Adaptation:
         if (
             name in body
             and named
-            and not (_OF_VALUE.search(said) and _OTHER_NAME[name] not in said)
-            and (_NOT_TAKEN.search(said) or re.search(r"unsupported_param|unknown_param|extra", codes))
+            and not (OF_VALUE.search(said) and _OTHER_NAME[name] not in said)
+            and (NOT_TAKEN.search(said) or re.search(r"unsupported_param|unknown_param|extra", codes))
         ):
             return Quirk.MAX_TOKENS
         if _VLLM_FIELDS[0] in body and any(name in said for name in _VLLM_FIELDS):
             return Quirk.CONTINUE_FIELDS
         # One that wants it back says that it is missing.
-        if _REASONING in said and _NOT_TAKEN.search(said) and any(map(_reasons, body.get("messages", ()))):
+        if (
+            any(name in said for name in _REASONING)
+            and NOT_TAKEN.search(said)
+            and any(map(_reasons, body.get("messages", ())))
+        ):
             return Quirk.REASONING
         if request.prefix and Quirk.PREFILL not in self.known:
-            names_it = complaint.cause in _MAY_NAME_PREFILL and _ABOUT_PREFILL.search(said)
+            names_it = complaint.cause in _MAY_NAME_PREFILL and ABOUT_PREFILL.search(said)
             if names_it or complaint.cause in _MAY_BE_PREFILL:
                 return Quirk.PREFILL
         return None
 
 
 def _reasons(turn: Mapping[str, Any]) -> bool:
-    return _REASONING in turn
+    return any(name in turn for name in _REASONING)
 
 
-_ABOUT_PREFILL = re.compile(r"prefill|assistant (message|turn|role|response)|(last|final) message|alternate")
+ABOUT_PREFILL = re.compile(r"prefill|assistant (message|turn|role|response)|(last|final) message|alternate")
+"""A complaint about a trailing assistant turn."""
+
 _MAY_NAME_PREFILL = frozenset({Cause.BUSY, Cause.BROKEN})
 """Some servers break on it, and say so."""
 

@@ -24,7 +24,10 @@ _OF_CHOICE = frozenset(
 _OF_MESSAGE = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "text"})
 _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _PLAIN_DELTA = frozenset({"role", "content"})
-_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "reasoning_text", "thinking", "thinking_blocks")
+_THOUGHTS = (
+    *("reasoning_content", "reasoning", "reasoning_details", "reasoning_text", "thinking"),
+    *("thinking_blocks", "reasoning_items"),
+)
 _MOST_STRIPPED = 64
 """Characters of white space that a message may lack at its edges and yet repeat the deltas before it."""
 

@@ -9,9 +9,11 @@ start ──► an endpoint ──► POST …/completions ──► 200 ──�
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import replace
+from enum import Enum
 from typing import Any
 
 import aiohttp
+from msgspec import structs
 
 from deployments.execution.attempt import Begun, as_items, begin
 from deployments.execution.execution import terms_of
@@ -19,18 +21,20 @@ from deployments.execution.offered_tools import tool_names
 from deployments.execution.splice import StartsOverError
 from deployments.observability import log
 from deployments.policy.extras import Extras
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, StreamItem
+from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, StreamItem
+from deployments.policy.problem import UNSUPPORTED
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.serving_state import ServingState
-from deployments.request import InferenceRequest
+from deployments.request import Feature, InferenceRequest
+from deployments.request.passing import OF_TEXTS
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
-from deployments.upstream.adaptation import Quirk
 from deployments.upstream.complaints import Complaint, is_complaint, read_complaint
 from deployments.upstream.connection import Post
 from deployments.upstream.decoding import decode_json
 from deployments.upstream.encodings import EncodingError
 from deployments.upstream.endpoints import Endpoints, Try, affinity_key, names_of
+from deployments.upstream.formats import REMOTE_FORMATS
 from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
 from deployments.upstream.plain import read_plain
 from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeError, read_items, read_whole
@@ -38,8 +42,7 @@ from deployments.upstream.redaction import Redactor
 from deployments.upstream.sse import EventTooLargeError
 from deployments.upstream.stream import ChunkReader
 from deployments.upstream.text_form import is_sent_as_text
-from deployments.upstream.vectors import VECTORS, read_vectors, to_vectors_body
-from deployments.upstream.wire import to_body
+from deployments.upstream.vectors import read_vectors
 
 _OK = 200
 _MAX_ERROR_BYTES = 64 << 10
@@ -66,9 +69,18 @@ class Upstream:
         self.spec = spec
         self.space = spec.vector_space(name)
         self._service_id = service_id
+        self._format = REMOTE_FORMATS[spec.api]
         self._endpoints = Endpoints(spec)
         secrets = [secret for endpoint in self._endpoints.all for secret in endpoint.connection.secrets]
         self._redactor = Redactor(secrets, names_of(spec, name))
+
+    def has(self, feature: Feature, request: InferenceRequest) -> bool:
+        """Return whether a feature of `request` has a place in the format that the model is asked in."""
+        if self._format.has is not None:
+            return self._format.has(feature, request)
+        if feature.foreign:
+            return False
+        return ("text" if request.raw else "chat") in self.spec.passes_on or feature.name not in OF_TEXTS
 
     def follow(self, policy: ResiliencePolicy) -> None:
         """Have the breakers of the endpoints follow `policy`."""
@@ -121,25 +133,27 @@ class Upstream:
             log.upstream_misconfigured(self.name, lacking.reason)
             return lacking
         headers = passage_headers(request, self._service_id(), budget_s)
-        tried: frozenset[Quirk] = frozenset()
+        if self._format.headers is not None:
+            headers |= self._format.headers(request, endpoint.connection.further)
+        tried: frozenset[Enum] = frozenset()
         while True:
-            path, body = (
-                (VECTORS, to_vectors_body(request, self.spec))
-                if self.space
-                else to_body(request, self.spec, stream=request.stream)
-            )
-            endpoint.adaptation.adapt(body, request, tried)
-            result = await self._post(on, endpoint.connection.post(path, body, headers), request)
+            path, body, dropped = self._format.write(request, self.spec, stream=request.stream)
+            dropped += endpoint.adaptation.adapt(body, request, tried)
+            if dropped and request.strict:
+                return _incapable(dropped)
+            result = await self._post(on, endpoint.connection.post(path, body, headers), request, dropped)
             if not isinstance(result, Complaint):
-                if isinstance(result, (Answered, Begun, Blank)):  # it was no fault of the rest of the request
-                    endpoint.adaptation.known |= tried
+                if tried and isinstance(result, (Answered, Begun, Blank)):  # it was no fault of the rest of the request
+                    endpoint.adaptation.learn(tried)
                 return result
             quirk = endpoint.adaptation.find(result, body, request)
             if quirk is None or quirk in tried:
                 return self._classify(result)
             tried |= {quirk}
 
-    async def _post(self, on: Try, post: Post, request: InferenceRequest) -> Outcome | Begun | Complaint:
+    async def _post(
+        self, on: Try, post: Post, request: InferenceRequest, dropped: tuple[str, ...]
+    ) -> Outcome | Begun | Complaint:
         is_handed_on = False
         try:
             response = await post.open()
@@ -150,12 +164,12 @@ class Upstream:
             if self.space:
                 return await self._vectors(response, request)
             read = Body(response, self.spec.max_answer_bytes)
-            is_whole = not request.stream and not request.prefix
+            is_whole = not request.stream and not request.prefix and self._format.translator is None
             if is_whole and (plain := read_plain(await read.peek())) is not None:
                 await read.finish()
                 return plain
             is_handed_on = True
-            return await self._answer(read, request, on, post)
+            return await self._answer(read, request, on, post, dropped)
         except READING_ERRORS as error:
             return self._fault(error)
         finally:
@@ -173,14 +187,17 @@ class Upstream:
         # In a thread: the numbers of many vectors are a lot to look through.
         return await asyncio.to_thread(read_vectors, value, request, self.space)
 
-    async def _answer(self, body: Body, request: InferenceRequest, on: Try, post: Post) -> Outcome | Begun | Complaint:
+    async def _answer(
+        self, body: Body, request: InferenceRequest, on: Try, post: Post, dropped: tuple[str, ...]
+    ) -> Outcome | Begun | Complaint:
         """Read the answer in a response, or its beginning; an error before that is returned as it is.
 
         `post` is closed at the end of the answer.
         """
         is_text = is_sent_as_text(request, self.spec)
-        chunks = ChunkReader(tool_names(request.response_format), has_thoughts=not is_text)
-        begun = await begin(self._items(body, request, chunks, on, post))
+        translator = None if self._format.translator is None else self._format.translator()
+        chunks = ChunkReader(tool_names(request.response_format), has_thoughts=not is_text, translator=translator)
+        begun = await begin(self._items(body, request, chunks, on, post, dropped))
         if isinstance(begun, Begun):
             return begun if request.stream else await begun.read_to_end(self.spec.max_answer_bytes)
         return read_complaint(chunks.error, _OK, {}) if chunks.error else begun
@@ -192,12 +209,15 @@ class Upstream:
         chunks: ChunkReader,
         on: Try,
         post: Post,
+        dropped: tuple[str, ...],
     ) -> AsyncGenerator[StreamItem, None]:
         """Give the items of an answer; `post` is closed at its end."""
         try:
             async for item in read_items(body, self.spec, request, chunks):
                 if not isinstance(item, (str, Extras)):
                     self._endpoints.broke(on, item)
+                    if dropped and isinstance(item, Finished):
+                        item = structs.replace(item, dropped=(*item.dropped, *dropped))  # noqa: PLW2901 - its end
                 yield item
             for item in self._failed_within(chunks):
                 if not isinstance(item, (str, Extras)):
@@ -257,6 +277,11 @@ class Upstream:
 
 def _lacking(variable: str) -> Failed:
     return Failed(f"the router's environment lacks {variable}")
+
+
+def _incapable(dropped: tuple[str, ...]) -> Rejected:
+    reason = f"it cannot do all that the strict request asks for: {', '.join(dropped)}"
+    return Rejected(reason, dropped[0], UNSUPPORTED, elsewhere=True)
 
 
 def _decode(body: bytes) -> Any:

@@ -17,8 +17,7 @@ import orjson
 from yarl import URL
 
 from deployments.settings.remotes import EndpointSpec, RemoteSpec
-from deployments.upstream.vectors import VECTORS
-from deployments.upstream.wire import CHATS, TEXTS
+from deployments.upstream.formats import REMOTE_FORMATS
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection as PooledConnection
@@ -38,7 +37,7 @@ class Connection:
         """Get ready to connect to `endpoint`, one of the upstream of `spec`."""
         self.in_flight = 0
         self._spec, self._endpoint = spec, endpoint
-        self._urls = {path: self._url_of(path) for path in (CHATS, TEXTS, VECTORS)}
+        self._urls = {path: self._url_of(path) for path in REMOTE_FORMATS[spec.api].paths}
         self._session: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
         self._retired = False
@@ -95,6 +94,12 @@ class Connection:
         """The values that requests carry and nobody may read."""
         return [*self._environment.values(), *self._spec.headers.values()]
 
+    @cached_property
+    def further(self) -> dict[str, str]:
+        """The headers that the operator has set, by their names in lower case."""
+        by_variable = {name: self._environment[variable] for name, variable in self._spec.header_env.items()}
+        return {name.lower(): value for name, value in {**self._spec.headers, **by_variable}.items()}
+
     @property
     def _variables(self) -> list[str]:
         return [name for name in (self._endpoint.api_key_env, *self._spec.header_env.values()) if name]
@@ -131,16 +136,15 @@ class Connection:
         )
 
     def _headers(self) -> dict[str, str]:
-        name, key = self._spec.api_key_header, self._environment.get(self._endpoint.api_key_env or "", "")
+        name, key = self._spec.key_header, self._environment.get(self._endpoint.api_key_env or "", "")
         return {
             "content-type": "application/json",
             "accept": "application/json, text/event-stream",
             # No compression: a small response could expand to any size.
             "accept-encoding": "identity",
             "user-agent": "neverblank",
-            **({name: f"Bearer {key}" if name.lower() == "authorization" else key} if key else {}),
-            **self._spec.headers,
-            **{name: self._environment[variable] for name, variable in self._spec.header_env.items()},
+            **({name: f"Bearer {key}" if name == "authorization" else key} if key else {}),
+            **self.further,
         }
 
 

@@ -28,8 +28,9 @@ from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.terms import ANY_TERMS, Terms, beyond_terms
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import EndpointSpec, RemoteSpec
-from deployments.upstream.adaptation import Adaptation
 from deployments.upstream.connection import Connection
+from deployments.upstream.family import Adapts
+from deployments.upstream.formats import REMOTE_FORMATS
 from deployments.upstream.tries import Ask, Tries
 
 
@@ -49,7 +50,7 @@ class Endpoint:
     place: int
     spec: EndpointSpec
     connection: Connection
-    adaptation: Adaptation
+    adaptation: Adapts
     state: BreakerState = field(default_factory=Closed)
     cooldown: Cooldown = field(default_factory=Cooldown)
 
@@ -101,7 +102,7 @@ class Endpoints:
     def __init__(self, spec: RemoteSpec, draw: Callable[[], float] = random.random) -> None:
         """Get ready to ask the endpoints of `spec`; `draw` returns numbers in [0, 1)."""
         self.all = tuple(
-            Endpoint(place, endpoint, Connection(spec, endpoint), Adaptation(spec))
+            Endpoint(place, endpoint, Connection(spec, endpoint), REMOTE_FORMATS[spec.api].adapts(spec))
             for place, endpoint in enumerate(spec.places)
         )
         first, *others = self.all

@@ -30,6 +30,7 @@ from deployments.upstream.finish import Ending
 from deployments.upstream.passage import NO_ANSWER, is_last_resort
 from deployments.upstream.plain_chunk import text_of_plain
 from deployments.upstream.sse import Event
+from deployments.upstream.translation import Translator
 
 MAX_MALFORMED = 3
 _DONE = "[DONE]"
@@ -50,17 +51,20 @@ class ChunkReader:
         skipped_for: the reasons for which events were skipped, with their numbers.
     """
 
-    def __init__(self, tools: Collection[str] = (), *, has_thoughts: bool = True) -> None:
+    def __init__(
+        self, tools: Collection[str] = (), *, has_thoughts: bool = True, translator: Translator | None = None
+    ) -> None:
         """Begin before the first event.
 
         Args:
             tools: the names of the tools that the caller offered.
             has_thoughts: a text that begins with the tag of thoughts has some; else it is text, whatever is in it.
+            translator: turns the events of another format into chunks; `None` for those of chats.
         """
         self.is_done = False
         self.error: Mapping[str, Any] = {}
         self.skipped_for: dict[str, int] = {}
-        self._tools, self._has_thoughts = tools, has_thoughts
+        self._tools, self._has_thoughts, self._translator = tools, has_thoughts, translator
         self._malformed = 0
         self._values = 0
         self._has_no_answer = False  # it is a service of ours, and speaks its last resort
@@ -194,6 +198,22 @@ class ChunkReader:
         choices = value.get("choices")
         if not choices and _is_heartbeat(value, name):
             return []
+        if self._translator is not None and choices is None:
+            return self._read_translated(self._translator, value)
+        return self._read_chunk(value)
+
+    def _read_translated(self, translator: Translator, value: Mapping[str, Any]) -> list[StreamPart]:
+        if (chunks := translator.read(value)) is None:
+            return self._skip("it is no event of its format")
+        for chunk in chunks:
+            if "error" in chunk:
+                self._fail(chunk)
+        parts = [part for chunk in chunks if "error" not in chunk for part in self._read_chunk(chunk)]
+        self.is_done = self.is_done or translator.is_over
+        return parts
+
+    def _read_chunk(self, value: Mapping[str, Any]) -> list[StreamPart]:
+        choices = value.get("choices")
         choices = [choices] if isinstance(choices, dict) else choices
         has_usage = self._count(value.get("usage")) or ("x_groq" in value and self._count_groq(value["x_groq"]))
         if not isinstance(choices, list):

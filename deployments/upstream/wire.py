@@ -7,24 +7,28 @@ from deployments.request import InferenceRequest
 from deployments.request.inference import ANY_FORMAT
 from deployments.request.passing import OF_TEXTS
 from deployments.settings.remotes import RemoteSpec
+from deployments.upstream.family import Written
 from deployments.upstream.text_form import is_sent_as_text, raw_prompt, text_fields
+from deployments.upstream.vectors import VECTORS, to_vectors_body
 
 CHATS, TEXTS = "chat/completions", "completions"
 """The paths of the two formats, behind where an API begins."""
 
 
-def to_body(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> tuple[str, dict[str, Any]]:
-    """Return the path and the body of the `POST` for `request`.
+def write_chat(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> Written:
+    """Return the `POST` for `request`.
 
     A text is sent as a single user turn, unless it is a text completion and the upstream takes those. Parameters that
     the caller has not set are left out. Fields that are only passed on go beside them; none of them replaces a field
     that is set here.
     """
+    if spec.task == "feature-extraction":
+        return Written(VECTORS, to_vectors_body(request, spec))
     if is_sent_as_text(request, spec):
         body = {**text_fields(request), "model": spec.model, "prompt": raw_prompt(request), **request.parameters.sent()}
         body |= {"user": request.user} if request.user else {}
-        return TEXTS, body | (_streaming(request) if stream else {})
-    return CHATS, _chat(request, spec) | (_streaming(request) if stream else {})
+        return Written(TEXTS, body | (_streaming(request) if stream else {}))
+    return Written(CHATS, _chat(request, spec) | (_streaming(request) if stream else {}))
 
 
 def _streaming(request: InferenceRequest) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import pytest
 
 from deployments.observability.metric_table import METRICS, metric_reference
 from tests.architecture.test_layers import PACKAGE, ROOMS, ROOT, allowed
+from tests.upstream.dialects_of_messages import MESSAGE_DIALECTS
+from tests.upstream.dialects_of_responses import RESPONSE_DIALECTS
 from tests.upstream.faulty import SPOKEN
 
 DOCUMENTS = sorted(
@@ -155,7 +157,7 @@ def test_a_row_of_the_dialects_is_whole_and_names_a_test_that_exists(row: Row) -
 def test_each_dialect_that_the_tests_speak_is_in_one_row() -> None:
     named = [name for row in DIALECT_ROWS for name in names_in(row.cells[0])]
 
-    assert sorted(named) == sorted(SPOKEN)
+    assert sorted(named) == sorted(SPOKEN | MESSAGE_DIALECTS | RESPONSE_DIALECTS)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from deployments.http.message import UNSIGNED
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Usage
 from deployments.policy.problem import CONTEXT_LENGTH, MODEL_NOT_FOUND, Problem
+from deployments.request.dialogue import UNSIGNED
 from tests.http.service import MESSAGE, ScriptedService, an_answer, last_resort
 from tests.http.wire import BROKEN_OFF, CALL, MESSAGES, events, send
 

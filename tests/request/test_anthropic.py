@@ -5,11 +5,13 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request import InferenceRequest
 from deployments.request.anthropic import MESSAGES_UNSUPPORTED, messages_request
 from deployments.request.body import Limits
+from deployments.request.inference import AS_A_CHAT
 from deployments.request.response_format import MAX_TOOLS
 
 LIMITS = Limits(max_bytes=1 << 20, timeout_s=30.0, max_timeout_s=300.0)
@@ -148,16 +150,19 @@ def test_an_unknown_field_is_treated_as_in_a_chat() -> None:
     assert (request.passthrough, features(request)) == ({"mood": 5}, [("mood", "mood", True)])
 
 
-def test_the_headers_of_anthropics_clients_are_accepted_and_go_nowhere() -> None:
+def test_of_the_headers_of_anthropics_clients_only_what_is_opted_into_is_kept() -> None:
     headers = {"anthropic-version": "2023-06-01", "anthropic-beta": "x-2025", "x-api-key": "secret"}
 
-    assert read(headers) == read()
+    assert replace(read(headers), sent=AS_A_CHAT) == replace(read(), sent=AS_A_CHAT)
+    assert (read(headers).sent.betas, "secret" in repr(read(headers))) == ("x-2025", False)
 
 
 def test_a_request_arrives_in_another_process_as_it_was_read() -> None:
     request = read(tools=[LOOK], tool_choice={"type": "any"}, context_management={"edits": []})
 
-    assert pickle.loads(pickle.dumps(request)) == request  # noqa: S301 - our own
+    came = pickle.loads(pickle.dumps(request))  # noqa: S301 - our own
+
+    assert came == replace(request, sent=AS_A_CHAT), "a model of our own has no use for the words it was sent in"
 
 
 # --- what is refused ----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from tests.router.test_drills import answered
 from tests.router.test_last_resort import a_ready_router
 from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import FaultyUpstream
+from tests.upstream.test_messages_request import a_message
 
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
 
@@ -168,6 +169,14 @@ def test_the_address_of_the_store_with_its_password_is_in_no_log_line() -> None:
     told = PolicySettings.model_validate({"cache": {"store": "redis://:secret@there:6379/0"}}).to_log()
 
     assert told["cache"] == {"store": "redis"}
+
+
+def test_requests_that_differ_in_the_words_of_their_own_format_alone_are_not_identical() -> None:
+    cache = AnswerCache(lambda: CacheSettings(seconds=60))
+    asked = [a_message(), a_message(context_management={"edits": []}), a_message(headers={"anthropic-beta": "x"})]
+
+    assert len({cache.key_of(request, "m") for request in asked}) == len(asked)
+    assert cache.key_of(a_message(), "m") == cache.key_of(a_message(), "m") != ""
 
 
 async def test_the_oldest_answers_make_room_for_new_ones() -> None:

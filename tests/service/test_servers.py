@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 
 from tests.service.service import Service, eventually
-from tests.upstream.exchange import USAGE
+from tests.upstream.voices import USAGE
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}

@@ -39,6 +39,7 @@ def test_a_remote_model_needs_an_address_and_a_name() -> None:
         ("api_key_header", "host"),
         ("api_key_header", "not a header"),
         ("affinity", "forever"),
+        ("api", "gemini"),
     ],
 )
 def test_a_mistake_in_a_remote_model_is_named(field: str, value: Any) -> None:
@@ -77,6 +78,28 @@ def test_a_remote_model_may_be_at_several_places() -> None:
 def test_a_mistake_in_the_places_of_a_remote_model_is_named(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         RemoteSpec.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"task": "feature-extraction"}, "task"),
+        ({"completions": True}, "completions"),
+        ({"prefill": "continue"}, "prefill"),
+    ],
+)
+def test_what_only_chats_have_does_not_go_with_another_format(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=f"{named}: .*api: messages"):
+        RemoteSpec.model_validate({**GOOD, "api": "messages", **fields})
+
+
+def test_the_key_goes_where_the_format_has_it_unless_another_header_is_named() -> None:
+    headers = [
+        RemoteSpec.model_validate({**GOOD, **more}).key_header
+        for more in ({}, {"api": "messages"}, {"api": "messages", "api_key_header": "Authorization"})
+    ]
+
+    assert headers == ["authorization", "x-api-key", "authorization"]
 
 
 def test_the_query_of_a_remote_model_is_logged_by_its_names_only() -> None:

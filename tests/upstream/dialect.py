@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.upstream.exchange import TEXT, USAGE, Exchange
+from tests.upstream.exchange import TEXT, Exchange
 from tests.upstream.scenarios import Scenario
+from tests.upstream.voices import USAGE
 
 BEGUN, REST = TEXT[:15], TEXT[15:]
 

@@ -22,7 +22,8 @@ from tests.upstream.dialect import (
     raw_deflated,
     whole,
 )
-from tests.upstream.exchange import TEXT, USAGE
+from tests.upstream.exchange import TEXT
+from tests.upstream.voices import USAGE
 
 JSON = whole({"role": "assistant", "content": TEXT})
 PRETTY = (json.dumps(completion({"content": TEXT}), indent=2).encode(),)

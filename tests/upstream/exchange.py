@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.upstream.voices import USAGE, MessagesVoice, ResponsesVoice, Voice
+
 TEXT = "The quick brown fox jumps over the lazy dog and runs away into the dark green wood."
 """What every healthy scenario says; behind a prefix that is its beginning, the rest of it."""
 
 AFTERWARDS = " And that is how it ends."
 """What is said behind any other prefix."""
-
-USAGE = {"prompt_tokens": 7, "completion_tokens": 17, "total_tokens": 24}
 
 
 @dataclass(slots=True)
@@ -37,6 +37,16 @@ class Exchange:
     number: int = 1
     ends_when_idle: bool = False
     _chunked: bool = field(default=False)
+    _voice: Voice | None = None
+
+    @property
+    def voice(self) -> Voice | None:
+        """How to speak in the format that was asked for; `None` for chats and text completions."""
+        if self._voice is None and self.target.startswith("/v1/messages"):
+            self._voice = MessagesVoice()
+        elif self._voice is None and self.target.startswith("/v1/responses"):
+            self._voice = ResponsesVoice()
+        return self._voice
 
     @property
     def streams(self) -> bool:
@@ -59,15 +69,24 @@ class Exchange:
         """The beginning of the answer, where the request carries one, or asks in words to go on with one."""
         if self.is_text:
             return self.prompt if TEXT.startswith(self.prompt) else ""
-        before, last = ({"role": "user"}, *self.body["messages"])[-2:]
+        before, last = ({"role": "user"}, *self._turns)[-2:]
         if self.asks_to_go_on:
             last = before
         return str(last["content"]) if last["role"] == "assistant" else ""
 
     @property
+    def _turns(self) -> Sequence[Mapping[str, Any]]:
+        turns: Sequence[Mapping[str, Any]] = self.body.get("messages") or [
+            {"role": item["role"], "content": "".join(map(_text_of, item["content"]))}
+            for item in self.body["input"]
+            if item["type"] == "message"
+        ]
+        return turns
+
+    @property
     def asks_to_go_on(self) -> bool:
         """The last turn is a user's that asks to go on with the turn before it."""
-        *_, last = self.body["messages"]
+        *_, last = self._turns
         return last["role"] == "user" and "exactly where it stops" in str(last["content"])
 
     @property
@@ -110,11 +129,17 @@ class Exchange:
 
     async def error(self, status: int, message: str, code: str = "", param: str = "", **headers: str) -> None:
         """Send an error in OpenAI's format."""
+        if self.voice is not None:
+            await self.whole(json.dumps(self.voice.error(status, message, code)).encode(), status, **headers)
+            return
         error = {"message": message, "type": "error", "param": param or None, "code": code or None}
         await self.whole(json.dumps({"error": error}).encode(), status, **headers)
 
     async def completion(self, message: Mapping[str, Any], finish_reason: str = "stop") -> None:
         """Send a whole completion."""
+        if self.voice is not None:
+            await self.whole(json.dumps(self.voice.whole(message, finish_reason)).encode())
+            return
         said: dict[str, Any] = {"message": {"role": "assistant", **message}}
         if self.is_text:
             said = {"text": message["content"], "logprobs": self.logprobs([message["content"]])}
@@ -126,10 +151,18 @@ class Exchange:
         """Send the head of a stream."""
         self._chunked = True
         await self.head(content_type="text/event-stream; charset=utf-8", transfer_encoding="chunked")
+        if self.voice is not None:
+            await self._speak(self.voice.begin())
+            return
         await self.delta({"role": "assistant", "content": ""})
 
     async def delta(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> None:
         """Send one chunk of a stream."""
+        if self.voice is not None:
+            await self._speak(self.voice.delta(delta))
+            if finish_reason is not None:
+                await self._speak(self.voice.end(finish_reason, usage=False))
+            return
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
         if self.is_text:
             text = delta.get("content", "")
@@ -144,12 +177,20 @@ class Exchange:
 
     async def finish(self, finish_reason: str = "stop", *, usage: bool = True, done: bool = True) -> None:
         """End a stream properly, or nearly so."""
+        if self.voice is not None:
+            await self._speak([*self.voice.end(finish_reason, usage=usage), *(self.voice.over() if done else ())])
+            await self.raw(b"0\r\n\r\n")
+            return
         await self.delta({}, finish_reason)
         if usage:
             await self.event(json.dumps({"id": "c", "choices": [], "usage": USAGE}))
         if done:
             await self.event("[DONE]")
         await self.raw(b"0\r\n\r\n")
+
+    async def _speak(self, events: Sequence[Mapping[str, Any]]) -> None:
+        for each in events:
+            await self.text(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n")
 
     async def event(self, data: str) -> None:
         """Send an event."""
@@ -170,3 +211,7 @@ class Exchange:
         connection = self.writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
+
+
+def _text_of(part: Any) -> str:
+    return part if isinstance(part, str) else str(part.get("text", ""))

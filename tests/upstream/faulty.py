@@ -4,6 +4,7 @@ Written on bare sockets, as no library breaks HTTP in these ways. `python -m tes
 port it listens on.
 
     POST /v1/chat/completions    the scenario named by `model`; the same of /v1/completions, in its format
+    POST /v1/messages            the same, in Anthropic's format; at /v1/responses in that of OpenAI's Responses
     POST /v1/embeddings          the same, of vectors where there is one of that name
     GET  /health                 200, or the status of `--health`
     GET  /counts                 how often each has been asked for
@@ -25,16 +26,20 @@ from tests.upstream.dialect import play
 from tests.upstream.dialects_of_calls import CALLS
 from tests.upstream.dialects_of_ends import ENDS
 from tests.upstream.dialects_of_form import FORM
+from tests.upstream.dialects_of_messages import MESSAGE_DIALECTS
+from tests.upstream.dialects_of_responses import OF_RESPONSES, RESPONSE_DIALECTS
 from tests.upstream.embeddings import VECTORS
 from tests.upstream.exchange import Exchange
+from tests.upstream.particular_messages import OF_MESSAGES
 from tests.upstream.scenarios import SCENARIOS, Scenario
 
 __all__ = ["SCENARIOS", "SPOKEN", "FaultyUpstream", "particular", "streamed"]
 
 SPOKEN = CALLS | ENDS | FORM
-"""All dialects by their names; each is a scenario, too."""
+"""All dialects of OpenAI's format by their names; each is a scenario, too."""
 
-SCENARIOS |= {name: play(dialect) for name, dialect in SPOKEN.items()}
+SCENARIOS |= OF_MESSAGES | OF_RESPONSES
+SCENARIOS |= {name: play(dialect) for name, dialect in (SPOKEN | MESSAGE_DIALECTS | RESPONSE_DIALECTS).items()}
 
 
 class FaultyUpstream:

@@ -12,7 +12,7 @@ Scenario = Callable[[Exchange], Awaitable[None]]
 SCENARIOS: dict[str, Scenario] = {}
 """All of them by their names, which stand in the field `model`."""
 
-CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"where": "here"}'}}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"where":"here"}'}}
 
 
 def scenario(name: str) -> Callable[[Scenario], Scenario]:

@@ -19,9 +19,9 @@ def made(calls: Any) -> list[tuple[str, Any]]:
     return [(call["function"]["name"], json.loads(call["function"]["arguments"])) for call in calls]
 
 
-async def streamed(faulty: FaultyUpstream, name: str) -> tuple[str, Any, Extras]:
+async def streamed(faulty: FaultyUpstream, name: str, **more: Any) -> tuple[str, Any, Extras]:
     """The text, the end and all that stands beside it."""
-    async with remote(faulty, name) as upstream:
+    async with remote(faulty, name, **more) as upstream:
         items = await read_stream(upstream, a_request())
     parts, end = items[:-1], items[-1]
     assert all(isinstance(part, StreamPart) for part in parts)

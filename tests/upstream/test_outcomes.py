@@ -1,5 +1,6 @@
 """Everything an upstream can do is an outcome: of a call, and as the end of a stream."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -8,13 +9,20 @@ from deployments.policy.extras import Extras
 from deployments.policy.outcome import WITHHELD, Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, Usage
 from tests.upstream.calling import call, stream
 from tests.upstream.dialects import DIALECTS
-from tests.upstream.exchange import TEXT, USAGE
+from tests.upstream.dialects_of_messages import MESSAGE_DIALECTS
+from tests.upstream.dialects_of_responses import OF_RESPONSES, RESPONSE_DIALECTS
+from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import SCENARIOS, SPOKEN, FaultyUpstream
+from tests.upstream.particular_messages import OF_MESSAGES
 from tests.upstream.scenarios import CALL
+from tests.upstream.voices import USAGE
 
 COUNTED = Usage(USAGE["prompt_tokens"], USAGE["completion_tokens"])
 COUNTS = Extras(usage=USAGE)
 BEGUN = "The quick brown"
+APIS = ("chat", "responses", "messages")
+OF_BYTES = {"garbage-for-ever", "huge", "huge-event-after-3"}
+OF_CHATS = {"tells-the-request", *(name for name in SCENARIOS if name.startswith(("no-max", "no-prefill", "no-reas")))}
 WAITS_FOR_THE_DRIVER = {"silent", "head-then-silence", "trickle", "stall-after-3", "trickle-after-3"}
 
 # Of each fault: the outcome's kind, whether a repetition may help, and a part of the reason.
@@ -147,25 +155,32 @@ STREAMED_ANSWERS: dict[str, tuple[str, Finished]] = {
 }
 
 
+def in_each_format(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Each scenario in each format; those about chats or about bytes in that of chats alone."""
+    return [(name, api) for name in names for api in APIS if api == "chat" or name not in OF_BYTES | OF_CHATS]
+
+
 def test_every_scenario_is_among_the_tests() -> None:
     tested = FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER | DIALECTS.keys() | SPOKEN.keys()
+    tested |= MESSAGE_DIALECTS.keys() | RESPONSE_DIALECTS.keys()
+    tested |= OF_MESSAGES.keys() | OF_RESPONSES.keys() | {"messages-limited"}
     assert tested == SCENARIOS.keys()
 
 
-@pytest.mark.parametrize("scenario", FAULTS)
-async def test_a_fault_is_the_outcome_of_its_call(faulty: FaultyUpstream, scenario: str) -> None:
+@pytest.mark.parametrize(("scenario", "api"), in_each_format(FAULTS))
+async def test_a_fault_is_the_outcome_of_its_call(faulty: FaultyUpstream, scenario: str, api: str) -> None:
     kind, transient, reason = FAULTS[scenario]
 
-    outcome = await call(faulty, scenario, max_answer_bytes=1 << 20)
+    outcome = await call(faulty, scenario, max_answer_bytes=1 << 20, api=api)
 
     assert isinstance(outcome, kind)
     assert reason in outcome.reason
     assert getattr(outcome, "transient", False) is transient
 
 
-@pytest.mark.parametrize("scenario", sorted(ANSWERS))
-async def test_an_answer_is_what_the_upstream_said(faulty: FaultyUpstream, scenario: str) -> None:
-    assert await call(faulty, scenario) == ANSWERS[scenario]
+@pytest.mark.parametrize(("scenario", "api"), in_each_format(sorted(ANSWERS)))
+async def test_an_answer_is_what_the_upstream_said(faulty: FaultyUpstream, scenario: str, api: str) -> None:
+    assert await call(faulty, scenario, api=api) == ANSWERS[scenario]
 
 
 @pytest.mark.parametrize("scenario", sorted(INVALID))
@@ -174,13 +189,13 @@ async def test_a_request_the_upstream_calls_invalid_is_the_callers(faulty: Fault
     assert await stream(faulty, scenario) == ("", INVALID[scenario])
 
 
-@pytest.mark.parametrize("scenario", [name for name in FAULTS if name not in STREAMED_FAULTS])
+@pytest.mark.parametrize(("scenario", "api"), in_each_format([name for name in FAULTS if name not in STREAMED_FAULTS]))
 async def test_a_fault_before_the_first_content_ends_the_stream_as_it_ends_a_call(
-    faulty: FaultyUpstream, scenario: str
+    faulty: FaultyUpstream, scenario: str, api: str
 ) -> None:
     kind, transient, _ = FAULTS[scenario]
 
-    text, end = await stream(faulty, scenario, max_answer_bytes=1 << 20)
+    text, end = await stream(faulty, scenario, max_answer_bytes=1 << 20, api=api)
 
     assert text == ""
     assert isinstance(end, kind)
@@ -197,13 +212,13 @@ async def test_only_an_answer_that_the_callers_max_tokens_ended_is_cut(faulty: F
     assert getattr(end, "cut", False) is scenario.startswith("length-")
 
 
-@pytest.mark.parametrize("scenario", STREAMED_FAULTS)
+@pytest.mark.parametrize(("scenario", "api"), in_each_format(STREAMED_FAULTS))
 async def test_a_fault_in_a_stream_is_its_end_and_loses_nothing_before_it(
-    faulty: FaultyUpstream, scenario: str
+    faulty: FaultyUpstream, scenario: str, api: str
 ) -> None:
     said, kind, transient, reason = STREAMED_FAULTS[scenario]
 
-    text, end = await stream(faulty, scenario)
+    text, end = await stream(faulty, scenario, api=api)
 
     assert text == said
     assert isinstance(end, kind)
@@ -211,9 +226,9 @@ async def test_a_fault_in_a_stream_is_its_end_and_loses_nothing_before_it(
     assert getattr(end, "transient", False) is transient
 
 
-@pytest.mark.parametrize("scenario", STREAMED_ANSWERS)
-async def test_a_stream_that_ends_properly_is_finished(faulty: FaultyUpstream, scenario: str) -> None:
-    assert await stream(faulty, scenario) == STREAMED_ANSWERS[scenario]
+@pytest.mark.parametrize(("scenario", "api"), in_each_format(STREAMED_ANSWERS))
+async def test_a_stream_that_ends_properly_is_finished(faulty: FaultyUpstream, scenario: str, api: str) -> None:
+    assert await stream(faulty, scenario, api=api) == STREAMED_ANSWERS[scenario]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from deployments.upstream.plain import read_plain
 from tests.fakes import run_virtually
 from tests.upstream.answering import read
 from tests.upstream.dialect import completion
-from tests.upstream.exchange import TEXT, USAGE
+from tests.upstream.exchange import TEXT
+from tests.upstream.voices import USAGE
 
 VALUES: st.SearchStrategy[Any] = st.sampled_from(
     [None, "", "stop", "length", "Hi", " Hi", "<think>", 0, 1, "0", [], {}, [1], {"a": 1}, USAGE, {"content": "Hi"}]

@@ -14,7 +14,8 @@ from deployments.upstream.reading import END_WAIT_S
 from tests.simulation.network import Chunk
 from tests.upstream.answering import CUT, read
 from tests.upstream.dialect import BEGUN, DONE, REST, SAID, chunk, event
-from tests.upstream.exchange import TEXT, USAGE
+from tests.upstream.exchange import TEXT
+from tests.upstream.voices import USAGE
 
 pytestmark = pytest.mark.looptime
 

@@ -1,0 +1,71 @@
+"""What the formats of upstreams have in common: a writer of requests, a reader of answers, what is refused by some."""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from deployments.request import InferenceRequest
+from deployments.request.inference import Feature
+from deployments.settings.remotes import RemoteSpec
+from deployments.upstream.complaints import Complaint
+from deployments.upstream.translation import Translator
+
+
+class Written(NamedTuple):
+    """A request as it is sent.
+
+    Attributes:
+        path: where to, below a base URL.
+        body: the body; its outermost object and its `messages` belong to whoever asked for it.
+        dropped: the names of the sampling parameters that have no place in it.
+    """
+
+    path: str
+    body: dict[str, Any]
+    dropped: tuple[str, ...] = ()
+
+
+class Adapts(Protocol):
+    """What one upstream has shown not to take although it is a part of its format."""
+
+    def adapt(self, body: dict[str, Any], request: InferenceRequest, tried: frozenset[Enum]) -> tuple[str, ...]:
+        """Change `body` for what is known, or `tried` in this attempt; returns the names of what the caller loses."""
+        ...
+
+    def learn(self, tried: frozenset[Enum]) -> None:
+        """Remember that the upstream has answered without what is `tried`."""
+        ...
+
+    def find(self, complaint: Complaint, body: Mapping[str, Any], request: InferenceRequest) -> Enum | None:
+        """Return what to do without in the place of `body`; `None` where the complaint is about something else."""
+        ...
+
+
+class Write(Protocol):
+    """Writes requests."""
+
+    def __call__(self, request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> Written:
+        """Return the `POST` for `request`, whose answer is to be streamed or not."""
+        ...
+
+
+class FormatOfRemotes(Struct, frozen=True):
+    """One format that upstreams speak. A remote model is given its own once, when it is declared.
+
+    Attributes:
+        paths: where requests are sent to, below a base URL.
+        write: writes requests.
+        adapts: returns what remembers the quirks of one upstream.
+        translator: returns a reader of one response; `None` for chats, in whose form all answers are read.
+        has: whether a feature of a request has a place in the format; `None` for chats, which `Offer` tells of.
+        headers: returns the headers that only this format has; `None` where it has none.
+    """
+
+    paths: tuple[str, ...]
+    write: Write
+    adapts: Callable[[RemoteSpec], Adapts]
+    translator: Callable[[], Translator] | None = None
+    has: Callable[[Feature, InferenceRequest], bool] | None = None
+    headers: Callable[[InferenceRequest, Mapping[str, str]], Mapping[str, str]] | None = None

@@ -1,0 +1,152 @@
+"""What upstreams of Anthropic's format do not take, each with its model's reasons; asked again without it, at once.
+
+    max_tokens above the model's bound        that bound, where the caller has set none
+    temperature, top_p, top_k                 left out: newer models choose for themselves
+    temperature beside top_p                  top_p is left out
+    thinking, output_config.effort            left out: older models, or another way to think
+    output_config.format                      said in words; the answer is checked against the form, as ever
+    a message of the role `system`            a text of the user's in its place
+    a trailing assistant's message            followed by a user's message that asks to go on; so too where it thinks
+    reasoning of earlier turns                left out, and no thinking: another model has written or signed it, or none
+
+The last one and the form depend on the conversation: they are not remembered. What the caller loses is listed.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from deployments.request import InferenceRequest
+from deployments.settings.remotes import RemoteSpec
+from deployments.upstream.adaptation import ABOUT_PREFILL, NOT_TAKEN
+from deployments.upstream.complaints import Complaint
+from deployments.upstream.continuation import ask_to_go_on
+from deployments.upstream.messages.body import SAMPLED, form_in_words, instruct, thinks
+from deployments.upstream.messages.turns import without_reasoning, without_system_turns
+
+_STATUSES = frozenset({200, 400, 422})
+
+
+class MessageQuirk(Enum):
+    """Something that an upstream of this format does not take."""
+
+    MAX_TOKENS = "max_tokens"
+    SAMPLING = "sampling"
+    TWO_KINDS = "temperature beside top_p"
+    THINKING = "thinking"
+    FORM = "format"
+    SYSTEM_TURNS = "system"
+    PREFILL = "prefill"
+    REASONING = "reasoning"
+
+
+_OF_CONVERSATION = frozenset({MessageQuirk.FORM, MessageQuirk.REASONING})
+_REFUSED = re.compile(f"{NOT_TAKEN.pattern}|deprecated|removed|does not match any of the expected tags|not available")
+_ABOUT_REASONING = re.compile(
+    r"signature.{0,40}thinking|thinking.{0,60}signature|(expected|must start with).{0,30}thinking"
+    r"|thinking.{0,80}(cannot be modified|must remain|unmodified)|preserved thinking"
+)
+_ABOUT_SAMPLING = re.compile(r"\b(temperature|top_p|top_k)\b")
+_ABOUT_THINKING = re.compile(r"\bthinking\b|\beffort\b|\badaptive\b")
+_ABOUT_FORM = re.compile(r"output_config|output_format|\bschema\b|additionalproperties|structured output")
+_ABOUT_SYSTEM = re.compile(r"\brole\b.{0,40}\bsystem\b|\bsystem\b.{0,40}\brole\b|unexpected role")
+_BOUND = re.compile(r"max_tokens: \d+ > (\d{1,9})\b")
+
+
+@dataclass(slots=True)
+class MessageAdaptation:
+    """What one upstream of this format has shown not to take; see `family.Adapts`.
+
+    Attributes:
+        spec: the remote's.
+        known: the quirks that are certain.
+    """
+
+    spec: RemoteSpec
+    known: set[Enum] = field(default_factory=set)
+    _most_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin with what the spec says."""
+        if self.spec.prefill == "never":
+            self.known.add(MessageQuirk.PREFILL)
+
+    def adapt(
+        self, body: dict[str, Any], request: InferenceRequest, tried: frozenset[Enum] = frozenset()
+    ) -> tuple[str, ...]:
+        """Change `body` for what the upstream does not take; returns the names of what the caller loses."""
+        quirks = self.known | tried
+        dropped: list[str] = []
+        if MessageQuirk.MAX_TOKENS in quirks and request.parameters.max_tokens is None:
+            body["max_tokens"] = min(body["max_tokens"], self._most_tokens)
+        if MessageQuirk.SAMPLING in quirks:
+            dropped += [name for name in SAMPLED if body.pop(name, None) is not None]
+        if MessageQuirk.TWO_KINDS in quirks and "temperature" in body and body.pop("top_p", None) is not None:
+            dropped.append("top_p")
+        if MessageQuirk.REASONING in quirks:
+            body["messages"] = without_reasoning(body["messages"])
+        if not quirks.isdisjoint({MessageQuirk.REASONING, MessageQuirk.THINKING}):
+            dropped += _without_thinking(body, keeps_effort=MessageQuirk.THINKING not in quirks)
+        if MessageQuirk.FORM in quirks and (form := _take_form(body)):
+            instruct(body, form_in_words(form.get("schema") or {}))
+        if MessageQuirk.SYSTEM_TURNS in quirks:
+            body["messages"] = without_system_turns(body["messages"])
+        if request.prefix and (MessageQuirk.PREFILL in quirks or thinks(body)):
+            body["messages"].append(ask_to_go_on(request.prefix))
+        return tuple(dropped)
+
+    def learn(self, tried: frozenset[Enum]) -> None:
+        """Remember that the upstream has answered without what is `tried`."""
+        self.known |= tried - _OF_CONVERSATION
+
+    def find(self, complaint: Complaint, body: Mapping[str, Any], request: InferenceRequest) -> MessageQuirk | None:
+        """Return what the upstream has refused in `body`; `None` where its complaint is about something else."""
+        if complaint.status not in _STATUSES:
+            return None
+        said = f"{complaint.param} {complaint.message}".lower()
+        if request.parameters.max_tokens is None and (bound := _BOUND.search(said)):
+            self._most_tokens = max(1, int(bound[1]))
+            return MessageQuirk.MAX_TOKENS
+        if _ABOUT_REASONING.search(said):
+            return MessageQuirk.REASONING
+        if "temperature" in body and "top_p" in body and "temperature" in said and "top_p" in said:
+            return MessageQuirk.TWO_KINDS
+        is_refused = bool(_REFUSED.search(said))
+        if is_refused and any(name in body for name in _ABOUT_SAMPLING.findall(said)):
+            return MessageQuirk.SAMPLING
+        if "system" in (message.get("role") for message in body["messages"]) and _ABOUT_SYSTEM.search(said):
+            return MessageQuirk.SYSTEM_TURNS
+        config = body.get("output_config") or {}
+        if "format" in config and _ABOUT_FORM.search(said) and not said.strip().startswith("tools"):
+            return MessageQuirk.FORM
+        if is_refused and ("thinking" in body or "effort" in config) and _ABOUT_THINKING.search(said):
+            return MessageQuirk.THINKING
+        is_prefilled = request.prefix and body["messages"][-1].get("role") == "assistant"
+        if is_prefilled and (ABOUT_PREFILL.search(said) or "user message" in said or not complaint.message.strip()):
+            return MessageQuirk.PREFILL
+        return None
+
+
+def _without_thinking(body: dict[str, Any], *, keeps_effort: bool) -> list[str]:
+    """Have the model not think, and return what the caller loses by that."""
+    lost = thinks(body)
+    body.pop("thinking", None)
+    config = dict(body.get("output_config") or {})
+    if not keeps_effort and config.pop("effort", None) is not None:
+        lost = True
+        body["output_config"] = config
+        if not config:
+            del body["output_config"]
+    return ["reasoning_effort"] if lost else []
+
+
+def _take_form(body: dict[str, Any]) -> Mapping[str, Any]:
+    """Take the form of the answer out of `body`, and return it."""
+    config = dict(body.get("output_config") or {})
+    form: Mapping[str, Any] = config.pop("format", None) or body.pop("output_format", None) or {}
+    body["output_config"] = config
+    if not config:
+        del body["output_config"]
+    return form
