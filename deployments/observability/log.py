@@ -141,6 +141,16 @@ def discovery_failed(reason: str) -> None:
     _log().warning("discovery_failed", reason=reason)
 
 
+def replica_unresponsive(model: str, actor: str, seconds: float) -> None:
+    """A replica owes this router an answer and has not answered a ping: it is not asked until it answers one."""
+    _log().warning("replica_unresponsive", model=model, actor=actor, seconds=seconds)
+
+
+def replica_responsive(model: str, actor: str) -> None:
+    """A replica that was unresponsive answers again, and is asked again."""
+    _log().info("replica_responsive", model=model, actor=actor)
+
+
 def routers_not_asked(reason: str) -> None:
     """The routers could not all be asked for their readiness, so `/readyz` answers 503."""
     _log().warning("routers_not_asked", reason=reason)

@@ -2,18 +2,22 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
 from ray import serve
 from ray.serve._private.api import _get_global_client
+from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus, ReplicaState
 
+from deployments.policy.responsiveness import ReplicaPolicy
 from deployments.ray_serve.errors import last_line
 from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
+from deployments.ray_serve.replica_watch import ReplicaWatch
+from deployments.ray_serve.watched_router import watched
 from deployments.settings.offer import NO_OFFER, Offer
 
 
@@ -74,6 +78,7 @@ class ServeCluster:
     def __init__(self, own_application: str, own_replica: str) -> None:
         """Look at the Serve instance of this process; `own_application` and `own_replica` are the router's own."""
         self._own, self._replica = own_application, own_replica
+        self._watch = ReplicaWatch()
         self._id = ""
         # By the names of applications that are not built: when they were deployed, and what their files say.
         self._declared: dict[str, tuple[float, Offer | None]] = {}
@@ -95,7 +100,15 @@ class ServeCluster:
         deployment = POOL_DEPLOYMENT if application.pool else MODEL_DEPLOYMENT
         # It is known to exist, and to have that checked would block the event loop until the controller answers.
         handle = serve.get_deployment_handle(deployment, app_name=application.name, _check_exists=False)
-        return ServeReplicas(handle, application.name)
+        return self.reach(handle, application.name)
+
+    def reach(self, handle: DeploymentHandle, name: str) -> ServeReplicas:
+        """Return the replicas behind `handle`, watched; `name` is what log lines call them."""
+        return ServeReplicas(handle, name, self._watch, watched(handle, name, self._watch))
+
+    async def watch_replicas(self, policy: Callable[[], ReplicaPolicy]) -> None:
+        """Find out which replicas answer at all, for ever; see `policy.responsiveness`."""
+        await self._watch.run(policy)
 
     async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
         """Return the readiness by tier of each router. Raises whatever Serve raises where one cannot be asked."""

@@ -58,6 +58,10 @@ class Replica(ABC):
     async def check_health(self) -> None:
         """Called by Serve every few seconds; whatever it raises is a failed check, and several in a row replace it."""
 
+    async def ping(self) -> bool:
+        """Show that the replica can be reached: `ray_serve.replica_watch` asks where an answer takes long."""
+        return True
+
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Answer `request` as a whole within `budget_s` seconds. Only cancellation is raised."""
         name, started = await self._start(request, budget_s)
@@ -191,7 +195,7 @@ class SingleReplica(Replica):
         """While the model loads, its state and facts; later nothing, or its state while it takes no requests.
 
         Serve lets this be asked of a replica that takes no requests yet (`ray_serve.handle`). It asks, too, from time
-        to time, and sends requests to others of the deployment where one is not ready (`ray_serve.ready_first`).
+        to time, and sends requests to others of the deployment where one is not ready (`ray_serve.watched_router`).
         """
         described = self._load.describe()
         if described["state"] == ServingState.READY:

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL
+from deployments.policy.responsiveness import ReplicaPolicy
 from deployments.ray_serve.cluster import DeployedApplication
-from deployments.router.registered_model import ModelReplicas, Readiness, RegisteredModel, Unreachable
+from deployments.router.model_replicas import ModelReplicas
+from deployments.router.registered_model import Readiness, RegisteredModel, Unreachable
 
 _STATUS_TIMEOUT_S = 10.0
 
@@ -38,6 +40,10 @@ class ClusterView(Protocol):
 
     async def applications(self) -> dict[str, DeployedApplication]:
         """Return the applications of all models and pools by name, and the router's own. Errors of Serve are raised."""
+        ...
+
+    async def watch_replicas(self, policy: Callable[[], ReplicaPolicy]) -> None:
+        """Find out which replicas answer at all, for ever."""
         ...
 
     async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:

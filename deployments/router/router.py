@@ -36,7 +36,7 @@ from deployments.request.turns import quote
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
 from deployments.router.description import Description
 from deployments.router.handle_methods import HandleMethods
-from deployments.router.registered_model import Backup
+from deployments.router.model_replicas import Backup
 from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
@@ -76,6 +76,7 @@ class Router(HandleMethods):
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
+                "replicas": lambda: cluster.watch_replicas(lambda: self._policy.replicas),
                 "metrics": flush_forever,
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
             }
