@@ -122,7 +122,9 @@ class ServeReplicas:
         call = self._watch.open(self._deployment)
         call.response = response = send()
         try:
-            outcome = await response
+            given = await response
+            outcome: Outcome = given if isinstance(given, _OUTCOMES) else _no_outcome(given)
+            call.outcome = outcome
         except asyncio.CancelledError:
             if not is_own_cancellation():
                 return _cancelled(call, alone)
@@ -132,8 +134,6 @@ class ServeReplicas:
             return _cancelled(call, alone) if call.unanswered else self._fault(error, alone)
         finally:
             self._watch.close(call)
-        if not isinstance(outcome, _OUTCOMES):
-            return Failed(f"its replica returned a {type(outcome).__name__}")
         return outcome
 
     async def _items(
@@ -145,8 +145,10 @@ class ServeReplicas:
         try:
             async for item in response:
                 if not isinstance(item, (str, Extras, *_ENDS)):
-                    yield Failed(f"its replica gave a {type(item).__name__}")
+                    yield _no_outcome(item)
                     return
+                if call.outcome is None:
+                    call.outcome = _first(item)
                 yield item
                 if not isinstance(item, StreamPart):
                     return
@@ -220,12 +222,25 @@ class ServeReplicas:
             del self._lost[next(iter(self._lost))]
 
 
+def _no_outcome(given: object) -> Failed:
+    return Failed(f"its replica gave a {type(given).__name__}")
+
+
+def _first(item: StreamItem) -> Outcome | None:
+    """Return what the first items of a stream say about its replica; `None` for a sign of life."""
+    if isinstance(item, (Extras, Finished)) or item == "":
+        return _WORKS if isinstance(item, Finished) else None
+    return _WORKS if isinstance(item, str) else item
+
+
 def _cancelled(call: ReplicaCall, alone: Callable[[], bool]) -> Failed:
     """Return what has become of a call that was cancelled, though not by its caller."""
     if call.unanswered:  # it may answer again at any moment, and is asked again where nobody else answers
         return Failed(UNANSWERED, transient=not alone(), soon=True)
     return Failed(_CANCELLED_BELOW, transient=not alone())
 
+
+_WORKS = Answered("it works")
 
 _TELL_TIMEOUT_S = 2.0
 _TELL_ALL_S = 0.5

@@ -16,10 +16,15 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.execution.clock import loop_time
 from deployments.observability import log
+from deployments.policy.ejection import Ejections
+from deployments.policy.outcome import Answered, Blank, Failed, Outcome, TimedOut
 from deployments.policy.responsiveness import ReplicaPolicy, Responsiveness
 
 LOOK_S = 0.25
 """Seconds between two looks at who owes an answer."""
+
+HUNG_S = 0.5
+"""Seconds that a call must have waited for its being given up to count against its replica."""
 
 PATIENT = 3.0
 """How much longer a ping of a replica may take that is unresponsive already: nobody waits for it."""
@@ -46,15 +51,17 @@ class ReplicaCall:
         started: when, on the event loop's clock.
         unanswered: it was given up, as its replica does not answer.
         response: what Serve gave for it.
+        outcome: what it has come to; `Answered` from the first content of a stream on, `None` where it was given up.
     """
 
-    __slots__ = ("actor", "deployment", "response", "started", "unanswered")
+    __slots__ = ("actor", "deployment", "outcome", "response", "started", "unanswered")
 
     def __init__(self, deployment: Deployment, started: float) -> None:
         self.deployment, self.started = deployment, started
         self.actor = ""
         self.unanswered = False
         self.response: Any = None
+        self.outcome: Outcome | None = None
 
     def give_up(self) -> None:
         """Cancel it, as its replica does not answer."""
@@ -85,6 +92,7 @@ class ReplicaWatch:
         self._names: dict[Deployment, str] = {}
         self._calls: set[ReplicaCall] = set()
         self._state = Responsiveness()
+        self._ejections = Ejections()
         self._pings: set[asyncio.Task[None]] = set()
 
     @property
@@ -104,8 +112,27 @@ class ReplicaWatch:
         return call
 
     def close(self, call: ReplicaCall) -> None:
-        """End a call."""
+        """End a call, and judge its replica by what it has come to.
+
+        A call that was given up counts against its replica if it was waited for long enough. A replica that answers no
+        ping is not judged: nobody knows what it would have said.
+        """
         self._calls.discard(call)
+        if not call.actor or call.unanswered:
+            return
+        outcome = call.outcome
+        if isinstance(outcome, Answered):
+            self._ejections.answered(call.actor)
+        elif _is_failure(outcome) or (outcome is None and loop_time() - call.started >= HUNG_S):
+            self._fail(call)
+
+    def is_fit(self, actor: str) -> bool:
+        """Return whether a replica answers pings, and does not fail every call."""
+        return actor not in self.unresponsive and not self._ejections.is_ejected(actor, loop_time())
+
+    def _fail(self, call: ReplicaCall) -> None:
+        if self._ejections.failed(call.actor, loop_time()) and len(call.deployment.hosts()) > 1:
+            log.replica_ejected(self._names.get(call.deployment, ""), call.actor)
 
     async def run(self, policy: Callable[[], ReplicaPolicy]) -> None:
         """Watch for ever, by the policy of the moment."""
@@ -158,6 +185,10 @@ class ReplicaWatch:
             asked = (call.actor,) if call.actor else tuple(call.deployment.hosts())
             if asked and mute.issuperset(asked) and not call.unanswered:
                 call.give_up()
+
+
+def _is_failure(outcome: Outcome | None) -> bool:
+    return isinstance(outcome, (Blank, TimedOut)) or (isinstance(outcome, Failed) and not outcome.misfit)
 
 
 def _has_answered(pinging: "asyncio.Task[None]") -> bool:

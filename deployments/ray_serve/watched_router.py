@@ -128,7 +128,7 @@ class WatchedRouter(PowerOfTwoChoicesRequestRouter):  # type: ignore[misc]  # as
             self.on_new_queue_len_info(replica.replica_id, 0)
 
     def _is_fit(self, replica: RunningReplica) -> bool:
-        return takes_requests(replica.routing_stats) and replica.actor_id.hex() not in self.watch.unresponsive
+        return takes_requests(replica.routing_stats) and self.watch.is_fit(replica.actor_id.hex())
 
 
 def watched(handle: DeploymentHandle, name: str, watch: ReplicaWatch) -> WatchedRouter:

@@ -15,6 +15,7 @@ from deployments.policy.outcome import Failed, Outcome, Refused, Rejected, Strea
 from deployments.policy.problem import UNSUPPORTED
 from deployments.policy.reason import locate_error, reason_of
 from deployments.policy.serving_state import ServingState
+from deployments.replica.answers import AnswerCount
 from deployments.replica.loading import BackgroundLoad
 from deployments.request import InferenceRequest
 from deployments.request.tokens import TokensRequest
@@ -45,6 +46,8 @@ def require_progress(name: str, stalled_s: float, limit_s: float) -> None:
 
 class Replica(ABC):
     """Answers with a model, and turns everything that the model does into an outcome. `app` binds it to Serve."""
+
+    answers: AnswerCount
 
     @abstractmethod
     async def chosen(self) -> tuple[str, ServedModel | Refused]:
@@ -114,10 +117,16 @@ class Replica(ABC):
         name, model = await self.chosen()
         if isinstance(model, Refused):
             return name, model
+        began = self.answers.began()
         try:
-            return name, await model.start(request, budget_s)
+            started = await model.start(request, budget_s)
+        except asyncio.CancelledError:
+            self.answers.given_up(began)
+            raise
         except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the attempt's outcome
-            return name, _raised(name, error)
+            started = _raised(name, error)
+        self.answers.ended(started)
+        return name, started
 
 
 class _Starting:
@@ -182,6 +191,7 @@ class SingleReplica(Replica):
         self._name = name
         self._stall_s = stall_s
         self._load = BackgroundLoad(name, load, timeout_s, progress)
+        self.answers = AnswerCount()
 
     async def chosen(self) -> tuple[str, ServedModel | Refused]:
         """The one model."""
@@ -204,14 +214,16 @@ class SingleReplica(Replica):
         return {"state": str(described["state"])} if self._load.is_over else described
 
     async def check_health(self) -> None:
-        """Wait for the model, and require that its work advances.
+        """Wait for the model, and require that its work advances and that it answers.
 
         Raises:
             LoadFailedError: it could not be loaded; see `loading`.
             StalledError: its work does not advance.
+            FruitlessError: it fails or hangs every request.
         """
         model = await self._load.ended()
         require_progress(self._name, model.stalled_s(), self._stall_s)
+        self.answers.require_answers(self._name)
 
 
 class ModelReplica(SingleReplica):

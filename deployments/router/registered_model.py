@@ -143,7 +143,7 @@ class RegisteredModel:
         """The number of replicas that take requests: without those that calls found dead, or that answer no ping."""
         actors = self.application.actors
         lost = 0 if self.last else self.replicas.lost(actors)
-        return self.application.running - lost - self.replicas.unresponsive(actors)
+        return self.application.running - lost - (self.replicas.unresponsive(actors) if actors else 0)
 
     @property
     def reason(self) -> str:

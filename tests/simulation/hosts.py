@@ -105,8 +105,8 @@ class _Handle:
 
     async def _play(self) -> Any:
         """Choose a replica in turn, as Serve does where they are equally busy, and answer."""
-        all_of_them, mute = self.deployment.replicas, self.deployment.watch.unresponsive
-        fit = [actor for actor in all_of_them if actor not in mute] or list(all_of_them)
+        all_of_them, watch = self.deployment.replicas, self.deployment.watch
+        fit = [actor for actor in all_of_them if watch.is_fit(actor)] or list(all_of_them)
         actor = fit[next(self.deployment._turn) % len(fit)]
         replica = all_of_them[actor]
         note_sent(actor)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deployments.policy.outcome import Failed
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.simulation.hosts import Host, HostedCluster
@@ -129,3 +130,23 @@ async def test_whoever_is_slow_and_answers_pings_is_waited_for() -> None:
     assert (answer["result"], round(took, 1)) == ("a on near", 2.5)
     assert owing >= 2
     assert cluster.deployments["a"].pings == owing, "who answers in time is not pinged"
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["fails", "hangs"])
+async def test_a_replica_that_answers_pings_and_no_request_is_out_of_use_within_seconds_and_tried_again_later(
+    *, hangs: bool
+) -> None:
+    near, far = Host("near"), Host("far")
+    cluster = HostedCluster(a=[near, far], backup=[near])
+    bad = cluster.deployments["a"].replicas["a-1"]
+    async with routing(cluster) as router:
+        await ask_for(router, 10.0)
+        bad.says, bad.takes_s = lambda: Failed("broken"), 3600.0 if hangs else 0.01
+        during = await ask_for(router, 6.0)
+        bad.says, bad.takes_s = None, 0.2
+        later = await ask_for(router, 20.0)
+
+    assert {answer["served_by"] for _, _, answer in during} <= {"primary", "backup"}
+    assert {answer["result"] for at, _, answer in during if at >= 3.0} == {"a on near"}
+    assert max(took for at, took, _ in during if at >= 3.0) <= 0.5
+    assert {answer["result"] for at, _, answer in later if at >= 15.0} == {"a on near", "a on far"}
