@@ -50,6 +50,10 @@ class Service(AnsweringService, Protocol):
         """Return for each tier whether it is ready in every router."""
         ...
 
+    def warnings(self) -> list[str]:
+        """Return what an operator should mend before something happens."""
+        ...
+
     async def run(self) -> None:
         """Run the background tasks until this is cancelled."""
         ...

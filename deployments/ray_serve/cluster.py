@@ -37,6 +37,8 @@ class DeployedApplication:
         pool: it serves several models.
         loading: names of the actors of replicas that do not take requests yet.
         offer: what its models offer; `None` where that is not known, as it is not built yet.
+        hosts: the addresses of the hosts of the running replicas.
+        all_hosts: those of all hosts of the cluster that have a replica of anything, or a proxy.
         starting_since: when the first of the starting replicas was started, in seconds since 1970; 0 if none starts.
     """
 
@@ -52,6 +54,8 @@ class DeployedApplication:
     loading: tuple[str, ...] = ()
     offer: Offer | None = NO_OFFER
     starting_since: float = 0.0
+    hosts: frozenset[str] = frozenset()
+    all_hosts: frozenset[str] = frozenset()
 
     def serving_as(self, earlier: "DeployedApplication") -> "DeployedApplication":
         """Return a copy with this status and the replicas of `earlier`."""
@@ -64,6 +68,8 @@ class DeployedApplication:
             pool=earlier.pool,
             offer=earlier.offer,
             starting_since=earlier.starting_since,
+            hosts=earlier.hosts,
+            all_hosts=earlier.all_hosts,
         )
 
     @property
@@ -182,16 +188,27 @@ def read_applications(details: Mapping[str, Any], own: str) -> dict[str, Deploye
         own: the router's own application.
     """
     found = {}
+    hosts = _all_hosts(details)
     for name, facts in details["applications"].items():
         kinds = (BACKUP_DEPLOYMENT,) if name == own else (MODEL_DEPLOYMENT, POOL_DEPLOYMENT)
         kind = next((kind for kind in kinds if kind in facts["deployments"]), "")
         # An application that failed to build has no deployments: it was meant to be a model.
         if kind or not facts["deployments"]:
-            found[name] = _application(name, facts, kind)
+            found[name] = _application(name, facts, kind, hosts)
     return found
 
 
-def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedApplication:
+def _all_hosts(details: Mapping[str, Any]) -> frozenset[str]:
+    deployments = [each for facts in details["applications"].values() for each in facts["deployments"].values()]
+    replicas = [replica for each in deployments for replica in each["replicas"]]
+    return frozenset(map(_host, [*replicas, *(details.get("proxies") or {}).values()])) - {""}
+
+
+def _host(facts: Mapping[str, Any]) -> str:
+    return str(facts.get("node_ip") or "")
+
+
+def _application(name: str, facts: Mapping[str, Any], kind: str, hosts: frozenset[str]) -> DeployedApplication:
     deployment: Mapping[str, Any] | None = facts["deployments"].get(kind)
     replicas = deployment["replicas"] if deployment else ()
     states = Counter(ReplicaState(replica["state"]) for replica in replicas)
@@ -213,6 +230,9 @@ def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedAppl
             if replica["state"] == ReplicaState.STARTING.value and replica.get("actor_name")
         ),
         offer=_offer(deployment) if deployment else None,
+        hosts=frozenset(_host(replica) for replica in replicas if replica["state"] == ReplicaState.RUNNING.value)
+        - {""},
+        all_hosts=hosts,
         starting_since=min(
             (
                 replica.get("start_time_s") or 0.0

@@ -178,6 +178,11 @@ class Registry:
         """Return the seconds since `watch` last began or ended a refresh, successful or not; 0 before the first."""
         return 0.0 if self._looked is None else asyncio.get_running_loop().time() - self._looked
 
+    @property
+    def trouble(self) -> str:
+        """The reason why Serve could not be asked at the last refresh; empty where it answered."""
+        return self._trouble
+
     def age_s(self) -> float:
         """Return the seconds since Serve last answered; infinite before the first time."""
         return asyncio.get_running_loop().time() - self._refreshed

@@ -190,6 +190,10 @@ class Router(HandleMethods):
         """Return for each tier whether it could answer in this router; see `description`."""
         return self._description.readiness()
 
+    def warnings(self) -> list[str]:
+        """Return what an operator should mend before something happens."""
+        return self._description.warnings()
+
     def describe(self) -> dict[str, Any]:
         """Return the body of `GET /status`."""
         return {
