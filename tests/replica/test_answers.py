@@ -1,7 +1,7 @@
 """A replica that is well by every other measure and answers nobody is to be replaced."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -27,7 +27,7 @@ class Model:
             await asyncio.Event().wait()
         return Begun("Hello", self._rest()) if request.stream else Answered("Hello")
 
-    async def _rest(self) -> AsyncIterator[Any]:
+    async def _rest(self) -> AsyncGenerator[Any, None]:
         yield Finished()
 
     def describe(self) -> dict[str, Any]:
