@@ -19,16 +19,13 @@ from deployments.formats import ServedModel
 from deployments.http.asgi import build_asgi
 from deployments.http.protocol import use_protocol
 from deployments.ray_serve.cluster import ServeCluster
-from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import (
     BACKUP_DEPLOYMENT,
-    DOOR_DEPLOYMENT,
     MODEL_DEPLOYMENT,
     POOL_DEPLOYMENT,
     ROUTER_DEPLOYMENT,
 )
 from deployments.ray_serve.options import HEALTH, LOGGING, backup_options, model_options
-from deployments.ray_serve.ready_first import Door
 from deployments.replica.backup import BackupReplica
 from deployments.replica.multiplexed import Load, PoolReplica
 from deployments.replica.replica import ModelReplica
@@ -61,7 +58,7 @@ class RouterDeployment(Router):
         """
         own = serve.get_replica_context()
         cluster = ServeCluster(own.app_name, own.replica_tag)
-        super().__init__(cluster, ServeReplicas(backup, backup_name), backup_name, policy)
+        super().__init__(cluster, cluster.reach(backup, backup_name), backup_name, policy)
 
     def __serve_build_asgi_app__(self) -> Any:
         """The router's ASGI application. Serve calls this once, when the router is built and no HTTP server is yet."""
@@ -138,13 +135,7 @@ def build_model(args: Mapping[str, Any]) -> Application:
         accepted = "false, or its file in a pool's (deployments.app:build_pool)"
         raise SettingsError(arguments.spec, "multiplexed", "is true in an application of its own", accepted)
     options = model_options(spec, digest(*arguments.files), untrusted=spec.untrusted, models=(spec,))
-    model = serve.deployment(ModelReplica, name=MODEL_DEPLOYMENT, **options).bind(spec, cache_folder())
-    if "request_router_config" not in options:
-        return model
-    # Serve takes no request router for the deployment that HTTP requests could go to.
-    return serve.deployment(
-        Door, name=DOOR_DEPLOYMENT, ray_actor_options={"num_cpus": 0}, logging_config=LOGGING, **HEALTH
-    ).bind(model)
+    return serve.deployment(ModelReplica, name=MODEL_DEPLOYMENT, **options).bind(spec, cache_folder())
 
 
 def build_pool(args: Mapping[str, Any]) -> Application:

@@ -24,9 +24,13 @@ class Replica:
         self.waits: asyncio.Event | None = None
         self.asked = 0
         self.dead: set[str] = set()
+        self.mute: set[str] = set()
 
     def lost(self, actors: Collection[str]) -> int:
         return len(self.dead & set(actors))
+
+    def unresponsive(self, actors: Collection[str]) -> int:
+        return len(self.mute & set(actors))
 
     def member(self, name: str) -> "Member":
         return Member(name)
@@ -63,6 +67,9 @@ class Member:
         self.name = name
 
     def lost(self, actors: Collection[str]) -> int:
+        return 0
+
+    def unresponsive(self, actors: Collection[str]) -> int:
         return 0
 
     def member(self, name: str) -> "Member":
@@ -125,6 +132,9 @@ class FakeCluster:
         if self.trouble:
             raise self.trouble
         return dict(self.known)
+
+    async def watch_replicas(self, policy: Any) -> None:
+        await asyncio.Event().wait()
 
     async def routers_readiness(self) -> list[dict[str, bool]]:
         return []

@@ -12,7 +12,7 @@ from ray.serve._private.build_app import build_app
 
 from deployments.app import RouterDeployment, build, build_model, build_pool
 from deployments.http.protocol import RouterProtocol
-from deployments.ray_serve.names import DOOR_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
+from deployments.ray_serve.names import MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
 from deployments.settings import SettingsError
 
 
@@ -64,18 +64,15 @@ def test_a_model_and_a_pool_are_built_from_their_files(tmp_path: Path) -> None:
     assert [each._bound_deployment.name for each in (model, pooled)] == [MODEL_DEPLOYMENT, POOL_DEPLOYMENT]
 
 
-def test_a_model_of_several_servers_stands_behind_the_deployment_that_serve_takes_no_request_router_for(
-    tmp_path: Path,
-) -> None:
+def test_no_deployment_asks_for_a_request_router_of_its_own_which_serve_refuses_for_a_model(tmp_path: Path) -> None:
     server = "format: server\nid: s\nengine: command\ncommand: [run, '{port}']\nreplicas: {max: 2}\n"
     (tmp_path / "s.yaml").write_text(server)
 
-    door = build_app(build_model({"spec": str(tmp_path / "s.yaml")}), name="s")
+    (model,) = build_app(build_model({"spec": str(tmp_path / "s.yaml")}), name="s").deployments
 
-    assert door.ingress_deployment_name == DOOR_DEPLOYMENT
-    routers = {each.name: each._deployment_config.request_router_config for each in door.deployments}
-    assert routers[DOOR_DEPLOYMENT].is_default_request_router(), "Serve refuses another one"
-    assert not routers[MODEL_DEPLOYMENT].is_default_request_router()
+    config = model._deployment_config.request_router_config
+    assert config.is_default_request_router()
+    assert config.request_routing_stats_period_s == 1.0
 
 
 def test_a_model_that_is_meant_for_a_pool_is_refused_in_an_application_of_its_own(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from deployments.ray_serve.dashboard import Details
 from deployments.ray_serve.errors import last_line
-from deployments.ray_serve.names import DOOR_DEPLOYMENT
 from deployments.settings import digest
 from deployments.settings.applications import DIGEST_VARIABLE, read_arguments
 
@@ -95,7 +94,7 @@ def settled(applications: list[ApplicationProgress]) -> bool:
 
 
 def _progress(name: str, change: ApplicationChange, facts: Mapping[str, Any]) -> ApplicationProgress:
-    deployments = [each for name, each in facts.get("deployments", {}).items() if name != DOOR_DEPLOYMENT]
+    deployments = list(facts.get("deployments", {}).values())
     replicas = [replica["state"] for deployment in deployments for replica in deployment.get("replicas", ())]
     running = replicas.count("RUNNING")
     state = "leaving" if change == "removed" else _STATES.get(facts.get("status", ""), "loading")

@@ -72,6 +72,10 @@ class Service(AnsweringService, Protocol):
         """
         ...
 
+    def warnings(self) -> list[str]:
+        """Return what an operator should mend before something happens."""
+        ...
+
     async def run(self) -> None:
         """Run the background tasks until this is cancelled."""
         ...

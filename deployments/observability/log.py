@@ -150,6 +150,26 @@ def discovery_failed(reason: str) -> None:
     _log().warning("discovery_failed", reason=reason)
 
 
+def replica_unresponsive(model: str, actor: str, seconds: float) -> None:
+    """A replica owes this router an answer and has not answered a ping: it is not asked until it answers one."""
+    _log().warning("replica_unresponsive", model=model, actor=actor, seconds=seconds)
+
+
+def replica_fruitless(model: str, failures: int, seconds: float) -> None:
+    """A replica that has answered before fails or hangs every request: it fails its health check, to be replaced."""
+    _log().error("replica_fruitless", model=model, failures=failures, seconds=round(seconds, 1))
+
+
+def replica_ejected(model: str, actor: str) -> None:
+    """A replica has failed or hung several calls in a row: for a while others of the model are asked."""
+    _log().warning("replica_ejected", model=model, actor=actor)
+
+
+def replica_responsive(model: str, actor: str) -> None:
+    """A replica that was unresponsive answers again, and is asked again."""
+    _log().info("replica_responsive", model=model, actor=actor)
+
+
 def routers_not_asked(reason: str) -> None:
     """The routers could not all be asked: `/readyz` then answers 503, and `/status` tells what one router knows."""
     _log().warning("routers_not_asked", reason=reason)

@@ -25,6 +25,9 @@ It uses the standard library and msgspec's structs, nothing else: no I/O, no clo
         concurrency_limit.py   an adaptive limit on attempts at a time
         hedging.py, quantile.py  latencies: who is slow, and when the backup is started beside it
         budget.py              how many extra attempts there may be
+    responsiveness.py          which replicas answer at all
+    ejection.py                which replicas fail every call
+    placement.py               what the loss of one host takes along
     blank.py                   the rule for what counts as no answer
     problem.py                 a fault in a request: its field and what would be accepted
 """

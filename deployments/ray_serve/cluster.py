@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
@@ -12,10 +12,13 @@ from ray.serve._private.api import _get_global_client
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus, ReplicaState
 
+from deployments.policy.responsiveness import ReplicaPolicy
 from deployments.ray_serve.errors import last_line
 from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
+from deployments.ray_serve.replica_watch import ReplicaWatch
 from deployments.ray_serve.routers import ASK_ROUTERS_S, Heard, ask_each, routers_of
+from deployments.ray_serve.watched_router import watched
 from deployments.settings.offer import NO_OFFER, Offer
 
 
@@ -35,6 +38,8 @@ class DeployedApplication:
         pool: it serves several models.
         loading: names of the actors of replicas that do not take requests yet.
         offer: what its models offer; `None` where that is not known, as it is not built yet.
+        hosts: the addresses of the hosts of the running replicas.
+        all_hosts: those of all hosts of the cluster that have a replica of anything, or a proxy.
         starting_since: when the first of the starting replicas was started, in seconds since 1970; 0 if none starts.
     """
 
@@ -50,6 +55,8 @@ class DeployedApplication:
     loading: tuple[str, ...] = ()
     offer: Offer | None = NO_OFFER
     starting_since: float = 0.0
+    hosts: frozenset[str] = frozenset()
+    all_hosts: frozenset[str] = frozenset()
 
     def serving_as(self, earlier: "DeployedApplication") -> "DeployedApplication":
         """Return a copy with this status and the replicas of `earlier`."""
@@ -62,6 +69,8 @@ class DeployedApplication:
             pool=earlier.pool,
             offer=earlier.offer,
             starting_since=earlier.starting_since,
+            hosts=earlier.hosts,
+            all_hosts=earlier.all_hosts,
         )
 
     @property
@@ -76,6 +85,7 @@ class ServeCluster:
     def __init__(self, own_application: str, own_replica: str) -> None:
         """Look at the Serve instance of this process; `own_application` and `own_replica` are the router's own."""
         self._own, self._replica = own_application, own_replica
+        self._watch = ReplicaWatch()
         self._id = ""
         # By the names of applications that are not built: when they were deployed, and what their files say.
         self._declared: dict[str, tuple[float, Offer | None]] = {}
@@ -99,7 +109,15 @@ class ServeCluster:
         deployment = POOL_DEPLOYMENT if application.pool else MODEL_DEPLOYMENT
         # It is known to exist, and to have that checked would block the event loop until the controller answers.
         handle = serve.get_deployment_handle(deployment, app_name=application.name, _check_exists=False)
-        return ServeReplicas(handle, application.name)
+        return self.reach(handle, application.name)
+
+    def reach(self, handle: DeploymentHandle, name: str) -> ServeReplicas:
+        """Return the replicas behind `handle`, watched; `name` is what log lines call them."""
+        return ServeReplicas(handle, name, self._watch, watched(handle, name, self._watch))
+
+    async def watch_replicas(self, policy: Callable[[], ReplicaPolicy]) -> None:
+        """Find out which replicas answer at all, for ever; see `policy.responsiveness`."""
+        await self._watch.run(policy)
 
     async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
         """Return the readiness by tier of each router. Raises whatever Serve raises where one cannot be asked."""
@@ -183,16 +201,27 @@ def read_applications(details: Mapping[str, Any], own: str) -> dict[str, Deploye
         own: the router's own application.
     """
     found = {}
+    hosts = _all_hosts(details)
     for name, facts in details["applications"].items():
         kinds = (BACKUP_DEPLOYMENT,) if name == own else (MODEL_DEPLOYMENT, POOL_DEPLOYMENT)
         kind = next((kind for kind in kinds if kind in facts["deployments"]), "")
         # An application that failed to build has no deployments: it was meant to be a model.
         if kind or not facts["deployments"]:
-            found[name] = _application(name, facts, kind)
+            found[name] = _application(name, facts, kind, hosts)
     return found
 
 
-def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedApplication:
+def _all_hosts(details: Mapping[str, Any]) -> frozenset[str]:
+    deployments = [each for facts in details["applications"].values() for each in facts["deployments"].values()]
+    replicas = [replica for each in deployments for replica in each["replicas"]]
+    return frozenset(map(_host, [*replicas, *(details.get("proxies") or {}).values()])) - {""}
+
+
+def _host(facts: Mapping[str, Any]) -> str:
+    return str(facts.get("node_ip") or "")
+
+
+def _application(name: str, facts: Mapping[str, Any], kind: str, hosts: frozenset[str]) -> DeployedApplication:
     deployment: Mapping[str, Any] | None = facts["deployments"].get(kind)
     replicas = deployment["replicas"] if deployment else ()
     states = Counter(ReplicaState(replica["state"]) for replica in replicas)
@@ -214,6 +243,9 @@ def _application(name: str, facts: Mapping[str, Any], kind: str) -> DeployedAppl
             if replica["state"] == ReplicaState.STARTING.value and replica.get("actor_name")
         ),
         offer=_offer(deployment) if deployment else None,
+        hosts=frozenset(_host(replica) for replica in replicas if replica["state"] == ReplicaState.RUNNING.value)
+        - {""},
+        all_hosts=hosts,
         starting_since=min(
             (
                 replica.get("start_time_s") or 0.0

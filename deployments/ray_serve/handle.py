@@ -3,6 +3,7 @@
     BackPressureError                          Refused     its queue is full
     DeploymentUnavailableError                 Refused     it keeps failing to start
     RayActorError (died, unavailable), gRPC    Failed      transient: another replica may do it
+    no answer to a ping, nor to the call       Failed      transient: see `replica_watch`
     the call cancelled, though not by us       Failed      transient
     anything else                              Failed      and logged: it is not expected
 
@@ -38,6 +39,7 @@ from deployments.policy.outcome import (
     StreamPart,
     TimedOut,
 )
+from deployments.ray_serve.replica_watch import Deployment, ReplicaCall, ReplicaWatch, Unwatched, cancel
 from deployments.request import InferenceRequest
 from deployments.request.tokens import TokensRequest
 
@@ -48,7 +50,24 @@ _ENDS = (Finished, Blank, Failed, TimedOut, Refused, Rejected)
 class ServeReplicas:
     """Reaches the replicas of one deployment."""
 
-    def __init__(self, handle: DeploymentHandle, name: str, lost: dict[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        handle: DeploymentHandle,
+        name: str,
+        watch: ReplicaWatch | None = None,
+        deployment: Deployment | None = None,
+        lost: dict[str, float] | None = None,
+    ) -> None:
+        """Reach the replicas through `handle`.
+
+        Args:
+            handle: calls replicas.
+            name: what log lines call the model.
+            watch: watches the calls; nobody does without it.
+            deployment: the replicas one by one, as `watch` pings them.
+            lost: of whoever reaches the same replicas: which of them were found dead.
+        """
+        self._watch, self._deployment = watch or ReplicaWatch(), deployment or Unwatched()
         # By the id of its actor: until when, on the loop's clock, a replica is taken for dead because a call has not
         # found it. Serve's controller notices a death seconds later, and until then lets calls wait for the replica.
         self._lost: dict[str, float] = {} if lost is None else lost
@@ -64,7 +83,8 @@ class ServeReplicas:
 
     def member(self, name: str) -> "ServeReplicas":
         """Reach the model `name` in the pool that this one reaches."""
-        return ServeReplicas(self._handle.options(multiplexed_model_id=name), name, self._lost)
+        handle = self._handle.options(multiplexed_model_id=name)
+        return ServeReplicas(handle, name, self._watch, self._deployment, self._lost)
 
     def lost(self, actors: Collection[str]) -> int:
         """Return how many of `actors` (ids in hexadecimal digits) were found dead by earlier calls."""
@@ -72,6 +92,11 @@ class ServeReplicas:
             return 0
         now = asyncio.get_running_loop().time()
         return sum(self._lost.get(actor, now) > now for actor in actors)
+
+    def unresponsive(self, actors: Collection[str]) -> int:
+        """Return how many of `actors` answer no ping, leaving out those that are lost."""
+        mute = self._watch.unresponsive
+        return sum(actor in mute and not self.lost((actor,)) for actor in actors) if mute else 0
 
     async def start(
         self, request: InferenceRequest, budget_s: float, *, alone: Callable[[], bool] = lambda: False
@@ -86,37 +111,44 @@ class ServeReplicas:
         """
         if request.stream:
             return await begin(self._items(request, budget_s, alone))
-        return await self._outcome(self._infer.remote(request, budget_s), alone)
+        return await self._outcome(lambda: self._infer.remote(request, budget_s), alone)
 
     async def tokenize(self, asked: TokensRequest) -> Outcome:
         """Have one replica answer a question to its tokenizer; the rest as in `start`."""
-        return await self._outcome(self._tokenize.remote(asked), lambda: False)
+        return await self._outcome(lambda: self._tokenize.remote(asked), lambda: False)
 
-    async def _outcome(self, response: Any, alone: Callable[[], bool]) -> Outcome:
-        """Return the outcome that a replica gives in `response`, or what has become of the call."""
+    async def _outcome(self, send: Callable[[], Any], alone: Callable[[], bool]) -> Outcome:
+        """Return the outcome that a replica gives to the call that `send` sends, or what has become of the call."""
+        call = self._watch.open(self._deployment)
+        call.response = response = send()
         try:
-            outcome = await response
+            given = await response
+            outcome: Outcome = given if isinstance(given, _OUTCOMES) else _no_outcome(given)
+            call.outcome = outcome
         except asyncio.CancelledError:
             if not is_own_cancellation():
-                return Failed(_CANCELLED_BELOW, transient=not alone())
-            self._cancel(response)
+                return _cancelled(call, alone)
+            cancel(response)
             raise
         except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
-            return self._fault(error, alone)
-        if not isinstance(outcome, _OUTCOMES):
-            return Failed(f"its replica returned a {type(outcome).__name__}")
+            return _cancelled(call, alone) if call.unanswered else self._fault(error, alone)
+        finally:
+            self._watch.close(call)
         return outcome
 
     async def _items(
         self, request: InferenceRequest, budget_s: float, alone: Callable[[], bool]
     ) -> AsyncGenerator[StreamItem, None]:
         """Give the items that a replica streams; a stream that just stops has been cut."""
-        response = self._stream.remote(request, budget_s)
+        call = self._watch.open(self._deployment)
+        call.response = response = self._stream.remote(request, budget_s)
         try:
             async for item in response:
                 if not isinstance(item, (str, Extras, *_ENDS)):
-                    yield Failed(f"its replica gave a {type(item).__name__}")
+                    yield _no_outcome(item)
                     return
+                if call.outcome is None:
+                    call.outcome = _first(item)
                 yield item
                 if not isinstance(item, StreamPart):
                     return
@@ -124,11 +156,12 @@ class ServeReplicas:
         except asyncio.CancelledError:
             if is_own_cancellation():
                 raise
-            yield Failed(_CANCELLED_BELOW, transient=not alone())
+            yield _cancelled(call, alone)
         except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
-            yield self._fault(error, alone)
+            yield _cancelled(call, alone) if call.unanswered else self._fault(error, alone)
         finally:
-            self._cancel(response)  # where the stream has ended, that does nothing
+            self._watch.close(call)
+            cancel(response)  # where the stream has ended, that does nothing
 
     async def describe(self) -> dict[str, Any]:
         """Return the description that one replica gives of itself. Raises whatever Serve raises."""
@@ -188,13 +221,26 @@ class ServeReplicas:
         if len(self._lost) > _MAX_LOST:  # actors are replaced for as long as the router lives: the oldest goes
             del self._lost[next(iter(self._lost))]
 
-    def _cancel(self, response: Any) -> None:
-        try:
-            response.cancel()
-        except (BackPressureError, DeploymentUnavailableError):
-            # The call had been refused, and to cancel it raises the refusal: nothing runs.
-            return
 
+def _no_outcome(given: object) -> Failed:
+    return Failed(f"its replica gave a {type(given).__name__}")
+
+
+def _first(item: StreamItem) -> Outcome | None:
+    """Return what the first items of a stream say about its replica; `None` for a sign of life."""
+    if isinstance(item, (Extras, Finished)) or item == "":
+        return _WORKS if isinstance(item, Finished) else None
+    return _WORKS if isinstance(item, str) else item
+
+
+def _cancelled(call: ReplicaCall, alone: Callable[[], bool]) -> Failed:
+    """Return what has become of a call that was cancelled, though not by its caller."""
+    if call.unanswered:  # it may answer again at any moment, and is asked again where nobody else answers
+        return Failed(UNANSWERED, transient=not alone(), soon=True)
+    return Failed(_CANCELLED_BELOW, transient=not alone())
+
+
+_WORKS = Answered("it works")
 
 _TELL_TIMEOUT_S = 2.0
 _TELL_ALL_S = 0.5
@@ -207,4 +253,5 @@ _UNAVAILABLE_S = 5.0
 """Seconds for which a replica that could not be reached is taken for dead. By then Serve's controller has found out by
 a health check how it is, and the router has asked the controller."""
 
+UNANSWERED = "its replica answers no ping"
 _CANCELLED_BELOW = "the replica cancelled the call"

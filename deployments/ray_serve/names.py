@@ -7,7 +7,6 @@ ROUTER_DEPLOYMENT = "Router"
 BACKUP_DEPLOYMENT = "Backup"
 MODEL_DEPLOYMENT = "Model"
 POOL_DEPLOYMENT = "Pool"
-DOOR_DEPLOYMENT = "Door"
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 """Names the cluster that `ray.init(address="auto")` connects to, before any that runs on this machine."""

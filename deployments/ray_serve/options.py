@@ -7,7 +7,6 @@ from typing import Any
 import ray
 
 from deployments.ray_serve.autoscaling import REPORT_INTERVAL_S
-from deployments.ray_serve.ready_first import READY_FIRST
 from deployments.settings import ModelSpec, ServerSpec, ServingSpec
 from deployments.settings.applications import DIGEST_VARIABLE
 from deployments.settings.credentials import credentials
@@ -21,6 +20,10 @@ _ONE_LOOP = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0"}
 """Variables of replicas: Serve runs our code on its own event loop. With a thread for it, Serve would put an unbounded
 queue between the two, in which a stream that nobody reads piles up. Code that computes or may block has threads of this
 project's own: see `generation` and `formats.user_loop`."""
+
+READINESS_TOLD_S = 1.0
+"""Seconds between the times at which routers hear which replicas take requests, where these may load again. Until then,
+and where all of them load, requests come to such a replica, and wait there for a moment: see `watched_router`."""
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 """Serve's own log in every process. At a lower level it makes a line for each request before it finds that no handler
@@ -43,7 +46,7 @@ def model_options(
     """
     options = {**replica_counts(spec), **replica_options(spec, cluster_gpus(), untrusted=untrusted)}
     if spec.replicas.max > 1 and any(isinstance(model, ServerSpec) for model in models):
-        options["request_router_config"] = dict(READY_FIRST)
+        options["request_router_config"] = {"request_routing_stats_period_s": READINESS_TOLD_S}
     variables = options["ray_actor_options"]["runtime_env"]["env_vars"]
     variables |= {DIGEST_VARIABLE: digest, **Offer.of(models).to_variables()}
     return options

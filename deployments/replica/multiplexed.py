@@ -21,6 +21,7 @@ from deployments.policy.backoff import Backoff
 from deployments.policy.outcome import Refused
 from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.errors import LoadFailedError
+from deployments.replica.answers import AnswerCount
 from deployments.replica.engine_figures import export_engine
 from deployments.replica.loading import BackgroundLoad
 from deployments.replica.replica import Replica, require_progress
@@ -81,6 +82,7 @@ class PoolReplica(Replica):
             clock: seconds since any moment, by which pauses after failed loads are measured.
         """
         self._specs = {spec.id: spec for spec in specs}
+        self.answers = AnswerCount()
         self._cache = Path(cache)
         self._get = keep(self._load)
         self._asked = asked
@@ -118,10 +120,12 @@ class PoolReplica(Replica):
 
         Raises:
             StalledError: the work of a model does not advance.
+            FruitlessError: every request fails or hangs, whichever model it is for.
         """
         for model, name in list(self._loaded.items()):
             export_engine(name, model.describe())
             require_progress(name, model.stalled_s(), self._stall_s)
+        self.answers.require_answers("pool")
 
     async def _kept(self, name: str) -> ServedModel | Refused:
         """The model, loaded if it is not kept; refused if its load fails."""

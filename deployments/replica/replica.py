@@ -15,6 +15,7 @@ from deployments.policy.outcome import Failed, Outcome, Refused, Rejected, Strea
 from deployments.policy.problem import UNSUPPORTED
 from deployments.policy.reason import locate_error, reason_of
 from deployments.policy.serving_state import ServingState
+from deployments.replica.answers import AnswerCount
 from deployments.replica.engine_figures import export_engine
 from deployments.replica.generation_span import begin_span
 from deployments.replica.loading import BackgroundLoad
@@ -48,6 +49,8 @@ def require_progress(name: str, stalled_s: float, limit_s: float) -> None:
 class Replica(ABC):
     """Answers with a model, and turns everything that the model does into an outcome. `app` binds it to Serve."""
 
+    answers: AnswerCount
+
     @abstractmethod
     async def chosen(self) -> tuple[str, ServedModel | Refused]:
         """The name that log lines give the model that is asked, and the model, or why there is none."""
@@ -59,6 +62,10 @@ class Replica(ABC):
     @abstractmethod
     async def check_health(self) -> None:
         """Called by Serve every few seconds; whatever it raises is a failed check, and several in a row replace it."""
+
+    async def ping(self) -> bool:
+        """Show that the replica can be reached: `ray_serve.replica_watch` asks where an answer takes long."""
+        return True
 
     async def infer(self, request: InferenceRequest, budget_s: float) -> Outcome:
         """Answer `request` as a whole within `budget_s` seconds. Only cancellation is raised."""
@@ -119,10 +126,16 @@ class Replica(ABC):
         name, model = await self.chosen()
         if isinstance(model, Refused):
             return name, model
+        began = self.answers.began()
         try:
-            return name, await model.start(request, budget_s)
+            started = await model.start(request, budget_s)
+        except asyncio.CancelledError:
+            self.answers.given_up(began)
+            raise
         except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the attempt's outcome
-            return name, _raised(name, error)
+            started = _raised(name, error)
+        self.answers.ended(started)
+        return name, started
 
 
 class _Starting:
@@ -187,6 +200,7 @@ class SingleReplica(Replica):
         self._name = name
         self._stall_s = stall_s
         self._load = BackgroundLoad(name, load, timeout_s, progress)
+        self.answers = AnswerCount()
 
     async def chosen(self) -> tuple[str, ServedModel | Refused]:
         """The one model."""
@@ -200,7 +214,7 @@ class SingleReplica(Replica):
         """While the model loads, its state and facts; later nothing, or its state while it takes no requests.
 
         Serve lets this be asked of a replica that takes no requests yet (`ray_serve.handle`). It asks, too, from time
-        to time, and sends requests to others of the deployment where one is not ready (`ray_serve.ready_first`).
+        to time, and sends requests to others of the deployment where one is not ready (`ray_serve.watched_router`).
         """
         described = self._load.describe()
         if described["state"] == ServingState.READY:
@@ -209,15 +223,17 @@ class SingleReplica(Replica):
         return {"state": str(described["state"])} if self._load.is_over else described
 
     async def check_health(self) -> None:
-        """Wait for the model, and require that its work advances.
+        """Wait for the model, and require that its work advances and that it answers.
 
         Raises:
             LoadFailedError: it could not be loaded; see `loading`.
             StalledError: its work does not advance.
+            FruitlessError: it fails or hangs every request.
         """
         model = await self._load.ended()
         export_engine(self._name, self._load.describe())
         require_progress(self._name, model.stalled_s(), self._stall_s)
+        self.answers.require_answers(self._name)
 
 
 class ModelReplica(SingleReplica):

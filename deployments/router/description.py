@@ -5,6 +5,7 @@ from typing import Any
 
 from deployments.policy.attempt import Tier
 from deployments.policy.breaker import Open
+from deployments.policy.placement import lost_together
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.serving_state import ServingState
 from deployments.router.canary import Canary
@@ -69,11 +70,26 @@ class Description:
         """Return the models and the backup as `/status` has them."""
         models = {name: entry.to_json() for name, entry in self._registry.models.items()} | self._upstreams.describe()
         return {
-            "discovery_age_s": round(min(self._registry.age_s(), 1e9), 2),
+            "warnings": self.warnings(),
+            "discovery_trouble": self._registry.trouble,
+            "discovery_age_s": round(min(self._registry.age_s(), _AGES_S), 2),
             "models": {name: {**facts, **self._resilience.describe(name)} for name, facts in sorted(models.items())},
             "backup_name": self._backup_name,
             "backup": {**self._registry.backup.to_json(), **self._resilience.describe(self._backup_name)},
         }
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should mend before something happens."""
+        backup = self._registry.backup.application
+        models = {name: entry.application.hosts for name, entry in self._registry.models.items()}
+        told = lost_together(backup.hosts, models, backup.all_hosts)
+        if self._registry.trouble:
+            told.append(f"Serve cannot be asked: the models of {self._age()} ago are called ({self._registry.trouble})")
+        return told
+
+    def _age(self) -> str:
+        age_s = self._registry.age_s()
+        return f"{age_s:.0f} s" if age_s < _AGES_S else "an unknown time"
 
     def _is_ready(self, model: str, state: ServingState) -> bool:
         return state is ServingState.READY and not isinstance(self._resilience.state(model), Open)
@@ -81,3 +97,7 @@ class Description:
     def _states(self) -> dict[str, ServingState]:
         remotes = {name: facts["state"] for name, facts in self._upstreams.describe().items()}
         return {name: entry.state for name, entry in self._registry.models.items()} | remotes
+
+
+_AGES_S = 1e9
+"""An age that is none: Serve was never asked successfully."""

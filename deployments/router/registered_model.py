@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import structs
 
@@ -17,6 +17,7 @@ from deployments.policy.serving_state import ServingState
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.request import InferenceRequest
 from deployments.request.tokens import TokensRequest
+from deployments.router.model_replicas import ModelReplicas
 from deployments.settings.offer import NO_OFFER, Offer
 
 _DESCRIBE_TIMEOUT_S = 1.0
@@ -29,46 +30,6 @@ class Readiness(Enum):
     NOW = auto()
     SOON = auto()
     NEVER = auto()
-
-
-class ModelReplicas(Protocol):
-    """The replicas of one model, as the router calls them; `ray_serve.handle.ServeReplicas` implements it."""
-
-    async def start(self, request: InferenceRequest, budget_s: float, *, alone: Callable[[], bool]) -> Outcome | Begun:
-        """Make one attempt on one replica; `alone` returns whether no other replica could take a retry."""
-        ...
-
-    async def tokenize(self, asked: TokensRequest) -> Outcome:
-        """Have one replica answer a question to its tokenizer."""
-        ...
-
-    def lost(self, actors: Collection[str]) -> int:
-        """Return how many of the replicas with these actor ids were found dead by calls."""
-        ...
-
-    def member(self, name: str) -> "ModelReplicas":
-        """Return the way to the model `name` of a pool."""
-        ...
-
-    async def describe(self) -> dict[str, Any]:
-        """Return the state of the model as one replica describes it."""
-        ...
-
-    async def describe_all(self) -> Sequence[Mapping[str, Any]]:
-        """Return the state of the model as each of its replicas describes it; at least one."""
-        ...
-
-    async def loading(self, actors: Collection[str]) -> dict[str, Any]:
-        """Return what one of the replicas with these actors, which take no requests yet, says about its load."""
-        ...
-
-
-class Backup(ModelReplicas, Protocol):
-    """The replicas of the backup, which are told what is about to come."""
-
-    async def expect(self, router: str, requests: float) -> None:
-        """Tell all replicas how many requests the router named `router` is about to send."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +64,10 @@ class Unreachable:
         return Refused(self.why, soon=self.soon)
 
     def lost(self, actors: Collection[str]) -> int:  # noqa: ARG002 - as of what can be reached
+        """Return 0: there are no replicas."""
+        return 0
+
+    def unresponsive(self, actors: Collection[str]) -> int:  # noqa: ARG002 - as of what can be reached
         """Return 0: there are no replicas."""
         return 0
 
@@ -151,6 +116,8 @@ class RegisteredModel:
         """The state, by Serve and by a replica."""
         if self.running:
             return ServingState.of(self.described)
+        if self.application.running:
+            return ServingState.LOADING  # they are being replaced, or may answer again at any moment
         if self.application.idle:
             return ServingState.IDLE
         return ServingState.FAILED if self.application.status == "DEPLOY_FAILED" else ServingState.LOADING
@@ -173,14 +140,17 @@ class RegisteredModel:
 
     @property
     def running(self) -> int:
-        """The number of replicas that take requests: those that Serve counts, without those that calls found dead."""
-        return self.application.running - (0 if self.last else self.replicas.lost(self.application.actors))
+        """The number of replicas that take requests: without those that calls found dead, or that answer no ping."""
+        actors = self.application.actors
+        lost = 0 if self.last else self.replicas.lost(actors)
+        return self.application.running - lost - (self.replicas.unresponsive(actors) if actors else 0)
 
     @property
     def reason(self) -> str:
         """The reason why the model is not ready."""
         if self.application.running and not self.running:
-            return "its replica has been lost"
+            mute = self.replicas.unresponsive(self.application.actors)
+            return "its replicas answer no ping" if mute else "its replica has been lost"
         told = str(self.described.get("reason", "")) or self.application.message
         if not told and self.state is ServingState.LOADING and self.application.starting_since:
             return loading_for(self.wall_clock() - self.application.starting_since)

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL
+from deployments.policy.responsiveness import ReplicaPolicy
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.ray_serve.routers import Heard
-from deployments.router.registered_model import ModelReplicas, Readiness, RegisteredModel, Unreachable
+from deployments.router.model_replicas import ModelReplicas
+from deployments.router.registered_model import Readiness, RegisteredModel, Unreachable
 
 _STATUS_TIMEOUT_S = 10.0
 
@@ -39,6 +41,10 @@ class ClusterView(Protocol):
 
     async def applications(self) -> dict[str, DeployedApplication]:
         """Return the applications of all models and pools by name, and the router's own. Errors of Serve are raised."""
+        ...
+
+    async def watch_replicas(self, policy: Callable[[], ReplicaPolicy]) -> None:
+        """Find out which replicas answer at all, for ever."""
         ...
 
     async def routers_readiness(self) -> Sequence[Mapping[str, bool]]:
@@ -181,6 +187,11 @@ class Registry:
     def silent_s(self) -> float:
         """Return the seconds since `watch` last began or ended a refresh, successful or not; 0 before the first."""
         return 0.0 if self._looked is None else asyncio.get_running_loop().time() - self._looked
+
+    @property
+    def trouble(self) -> str:
+        """The reason why Serve could not be asked at the last refresh; empty where it answered."""
+        return self._trouble
 
     def age_s(self) -> float:
         """Return the seconds since Serve last answered; infinite before the first time."""

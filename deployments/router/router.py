@@ -31,7 +31,7 @@ from deployments.router.answering import Answering
 from deployments.router.description import Description
 from deployments.router.gauges import gauges_of
 from deployments.router.handle_methods import HandleMethods
-from deployments.router.registered_model import Backup
+from deployments.router.model_replicas import Backup
 from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
@@ -79,6 +79,7 @@ class Router(HandleMethods):
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
                 "metrics": lambda: flush_forever(lambda: gauges_of(self.describe(), self._resilience.budgets)),
+                "replicas": lambda: cluster.watch_replicas(lambda: self._policy.replicas),
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
                 "canary": self._answering.canary.run,
                 "interventions": lambda: self._all.follow(self._answering.hands),
@@ -198,6 +199,10 @@ class Router(HandleMethods):
     def readiness(self) -> dict[str, bool]:
         """Return for each tier whether it could answer in this router; see `description`."""
         return self._description.readiness()
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should mend before something happens."""
+        return self._description.warnings()
 
     def describe(self) -> dict[str, Any]:
         """Return what this router knows and has done, for `/status`."""

@@ -14,6 +14,7 @@ from deployments.policy.deadline import ReservePolicy
 from deployments.policy.hedging import HedgingPolicy
 from deployments.policy.knob import LEAST_SECONDS, MOST_SECONDS
 from deployments.policy.resilience import ResiliencePolicy
+from deployments.policy.responsiveness import ReplicaPolicy
 from deployments.policy.retry import RetryPolicy
 from deployments.policy.silence import SilencePolicy
 from deployments.settings.base import ModelId, Seconds, Settings
@@ -111,6 +112,7 @@ class PolicySettings(Settings):
     retries: RetryPolicy = RetryPolicy()
     hedging: HedgingPolicy = HedgingPolicy()
     silence: SilencePolicy = SilencePolicy()
+    replicas: ReplicaPolicy = ReplicaPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
     admission: LimitPolicy = LimitPolicy()
     streams: StreamPolicy = StreamPolicy()

@@ -1,7 +1,8 @@
 """Acquires the weights of a model.
 
     1  what is on the node, in the order of the spec: the snapshot of a source, or the folder it names; no network
-    2  the other sources, in the order of the spec: fetch, load, make a snapshot, serve from the snapshot
+    2  the snapshots that the nodes of the cluster share, if they do: see `shared_store`
+    3  the other sources, in the order of the spec: fetch, load, make a snapshot, serve from the snapshot
 
 If a source fails, the next one is tried. If a snapshot cannot be written, the model is served without it, and only the
 next start takes longer.
@@ -20,6 +21,7 @@ from deployments.sources.events import Events
 from deployments.sources.gguf_parts import merged
 from deployments.sources.kinds import fetcher
 from deployments.sources.serialization import cast_weights
+from deployments.sources.shared_store import SharedStore, StoreError
 from deployments.sources.snapshots import Corrupt, Hit, Lookup, Miss, SnapshotStore
 
 
@@ -44,6 +46,7 @@ class _Acquisition:
         self._spec, self._cache, self._dtype, self._events = spec, cache, dtype, events
         self._limit = WeightLimit.of(spec).max_bytes
         self._store = SnapshotStore(cache)
+        self._shared = SharedStore.from_environment()
         self._failures: list[tuple[str, str]] = []
         self._task = spec.task if isinstance(spec, HuggingFaceSpec) else "text-generation"
         self._snapshot = spec.keeps_snapshot
@@ -55,6 +58,9 @@ class _Acquisition:
                     return loaded
                 case Miss():
                     continue
+        for source in self._spec.sources:
+            if isinstance(found := self._from_shared(source), Hit):
+                return found.loaded
         for source in self._spec.sources:
             if not isinstance(source, PathSource):
                 self._events.source_tried(source_name(source))
@@ -84,6 +90,31 @@ class _Acquisition:
         if isinstance(found, Miss) and found.reason:
             self._events.source_failed(f"snapshot {source.snapshot}", found.reason)
         return found
+
+    def _from_shared(self, source: Source) -> Hit | Miss:
+        if self._shared is None or not self._snapshot or isinstance(source, PathSource):
+            return Miss()
+        began = time.monotonic()
+        try:
+            with self._store.lock(source, self._on_wait(source)):
+                found = self._lookup_or_quarantine(source)  # another process of this node may have been faster
+                if isinstance(found, Hit) or not self._store.fetch(source, self._shared, self._limit):
+                    return found
+                found = self._lookup_or_quarantine(source)
+        except (SnapshotNotKeptError, StoreError) as error:
+            self._events.source_failed(_SHARED, str(error))
+            return Miss(str(error))
+        if isinstance(found, Hit):
+            self._events.source_loaded(_SHARED, time.monotonic() - began)
+        return found
+
+    def _share(self, source: Source) -> None:
+        if self._shared is None or isinstance(source, PathSource):
+            return
+        try:
+            self._store.share(source, self._shared)
+        except StoreError as error:
+            self._events.snapshot_not_kept(source.snapshot, f"{_SHARED}: {error}")
 
     def _from_path(self, checkpoint: Checkpoint, source: PathSource) -> LoadedModel:
         """Safetensors are read as they are. A GGUF file takes long to de-quantise: what was made of it is kept."""
@@ -160,8 +191,13 @@ class _Acquisition:
             self._events.snapshot_not_kept(source.snapshot, error.reason)
             return cast_weights(loaded, self._dtype)
         self._events.snapshot_built(source.snapshot, size, time.monotonic() - began)
+        self._share(source)
         return mapped
 
 
 def _the_same(checkpoint: Checkpoint) -> Checkpoint:
     return checkpoint
+
+
+_SHARED = "the shared snapshots"
+"""What messages call the store of the cluster."""

@@ -34,6 +34,7 @@ from deployments.sources.locks import node_lock
 from deployments.sources.manifest import Manifest, make_manifest
 from deployments.sources.pickles import open_pickle, write_pickle, write_text
 from deployments.sources.serialization import require_same_tokenizer, serialize, weight_bytes
+from deployments.sources.shared_store import SharedStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,24 @@ class SnapshotStore:
                 with suppress(OSError):
                     leftover.unlink(missing_ok=True)
         return mapped, size
+
+    def fetch(self, source: Source, shared: SharedStore, limit: int) -> bool:
+        """Copy the snapshot of `source` from the store of the cluster, and return whether it has it.
+
+        The caller has to hold the lock, and to verify what has come.
+
+        Raises:
+            StoreError: the store cannot be read, or its snapshot is above `limit`.
+        """
+        return shared.fetch(file_stem(source), limit, self._pkl_path(source), self._manifest_path(source))
+
+    def share(self, source: Source, shared: SharedStore) -> None:
+        """Copy the snapshot of `source` into the store of the cluster. The caller has to hold the lock.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        shared.publish(file_stem(source), self._pkl_path(source), self._manifest_path(source))
 
     def _file(self, source: Source, ending: str) -> Path:
         return self._folder / f"{file_stem(source)}{ending}"

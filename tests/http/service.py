@@ -160,6 +160,9 @@ class ScriptedService:
     async def readiness_of_all(self) -> dict[str, bool]:
         return {"primary": True, "backup": True, "last_resort": True}
 
+    def warnings(self) -> list[str]:
+        return []
+
     async def status_of_all(self) -> dict[str, Any]:
         return {"in_flight": 0}
 

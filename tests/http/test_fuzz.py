@@ -80,6 +80,9 @@ class Replica:
     def lost(self, actors: Any) -> int:
         return 0
 
+    def unresponsive(self, actors: Any) -> int:
+        return 0
+
     def member(self, name: str) -> "Replica":
         return self
 

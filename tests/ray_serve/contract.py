@@ -15,12 +15,20 @@ SYMBOLS: dict[str, str] = {
     "ray.dashboard.modules.serve.sdk.ServeSubmissionClient": "ray_serve/dashboard.py submits Serve configs through it",
     "ray.exceptions.ActorDiedError": "ray_serve/handle.py takes a replica that raised it for dead",
     "ray.exceptions.RayActorError": "ray_serve/handle.py takes it for a replica that died or cannot be reached",
+    "ray._private.grpc_utils.init_grpc_channel": "watched_router.py makes the connection to a replica as Serve does",
+    "ray.serve._private.common.ReplicaID": "watched_router.py is told by it where a call was sent",
+    "ray.serve._private.common.RequestMetadata": "watched_router.py pings a replica with it",
+    "ray.serve._private.common.RunningReplicaInfo": "watched_router.py finds a replica by it",
+    "ray.serve._private.constants.RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": "watched_router.py: as Serve",
+    "ray.serve._private.default_impl.create_router": "watched_router.py has a handle choose by a class of its own",
+    "ray.serve._private.utils.generate_request_id": "watched_router.py gives pings an id",
+    "ray.serve.generated.serve_pb2_grpc.ASGIServiceStub": "watched_router.py calls a replica with it",
     "ray.serve.Application": "app.py's builders return it",
     "ray.serve.RunTarget": "ray_serve/attach.py starts a local service's applications with it",
     "ray.serve._private.api._get_global_client": "ray_serve/cluster.py asks the controller through it",
-    "ray.serve._private.request_router.PowerOfTwoChoicesRequestRouter": "ray_serve/ready_first.py chooses as it does",
-    "ray.serve.request_router.PendingRequest": "ray_serve/ready_first.py is asked for a replica for one",
-    "ray.serve.request_router.RunningReplica": "ray_serve/ready_first.py chooses among them",
+    "ray.serve._private.request_router.PowerOfTwoChoicesRequestRouter": "watched_router.py chooses as it does",
+    "ray.serve.request_router.PendingRequest": "ray_serve/watched_router.py is asked for a replica for one",
+    "ray.serve.request_router.RunningReplica": "ray_serve/watched_router.py chooses among them",
     "ray.serve.deployment": "app.py binds the plain classes with it",
     "ray.serve.exceptions.BackPressureError": "ray_serve/handle.py reads it as a queue that is full",
     "ray.serve.exceptions.DeploymentUnavailableError": "ray_serve/handle.py reads it as a failure to start",
@@ -100,7 +108,39 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray.serve._private.request_router.PowerOfTwoChoicesRequestRouter.choose_replicas": (
         ("candidate_replicas", "pending_request"),
-        "ray_serve/ready_first.py takes its place while a replica takes no requests",
+        "ray_serve/watched_router.py takes its place while a replica takes no requests",
+    ),
+    "ray.serve._private.request_router.PowerOfTwoChoicesRequestRouter.on_send_request": (
+        ("replica_id",),
+        "ray_serve/watched_router.py learns by it to which replica a call goes",
+    ),
+    "ray.serve._private.request_router.PowerOfTwoChoicesRequestRouter.on_new_queue_len_info": (
+        ("replica_id", "num_ongoing_requests"),
+        "ray_serve/watched_router.py says by it that a replica which is back can be asked",
+    ),
+    "ray.serve._private.request_router.PowerOfTwoChoicesRequestRouter.create_replica_wrapper": (
+        ("replica_info",),
+        "ray_serve/watched_router.py has replicas whose connections can be made anew",
+    ),
+    "ray.serve.request_router.RunningReplica.try_send_request": (
+        ("pr", "with_rejection"),
+        "ray_serve/watched_router.py pings with it",
+    ),
+    "ray.serve._private.default_impl.create_router": (
+        ("handle_id", "deployment_id", "handle_options", "request_router_class"),
+        "ray_serve/watched_router.py has a handle choose by a class of its own",
+    ),
+    "ray.serve._private.common.RequestMetadata": (
+        ("request_id", "internal_request_id", "call_method", "_by_reference", "_on_separate_loop"),
+        "ray_serve/watched_router.py pings a replica with it, over gRPC and on the running loop",
+    ),
+    "ray.serve.request_router.PendingRequest": (
+        ("args", "kwargs", "metadata"),
+        "ray_serve/watched_router.py pings a replica with it",
+    ),
+    "ray._private.grpc_utils.init_grpc_channel": (
+        ("address", "options", "asynchronous"),
+        "ray_serve/watched_router.py",
     ),
     "ray.serve.get_deployment_handle": (
         ("deployment_name", "app_name", "_check_exists"),
@@ -144,8 +184,12 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
         "ray_serve/attach.py and cli/submission.py read them in Serve configs",
     ),
     "ray.serve.config.RequestRouterConfig": (
-        ("request_router_class", "request_routing_stats_period_s"),
-        "ray_serve/ready_first.py has replicas chosen by what they say, and asked often enough",
+        ("request_routing_stats_period_s",),
+        "ray_serve/options.py has replicas asked often enough whether they take requests",
+    ),
+    "ray.serve._private.common.RunningReplicaInfo": (
+        ("node_ip", "port"),
+        "ray_serve/watched_router.py reaches a replica there",
     ),
     "ray.serve.schema.ServeStatus": (("applications",), "ray_serve/attach.py looks there for the service"),
     "ray.serve.schema.ApplicationStatusOverview": (

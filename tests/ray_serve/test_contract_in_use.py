@@ -8,7 +8,9 @@ import ast
 import asyncio
 import importlib.metadata
 import inspect
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,6 +125,67 @@ def test_the_details_that_serve_gives_are_read_as_applications() -> None:
     found = read_applications(told, "neverblank")["m"]
 
     assert (found.status, found.running, found.actors, found.deployed_at) == ("RUNNING", 1, frozenset({"abc"}), 7.0)
+
+
+async def test_the_connection_to_a_replica_is_made_anew_where_serve_keeps_it() -> None:
+    from ray.serve.request_router import RunningReplica
+
+    from deployments.ray_serve.watched_router import WatchedReplica
+
+    kept = {"_channel", "_stub", "_grpc_replica_wrapper"}
+    source = inspect.getsource(RunningReplica)
+    assert all(f"self.{name} = None" in source or f"self.{name}: " in source for name in kept)
+    assert "self.stub, self._actor_handle._actor_id" in source, "its calls take `stub`, which is overridden"
+    info = SimpleNamespace(node_ip="127.0.0.1", port=9)
+    replica: Any = object.__new__(WatchedReplica)
+    replica._replica_info, replica._channel, replica._stub, replica._grpc_replica_wrapper = info, None, None, None
+    first = replica.stub
+    assert replica.stub is first
+
+    await replica.reconnect()
+
+    assert replica.stub is not first
+
+
+async def test_a_handle_of_ours_chooses_by_our_class_whatever_the_deployment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The configuration of the deployment arrives later, and changes nothing but pauses: the router is built."""
+    from ray.serve._private import default_impl, router
+    from ray.serve._private.config import DeploymentConfig
+    from ray.serve.handle import DeploymentHandle
+
+    from deployments.ray_serve.replica_watch import ReplicaWatch
+    from deployments.ray_serve.watched_router import WatchedRouter, watched
+
+    for name in ("LongPollClient", "SharedRouterLongPollClient"):
+        monkeypatch.setattr(router, name, Anything())
+    monkeypatch.setattr(router.ray, "get_runtime_context", lambda: SimpleNamespace(get_actor_id=lambda: None))
+    monkeypatch.setattr("ray.serve.context._get_global_client", lambda: SimpleNamespace(_controller=None))
+    monkeypatch.setattr(default_impl, "_get_node_id_and_az", lambda: ("node", None))
+    monkeypatch.setattr(default_impl, "get_current_actor_id", lambda: "actor")
+    monkeypatch.setattr(router.ServeUsageTag.CUSTOM_REQUEST_ROUTER_USED, "record", lambda _: None, raising=False)
+    handle = DeploymentHandle("Model", "m")
+    handle._init = partial(handle._init, _run_router_in_separate_loop=False)
+    watch = ReplicaWatch()
+
+    chooser = watched(handle, "m", watch)
+    handle._router._asyncio_router.update_deployment_config(DeploymentConfig())
+
+    assert type(chooser) is WatchedRouter
+    assert handle.options(stream=True)._router._asyncio_router.request_router is chooser
+    assert watched(handle, "m", watch) is chooser
+    assert (chooser.watch, chooser.hosts()) == (watch, {})
+
+
+class Anything:
+    """Takes whatever is asked of it."""
+
+    def __call__(self, *_: Any, **__: Any) -> "Anything":
+        return self
+
+    def __getattr__(self, _: str) -> "Anything":
+        return self
 
 
 def test_the_errors_of_lost_replicas_name_their_actor_as_serves_details_do() -> None:

@@ -8,7 +8,6 @@ from ray.serve.config import RequestRouterConfig
 
 from deployments.generation.devices import Machine, choose_device, choose_dtype
 from deployments.ray_serve.options import autoscaling_config, model_options, replica_options
-from deployments.ray_serve.ready_first import ReadyFirstRouter
 from deployments.settings import BackupSpec, Replicas, ServingSpec, SettingsError, read_backup_spec, read_pool_spec
 from tests.servers.standin import a_spec
 
@@ -79,11 +78,11 @@ def test_a_burst_that_the_replicas_have_room_for_is_not_refused() -> None:
     assert replica_options(spec, 0)["max_queued_requests"] == 2 * 64 + 10
 
 
-def test_replicas_that_run_a_server_are_chosen_by_whether_it_runs() -> None:
+def test_whether_a_replicas_server_runs_is_told_every_second() -> None:
     one, two = a_spec(), a_spec(replicas={"max": 2})
     config = model_options(two, "", untrusted=False, models=(two,))["request_router_config"]
 
-    assert RequestRouterConfig(**config).get_request_router_class() is ReadyFirstRouter
+    assert RequestRouterConfig(**config).request_routing_stats_period_s == 1.0
     assert "request_router_config" not in model_options(one, "", untrusted=False, models=(one,))
     assert "request_router_config" not in model_options(ServingSpec(), "", untrusted=False)
 

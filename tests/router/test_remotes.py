@@ -1,5 +1,6 @@
 """What a router says of its remote models before anybody has asked for them."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -21,6 +22,9 @@ class NoModels:
 
     async def applications(self) -> dict[str, DeployedApplication]:
         return {}
+
+    async def watch_replicas(self, policy: Any) -> None:
+        await asyncio.Event().wait()
 
     async def routers_readiness(self) -> list[dict[str, bool]]:
         return []

@@ -34,6 +34,9 @@ class SlowCluster(FakeCluster):
         await asyncio.sleep(self.delay_s)
         return await super().applications()
 
+    async def watch_replicas(self, policy: Any) -> None:
+        await asyncio.Event().wait()
+
     async def routers_readiness(self) -> list[dict[str, bool]]:
         return self.others
 

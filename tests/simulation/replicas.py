@@ -30,6 +30,9 @@ class Replicas:
     def lost(self, actors: Collection[str]) -> int:
         return len(self.dead & set(actors))
 
+    def unresponsive(self, actors: Collection[str]) -> int:
+        return 0
+
     def member(self, name: str) -> "Replicas":
         return self
 

@@ -1,0 +1,56 @@
+"""Which replicas fail every call: outlier detection, as Envoy has it (consecutive failures, ejection times that grow).
+
+A breaker judges a model. Of several replicas one may fail or hang everything while the others answer: half of the
+requests then fail, and the breaker never opens. So each replica is judged by its own row of failures. One that is
+ejected gets no calls while another replica can take them; then it is tried again, and one failure more ejects it for
+twice as long.
+"""
+
+from dataclasses import dataclass
+
+FAILURES = 3
+"""Failures in a row that eject a replica."""
+
+FIRST_S, LONGEST_S = 10.0, 120.0
+"""Seconds for which a replica is ejected: the first time, and at most."""
+
+MOST = 1024
+"""Replicas that are remembered: many more than there are."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """The failures of a replica since its last answer: how many, how often it was ejected, and until when it is."""
+
+    failures: int = 0
+    ejections: int = 0
+    until: float = 0.0
+
+
+class Ejections:
+    """The replicas that fail every call of one process, by the ids of their actors."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._rows: dict[str, _Row] = {}
+
+    def answered(self, actor: str) -> None:
+        """Note that a replica has answered."""
+        if self._rows:
+            self._rows.pop(actor, None)
+
+    def failed(self, actor: str, now: float) -> bool:
+        """Note that a replica has failed a call, or has not answered it; return whether that ejects it."""
+        row = self._rows.setdefault(actor, _Row())
+        row.failures += 1
+        if len(self._rows) > MOST:
+            del self._rows[next(iter(self._rows))]
+        if row.failures < FAILURES or now < row.until:
+            return False
+        row.until = now + min(LONGEST_S, FIRST_S * 2**row.ejections)
+        row.ejections = min(row.ejections + 1, 10)
+        return True
+
+    def is_ejected(self, actor: str, now: float) -> bool:
+        """Return whether a replica gets no calls at `now` while another one can take them."""
+        return bool(self._rows) and actor in self._rows and now < self._rows[actor].until

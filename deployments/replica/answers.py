@@ -1,0 +1,69 @@
+"""Whether a replica answers anybody: one that is healthy by every other measure may fail or hang each request.
+
+Its process goes on, its work advances, its server says that it is well, and whoever asks gets nothing: a connection to
+a database that is gone, a device that is lost, a lock that nobody gives back. A new process may help. It would not
+where the model has never answered anybody: then its code is at fault, and the new process would be no better.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from deployments.execution.attempt import Begun
+from deployments.observability import log
+from deployments.policy.outcome import Answered, Blank, Failed, Outcome, TimedOut
+
+FRUITLESS_S = 20.0
+"""Seconds without an answer, from the first of a row of failures on, after which a replica is to be replaced."""
+
+LEAST_FAILURES = 3
+"""Failures in a row that say something: one caller may send what every model fails at."""
+
+LEAST_WAIT_S = 1.0
+"""Seconds that a caller must have waited for its going away to count as a failure."""
+
+
+class FruitlessError(Exception):
+    """A replica answers nobody any more. Serve replaces a replica whose health check raises this."""
+
+
+class AnswerCount:
+    """The failures of one replica since its last answer."""
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        """Begin without any; `clock` gives seconds since any moment, by default the event loop's."""
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._has_answered = False
+        self._failures = 0
+        self._since = 0.0
+
+    def began(self) -> float:
+        """Return when a request has come, for `ended` or `given_up`."""
+        return self._clock()
+
+    def ended(self, outcome: Outcome | Begun) -> None:
+        """Note what a request has come to; what was refused or rejected says nothing."""
+        if isinstance(outcome, (Answered, Begun)):
+            self._has_answered, self._failures = True, 0
+        elif isinstance(outcome, (Blank, TimedOut)) or (isinstance(outcome, Failed) and not outcome.misfit):
+            self._fail()
+
+    def given_up(self, began: float) -> None:
+        """Note that the caller of a request has gone, or has been answered by somebody else."""
+        if self._clock() - began >= LEAST_WAIT_S:
+            self._fail()
+
+    def require_answers(self, name: str) -> None:
+        """Hold the replica of the model `name` to answering anybody.
+
+        Raises:
+            FruitlessError: it has answered before, and has failed or hung every request for `FRUITLESS_S`.
+        """
+        seconds = self._clock() - self._since
+        if self._has_answered and self._failures >= LEAST_FAILURES and seconds >= FRUITLESS_S:
+            log.replica_fruitless(name, self._failures, seconds)
+            raise FruitlessError(f"{name}: none of the last {self._failures} requests was answered ({seconds:.0f} s)")
+
+    def _fail(self) -> None:
+        if not self._failures:
+            self._since = self._clock()
+        self._failures += 1

@@ -1,0 +1,94 @@
+"""A replica that is well by every other measure and answers nobody is to be replaced."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from deployments.execution.attempt import Begun
+from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, Rejected
+from deployments.replica.answers import FRUITLESS_S, AnswerCount, FruitlessError
+from deployments.replica.replica import SingleReplica
+from tests.fakes import a_request
+
+pytestmark = pytest.mark.looptime
+
+
+class Model:
+    """Answers, fails, or hangs, as it is told."""
+
+    mood = "well"
+
+    async def start(self, request: Any, budget_s: float) -> Outcome | Begun:
+        if self.mood == "raises":
+            raise ValueError("the database is gone")
+        if self.mood == "hangs":
+            await asyncio.Event().wait()
+        return Begun("Hello", self._rest()) if request.stream else Answered("Hello")
+
+    async def _rest(self) -> AsyncGenerator[Any, None]:
+        yield Finished()
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def stalled_s(self) -> float:
+        return 0.0
+
+
+def loaded(model: Any) -> SingleReplica:
+    """A replica that has loaded `model`, which another thread does, and not on virtual time."""
+    replica = SingleReplica("m", lambda: model, 10.0, 600.0)
+    replica._load._future.result(10.0)
+    return replica
+
+
+async def ask(replica: SingleReplica, times: int) -> None:
+    """Ask again and again, for three seconds each time."""
+    for _ in range(times):
+        asking = asyncio.ensure_future(replica.infer(a_request(), 3.0))
+        await asyncio.sleep(3.0)
+        asking.cancel()
+        await asyncio.wait([asking])
+
+
+@pytest.mark.parametrize("mood", ["raises", "hangs"])
+async def test_a_replica_that_has_answered_and_fails_or_hangs_every_request_fails_its_health_check(mood: str) -> None:
+    model: Any = Model()
+    replica = loaded(model)
+    await replica.check_health()
+    await ask(replica, 1)
+    model.mood = mood
+
+    await ask(replica, 5)
+    await replica.check_health()
+    await ask(replica, 5)
+    with pytest.raises(FruitlessError, match="none of the last"):
+        await replica.check_health()
+    model.mood = "well"
+    await ask(replica, 1)
+    await replica.check_health()
+
+
+async def test_a_model_that_never_answered_anybody_is_not_replaced_as_that_would_not_help() -> None:
+    model: Any = Model()
+    model.mood = "raises"
+    replica = loaded(model)
+
+    await ask(replica, 20)
+
+    await replica.check_health()
+
+
+@pytest.mark.parametrize("said", [Refused("busy"), Rejected("no"), Failed("no JSON", misfit=True)])
+async def test_what_is_no_failure_of_the_replica_is_not_counted(said: Outcome) -> None:
+    now = [0.0]
+    count = AnswerCount(lambda: now[0])
+    count.ended(Answered("x"))
+    for _ in range(20):
+        now[0] += FRUITLESS_S
+        count.ended(said)
+        count.given_up(now[0])
+
+    count.require_answers("m")

@@ -1,0 +1,77 @@
+"""Nodes share their snapshots: one that has no hub gets them from a store, verified as ever."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from deployments.sources import acquire
+from deployments.sources.errors import NoSourceError
+from deployments.sources.shared_store import STORE_VARIABLE
+from tests.sources.conftest import HUB, spec, use_hub
+from tests.sources.fakes import FakeHub, RecordingEvents
+
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture(params=["folder", "url"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a store."""
+    url = str(tmp_path / "shared") if request.param == "folder" else f"memory://shared-{uuid4().hex}"
+    monkeypatch.setenv(STORE_VARIABLE, url)
+    return url
+
+
+@pytest.fixture
+def nodes(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> tuple[Path, Path]:
+    """The caches of two nodes: the first has loaded the model from a hub, and then there is no hub any more."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    acquire(spec(HUB), first, "auto", events=RecordingEvents())
+    (tmp_path / "other").mkdir()
+    use_hub(NOBODY, tmp_path / "other", monkeypatch)  # with a cache of its own, in which nothing is
+    return first, second
+
+
+def test_a_node_without_a_hub_gets_the_snapshot_that_another_one_has_built(nodes: tuple[Path, Path]) -> None:
+    first, second = nodes
+
+    loaded = acquire(spec(HUB), second, "auto", events=RecordingEvents())
+
+    assert loaded.model.lm_head.weight.numel()
+    files = [sorted(file.name for file in (node / "snapshots").iterdir() if "lock" not in file.name) for node in nodes]
+    assert files[0] == files[1]
+    (pkl,) = (first / "snapshots").glob("*.pkl")
+    assert pkl.read_bytes() == (second / "snapshots" / pkl.name).read_bytes()
+
+
+@pytest.mark.parametrize("store", ["folder"], indirect=True)
+def test_without_a_store_that_node_has_no_source(nodes: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(STORE_VARIABLE)
+
+    with pytest.raises(NoSourceError):
+        acquire(spec(HUB), nodes[1], "auto", events=RecordingEvents())
+
+
+@pytest.mark.parametrize("store", ["folder"], indirect=True)
+def test_what_is_damaged_in_the_store_is_not_loaded(nodes: tuple[Path, Path], store: str) -> None:
+    (pkl,) = Path(store).glob("*.pkl")
+    content = bytearray(pkl.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    pkl.write_bytes(content)
+
+    with pytest.raises(NoSourceError):
+        acquire(spec(HUB), nodes[1], "auto", events=RecordingEvents())
+    assert not list((nodes[1] / "snapshots").glob("*.pkl"))
+
+
+def test_a_store_that_cannot_be_used_costs_a_line_and_not_the_model(
+    hub: FakeHub, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "file" / "store"))
+    events = RecordingEvents()
+
+    loaded = acquire(spec(HUB), cache, "auto", events=events)
+
+    assert loaded.model.lm_head.weight.numel()
+    assert "the shared snapshots" in str(events.seen)
