@@ -18,7 +18,7 @@ def problems_of(status: Mapping[str, Any]) -> list[dict[str, str]]:
     Args:
         status: the status of the service, as `service_status` puts it together.
     """
-    found = [*_of_routers(status), *_of_backup(status), *_of_models(status)]
+    found = [*_of_routers(status), *_of_backup(status), *_of_models(status), *_of_placement(status)]
     ordered = sorted(found, key=lambda each: each[0] != ERROR)
     return [{"severity": severity, "where": where, "what": what} for severity, where, what in ordered]
 
@@ -49,6 +49,11 @@ def _of_backup(status: Mapping[str, Any]) -> Iterator[_Found]:
     if not canary["sound"]:
         yield ERROR, "backup", _with_reason("did not answer well when it was exercised", canary["reason"])
     yield from _of_limit("backup", [router["backup"] for router in status["routers"]])
+
+
+def _of_placement(status: Mapping[str, Any]) -> Iterator[_Found]:
+    for warning in status["warnings"]:
+        yield WARNING, "service", warning
 
 
 def _of_models(status: Mapping[str, Any]) -> Iterator[_Found]:

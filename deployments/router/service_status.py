@@ -46,6 +46,8 @@ def status_of_service(own: Told, others: Iterable[Told], unheard: Mapping[str, s
         "background": _tasks(routers),
         "canary": _canary([router["canary"] for router in routers]),
         "cache": own["cache"],
+        "warnings": sorted({warning for router in routers for warning in router["warnings"]}),
+        "discovery_trouble": next((each["discovery_trouble"] for each in routers if each["discovery_trouble"]), ""),
         "interventions": max((router["interventions"] for router in routers), key=lambda each: each["changed_at"]),
         **{key: sum(router[key] for router in routers) for key in _SUMS},
         "answers": {tier: sum(router["answers"][tier] for router in routers) for tier in own["answers"]},

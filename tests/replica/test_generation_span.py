@@ -11,6 +11,7 @@ from deployments.execution.attempt import Begun, begin
 from deployments.formats import ServedModel
 from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, StreamItem, Usage
 from deployments.policy.trace_context import TraceContext
+from deployments.replica.answers import AnswerCount
 from deployments.replica.replica import Replica
 from deployments.request import InferenceRequest
 from tests.fakes import a_request
@@ -41,6 +42,7 @@ class OneModel(Replica):
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        self.answers = AnswerCount()
 
     async def chosen(self) -> tuple[str, ServedModel | Refused]:
         return "m", self.model

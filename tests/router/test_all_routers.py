@@ -28,6 +28,8 @@ def said(replica: str, models: dict[str, Any], **changes: Any) -> dict[str, Any]
         "backup": {"state": "ready", "in_flight": 0, "limit": 8},
         "canary": SOUND,
         "cache": {"on": False},
+        "warnings": [],
+        "discovery_trouble": "",
         "interventions": {"holds": {}, "backup_share": 0.0, "changed_at": 0.0},
         "background": {"discovery": {"running": True, "ends": 0, "reason": ""}},
         "answers": {"primary": 1, "backup": 2, "cache": 0, "last_resort": 3},

@@ -25,7 +25,7 @@ export const showStatus = (status) => {
   element("summary").textContent = problems.length
     ? `${problems.length} problem${problems.length > 1 ? "s" : ""}` : "All is well.";
   element("summary").className = problems.length ? "bad" : "good";
-  element("problems").replaceChildren(...problems.map((problem) => make("li", typeof problem === "string" ? problem : JSON.stringify(problem))));
+  element("problems").replaceChildren(...problems.map((problem) => make("li", `${problem.where} ${problem.what}`, problem.severity)));
   showFigures(status);
   const models = [...Object.entries(status.models), ["(backup)", status.backup]];
   element("models").tBodies[0].replaceChildren(...models.map(([name, facts]) => row(
