@@ -47,9 +47,8 @@ from deployments.settings import (
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments
 from deployments.settings.files import cache_folder
 
-
 _MARGIN_S = 10.0
-"""Seconds that a router which drains has beyond its longest request: Serve looks every two seconds whether it is idle."""
+"""Seconds that a router has to drain beyond its longest request: Serve looks every two seconds whether it is idle."""
 
 
 class RouterDeployment(Router):

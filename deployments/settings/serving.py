@@ -25,8 +25,8 @@ class Replicas(Settings):
     per_node: int | None = Field(
         None,
         ge=1,
-        description="Replicas that one node may hold, so that the loss of a node leaves some; without it they may all be "
-        "on one. New versions then replace one replica after the other, as a second one may have no node to go to.",
+        description="Replicas that one node may hold, so that the loss of a node leaves some; without it they may all "
+        "be on one. New versions then replace one replica after the other, as a second one may have no node to go to.",
     )
     drain_seconds: Seconds = Field(
         LONGEST_STREAM_S,
@@ -38,8 +38,8 @@ class Replicas(Settings):
     def _ordered(self) -> Self:
         if self.max < self.min:
             raise ValueError(f"max: {self.max} is below min ({self.min}); accepted: at least that")
-        if self.per_node is not None and self.min < 2:
-            raise ValueError("per_node: is set; accepted: with a min of 2 or more, as one replica is replaced at a time")
+        if self.per_node is not None and self.min <= 1:
+            raise ValueError("per_node: is set; accepted: with a min of 2 or more")
         return self
 
     @property

@@ -1,6 +1,6 @@
-"""A load balancer as docs/api.md has it: `GET /healthz` of every host each second, and requests in turn to those that answer.
+"""A load balancer as docs/api.md has it: `GET /healthz` of every host, and requests in turn to those that answer.
 
-As balancers do, it tries another host where a connection cannot be made; what has been sent once is never sent again.
+What has been sent once is never sent again.
 """
 
 import asyncio

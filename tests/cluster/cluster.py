@@ -70,7 +70,7 @@ class Cluster:
             **variables(),
             "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": f"{OWN}/home",
-            "TMPDIR": f"{OWN}/tmp",
+            "TMPDIR": f"{OWN}/tmp",  # noqa: S108 - of the host's own
             "LANG": "C.UTF-8",
             "PYTHONPATH": IMAGE,
             "PYTHONDONTWRITEBYTECODE": "1",

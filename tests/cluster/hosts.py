@@ -28,6 +28,7 @@ NOWHERE = "02:00:00:00:00:01"
 IMAGE, OWN = "/mnt/image", "/mnt/own"
 DISK_MB, SHARED_MEMORY_MB = 768, 384
 
+# The paths below /tmp are in the namespace: where Ray and HAProxy keep what is not told to go elsewhere.
 _FIRST = f"""
 mount -t tmpfs -o size={DISK_MB}m,mode=755 tmpfs /mnt
 mkdir -p {IMAGE} {OWN}/home {OWN}/tmp {OWN}/cache /tmp/ray /tmp/haproxy-serve
@@ -38,7 +39,7 @@ ip link set lo up
 touch {OWN}/made
 # As a shell with a child of its own it reaps what daemons leave behind.
 sleep infinity & while :; do wait; done
-"""
+"""  # noqa: S108
 
 
 def lacking() -> str:
@@ -119,7 +120,17 @@ class Host:
 
     def command(self, *words: str, env: Mapping[str, str]) -> list[str]:
         """The command that runs `words` on the host, from the root of the image, with this environment and no other."""
-        inside = ["nsenter", "--target", str(self._first), "--mount", "--net", "--pid", "--uts", "--ipc", f"--wdns={IMAGE}"]
+        inside = [
+            "nsenter",
+            "--target",
+            str(self._first),
+            "--mount",
+            "--net",
+            "--pid",
+            "--uts",
+            "--ipc",
+            f"--wdns={IMAGE}",
+        ]
         return [*inside, "env", "-i", *(f"{name}={value}" for name, value in env.items()), *words]
 
     def start(self, *words: str, env: Mapping[str, str]) -> str:
@@ -183,7 +194,7 @@ class Host:
             self._within("ip", "neigh", "del", other.address, "dev", "e0")
 
     def slow(self, kbit: int) -> None:
-        """Let no more than `kbit` kilobits a second through to it and from it; what waits longer than a second is lost."""
+        """Let no more than `kbit` kilobits a second through, both ways; what waits longer than a second is lost."""
         shape = ("root", "tbf", "rate", f"{kbit}kbit", "burst", "16kb", "latency", "1s")
         run("tc", "qdisc", "replace", "dev", self._port, *shape)
         self._within("tc", "qdisc", "replace", "dev", "e0", *shape)

@@ -1,4 +1,4 @@
-"""An open loop of requests from outside the cluster: they are sent at their time, whether earlier ones are answered or not."""
+"""An open loop of requests from outside the cluster: each is sent when it is its time."""
 
 import asyncio
 import json
@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
@@ -57,7 +56,7 @@ class Load:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Send nothing more, and wait for what is under way."""
         self._ending.set()
         self._thread.join()
@@ -170,7 +169,9 @@ class _Reading:
     def sent(self) -> Sent:
         """What became of it."""
         seconds, answer = time.monotonic() - self.started, self._answer or {}
-        tries = [f"{one.get('tier')}={one.get('outcome')} {one.get('reason', '')[:60]}" for one in answer.get("attempts", ())]
+        tries = [
+            f"{one.get('tier')}={one.get('outcome')} {one.get('reason', '')[:60]}" for one in answer.get("attempts", ())
+        ]
         return Sent(
             started=self.started,
             seconds=seconds,

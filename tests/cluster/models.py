@@ -1,4 +1,4 @@
-"""The models that run in the rig's replicas, small enough for three hosts on two cores; and the service with such a backup."""
+"""The models of the rig, small enough for three hosts on two cores, and the service with one of them as its backup."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

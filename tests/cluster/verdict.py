@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from deployments.policy.blank import is_blank
 from tests.cluster.hosts import Outage
 
 GRACE_S = 0.5
@@ -83,7 +84,7 @@ def _judge(sent: Sent) -> Verdict:
         return Verdict.CUT if begun else Verdict.LOST
     if sent.status not in {200, 503} or sent.served_by not in TIERS:
         return Verdict.LOST
-    if not sent.result.strip():
+    if is_blank(sent.result):
         return Verdict.BLANK
     if min(sent.first_s, sent.seconds) > sent.deadline_s + GRACE_S:
         return Verdict.LATE
