@@ -93,16 +93,20 @@ class Cluster:
         """Start Ray's head."""
         head = self.head
         more = ["--head", "--port=6379", "--num-cpus=0", f"--temp-dir={OWN}/ray", f"--dashboard-host={head.address}"]
-        self._ray(head, *more)
+        # What the cluster is, is kept in files of the head's, by which it goes on where it was killed.
+        (kept := head.file(f"{OWN}/gcs")).mkdir(exist_ok=True)
+        storage = {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": f"{OWN}/{kept.name}"}
+        self._ray(head, *more, env=storage)
+        head.revived()
 
     def join(self, host: Host) -> None:
         """Start Ray on a host, as a node of the cluster."""
         self._ray(host, f"--address={self.head.address}:6379", "--num-cpus=2")
         host.revived()
 
-    def _ray(self, host: Host, *more: str) -> None:
+    def _ray(self, host: Host, *more: str, env: Mapping[str, str] | None = None) -> None:
         command = ["ray", "start", *more, f"--node-ip-address={host.address}", f"--object-store-memory={OBJECT_STORE}"]
-        host.start(*command, "--disable-usage-stats", env=self.environment)
+        host.start(*command, "--disable-usage-stats", env=self.environment | dict(env or {}))
 
     def deploy(self, wait_s: float = START_S) -> list[dict[str, Any]]:
         """Run `neverblank deploy` from outside; what it says of each application.

@@ -62,14 +62,12 @@ def write(found: Mapping[str, Any], tally: Tally, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(found, indent=1) + "\n")
     try:
-        import matplotlib as mpl
+        from matplotlib.figure import Figure
     except ImportError:
         return
-    mpl.use("svg")
-    from matplotlib import pyplot as plt
-
     origin = tally.sent[0].started
-    figure, axes = plt.subplots(figsize=(14, 5))
+    figure = Figure(figsize=(14, 5))
+    axes = figure.subplots()
     colours = dict(zip((*TIERS, "not answered"), ("tab:green", "tab:orange", "tab:red", "black"), strict=True))
     series: dict[str, Counter[int]] = {name: Counter() for name in colours}
     for verdict, one in zip(tally.verdicts, tally.sent, strict=True):
