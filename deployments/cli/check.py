@@ -23,7 +23,7 @@ _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 def check_files(files: _Files = None, *, as_json: AsJson = False) -> None:
     """Validate Serve configs and specs without starting anything.
 
-    Every error names file, key, what is wrong and what is accepted. Exit code 1: there is one. Of a config for a cluster
+    Every error names file, key, what is wrong and what is accepted. Exit code 1: there is one. Of a cluster's config
     it is told which models the loss of one node may take along with the backup. Memory is estimated: the weights, once
     where replicas share them, and what a replica takes beside them, for all replicas under load.
     """
