@@ -7,8 +7,9 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.cluster.load import Load, Traffic
 
+pytestmark = pytest.mark.soak
 
-@pytest.mark.soak
+
 def test_requests_go_on_without_the_head_and_models_can_be_deployed_once_it_is_back(cluster: Cluster) -> None:
     with Load(cluster.hosts, Traffic(per_second=6)) as load:
         time.sleep(3)

@@ -2,10 +2,14 @@
 
 import time
 
+import pytest
+
 from tests.cluster.cluster import Cluster
 from tests.cluster.hosts import cut_pair, mend_pair
 from tests.cluster.load import Load, Traffic
 from tests.cluster.verdict import Tally
+
+pytestmark = pytest.mark.soak
 
 SETTLED_S = 3.0
 """So long after a host was lost, no request waits for what was on it."""

@@ -2,9 +2,13 @@
 
 import time
 
+import pytest
+
 from tests.cluster.cluster import Cluster
 from tests.cluster.load import Load, Traffic
 from tests.service.service import eventually
+
+pytestmark = pytest.mark.soak
 
 
 def test_a_rolling_update_of_routers_backup_and_model_loses_no_request_and_cuts_no_stream(cluster: Cluster) -> None:

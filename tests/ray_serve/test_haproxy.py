@@ -144,14 +144,14 @@ async def test_a_request_whose_router_died_before_it_answered_is_answered_by_ano
     assert alive.calls == 4
 
 
-async def test_a_request_is_repeated_once_and_no_more(config: str, tmp_path: Path) -> None:
-    routers = Upstream(DIES), Upstream(DIES)
+async def test_a_request_is_repeated_as_often_as_the_config_says_and_no_more(config: str, tmp_path: Path) -> None:
+    routers = Upstream(DIES), Upstream(DIES), Upstream(DIES), Upstream(DIES)
 
     async with in_front_of(config, tmp_path, *routers) as url:
         response = await post(url)
 
     assert response.status_code >= 500
-    assert sum(router.calls for router in routers) == 2
+    assert sum(router.calls for router in routers) == 1 + int(settings_of(config)["RETRIES"]) <= 3
 
 
 async def test_where_no_router_can_be_reached_the_answer_says_so_and_when_to_come_back(
