@@ -1,8 +1,8 @@
 """Hosts as namespaces on a bridge, and what can be done to them: kill, unplug, cut, slow down, stop, fill a disk.
 
     bridge nbr0, 10.99.0.254: this machine, where clients are
-      nbv1 - e0 10.99.0.1: host 1
-      nbv2 - e0 10.99.0.2: host 2
+      nbr0p1 - e0 10.99.0.1: host 1
+      nbr0p2 - e0 10.99.0.2: host 2
 
 A host ends with the process that made it, whatever ends that: its first process is told by the kernel.
 """
@@ -21,7 +21,8 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parents[2]
-BRIDGE, NET, OUTSIDE = "nbr0", "10.99.0", "10.99.0.254"
+BRIDGE, NET = "nbr0", "10.99.0"
+MOST_HOSTS = 9
 NOWHERE = "02:00:00:00:00:01"
 """A hardware address that no host has: what is sent to it is lost without a word."""
 
@@ -75,10 +76,14 @@ class Host:
 
     Attributes:
         number: the last part of its address.
+        bridge: what it is plugged into.
+        net: the first parts of its address.
         outages: when it was down, or its link.
     """
 
     number: int
+    bridge: str = BRIDGE
+    net: str = NET
     outages: list[Outage] = field(default_factory=list)
     _first: int = 0
     _maker: "subprocess.Popen[bytes] | None" = None
@@ -86,11 +91,11 @@ class Host:
     @property
     def address(self) -> str:
         """Its address."""
-        return f"{NET}.{self.number}"
+        return f"{self.net}.{self.number}"
 
     @property
     def _port(self) -> str:
-        return f"nbv{self.number}"
+        return f"{self.bridge}p{self.number}"
 
     def make(self) -> None:
         """Make the namespaces, and plug the host in."""
@@ -105,10 +110,10 @@ class Host:
             assert time.monotonic() < end, "the namespaces of a host were not made"
             time.sleep(0.02)
         run("ip", "link", "add", self._port, "type", "veth", "peer", "name", "e0", "netns", str(self._first))
-        run("ip", "link", "set", self._port, "master", BRIDGE, "up")
+        run("ip", "link", "set", self._port, "master", self.bridge, "up")
         self._within("ip", "addr", "add", f"{self.address}/24", "dev", "e0")
         self._within("ip", "link", "set", "e0", "up")
-        self._within("ip", "route", "add", "default", "via", OUTSIDE)
+        self._within("ip", "route", "add", "default", "via", f"{self.net}.254")
 
     def remove(self) -> None:
         """End everything on it, and take it away."""
@@ -252,23 +257,21 @@ def mend_pair(one: Host, other: Host) -> None:
 
 
 @contextlib.contextmanager
-def hosts(count: int) -> Iterator[Sequence[Host]]:
-    """Hosts 1 to `count`, plugged in; taken away at the end, and so is what an earlier run has left."""
-    for number in range(1, 10):
+def hosts(count: int, bridge: str = BRIDGE, net: str = NET) -> Iterator[Sequence[Host]]:
+    """Hosts 1 to `count`, plugged into `bridge`; taken away at the end, and so is what an earlier run has left."""
+    for left in (*(f"{bridge}p{number}" for number in range(1, MOST_HOSTS + 1)), bridge):
         with contextlib.suppress(RuntimeError):
-            run("ip", "link", "del", f"nbv{number}")
-    with contextlib.suppress(RuntimeError):
-        run("ip", "link", "del", BRIDGE)
-    run("ip", "link", "add", BRIDGE, "type", "bridge")
+            run("ip", "link", "del", left)
+    run("ip", "link", "add", bridge, "type", "bridge")
     made: list[Host] = []
     try:
-        run("ip", "addr", "add", f"{OUTSIDE}/24", "dev", BRIDGE)
-        run("ip", "link", "set", BRIDGE, "up")
+        run("ip", "addr", "add", f"{net}.254/24", "dev", bridge)
+        run("ip", "link", "set", bridge, "up")
         for number in range(1, count + 1):
-            made.append(Host(number))
+            made.append(Host(number, bridge, net))
             made[-1].make()
         yield made
     finally:
         for host in made:
             host.remove()
-        run("ip", "link", "del", BRIDGE)
+        run("ip", "link", "del", bridge)
