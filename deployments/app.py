@@ -44,6 +44,9 @@ from deployments.settings import (
 from deployments.settings.applications import AppArguments, ModelArguments, PoolArguments
 from deployments.settings.files import cache_folder
 
+_MARGIN_S = 10.0
+"""Seconds that a router has to drain beyond its longest request: Serve looks every two seconds whether it is idle."""
+
 
 class RouterDeployment(Router):
     """The router as a deployment that Serve sends HTTP requests to."""
@@ -113,7 +116,8 @@ def build(args: Mapping[str, Any]) -> Application:
         max_ongoing_requests=4096,
         ray_actor_options={"num_cpus": 0.1},
         max_surge_percent=100,
-        graceful_shutdown_timeout_s=20,
+        # It ends as soon as nothing is under way. A shorter time would cut streams at every update.
+        graceful_shutdown_timeout_s=policy.longest_seconds + _MARGIN_S,
         logging_config=LOGGING,
         **HEALTH,
     )

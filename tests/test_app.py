@@ -58,6 +58,13 @@ def test_the_projects_own_application_has_routers_and_a_backup_beside_them() -> 
     assert application._bound_deployment.max_ongoing_requests == 4096
 
 
+def test_a_router_that_is_replaced_may_end_the_longest_stream_that_its_policy_allows(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("max_timeout_seconds: 100\nstreams: {max_seconds: 1000}\n")
+
+    assert build({"policy": str(policy)})._bound_deployment._deployment_config.graceful_shutdown_timeout_s > 1100
+
+
 def test_a_model_and_a_pool_are_built_from_their_files(tmp_path: Path) -> None:
     model, pooled = build_model({"spec": spec(tmp_path)}), build_pool({"pool": pool(tmp_path)})
 

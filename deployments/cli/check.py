@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from deployments.cli.options import DEFAULT_CONFIG, AsJson
-from deployments.cli.plan import Planned, examine
+from deployments.cli.plan import Exposed, Planned, examine
 from deployments.settings import SettingsError
 from deployments.settings.files import cache_folder
 
@@ -23,19 +23,25 @@ _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 def check_files(files: _Files = None, *, as_json: AsJson = False) -> None:
     """Validate Serve configs and specs without starting anything.
 
-    Every error names file, key, what is wrong and what is accepted. Exit code 1: there is one. Memory is estimated: the
-    weights, once where replicas share them, and what a replica takes beside them, for all replicas under load.
+    Every error names file, key, what is wrong and what is accepted. Exit code 1: there is one. Of a cluster's config
+    it is told which models the loss of one node may take along with the backup. Memory is estimated: the weights, once
+    where replicas share them, and what a replica takes beside them, for all replicas under load.
     """
     planned: list[Planned] = []
     faults: list[SettingsError] = []
+    exposed: list[Exposed] = []
     for file in files or [DEFAULT_CONFIG]:
         for found in examine(file, Path(cache_folder())):
             if isinstance(found, SettingsError):
                 faults.append(found)
+            elif isinstance(found, Exposed):
+                exposed.append(found)
             else:
                 planned.append(found)
     for fault in faults:
         _errors.print(str(fault), style="red", markup=False)
+    for warning in exposed:
+        _errors.print(str(warning), style="yellow", markup=False)
     if as_json:
         typer.echo(json.dumps([asdict(plan) for plan in planned], indent=2))
     elif planned:

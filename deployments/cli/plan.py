@@ -63,7 +63,26 @@ class Planned:
     replicas: str
 
 
-Finding = Planned | SettingsError
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """A backup that goes with a node's loss, and the models that may go with it: on a cluster, which has other nodes.
+
+    Attributes:
+        file: the Serve config.
+        names: the backup and the models.
+    """
+
+    file: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}: the loss of one node may take {' and '.join(self.names)} at once; "
+            "replicas: {min: 2, per_node: 1} keeps one of each on another node"
+        )
+
+
+Finding = Planned | Exposed | SettingsError
 
 
 def examine(file: Path, cache: Path) -> Iterator[Finding]:
@@ -85,6 +104,8 @@ def examine(file: Path, cache: Path) -> Iterator[Finding]:
         return
     for application in applications:
         yield from _caught(partial(examined.application, str(file), application))
+    if data.get("proxy_location") == "EveryNode" and examined.backup_on_one_node:
+        yield Exposed(str(file), tuple(examined.on_one_node))
 
 
 def require_valid(config: Path, cache: Path) -> None:
@@ -111,6 +132,8 @@ class _Examination:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._names: dict[str, str] = {}
+        self.on_one_node: list[str] = []
+        self.backup_on_one_node = False
 
     def application(self, file: str, application: Mapping[str, Any]) -> Iterator[Finding]:
         match read_arguments(application, file):
@@ -145,6 +168,9 @@ class _Examination:
 
     def _backup(self, file: str) -> Planned:
         backup = read_backup_spec(file)
+        if backup.replicas.per_node is None:
+            self.backup_on_one_node = True
+            self.on_one_node.append(f"{backup.name} (backup)")
         return self._text_model(file, f"{backup.name} (backup)", backup, _count(backup))
 
     def _policy(self, path: str, application: Mapping[str, Any]) -> None:
@@ -156,6 +182,8 @@ class _Examination:
     def _model(self, file: str, spec: ModelSpec, replicas: str) -> Planned:
         if self._names.setdefault(spec.id, file) != file:
             raise SettingsError(file, "id", f"is {spec.id!r}, like that of {self._names[spec.id]}", "an id of its own")
+        if spec.replicas.per_node is None:
+            self.on_one_node.append(spec.id)
         if isinstance(spec, TextModelSpec):
             return self._text_model(file, spec.id, spec, replicas)
         if isinstance(spec, PythonSpec):

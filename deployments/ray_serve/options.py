@@ -96,11 +96,12 @@ def replica_options(spec: ServingSpec, gpus: float, *, untrusted: bool = False) 
         # number, a burst that the replicas have room for would be refused.
         "max_queued_requests": spec.max_queued_requests + spec.max_ongoing_requests * spec.replicas.max,
         # Without a surge Serve stops the only replica before its successor has loaded.
-        "max_surge_percent": 100 if spec.replicas.surge else 0,
+        "max_surge_percent": 100 if spec.replicas.beside else 0,
         "max_constructor_retry_count": START_ATTEMPTS,
-        "graceful_shutdown_timeout_s": 10,
+        "graceful_shutdown_timeout_s": spec.replicas.drain_seconds,
         "logging_config": LOGGING,
         **HEALTH,
+        **({} if spec.replicas.per_node is None else {"max_replicas_per_node": spec.replicas.per_node}),
     }
 
 

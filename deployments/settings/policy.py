@@ -163,6 +163,12 @@ class PolicySettings(Settings):
             return remote.fallbacks
         return self.models[model].fallbacks if model in self.models else ()
 
+    @property
+    def longest_seconds(self) -> float:
+        """The longest time that a request may be under way: its deadline, its stream, a stall and a continuation."""
+        streams = self.streams
+        return self.max_timeout_seconds + streams.max_seconds + streams.stall_seconds + streams.continue_seconds
+
     def to_resilience(self) -> ResiliencePolicy:
         """The sections that a router's `ResilienceState` follows."""
         return ResiliencePolicy(self.breaker, self.admission, self.retries, self.hedging, self.reserves, self.silence)

@@ -6,6 +6,10 @@ from pydantic import Field, model_validator
 
 from deployments.settings.base import Seconds, Settings, VectorSpace
 
+LONGEST_STREAM_S = 660.0
+"""Seconds that a request may be under way by the policy's defaults: its longest deadline and its longest stream, with a
+stall and a continuation, and a margin."""
+
 
 class Replicas(Settings):
     """The number of processes: `min` always, up to `max` under load."""
@@ -18,12 +22,30 @@ class Replicas(Settings):
         description="A new version loads beside the old one, which serves until then. `false` where a node cannot "
         "hold both: the old one goes first, and the backup answers meanwhile.",
     )
+    per_node: int | None = Field(
+        None,
+        ge=1,
+        description="Replicas that one node may hold, so that the loss of a node leaves some; without it they may all "
+        "be on one. New versions then replace one replica after the other, as a second one may have no node to go to.",
+    )
+    drain_seconds: Seconds = Field(
+        LONGEST_STREAM_S,
+        description="The time in which a replica that is replaced or stopped may end what it has begun. A stream that "
+        "takes longer is continued by another model.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.max < self.min:
             raise ValueError(f"max: {self.max} is below min ({self.min}); accepted: at least that")
+        if self.per_node is not None and self.min <= 1:
+            raise ValueError("per_node: is set; accepted: with a min of 2 or more")
         return self
+
+    @property
+    def beside(self) -> bool:
+        """A new version loads beside the old one."""
+        return self.surge and self.per_node is None
 
 
 class ServingSpec(Settings):

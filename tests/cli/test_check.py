@@ -41,6 +41,33 @@ def test_what_would_be_loaded_is_told_for_programs(tmp_path: Path) -> None:
     assert (planned["name"], planned["format"], planned["source"]) == ("m", "python", "examples.echo:Echo")
 
 
+BACKUP = "sources: [{kind: hub, repo: some/model}]\n"
+
+
+@pytest.mark.parametrize(
+    ("where", "replicas", "warned"),
+    [
+        ("EveryNode", "", True),
+        ("EveryNode", "replicas: {min: 2, max: 2, per_node: 1}\n", False),
+        ("HeadOnly", "", False),
+    ],
+)
+def test_a_cluster_whose_backup_may_go_with_one_node_is_warned_of(
+    tmp_path: Path, where: str, replicas: str, *, warned: bool
+) -> None:
+    file = config(tmp_path)
+    (tmp_path / "backup.yaml").write_text(BACKUP + replicas)
+    written = json.loads(file.read_text()) | {"proxy_location": where}
+    args = {"backup": str(tmp_path / "backup.yaml")}
+    written["applications"].append({"name": "neverblank", "import_path": "deployments.app:build", "args": args})
+    file.write_text(json.dumps(written))
+
+    checked = check(file)
+
+    assert checked.exit_code == 0
+    assert ("the loss of one node may take m and backup (backup) at once" in checked.output) is warned
+
+
 @pytest.mark.parametrize(
     ("spec", "key"),
     [

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ("serve_config.yaml", "configs/portable.yaml", "configs/gpu.yaml")
+CONFIGS = ("serve_config.yaml", "configs/portable.yaml", "configs/gpu.yaml", "configs/cluster.yaml")
 _VARIABLE = re.compile(r"\bRAY_[A-Z][A-Z_]+\b")
 
 

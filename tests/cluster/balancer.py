@@ -1,0 +1,54 @@
+"""A load balancer as docs/api.md has it: `GET /healthz` of every host, and requests in turn to those that answer.
+
+What has been sent once is never sent again.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+
+import aiohttp
+
+INTERVAL_S = 1.0
+TIMEOUT_S = 1.0
+FAILURES = 2
+
+
+class Balancer:
+    """Chooses a host for each request.
+
+    Attributes:
+        usable: the addresses of the hosts that are in use.
+    """
+
+    def __init__(self, addresses: Sequence[str], session: aiohttp.ClientSession) -> None:
+        """Take all of `addresses` as usable, until checks say something else."""
+        self._addresses = tuple(addresses)
+        self._failures = dict.fromkeys(addresses, 0)
+        self._session = session
+        self._turn = itertools.count()
+
+    @property
+    def usable(self) -> list[str]:
+        """The hosts that have not failed two checks in a row."""
+        return [address for address in self._addresses if self._failures[address] < FAILURES]
+
+    def choose(self) -> str:
+        """The host that is next in turn; of all of them, where none is usable."""
+        usable = self.usable or self._addresses
+        return usable[next(self._turn) % len(usable)]
+
+    async def check_always(self) -> None:
+        """Check every host for as long as this runs."""
+        while True:
+            await asyncio.gather(*(self._check(address) for address in self._addresses))
+            await asyncio.sleep(INTERVAL_S)
+
+    async def _check(self, address: str) -> None:
+        try:
+            timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+            async with self._session.get(f"http://{address}:8000/healthz", timeout=timeout) as response:
+                well = response.status == 200
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            well = False
+        self._failures[address] = 0 if well else self._failures[address] + 1

@@ -1,0 +1,77 @@
+"""What callers get when a host is killed, unplugged or cut off under load."""
+
+import time
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.hosts import cut_pair, mend_pair
+from tests.cluster.load import Load, Traffic
+from tests.cluster.verdict import Tally
+
+pytestmark = pytest.mark.soak
+
+SETTLED_S = 3.0
+"""So long after a host was lost, no request waits for what was on it."""
+
+SOON_S = 1.5
+
+
+def waited(tally: Tally, lost: float, seconds: float) -> float:
+    """The longest time until an answer, of the requests from `SETTLED_S` after the loss on."""
+    return tally.slowest_s(lost + SETTLED_S, lost + seconds)
+
+
+def test_no_request_is_lost_late_or_kept_waiting_when_a_host_goes_silent_and_when_it_comes_back(
+    cluster: Cluster,
+) -> None:
+    host = cluster.workers[0]
+    with Load(cluster.hosts, Traffic()) as load:
+        time.sleep(3)
+        lost = time.monotonic()
+        host.unplug()
+        time.sleep(9)
+        host.plug()
+        time.sleep(8)
+    tally = load.tally
+
+    print(f"unplugged: {tally}; after {SETTLED_S} s the slowest took {waited(tally, lost, 9):.2f} s")  # noqa: T201 - the figures asked for
+    assert not tally.bad, str(tally)
+    assert waited(tally, lost, 9) <= SOON_S, str(tally)
+    assert tally.last_resort_s <= SETTLED_S, str(tally)
+
+
+def test_no_request_is_lost_or_late_when_a_router_and_the_replicas_of_another_host_do_not_see_each_other(
+    cluster: Cluster,
+) -> None:
+    one, other = cluster.workers
+    with Load(cluster.hosts, Traffic()) as load:
+        time.sleep(2)
+        lost = time.monotonic()
+        cut_pair(one, other)
+        time.sleep(9)
+        mend_pair(one, other)
+        time.sleep(5)
+    tally = load.tally
+
+    print(f"cut off: {tally}; after {SETTLED_S} s the slowest took {waited(tally, lost, 9):.2f} s")  # noqa: T201 - the figures asked for
+    assert not tally.bad, str(tally)
+    assert waited(tally, lost, 9) <= SOON_S, str(tally)
+
+
+def test_no_request_is_lost_or_late_when_a_host_is_killed_and_it_is_in_use_again_once_it_is_back(
+    cluster: Cluster,
+) -> None:
+    host = cluster.workers[1]
+    with Load(cluster.hosts, Traffic()) as load:
+        time.sleep(3)
+        host.kill()
+        time.sleep(8)
+        cluster.join(host)
+        cluster.wait_whole()
+    tally = load.tally
+
+    print(f"killed: {tally}")  # noqa: T201 - the figures asked for
+    assert not tally.bad, str(tally)
+    assert tally.last_resort_s <= 1.0, str(tally)
+    assert host.address in cluster.where("neverblank", "Router")
