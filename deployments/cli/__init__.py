@@ -13,6 +13,8 @@ from deployments.cli.ask import ask
 from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
 from deployments.cli.http_client import UnreachableError
+from deployments.cli.init import lay_out
+from deployments.cli.serve import run_service
 from deployments.cli.status import status
 from deployments.cli.weights import pull, snapshot_commands
 from deployments.ray_serve.dashboard import ClusterError
@@ -47,6 +49,8 @@ def stop(*, orphans: Annotated[bool, typer.Option(help="Only what a dead service
         _errors.print(f"ended {stopped.haproxies} HAProxy left behind by a service that has gone")
 
 
+app.command("init")(lay_out)
+app.command("serve")(run_service)
 app.command("check")(check_files)
 app.command()(pull)
 app.add_typer(snapshot_commands, name="snapshot")
