@@ -6,8 +6,8 @@
     build.txt     what builds the wheel
     tools.txt     what makes a release: the list of parts (SBOM)
 
-Versions are those of `configs/constraints.txt`; one that is missing there is chosen here. The files hold for every Python
-and system that the service runs on, with markers.
+Versions are those of `configs/constraints.txt`; one that is missing there is chosen here. The files hold for every
+Python and system that the service runs on, with markers.
 
 The CPU build of torch is in none of them. It is `torch==2.13.0` with a local version (`+cpu`), which PyTorch gives out
 on an index of its own; its file differs by Python and system. Whoever installs it names

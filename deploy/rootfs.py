@@ -172,6 +172,7 @@ while True:
         break
     assert time.time() < end, "no model has answered"
     time.sleep(2)
+EOF
 kill -INT $service
 wait $service
 status=$?
