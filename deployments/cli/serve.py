@@ -94,8 +94,8 @@ def _passing_signals_on(command: list[str]) -> Iterator["subprocess.Popen[bytes]
 
         for number in _PASSED_ON:
             signal.signal(number, pass_on)
-        for number in told:
-            process.send_signal(number)
+        for early in told:
+            process.send_signal(early)
         yield process
     finally:
         for number, handler in before.items():

@@ -54,6 +54,7 @@ def rendered(given: Mapping[str, Any]) -> dict[str, str]:
     """What each template becomes."""
     try:
         with helm_python.Chart.load(CHART) as chart:
+            chart.validate_schema(dict(given))
             made: dict[str, str] = chart.render(dict(given), name="neverblank", namespace="default")
     except helm_python.HelmError as error:
         raise RefusedError(str(error)) from error

@@ -95,7 +95,7 @@ def test_the_switches_are_those_of_the_projects_own_config_for_clusters(case: st
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_file_that_the_service_reads_is_in_every_pod(case: str) -> None:
-    config_map = one(case, "ConfigMap", service(case)["metadata"]["name"] and "")
+    config_map = one(case, "ConfigMap")
     for name, template in pod_templates(service(case)):
         (volume,) = (volume for volume in template["spec"]["volumes"] if volume["name"] == "configs")
         items = {item["path"]: item["key"] for item in volume["configMap"]["items"]}
@@ -231,8 +231,8 @@ def test_from_outside_only_requests_reach_the_hosts() -> None:
         (("one-node",), {"routrs": {"count": 2}}, "routrs"),
         (("one-node",), {"routers": {"count": 0}}, "count"),
         (("one-node",), {"image": {"digest": "sha256:12"}}, "digest"),
-        (("one-node",), {"files": {"../policy.yaml": {}}}, "files"),
-        ((HIGH,), {"snapshots": {"cache": {"persistent": True}}}, "persistent"),
+        (("one-node",), {"files": {"../policy.yaml": {}}}, "policy.yaml"),
+        ((HIGH,), {"snapshots": {"cache": {"kind": "volume"}}}, "kind"),
         ((HIGH,), {"upgrade": {"strategy": "NewClusterWithIncrementalUpgrade"}}, "autoscaling"),
         ((HIGH, "redis"), {"gcs": {"redis": {"bundled": False}}}, "address"),
     ],
@@ -242,3 +242,14 @@ def test_values_that_are_unknown_or_contradict_each_other_are_refused(
 ) -> None:
     with pytest.raises(RefusedError, match=named):
         render(values(*files, over=over))
+
+
+@pytest.mark.parametrize(("kind", "mounted"), [("volume", True), ("scratch", True), ("image", False)])
+def test_the_weights_of_an_image_are_not_hidden_by_a_volume(kind: str, mounted: bool) -> None:  # noqa: FBT001 - a case
+    made = render(values("one-node", over={"snapshots": {"cache": {"kind": kind}}}))
+    (found,) = (each for each in made if each["kind"] == "RayService")
+    ((_, template),) = pod_templates(found)
+    paths = [mount["mountPath"] for mount in template["spec"]["containers"][0]["volumeMounts"]]
+
+    assert ("/var/cache/neverblank" in paths) == mounted
+    assert any(each["kind"] == "PersistentVolumeClaim" for each in made) == (kind == "volume")

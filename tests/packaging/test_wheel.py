@@ -29,13 +29,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new environment with the wheel, built from the checkout, and with nothing else of it."""
     folder = tmp_path_factory.mktemp("environment")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True)  # noqa: S603
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], check=True)  # noqa: S603
     (wheel,) = folder.glob("neverblank-*.whl")
     venv.create(folder / "venv", symlinks=True)
     python = folder / "venv/bin/python"
     (site,) = (folder / "venv").glob("lib/python*/site-packages")
     (site / "what_the_tests_have.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    command = [*pip, "--python", python, "install", "--no-deps", "--no-index", "--ignore-installed", wheel]
+    command = [*pip, "--python", str(python), "install", "--no-deps", "--no-index", "--ignore-installed", str(wheel)]
     subprocess.run(command, check=True)  # noqa: S603
     program = folder / "venv/bin/serve"
     program.write_text(f"#!{python}\nfrom ray.serve.scripts import cli\ncli()\n")

@@ -96,7 +96,9 @@ securityContext:
   capabilities: {drop: [ALL]}
 volumeMounts:
   - {name: configs, mountPath: /srv/neverblank/configs, readOnly: true}
+  {{- if ne .root.Values.snapshots.cache.kind "image" }}
   - {name: cache, mountPath: /var/cache/neverblank}
+  {{- end }}
   {{- if .root.Values.snapshots.store.enabled }}
   - {name: snapshots, mountPath: /var/lib/neverblank}
   {{- end }}
@@ -132,12 +134,15 @@ volumes:
         {{- range $path, $_ := include "neverblank.files" .root | fromYaml }}
         - {key: {{ $path | replace "/" "--" }}, path: {{ $path }}}
         {{- end }}
+  {{- with .root.Values.snapshots.cache }}
+  {{- if eq .kind "volume" }}
   - name: cache
-    {{- if .root.Values.snapshots.cache.persistent }}
-    persistentVolumeClaim: {claimName: {{ .root.Release.Name }}-cache}
-    {{- else }}
-    emptyDir: {sizeLimit: {{ .root.Values.snapshots.cache.size }}}
-    {{- end }}
+    persistentVolumeClaim: {claimName: {{ $.root.Release.Name }}-cache}
+  {{- else if eq .kind "scratch" }}
+  - name: cache
+    emptyDir: {sizeLimit: {{ .size }}}
+  {{- end }}
+  {{- end }}
   {{- with .root.Values.snapshots.store }}
   {{- if .enabled }}
   - name: snapshots
