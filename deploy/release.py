@@ -13,7 +13,7 @@ import sys
 import tomllib
 
 from deploy.changelog import ChangelogError, section_of
-from deploy.lock import FOLDER, ROOT
+from deploy.lock import FOLDER, ROOT, blocks, name_of
 
 DIST = ROOT / "dist"
 VARIANTS = {"cpu": ("runtime.txt", "cpu.txt"), "cuda": ("runtime.txt", "cuda.txt")}
@@ -55,9 +55,18 @@ def require_clean(changed: str, tags: str) -> None:
         raise NotReleasableError(f"{tags.strip()} is tagged already")
 
 
+def torch_of_cpus(cuda: str) -> str:
+    """The requirement of torch's CPU build, by the lock file of the other one: the same version with a local part."""
+    (torch,) = (block for block in blocks(cuda) if name_of(block) == "torch")
+    return f"{torch.split()[0]}+cpu"
+
+
 def _list_parts(version: str, variant: str, files: tuple[str, ...]) -> None:
     joined = DIST / f".{variant}.txt"
-    joined.write_text("".join((FOLDER / file).read_text(encoding="utf-8") for file in files))
+    texts = [(FOLDER / file).read_text(encoding="utf-8") for file in files]
+    if variant == "cpu":  # its build of torch is in no lock file
+        texts.append(f"{torch_of_cpus((FOLDER / 'cuda.txt').read_text(encoding='utf-8'))}\n")
+    joined.write_text("".join(texts))
     target = DIST / f"neverblank-{version}-{variant}.cdx.json"
     tool = [sys.executable, "-m", "cyclonedx_py", "requirements", "--pyproject", str(ROOT / "pyproject.toml")]
     _run(*tool, "--output-reproducible", "--output-format", "JSON", "--output-file", str(target), str(joined))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.lock import FOLDER, blocks, name_of
+from deploy.release import torch_of_cpus
 
 ROOT = Path(__file__).parents[2]
 FILES = ("runtime.txt", "cpu.txt", "cuda.txt", "build.txt", "tools.txt")
@@ -44,3 +45,7 @@ def test_what_the_project_asks_for_is_locked() -> None:
     asked = {"ray", "aiohttp", "transformers", "openvino-genai", "huggingface-hub", "typer", "uvicorn", "setuptools"}
 
     assert asked <= locked("runtime.txt", "cpu.txt").keys()
+
+
+def test_the_list_of_parts_names_the_build_of_torch_that_no_lock_file_has() -> None:
+    assert torch_of_cpus((FOLDER / "cuda.txt").read_text()) == "torch==2.13.0+cpu"
