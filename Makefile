@@ -60,7 +60,7 @@ bench-setup: setup-dev weights  ## what benchmarks are measured against: LiteLLM
 	@test -d cache/bench/portkey/node_modules || npm install --silent --no-fund --no-audit --prefix cache/bench/portkey \
 	  '@portkey-ai/gateway@$(PORTKEY)'
 
-test-install: weights  ## the built wheel with all that it needs, by hash, in a new environment: init, then check (minutes)
+test-install:  ## the built wheel with all that it needs, by hash, in a new environment: init, then check (minutes)
 	rm -rf cache/install && $(PYTHON) -m venv cache/install/venv && $(PYTHON) -m venv cache/install/build
 	cache/install/build/bin/pip install -q --disable-pip-version-check --require-hashes -r deploy/requirements/build.txt
 	cache/install/build/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w cache/install .

@@ -1,6 +1,7 @@
 """The lock files: exact versions with hashes, the versions that the tests run with."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from deploy.release import torch_of_cpus
 
 ROOT = Path(__file__).parents[2]
 FILES = ("runtime.txt", "cpu.txt", "cuda.txt", "build.txt", "tools.txt")
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 VERSION = re.compile(r"==([^ ;\\]+)")
 
 
@@ -42,9 +44,11 @@ def test_torch_is_in_the_file_of_its_build_alone() -> None:
 
 
 def test_what_the_project_asks_for_is_locked() -> None:
-    asked = {"ray", "aiohttp", "transformers", "openvino-genai", "huggingface-hub", "typer", "uvicorn", "setuptools"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
+    names = {re.sub(r"[-_.]+", "-", NAME.match(each)[0]).lower() for each in asked}  # type: ignore[index]
 
-    assert asked <= locked("runtime.txt", "cpu.txt").keys()
+    assert names - locked("runtime.txt", "cpu.txt", "cuda.txt").keys() == set(), "run `make lock`"
 
 
 def test_the_list_of_parts_names_the_build_of_torch_that_no_lock_file_has() -> None:

@@ -16,11 +16,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end }}
 
-{{/* Every file below configs/ as a mapping of its path to its text: the project's own, and those of the values. */}}
+{{/* Every file that the service reads as a mapping of its path below configs/ to its text: the project's own, and those of
+the values. Serve configs are not among them. */}}
 {{- define "neverblank.files" -}}
 {{- $files := dict -}}
-{{- range $path, $_ := .Files.Glob "files/configs/**.yaml" -}}
+{{- range $pattern := list "files/configs/{policy,backup}.yaml" "files/configs/*/*.yaml" -}}
+{{- range $path, $_ := $.Files.Glob $pattern -}}
 {{- $_ := set $files (trimPrefix "files/configs/" $path) ($.Files.Get $path) -}}
+{{- end -}}
 {{- end -}}
 {{- range $path, $content := .Values.files -}}
 {{- $_ := set $files $path (toYaml $content) -}}
