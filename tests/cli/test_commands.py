@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from deployments.cli import processes
 from deployments.cli.processes import Stopped
+from deployments.ray_serve.dashboard import ClusterError
 from tests.cli.serving import neverblank
 from tests.cli.test_check import config
 from tests.cli.test_deploy import running
@@ -23,10 +24,12 @@ class FakeCluster:
 
     Attributes:
         status: of the application `a`, as Serve calls it.
+        silent: the looks at which it does not answer.
     """
 
     status = "RUNNING"
     looks_needed = 2
+    silent: ClassVar[list[int]] = []
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -37,6 +40,8 @@ class FakeCluster:
         if self.submitted is None:
             return {"applications": {}}
         self.looks += 1
+        if self.looks in self.silent:
+            raise ClusterError("the cluster does not answer")
         found = running(dict(self.submitted))
         for application in found["applications"].values():
             application["status"] = self.status if self.looks >= self.looks_needed else "DEPLOYING"
@@ -85,6 +90,23 @@ def test_deploy_ends_with_1_where_an_application_is_not_ready(
 
     assert done.code == 1
     assert [application["state"] for application in json.loads(done.out)] == [state]
+
+
+@pytest.mark.parametrize(("silent", "code"), [([1, 2, 3], 0), (list(range(1, 100)), 1)], ids=["seconds", "for good"])
+def test_deploy_waits_for_a_cluster_that_is_silent_for_seconds(
+    silent: list[int],
+    code: int,
+    tmp_path: Path,
+    pauses: list[float],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeCluster, "silent", silent)
+
+    done = neverblank(capsys, monkeypatch, "deploy", str(config(tmp_path)), "--json")
+
+    assert done.code == code
+    assert ("does not answer" in done.err) == bool(code)
 
 
 def test_a_config_that_does_not_fit_is_told_before_a_cluster_is_looked_for(

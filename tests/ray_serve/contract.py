@@ -12,7 +12,11 @@ SYMBOLS: dict[str, str] = {
     "ray.init": "ray_serve/attach.py joins or starts a cluster with it",
     "ray.is_initialized": "ray_serve/attach.py and options.py ask whether this process is connected",
     "ray.shutdown": "ray_serve/attach.py leaves the cluster with it",
+    "ray._private.authentication.authentication_token_setup.maybe_enable_token_auth_if_token_available": (
+        "ray_serve/dashboard.py finds the cluster's token by it where no variable says to look for one"
+    ),
     "ray.dashboard.modules.serve.sdk.ServeSubmissionClient": "ray_serve/dashboard.py submits Serve configs through it",
+    "ray.exceptions.AuthenticationError": "ray_serve/dashboard.py reads it as a token that is missing or wrong",
     "ray.exceptions.ActorDiedError": "ray_serve/handle.py takes a replica that raised it for dead",
     "ray.exceptions.RayActorError": "ray_serve/handle.py takes it for a replica that died or cannot be reached",
     "ray._private.grpc_utils.init_grpc_channel": "watched_router.py makes the connection to a replica as Serve does",

@@ -1,11 +1,15 @@
 """A cluster that cannot be reached, or refuses a config, is one error that says which and why."""
 
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+import requests
 from ray.dashboard.modules.serve import sdk
 
-from deployments.ray_serve.dashboard import ClusterError, DashboardClient
+from deployments.ray_serve.dashboard import ClusterError, DashboardClient, WrongTokenError
 
 ADDRESS = "http://127.0.0.1:9"
 
@@ -55,7 +59,7 @@ def test_a_config_is_handed_over_as_it_is(client: DashboardClient) -> None:
     assert client.details() == {"applications": {}}
 
 
-@pytest.mark.parametrize("trouble", [ConnectionError("gone"), RuntimeError("gone")])
+@pytest.mark.parametrize("trouble", [ConnectionError("gone"), RuntimeError("gone"), requests.ReadTimeout("gone")])
 def test_whatever_the_client_raises_is_told_as_what_the_cluster_did(
     client: DashboardClient, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
@@ -65,3 +69,28 @@ def test_whatever_the_client_raises_is_told_as_what_the_cluster_did(
         client.details()
     with pytest.raises(ClusterError, match="refuses the config: gone"):
         client.submit({})
+
+
+class Guarded(BaseHTTPRequestHandler):
+    """A dashboard that lets nobody in without a token."""
+
+    def do_GET(self) -> None:
+        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        self.end_headers()
+        self.wfile.write(b"Unauthorized")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("status", [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN])
+def test_a_token_that_is_missing_or_wrong_is_said_with_where_one_belongs(status: HTTPStatus) -> None:
+    server = HTTPServer(("127.0.0.1", 0), Guarded)
+    server.status = status  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(WrongTokenError, match="RAY_AUTH_TOKEN"):
+            DashboardClient(f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        server.server_close()

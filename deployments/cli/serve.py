@@ -1,0 +1,102 @@
+"""`neverblank serve`: sets up what the service needs, runs it until Ctrl-C, and leaves nothing behind.
+
+clear    an HAProxy that a dead service has left: it would hold the port
+pull     the weights of the models, and their snapshots
+run      `serve run`, in a process group of its own: Ctrl-C at a terminal reaches this process alone, which passes it
+         on once, and is still there to clear up
+clear    what the service leaves
+"""
+
+import os
+import platform
+import signal
+import subprocess
+import sysconfig
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from deployments.cli.processes import stop_orphaned_haproxies
+from deployments.cli.weights import pull
+from deployments.ray_serve.names import AUTH_MODE, AUTH_VARIABLE, SERVE_COMMAND
+from deployments.ray_serve.serve_config import SERVE_CONFIG, read_serve_config
+from deployments.settings import resolve, root
+from deployments.settings.files import ROOT_VARIABLE
+
+PORTABLE_CONFIG = "configs/portable.yaml"
+"""The Serve config of systems that ray[serve] brings no HAProxy for."""
+
+_Config = Annotated[Path | None, typer.Argument(help="The Serve config; without one, that of this system.")]
+_Pull = Annotated[bool, typer.Option(help="Fetch the weights of the models first.")]
+
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+_SIGNALLED = 128
+
+
+def run_service(config: _Config = None, *, weights: _Pull = True) -> None:
+    """Set the service up and run it until Ctrl-C, as `make serve` does.
+
+    Exit code: that of `serve run`. 1: no source could give a model's weights, or the config cannot be read.
+    """
+    chosen = str(config or default_config())
+    read_serve_config(chosen)
+    stop_orphaned_haproxies()
+    if weights:
+        pull(Path(chosen))
+    with _passing_signals_on([_program(), SERVE_COMMAND[1], str(resolve(chosen))]) as process:
+        status = process.wait()
+    stop_orphaned_haproxies()
+    raise typer.Exit(status if status >= 0 else _SIGNALLED - status)
+
+
+def default_config() -> str:
+    """The Serve config of this system: HAProxy comes with ray[serve] on Linux only."""
+    return SERVE_CONFIG if platform.system() == "Linux" else PORTABLE_CONFIG
+
+
+def service_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the service: `environment`, in which what a project's folder holds is found.
+
+    Ray's processes inherit it: they read the project's files, import its own models, and ask for Ray's token.
+    """
+    here = str(root())
+    programs = sysconfig.get_path("scripts")
+    return {
+        AUTH_VARIABLE: AUTH_MODE,
+        **environment,
+        ROOT_VARIABLE: here,
+        "PATH": os.pathsep.join([programs, environment.get("PATH", os.defpath)]),
+        "PYTHONPATH": os.pathsep.join([here, *filter(None, [environment.get("PYTHONPATH")])]),
+    }
+
+
+def _program() -> str:
+    return str(Path(sysconfig.get_path("scripts")) / SERVE_COMMAND[0])
+
+
+@contextmanager
+def _passing_signals_on(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run `command`; what this process is told to end by, the command is told."""
+    environment = service_environment(os.environ)
+    # The handlers are there before the process, so that it starts with the default ones: a shell that puts something
+    # into the background has it ignore interrupts, and what ignores them cannot be stopped in order.
+    told: list[int] = []
+    before = {number: signal.signal(number, lambda got, _: told.append(got)) for number in _PASSED_ON}
+    try:
+        process = subprocess.Popen(command, cwd=root(), env=environment, process_group=0)  # noqa: S603 - our own program
+
+        def pass_on(number: int, _: FrameType | None) -> None:
+            process.send_signal(number)
+
+        for number in _PASSED_ON:
+            signal.signal(number, pass_on)
+        for early in told:
+            process.send_signal(early)
+        yield process
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,124 @@
+"""`neverblank serve`: what it starts, in which environment, and how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.serve import service_environment
+from tests.cli.serving import neverblank
+
+serve = import_module("deployments.cli.serve")
+
+SAYS = """
+    import os, pathlib, sys
+    said = [*sys.argv[1:], os.environ["NEVERBLANK_ROOT"], os.environ["RAY_AUTH_MODE"]]
+    pathlib.Path("said").write_text("\\n".join(said))
+    sys.exit(7)
+"""
+WAITS = """
+    import pathlib, signal, sys
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(5))
+    pathlib.Path("up").touch()
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's folder with a config, and no HAProxy to look after."""
+    (tmp_path / "serve_config.yaml").write_text("applications: []\n")
+    monkeypatch.setenv("NEVERBLANK_ROOT", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setattr(serve, "stop_orphaned_haproxies", lambda: 0)
+    monkeypatch.setattr(serve, "default_config", lambda: "serve_config.yaml")
+    return tmp_path
+
+
+def program(folder: Path, text: str) -> Path:
+    """A program in the place of Ray's `serve`."""
+    file = folder / "serve"
+    file.write_text(f"#!{sys.executable}\n{textwrap.dedent(text)}")
+    file.chmod(0o755)
+    return file
+
+
+def test_serve_runs_the_config_of_the_folder_and_ends_as_it_does(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_program", lambda: str(program(project, SAYS)))
+
+    done = neverblank(capsys, monkeypatch, "serve", "--no-weights")
+
+    assert done.code == 7
+    said = (project / "said").read_text().split("\n")
+    assert said == ["run", str(project / "serve_config.yaml"), str(project), "token"]
+
+
+def test_the_weights_come_first(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulled: list[Path] = []
+    monkeypatch.setattr(serve, "pull", pulled.append)
+    monkeypatch.setattr(serve, "_program", lambda: str(program(project, SAYS)))
+
+    neverblank(capsys, monkeypatch, "serve")
+
+    assert pulled == [Path("serve_config.yaml")]
+
+
+def test_a_config_that_is_not_there_is_named_and_nothing_is_started(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_program", lambda: str(program(project, SAYS)))
+
+    done = neverblank(capsys, monkeypatch, "serve", "missing.yaml")
+
+    assert done.code == 1
+    assert "missing.yaml" in done.err
+    assert not (project / "said").exists()
+
+
+def test_an_interrupt_is_passed_on_though_a_shell_had_it_ignored(project: Path) -> None:
+    start = textwrap.dedent(f"""
+        import signal
+        from importlib import import_module
+        serve = import_module("deployments.cli.serve")
+        serve._program = lambda: {str(program(project, WAITS))!r}
+        serve.stop_orphaned_haproxies = lambda: 0
+        import sys
+        sys.argv = ["neverblank", "serve", "--no-weights", "serve_config.yaml"]
+        from deployments.cli import main
+        main()
+    """)
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-c", start],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509 - as a shell does it
+    )
+    while not (project / "up").exists():
+        assert process.poll() is None
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(20) == 5
+
+
+def test_what_the_folder_holds_goes_before_what_was_there(project: Path) -> None:
+    made = service_environment({"PATH": "/bin", "PYTHONPATH": "/elsewhere", "RAY_AUTH_MODE": "disabled"})
+
+    assert made["PYTHONPATH"] == f"{project}:/elsewhere"
+    assert made["PATH"].endswith(":/bin")
+    assert made["RAY_AUTH_MODE"] == "disabled"
+
+
+def test_where_ray_brings_no_haproxy_the_portable_config_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+
+    assert serve.default_config() == "configs/portable.yaml"

@@ -1,0 +1,1 @@
+"""The built wheel, in an environment that has never seen this repository."""
