@@ -64,8 +64,7 @@ def test_what_an_assistant_did_in_a_row_is_one_turn_and_results_follow_it() -> N
     )
     assert chat.messages[1:] == (
         {"role": "assistant", "content": "Look:\nCalled look with {}\nCalled write with abc"},
-        {"role": "user", "content": "Result of write: done"},
-        {"role": "user", "content": "Result of look: a door"},
+        {"role": "user", "content": "Result of write: done\nResult of look: a door"},
     )
 
 
