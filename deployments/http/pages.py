@@ -16,7 +16,7 @@ from starlette.routing import Route
 from deployments.http.responses import json_response
 
 _STATIC = Path(__file__).parent / "static"
-_FAMILIES = ("messages.yaml",)
+_FAMILIES = ("responses.yaml", "messages.yaml")
 """Families of wire formats that have a file of their own: its tags, paths and schemas."""
 
 
