@@ -20,7 +20,7 @@ def thoughts_of(message: Mapping[str, Any]) -> str:
     return next((text for key in THOUGHTS if isinstance(text := message.get(key), str) and text), "")
 
 
-def text_of(answer: Answer) -> str:
+def written_text(answer: Answer) -> str:
     """Return the text of an answer; empty where it is nothing but tool calls."""
     return "" if says_nothing_but_calls(answer) else result_text(answer)
 

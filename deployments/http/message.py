@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import orjson
 
-from deployments.http.beside import counts_of, detail_of, provenance_and_extras, text_of, thoughts_of
+from deployments.http.beside import counts_of, detail_of, provenance_and_extras, thoughts_of, written_text
 from deployments.http.completions import finish_reason
 from deployments.policy.answer import Answer
 from deployments.request import InferenceRequest
@@ -94,7 +94,7 @@ def _content(answer: Answer) -> list[dict[str, Any]]:
     content: list[dict[str, Any]] = []
     if thoughts := thoughts_of(answer.extras.message):
         content.append({"type": "thinking", "thinking": thoughts, "signature": UNSIGNED})
-    if text := text_of(answer):
+    if text := written_text(answer):
         content.append({"type": "text", "text": text})
     for call in answer.tool_calls:
         block, arguments = tool_use(call)

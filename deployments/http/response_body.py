@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from deployments.http.beside import THOUGHTS, counts_of, detail_of, provenance_and_extras, text_of, thoughts_of
+from deployments.http.beside import THOUGHTS, counts_of, detail_of, provenance_and_extras, thoughts_of, written_text
 from deployments.http.completions import finish_reason
 from deployments.http.response_items import (
     call_item,
@@ -124,7 +124,7 @@ class ResponseFrame:
         output: list[dict[str, Any]] = []
         if thoughts := thoughts_of(answer.extras.message):
             output.append(reasoning_item(self.key, thoughts, summary=self.wants_summary))
-        if text := text_of(answer):
+        if text := written_text(answer):
             part = refusal_part(text) if answer.refusal else text_part(text, answer.extras)
             output.append(message_item(self.key, 0, part, status_of_response(answer)))
         output += [call_item(self.key, number, call)[0] for number, call in enumerate(answer.tool_calls)]

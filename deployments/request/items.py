@@ -32,7 +32,7 @@ _THOUGHTS = ("content", "summary")
 """Where reasoning is: as it was thought, or in a summary."""
 
 
-def read_items(instructions: str, value: Any, before: Sequence[Mapping[str, Any]] = ()) -> Chat:
+def read_input_items(instructions: str, value: Any, before: Sequence[Mapping[str, Any]] = ()) -> Chat:
     """Read the fields `instructions` and `input`.
 
     Args:

@@ -23,7 +23,7 @@ from deployments.request.body import Limits
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.fields import MAX_TYPE, read_flag, read_model, read_name, read_object, refuse
 from deployments.request.inference import Feature, InferenceRequest
-from deployments.request.items import read_items
+from deployments.request.items import read_input_items
 from deployments.request.knobs import Whole
 from deployments.request.passing import MAX_TOP_LOGPROBS, read_passed
 from deployments.request.response_tools import OF_FORM, read_form, read_text
@@ -97,7 +97,7 @@ def responses_request(
     Raises:
         InvalidRequestError: the request is not valid; the problem says why.
     """
-    chat = read_items(read_name(data, "instructions"), data.get("input"), before)
+    chat = read_input_items(read_name(data, "instructions"), data.get("input"), before)
     wanted, of_form = read_form(data)
     passed = read_passed(data, RESPONSES_PARAMETERS, RESPONSES_UNSUPPORTED)
     hints, of_hints = _read_hints(data)

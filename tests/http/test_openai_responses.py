@@ -1,6 +1,4 @@
-"""OpenAI's Responses on the wire: a response, its events, and its errors."""
-
-from typing import Any
+"""OpenAI's Responses on the wire: whole responses, and errors."""
 
 import pytest
 
@@ -8,59 +6,13 @@ from deployments.policy.answer import Answer
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Usage
 from deployments.policy.problem import CONTEXT_LENGTH, Problem
-from tests.http.service import MESSAGE, ScriptedService, ScriptedStream, an_answer, last_resort
-from tests.http.wire import BROKEN_OFF, CALL, events, send
+from tests.http.responding import CALLING, HI, REASONING, RESPONSES, built, names, respond, stream
+from tests.http.service import ScriptedService, an_answer, last_resort
+from tests.http.wire import BROKEN_OFF, CALL, send
 
-RESPONSES = "/v1/responses"
-HI: dict[str, Any] = {"input": "Hi"}
-REASONING = Extras(message={"reasoning_content": "hm"})
 CUSTOM = {"id": "d", "type": "custom", "custom": {"name": "write", "input": "abc"}}
-CALLING = an_answer({"tool_calls": [CALL]}, tool_calls=(CALL,), finish_reason="tool_calls")
-LOOK = {"type": "function", "name": "look"}
-FORCING: dict[str, Any] = {"tools": [LOOK], "tool_choice": "required"}
 CITED = {"type": "url_citation", "start_index": 0, "end_index": 2, "url": "u", "title": "t"}
 LIKELY = {"token": "Hel", "logprob": -0.1, "bytes": None, "top_logprobs": []}
-
-
-async def respond(answer: Answer, **body: Any) -> dict[str, Any]:
-    told: dict[str, Any] = (await send(ScriptedService(answer), RESPONSES, HI | body)).json()
-    return told
-
-
-async def stream(service: ScriptedService, **body: Any) -> list[tuple[str, Any]]:
-    """The events of a stream, whose numbers have no gap."""
-    read = events(await send(service, RESPONSES, HI | {"stream": True} | body))
-    assert [name for name, _ in read] == [data["type"] for _, data in read]
-    assert [data["sequence_number"] for _, data in read] == list(range(len(read)))
-    return read
-
-
-def built(read: list[tuple[str, Any]]) -> list[dict[str, Any]]:
-    """The items of a stream, which are those of its last event: one is open at a time, each at the next index."""
-    items: list[dict[str, Any]] = []
-    pieces, is_open = "", False
-    for name, data in read[2:-1]:
-        if name == "response.output_item.added":
-            assert (is_open, data["output_index"], data["item"]["status"]) == (False, len(items), "in_progress")
-            opened, pieces, is_open = data["item"]["id"], "", True
-            continue
-        assert (is_open, data["output_index"]) == (True, len(items))
-        assert data.get("item_id", opened) == opened
-        if name.endswith(".delta"):
-            pieces += data["delta"]
-        elif name == "response.output_item.done":
-            assert data["item"]["id"] == opened
-            items.append(data["item"])
-            is_open = False
-        elif name.endswith(".done") and "part" not in data:
-            assert pieces in data.values()
-    assert not is_open
-    assert read[-1][1]["response"]["output"] == items
-    return items
-
-
-def names(read: list[tuple[str, Any]]) -> list[str]:
-    return [name.removeprefix("response.") for name, _ in read]
 
 
 # --- a whole response ---------------------------------------------------------------------------------
@@ -211,87 +163,6 @@ async def test_a_response_ends_in_the_status_that_it_has(
     assert (told["status"], (told["incomplete_details"] or {}).get("reason")) == (status, reason)
     messages = [item for item in told["output"] if item["type"] == "message"]
     assert all(item["status"] == status for item in messages)
-
-
-# --- a stream -----------------------------------------------------------------------------------------
-
-
-async def test_a_stream_has_the_documented_events_in_their_order() -> None:
-    answer = an_answer("Hello", tool_calls=(CALL,), finish_reason="tool_calls", extras=REASONING, usage=Usage(2, 3))
-
-    read = await stream(ScriptedService(answer))
-
-    assert names(read) == [
-        "created",
-        "in_progress",
-        *("output_item.added", "content_part.added", "reasoning_text.delta"),
-        *("reasoning_text.done", "content_part.done", "output_item.done"),
-        *("output_item.added", "content_part.added", "output_text.delta", "output_text.delta"),
-        *("output_text.done", "content_part.done", "output_item.done"),
-        *("output_item.added", "function_call_arguments.delta", "function_call_arguments.done", "output_item.done"),
-        "completed",
-    ]
-    assert len({data["response"]["id"] for _, data in (read[0], read[1], read[-1])}) == 1
-    assert (read[0][1]["response"]["status"], read[0][1]["response"]["output"]) == ("in_progress", [])
-    assert read[-1][1]["response"]["usage"]["output_tokens"] == 3
-    assert read[-1][1]["response"]["neverblank"]["served_by"] == "primary"
-    assert [item["type"] for item in built(read)] == ["reasoning", "message", "function_call"]
-
-
-async def test_white_space_alone_is_no_message() -> None:
-    only_calls = await stream(ScriptedService(CALLING, pieces=("\n", " ")))
-    before_a_text = await stream(ScriptedService(pieces=("\n", "Hello")))
-
-    assert [item["type"] for item in built(only_calls)] == ["function_call"]
-    assert built(before_a_text)[0]["content"][0]["text"] == "\nHello"
-
-
-async def test_where_a_form_was_demanded_the_last_resort_is_a_refusal() -> None:
-    told = await respond(last_resort(refusal=True), **FORCING)
-    read = await stream(ScriptedService(last_resort(refusal=True), pieces=(MESSAGE,)), **FORCING)
-
-    refusal = {"type": "refusal", "refusal": MESSAGE}
-    assert [item["content"] for item in told["output"]] == [[refusal]]
-    assert [item["content"] for item in built(read)] == [[refusal]]
-    assert names(read)[3:7] == ["content_part.added", "refusal.delta", "refusal.done", "content_part.done"]
-    assert read[-1][1]["response"]["model"] == "last_resort"
-
-
-@pytest.mark.parametrize("stream_it", [False, True])
-@pytest.mark.parametrize(("body", "sort"), [({}, "output_text"), (FORCING, "refusal")])
-async def test_a_request_that_is_turned_away_unread_gets_a_response_with_a_proper_end(
-    body: dict[str, Any], sort: str, *, stream_it: bool
-) -> None:
-    service = ScriptedService(is_full=True)
-    response = await send(service, RESPONSES, HI | body | {"stream": stream_it})
-
-    told = events(response)[-1][1]["response"] if stream_it else response.json()
-    assert (told["status"], told["model"], told["output"][0]["content"][0]["type"]) == (
-        "completed",
-        "last_resort",
-        sort,
-    )
-    assert MESSAGE in response.text
-
-
-async def test_after_an_error_of_our_own_the_last_resort_ends_the_item_that_is_open(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    whole = ScriptedStream.__aiter__
-
-    async def broken(self: ScriptedStream) -> Any:
-        async for item in whole(self):
-            yield item
-            if self.read == 1:
-                raise RuntimeError("a bug of ours")
-
-    monkeypatch.setattr(ScriptedStream, "__aiter__", broken)
-
-    read = await stream(ScriptedService())
-
-    (only,) = built(read)
-    assert only["content"][0]["text"] == f"Hel\n\n{MESSAGE}"
-    assert (read[-1][0], only["status"]) == ("response.incomplete", "incomplete")
 
 
 # --- errors -------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from pydantic import BaseModel, TypeAdapter
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Usage
 from deployments.policy.problem import Problem
+from tests.http.responding import HI, RESPONSES
 from tests.http.service import MESSAGE, ScriptedService, an_answer, last_resort
 from tests.http.test_openai_client import client_of
-from tests.http.test_openai_responses import HI, RESPONSES
 from tests.http.wire import events, send
 
 CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"where": "here"}'}}

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.conversation import Chat
-from deployments.request.items import read_items
+from deployments.request.items import read_input_items
 
 USER = {"role": "user", "content": "Hi"}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "look", "arguments": "{}"}
@@ -23,7 +23,7 @@ OTHER_OF_CHATS = {"id": "d", "type": "custom", "custom": {"name": "write", "inpu
 
 
 def read(*items: Any, instructions: str = "") -> Chat:
-    return read_items(instructions, list(items))
+    return read_input_items(instructions, list(items))
 
 
 def refused(*items: Any) -> Problem:
@@ -141,7 +141,7 @@ def test_an_assistants_message_at_the_end_is_a_turn_like_any_other() -> None:
 
 
 def test_items_of_the_conversation_before_come_first() -> None:
-    chat = read_items("New.", "And?", [USER, CALL, RESULT])
+    chat = read_input_items("New.", "And?", [USER, CALL, RESULT])
 
     assert [turn["role"] for turn in chat.turns] == ["system", "user", "assistant", "tool", "user"]
 

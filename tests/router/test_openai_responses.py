@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from openai import AsyncOpenAI
 
+from tests.http.responding import HI, LOOK, RESPONSES, built
 from tests.http.test_openai_client import client_of
-from tests.http.test_openai_responses import HI, LOOK, RESPONSES, built
 from tests.http.wire import events, send
 from tests.router.test_faults import router_of
 from tests.router.test_last_resort import MESSAGE
