@@ -29,6 +29,7 @@ from deployments.policy.problem import InvalidRequestError
 from deployments.policy.stream_events import AnswerStream
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
+from deployments.storage.store import StoreUnreachableError
 
 
 class Family(Protocol):
@@ -143,6 +144,9 @@ async def serve(service: Service, request: Request, family: Family) -> ASGIApp:
         return await family.respond(body, headers, request_id, started)
     except InvalidRequestError:
         raise
+    except StoreUnreachableError:  # it is logged; without what went before, any other answer would be a wrong one
+        seen = skim(body, family.form_demanded)
+        return await family.respond_unread(service.last_resort(refusal=seen.form), request_id, seen)
     except Exception as error:  # noqa: BLE001 - a bug of ours must not cost an answer
         log.internal_error("http", request.url.path, error)
         seen = skim(body, family.form_demanded)

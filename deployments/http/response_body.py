@@ -96,8 +96,6 @@ class ResponseFrame:
             placed=(*THOUGHTS, "annotations") if has_annotations_only(extras) else THOUGHTS,
             placed_of_choice=("logprobs",) if logprobs_of(extras) else (),
         )
-        if self.asked is not None and self.asked.wants_storing:
-            neverblank["stored"] = False
         return {**fields, "usage": response_usage(counts.usage), "neverblank": neverblank}
 
     def _fields(self, status: str, model: str, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

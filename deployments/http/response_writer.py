@@ -14,7 +14,7 @@ carries on where another one broke off goes on in it, and so does the last resor
 is left out: it would come out of order.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from deployments.http.alive import COMMENT
@@ -29,6 +29,9 @@ from deployments.policy.extras import NO_EXTRAS, Extras
 from deployments.policy.problem import Problem
 from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
 
+Keep = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Takes a response that has ended, and returns it as it is given."""
+
 _NOTHING, _REASONING, _TEXT = "", "reasoning", "text"
 """What is open: nothing, or an item."""
 
@@ -38,9 +41,10 @@ class ResponseWriter:
 
     sign_of_life = COMMENT
 
-    def __init__(self, frame: ResponseFrame, request_id: str) -> None:
-        """Write into `frame` the answer to the request with this id."""
+    def __init__(self, frame: ResponseFrame, request_id: str, keep: Keep) -> None:
+        """Write into `frame` the answer to the request with this id; `keep` gets the response before it is given."""
         self._frame = frame
+        self._keep = keep
         self._request_id = request_id
         self._number = 0
         self._begun = False
@@ -73,8 +77,11 @@ class ResponseWriter:
                     for written in self._thoughts(thoughts_of(extras.message)):
                         yield written
                 case StreamDone(answer):
-                    for written in self._end(answer):
+                    status = INCOMPLETE if self._broke else status_of_response(answer)
+                    for written in self._end(answer, status):
                         yield written
+                    ended = self._frame.ended(answer, self._request_id, self._output, status, max(1, self._pieces))
+                    yield self._event(f"response.{status}", response=await self._keep(ended))
 
     def refused(self, problem: Problem) -> Iterator[bytes]:
         """Give the error as it is documented, and in `error`, too: OpenAI's clients raise what they find there."""
@@ -112,8 +119,7 @@ class ResponseWriter:
         self._texts.append(text)
         yield self._of_thoughts("text.delta", delta=text)
 
-    def _end(self, answer: Answer) -> Iterator[bytes]:
-        status = INCOMPLETE if self._broke else status_of_response(answer)
+    def _end(self, answer: Answer, status: str) -> Iterator[bytes]:
         yield from self._close(answer.extras, status)
         for number, call in enumerate(answer.tool_calls):
             item, field = call_item(self._frame.key, number, call)
@@ -122,8 +128,6 @@ class ResponseWriter:
             yield self._of_item(f"{name}.delta", item["id"], delta=item[field])
             yield self._of_item(f"{name}.done", item["id"], **{field: item[field]})
             yield self._done(item)
-        response = self._frame.ended(answer, self._request_id, self._output, status, max(1, self._pieces))
-        yield self._event(f"response.{status}", response=response)
 
     def _close(self, extras: Extras, status: str) -> Iterator[bytes]:
         """End the item that is open. Of reasoning, whatever comes behind it, nothing is missing."""

@@ -249,3 +249,8 @@ def upstream_misconfigured(model: str, reason: str) -> None:
 def upstream_event_skipped(model: str, reason: str, count: int) -> None:
     """Events of a remote model's response could not be read, and were left out; told once a response and reason."""
     _log().warning("upstream_event_skipped", model=model, reason=reason, count=count)
+
+
+def store_unreachable(reason: str) -> None:
+    """The store of responses could not be asked: one is not kept, or cannot be found now."""
+    _log().error("store_unreachable", reason=reason)

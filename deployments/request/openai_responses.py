@@ -73,6 +73,12 @@ class ResponsesRequest(Struct, frozen=True):
         return bool(reasoning.get("summary") or reasoning.get("generate_summary"))
 
     @property
+    def items(self) -> tuple[Mapping[str, Any], ...]:
+        """The items of the conversation up to now."""
+        sent = self.sent["input"]
+        return (*self.before, *([{"role": "user", "content": sent}] if isinstance(sent, str) else sent))
+
+    @property
     def wants_storing(self) -> bool | None:
         """Whether the response is to be stored; `None` where the caller does not say."""
         wanted: bool | None = self.sent.get("store")

@@ -43,6 +43,7 @@ from deployments.router.supervision import Supervisor
 from deployments.router.tokenizers import Tokenizers
 from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
+from deployments.storage.keeper import ResponseKeeper
 from deployments.upstream import UpstreamPool
 
 _Given = TypeVar("_Given", Answer, AnswerStream)
@@ -72,6 +73,7 @@ class Router(HandleMethods):
         self._tokenizers = Tokenizers(self._registry, self._upstreams, backup_name)
         self._description = Description(self._registry, self._upstreams, self._resilience, backup_name)
         self._accounting = RequestAccounting()
+        self._keeper = ResponseKeeper()
         self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
         self._background = Supervisor(
             {
@@ -157,6 +159,11 @@ class Router(HandleMethods):
         return self._policy.http.cors_origins
 
     @property
+    def keeper(self) -> ResponseKeeper:
+        """Keeps responses where the policy names a store."""
+        return self._keeper
+
+    @property
     def keepalive_s(self) -> float:
         """Seconds of silence after which a stream gives a sign of life; 0 for none."""
         return self._policy.streams.keepalive_seconds
@@ -206,7 +213,7 @@ class Router(HandleMethods):
         try:
             await self._background.run()
         finally:
-            await self._upstreams.aclose()
+            await asyncio.gather(self._upstreams.aclose(), self._keeper.aclose())
 
     async def check_health(self) -> None:
         """Check that discovery is alive. Serve calls this, and replaces a router for which it raises.
@@ -231,6 +238,7 @@ class Router(HandleMethods):
         limits = Limits(*policy.request_bounds())
         self._upstreams.update(policy.remotes, resilience)  # all or nothing by itself; the last step that can fail
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
+        self._keeper.use(*policy.responses.place(os.environ))
         log.policy_changed(told)
 
     async def _execute(

@@ -19,11 +19,14 @@ from deployments.policy.silence import SilencePolicy
 from deployments.settings.base import ModelId, Seconds, Settings
 from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.files import parse
-from deployments.settings.remotes import RemoteSpec
+from deployments.settings.remotes import SECRET, RemoteSpec, VariableName
 from deployments.settings.stream_limits import StreamLimitSettings
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^\s/,*]+)$", max_length=256)]
 """As browsers send it: scheme, host and port, without a path."""
+
+StoreAddress = Annotated[str, StringConstraints(pattern=r"^(sqlite:/[^?#]+|rediss?://[^\s:@/?#]+(:\d+)?(/\d+)?)?$")]
+"""Of a store of records; without a password, which stands in no file."""
 
 TIMEOUT_VARIABLE = "INFERENCE_TIMEOUT_SECONDS"
 
@@ -64,6 +67,28 @@ class HttpSettings(Settings):
         description="The origins whose pages may ask from a browser, such as `https://app.example.com`; `*` for all. "
         "None: browsers refuse such pages the answers.",
     )
+
+
+class ResponseSettings(Settings):
+    """Where responses (`/v1/responses`) are kept whose callers do not refuse that with `store: false`."""
+
+    store: StoreAddress = Field(
+        "",
+        max_length=512,
+        description="`sqlite:/path/to/file` for the routers of one node, `redis://host:6379/0` or `rediss://…` for "
+        "those of several. Empty: nothing is kept.",
+        json_schema_extra=SECRET,
+    )
+    password_env: VariableName | None = Field(
+        None, description="The environment variable with the password of Redis.", json_schema_extra=SECRET
+    )
+    retention_hours: float = Field(
+        720.0, gt=0, le=87_600, allow_inf_nan=False, description="How long a response is kept."
+    )
+
+    def place(self, environment: Mapping[str, str]) -> tuple[str, str, float]:
+        """Return the address of the store, its password, and the seconds for which a response is kept there."""
+        return self.store, environment.get(self.password_env or "", ""), self.retention_hours * 3600
 
 
 class ModelSettings(StreamLimitSettings):
@@ -114,6 +139,7 @@ class PolicySettings(Settings):
     )
     last_resort: LastResortSettings = LastResortSettings()
     http: HttpSettings = HttpSettings()
+    responses: ResponseSettings = ResponseSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
     log_content: bool = Field(
         False,

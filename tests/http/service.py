@@ -13,6 +13,7 @@ from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEven
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.tokens import TokensRequest
+from deployments.storage.keeper import ResponseKeeper
 
 MESSAGE = "I am sorry: none of our models can answer just now."
 
@@ -77,6 +78,7 @@ class ScriptedService:
         opens_after_s: seconds until the answer, or the first piece of it, is there.
         pause_s: seconds before each piece of a stream.
         origins: those whose pages may ask.
+        keeper: keeps responses.
     """
 
     given: Answer | Problem = field(default_factory=an_answer)
@@ -91,6 +93,7 @@ class ScriptedService:
     opens_after_s: float = 0.0
     pause_s: float = 0.0
     origins: Sequence[str] = ()
+    keeper: ResponseKeeper = field(default_factory=ResponseKeeper)
 
     @property
     def limits(self) -> Limits:
