@@ -17,16 +17,16 @@ from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.retry import RetryPolicy
 from deployments.policy.silence import SilencePolicy
 from deployments.settings.base import ModelId, Seconds, Settings
+from deployments.settings.cache import CacheSettings
+from deployments.settings.canary import CanarySettings
 from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.files import parse
-from deployments.settings.remotes import SECRET, RemoteSpec, VariableName
+from deployments.settings.remotes import RemoteSpec
+from deployments.settings.responses import ResponseSettings
 from deployments.settings.stream_limits import StreamLimitSettings
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^\s/,*]+)$", max_length=256)]
 """As browsers send it: scheme, host and port, without a path."""
-
-StoreAddress = Annotated[str, StringConstraints(pattern=r"^(sqlite:/[^?#]+|rediss?://[^\s:@/?#]+(:\d+)?(/\d+)?)?$")]
-"""Of a store of records; without a password, which stands in no file."""
 
 TIMEOUT_VARIABLE = "INFERENCE_TIMEOUT_SECONDS"
 
@@ -69,26 +69,10 @@ class HttpSettings(Settings):
     )
 
 
-class ResponseSettings(Settings):
-    """Where responses (`/v1/responses`) are kept whose callers do not refuse that with `store: false`."""
+class DrillSettings(Settings):
+    """Whether callers may try the fallback: see the header `x-neverblank-fault`."""
 
-    store: StoreAddress = Field(
-        "",
-        max_length=512,
-        description="`sqlite:/path/to/file` for the routers of one node, `redis://host:6379/0` or `rediss://…` for "
-        "those of several. Empty: nothing is kept.",
-        json_schema_extra=SECRET,
-    )
-    password_env: VariableName | None = Field(
-        None, description="The environment variable with the password of Redis.", json_schema_extra=SECRET
-    )
-    retention_hours: float = Field(
-        720.0, gt=0, le=87_600, allow_inf_nan=False, description="How long a response is kept."
-    )
-
-    def place(self, environment: Mapping[str, str]) -> tuple[str, str, float]:
-        """Return the address of the store, its password, and the seconds for which a response is kept there."""
-        return self.store, environment.get(self.password_env or "", ""), self.retention_hours * 3600
+    enabled: bool = Field(False, description="Let a request inject faults into its own attempts.")
 
 
 class ModelSettings(StreamLimitSettings):
@@ -139,6 +123,9 @@ class PolicySettings(Settings):
     )
     last_resort: LastResortSettings = LastResortSettings()
     http: HttpSettings = HttpSettings()
+    drills: DrillSettings = DrillSettings()
+    canary: CanarySettings = CanarySettings()
+    cache: CacheSettings = CacheSettings()
     responses: ResponseSettings = ResponseSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
     log_content: bool = Field(
@@ -178,9 +165,15 @@ class PolicySettings(Settings):
         """The sections that a router's `ResilienceState` follows."""
         return ResiliencePolicy(self.breaker, self.admission, self.retries, self.hedging, self.reserves, self.silence)
 
-    def request_bounds(self) -> tuple[int, float, float, int]:
+    def request_bounds(self) -> tuple[int, float, float, int, bool]:
         """The bounds of requests, in the order of `request.body.Limits`."""
-        return self.max_request_bytes, self.timeout_seconds, self.max_timeout_seconds, self.max_tokens_default
+        return (
+            self.max_request_bytes,
+            self.timeout_seconds,
+            self.max_timeout_seconds,
+            self.max_tokens_default,
+            self.drills.enabled,
+        )
 
     def stream_limits(self) -> dict[str, StreamLimits]:
         """The limits of the streams of those models that have their own."""
@@ -196,6 +189,8 @@ class PolicySettings(Settings):
         for remote in written.get("remotes", {}).values():
             for key in {"headers", "query"} & remote.keys():
                 remote[key] = sorted(remote[key])
+        if "store" in (cache := written.get("cache", {})):
+            cache["store"] = cache["store"].partition(":")[0]  # the address may have a password in it
         return written
 
     def with_overrides(self, overrides: Mapping[str, Any], environment: Mapping[str, str]) -> "PolicySettings":

@@ -12,8 +12,8 @@ import orjson
 from msgspec import Struct
 
 from deployments.observability import log
-from deployments.storage.redis import RedisStore
-from deployments.storage.sqlite import SqliteStore
+from deployments.storage.redis import RedisRecords
+from deployments.storage.sqlite import SqliteRecords
 from deployments.storage.store import RecordStore, StoreUnreachableError
 
 STORE_ANSWERS_S = 2.0
@@ -37,8 +37,8 @@ class KeptResponse(Struct, frozen=True):
 def open_store(address: str, password: str) -> RecordStore:
     """Return the store at `address`: `sqlite:<path>`, `redis://…` or `rediss://…`. It is asked later."""
     if address.startswith(_SQLITE):
-        return SqliteStore(address.removeprefix(_SQLITE))
-    return RedisStore.at(address, password)
+        return SqliteRecords(address.removeprefix(_SQLITE))
+    return RedisRecords.at(address, password)
 
 
 class ResponseKeeper:

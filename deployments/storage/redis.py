@@ -9,7 +9,7 @@ _PREFIX = "neverblank:record:"
 _ANSWERS_S = 1.0
 
 
-class RedisStore:
+class RedisRecords:
     """A `RecordStore` in one Redis."""
 
     def __init__(self, redis: Redis) -> None:
@@ -17,7 +17,7 @@ class RedisStore:
         self._redis = redis
 
     @classmethod
-    def at(cls, address: str, password: str = "") -> "RedisStore":
+    def at(cls, address: str, password: str = "") -> "RedisRecords":
         """Return the store at an address such as `redis://host:6379/0`; it is connected to with the first question."""
         return cls(
             Redis.from_url(

@@ -27,7 +27,7 @@ CREATE INDEX IF NOT EXISTS records_until ON records (until);
 _Given = TypeVar("_Given")
 
 
-class SqliteStore:
+class SqliteRecords:
     """A `RecordStore` in one file."""
 
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:

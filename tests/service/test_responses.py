@@ -31,7 +31,7 @@ def ask(client: OpenAI, *, stream: bool, **body: Any) -> Any:
     if not stream:
         return client.responses.create(**body)
     *_, last = client.responses.create(**body, stream=True)
-    return last.response  # type: ignore[union-attr]
+    return last.response
 
 
 @pytest.mark.parametrize("stream", [False, True])

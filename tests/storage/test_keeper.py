@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from deployments.storage.keeper import STORE_ANSWERS_S, KeptResponse, ResponseKeeper, open_store
-from deployments.storage.redis import RedisStore
-from deployments.storage.sqlite import SqliteStore
+from deployments.storage.redis import RedisRecords
+from deployments.storage.sqlite import SqliteRecords
 from deployments.storage.store import RecordMissingError, StoreUnreachableError
 
 RESPONSE = KeptResponse({"id": "resp_1"}, ({"role": "user", "content": "Hi"},))
@@ -106,6 +106,6 @@ async def test_a_policy_that_changes_takes_the_store_along_or_leaves_it() -> Non
 async def test_an_address_says_what_the_store_is() -> None:
     stores = [open_store("sqlite:/tmp/x", ""), open_store("redis://localhost:6379/0", "secret")]
 
-    assert [type(store) for store in stores] == [SqliteStore, RedisStore]
+    assert [type(store) for store in stores] == [SqliteRecords, RedisRecords]
     for store in stores:
         await store.aclose()

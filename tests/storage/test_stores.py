@@ -11,17 +11,21 @@ import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 
 from deployments.storage import sqlite
-from deployments.storage.redis import RedisStore
-from deployments.storage.sqlite import SqliteStore
+from deployments.storage.redis import RedisRecords
+from deployments.storage.sqlite import SqliteRecords
 from deployments.storage.store import RecordMissingError, RecordStore, StoreUnreachableError
 
 HOUR = 3600.0
 
 
+def mode_of(path: str) -> int:
+    return stat.S_IMODE(Path(path).stat().st_mode)
+
+
 @pytest.fixture(params=["sqlite", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordStore]:
     made: RecordStore
-    made = SqliteStore(str(tmp_path / "records")) if request.param == "sqlite" else RedisStore(FakeAsyncRedis())
+    made = SqliteRecords(str(tmp_path / "records")) if request.param == "sqlite" else RedisRecords(FakeAsyncRedis())
     yield made
     await made.aclose()
 
@@ -41,7 +45,7 @@ async def test_a_record_is_there_until_it_is_deleted(store: RecordStore) -> None
 async def test_a_record_whose_time_is_over_is_not_there() -> None:
     server = FakeServer()
     redis = FakeAsyncRedis(server=server)
-    await RedisStore(redis).save("a", b"1", HOUR)
+    await RedisRecords(redis).save("a", b"1", HOUR)
 
     assert HOUR - 2 < await redis.ttl("neverblank:record:a") <= HOUR
 
@@ -49,7 +53,7 @@ async def test_a_record_whose_time_is_over_is_not_there() -> None:
 async def test_sqlite_deletes_what_is_over_with_what_is_saved_next(tmp_path: Path) -> None:
     now = [0.0]
     path = str(tmp_path / "records")
-    store = SqliteStore(path, lambda: now[0])
+    store = SqliteRecords(path, lambda: now[0])
     await store.save("a", b"1", HOUR)
     await store.save("b", b"2", 3 * HOUR)
 
@@ -66,19 +70,19 @@ async def test_sqlite_deletes_what_is_over_with_what_is_saved_next(tmp_path: Pat
 
 async def test_two_routers_share_a_file_that_is_its_owners_alone(tmp_path: Path) -> None:
     path = str(tmp_path / "records")
-    one, other = SqliteStore(path), SqliteStore(path)
+    one, other = SqliteRecords(path), SqliteRecords(path)
 
     await one.save("a", b"1", HOUR)
 
     assert await other.load("a") == b"1"
-    assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+    assert mode_of(path) == 0o600
     await one.aclose()
     await other.aclose()
 
 
 async def test_a_file_that_cannot_be_opened_is_a_store_that_cannot_be_asked_until_it_can(tmp_path: Path) -> None:
     folder = tmp_path / "later"
-    store = SqliteStore(str(folder / "records"))
+    store = SqliteRecords(str(folder / "records"))
 
     with pytest.raises(StoreUnreachableError):
         await store.save("a", b"1", HOUR)
@@ -93,9 +97,9 @@ async def test_a_disk_that_does_not_answer_holds_up_no_more_than_so_many_questio
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "MOST_PENDING", 2)
-    store, answers = SqliteStore(str(tmp_path / "records")), threading.Event()
-    connect = SqliteStore._connection
-    monkeypatch.setattr(SqliteStore, "_connection", lambda self: (answers.wait(), connect(self))[1])
+    store, answers = SqliteRecords(str(tmp_path / "records")), threading.Event()
+    connect = SqliteRecords._connection
+    monkeypatch.setattr(SqliteRecords, "_connection", lambda self: (answers.wait(), connect(self))[1])
     asked = [asyncio.create_task(store.save(key, b"1", HOUR)) for key in "ab"]
     await asyncio.sleep(0)
 
@@ -110,7 +114,7 @@ async def test_a_disk_that_does_not_answer_holds_up_no_more_than_so_many_questio
 
 async def test_a_redis_that_is_away_cannot_be_asked() -> None:
     server = FakeServer()
-    store = RedisStore(FakeAsyncRedis(server=server))
+    store = RedisRecords(FakeAsyncRedis(server=server))
     server.connected = False
 
     for question in (store.save("a", b"1", HOUR), store.load("a"), store.delete("a")):
