@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments.policy.extras import Extras
+from deployments.request.items import REASONING_IDS
 
 _CITATION = {"start_index": int, "end_index": int, "url": str, "title": str}
 
@@ -29,7 +30,7 @@ def reasoning_item(key: str, text: str, *, summary: bool, status: str = "complet
         thought["summary"] = [{"type": "summary_text", "text": text}]
     elif text:
         thought["content"] = [{"type": "reasoning_text", "text": text}]
-    return {"type": "reasoning", "id": item_id("rs", key), **thought, "status": status}
+    return {"type": "reasoning", "id": item_id(REASONING_IDS.removesuffix("_"), key), **thought, "status": status}
 
 
 def text_part(text: str, extras: Extras) -> dict[str, Any]:

@@ -6,7 +6,7 @@
                                   a tool call of an assistant's turn
     function_call_output, custom_tool_call_output
                                   a tool's turn
-    item_reference                refused: it stands for an item that is not here
+    item_reference                refused, as it stands for an item that is not here; of reasoning it is left out
     anything else                 what a tool of another service has done: left out, and listed as dropped
 
 What an assistant has done in a row (a message, reasoning, calls) is one turn, as it was one answer: a chat wants all
@@ -25,6 +25,9 @@ from deployments.request.fields import MAX_TYPE, kind, refuse
 from deployments.request.item_parts import ItemPart, read_item_parts, read_item_text
 
 ITEM_ROLES = ("user", "assistant", "system", "developer")
+
+REASONING_IDS = "rs_"
+"""How the ids of reasoning begin."""
 
 _INPUT = f"a text, or a list of items, such as messages with `role` ({', '.join(ITEM_ROLES)}) and `content`"
 _MESSAGE_FIELDS = frozenset({"type", "role", "content", "id", "status", "phase", "name"})
@@ -101,6 +104,8 @@ class _Reader(Struct):
                 self._call(item, place, "arguments" if sort == "function_call" else "input")
             case "function_call_output" | "custom_tool_call_output":
                 self._result(item, place)
+            case "item_reference" if str(item.get("id")).startswith(REASONING_IDS):
+                self.conversation.note_foreign("reasoning", f"{place}.type")
             case "item_reference":
                 accepted = "the item itself, as it was given"
                 raise InvalidRequestError(Problem(f"{place}.type", "refers to an item that is not stored", accepted))

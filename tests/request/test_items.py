@@ -125,6 +125,13 @@ def test_reasoning_is_told_as_it_was_thought_or_in_its_summary_and_never_by_itse
     assert [(each.name, each.foreign) for each in alone.features] == [("reasoning", True)]
 
 
+def test_reasoning_that_is_only_referred_to_is_left_out_and_listed() -> None:
+    chat = read(USER, {"type": "item_reference", "id": "rs_1"}, CALL, RESULT)
+
+    assert [turn["role"] for turn in chat.turns] == ["user", "assistant", "tool"]
+    assert [(each.name, each.field, each.foreign) for each in chat.features] == [("reasoning", "input[1].type", True)]
+
+
 def test_what_tools_of_other_services_did_is_left_out_and_listed() -> None:
     chat = read(USER, {"type": "web_search_call", "id": "ws_1", "status": "completed"}, USER)
 
