@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from deployments.observability import log
+from deployments.observability.logger import logger
 from tests.upstream.faulty import FaultyUpstream
 
 # Two slow cores are no reason for a property to fail, and a failure is the same one on every run.
@@ -28,11 +28,11 @@ class _Events(logging.Handler):
 @pytest.fixture
 def events() -> Iterator[list[dict[str, Any]]]:
     """The events the service has logged so far, as the JSON objects they are."""
-    log._log()  # sets the logger up once, before it has a handler of ours
-    logger, handler = logging.getLogger("neverblank"), _Events()
-    logger.addHandler(handler)
+    logger()  # sets the logger up once, before it has a handler of ours
+    written, handler = logging.getLogger("neverblank"), _Events()
+    written.addHandler(handler)
     yield handler.lines
-    logger.removeHandler(handler)
+    written.removeHandler(handler)
 
 
 @pytest.fixture

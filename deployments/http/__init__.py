@@ -1,13 +1,16 @@
 """The HTTP surface: wire formats in and out. No decision is made here.
 
-May import: policy, request, observability, execution, ray_serve.
+May import: policy, request, observability, execution, storage, ray_serve.
 
     asgi.py                       the application
-    native.py, openai.py, …       the endpoints of the native API, OpenAI's and Anthropic's (`anthropic.py`)
+    native.py, openai.py, …       the endpoints of the native API, OpenAI's (`openai_responses.py`) and Anthropic's
     family.py                     what is done for every family of wire formats
     embeddings.py, tokens.py      OpenAI's embeddings; vLLM's tokens, health and version
     completions.py, chunks.py     answers in OpenAI's formats: as bodies, and as the chunks of streams
     message.py, message_writer.py the same in Anthropic's format: as bodies, and as the events of streams
+    response_body.py, response_items.py, response_writer.py
+                                  the same in OpenAI's Responses; kept_responses.py: earlier ones
+    beside.py                     what comes beside answers, in formats with places of their own
     counts.py, model_list.py      token counts; the list of models in Anthropic's form
     responses.py, alive.py        headers and events; streams that give signs of life
     problems.py                   the bodies of all 4xx

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from deployments.http.alive import Writer
 from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
 from deployments.http.counts import estimate_prompt_tokens
-from deployments.http.family import Conversations, serve
+from deployments.http.family import Conversations, Reply, serve
 from deployments.http.message import message_body
 from deployments.http.message_writer import MessageWriter
 from deployments.http.problems import anthropic_error
@@ -39,26 +39,39 @@ FORM_DEMANDED_IN_MESSAGES = re.compile(rb'"json_schema"|"tool_choice"\s*:\s*\{[^
 """Is found in every body of the format that demands JSON or a tool call."""
 
 
+class MessageReply:
+    """The reply to one request: see `Reply`."""
+
+    def __init__(self, asked: InferenceRequest | None) -> None:
+        """Reply to `asked`, which is `None` where it was not read."""
+        self._asked = asked
+
+    async def body(self, answer: Answer, request_id: str) -> Mapping[str, Any]:
+        """See `Reply`."""
+        return message_body(answer, self._asked, request_id)
+
+    def error(self, answer: Answer, request_id: str) -> Mapping[str, Any]:
+        """See `Reply`."""
+        return anthropic_error("api_error", str(answer.result), request_id, code=answer.unavailable)
+
+    def writer(self, request_id: str) -> Writer:
+        """See `Reply`."""
+        return MessageWriter(self._asked, request_id)
+
+
 class MessagesFormat:
-    """Anthropic's Messages format."""
+    """Anthropic's Messages format: see `ConversationFormat`."""
 
     form_demanded = FORM_DEMANDED_IN_MESSAGES
 
-    def read(self, body: bytes, limits: Limits, headers: Mapping[str, str]) -> InferenceRequest:
+    async def read(self, body: bytes, limits: Limits, headers: Mapping[str, str]) -> tuple[InferenceRequest, Reply]:
         """See `ConversationFormat`."""
-        return messages_request(body, limits, headers=headers)
+        asked = messages_request(body, limits, headers=headers)
+        return asked, MessageReply(asked)
 
-    def body(self, answer: Answer, request: InferenceRequest | None, request_id: str) -> Mapping[str, Any]:
+    def unread(self) -> Reply:
         """See `ConversationFormat`."""
-        return message_body(answer, request, request_id)
-
-    def error(self, answer: Answer, request_id: str) -> Mapping[str, Any]:
-        """See `ConversationFormat`."""
-        return anthropic_error("api_error", str(answer.result), request_id, code=answer.unavailable)
-
-    def writer(self, request: InferenceRequest | None, request_id: str) -> Writer:
-        """See `ConversationFormat`."""
-        return MessageWriter(request, request_id)
+        return MessageReply(None)
 
 
 def anthropic_routes(service: Service) -> list[Route]:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.http import anthropic, embeddings, native, openai, operation, pages, tokens
+from deployments.http import anthropic, embeddings, native, openai, openai_responses, operation, pages, tokens
 from deployments.http.arrival import read_headers, read_request_id
 from deployments.http.cors import Cors
 from deployments.http.problems import NOT_FOUND, problem_response
@@ -35,6 +35,7 @@ def build_asgi(service: Service) -> Starlette:
     routes: list[BaseRoute] = [
         *openai.openai_routes(service),
         *native.native_routes(service),
+        *openai_responses.responses_routes(service),
         *anthropic.anthropic_routes(service),
         *embeddings.embedding_routes(service),
         *tokens.token_routes(service),

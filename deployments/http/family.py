@@ -3,9 +3,9 @@
     respond           a body that was read: an answer, whole or as a stream
     respond_unread    the last resort, to a body of which little is known: too many requests are under way, or we broke
 
-A **format of conversations** brings less: how a body becomes an `InferenceRequest`, and how the router's answer, or the
-pieces of it, are written. `Conversations` makes a family of it. What a caller gets in the place of an answer is the
-same in all of them: 4xx before the first byte, an event behind it, the last resort for everything of our own.
+A **format of conversations** brings less: how a body becomes an `InferenceRequest`, and a `Reply`, which writes the
+router's answer, or the pieces of it. `Conversations` makes a family of it. What a caller gets in the place of an answer
+is the same in all of them: 4xx before the first byte, an event behind it, the last resort for everything of our own.
 """
 
 import re
@@ -31,6 +31,7 @@ from deployments.policy.trace_context import TRACEPARENT
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.trace_headers import CALLERS_TRACE, read_trace
+from deployments.storage.store import StoreUnreachableError
 
 
 class Family(Protocol):
@@ -49,8 +50,24 @@ class Family(Protocol):
         """
         ...
 
-    def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
+    async def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
         """Give `answer`, a last resort, to a request of which nothing is known but what was `seen`."""
+        ...
+
+
+class Reply(Protocol):
+    """How the answer to one request is written."""
+
+    async def body(self, answer: Answer, request_id: str) -> Mapping[str, Any]:
+        """Write a whole answer."""
+        ...
+
+    def error(self, answer: Answer, request_id: str) -> Mapping[str, Any]:
+        """Write an answer that has an error in the place of its result: see `Answer.unavailable`."""
+        ...
+
+    def writer(self, request_id: str) -> Writer:
+        """Return what writes the answer as a stream."""
         ...
 
 
@@ -62,7 +79,7 @@ class ConversationFormat(Protocol):
         """As in `Family`."""
         ...
 
-    def read(self, body: bytes, limits: Limits, headers: Mapping[str, str]) -> InferenceRequest:
+    async def read(self, body: bytes, limits: Limits, headers: Mapping[str, str]) -> tuple[InferenceRequest, Reply]:
         """Read a body; `headers` are by their names in lower case.
 
         Raises:
@@ -70,16 +87,8 @@ class ConversationFormat(Protocol):
         """
         ...
 
-    def body(self, answer: Answer, request: InferenceRequest | None, request_id: str) -> Mapping[str, Any]:
-        """Write a whole answer; `request` is `None` where it was not read."""
-        ...
-
-    def error(self, answer: Answer, request_id: str) -> Mapping[str, Any]:
-        """Write an answer that has an error in the place of its result: see `Answer.unavailable`."""
-        ...
-
-    def writer(self, request: InferenceRequest | None, request_id: str) -> Writer:
-        """Return what writes one stream; `request` as in `body`."""
+    def unread(self) -> Reply:
+        """Return how a request is replied to that was not read."""
         ...
 
 
@@ -97,25 +106,26 @@ class Conversations:
 
     async def respond(self, body: bytes, headers: Mapping[str, str], request_id: str, started: float) -> ASGIApp:
         """See `Family`."""
-        asked = self.form.read(body, self.service.limits, headers)
+        asked, reply = await self.form.read(body, self.service.limits, headers)
         if not asked.stream:
-            return self._whole(await self.service.answer(asked, request_id, started), asked, request_id)
+            return await self._whole(await self.service.answer(asked, request_id, started), reply, request_id)
         opening = partial(self.service.stream, asked, request_id, started)
         refusal = asked.response_format.demands_form
-        return AliveStream(opening, self.form.writer(asked, request_id), self.service, refusal=refusal)
+        return AliveStream(opening, reply.writer(request_id), self.service, refusal=refusal)
 
-    def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
+    async def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
         """See `Family`."""
+        reply = self.form.unread()
         if not seen.stream:
-            return self._whole(answer, None, request_id)
+            return await self._whole(answer, reply, request_id)
         opening = partial(opened, CompletedStream(answer))
-        return AliveStream(opening, self.form.writer(None, request_id), self.service, refusal=seen.form)
+        return AliveStream(opening, reply.writer(request_id), self.service, refusal=seen.form)
 
-    def _whole(self, answer: Answer, asked: InferenceRequest | None, request_id: str) -> ASGIApp:
+    async def _whole(self, answer: Answer, reply: Reply, request_id: str) -> ASGIApp:
         if answer.unavailable:
-            return json_response(self.form.error(answer, request_id), UNAVAILABLE, headers_of(answer))
+            return json_response(reply.error(answer, request_id), UNAVAILABLE, headers_of(answer))
         status = status_of(answer, self.service)
-        return json_response(self.form.body(answer, asked, request_id), status, headers_of(answer))
+        return json_response(await reply.body(answer, request_id), status, headers_of(answer))
 
 
 async def serve(service: Service, request: Request, family: Family) -> ASGIApp:
@@ -130,17 +140,20 @@ async def serve(service: Service, request: Request, family: Family) -> ASGIApp:
     CALLERS_TRACE.set(read_trace(headers) if TRACEPARENT in headers else None)
     if service.overloaded():
         seen = await skim_body(request, service.limits, headers, family.form_demanded)
-        return family.respond_unread(service.turn_away(refusal=seen.form), request_id, seen)
+        return await family.respond_unread(service.turn_away(refusal=seen.form), request_id, seen)
     with service.arrival():
         body = await read_body(request, service.limits, headers)
     try:
         return await family.respond(body, headers, request_id, started)
     except InvalidRequestError:
         raise
+    except StoreUnreachableError:  # it is logged; without what went before, any other answer would be a wrong one
+        seen = skim(body, family.form_demanded)
+        return await family.respond_unread(service.last_resort(refusal=seen.form), request_id, seen)
     except Exception as error:  # noqa: BLE001 - a bug of ours must not cost an answer
         log.internal_error("http", request.url.path, error)
         seen = skim(body, family.form_demanded)
-        return family.respond_unread(service.last_resort(refusal=seen.form), request_id, seen)
+        return await family.respond_unread(service.last_resort(refusal=seen.form), request_id, seen)
 
 
 async def opened(stream: AnswerStream) -> AnswerStream:

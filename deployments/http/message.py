@@ -12,12 +12,10 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from msgspec.structs import replace
 
-from deployments.http.completions import finish_reason, provenance, says_nothing_but_calls
-from deployments.http.counts import TokenCounts, count_tokens, result_text
+from deployments.http.beside import THOUGHTS, counts_of, detail_of, provenance_and_extras, thoughts_of, written_text
+from deployments.http.completions import finish_reason
 from deployments.policy.answer import Answer
-from deployments.policy.extras import Extras
 from deployments.request import InferenceRequest
 from deployments.request.dialogue import UNSIGNED
 
@@ -30,19 +28,16 @@ _STOP_REASONS = {
 _STOPPED_AT = ("stop_reason", "matched_stop")
 """Where vLLM and SGLang say which stop text has ended a choice."""
 
-_THOUGHTS = ("reasoning_content", "reasoning")
 _SIGNED = "thinking_blocks"
+PLACED = (*THOUGHTS, _SIGNED)
+"""The fields of a message of OpenAI's form that have a place among the blocks."""
+
 _OF_REASONING = frozenset({"thinking", "redacted_thinking"})
 
 
 def message_id(request_id: str) -> str:
     """Return the id of the message that answers the request with this id."""
     return f"msg_{request_id}"
-
-
-def thoughts_of(message: Mapping[str, Any]) -> str:
-    """Return the reasoning in the fields of a message, or in those of a piece of one."""
-    return next((text for key in _THOUGHTS if isinstance(text := message.get(key), str) and text), "")
 
 
 def blocks_of_thoughts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -56,11 +51,6 @@ def blocks_of_thoughts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
         return signed
     thoughts = thoughts_of(message)
     return [{"type": "thinking", "thinking": thoughts, "signature": UNSIGNED}] if thoughts else []
-
-
-def _text_of(answer: Answer) -> str:
-    """Return the text of an answer; empty where it is nothing but tool calls."""
-    return "" if says_nothing_but_calls(answer) else result_text(answer)
 
 
 def tool_use(call: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -90,40 +80,17 @@ def stop_of(answer: Answer, request: InferenceRequest | None) -> dict[str, Any]:
 def usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Return a `usage` object of OpenAI's form in Anthropic's, which counts what was read from a cache by itself."""
     read, written = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-    cached = min(read, _detail(usage, "prompt_tokens_details", "cached_tokens"))
-    stored = min(read - cached, _detail(usage, "prompt_tokens_details", "cache_creation_tokens"))
+    cached = min(read, detail_of(usage, "prompt_tokens_details", "cached_tokens"))
+    stored = min(read - cached, detail_of(usage, "prompt_tokens_details", "cache_creation_tokens"))
     counts: dict[str, Any] = {
         "input_tokens": read - cached - stored,
         "cache_creation_input_tokens": stored,
         "cache_read_input_tokens": cached,
         "output_tokens": written,
     }
-    if thought := min(written, _detail(usage, "completion_tokens_details", "reasoning_tokens")):
+    if thought := min(written, detail_of(usage, "completion_tokens_details", "reasoning_tokens")):
         counts["output_tokens_details"] = {"thinking_tokens": thought}
     return counts
-
-
-def _detail(usage: Mapping[str, Any], group: str, name: str) -> int:
-    details = usage.get(group)
-    count = details.get(name) if isinstance(details, Mapping) else None
-    return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0
-
-
-def counts_of(answer: Answer, request: InferenceRequest | None, pieces: int = 1) -> TokenCounts:
-    """Return the token counts of an answer that was streamed in so many `pieces`."""
-    return count_tokens([answer], [request] if request is not None else (), pieces)
-
-
-def message_provenance(answer: Answer, request_id: str, *, usage_estimated: bool) -> dict[str, Any]:
-    """Return the object `neverblank` of a message, with the model that answered and what has no place elsewhere."""
-    extras = answer.extras
-    left = {key: value for key, value in extras.message.items() if key not in (*_THOUGHTS, _SIGNED)}
-    beside = replace(extras, message=left, usage={}) if extras else Extras()
-    return {
-        **provenance(answer, request_id, usage_estimated=usage_estimated),
-        "model": answer.model,
-        **({"extras": beside.to_json()} if beside else {}),
-    }
 
 
 def message_body(answer: Answer, request: InferenceRequest | None, request_id: str) -> dict[str, Any]:
@@ -137,13 +104,13 @@ def message_body(answer: Answer, request: InferenceRequest | None, request_id: s
         "content": _content(answer),
         **stop_of(answer, request),
         "usage": usage_of(counts.usage),
-        "neverblank": message_provenance(answer, request_id, usage_estimated=counts.estimated),
+        "neverblank": provenance_and_extras(answer, request_id, usage_estimated=counts.estimated, placed=PLACED),
     }
 
 
 def _content(answer: Answer) -> list[dict[str, Any]]:
     content = blocks_of_thoughts(answer.extras.message)
-    if text := _text_of(answer):
+    if text := written_text(answer):
         content.append({"type": "text", "text": text})
     for call in answer.tool_calls:
         block, arguments = tool_use(call)

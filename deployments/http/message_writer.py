@@ -15,17 +15,9 @@ the block.
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
+from deployments.http.beside import counts_of, provenance_and_extras, thoughts_of
 from deployments.http.counts import estimate_prompt_tokens
-from deployments.http.message import (
-    blocks_of_thoughts,
-    counts_of,
-    message_id,
-    message_provenance,
-    stop_of,
-    thoughts_of,
-    tool_use,
-    usage_of,
-)
+from deployments.http.message import PLACED, blocks_of_thoughts, message_id, stop_of, tool_use, usage_of
 from deployments.http.problems import anthropic_body
 from deployments.http.responses import event
 from deployments.policy.answer import Answer
@@ -133,7 +125,9 @@ class MessageWriter:
             "type": "message_delta",
             "delta": stop_of(answer, self._request),
             "usage": usage_of(counts.usage),
-            "neverblank": message_provenance(answer, self._request_id, usage_estimated=counts.estimated),
+            "neverblank": provenance_and_extras(
+                answer, self._request_id, usage_estimated=counts.estimated, placed=PLACED
+            ),
         }
         yield event(end, "message_delta")
         yield event({"type": "message_stop"}, "message_stop")

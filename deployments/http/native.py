@@ -56,7 +56,7 @@ class _Native:
         refusal = asked.response_format.demands_form
         return AliveStream(opening, _Writer(request_id), service, refusal=refusal)
 
-    def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
+    async def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
         if seen.vectors or self.service.gives_vectors(self.model or seen.model):
             answer = no_vector_instead(answer)
         return _respond(self.service, answer, request_id, streamed=seen.stream)

@@ -94,7 +94,7 @@ class _OpenAI:
         opening = openings[0] if len(openings) == 1 else partial(open_all, openings)
         return AliveStream(opening, writer, service, refusal=asked.response_format.demands_form)
 
-    def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
+    async def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
         if not seen.stream:
             return _respond(self.service, [answer], self.form.completion([answer], (), request_id))
         writer = ChunkWriter(self.form, OpenAIRequest((), seen.usage), request_id)

@@ -37,9 +37,12 @@ def openai_body(problem: Problem, code: str | None = None) -> dict[str, Any]:
 
 def unavailable_body(answer: Answer) -> dict[str, Any]:
     """Return an answer that is `unavailable` as a body with OpenAI's error object."""
-    return {
-        "error": {"message": answer.result, "type": "server_error", "param": None, "code": answer.unavailable},
-    }
+    return server_error(answer.result, answer.unavailable)
+
+
+def server_error(message: str, code: str) -> dict[str, Any]:
+    """Return a body with OpenAI's error object for a fault that is not the caller's."""
+    return {"error": {"message": message, "type": "server_error", "param": None, "code": code}}
 
 
 def anthropic_body(problem: Problem, request_id: str) -> dict[str, Any]:

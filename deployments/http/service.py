@@ -9,6 +9,7 @@ from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.answer import Answer
 from deployments.request.acts import Act
 from deployments.request.tokens import TokensRequest
+from deployments.storage.keeper import ResponseKeeper
 
 
 class Service(AnsweringService, Protocol):
@@ -22,6 +23,11 @@ class Service(AnsweringService, Protocol):
     @property
     def cors_origins(self) -> Sequence[str]:
         """The origins whose pages may ask from a browser; none where that is off."""
+        ...
+
+    @property
+    def keeper(self) -> ResponseKeeper:
+        """Keeps responses; off unless the policy names a store."""
         ...
 
     def last_resort(self, *, refusal: bool) -> Answer:

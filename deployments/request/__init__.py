@@ -7,6 +7,8 @@ May import: policy.
     prompts.py    the prompts of text completions            sampling.py          temperature and its like
     chat.py       its messages                               knobs.py             what each of those accepts
     content.py    the parts of a message: texts, pictures    passing.py           fields for upstreams alone
+    openai_responses.py, response_tools.py, items.py, item_parts.py
+                  OpenAI's Responses
     anthropic.py  Anthropic's Messages                       response_format.py   tools and response formats
     dialogue.py   its messages, and the parts of them:       fields.py            single fields
     blocks.py     texts, pictures, calls, results            schema.py            bounds on JSON schemas

@@ -10,13 +10,11 @@
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.content import plain_content
 from deployments.request.conversation import Conversation
 from deployments.request.fields import MAX_TYPE, kind, refuse
 
@@ -114,27 +112,6 @@ def to_part(block: Block) -> Mapping[str, Any]:
             return _text("\n".join(found))
         case _:
             return block.fields
-
-
-def to_content(parts: Sequence[Mapping[str, Any]]) -> str | list[Mapping[str, Any]]:
-    """Return parts as a content in OpenAI's form: a text where there is nothing else, which every upstream takes."""
-    texts = [part["text"] for part in parts if part["type"] == "text"]
-    return "\n".join(text for text in texts if text) if len(texts) == len(parts) else list(parts)
-
-
-def in_words(parts: Sequence[Mapping[str, Any]], places: Sequence[str], conversation: Conversation) -> str:
-    """Return parts in words, and tell `conversation` of each, at its place, that only an upstream can read."""
-    told = []
-    for part, place in zip(parts, places, strict=True):
-        if part["type"] == "text":
-            told.append(part["text"])
-        else:
-            told.append(plain_content([part], place, partial(_note_at, conversation, place)))
-    return "\n".join(text for text in told if text)
-
-
-def _note_at(conversation: Conversation, place: str, name: str, _: str) -> None:
-    conversation.note(name, place)
 
 
 def _text(text: str) -> Mapping[str, Any]:

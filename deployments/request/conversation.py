@@ -4,12 +4,14 @@ It has two forms of each turn: OpenAI's, which every upstream and every chat tem
 own models. A reader of a family gives both, turn by turn, with the place of each in its own request.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request.content import plain_content
 from deployments.request.inference import Feature
 from deployments.request.passing import MAX_FIELDS
 from deployments.request.turns import require_last, split_prefix
@@ -51,6 +53,11 @@ class Conversation(Struct):
     _joins: set[int] = set()
     _names: dict[str, str] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no turn yet."""
+        return not self._turns
+
     def note(self, name: str, place: str) -> None:
         """Note a feature that only an upstream may have.
 
@@ -88,6 +95,19 @@ class Conversation(Struct):
             accepted = "the id of a tool call in a message before it"
             raise InvalidRequestError(Problem(place, "belongs to no tool call", accepted))
         return name
+
+    def in_words(self, parts: Sequence[Mapping[str, Any]], places: Sequence[str]) -> str:
+        """Return parts in OpenAI's form in words, and note each, at its place, that only an upstream can read."""
+        told = []
+        for part, place in zip(parts, places, strict=True):
+            if part["type"] == "text":
+                told.append(part["text"])
+            else:
+                told.append(plain_content([part], place, partial(self._note_at, place)))
+        return "\n".join(text for text in told if text)
+
+    def _note_at(self, place: str, name: str, _: str) -> None:
+        self.note(name, place)
 
     def add(self, turn: Mapping[str, Any], role: str, content: str, place: str) -> None:
         """Append a turn. In words, a user turn behind a result is one with it: many chat templates want roles in turn.
@@ -132,6 +152,12 @@ class Conversation(Struct):
             else:
                 joined.append((message["role"], [message["content"]]))
         return tuple({"role": role, "content": "\n".join(texts)} for role, texts in joined)
+
+
+def to_content(parts: Sequence[Mapping[str, Any]]) -> str | list[Mapping[str, Any]]:
+    """Return parts as a content in OpenAI's form: a text where there is nothing else, which every upstream takes."""
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    return "\n".join(text for text in texts if text) if len(texts) == len(parts) else list(parts)
 
 
 def result_in_words(name: str, text: str) -> str:

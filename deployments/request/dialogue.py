@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.blocks import Block, in_words, read_blocks, to_content, to_part
-from deployments.request.conversation import Chat, Conversation, result_in_words
+from deployments.request.blocks import Block, read_blocks, to_part
+from deployments.request.conversation import Chat, Conversation, result_in_words, to_content
 from deployments.request.fields import kind, refuse
 
 MESSAGE_ROLES = ("user", "assistant", "system")
@@ -90,7 +90,7 @@ class _Reader:
         rest = [*shown, *(block for block in blocks if block.kind != "tool_result")]
         if rest or not results:
             parts = [to_part(block) for block in rest]
-            words = in_words(parts, [block.place for block in rest], self.conversation)
+            words = self.conversation.in_words(parts, [block.place for block in rest])
             turn = {"role": "user", "content": to_content(parts)}
             self.conversation.add(turn, "user", words, place)
 
@@ -101,7 +101,7 @@ class _Reader:
         content = block.fields.get("content")
         inner = read_blocks("" if content is None else content, f"{block.place}.content", self.conversation)
         parts = [to_part(each) for each in inner]
-        words = in_words(parts, [each.place for each in inner], self.conversation)
+        words = self.conversation.in_words(parts, [each.place for each in inner])
         failed = block.fields.get("is_error")
         if failed is not None and not isinstance(failed, bool):
             raise refuse(f"{block.place}.is_error", failed, "true or false")
@@ -125,7 +125,7 @@ class _Reader:
                 case _:
                     said.append(block)
         parts = [to_part(block) for block in said]
-        words = in_words(parts, [block.place for block in said], self.conversation)
+        words = self.conversation.in_words(parts, [block.place for block in said])
         turn: dict[str, Any] = {"role": "assistant"}
         if parts or not calls:
             turn["content"] = to_content(parts)

@@ -1,6 +1,6 @@
 """One router: builds the chain of a request, keeps track of the models, counts the answers.
 
-May import: policy, request, settings, observability, execution, upstream, ray_serve.
+May import: policy, request, settings, observability, execution, upstream, storage, ray_serve.
 
     router.py             answers requests: runs their chains, counts and logs the answers
     handle_methods.py     the same for deployment handles

@@ -16,6 +16,7 @@ from deployments.execution.execution import Execution
 from deployments.execution.streams import CompletedStream, open_stream
 from deployments.execution.whole import run_chain
 from deployments.observability import log
+from deployments.observability.logger import MAX_TEXT_CHARACTERS
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError
@@ -155,7 +156,7 @@ class Answering:
             request_id,
             asked,
             started,
-            quote(request, log.MAX_TEXT_CHARACTERS) if quotes else "",
+            quote(request, MAX_TEXT_CHARACTERS) if quotes else "",
             quotes=quotes,
             drill=bool(request.faults),
             keep=partial(self._cache.keep, key) if key else None,

@@ -37,6 +37,7 @@ from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
 from deployments.router.tokenizers import Tokenizers
 from deployments.settings import PolicySettings
+from deployments.storage.keeper import ResponseKeeper
 from deployments.upstream import UpstreamPool
 
 
@@ -72,6 +73,7 @@ class Router(HandleMethods):
         )
         self._accounting = self._answering.accounting
         self._all = AllRouters(cluster, self.describe, self.readiness, self._accounting.fallbacks)
+        self._keeper = ResponseKeeper()
         self._description = Description(
             self._registry, self._upstreams, self._resilience, backup_name, self._answering.canary
         )
@@ -142,6 +144,11 @@ class Router(HandleMethods):
     def cors_origins(self) -> Sequence[str]:
         """The origins whose pages may ask from a browser; none where that is off."""
         return self._policy.http.cors_origins
+
+    @property
+    def keeper(self) -> ResponseKeeper:
+        """Keeps responses where the policy names a store."""
+        return self._keeper
 
     @property
     def keepalive_s(self) -> float:
@@ -222,6 +229,7 @@ class Router(HandleMethods):
         finally:
             await self._upstreams.aclose()
             await self._answering.aclose()
+            await self._keeper.aclose()
 
     async def check_health(self) -> None:
         """Check that discovery is alive. Serve calls this, and replaces a router for which it raises.
@@ -242,6 +250,7 @@ class Router(HandleMethods):
         limits = Limits(*policy.request_bounds())
         self._upstreams.update(policy.remotes, resilience)  # all or nothing by itself; the last step that can fail
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
+        self._keeper.use(*policy.responses.place(os.environ))
         log.policy_changed(told)
 
 

@@ -23,6 +23,7 @@ from deployments.settings.canary import CanarySettings
 from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.files import parse
 from deployments.settings.remotes import RemoteSpec
+from deployments.settings.responses import ResponseSettings
 from deployments.settings.stream_limits import StreamLimitSettings
 from deployments.settings.traces import TraceSettings
 
@@ -129,6 +130,7 @@ class PolicySettings(Settings):
     drills: DrillSettings = DrillSettings()
     canary: CanarySettings = CanarySettings()
     cache: CacheSettings = CacheSettings()
+    responses: ResponseSettings = ResponseSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
     log_content: bool = Field(
         False,

@@ -93,10 +93,11 @@ _HEADERS: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     (b"content-encoding", (b"gzip", b"br")),
     (b"accept", (b"text/event-stream", b"\xff")),
 )
-_PATHS = ("/v1/infer", "/v1/chat/completions", "/v1/completions", "/v1/messages")
+_PATHS = ("/v1/infer", "/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses")
 _USED = {"type": "tool_use", "id": "t", "name": "look", "input": {"at": "x"}}
 _RESULT = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "x"}], "is_error": False}
 _SEEN = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}}
+_SHOWN = {"type": "input_image", "image_url": "data:,"}
 _BASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/v1/infer", {"text": "Hi"}),
     ("/v1/infer", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}),
@@ -121,6 +122,25 @@ _BASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
     ("/v1/messages", {"messages": [{"role": "user", "content": [_SEEN]}], "metadata": {"user_id": "x"}}),
     ("/v1/messages", {**CHAT, "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}),
+    (
+        "/v1/responses",
+        {
+            "instructions": "x",
+            "input": [
+                {"role": "user", "content": [{"type": "input_text", "text": "x"}, _SHOWN]},
+                {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "x"}]},
+                {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c", "output": "x"},
+            ],
+            "tools": [{"type": "function", "name": "look"}, {"type": "web_search"}],
+            "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "look"}]},
+            "stream": True,
+        },
+    ),
+    (
+        "/v1/responses",
+        {"input": "Hi", "text": {"format": {"type": "json_object"}}, "include": [], "metadata": {"a": "b"}},
+    ),
     ("/v1/messages/count_tokens", {**CHAT, "thinking": {"type": "enabled", "budget_tokens": 2000}}),
 )
 

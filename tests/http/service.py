@@ -15,6 +15,7 @@ from deployments.request import InferenceRequest
 from deployments.request.acts import Act
 from deployments.request.body import Limits
 from deployments.request.tokens import TokensRequest
+from deployments.storage.keeper import ResponseKeeper
 
 MESSAGE = "I am sorry: none of our models can answer just now."
 
@@ -81,6 +82,7 @@ class ScriptedService:
         origins: those whose pages may ask.
         looked_back: the queries for fallbacks so far.
         acts: what operators have asked for so far.
+        keeper: keeps responses.
     """
 
     given: Answer | Problem = field(default_factory=an_answer)
@@ -97,6 +99,7 @@ class ScriptedService:
     origins: Sequence[str] = ()
     looked_back: list[FallbackQuery] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
+    keeper: ResponseKeeper = field(default_factory=ResponseKeeper)
 
     @property
     def limits(self) -> Limits:

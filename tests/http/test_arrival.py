@@ -14,7 +14,7 @@ from deployments.request.response_format import read_response_format
 from tests.http.service import ScriptedService
 from tests.http.wire import ENDPOINTS, MESSAGES, send
 
-CODES = {"/v1/infer": None, "/v1/chat/completions": "timeout", "/v1/completions": "timeout", "/v1/messages": None}
+CODES = {path: None if path in {"/v1/infer", "/v1/messages"} else "timeout" for path, _ in ENDPOINTS}
 SECONDS_BETWEEN_BYTES = 7.0
 
 

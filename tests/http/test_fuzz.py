@@ -141,7 +141,7 @@ async def _timed(app: Any, ask: Ask) -> float:
 def sent(request: pytest.FixtureRequest) -> Iterator[list[Sent]]:
     loop = SimulatedLoop()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(log, "_log", lambda: NotedLog([]))
+        patched.setattr(log, "logger", lambda: NotedLog([]))
         yield loop.run_until_complete(send_all(request.param))
     loop.close()
 
@@ -176,9 +176,12 @@ def _has_words(done: Exchange) -> bool:
         return False
     if "text/event-stream" in done.headers["content-type"]:
         return done.body.endswith((b"data: [DONE]\n\n", b"}\n\n")) and b'"finish_reason"' in done.body
-    if done.body.startswith(b"{") and b'"type":"message"' in done.body:
+    if done.body.startswith(b'{"id":"msg_'):
         return any(not is_blank(block.get("text", block.get("name"))) for block in json.loads(done.body)["content"])
     body = json.loads(done.body)
+    if body.get("object") == "response":
+        said = [part for item in body["output"] for part in item.get("content", [item])]
+        return any(not is_blank(part.get("text", part.get("refusal", part.get("name")))) for part in said)
     if done.status >= 400 and "error" in body:
         error = body["error"]
         return not is_blank(error["message"]) and ("result" not in body or not is_blank(body["result"]))

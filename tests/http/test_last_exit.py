@@ -7,8 +7,10 @@ import pytest
 
 from deployments.http import anthropic as anthropic_http
 from deployments.http import openai as openai_http
+from deployments.http import openai_responses as responses_http
 from deployments.http.completions import Format
 from deployments.http.message import message_body
+from deployments.http.response_body import ResponseFrame
 from deployments.policy.answer import Answer
 from deployments.policy.stream_events import StreamDone, TextDelta
 from deployments.request import native
@@ -33,11 +35,16 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S
             monkeypatch.setattr(openai_http, "chat_request", breaks)
             monkeypatch.setattr(openai_http, "completion_request", breaks)
             monkeypatch.setattr(anthropic_http, "messages_request", breaks)
+            monkeypatch.setattr(responses_http, "responses_request", breaks)
         case "writing":
             whole = Format.completion
             monkeypatch.setattr(Format, "completion", lambda *given: whole(*given) if _is_ours(given[1]) else breaks())
             monkeypatch.setattr(
                 anthropic_http, "message_body", lambda *given: message_body(*given) if _is_ours(given[:1]) else breaks()
+            )
+            response = ResponseFrame.whole
+            monkeypatch.setattr(
+                ResponseFrame, "whole", lambda *given: response(*given) if _is_ours(given[1:2]) else breaks()
             )
             json_of = Answer.to_json
             monkeypatch.setattr(Answer, "to_json", lambda *given: json_of(*given) if _is_ours(given[:1]) else breaks())
@@ -102,7 +109,7 @@ async def test_a_stream_that_breaks_by_an_error_of_our_own_has_a_proper_end(
     told = events_of(response)
     assert response.status_code == 200
     assert f"\\n\\n{MESSAGE}" in response.text
-    assert told[-1][0] in {"done", "message_stop"} or told[-1] == ("", "[DONE]")
+    assert told[-1][0] in {"done", "message_stop", "response.incomplete"} or told[-1] == ("", "[DONE]")
     assert [line["where"] for line in events if line["level"] == "error"] == ["http"]
 
 

@@ -123,7 +123,7 @@ def test_the_description_names_every_header_that_is_read_and_every_header_of_an_
     described = {name: each["name"] for name, each in document["components"]["parameters"].items()}
     told = headers_of(an_answer(dropped=("image",), retry_after_s=1.0))
 
-    for path in ("/v1/infer", "/v1/infer/{model}", "/v1/chat/completions", "/v1/completions", "/v1/messages"):
+    for path in ("/v1/infer/{model}", *(path for path, _ in ENDPOINTS)):
         asked = document["paths"][path]["post"]
         named = {described[each["$ref"].rsplit("/", 1)[-1]] for each in asked["parameters"]}
         assert named - {"model"} == CONTROL_HEADERS

@@ -18,6 +18,7 @@ ENDPOINTS = [
     ("/v1/chat/completions", CHAT),
     ("/v1/completions", {"prompt": "Hi"}),
     ("/v1/messages", MESSAGES),
+    ("/v1/responses", {"input": "Hi"}),
 ]
 BROKEN_OFF = Ended(Candidate(Tier.PRIMARY, "a"), 0.0, 1.0, Failed("boom"), from_character=0)
 

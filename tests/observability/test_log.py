@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.observability import log
+from deployments.observability.logger import logger
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.outcome import Failed, Rejected
@@ -100,7 +101,7 @@ def test_a_model_is_quoted_in_a_fallback_only_where_content_may_be_logged(
 
 
 def test_a_line_is_json_on_one_line() -> None:
-    log._log()  # sets the logger up once, before it has a handler of ours
+    logger()  # sets the logger up once, before it has a handler of ours
     written: list[str] = []
 
     class Lines(logging.Handler):

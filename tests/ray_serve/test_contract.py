@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from ray.actor import ActorHandle
 from ray.serve._private.client import ServeControllerClient
 
-from tests.ray_serve.contract import CONSTANTS, DEFAULTS, FIELDS, LITERALS, MEMBERS, SIGNATURES, SYMBOLS, VARIABLES
+from tests.ray_serve.contract import CONSTANTS, DEFAULTS, FIELDS, MEMBERS, SIGNATURES, SYMBOLS
+from tests.ray_serve.contract_texts import LITERALS, VARIABLES
 from tests.ray_serve.installed import CONFIGS, constants_with, find, switches, texts, used_names, used_variables
 
 

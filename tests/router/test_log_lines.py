@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deployments.observability.log import MAX_TEXT_CHARACTERS
+from deployments.observability.logger import MAX_TEXT_CHARACTERS
 from deployments.policy.outcome import Answered, Failed, Outcome
 from deployments.router.router import Router
 from deployments.settings import PolicySettings

@@ -115,3 +115,19 @@ def test_a_log_line_has_the_names_of_headers_and_not_their_values() -> None:
 
     assert policy.to_log()["remotes"] == {"hosted": {**REMOTE, "headers": ["x-region", "x-team"]}}
     assert policy.remotes["hosted"].headers == headers
+
+
+@pytest.mark.parametrize("store", ["", "sqlite:/var/lib/x", "redis://host", "redis://host:6379/0", "rediss://host:1"])
+def test_a_store_of_responses_is_a_file_or_redis(store: str) -> None:
+    policy = PolicySettings().with_overrides({"responses": {"store": store, "password_env": "PASSWORD"}}, {})
+
+    assert policy.responses.place({"PASSWORD": "secret"}) == (store, "secret", 30 * 24 * 3600)
+    assert policy.responses.place({}) == (store, "", 30 * 24 * 3600)
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite:relative", "redis://:secret@host", "redis://me:secret@host:1/0"])
+def test_another_address_or_one_with_a_password_is_refused_and_not_quoted(store: str) -> None:
+    with pytest.raises(SettingsError, match=r"responses\.store") as caught:
+        PolicySettings().with_overrides({"responses": {"store": store}}, {})
+
+    assert "secret" not in str(caught.value)

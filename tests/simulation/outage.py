@@ -96,7 +96,7 @@ def run_outage(outage: Outage) -> Outage:
     loop = SimulatedLoop(most_turns=4_000_000)
     random.seed(7)
     try:
-        with patch.object(log, "_log", lambda: NotedLog(outage.logged)):
+        with patch.object(log, "logger", lambda: NotedLog(outage.logged)):
             loop.run_until_complete(_live(outage, loop))
     finally:
         metrics.drain_counts()

@@ -162,7 +162,7 @@ def run_world(world: World) -> Run:
         return await network.begin(connection._spec.model, body)
 
     try:
-        with patch.object(log, "_log", lambda: NotedLog(run.logged)), patch.object(Connection, "begin", begin):
+        with patch.object(log, "logger", lambda: NotedLog(run.logged)), patch.object(Connection, "begin", begin):
             loop.run_until_complete(_live(world, run, loop))
     finally:
         metrics.drain_counts()

@@ -1,0 +1,126 @@
+"""OpenAI's Responses API, the one that its agents and the AI SDK ask by default.
+
+POST   /v1/responses         a response, whole or as events
+GET    /v1/responses/{id}    a response that was kept, where the policy names a store
+DELETE /v1/responses/{id}    deletes it
+
+Beside OpenAI's own fields, a response that has ended carries `neverblank`: the tier that answered, and the trace.
+`model` names the model that really answered; it is `last_resort` where none did.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from deployments.http.alive import Writer
+from deployments.http.family import Conversations, Reply, serve
+from deployments.http.kept_responses import conversation_before, key_of_response, missing_response, with_items
+from deployments.http.problems import server_error, unavailable_body
+from deployments.http.response_body import ResponseFrame
+from deployments.http.response_writer import ResponseWriter
+from deployments.http.responses import UNAVAILABLE, json_response
+from deployments.http.service import Service
+from deployments.policy.answer import Answer
+from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request import InferenceRequest
+from deployments.request.body import Limits, decode_object
+from deployments.request.inference import FORM_DEMANDED
+from deployments.request.openai_responses import ResponsesRequest, responses_request
+from deployments.storage.keeper import KeptResponse, ResponseKeeper
+from deployments.storage.store import RecordMissingError, StoreUnreachableError
+
+
+class ResponseReply:
+    """The reply to one request: see `Reply`."""
+
+    def __init__(self, asked: ResponsesRequest | None, keeper: ResponseKeeper) -> None:
+        """Reply to `asked`, which is `None` where it was not read."""
+        self._asked = asked
+        self._keeper = keeper
+        self._frame = ResponseFrame(asked)
+
+    async def body(self, answer: Answer, request_id: str) -> Mapping[str, Any]:
+        """See `Reply`."""
+        return await self._keep(self._frame.whole(answer, request_id))
+
+    def error(self, answer: Answer, _request_id: str) -> Mapping[str, Any]:
+        """See `Reply`."""
+        return unavailable_body(answer)
+
+    def writer(self, request_id: str) -> Writer:
+        """See `Reply`."""
+        return ResponseWriter(self._frame, request_id, self._keep)
+
+    async def _keep(self, response: dict[str, Any]) -> dict[str, Any]:
+        """Keep a response that has ended, unless its caller refuses that, and return it with what became of that."""
+        if self._asked is None or self._asked.wants_storing is False:
+            return response
+        if not self._keeper.is_on:
+            return _noted(response, stored=False) if self._asked.wants_storing else response
+        noted = _noted(response, stored=True)
+        kept = KeptResponse(noted, (*self._asked.items, *noted["output"]))
+        return noted if await self._keeper.keep(self._frame.key, kept) else _noted(response, stored=False)
+
+
+def _noted(response: dict[str, Any], *, stored: bool) -> dict[str, Any]:
+    return {**response, "store": stored, "neverblank": {**response["neverblank"], "stored": stored}}
+
+
+class ResponsesApi:
+    """OpenAI's Responses format: see `ConversationFormat`."""
+
+    form_demanded = FORM_DEMANDED
+
+    def __init__(self, service: Service) -> None:
+        """Read and write the format for `service`, which keeps responses."""
+        self._service = service
+
+    async def read(self, body: bytes, limits: Limits, headers: Mapping[str, str]) -> tuple[InferenceRequest, Reply]:
+        """See `ConversationFormat`.
+
+        Raises:
+            StoreUnreachableError: the conversation that it goes on with cannot be found now.
+        """
+        keeper = self._service.keeper
+        data = await with_items(decode_object(body, limits), keeper)
+        before = await conversation_before(data, keeper, limits)
+        asked = responses_request(data, limits, headers=headers, before=before)
+        return asked.request, ResponseReply(asked, keeper)
+
+    def unread(self) -> Reply:
+        """See `ConversationFormat`."""
+        return ResponseReply(None, self._service.keeper)
+
+
+def responses_routes(service: Service) -> list[Route]:
+    """Return the routes of the endpoints in the module's table."""
+    family = Conversations(service, ResponsesApi(service))
+
+    async def create(request: Request) -> ASGIApp:
+        return await serve(service, request, family)
+
+    async def kept(request: Request) -> Response:
+        name, keeper = request.path_params["response_id"], service.keeper
+        if request.query_params.get("stream", "false") != "false":
+            raise InvalidRequestError(Problem("stream", "is not supported", "false: the response is whole"))
+        try:
+            key = key_of_response(name) if keeper.is_on else ""
+            if request.method != "DELETE" and key:
+                return json_response((await keeper.find(key)).body)
+            if not key or not await keeper.forget(key):
+                raise missing_response("response_id", keeper)
+            return json_response({"id": name, "object": "response", "deleted": True})
+        except RecordMissingError as error:
+            raise missing_response("response_id", keeper) from error
+        except StoreUnreachableError:
+            told = server_error("The store of responses cannot be asked now.", "store_unreachable")
+            return json_response(told, UNAVAILABLE, {"retry-after": "1"})
+
+    return [
+        Route("/v1/responses", create, methods=["POST"]),
+        Route("/v1/responses/{response_id}", kept, methods=["GET", "DELETE"]),
+    ]

@@ -1,0 +1,35 @@
+"""Where responses are kept (`POST /v1/responses`), and for how long."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from deployments.settings.base import Settings
+from deployments.settings.remotes import SECRET, VariableName
+
+StoreAddress = Annotated[str, StringConstraints(pattern=r"^(sqlite:/[^?#]+|rediss?://[^\s:@/?#]+(:\d+)?(/\d+)?)?$")]
+"""Of a store of records; without a password, which stands in no file."""
+
+
+class ResponseSettings(Settings):
+    """Where responses (`/v1/responses`) are kept whose callers do not refuse that with `store: false`."""
+
+    store: StoreAddress = Field(
+        "",
+        max_length=512,
+        description="`sqlite:/path/to/file` for the routers of one node, `redis://host:6379/0` or `rediss://…` for "
+        "those of several. Empty: nothing is kept.",
+        json_schema_extra=SECRET,
+    )
+    password_env: VariableName | None = Field(
+        None, description="The environment variable with the password of Redis.", json_schema_extra=SECRET
+    )
+    retention_hours: float = Field(
+        720.0, gt=0, le=87_600, allow_inf_nan=False, description="How long a response is kept."
+    )
+
+    def place(self, environment: Mapping[str, str]) -> tuple[str, str, float]:
+        """Return the address of the store, its password, and the seconds for which a response is kept there."""
+        password = environment.get(self.password_env, "") if self.password_env else ""
+        return self.store, password, self.retention_hours * 3600

@@ -1,0 +1,131 @@
+"""Keeps responses where and for as long as the policy says; nowhere, unless it names a store.
+
+That a store cannot be asked costs no answer: a response is then given without being kept, and says so. A conversation
+that cannot be found now cannot be gone on with: `StoreUnreachableError`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from msgspec import Struct
+
+from deployments.observability import log
+from deployments.storage.redis import RedisRecords
+from deployments.storage.sqlite import SqliteRecords
+from deployments.storage.store import RecordStore, StoreUnreachableError
+
+STORE_ANSWERS_S = 2.0
+"""Seconds that a store has for one question."""
+
+_SQLITE = "sqlite:"
+
+
+class KeptResponse(Struct, frozen=True):
+    """A response, and the conversation that it ends.
+
+    Attributes:
+        body: the response as it was given.
+        items: the items of the conversation, those of the response among them.
+    """
+
+    body: Mapping[str, Any]
+    items: tuple[Mapping[str, Any], ...]
+
+
+def open_store(address: str, password: str) -> RecordStore:
+    """Return the store at `address`: `sqlite:<path>`, `redis://…` or `rediss://…`. It is asked later."""
+    if address.startswith(_SQLITE):
+        return SqliteRecords(address.removeprefix(_SQLITE))
+    return RedisRecords.at(address, password)
+
+
+class ResponseKeeper:
+    """Keeps responses; off until `use` names a store."""
+
+    def __init__(self, opens: Callable[[str, str], RecordStore] = open_store) -> None:
+        self._opens = opens
+        self._store: RecordStore | None = None
+        self._used = ("", "")
+        self._seconds = 0.0
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether responses are kept."""
+        return self._store is not None
+
+    def use(self, address: str, password: str, seconds: float) -> None:
+        """Keep responses in the store at `address` for so many `seconds` from now on; nowhere where that is empty.
+
+        Raises:
+            RuntimeError: another store has to be closed, but no event loop is running.
+        """
+        self._seconds = seconds
+        if (address, password) == self._used:
+            return
+        before, loop = self._store, asyncio.get_running_loop() if self._store is not None else None
+        self._store = self._opens(address, password) if address else None
+        self._used = (address, password)
+        if before is not None and loop is not None:
+            task = loop.create_task(before.aclose())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    async def keep(self, key: str, response: KeptResponse) -> bool:
+        """Keep a response; return whether it is kept."""
+        record = orjson.dumps({"body": response.body, "items": response.items})
+        try:
+            async with asyncio.timeout(STORE_ANSWERS_S):
+                await self._open().save(key, record, self._seconds)
+        except (StoreUnreachableError, TimeoutError) as error:
+            log.store_unreachable(_reason(error))
+            return False
+        return True
+
+    async def find(self, key: str) -> KeptResponse:
+        """Return a response.
+
+        Raises:
+            RecordMissingError: it is not kept, or not any more.
+            StoreUnreachableError: that cannot be found out now.
+        """
+        try:
+            async with asyncio.timeout(STORE_ANSWERS_S):
+                record = await self._open().load(key)
+        except (StoreUnreachableError, TimeoutError) as error:
+            raise _told(error) from error
+        found = orjson.loads(record)
+        return KeptResponse(found["body"], tuple(found["items"]))
+
+    async def forget(self, key: str) -> bool:
+        """Delete a response; return whether there was one.
+
+        Raises:
+            StoreUnreachableError: it cannot be deleted now.
+        """
+        try:
+            async with asyncio.timeout(STORE_ANSWERS_S):
+                return await self._open().delete(key)
+        except (StoreUnreachableError, TimeoutError) as error:
+            raise _told(error) from error
+
+    async def aclose(self) -> None:
+        """Close the connections to the store."""
+        if self._store is not None:
+            await self._store.aclose()
+
+    def _open(self) -> RecordStore:
+        if self._store is None:
+            raise StoreUnreachableError("responses are not kept")
+        return self._store
+
+
+def _told(error: Exception) -> StoreUnreachableError:
+    log.store_unreachable(_reason(error))
+    return StoreUnreachableError(_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or f"it took longer than {STORE_ANSWERS_S:g} s"
