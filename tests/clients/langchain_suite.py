@@ -34,7 +34,6 @@ WITS = {
     "test_audio_inputs": "it takes texts only",
     "test_image_inputs": "it takes texts only",
     "test_image_tool_message": "it takes texts only",
-    "test_pdf_tool_message": "it takes texts only",
     "test_anthropic_inputs": "it takes texts only",
 }
 """The tests that ask the scripted model, each with the reason."""
@@ -55,17 +54,17 @@ class TestChatOpenAI(ChatModelIntegrationTests):
     """The suite."""
 
     @pytest.fixture(autouse=True)
-    def _nothing_from_the_web(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _ask(self, request: pytest.FixtureRequest, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Choose the model that a test asks; nothing comes from the web."""
+        self._model = ABLE if request.node.originalname in WITS else SMALL
+        self._url = url
         monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, content=_png()))
 
-    @pytest.fixture
-    def model(self, request: Any, url: str) -> BaseChatModel:
-        """The model that a test asks."""
-        name = ABLE if request.node.originalname in WITS else SMALL
-        extra = getattr(request, "param", None) or {}
-        return ChatOpenAI(
-            base_url=f"{url}/v1", api_key="none", model=name, temperature=0, max_tokens=64, max_retries=0, **extra
-        )
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        """Of the suite. `stream_usage` is off by default in LangChain where a `base_url` is given."""
+        bounds = {"temperature": 0, "max_tokens": 64, "max_retries": 0, "stream_usage": True}
+        return {"base_url": f"{self._url}/v1", "api_key": "none", "model": self._model, **bounds}
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:

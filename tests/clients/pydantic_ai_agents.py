@@ -35,7 +35,7 @@ def test_text(url: str) -> None:
 
 async def test_stream(url: str) -> None:
     async with Agent(model(url, "smollm2"), model_settings=BRIEF).run_stream("Say hello.") as stream:
-        pieces = [piece async for piece in stream.stream_text(delta=True)]
+        pieces = [piece async for piece in stream.stream_text(delta=True, debounce_by=None)]
 
     assert "".join(pieces).strip()
     assert len(pieces) > 1

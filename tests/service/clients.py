@@ -13,6 +13,8 @@ SCRIPTS = ROOT / "tests/clients"
 INSTALLED = ROOT / "cache/clients"
 RESULTS = INSTALLED / "results.json"
 _LONGEST_S = 240.0
+_REPORT = '{"name":'
+"""The beginning of what a script reports; packages print warnings beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def _run_in_node(client: Client, port: int) -> Result:
     finally:
         relay.close()
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(_REPORT)]
     failed = "\n".join(f"{each['name']}: {each['error']}" for each in told if each["error"])
     assert not failed, failed
     relay.require_models()

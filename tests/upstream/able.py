@@ -92,7 +92,7 @@ class _Said:
                 return next(iter(self.quoted), f"a {name}")
             case _:
                 fields = schema.get("properties", {})
-                return {key: self.instance(fields[key], key, root) for key in schema.get("required", ())}
+                return {key: self.instance(fields[key], key, root) for key in schema.get("required") or fields}
 
 
 def _text_of(turn: Mapping[str, Any]) -> str:
