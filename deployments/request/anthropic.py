@@ -18,7 +18,7 @@ chat: see `passing`. The headers `anthropic-version`, `anthropic-beta` and `x-ap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.problem import NO_THREADS, InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.conversation import note_foreign
@@ -83,6 +83,8 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
     data = decode_object(body, limits)
+    if data.get("thread") is not None:  # the tool runner of Anthropic's client asks for one, and does without it
+        raise InvalidRequestError(Problem("thread", "is not supported", "the whole conversation", code=NO_THREADS))
     chat = read_dialogue(data.get("system"), data.get("messages"))
     wanted = _read_form(data)
     passed = read_passed(data, MESSAGES_PARAMETERS, MESSAGES_UNSUPPORTED)
