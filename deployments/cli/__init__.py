@@ -1,6 +1,6 @@
 """The `neverblank` command.
 
-May import: settings, sources, formats, generation and ray_serve.
+May import: settings, request, sources, formats, generation and ray_serve.
 """
 
 import sys
@@ -12,6 +12,7 @@ from rich.console import Console
 from deployments.cli.ask import ask
 from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
+from deployments.cli.drill import drill
 from deployments.cli.http_client import UnreachableError
 from deployments.cli.status import status
 from deployments.cli.weights import pull, snapshot_commands
@@ -53,6 +54,7 @@ app.add_typer(snapshot_commands, name="snapshot")
 app.command()(deploy)
 app.command()(ask)
 app.command()(status)
+app.command()(drill)
 
 
 def main() -> None:

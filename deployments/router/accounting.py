@@ -1,7 +1,7 @@
 """Counts one router's requests: those in flight, those answered, those turned away, those whose caller has left."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from deployments.execution.clock import loop_time
@@ -19,13 +19,15 @@ class RequestAccounting:
         arriving: requests that are being read.
     """
 
-    def __init__(self) -> None:
-        """Begin at nothing."""
+    def __init__(self, backup_answered: Callable[[], None] = lambda: None) -> None:
+        """Begin at nothing; `backup_answered` is called for each answer of the backup tier."""
+        self._backup_answered = backup_answered
         self.in_flight = 0
         self.arriving = 0
         self._answers: Counter[Tier] = Counter()
         self._turned_away = 0
         self._abandoned = 0
+        self._drills = 0
 
     def __enter__(self) -> None:
         """Begin to read a request."""
@@ -41,11 +43,20 @@ class RequestAccounting:
         metrics.turned_away()
 
     def answered(self, record: "RequestRecord", answer: Answer) -> None:
-        """Count an answer, and log it where another model than the one asked for gave it."""
+        """Count an answer, and log it where another model than the one asked for gave it.
+
+        A drill is counted as one and nowhere else: no metric, and so no alert, takes it for an outage.
+        """
+        if record.drill:
+            self._drills += 1
+            return
         seconds = loop_time() - record.started
         self._answers[answer.served_by] += 1
+        if answer.served_by is Tier.BACKUP:
+            self._backup_answered()
         metrics.answered(answer, seconds)
-        if answer.degraded and answer.model != record.asked:  # else only something was dropped
+        elsewhere = answer.model != record.asked or answer.served_by is Tier.CACHE
+        if answer.degraded and elsewhere:  # else only something was dropped
             log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
 
     def abandoned(self, record: "RequestRecord") -> None:
@@ -61,6 +72,7 @@ class RequestAccounting:
             "answers": {tier.value: self._answers[tier] for tier in Tier},
             "turned_away": self._turned_away,
             "abandoned": self._abandoned,
+            "drills": self._drills,
         }
 
 
@@ -76,6 +88,8 @@ class RequestRecord:
         content: str,
         *,
         quotes: bool = False,
+        drill: bool = False,
+        keep: Callable[[Answer], None] | None = None,
     ) -> None:
         """Count a request as in flight.
 
@@ -86,6 +100,8 @@ class RequestRecord:
             started: when the request arrived, on the event loop's clock.
             content: the request's text where content may be logged, else empty.
             quotes: log lines may have reasons in the words of a model's own code, which may quote the request.
+            drill: its caller has injected faults.
+            keep: keeps the answer for later; `None` where nobody does.
         """
         self._accounting = accounting
         self.request_id = request_id
@@ -93,6 +109,8 @@ class RequestRecord:
         self.started = started
         self.content = content
         self.quotes = quotes
+        self.drill = drill
+        self._keep = keep
         self._open = True
         accounting.in_flight += 1
 
@@ -101,6 +119,8 @@ class RequestRecord:
         if self._close():
             try:
                 self._accounting.answered(self, answer)
+                if self._keep is not None:
+                    self._keep(answer)
             except Exception as error:  # noqa: BLE001 - a bug of ours
                 log.internal_error("accounting", self.asked, error)
 
