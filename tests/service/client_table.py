@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import msgspec
+
 from tests.service.clients import RESULTS, Result
 from tests.service.service import ROOT
 
@@ -37,10 +39,7 @@ def write_results(results: Sequence[Result]) -> None:
 
 def read_results() -> list[Result]:
     """Return the results of the last run."""
-    return [
-        Result(**{key: tuple(value) if isinstance(value, list) else value for key, value in each.items()})
-        for each in json.loads(RESULTS.read_text())
-    ]
+    return msgspec.json.decode(RESULTS.read_bytes(), type=list[Result])
 
 
 if __name__ == "__main__":
