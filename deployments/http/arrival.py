@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, check_size
-from deployments.request.compression import inflate
+from deployments.request.compression import Inflater, inflate
 from deployments.request.inference import FORM_DEMANDED
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -23,7 +23,6 @@ ARRIVED = "neverblank.arrived"
 """Key of a scope: whether the whole body was there when the request was begun."""
 
 _ENCODING, _EXPECT = "content-encoding", "expect"
-_AS_IT_IS = ("", "identity")
 _DIGITS = 20
 
 _DRAIN_BYTES = 64 << 20
@@ -79,8 +78,6 @@ async def skim_body(
     Raises:
         InvalidRequestError: as in `read_body`.
     """
-    if headers.get(_ENCODING, "").strip().lower() not in _AS_IT_IS:
-        return skim(await read_body(request, limits, headers), form)
     patterns = _patterns(form)
     found, last, model = [False] * len(patterns), b"", ""
 
@@ -91,9 +88,29 @@ async def skim_body(
         model = model or _model_in(seen)
         last = seen[-_OVERLAP:]
 
-    await _read_chunks(request, limits, look)
+    if headers.get(_ENCODING):
+        await _skim_inflated(request, limits, headers[_ENCODING], look)
+    else:
+        await _read_chunks(request, limits, look)
     stream, demands, usage, vectors = found
     return Glimpse(stream, demands, usage, vectors, model)
+
+
+async def _skim_inflated(request: Request, limits: Limits, encoding: str, look: Callable[[bytes], None]) -> None:
+    """Have `look` see a compressed body, inflated piece by piece, of which no more than one is held."""
+    try:
+        inflater = Inflater(encoding, limits)
+    except InvalidRequestError:  # most clients read no response before they have sent everything
+        await _read_chunks(request, limits, lambda _: None)
+        raise
+
+    async def take(chunk: bytes) -> None:
+        for piece in inflater.feed(chunk):
+            look(piece)
+            await asyncio.sleep(0)  # others have their turn: a few bytes can stand for megabytes
+
+    await _read_chunks(request, limits, take)
+    inflater.end()
 
 
 def skim(body: bytes, form: re.Pattern[bytes] = FORM_DEMANDED) -> Glimpse:
@@ -142,7 +159,9 @@ async def _read_as_sent(request: Request, limits: Limits, headers: Mapping[str, 
     return bytes(body)
 
 
-async def _read_chunks(request: Request, limits: Limits, take: Callable[[bytes], None]) -> None:
+async def _read_chunks(
+    request: Request, limits: Limits, take: Callable[[bytes], None] | Callable[[bytes], Awaitable[None]]
+) -> None:
     """Have `take` take a body as it arrives, within the bounds of every body."""
     size, chunks = 0, request.stream()
     try:
@@ -150,7 +169,8 @@ async def _read_chunks(request: Request, limits: Limits, take: Callable[[bytes],
             async for chunk in chunks:
                 size += len(chunk)
                 check_size(size, limits)
-                take(chunk)
+                if (taking := take(chunk)) is not None:
+                    await taking
     except TimeoutError as error:
         problem = Problem("body", "did not arrive in time", f"a whole body within {limits.timeout_s:g} s", status=408)
         raise InvalidRequestError(problem) from error

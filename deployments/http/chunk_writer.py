@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from deployments.http.alive import COMMENT
+from deployments.http.alive import COMMENT, PARAGRAPH
 from deployments.http.chunks import Chunks
 from deployments.http.completions import Format
 from deployments.http.problems import openai_body
@@ -38,22 +38,28 @@ class ChunkWriter:
             for place in range(max(1, len(asked.requests)))
         ]
         self._answers: dict[int, Answer] = {}
+        self._cut: set[int] = set()
 
     async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
-        """Give the events of a stream; of `StreamsTogether`, those of all its streams, as they come."""
-        heads = stream.heads if isinstance(stream, StreamsTogether) else (stream.head,)
-        for place, head in enumerate(heads):
-            chunks = self._chunks[place]
-            for first in chunks.first(head.model, echo=head.served_by is not Tier.LAST_RESORT):
-                yield event(first)
+        """Give the events of a stream; of `StreamsTogether`, those of all its streams, as they come.
+
+        The last resort for an error of our own is a stream behind another one: it ends every choice that has no end.
+        """
+        heads = stream.heads if isinstance(stream, StreamsTogether) else [stream.head] * len(self._chunks)
+        left = [place for place in range(len(self._chunks)) if place not in self._answers]
+        self._cut = {place for place in left if self._chunks[place].has_text}
+        for place in left:
+            for first in self._first(place, heads[place]):
+                yield first
         if isinstance(stream, StreamsTogether):
             async for place, item in stream.each():
                 for written in self._written(place, item, heads[place]):
                     yield written
         else:
             async for item in stream:
-                for written in self._written(0, item, heads[0]):
-                    yield written
+                for place in left:
+                    for written in self._written(place, item, heads[place]):
+                        yield written
         answers = [self._answers[place] for place in sorted(self._answers)]
         for last in self._chunks[0].usage(answers, self._asked.requests):
             yield event(last)
@@ -64,15 +70,21 @@ class ChunkWriter:
         yield event(openai_body(problem))
         yield _DONE
 
+    def _first(self, place: int, head: StreamHead) -> Iterator[bytes]:
+        if not self._chunks[place].begun:
+            for first in self._chunks[place].first(head.model, echo=head.served_by is not Tier.LAST_RESORT):
+                yield event(first)
+
     def _written(self, place: int, item: StreamEvent, head: StreamHead) -> Iterator[bytes]:
         chunks = self._chunks[place]
         match item:
             case TextDelta(text, model, _):
-                yield chunks.text(text, model, refusal=head.refusal)
+                told = f"{PARAGRAPH}{text}" if place in self._cut else text
+                yield chunks.text(told, model, refusal=head.refusal)
             case ExtrasDelta(extras, model, _):
                 for chunk in chunks.beside(extras, model):
                     yield event(chunk)
             case StreamDone(answer):
-                self._answers[place] = answer
-                for chunk in chunks.end(answer):
+                for chunk in chunks.end(answer, cut=place in self._cut):
                     yield event(chunk)
+                self._answers[place] = answer

@@ -21,6 +21,7 @@ from deployments.policy.answer import Answer
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Usage
 from deployments.request import InferenceRequest
+from deployments.request.openai import repeated
 
 _IN_EACH = ("system_fingerprint", "service_tier")
 """The fields beside the choices that providers repeat in each chunk; all others are sent once."""
@@ -30,7 +31,11 @@ _PLACE = uuid4().hex
 
 
 class Chunks:
-    """Makes the chunks of one completion; each names the model that wrote it."""
+    """Makes the chunks of one completion; each names the model that wrote it.
+
+    Attributes:
+        begun: the chunk that begins it has been made.
+    """
 
     def __init__(
         self,
@@ -51,11 +56,12 @@ class Chunks:
             request_id: the id of the call.
             with_usage: the stream ends with a chunk of token counts.
             in_each: every chunk has those so far, too: of the pieces, and an estimate of what was read.
-            echo: the text begins with the prompt.
+            echo: the text begins with what is `repeated` of the request.
             index: the place of the choice.
         """
-        self._echo = echo
-        self._told_to = len(requests[0].text) if echo and requests else 0  # the character that log probabilities go to
+        self.begun = False
+        self._repeated = repeated(requests[0]) if echo and requests else ""
+        self._told_to = len(self._repeated)  # the character that log probabilities go to
         self._index = index
         self._form = form
         self._requests = requests
@@ -73,16 +79,17 @@ class Chunks:
         self._frame: list[bytes] = []
 
     def first(self, model: str, *, echo: bool = True) -> Iterator[dict[str, Any]]:
-        """Give the chunk that names the role; in a text completion, that of the prompt where it is to be repeated.
+        """Give the chunk that names the role of a chat, then that of what is to be repeated.
 
         Args:
             model: the model that begins the answer.
-            echo: the answer continues the prompt, as the last resort does not.
+            echo: the answer continues what is repeated, as the last resort does not.
         """
+        self.begun = True
         if self._form.is_chat:
             yield self._chunk(model, {"role": "assistant", "content": "", "refusal": None}, "")
-        elif self._echo and echo and self._requests:
-            yield self._chunk(model, {}, self._requests[0].text)
+        if self._repeated and echo:
+            yield self._chunk(model, {"content": self._repeated}, self._repeated)
 
     def text(self, text: str, model: str, *, refusal: bool = False) -> bytes:
         """Return the event with the chunk of a piece of the answer; with `refusal`, of the text of a refusal.
@@ -112,19 +119,24 @@ class Chunks:
             chunk = self._chunk(model, message, "")
             chunk["choices"][0] |= choice if self._form.is_chat else {**message, **choice}
             yield chunk
-        prompt = self._requests[0].text if self._echo and self._requests else ""
         for other in extras.others:
             whole = {**other, "message": _with_indices(other.get("message") or {})}
-            yield {**self._chunk(model, {}, ""), "choices": [self._form.further_choice(whole, "delta", prompt)]}
+            choice = self._form.further_choice(whole, "delta", self._repeated)
+            yield {**self._chunk(model, {}, ""), "choices": [choice]}
 
-    def end(self, answer: Answer) -> Iterator[dict[str, Any]]:
-        """Give the tool calls and the finish reason."""
+    @property
+    def has_text(self) -> bool:
+        """Whether a piece of the answer has been told."""
+        return self._pieces > 0
+
+    def end(self, answer: Answer, *, cut: bool = False) -> Iterator[dict[str, Any]]:
+        """Give the tool calls and the finish reason; `cut` as in `finish_reason`."""
         if answer.tool_calls and self._form.is_chat:
             calls = [{"index": place, **call} for place, call in enumerate(answer.tool_calls)]
             yield self._chunk(answer.model, {"tool_calls": calls}, "")
         counts = count_tokens([answer], self._requests, max(1, self._pieces))
         estimated = self._with_usage and counts.estimated
-        end = self._chunk(answer.model, {}, "", finish_reason(answer))
+        end = self._chunk(answer.model, {}, "", finish_reason(answer, cut=cut))
         if self._in_each_chunk:
             end["usage"] = counts.usage
         yield {**end, "neverblank": provenance(answer, self._request_id, usage_estimated=estimated)}

@@ -13,6 +13,7 @@ from deployments.http.counts import count_tokens, result_text
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier, trace_to_json
 from deployments.request import InferenceRequest
+from deployments.request.openai import repeated
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
@@ -27,12 +28,18 @@ def theirs(fields: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key not in own} if fields else {}
 
 
-def finish_reason(answer: Answer) -> str:
+def finish_reason(answer: Answer, *, cut: bool = False) -> str:
     """Return the finish reason in OpenAI's words: `stop` only for a complete answer, `length` for one that was cut.
 
     A last-resort message by itself is complete. A text that broke off and ends with the message was cut, and so was a
     text that ended at the deadline.
+
+    Args:
+        answer: the answer.
+        cut: it stands behind a part of another one, which an error of our own has ended.
     """
+    if cut:
+        return "length"
     if answer.served_by is Tier.LAST_RESORT:
         return "length" if any(ended.from_character is not None for ended in answer.attempts) else "stop"
     return answer.finish_reason if answer.finish_reason in _FINISH_REASONS else "length"
@@ -128,13 +135,12 @@ class Format:
             answers: the answers.
             requests: what was asked, in the same order; empty where the request was not read.
             request_id: the id of the call.
-            echo: each text begins with its prompt.
+            echo: each text begins with what is `repeated` of its request.
         """
         counts = count_tokens(answers, requests)
-        first, prompt = answers[0], requests[0].text if echo else ""
-        choices = [
-            self._choice(place, answer, requests[place].text if echo else "") for place, answer in enumerate(answers)
-        ]
+        prompts = [repeated(request) for request in requests] if echo else [""] * len(answers)
+        first, prompt = answers[0], prompts[0]
+        choices = [self._choice(*each) for each in zip(range(len(answers)), answers, prompts, strict=True)]
         if first.extras.others:
             choices += [self.further_choice(other, prompt=prompt) for other in first.extras.others]
         return {
@@ -154,11 +160,13 @@ class Format:
         Args:
             other: the choice, as the model gave it.
             key: the field for the message of a chat.
-            prompt: what the text of a text completion begins with.
+            prompt: what the text begins with.
         """
         message: Mapping[str, Any] = other.get("message") or {}
         own = {"index": other.get("index"), "finish_reason": other.get("finish_reason") or "stop"}
         if self.is_chat:
+            if prompt:
+                message = {**message, "content": prompt + (message.get("content") or "")}
             return {"logprobs": None, **theirs(other, OWN_CHOICE), **own, key: dict(message)}
         fields = {"logprobs": None, **self.beside(other, len(prompt)), **theirs(message, OWN_MESSAGE)}
         return {**fields, **own, "text": prompt + (message.get("content") or "")}
@@ -166,12 +174,12 @@ class Format:
     def _choice(self, place: int, answer: Answer, prompt: str) -> dict[str, Any]:
         own: dict[str, Any] = {"index": place, "finish_reason": finish_reason(answer)}
         extras = answer.extras
+        written = "" if answer.served_by is Tier.LAST_RESORT else prompt
         if not self.is_chat:
-            written = "" if answer.served_by is Tier.LAST_RESORT else prompt
             beside = self.beside(extras.choice, len(written))
             fields = {"logprobs": None, **beside, **theirs(extras.message, OWN_MESSAGE)}
             return {**fields, **own, "text": written + result_text(answer)}
-        content = None if says_nothing_but_calls(answer) else result_text(answer)
+        content = written or None if says_nothing_but_calls(answer) else written + result_text(answer)
         message = {**theirs(extras.message, OWN_MESSAGE), "role": "assistant", "content": content, "refusal": None}
         if answer.refusal:
             message |= {"content": None, "refusal": content}

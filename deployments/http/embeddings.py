@@ -8,7 +8,6 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,7 +17,7 @@ from deployments.execution.vectors import little_endian, vectors_in
 from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
 from deployments.http.completions import provenance, theirs
 from deployments.http.problems import unavailable_body
-from deployments.http.responses import UNAVAILABLE, headers_of, json_response
+from deployments.http.responses import UNAVAILABLE, are_many, headers_of, json_in_parts, json_response
 from deployments.http.service import Service
 from deployments.observability import log
 from deployments.policy.answer import Answer
@@ -30,8 +29,6 @@ from deployments.request import InferenceRequest
 from deployments.request.embeddings import EmbeddingsRequest, embeddings_request, find_vector_input
 
 _OWN = frozenset({"object", "data", "model", "usage", "neverblank", "error"})
-_AT_ONCE = 1 << 15
-"""Numbers that are written on the event loop, which takes a few milliseconds; more of them are written in a thread."""
 
 
 def embedding_routes(service: Service) -> list[Route]:
@@ -52,7 +49,7 @@ def embedding_routes(service: Service) -> list[Route]:
             if answer.unavailable:
                 return _none(answer)
             vectors = vectors_in(answer.result)
-            if sum(map(len, vectors)) > _AT_ONCE:
+            if are_many(vectors):
                 written = await asyncio.to_thread(_written, vectors, answer, asked, request_id)
             else:
                 written = _written(vectors, answer, asked, request_id)
@@ -73,13 +70,13 @@ def _none(answer: Answer) -> Response:
 def _written(vectors: Sequence[Sequence[float]], answer: Answer, asked: EmbeddingsRequest, request_id: str) -> bytes:
     """Write the body of a response."""
     usage, estimated = _usage(answer, asked.request)
-    data = [
+    data = (
         {"object": "embedding", "index": place, "embedding": _in_base64(vector) if asked.base64 else vector}
         for place, vector in enumerate(vectors)
-    ]
+    )
     told = provenance(answer, request_id, usage_estimated=estimated)
     body = {"object": "list", "data": data, "model": answer.model, "usage": usage, "neverblank": told}
-    return orjson.dumps({**theirs(answer.extras.body, _OWN), **body})
+    return json_in_parts({**theirs(answer.extras.body, _OWN), **body}, "data")
 
 
 def _in_base64(vector: Sequence[float]) -> str:

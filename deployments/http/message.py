@@ -63,9 +63,9 @@ def tool_use(call: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     return {"type": "tool_use", "id": key, "name": called.get("name", ""), "input": {}}, arguments
 
 
-def stop_of(answer: Answer, request: InferenceRequest | None) -> dict[str, Any]:
-    """Return the fields that say why a message ends."""
-    reason, stopped_at = _STOP_REASONS[finish_reason(answer)], None
+def stop_of(answer: Answer, request: InferenceRequest | None, *, cut: bool = False) -> dict[str, Any]:
+    """Return the fields that say why a message ends; `cut` as in `finish_reason`."""
+    reason, stopped_at = _STOP_REASONS[finish_reason(answer, cut=cut)], None
     if reason == "end_turn" and request is not None:
         told = [answer.extras.choice.get(key) for key in _STOPPED_AT]
         stopped_at = next((text for text in told if isinstance(text, str) and text in request.parameters.stop), None)

@@ -15,6 +15,7 @@ the block.
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
+from deployments.http.alive import PARAGRAPH
 from deployments.http.beside import counts_of, provenance_and_extras, thoughts_of
 from deployments.http.counts import estimate_prompt_tokens
 from deployments.http.message import PLACED, blocks_of_thoughts, message_id, stop_of, tool_use, usage_of
@@ -46,16 +47,18 @@ class MessageWriter:
         self._held = ""
         self._signature = UNSIGNED
         self._pieces = 0
+        self._cut = False
 
     async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
         """Give the events of a stream."""
         if not self._begun:
             self._begun = True
             yield self._start(stream.head.model)
+        self._cut = self._open not in ("", "thinking")
         async for item in stream:
             match item:
                 case TextDelta(text, _, _):
-                    for written in self._text(text):
+                    for written in self._text(f"{PARAGRAPH}{text}" if self._cut else text):
                         yield written
                 case ExtrasDelta(extras, _, _):
                     for written in self._reasoning(extras.message):
@@ -123,7 +126,7 @@ class MessageWriter:
         counts = counts_of(answer, self._request, max(1, self._pieces))
         end = {
             "type": "message_delta",
-            "delta": stop_of(answer, self._request),
+            "delta": stop_of(answer, self._request, cut=self._cut),
             "usage": usage_of(counts.usage),
             "neverblank": provenance_and_extras(
                 answer, self._request_id, usage_estimated=counts.estimated, placed=PLACED

@@ -4,20 +4,31 @@ POST /v1/infer, /v1/infer/{model}    an answer; with `stream: true` its pieces (
                                      (`event: extras`), then `event: done`
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from deployments.execution.streams import CompletedStream
-from deployments.http.alive import COMMENT, AliveStream
+from deployments.http.alive import COMMENT, PARAGRAPH, AliveStream
 from deployments.http.arrival import Glimpse
 from deployments.http.family import serve
-from deployments.http.responses import UNAVAILABLE, event, headers_of, json_response, status_of, stream_response
+from deployments.http.responses import (
+    UNAVAILABLE,
+    are_many,
+    event,
+    headers_of,
+    json_in_parts,
+    json_response,
+    status_of,
+    stream_response,
+)
 from deployments.http.service import Service
 from deployments.policy.answer import Answer
 from deployments.policy.no_vector import no_vector_instead
@@ -51,7 +62,11 @@ class _Native:
         service = self.service
         asked = native.from_body(body, service.limits, model=self.model, headers=headers)
         if not asked.stream:
-            return _respond(service, await service.answer(asked, request_id, started), request_id, streamed=False)
+            answer = await service.answer(asked, request_id, started)
+            if are_many(answer.result):
+                written = await asyncio.to_thread(json_in_parts, answer.to_json(request_id), "result")
+                return Response(written, status_of(answer, service), headers_of(answer), media_type="application/json")
+            return _respond(service, answer, request_id, streamed=False)
         opening = partial(service.stream, asked, request_id, started)
         refusal = asked.response_format.demands_form
         return AliveStream(opening, _Writer(request_id), service, refusal=refusal)
@@ -72,23 +87,31 @@ def _respond(service: Service, answer: Answer, request_id: str, *, streamed: boo
     return json_response(answer.to_json(request_id), status, headers_of(answer))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Writer:
-    """Writes a stream as events of the native API: `token`, `extras`, then `done`, or `error`."""
+    """Writes a stream as events of the native API: `token`, `extras`, then `done`, or `error`.
+
+    The last resort for an error of our own is a stream behind another one, whose texts its result begins with.
+    """
 
     request_id: str
+    _told: list[str] = field(default_factory=list)
     sign_of_life = COMMENT
 
     async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
+        before = f"{''.join(self._told)}{PARAGRAPH}" if self._told else ""
         async for item in stream:
             match item:
                 case TextDelta(text, model, tier):
-                    yield event({"text": text, "model": model, "served_by": tier.value}, "token")
+                    said = f"{PARAGRAPH}{text}" if before else text
+                    self._told.append(said)
+                    yield event({"text": said, "model": model, "served_by": tier.value}, "token")
                 case ExtrasDelta(extras, model, tier):
                     told = {"extras": extras.to_json(), "model": model, "served_by": tier.value}
                     yield event(told, "extras")
                 case StreamDone(answer):
-                    yield event(answer.to_json(self.request_id), "done")
+                    whole = replace(answer, result=f"{before}{answer.result}") if before else answer
+                    yield event(whole.to_json(self.request_id), "done")
 
     def refused(self, problem: Problem) -> Iterator[bytes]:
         yield event(problem.to_body(self.request_id), "error")

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from deployments.http.responses import json_response
 from deployments.policy.answer import Answer
-from deployments.policy.problem import CONTEXT_LENGTH, Problem
+from deployments.policy.problem import CONTEXT_LENGTH, NO_THREADS, Problem
 
 NOT_FOUND = 404
 _OPENAI = ("/v1/", "/tokenize", "/detokenize")
@@ -49,7 +49,10 @@ def anthropic_body(problem: Problem, request_id: str) -> dict[str, Any]:
     """Return `problem` as a body with Anthropic's error object, which also has OpenAI's `param` and `code`."""
     sort = _ANTHROPIC_TYPES.get(problem.status, "invalid_request_error")
     message = (_TOO_LONG if problem.code == CONTEXT_LENGTH else "") + problem.explain()
-    return anthropic_error(sort, message, request_id, param=problem.field, code=problem.code)
+    body = anthropic_error(sort, message, request_id, param=problem.field, code=problem.code)
+    if problem.code == NO_THREADS:
+        body["error"]["details"] = {"error_code": NO_THREADS}
+    return body
 
 
 def anthropic_error(sort: str, message: str, request_id: str, *, param: str = "", code: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from math import ceil
 from typing import Any, Protocol
 from urllib.parse import quote
+from uuid import uuid4
 
 import orjson
 from starlette.responses import Response, StreamingResponse
@@ -24,6 +25,12 @@ _ATTEMPTS, _DROPPED = "x-neverblank-attempts", "x-neverblank-dropped"
 _ANSWERING = "answering"
 _MOST_CHARACTERS = 1024
 """Of a list in a header: proxies refuse responses with long heads."""
+
+_PLACE = uuid4().hex
+"""The place of a list in a body; nobody who makes fields knows it."""
+
+_AT_ONCE = 1 << 15
+"""Numbers that are written on the event loop, which takes a few milliseconds."""
 
 _UNBUFFERED = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 """A proxy that buffers would turn a stream into one late answer."""
@@ -109,6 +116,20 @@ def pending_headers() -> list[tuple[bytes, bytes]]:
 def json_response(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a JSON response; `body` may hold anything that a model can return."""
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+def are_many(vectors: Any) -> bool:
+    """Return whether `vectors` are a list of so many numbers that they are written in a thread."""
+    return isinstance(vectors, list) and sum(len(each) for each in vectors if isinstance(each, list)) > _AT_ONCE
+
+
+def json_in_parts(body: Mapping[str, Any], key: str) -> bytes:
+    """Return the JSON of `body`, whose values in the field `key` are written one at a time.
+
+    The encoder lets no other thread run before it is through with what it was given, and a list may be 30 MB of it.
+    """
+    before, _, behind = orjson.dumps({**body, key: _PLACE}).partition(orjson.dumps(_PLACE))
+    return b"%s[%s]%s" % (before, b",".join(map(orjson.dumps, body[key])), behind)
 
 
 class Closable(Protocol):

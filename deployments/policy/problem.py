@@ -10,6 +10,9 @@ CONTEXT_LENGTH = "context_length_exceeded"
 MODEL_NOT_FOUND = "model_not_found"
 """OpenAI's codes of requests that no model may ever answer, however often they are sent."""
 
+NO_THREADS = "thread_unsupported_request"
+"""Code: Anthropic's, of a conversation that the server is to hold; its clients then send the whole conversation."""
+
 _STATUS = {MODEL_NOT_FOUND: 404}
 
 

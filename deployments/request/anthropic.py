@@ -7,7 +7,8 @@
     thinking, output_config.effort OpenAI's `reasoning_effort`: a hint; a budget of tokens is told as the nearest effort
     metadata.user_id               the caller's end user
     service_tier                   passed on in OpenAI's words
-    context_management, speed      no model can be asked for them: every answer lists them as dropped
+    context_management, speed      no model can be asked for them: every answer lists them as dropped; likewise what is
+                                   not named here of a tool, of `thinking` and of `output_config`
     cache_control, diagnostics     change nothing about an answer: left out
 
 `max_tokens` may be left out, as in every other format here. All other fields are unknown, and are treated as those of a
@@ -15,12 +16,13 @@ chat: see `passing`. The headers `anthropic-version` and `x-api-key` may be sent
 speaks this format gets the body as it was sent, and `anthropic-beta` with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.policy.problem import NO_THREADS, InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
+from deployments.request.conversation import note_foreign
 from deployments.request.dialogue import read_dialogue
 from deployments.request.fields import MAX_TYPE, kind, read_flag, read_model, read_name, read_object, refuse
 from deployments.request.inference import Feature, InferenceRequest, ResponseFormat, Sent
@@ -37,6 +39,13 @@ from deployments.request.sampling import SAMPLING_KEYS, read_parameters
 
 _NO_EFFECT = frozenset({"cache_control", "diagnostics", "metadata", "user_profile_id", "workspace_id"})
 _FOREIGN = frozenset({"context_management", "speed"})
+_READ_OF = {
+    "thinking": frozenset({"type", "budget_tokens"}),
+    "output_config": frozenset({"effort", "format"}),
+}
+_READ_OF_TOOLS = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
+"""The fields of objects that are read, or change nothing about an answer."""
+
 MESSAGES_PARAMETERS = (
     CONTROL_KEYS
     | _NO_EFFECT
@@ -78,12 +87,13 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
     data = decode_object(body, limits)
+    if data.get("thread") is not None:  # the tool runner of Anthropic's client asks for one, and does without it
+        raise InvalidRequestError(Problem("thread", "is not supported", "the whole conversation", code=NO_THREADS))
     chat = read_dialogue(data.get("system"), data.get("messages"))
     wanted = _read_form(data)
     passed = read_passed(data, MESSAGES_PARAMETERS, MESSAGES_UNSUPPORTED)
     effort, of_effort = _read_effort(data)
-    foreign = [Feature(name, name, essential=False, foreign=True) for name in sorted(_FOREIGN) if data.get(name)]
-    features = (*chat.features, *passed.features, *of_effort, *format_features({}, wanted), *foreign)
+    features = (*chat.features, *passed.features, *of_effort, *format_features({}, wanted), *_foreign_features(data))
     turns = [*chat.turns, *([chat.prefix_turn] if chat.prefix else [])]
     request = InferenceRequest(
         inputs={"messages": turns},
@@ -109,6 +119,24 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
 def _read_sent(data: Mapping[str, Any], headers: Mapping[str, str]) -> Sent:
     body = {key: value for key, value in data.items() if key not in _ROUTED and value is not None}
     return Sent("messages", body, headers.get("anthropic-beta", "")[:_LONGEST_BETAS])
+
+
+def _foreign_features(data: Mapping[str, Any]) -> Iterable[Feature]:
+    """Return what no model can be asked for in OpenAI's form, of fields that have been read."""
+    found: dict[str, Feature] = {}
+    for name in sorted(_FOREIGN):
+        if data.get(name):
+            note_foreign(found, name, name)
+    for name, known in _READ_OF.items():
+        for key, value in (data.get(name) or {}).items():
+            if key not in known and value is not None:
+                note_foreign(found, f"{name}.{key}", f"{name}.{key[:MAX_TYPE]}")
+    for place, tool in enumerate(data.get("tools") or ()):
+        if tool.get("type") in (None, "custom"):
+            for key, value in tool.items():
+                if key not in _READ_OF_TOOLS and value is not None:
+                    note_foreign(found, key, f"tools[{place}].{key[:MAX_TYPE]}")
+    return found.values()
 
 
 def _read_user(data: Mapping[str, Any]) -> str:

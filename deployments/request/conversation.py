@@ -39,6 +39,23 @@ class Chat(Struct, frozen=True):
     features: tuple[Feature, ...] = ()
 
 
+def note_foreign(features: dict[str, Feature], name: str, place: str) -> None:
+    """Add what has no place in OpenAI's form to `features`; see `note_feature`."""
+    note_feature(features, Feature(name[:_LONGEST_NAME], place, essential=False, foreign=True))
+
+
+def note_feature(features: dict[str, Feature], feature: Feature) -> None:
+    """Add a feature to `features`, by its name, where it is not yet among them.
+
+    Raises:
+        InvalidRequestError: there are more of them than anybody needs.
+    """
+    if feature.name not in features and len(features) >= MAX_FIELDS:
+        accepted = f"at most {MAX_FIELDS} of those"
+        raise InvalidRequestError(Problem(feature.field, "is one of too many that are not known here", accepted))
+    features.setdefault(feature.name, feature)
+
+
 class Conversation(Struct):
     """A conversation that is being read. It keeps the names of tool calls, as a later result refers to its call by id.
 
@@ -64,7 +81,7 @@ class Conversation(Struct):
         Raises:
             InvalidRequestError: there are more of them than anybody needs.
         """
-        self._note(Feature(name[:_LONGEST_NAME], place))
+        note_feature(self.features, Feature(name[:_LONGEST_NAME], place))
 
     def note_foreign(self, name: str, place: str) -> None:
         """Note what has no place in OpenAI's form, in which every model is asked: every answer lists it as dropped.
@@ -72,13 +89,7 @@ class Conversation(Struct):
         Raises:
             InvalidRequestError: as in `note`.
         """
-        self._note(Feature(name[:_LONGEST_NAME], place, essential=False, foreign=True))
-
-    def _note(self, feature: Feature) -> None:
-        if feature.name not in self.features and len(self.features) >= MAX_FIELDS:
-            accepted = f"at most {MAX_FIELDS} of those"
-            raise InvalidRequestError(Problem(feature.field, "is one of too many that are not known here", accepted))
-        self.features.setdefault(feature.name, feature)
+        note_foreign(self.features, name, place)
 
     def call(self, key: str, name: str, arguments: str) -> str:
         """Note a tool call by its id, and return it in words."""
@@ -136,11 +147,20 @@ class Conversation(Struct):
         """
         if self._turns[-1].get("tool_calls"):
             raise InvalidRequestError(Problem(calls_place, "have no result", "a tool's message for each of them"))
-        plain, prefix = (
-            split_prefix(self._plain, self._places) if goes_on else (require_last(self._plain, self._places), "")
-        )
+        if not goes_on:
+            plain, prefix = require_last(self._plain, self._places), ""
+        else:
+            plain, prefix = split_prefix([*self._plain[:-1], self._said_last()], self._places)
         turns, fields = (self._turns[:-1], self._turns[-1]) if prefix else (self._turns, {})
         return Chat(tuple(turns), self._joined(plain), prefix, fields, tuple(self.features.values()))
+
+    def _said_last(self) -> Mapping[str, str]:
+        """Return the last turn in words; an assistant's without those for pictures and the like, as none is text."""
+        last, content = self._plain[-1], self._turns[-1].get("content")
+        if last["role"] != "assistant" or not isinstance(content, list):
+            return last
+        said = [part[part["type"]] for part in content if part["type"] in ("text", "refusal")]
+        return {**last, "content": "\n".join(said)}
 
     def _joined(self, plain: tuple[Mapping[str, str], ...]) -> tuple[Mapping[str, str], ...]:
         if not self._joins:

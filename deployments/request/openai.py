@@ -24,8 +24,8 @@ from deployments.request.sampling import SAMPLING_KEYS, Parameters, check_length
 
 _COMMON = CONTROL_KEYS | {*SAMPLING_KEYS, "model", "user", "stream", "stream_options"}
 
-CHAT_PARAMETERS = _COMMON | FORMAT_KEYS | {"messages", "max_completion_tokens"}
-CHAT_UNSUPPORTED = frozenset({"prompt", "best_of", "echo", "suffix"})
+CHAT_PARAMETERS = _COMMON | FORMAT_KEYS | {"messages", "max_completion_tokens", "echo"}
+CHAT_UNSUPPORTED = frozenset({"prompt", "best_of", "suffix"})
 """Keys of text completions, which are refused in a chat."""
 
 COMPLETION_PARAMETERS = _COMMON | {"prompt", "echo", "logprobs"}
@@ -51,8 +51,8 @@ class OpenAIRequest(Struct, frozen=True):
         requests: a request for each choice of the answer, in order; at least one.
         include_usage: the stream is to end with a chunk of token counts.
         usage_in_each: every chunk is to have those so far, too.
-        echo: each text is to begin with its prompt, which is put there. Where more than the text of a prompt is to be
-            told, a model has to do that itself, and the requests have `echo` among the fields that are passed on.
+        echo: each text is to begin with what is `repeated` of its request. Where more than the text of a prompt is to
+            be told, a model has to do that itself, and the requests have `echo` among the fields that are passed on.
     """
 
     requests: tuple[InferenceRequest, ...]
@@ -64,6 +64,14 @@ class OpenAIRequest(Struct, frozen=True):
     def stream(self) -> bool:
         """Whether the answer is to be sent piece by piece."""
         return self.requests[0].stream
+
+
+def repeated(request: InferenceRequest) -> str:
+    """Return what `echo` repeats before an answer: a prompt; of a chat, as in vLLM, an assistant's turn at its end."""
+    if request.prefix or not request.messages:
+        return request.prefix or request.text
+    last = request.messages[-1]
+    return last["content"] if last["role"] == "assistant" else ""
 
 
 def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:
@@ -97,7 +105,7 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
         features = tuple(feature for feature in request.features if feature.name not in (_GOES_ON, _BEGINS))
         told = {_GOES_ON: True, _BEGINS: False} if _GOES_ON in request.passthrough else {}
         request = replace(request, features=features, passthrough={**request.passthrough, **told})
-    return OpenAIRequest((request,), *_read_usage_wanted(data))
+    return OpenAIRequest((request,), *_read_usage_wanted(data), read_flag(data, "echo") or False)
 
 
 def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:

@@ -93,7 +93,11 @@ _HEADERS: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     (b"content-encoding", (b"gzip", b"br")),
     (b"accept", (b"text/event-stream", b"\xff")),
 )
-_PATHS = ("/v1/infer", "/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses")
+_PATHS = (
+    *("/v1/infer", "/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/messages/count_tokens"),
+    "/v1/responses",
+    *("/v1/embeddings", "/tokenize", "/detokenize"),
+)
 _USED = {"type": "tool_use", "id": "t", "name": "look", "input": {"at": "x"}}
 _RESULT = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "x"}], "is_error": False}
 _SEEN = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}}
@@ -141,6 +145,14 @@ _BASES: tuple[tuple[str, dict[str, Any]], ...] = (
         "/v1/responses",
         {"input": "Hi", "text": {"format": {"type": "json_object"}}, "include": [], "metadata": {"a": "b"}},
     ),
+    ("/v1/embeddings", {"input": ["Hi", "Ho"], "encoding_format": "base64", "dimensions": 3}),
+    ("/v1/embeddings", {"input": [[1, 2], [3]], "prompt_name": "query", "user": "x"}),
+    ("/tokenize", {"prompt": "Hi", "add_special_tokens": False, "return_token_strs": True}),
+    (
+        "/tokenize",
+        {**CHAT, "tools": [{"type": "function", "function": {"name": "look"}}], "continue_final_message": False},
+    ),
+    ("/detokenize", {"tokens": [1, 2, 3]}),
     ("/v1/messages/count_tokens", {**CHAT, "thinking": {"type": "enabled", "budget_tokens": 2000}}),
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import anthropic
 import pytest
-from anthropic import AsyncAnthropic
+from anthropic import AsyncAnthropic, beta_async_tool
 from httpx2 import ASGITransport, AsyncClient
 from pydantic import BaseModel
 
@@ -98,6 +98,21 @@ async def test_the_client_gets_a_last_resort_as_a_message_that_says_so() -> None
     assert (message.model, message.stop_reason) == ("last_resort", "refusal")
     assert message.stop_details is not None
     assert message.stop_details.explanation == MESSAGE
+
+
+async def test_the_client_runs_tools_without_a_conversation_that_the_server_holds() -> None:
+    service = ScriptedService(an_answer("Done", usage=Usage(2, 3)))
+
+    @beta_async_tool
+    async def look(where: str) -> str:
+        """Look somewhere."""
+        return "a door"
+
+    runner = anthropic_client_of(service).beta.messages.tool_runner(**ASKED, tools=[look])
+    message = await runner.until_done()
+
+    assert message.content[0].type == "text"
+    assert [asked.features for asked in service.asked] == [()]
 
 
 async def test_the_client_counts_tokens() -> None:

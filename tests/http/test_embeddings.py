@@ -1,5 +1,6 @@
 """OpenAI's embeddings over HTTP, with OpenAI's own client: models of our own and remote ones, and nobody's vector."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from deployments.router.router import Router
 from deployments.settings import HuggingFaceSpec, PolicySettings
 from deployments.settings.offer import Offer
 from tests.formats import bert
-from tests.http.service import ScriptedService
+from tests.http.service import ScriptedService, an_answer
 from tests.http.wire import send
 from tests.serving import FakeCluster, Replica, application
 from tests.upstream.embeddings import vector_of
@@ -229,3 +230,26 @@ async def test_a_bug_of_ours_is_an_error_of_the_same_form(monkeypatch: pytest.Mo
     response = await send(ScriptedService(), PATH, {"input": "a"})
 
     assert (response.status_code, response.json()["error"]["code"]) == (503, "vector_unavailable")
+
+
+@pytest.mark.parametrize(("path", "key"), [(PATH, "data"), ("/v1/infer", "result")])
+async def test_others_have_their_turn_while_many_vectors_are_written(path: str, key: str) -> None:
+    vectors = [[number / 7 + place for number in range(3000)] for place in range(400)]
+    service = ScriptedService(an_answer(vectors))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.001)
+            turns += 1
+
+    beside = asyncio.create_task(others())
+    before = turns
+    body = {"input": "Hi"} if path == PATH else {"text": "Hi"}
+    told = (await send(service, path, body)).json()
+    beside.cancel()
+
+    read = [each["embedding"] for each in told[key]] if path == PATH else told[key]
+    assert read == vectors
+    assert turns - before >= 5

@@ -3,10 +3,12 @@
 import gzip
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from deployments.request.body import Limits
+from deployments.request.compression import PIECE, Inflater
 from tests.http.service import ScriptedService
 from tests.http.wire import CHAT, send
 
@@ -97,6 +99,59 @@ async def test_what_a_request_asks_for_is_seen_in_a_compressed_body_too_when_it_
     )
 
     assert response.headers["content-type"].startswith("text/event-stream")
+
+
+@pytest.mark.parametrize("padding", [0, 9 << 16])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_body_that_is_turned_away_is_seen_to_its_end_and_never_held_whole(
+    encoding: str, padding: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(max_bytes=1 << 20, timeout_s=30.0, max_timeout_s=300.0)
+    seen: list[int] = []
+    feed = Inflater.feed
+
+    def counting(inflater: Inflater, data: bytes) -> Iterator[bytes]:
+        for piece in feed(inflater, data):
+            seen.append(len(piece))
+            yield piece
+
+    monkeypatch.setattr(ScriptedService, "limits", property(lambda _: limits))
+    monkeypatch.setattr(Inflater, "feed", counting)
+    body = json.dumps({"padding": " " * padding, **CHAT, "stream": True}).encode()
+    sent = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
+
+    response = await send(
+        ScriptedService(is_full=True), "/v1/chat/completions", content=sent, headers={"content-encoding": encoding}
+    )
+
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert (sum(seen), max(seen) <= PIECE) == (len(body), True)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(gzip.compress(b" " * (LIMIT + 1)), 413), (b"{}", 400), (gzip.compress(BODY)[:-4], 400)]
+)
+async def test_a_body_that_is_turned_away_is_held_to_the_same_bounds(body: bytes, status: int) -> None:
+    headers = {"content-encoding": "gzip"}
+
+    response = await send(ScriptedService(is_full=True), "/v1/infer", content=body, headers=headers)
+
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize("step", [1, 7, PIECE])
+@pytest.mark.parametrize("compress", [zlib.compress, bare])
+def test_however_a_body_is_cut_on_its_way_it_is_inflated_to_the_same(
+    step: int, compress: Callable[[bytes], bytes]
+) -> None:
+    limits = Limits(max_bytes=1 << 20, timeout_s=30.0, max_timeout_s=300.0)
+    body, inflater = BODY + b" " * (3 * PIECE), Inflater("deflate", limits)
+    sent = compress(body)
+
+    read = b"".join(piece for at in range(0, len(sent), step) for piece in inflater.feed(sent[at : at + step]))
+    inflater.end()
+
+    assert read == body
 
 
 async def test_a_byte_order_mark_is_no_part_of_a_body() -> None:

@@ -16,6 +16,7 @@ from deployments.observability import log
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Answered, Finished, Outcome, StreamItem
 from deployments.request import InferenceRequest
+from deployments.request.tokens import TokensRequest
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.http.hostile import draw_hostile
@@ -71,6 +72,9 @@ class Replica:
         for item in items:
             yield item
 
+    async def tokenize(self, asked: TokensRequest) -> Outcome:
+        return Answered({"count": 1, "max_model_len": 9, "tokens": [1], "prompt": "Hello"})
+
     async def describe(self) -> dict[str, Any]:
         return {"state": "ready", "reason": ""}
 
@@ -89,7 +93,7 @@ class Replica:
 
 @dataclass(slots=True)
 class Sent:
-    """A hostile request, what came of it, and how long it and a plain one took to compute."""
+    """A hostile request, what came of it, how long it and a plain one took to compute, and the bugs that it found."""
 
     number: int
     ask: Ask
@@ -97,6 +101,7 @@ class Sent:
     beside: Exchange
     seconds: float
     plain_seconds: float
+    broke: list[Any]
 
     def __str__(self) -> str:
         sent = f"{self.number}: {self.ask.method} {self.ask.path[:60]} {self.ask.body[:300]!r}"
@@ -108,7 +113,7 @@ def an_ask(path: str, body: bytes, headers: list[tuple[bytes, bytes]], method: s
     return Ask("q", 0.0, NATIVE, path, body, headers, stream=False, timeout_s=5.0, pieces=pieces, method=method)
 
 
-async def send_all(status: int) -> list[Sent]:
+async def send_all(status: int, noted: list[Any]) -> list[Sent]:
     """All of them, each with an innocent request beside it, to one router."""
     known = {OWN: application(OWN), "a": application("a")}
     replicas: Any = {"a": Replica(), "backup": Replica()}
@@ -123,9 +128,10 @@ async def send_all(status: int) -> list[Sent]:
         for number in range(REQUESTS):
             method, path, body, headers = draw_hostile(rng)
             ask = an_ask(path, body, headers, method)
-            began = time.process_time()
+            began, before = time.process_time(), len(noted)
             done, beside = await asyncio.gather(exchange(app, ask), exchange(app, an_ask("/v1/infer", INNOCENT, [])))
-            sent.append(Sent(number, ask, done, beside, time.process_time() - began, plain))
+            broke = [fields for _, event, fields in noted[before:] if event == "internal_error"]
+            sent.append(Sent(number, ask, done, beside, time.process_time() - began, plain, broke))
         for slow in sorted(sent, key=lambda each: -each.seconds)[:REPEATED]:
             slow.seconds = min(slow.seconds, *[await _timed(app, slow.ask) for _ in range(3)])
     return sent
@@ -141,8 +147,9 @@ async def _timed(app: Any, ask: Ask) -> float:
 def sent(request: pytest.FixtureRequest) -> Iterator[list[Sent]]:
     loop = SimulatedLoop()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(log, "logger", lambda: NotedLog([]))
-        yield loop.run_until_complete(send_all(request.param))
+        noted: list[Any] = []
+        patched.setattr(log, "logger", lambda: NotedLog(noted))
+        yield loop.run_until_complete(send_all(request.param, noted))
     loop.close()
 
 
@@ -151,6 +158,12 @@ def test_a_hostile_request_is_never_an_error_of_ours(sent: list[Sent]) -> None:
 
     assert not wrong, "\n".join(f"{each} {each.done.raised!r}" for each in wrong[:5])
     assert {each.done.status for each in sent} >= {200, 400, 404, 405, 413}
+
+
+def test_no_last_resort_stands_in_for_a_bug_that_a_hostile_request_has_found(sent: list[Sent]) -> None:
+    wrong = [each for each in sent if each.broke]
+
+    assert not wrong, "\n".join(f"{each} {each.broke}" for each in wrong[:5])
 
 
 def test_a_hostile_request_is_answered_with_words(sent: list[Sent]) -> None:

@@ -1,5 +1,6 @@
 """An error of our own outside of the router's chain: the caller still gets an answer, in the form asked for."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +20,13 @@ from tests.http.wire import CHAT, ENDPOINTS, MESSAGES, send
 from tests.http.wire import events as events_of
 
 FORM = {"response_format": {"type": "json_object"}}
+CUT = {
+    "/v1/infer": ("last_resort", f"Half\n\n{MESSAGE}"),
+    "/v1/chat/completions": "length",
+    "/v1/completions": "length",
+    "/v1/messages": "max_tokens",
+}
+"""How a stream that breaks by an error of ours is marked at its end."""
 
 
 def breaks(*_: object, **__: object) -> Any:
@@ -110,6 +118,7 @@ async def test_a_stream_that_breaks_by_an_error_of_our_own_has_a_proper_end(
     assert response.status_code == 200
     assert f"\\n\\n{MESSAGE}" in response.text
     assert told[-1][0] in {"done", "message_stop", "response.incomplete"} or told[-1] == ("", "[DONE]")
+    assert _marked_ends(told) == [CUT[path]]
     assert [line["where"] for line in events if line["level"] == "error"] == ["http"]
 
 
@@ -125,3 +134,51 @@ async def test_the_last_resort_behind_an_error_of_our_own_goes_on_in_the_block_t
     assert [name.removeprefix("content_block_") for name, _ in told] == [
         *("message_start", "start", "delta", "delta", "stop", "message_delta", "message_stop")
     ]
+
+
+def _marked_ends(told: list[tuple[str, Any]]) -> list[Any]:
+    """The reason of each end in a stream; of the native API also the result."""
+    ends = []
+    for name, data in told:
+        match data:
+            case {"choices": [{"finish_reason": str(reason)}]} | {"delta": {"stop_reason": reason}}:
+                ends.append(reason)
+            case {"finish_reason": reason, "result": result} if name == "done":
+                ends.append((reason, result))
+    return ends
+
+
+async def test_of_several_prompts_each_has_an_end_when_their_streams_break_by_an_error_of_our_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting = iter([BreaksOff((), an_answer()), ScriptedStream(("Half",), an_answer(), pause_s=60.0)])
+
+    async def stream(*_: object) -> ScriptedStream:
+        return next(waiting)
+
+    monkeypatch.setattr(ScriptedService, "stream", stream)
+    asked = {"prompt": ["a", "b"], "stream": True, "stream_options": {"include_usage": True}}
+    told = [data for _, data in events_of(await send(ScriptedService(), "/v1/completions", asked))]
+
+    ends = [choice for chunk in told[:-1] for choice in chunk["choices"] if choice["finish_reason"]]
+    texts = [
+        ("".join(c["text"] for chunk in told[:-1] for c in chunk["choices"] if c["index"] == place)) for place in (0, 1)
+    ]
+    assert [(end["index"], end["finish_reason"]) for end in ends] == [(0, "length"), (1, "stop")]
+    assert texts == [f"Half\n\n{MESSAGE}", MESSAGE]
+    assert (told[-2]["choices"], told[-1]) == ([], "[DONE]")
+
+
+@pytest.mark.looptime
+async def test_the_last_resort_behind_nothing_but_signs_of_life_is_a_complete_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def stream(*_: object) -> None:
+        await asyncio.sleep(25.0)
+        breaks()
+
+    monkeypatch.setattr(ScriptedService, "stream", stream)
+    told = events_of(await send(ScriptedService(), "/v1/chat/completions", CHAT | {"stream": True}))
+
+    assert "".join(data["choices"][0]["delta"].get("content", "") for _, data in told[:-1]) == MESSAGE
+    assert _marked_ends(told) == ["stop"]

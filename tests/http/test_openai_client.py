@@ -3,6 +3,7 @@
 Its strict validation is on: what it does not expect in a place where it expects something is an error.
 """
 
+import asyncio
 from typing import Any
 
 import openai
@@ -89,6 +90,19 @@ async def test_the_client_parses_an_answer_into_the_class_that_was_asked_for(*, 
         parsed = (await chats.parse(model="m", messages=HELLO, response_format=Person)).choices[0].message.parsed
 
     assert parsed == Person(name="Ann")
+
+
+@pytest.mark.looptime
+async def test_the_client_tries_again_when_it_is_told_to() -> None:
+    """A router that is full, where the policy has 503 for the last resort: the client waits for its `retry-after`."""
+    service = ScriptedService(an_answer(usage=Usage(2, 3)), is_full=True, status=503)
+    client = client_of(service).with_options(max_retries=2)
+    asyncio.get_running_loop().call_later(1.5, setattr, service, "is_full", False)
+
+    answer = await client.chat.completions.create(**ASKED)
+
+    assert answer.choices[0].message.content == "Hello"
+    assert asyncio.get_running_loop().time() >= 2.0
 
 
 @pytest.mark.looptime

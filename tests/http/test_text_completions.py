@@ -11,9 +11,10 @@ from deployments.policy.outcome import Usage
 from tests.fakes import a_request
 from tests.http.service import MESSAGE, ScriptedService, an_answer, last_resort
 from tests.http.test_extras import chunks
-from tests.http.wire import send
+from tests.http.wire import CHAT, send
 
 PATH = "/v1/completions"
+CHATS = "/v1/chat/completions"
 TOLD = [
     {"token": "Hel", "logprob": -0.1, "bytes": None, "top_logprobs": [{"token": "Hel", "logprob": -0.1}]},
     {"token": "lo", "logprob": -0.2, "bytes": None, "top_logprobs": []},
@@ -56,6 +57,21 @@ async def test_a_prompt_is_repeated_where_that_is_asked_for_but_not_before_the_l
     assert [choice["text"] for choice in whole["choices"]] == ["OnceHello", "TwiceHello"]
     assert "".join(choices[0]["text"] for choices in streamed) == "OnceHello"
     assert [choice["text"] for choice in nobody["choices"]] == [MESSAGE] * 2
+
+
+async def test_in_a_chat_an_assistants_turn_at_the_end_is_repeated_as_vllm_does_it() -> None:
+    begun = [*CHAT["messages"], {"role": "assistant", "content": "Well, "}]
+    asked: dict[str, Any] = {"messages": begun, "echo": True, "n": 2}
+    service = ScriptedService(an_answer(extras=Extras(others=({"index": 1, "message": {"content": "Hi"}},))))
+
+    whole = (await send(service, CHATS, asked)).json()
+    streamed = [each["choices"][0] for each in await chunks(service, asked | {"stream": True}, CHATS)]
+    nobody = (await send(ScriptedService(last_resort()), CHATS, asked)).json()
+
+    assert [choice["message"]["content"] for choice in whole["choices"]] == ["Well, Hello", "Well, Hi"]
+    texts = ["".join(each["delta"].get("content") or "" for each in streamed if each["index"] == n) for n in (0, 1)]
+    assert texts == ["Well, Hello", "Well, Hi"]
+    assert nobody["choices"][0]["message"]["content"] == MESSAGE
 
 
 @pytest.mark.parametrize("asked", [{"prompt": [1]}, {"prompt": "Once", "logprobs": 0}])

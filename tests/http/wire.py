@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from deployments.http.alive import COMMENT
 from deployments.http.asgi import build_asgi
 from deployments.http.service import Service
 from deployments.policy.attempt import Candidate, Ended, Tier
@@ -34,7 +35,7 @@ async def send(service: Service, path: str, body: Any = None, **more: Any) -> ht
 def events(response: httpx.Response) -> list[tuple[str, Any]]:
     """Name and data of each event."""
     read = []
-    for block in response.text.strip().split("\n\n"):
+    for block in response.text.replace(COMMENT.decode(), "").strip().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines())
         data = fields["data"]
         read.append((fields.get("event", ""), data if data == "[DONE]" else json.loads(data)))

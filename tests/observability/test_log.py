@@ -108,12 +108,12 @@ def test_a_line_is_json_on_one_line() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             written.append(record.getMessage())
 
-    logger, handler = logging.getLogger("neverblank"), Lines()
-    logger.addHandler(handler)
+    own, handler = logging.getLogger("neverblank"), Lines()
+    own.addHandler(handler)
     try:
         log.discovery_failed("two\nlines")
     finally:
-        logger.removeHandler(handler)
+        own.removeHandler(handler)
 
     (line,) = written
     assert "\n" not in line

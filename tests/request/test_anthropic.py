@@ -12,6 +12,7 @@ from deployments.request import InferenceRequest
 from deployments.request.anthropic import MESSAGES_UNSUPPORTED, messages_request
 from deployments.request.body import Limits
 from deployments.request.inference import AS_A_CHAT
+from deployments.request.passing import MAX_FIELDS
 from deployments.request.response_format import MAX_TOOLS
 
 LIMITS = Limits(max_bytes=1 << 20, timeout_s=30.0, max_timeout_s=300.0)
@@ -61,6 +62,27 @@ def test_tools_and_their_choice_are_openais(choice: Any, expected: Any, *, one: 
 
 def test_a_tool_that_a_provider_runs_is_for_upstreams() -> None:
     assert features(read(tools=[LOOK, SEARCH])) == [("tools", "tools[1].type", True)]
+
+
+def test_what_nobody_can_be_asked_for_of_tools_and_of_thinking_is_listed_as_dropped() -> None:
+    request = read(
+        tools=[SEARCH | {"max_uses": 3}, LOOK | {"defer_loading": True, "input_examples": None}],
+        thinking={"type": "enabled", "budget_tokens": 2000, "display": "omitted"},
+        output_config={"effort": "low", "task_budget": {"type": "tokens"}},
+    )
+
+    foreign = {feature.name: feature.field for feature in request.features if feature.foreign}
+    assert foreign == {
+        "thinking.display": "thinking.display",
+        "output_config.task_budget": "output_config.task_budget",
+        "defer_loading": "tools[1].defer_loading",
+    }
+
+
+def test_more_fields_of_tools_than_anybody_needs_are_refused() -> None:
+    fields = {f"x{number}": 1 for number in range(MAX_FIELDS + 1)}
+
+    assert refused(tools=[LOOK | fields]).field == f"tools[0].x{MAX_FIELDS}"
 
 
 @pytest.mark.parametrize("where", ["output_config", "output_format"])

@@ -154,6 +154,15 @@ def test_a_trailing_assistants_message_is_the_beginning_of_the_answer() -> None:
     assert (request.prefix, request.turns, request.prefix_turn["content"]) == ("Well, ", (USER,), "Well, ")
 
 
+@pytest.mark.parametrize("content", [[text("Well, "), UPLOADED], [UPLOADED, text("Well, ")]])
+def test_what_is_no_text_is_no_part_of_the_beginning_of_an_answer(content: Any) -> None:
+    request = read(messages=[USER, {"role": "assistant", "content": content}])
+
+    assert request.prefix == "Well, "
+    assert [name for name, _, _ in features(request)] == ["container_upload"]
+    assert refused(messages=[USER, {"role": "assistant", "content": [UPLOADED]}]).field == "messages[1].content"
+
+
 def test_a_python_model_reads_the_turns_that_it_would_be_sent_in_openais_format() -> None:
     request = read(system="Be brief.", messages=[USER, {"role": "assistant", "content": "Well, "}])
 

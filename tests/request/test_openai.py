@@ -10,7 +10,7 @@ from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
-from deployments.request.openai import chat_request, completion_request
+from deployments.request.openai import chat_request, completion_request, repeated
 
 LIMITS = Limits(max_bytes=1 << 20, timeout_s=30.0, max_timeout_s=300.0)
 USER = {"role": "user", "content": "Hi"}
@@ -244,6 +244,23 @@ def test_tiers_without_the_model_asked_for_contradict_no_fallback() -> None:
 def test_each_prompt_is_a_request() -> None:
     assert [request.text for request in completions(prompt=["a", "b"])] == ["a", "b"]
     assert [request.text for request in completions(prompt="a")] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("turns", "more", "expected"),
+    [
+        ([], {}, ""),
+        ([{"role": "assistant", "content": "Well, "}], {}, "Well, "),
+        ([{"role": "assistant", "content": "Well, "}], {"continue_final_message": True}, "Well, "),
+    ],
+)
+def test_an_assistants_turn_at_the_end_of_a_chat_is_what_echo_repeats(turns: Any, more: Any, expected: str) -> None:
+    body = {"messages": [USER, *turns], "echo": True, **more}
+
+    asked = chat_request(orjson.dumps(body), LIMITS)
+
+    assert (asked.echo, repeated(asked.requests[0])) == (True, expected)
+    assert "echo" not in asked.requests[0].passthrough
 
 
 @pytest.mark.parametrize("prompt", [None, "", " ", [], [-1], [[]], [1, "a"], [[1, True]], ["a", ""], ["a"] * 17, 5])

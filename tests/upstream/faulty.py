@@ -21,7 +21,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.upstream import particular, streamed
+from tests.upstream import able, particular, streamed
 from tests.upstream.dialect import play
 from tests.upstream.dialects_of_calls import CALLS
 from tests.upstream.dialects_of_ends import ENDS
@@ -33,7 +33,7 @@ from tests.upstream.exchange import Exchange
 from tests.upstream.particular_messages import OF_MESSAGES
 from tests.upstream.scenarios import SCENARIOS, Scenario
 
-__all__ = ["SCENARIOS", "SPOKEN", "FaultyUpstream", "particular", "streamed"]
+__all__ = ["SCENARIOS", "SPOKEN", "FaultyUpstream", "able", "particular", "streamed"]
 
 SPOKEN = CALLS | ENDS | FORM
 """All dialects of OpenAI's format by their names; each is a scenario, too."""

@@ -1,0 +1,4 @@
+import { createOpenAI } from '@ai-sdk/openai';
+
+const provider = createOpenAI({ baseURL: `${URL}/v1`, apiKey: 'none' });
+await checkProvider((name) => provider.chat(name));
