@@ -17,7 +17,7 @@ is left out: it would come out of order.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
-from deployments.http.alive import COMMENT
+from deployments.http.alive import COMMENT, PARAGRAPH
 from deployments.http.beside import thoughts_of
 from deployments.http.problems import openai_body
 from deployments.http.response_body import INCOMPLETE, ResponseFrame, status_of_response
@@ -71,7 +71,8 @@ class ResponseWriter:
         async for item in stream:
             match item:
                 case TextDelta(text, _, _):
-                    for written in self._text(text):
+                    behind = self._broke and self._open == _TEXT
+                    for written in self._text(f"{PARAGRAPH}{text}" if behind else text):
                         yield written
                 case ExtrasDelta(extras, _, _):
                     for written in self._thoughts(thoughts_of(extras.message)):

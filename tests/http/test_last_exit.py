@@ -25,6 +25,7 @@ CUT = {
     "/v1/chat/completions": "length",
     "/v1/completions": "length",
     "/v1/messages": "max_tokens",
+    "/v1/responses": "incomplete",
 }
 """How a stream that breaks by an error of ours is marked at its end."""
 
@@ -143,6 +144,8 @@ def _marked_ends(told: list[tuple[str, Any]]) -> list[Any]:
         match data:
             case {"choices": [{"finish_reason": str(reason)}]} | {"delta": {"stop_reason": reason}}:
                 ends.append(reason)
+            case {"response": {"status": status}} if name == f"response.{status}" and status != "in_progress":
+                ends.append(status)
             case {"finish_reason": reason, "result": result} if name == "done":
                 ends.append((reason, result))
     return ends
