@@ -92,7 +92,10 @@ class FakeCluster:
         trouble: what asking raises, until it is `None` again.
         pause_s: how long it takes to answer.
         looks: how often it was asked.
+        exposed: other machines can reach its port.
     """
+
+    exposed = False
 
     def __init__(self, replicas: Mapping[str, Any] | None = None, /, **known: DeployedApplication) -> None:
         self.known = known
@@ -123,6 +126,12 @@ class FakeCluster:
 
     async def routers_readiness(self) -> list[dict[str, bool]]:
         return []
+
+    async def exchange_counts(self, tables: list[Any]) -> list[list[Any]]:
+        return [tables]
+
+    async def is_exposed(self) -> bool:
+        return self.exposed
 
     def replicas_of(self, application: DeployedApplication) -> Any:
         assert application.built, "Serve has no handle for what was not built"

@@ -1,6 +1,6 @@
 """The `neverblank` command.
 
-May import: settings, sources, formats, generation and ray_serve.
+May import: access, settings, sources, formats, generation and ray_serve.
 """
 
 import sys
@@ -12,7 +12,8 @@ from rich.console import Console
 from deployments.cli.ask import ask
 from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
-from deployments.cli.http_client import UnreachableError
+from deployments.cli.http_client import NotAllowedError, UnreachableError
+from deployments.cli.key import key_commands
 from deployments.cli.status import status
 from deployments.cli.weights import pull, snapshot_commands
 from deployments.ray_serve.dashboard import ClusterError
@@ -50,6 +51,7 @@ def stop(*, orphans: Annotated[bool, typer.Option(help="Only what a dead service
 app.command("check")(check_files)
 app.command()(pull)
 app.add_typer(snapshot_commands, name="snapshot")
+app.add_typer(key_commands, name="key")
 app.command()(deploy)
 app.command()(ask)
 app.command()(status)
@@ -59,7 +61,7 @@ def main() -> None:
     """Run the command; an error that the user can mend is one line on standard error."""
     try:
         app()
-    except (SettingsError, SnapshotNotKeptError, UnreachableError, ClusterError, OSError) as error:
+    except (SettingsError, SnapshotNotKeptError, UnreachableError, NotAllowedError, ClusterError, OSError) as error:
         _errors.print(f"neverblank: {error}", style="red", markup=False)
         sys.exit(1)
 

@@ -1,6 +1,6 @@
 """The HTTP surface: wire formats in and out. No decision is made here.
 
-May import: policy, request, observability, execution, ray_serve.
+May import: policy, request, access, observability, execution, ray_serve.
 
     asgi.py                       the application
     native.py, openai.py, …       the endpoints of the native API, OpenAI's and Anthropic's (`anthropic.py`)
@@ -12,6 +12,7 @@ May import: policy, request, observability, execution, ray_serve.
     responses.py, alive.py        headers and events; streams that give signs of life
     problems.py                   the bodies of all 4xx
     pages.py                      the description of all endpoints
+    guard.py                      asks for keys, and tells what is left for one
     service.py                    the router as this room sees it
     cors.py                       pages of other origins
     arrival.py, protocol.py       bodies on their way in; connections

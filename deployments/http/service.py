@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from deployments.access.gate import Gate
 from deployments.execution.service import AnsweringService
 from deployments.policy.answer import Answer
 from deployments.request.tokens import TokensRequest
@@ -11,6 +12,11 @@ from deployments.request.tokens import TokensRequest
 
 class Service(AnsweringService, Protocol):
     """The router, as the HTTP surface sees it."""
+
+    @property
+    def gate(self) -> Gate:
+        """The keys in force, their rights and limits."""
+        ...
 
     @property
     def last_resort_status(self) -> int:

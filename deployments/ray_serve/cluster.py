@@ -14,6 +14,7 @@ from ray.serve.schema import ApplicationStatus, ReplicaState
 from deployments.ray_serve.errors import last_line
 from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
+from deployments.settings.applications import is_loopback
 from deployments.settings.offer import NO_OFFER, Offer
 
 
@@ -103,6 +104,19 @@ class ServeCluster:
         handle = serve.get_deployment_handle(ROUTER_DEPLOYMENT, app_name=self._own, _check_exists=False)
         answers: list[Mapping[str, bool]] = await handle.broadcast("ready").results_async(timeout_s=_ASK_ROUTERS_S)
         return answers
+
+    async def exchange_counts(self, tables: list[dict[str, Any]]) -> Sequence[Sequence[dict[str, Any]]]:
+        """Give all routers what this one has counted of the keys, and return what each has. Errors of Serve raise."""
+        await self._client()
+        handle = serve.get_deployment_handle(ROUTER_DEPLOYMENT, app_name=self._own, _check_exists=False)
+        told = handle.broadcast("exchange_counts", tables)
+        answers: list[Sequence[dict[str, Any]]] = await told.results_async(timeout_s=_ASK_ROUTERS_S)
+        return answers
+
+    async def is_exposed(self) -> bool:
+        """Return whether the HTTP port of this Serve instance is bound to an address that other machines can reach."""
+        client = await self._client()
+        return not is_loopback(client.http_config.host)
 
     async def _with_offers(
         self, found: dict[str, DeployedApplication], facts: Mapping[str, Mapping[str, Any]]

@@ -9,6 +9,7 @@ from deployments.observability import log, metrics
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead
+from deployments.router.visit import Visit
 
 
 class RequestAccounting:
@@ -76,6 +77,7 @@ class RequestRecord:
         content: str,
         *,
         quotes: bool = False,
+        visit: Visit | None = None,
     ) -> None:
         """Count a request as in flight.
 
@@ -86,7 +88,9 @@ class RequestRecord:
             started: when the request arrived, on the event loop's clock.
             content: the request's text where content may be logged, else empty.
             quotes: log lines may have reasons in the words of a model's own code, which may quote the request.
+            visit: settles what the request has used, if it came with a key.
         """
+        self._visit = visit
         self._accounting = accounting
         self.request_id = request_id
         self.asked = asked
@@ -100,17 +104,22 @@ class RequestRecord:
         """The answer is complete. An error here is logged: it must not cost the caller what is there."""
         if self._close():
             try:
+                if self._visit is not None:
+                    self._visit.answered(answer)
                 self._accounting.answered(self, answer)
             except Exception as error:  # noqa: BLE001 - a bug of ours
                 log.internal_error("accounting", self.asked, error)
 
     def rejected(self) -> None:
         """The model asked for calls the request invalid, and its caller is told so."""
-        self._close()
+        if self._close() and self._visit is not None:
+            self._visit.rejected()
 
     def abandoned(self) -> None:
         """The caller has left. After another end this does nothing."""
         if self._close():
+            if self._visit is not None:
+                self._visit.abandoned()
             self._accounting.abandoned(self)
 
     def _close(self) -> bool:

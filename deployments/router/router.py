@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from deployments.access.gate import Gate
 from deployments.execution.clock import loop_time
 from deployments.execution.execution import Execution, NotReady
 from deployments.execution.streams import CompletedStream, open_stream
@@ -41,6 +42,7 @@ from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
 from deployments.router.tokenizers import Tokenizers
+from deployments.router.visit import Visit, begin_visit, traced, visited
 from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
@@ -60,11 +62,10 @@ class Router(HandleMethods):
             backup_name: the name of the backup in answers.
             policy: the policy that `user_config` overrides in part.
         """
-        self._base = policy
-        self._policy = policy.with_overrides({}, os.environ)
+        self._base, self._policy = policy, policy.with_overrides({}, os.environ)
         self._name = uuid4().hex
-        self._backup = backup
-        self._cluster = cluster
+        self._backup, self._cluster = backup, cluster
+        self.gate = Gate(self._name, cluster.exchange_counts, log.keys_read)
         self._registry = Registry(cluster, backup)
         self._upstreams = UpstreamPool(self._policy.remotes, lambda: cluster.service_id)
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
@@ -77,6 +78,8 @@ class Router(HandleMethods):
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
                 "metrics": flush_forever,
+                "keys": self.gate.watch,
+                "limits": self.gate.exchange_forever,
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
             }
         )
@@ -103,22 +106,24 @@ class Router(HandleMethods):
             started: when the request arrived, on the event loop's clock.
 
         Raises:
-            InvalidRequestError: the model asked for calls the request invalid, and the policy does not rescue that.
+            InvalidRequestError: the model asked for, or the key, does not allow it; the policy may rescue the first.
             asyncio.CancelledError: the caller has gone away.
         """
         self._refuse_loops(request)
-        record = self._record(request, request_id, started)
+        visit = await begin_visit(self.gate, self._chains, request, self._policy, started)
+        record = self._record(request, request_id, started, visit)
         answer = await self._execute(request, record, started, run_chain, lambda last_resort: last_resort)
-        record.answered(answer)
+        record.answered(answer := traced(answer, visit))
         return answer
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
         """Return a stream that answers, once its first content is there. For the rest see `answer`."""
         self._refuse_loops(request)
-        record = self._record(request, request_id, started)
+        visit = await begin_visit(self.gate, self._chains, request, self._policy, started)
+        record = self._record(request, request_id, started, visit)
         opening = partial(open_stream, rules=self._policy.streams)
         stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
-        return RecordedStream(stream, record)
+        return RecordedStream(visited(stream, visit), record)
 
     def overloaded(self) -> bool:
         """Return whether a request that arrives now is turned away unread."""
@@ -162,8 +167,8 @@ class Router(HandleMethods):
         return self._policy.streams.keepalive_seconds
 
     def describe_models(self) -> dict[str, Any]:
-        """Return all models and the backup, in the form of OpenAI's list."""
-        return self._description.models()
+        """Return all models and the backup that the caller may name, in the form of OpenAI's list."""
+        return self._description.models(self.gate.may_name)
 
     async def tokenize(self, asked: TokensRequest) -> Answer:
         """Return what a model's tokenizer answers; an answer that is `unavailable` where it does not.
@@ -171,7 +176,9 @@ class Router(HandleMethods):
         Raises:
             InvalidRequestError: there is no such model, or none with a tokenizer that takes the question.
         """
-        return await self._tokenizers.ask(asked, self._chains.asked(asked.request, self._policy))
+        model = self._chains.asked(asked.request, self._policy)
+        self.gate.require_model(model)
+        return await self._tokenizers.ask(asked, model)
 
     async def readiness_of_all(self) -> dict[str, bool]:
         """Return for each tier whether it is ready in every router; where a router does not say, no model tier is."""
@@ -197,6 +204,7 @@ class Router(HandleMethods):
             "default_model": self._policy.default_model,
             **self._description.status(),
             "waiting": self._room.size,
+            "access": self.gate.describe(self._description.knows),
             "background": self._background.describe(),
             **self._accounting.describe(),
         }
@@ -209,12 +217,13 @@ class Router(HandleMethods):
             await self._upstreams.aclose()
 
     async def check_health(self) -> None:
-        """Check that discovery is alive. Serve calls this, and replaces a router for which it raises.
+        """Check the lock and discovery. Serve calls this; it replaces, or does not start, a router for which it raises.
 
         Raises:
-            RuntimeError: no refresh was tried for `DISCOVERY_DEAD_S`, so the router would go on calling models that
-                have gone.
+            RuntimeError: no refresh was tried for `DISCOVERY_DEAD_S`, so models that have gone would still be called;
+                or the port is open to other machines, and is not meant to be.
         """
+        await self.gate.require_lock(self._cluster.is_exposed)
         if (seconds := self._registry.silent_s()) > DISCOVERY_DEAD_S:
             raise RuntimeError(f"no refresh of the models was tried for {seconds:.0f} s")
 
@@ -228,9 +237,10 @@ class Router(HandleMethods):
     def _take_over(self, policy: PolicySettings) -> None:
         """Put `policy` in force: as a whole, or not at all where this raises."""
         resilience, told = policy.to_resilience(), policy.to_log()
-        limits = Limits(*policy.request_bounds())
+        limits, put_keys_in_force = Limits(*policy.request_bounds()), self.gate.prepare(policy)
         self._upstreams.update(policy.remotes, resilience)  # all or nothing by itself; the last step that can fail
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
+        put_keys_in_force()
         log.policy_changed(told)
 
     async def _execute(
@@ -276,11 +286,11 @@ class Router(HandleMethods):
         self._registry.hurry()
         return await self._room.wait(candidates, until)
 
-    def _record(self, request: InferenceRequest, request_id: str, started: float) -> RequestRecord:
+    def _record(self, request: InferenceRequest, request_id: str, started: float, visit: Visit | None) -> RequestRecord:
         quotes = self._policy.log_content
         content = quote(request, log.MAX_TEXT_CHARACTERS) if quotes else ""
         asked = self._chains.asked(request, self._policy)
-        return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes)
+        return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes, visit=visit)
 
 
 DISCOVERY_DEAD_S = 15.0

@@ -16,6 +16,7 @@ from deployments.policy.knob import LEAST_SECONDS, MOST_SECONDS
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.retry import RetryPolicy
 from deployments.policy.silence import SilencePolicy
+from deployments.settings.access import AccessSettings, PriceSettings
 from deployments.settings.base import ModelId, Seconds, Settings
 from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.files import parse
@@ -113,6 +114,10 @@ class PolicySettings(Settings):
         default_factory=dict, description="Models behind OpenAI-compatible upstreams, by the names they get here."
     )
     last_resort: LastResortSettings = LastResortSettings()
+    access: AccessSettings = AccessSettings()
+    prices: dict[ModelId, PriceSettings] = Field(
+        default_factory=dict, description="What tokens cost, by the model that answers; others cost nothing."
+    )
     http: HttpSettings = HttpSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
     log_content: bool = Field(

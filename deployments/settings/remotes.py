@@ -10,6 +10,8 @@ from deployments.settings.stream_limits import StreamLimitSettings
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+"""A label of a remote model, such as `eu`: the boundary of a key names labels."""
 QueryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,100}$")]
 QueryValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=1024)]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=4096)]
@@ -56,6 +58,12 @@ class RemoteSpec(StreamLimitSettings):
         "`user`; those of one conversation, by its beginning; or none, and of two the one with less load is taken.",
     )
     model: NonEmpty = Field(description="What the upstream calls the model.")
+    labels: tuple[Label, ...] = Field(
+        (),
+        max_length=64,
+        description="What keys with a `boundary` know it by, such as `eu`. Without a label it is asked only for keys "
+        "that may go anywhere.",
+    )
     task: Literal["text-generation", "feature-extraction"] = Field(
         "text-generation",
         description="What it does: it writes, or it makes vectors of texts, and is asked at `/embeddings`.",

@@ -24,6 +24,12 @@ class NoModels:
     async def routers_readiness(self) -> list[dict[str, bool]]:
         return []
 
+    async def exchange_counts(self, tables: list[Any]) -> list[list[Any]]:
+        return [tables]
+
+    async def is_exposed(self) -> bool:
+        return False
+
     def replicas_of(self, application: DeployedApplication) -> Any:
         raise AssertionError(application.name)
 

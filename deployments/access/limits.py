@@ -1,0 +1,184 @@
+"""The limits of keys: a request is let in with a reservation, and settled by what it has really used.
+
+How many tokens an answer will have is not known when it is asked for. So a request reserves what it may take at most,
+as OpenAI's own limits do: an estimate of its prompt, and the longest answer that it allows (`max_tokens`); never more
+than the whole limit, so that a request which could take more is let in alone. What it did not use is given back when it
+has ended. Only the answer that the caller got is charged: what attempts beside it wrote was the service's own choice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
+from typing import Any, Protocol
+
+from deployments.access.counts import Counts, Table
+from deployments.access.holder import Holder
+from deployments.access.measure import Measure, wait_s
+from deployments.access.problems import too_many
+from deployments.policy.reason import reason_of
+
+EXCHANGE_S = 1.0
+"""Seconds between two exchanges of counts, while there is anything new."""
+
+_AGAIN_S = 0.05
+"""Seconds for which an exchange is believed: a key that is at its limit has the routers asked no more often."""
+
+_AFTER_FAILURE_S = 1.0
+_LONGEST_EXCHANGE_S = 0.5
+_ROUNDING = 1e-9
+_MOST_ROUNDS = 24
+"""Exchanges that one request may wait for. Each halves what the routers do not know of each other."""
+
+Exchange = Callable[[list[Table]], Awaitable[Sequence[Sequence[Table]]]]
+"""Gives all routers, this one among them, the tables of this one, and returns those of each."""
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def __call__(self) -> float:
+        """Return the seconds since 1970."""
+        ...
+
+
+class Grant:
+    """A request that was let in. It is settled once, at whichever end comes first."""
+
+    __slots__ = ("_counts", "_holder", "_reserved", "_settled")
+
+    def __init__(self, counts: Counts, holder: Holder, reserved: Mapping[Measure, tuple[int, float]]) -> None:
+        """Hold what was `reserved`, by measure: the window it was counted in, and how much."""
+        self._counts, self._holder, self._reserved, self._settled = counts, holder, reserved, False
+
+    def settle(self, tokens: float, money: float) -> None:
+        """Give back what was reserved beyond `tokens` and `money`, or count what was used beyond the reservation."""
+        if self._settled:
+            return
+        self._settled = True
+        used = {Measure.TOKENS: tokens, Measure.DAY_TOKENS: tokens, Measure.DAY_MONEY: money, Measure.CONCURRENT: 0.0}
+        for measure, (window, reserved) in self._reserved.items():
+            if measure in used and (change := used[measure] - reserved):
+                self._counts.add(self._holder.id, measure, window, change)
+
+
+class Limiter:
+    """The limits of all keys, in one router."""
+
+    def __init__(self, counts: Counts, exchange: Exchange, clock: Clock) -> None:
+        """Count in `counts`; `exchange` reaches the other routers."""
+        self._counts, self._exchange, self._clock = counts, exchange, clock
+        self._exchanging: asyncio.Future[bool] | None = None
+        self._asked = False
+        self._exchanged_at = self._failed_at = -inf
+        self.trouble = ""
+
+    async def admit(self, holder: Holder, costs: Mapping[Measure, float]) -> Grant:
+        """Let a request in that takes `costs` at most, and count them.
+
+        Raises:
+            InvalidRequestError: a limit of the key is reached (429).
+        """
+        limits = holder.limits
+        wanted = {measure: min(costs.get(measure, 1.0), limit) for measure, limit in limits.items()}
+        for _ in range(_MOST_ROUNDS):
+            if self._has_share(holder, wanted) or not self._may_ask(holder, wanted) or not await self._ask():
+                break
+        now = self._clock()
+        for measure, cost in wanted.items():
+            if cost > self._counts.share(holder.id, measure, limits[measure], now) + _ROUNDING:
+                raise too_many(measure, limits[measure], self._wait_s(holder, measure, cost, now))
+        reserved = {measure: (measure.window(now), cost) for measure, cost in wanted.items()}
+        for measure, (window, cost) in reserved.items():
+            self._counts.add(holder.id, measure, window, cost)
+        return Grant(self._counts, holder, reserved)
+
+    def refuse_spent(self, holder: Holder) -> None:
+        """Refuse a request that has not been read yet, where nothing at all is left for it in this minute or day.
+
+        Raises:
+            InvalidRequestError: a limit is reached (429).
+        """
+        now = self._clock()
+        for measure, limit in holder.limits.items():
+            if measure is not Measure.CONCURRENT and self._counts.used(holder.id, measure, now) >= limit:
+                raise too_many(measure, limit, self._wait_s(holder, measure, min(1.0, limit), now))
+
+    def left(self, holder: Holder, measure: Measure) -> tuple[float, float]:
+        """Return how much of a limit is left, and in how many seconds all of it is again."""
+        now, limit = self._clock(), holder.limits[measure]
+        before, current = self._counts.windows(holder.id, measure, now)
+        full_s = wait_s(measure, before, current, 0.0, now) if before + current > 0 else 0.0
+        return max(0.0, limit - self._counts.used(holder.id, measure, now)), full_s
+
+    def hear(self, tables: Sequence[Table]) -> list[Table]:
+        """Take over the tables of another router, and return those of this one."""
+        now = self._clock()
+        self._counts.hear(tables, now)
+        return self._counts.tables(now)
+
+    async def exchange_forever(self) -> None:
+        """Exchange counts with the other routers for ever, whenever there is anything new."""
+        while True:
+            await asyncio.sleep(EXCHANGE_S)
+            if self._counts.has_news:
+                await self._ask()
+
+    def describe(self, holder: Holder) -> dict[str, Any]:
+        """Return the limits of a key, and how much of each is used, for `/status`."""
+        now = self._clock()
+        return {
+            measure.value: {"limit": limit, "used": round(self._counts.used(holder.id, measure, now), 6)}
+            for measure, limit in holder.limits.items()
+        }
+
+    def _has_share(self, holder: Holder, wanted: Mapping[Measure, float]) -> bool:
+        """Return whether this router may let the request in without asking; before its first exchange it may not."""
+        now = self._clock()
+        return self._asked and all(
+            cost <= self._counts.share(holder.id, measure, holder.limits[measure], now) + _ROUNDING
+            for measure, cost in wanted.items()
+        )
+
+    def _may_ask(self, holder: Holder, wanted: Mapping[Measure, float]) -> bool:
+        """Return whether the other routers are to be asked before the request is refused.
+
+        They are where something is left as far as is known. Where nothing is, they may have given something back since.
+        """
+        now = self._clock()
+        if now - self._failed_at < _AFTER_FAILURE_S:
+            return False
+        is_left = all(
+            cost <= holder.limits[measure] - self._counts.used(holder.id, measure, now) + _ROUNDING
+            for measure, cost in wanted.items()
+        )
+        return is_left or now - self._exchanged_at >= _AGAIN_S
+
+    async def _ask(self) -> bool:
+        """Exchange counts with the other routers; return whether that was possible. Whoever comes meanwhile joins."""
+        if self._exchanging is None:
+            self._exchanging = asyncio.ensure_future(self._exchange_once())
+            self._exchanging.add_done_callback(self._exchanged)
+        return await asyncio.shield(self._exchanging)
+
+    def _exchanged(self, _: "asyncio.Future[bool]") -> None:
+        self._exchanging = None
+
+    async def _exchange_once(self) -> bool:
+        told, tables = self._counts.sharing(), self._counts.tables(self._clock())
+        self._asked = True
+        try:
+            async with asyncio.timeout(_LONGEST_EXCHANGE_S):
+                answers = await self._exchange(tables)
+        except Exception as error:  # noqa: BLE001 - whatever Serve raises: each router keeps to its share meanwhile
+            self._failed_at = self._clock()
+            self.trouble = reason_of(error)
+            return False
+        self._exchanged_at = self._clock()
+        self.trouble = ""
+        self._counts.merge((table for theirs in answers for table in theirs), self._exchanged_at)
+        self._counts.shared(told, (theirs[0]["router"] for theirs in answers if theirs))
+        return True
+
+    def _wait_s(self, holder: Holder, measure: Measure, cost: float, now: float) -> float:
+        before, current = self._counts.windows(holder.id, measure, now)
+        return wait_s(measure, before, current, holder.limits[measure] - cost, now)
