@@ -7,14 +7,14 @@ without asking anybody:
 
     share = (left + unshared) / routers        unshared: what it has let in since it last exchanged
 
-Whoever has exchanged knows all but what the others have let in since. So all shares together never exceed what is left
-(but for rounding up, by less than one request for each other router), however long ago the exchanges were; and as a
-router whose share is used up exchanges before it refuses anybody, nobody is refused as long as something is left.
+Whoever has exchanged knows all but what the others have let in since. So all shares together never exceed what is left,
+however long ago the exchanges were. A router whose share is used up exchanges before it refuses anybody; and what is
+more than a share, and not more than is left, is *claimed*: see `limits`. So nobody is refused as long as there is room.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from math import ceil, inf
+from math import inf
 from typing import Any
 
 from deployments.access.measure import MINUTE_S, Measure, sliding
@@ -71,9 +71,9 @@ class Counts:
         left = limit - self.used(key, measure, now)
         if len(self._alive) <= 1:
             return left
-        unshared = self._unshared.get((key, measure.value), 0.0)
-        share = (left + unshared) / len(self._alive) - unshared
-        return share if measure is Measure.DAY_MONEY else min(left, ceil(share))
+        # What was given back may be known to others, who use it: it is in `left`, and nobody's own.
+        unshared = max(0.0, self._unshared.get((key, measure.value), 0.0))
+        return (left + unshared) / len(self._alive) - unshared
 
     def tables(self, now: float) -> list[Table]:
         """Return all tables that are known, the router's own first, without what is over."""

@@ -7,6 +7,7 @@ has ended. Only the answer that the caller got is charged: what attempts beside 
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import inf
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ _AGAIN_S = 0.05
 _AFTER_FAILURE_S = 1.0
 _LONGEST_EXCHANGE_S = 0.5
 _ROUNDING = 1e-9
+_PAUSE_S = 0.01
 _MOST_ROUNDS = 24
 """Exchanges that one request may wait for. Each halves what the routers do not know of each other."""
 
@@ -49,6 +51,13 @@ class Grant:
     def __init__(self, counts: Counts, holder: Holder, reserved: Mapping[Measure, tuple[int, float]]) -> None:
         """Hold what was `reserved`, by measure: the window it was counted in, and how much."""
         self._counts, self._holder, self._reserved, self._settled = counts, holder, reserved, False
+
+    def withdraw(self) -> None:
+        """Give everything back: the request was not let in after all."""
+        if not self._settled:
+            self._settled = True
+            for measure, (window, reserved) in self._reserved.items():
+                self._counts.add(self._holder.id, measure, window, -reserved)
 
     def settle(self, tokens: float, money: float) -> None:
         """Give back what was reserved beyond `tokens` and `money`, or count what was used beyond the reservation."""
@@ -80,17 +89,21 @@ class Limiter:
         """
         limits = holder.limits
         wanted = {measure: min(costs.get(measure, 1.0), limit) for measure, limit in limits.items()}
+        asked = False
         for _ in range(_MOST_ROUNDS):
-            if self._has_share(holder, wanted) or not self._may_ask(holder, wanted) or not await self._ask():
+            if self._has_share(holder, wanted):
+                return self._count(holder, wanted)
+            if asked and self._is_left(holder, wanted) and (grant := await self._claim(holder, wanted)):
+                return grant
+            if not self._may_ask(holder, wanted) or not (asked := await self._ask()):
                 break
         now = self._clock()
-        for measure, cost in wanted.items():
-            if cost > self._counts.share(holder.id, measure, limits[measure], now) + _ROUNDING:
-                raise too_many(measure, limits[measure], self._wait_s(holder, measure, cost, now))
-        reserved = {measure: (measure.window(now), cost) for measure, cost in wanted.items()}
-        for measure, (window, cost) in reserved.items():
-            self._counts.add(holder.id, measure, window, cost)
-        return Grant(self._counts, holder, reserved)
+        if self._has_share(holder, wanted):
+            return self._count(holder, wanted)
+        waits = {measure: self._wait_s(holder, measure, cost, now) for measure, cost in wanted.items()}
+        short = [measure for measure in wanted if self._is_short(holder, measure, wanted[measure], now)] or [*wanted]
+        longest = max(short, key=waits.__getitem__)
+        raise too_many(longest, limits[longest], waits[longest])
 
     def refuse_spent(self, holder: Holder) -> None:
         """Refuse a request that has not been read yet, where nothing at all is left for it in this minute or day.
@@ -131,11 +144,44 @@ class Limiter:
             for measure, limit in holder.limits.items()
         }
 
+    def _count(self, holder: Holder, wanted: Mapping[Measure, float]) -> Grant:
+        now = self._clock()
+        reserved = {measure: (measure.window(now), cost) for measure, cost in wanted.items()}
+        for measure, (window, cost) in reserved.items():
+            self._counts.add(holder.id, measure, window, cost)
+        return Grant(self._counts, holder, reserved)
+
+    async def _claim(self, holder: Holder, wanted: Mapping[Measure, float]) -> Grant | None:
+        """Count a request that takes more than a share of what is left, unless another router has counted one, too.
+
+        Both have told each other before they look: if it is too much for both, neither keeps it, and they try again.
+        """
+        grant = self._count(holder, wanted)
+        nothing = dict.fromkeys(wanted, 0.0)
+        try:
+            is_told = await self._ask(afresh=True)
+        except BaseException:
+            grant.withdraw()
+            raise
+        if is_told and self._is_left(holder, nothing):
+            return grant
+        grant.withdraw()
+        await asyncio.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - spreads retries, keeps no secret
+        return None
+
     def _has_share(self, holder: Holder, wanted: Mapping[Measure, float]) -> bool:
         """Return whether this router may let the request in without asking; before its first exchange it may not."""
         now = self._clock()
-        return self._asked and all(
-            cost <= self._counts.share(holder.id, measure, holder.limits[measure], now) + _ROUNDING
+        return self._asked and not any(self._is_short(holder, measure, wanted[measure], now) for measure in wanted)
+
+    def _is_short(self, holder: Holder, measure: Measure, cost: float, now: float) -> bool:
+        return cost > self._counts.share(holder.id, measure, holder.limits[measure], now) + _ROUNDING
+
+    def _is_left(self, holder: Holder, wanted: Mapping[Measure, float]) -> bool:
+        """Return whether there is room for the request in all routers together, as far as is known."""
+        now = self._clock()
+        return all(
+            cost <= holder.limits[measure] - self._counts.used(holder.id, measure, now) + _ROUNDING
             for measure, cost in wanted.items()
         )
 
@@ -147,14 +193,15 @@ class Limiter:
         now = self._clock()
         if now - self._failed_at < _AFTER_FAILURE_S:
             return False
-        is_left = all(
-            cost <= holder.limits[measure] - self._counts.used(holder.id, measure, now) + _ROUNDING
-            for measure, cost in wanted.items()
-        )
-        return is_left or now - self._exchanged_at >= _AGAIN_S
+        return self._is_left(holder, wanted) or now - self._exchanged_at >= _AGAIN_S
 
-    async def _ask(self) -> bool:
-        """Exchange counts with the other routers; return whether that was possible. Whoever comes meanwhile joins."""
+    async def _ask(self, *, afresh: bool = False) -> bool:
+        """Exchange counts with the other routers; return whether that was possible.
+
+        Whoever comes meanwhile joins, unless it has to be `afresh`: what was counted just now has to be told.
+        """
+        if afresh and self._exchanging is not None:
+            await asyncio.shield(self._exchanging)
         if self._exchanging is None:
             self._exchanging = asyncio.ensure_future(self._exchange_once())
             self._exchanging.add_done_callback(self._exchanged)

@@ -1,4 +1,4 @@
-"""`neverblank key`: makes, lists, changes and revokes the keys in a file. A key is printed once; the file has its hash."""
+"""`neverblank key`: makes, lists, rotates and revokes keys in a file. A key is printed once: the file has a hash."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from deployments.access.credential import hash_secret, new_credential
 from deployments.access.measure import Measure
 from deployments.cli.options import AsJson
 from deployments.settings import SettingsError, parse, resolve
-from deployments.settings.keys import KeySpec, KeysFile, read_keys
+from deployments.settings.keys import KeysFile, KeySpec, read_keys
 
 DEFAULT_KEYS = "configs/keys.yaml"
 
