@@ -46,28 +46,39 @@ class Clock(Protocol):
 class Grant:
     """A request that was let in. It is settled once, at whichever end comes first."""
 
-    __slots__ = ("_counts", "_holder", "_reserved", "_settled")
+    __slots__ = ("_clock", "_counts", "_id", "_reserved")
 
-    def __init__(self, counts: Counts, holder: Holder, reserved: Mapping[Measure, tuple[int, float]]) -> None:
-        """Hold what was `reserved`, by measure: the window it was counted in, and how much."""
-        self._counts, self._holder, self._reserved, self._settled = counts, holder, reserved, False
+    def __init__(self, counts: Counts, clock: Clock, key: str, wanted: Mapping[Measure, float]) -> None:
+        """Count what is `wanted`."""
+        self._counts, self._clock, self._id = counts, clock, key
+        now = clock()
+        self._reserved: list[tuple[Measure, int, float]] = []
+        for measure, amount in wanted.items():
+            cell = counts.cell(key, measure, now)
+            cell.add(cell.window, amount)
+            self._reserved.append((measure, cell.window, amount))
 
     def withdraw(self) -> None:
         """Give everything back: the request was not let in after all."""
-        if not self._settled:
-            self._settled = True
-            for measure, (window, reserved) in self._reserved.items():
-                self._counts.add(self._holder.id, measure, window, -reserved)
+        self._give(dict.fromkeys(Measure, 0.0))
 
     def settle(self, tokens: float, money: float) -> None:
         """Give back what was reserved beyond `tokens` and `money`, or count what was used beyond the reservation."""
-        if self._settled:
-            return
-        self._settled = True
-        used = {Measure.TOKENS: tokens, Measure.DAY_TOKENS: tokens, Measure.DAY_MONEY: money, Measure.CONCURRENT: 0.0}
-        for measure, (window, reserved) in self._reserved.items():
-            if measure in used and (change := used[measure] - reserved):
-                self._counts.add(self._holder.id, measure, window, change)
+        self._give(
+            {
+                Measure.TOKENS: tokens,
+                Measure.DAY_TOKENS: tokens,
+                Measure.DAY_MONEY: money,
+                Measure.CONCURRENT: 0.0,
+            }
+        )
+
+    def _give(self, used: Mapping[Measure, float]) -> None:
+        reserved, self._reserved = self._reserved, []
+        now = self._clock()
+        for measure, window, amount in reserved:
+            if (taken := used.get(measure)) is not None and taken != amount:
+                self._counts.cell(self._id, measure, now).add(window, taken - amount)
 
 
 class Limiter:
@@ -78,6 +89,7 @@ class Limiter:
         self._counts, self._exchange, self._clock = counts, exchange, clock
         self._exchanging: asyncio.Future[bool] | None = None
         self._asked = False
+        self._spent: set[str] = set()
         self._exchanged_at = self._failed_at = -inf
         self.trouble = ""
 
@@ -91,37 +103,42 @@ class Limiter:
         wanted = {measure: min(costs.get(measure, 1.0), limit) for measure, limit in limits.items()}
         asked = False
         for _ in range(_MOST_ROUNDS):
-            if self._has_share(holder, wanted):
+            if self._asked and not self._short(holder, wanted):
                 return self._count(holder, wanted)
             if asked and self._is_left(holder, wanted) and (grant := await self._claim(holder, wanted)):
                 return grant
             if not self._may_ask(holder, wanted) or not (asked := await self._ask()):
                 break
-        now = self._clock()
-        if self._has_share(holder, wanted):
+        if not (short := self._short(holder, wanted)):
             return self._count(holder, wanted)
-        waits = {measure: self._wait_s(holder, measure, cost, now) for measure, cost in wanted.items()}
-        short = [measure for measure in wanted if self._is_short(holder, measure, wanted[measure], now)] or [*wanted]
+        now = self._clock()
+        waits = {measure: self._wait_s(holder, measure, wanted[measure], now) for measure in short}
         longest = max(short, key=waits.__getitem__)
+        self._spent.add(holder.id)
         raise too_many(longest, limits[longest], waits[longest])
 
     def refuse_spent(self, holder: Holder) -> None:
-        """Refuse a request that has not been read yet, where nothing at all is left for it in this minute or day.
+        """Refuse a request that has not been read yet, if one was refused before and nothing at all is left since.
 
         Raises:
             InvalidRequestError: a limit is reached (429).
         """
+        if holder.id not in self._spent:
+            return
         now = self._clock()
         for measure, limit in holder.limits.items():
-            if measure is not Measure.CONCURRENT and self._counts.used(holder.id, measure, now) >= limit:
+            used = self._counts.cell(holder.id, measure, now).used(now)
+            if measure is not Measure.CONCURRENT and used >= limit:
                 raise too_many(measure, limit, self._wait_s(holder, measure, min(1.0, limit), now))
+        self._spent.discard(holder.id)
 
     def left(self, holder: Holder, measure: Measure) -> tuple[float, float]:
         """Return how much of a limit is left, and in how many seconds all of it is again."""
         now, limit = self._clock(), holder.limits[measure]
-        before, current = self._counts.windows(holder.id, measure, now)
+        cell = self._counts.cell(holder.id, measure, now)
+        before, current = cell.own_before + cell.others_before, cell.own + cell.others
         full_s = wait_s(measure, before, current, 0.0, now) if before + current > 0 else 0.0
-        return max(0.0, limit - self._counts.used(holder.id, measure, now)), full_s
+        return max(0.0, limit - cell.used(now)), full_s
 
     def hear(self, tables: Sequence[Table]) -> list[Table]:
         """Take over the tables of another router, and return those of this one."""
@@ -140,16 +157,15 @@ class Limiter:
         """Return the limits of a key, and how much of each is used, for `/status`."""
         now = self._clock()
         return {
-            measure.value: {"limit": limit, "used": round(self._counts.used(holder.id, measure, now), 6)}
+            measure.value: {
+                "limit": limit,
+                "used": round(self._counts.cell(holder.id, measure, now).used(now), 6),
+            }
             for measure, limit in holder.limits.items()
         }
 
     def _count(self, holder: Holder, wanted: Mapping[Measure, float]) -> Grant:
-        now = self._clock()
-        reserved = {measure: (measure.window(now), cost) for measure, cost in wanted.items()}
-        for measure, (window, cost) in reserved.items():
-            self._counts.add(holder.id, measure, window, cost)
-        return Grant(self._counts, holder, reserved)
+        return Grant(self._counts, self._clock, holder.id, wanted)
 
     async def _claim(self, holder: Holder, wanted: Mapping[Measure, float]) -> Grant | None:
         """Count a request that takes more than a share of what is left, unless another router has counted one, too.
@@ -169,19 +185,19 @@ class Limiter:
         await asyncio.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - spreads retries, keeps no secret
         return None
 
-    def _has_share(self, holder: Holder, wanted: Mapping[Measure, float]) -> bool:
-        """Return whether this router may let the request in without asking; before its first exchange it may not."""
-        now = self._clock()
-        return self._asked and not any(self._is_short(holder, measure, wanted[measure], now) for measure in wanted)
-
-    def _is_short(self, holder: Holder, measure: Measure, cost: float, now: float) -> bool:
-        return cost > self._counts.share(holder.id, measure, holder.limits[measure], now) + _ROUNDING
+    def _short(self, holder: Holder, wanted: Mapping[Measure, float]) -> list[Measure]:
+        """Return the measures of which this router has no share left for the request."""
+        now, counts, short = self._clock(), self._counts, []
+        for measure, cost in wanted.items():
+            if cost > counts.share(counts.cell(holder.id, measure, now), holder.limits[measure], now) + _ROUNDING:
+                short.append(measure)
+        return short
 
     def _is_left(self, holder: Holder, wanted: Mapping[Measure, float]) -> bool:
         """Return whether there is room for the request in all routers together, as far as is known."""
         now = self._clock()
         return all(
-            cost <= holder.limits[measure] - self._counts.used(holder.id, measure, now) + _ROUNDING
+            cost <= holder.limits[measure] - self._counts.cell(holder.id, measure, now).used(now) + _ROUNDING
             for measure, cost in wanted.items()
         )
 
@@ -222,10 +238,11 @@ class Limiter:
             return False
         self._exchanged_at = self._clock()
         self.trouble = ""
-        self._counts.merge((table for theirs in answers for table in theirs), self._exchanged_at)
-        self._counts.shared(told, (theirs[0]["router"] for theirs in answers if theirs))
+        self._counts.merge(table for theirs in answers for table in theirs)
+        self._counts.shared(told, (theirs[0]["router"] for theirs in answers if theirs), self._exchanged_at)
         return True
 
     def _wait_s(self, holder: Holder, measure: Measure, cost: float, now: float) -> float:
-        before, current = self._counts.windows(holder.id, measure, now)
+        cell = self._counts.cell(holder.id, measure, now)
+        before, current = cell.own_before + cell.others_before, cell.own + cell.others
         return wait_s(measure, before, current, holder.limits[measure] - cost, now)

@@ -22,32 +22,23 @@ class Measure(StrEnum):
     DAY_TOKENS = "tokens_per_day"
     DAY_MONEY = "money_per_day"
 
+    __hash__ = str.__hash__
+    """An enumeration's own is written in Python, and a request looks up several."""
+
     @property
     def window_s(self) -> int:
         """The seconds of a window; 0 for what is counted at a time."""
-        return _WINDOWS[self]
-
-    def window(self, now: float) -> int:
-        """Return the number of the window that the time `now`, in seconds since 1970, is in."""
-        return int(now // seconds) if (seconds := _WINDOWS[self]) else 0
-
-    def is_over(self, window: int, now: float) -> bool:
-        """Return whether what was counted in `window` no longer matters."""
-        return window < self.window(now) - (_WINDOWS[self] == MINUTE_S)
+        return WINDOWS_S[self]
 
 
-_WINDOWS = {
+WINDOWS_S = {
     Measure.REQUESTS: MINUTE_S,
     Measure.TOKENS: MINUTE_S,
     Measure.CONCURRENT: 0,
     Measure.DAY_TOKENS: DAY_S,
     Measure.DAY_MONEY: DAY_S,
 }
-
-
-def sliding(before: float, current: float, now: float) -> float:
-    """Return the count of the last sixty seconds, from those of the minute before and of the current minute."""
-    return before * (1 - now % MINUTE_S / MINUTE_S) + current
+"""The seconds of the windows."""
 
 
 def wait_s(measure: Measure, before: float, current: float, room: float, now: float) -> float:
