@@ -66,7 +66,7 @@ class Cell:
         self.unshared += amount
 
 
-class Counts:
+class KeyCounts:
     """The counts of one router, and what it knows of the others."""
 
     def __init__(self, router: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from time import time
 from typing import Any
 
-from deployments.access.counts import Counts
+from deployments.access.counts import KeyCounts
 from deployments.access.credential import read_credential
 from deployments.access.holder import HOLDER, Holder
 from deployments.access.keyring import Keyring
@@ -49,7 +49,7 @@ class Gate:
             told: is told of each reading of the file.
             clock: tells the seconds since 1970.
         """
-        self._limiter = Limiter(Counts(router), exchange, clock)
+        self._limiter = Limiter(KeyCounts(router), exchange, clock)
         self._told, self._clock = told, clock
         self._path = self._trouble = ""
         self._keyring: Keyring | None = None

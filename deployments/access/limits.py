@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import inf
 from typing import Any, Protocol
 
-from deployments.access.counts import Counts, Table
+from deployments.access.counts import KeyCounts, Table
 from deployments.access.holder import Holder
 from deployments.access.measure import Measure, wait_s
 from deployments.access.problems import too_many
@@ -48,7 +48,7 @@ class Grant:
 
     __slots__ = ("_clock", "_counts", "_id", "_reserved")
 
-    def __init__(self, counts: Counts, clock: Clock, key: str, wanted: Mapping[Measure, float]) -> None:
+    def __init__(self, counts: KeyCounts, clock: Clock, key: str, wanted: Mapping[Measure, float]) -> None:
         """Count what is `wanted`."""
         self._counts, self._clock, self._id = counts, clock, key
         now = clock()
@@ -84,7 +84,7 @@ class Grant:
 class Limiter:
     """The limits of all keys, in one router."""
 
-    def __init__(self, counts: Counts, exchange: Exchange, clock: Clock) -> None:
+    def __init__(self, counts: KeyCounts, exchange: Exchange, clock: Clock) -> None:
         """Count in `counts`; `exchange` reaches the other routers."""
         self._counts, self._exchange, self._clock = counts, exchange, clock
         self._exchanging: asyncio.Future[bool] | None = None

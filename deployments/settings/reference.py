@@ -107,7 +107,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, str):
         return "a built-in text" if len(value) > _LONGEST_SHOWN else f"`{value}`"
     if isinstance(value, tuple):
-        return f"`{json.dumps(value)}`"
+        return f"`{json.dumps([str(each) for each in value])}`"
     return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
 
 

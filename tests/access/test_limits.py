@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.access.counts import Counts, Table
+from deployments.access.counts import KeyCounts, Table
 from deployments.access.holder import Holder
 from deployments.access.limits import Limiter
 from deployments.access.measure import Measure
@@ -26,7 +26,7 @@ class Routers:
         self.now = NOON
         self.exchanges = 0
         self.cut = False
-        self.limiters = [Limiter(Counts(f"r{n}"), self.exchange, lambda: self.now) for n in range(count)]
+        self.limiters = [Limiter(KeyCounts(f"r{n}"), self.exchange, lambda: self.now) for n in range(count)]
 
     async def exchange(self, tables: list[Table]) -> Sequence[list[Table]]:
         self.exchanges += 1
@@ -139,7 +139,7 @@ async def test_what_a_router_has_counted_is_known_after_it_has_gone_also_to_a_ne
     for _ in range(8):
         await routers.admitted(0, holder)
     await routers.limiters[0]._ask()
-    routers.limiters = [routers.limiters[1], Limiter(Counts("new"), routers.exchange, lambda: routers.now)]
+    routers.limiters = [routers.limiters[1], Limiter(KeyCounts("new"), routers.exchange, lambda: routers.now)]
 
     admitted = [is_in(await routers.admitted(1, holder)) for _ in range(5)]
 
