@@ -66,7 +66,7 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray.serve.handle.DeploymentHandle.broadcast": (
         ("method_name",),
-        "ray_serve/handle.py tells every replica of the backup",
+        "ray_serve/handle.py tells every replica of the backup, cluster.py every router what the others have counted",
     ),
     "ray.serve.handle.DeploymentBroadcastResponse.results_async": (
         ("timeout_s", "return_exceptions"),
@@ -77,6 +77,10 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
     "ray.serve.handle.DeploymentResponseGenerator.__aiter__": ((), "ray_serve/handle.py reads streams"),
     "ray.serve.handle.DeploymentResponseGenerator.__anext__": ((), "client/waiting.py pulls a stream's items singly"),
     "ray.serve.handle.DeploymentResponseGenerator.cancel": ((), "ray_serve/handle.py stops streams at the replica"),
+    "ray.serve._private.client.ServeControllerClient.http_config": (
+        (),
+        "ray_serve/cluster.py looks there whether other machines can reach the port",
+    ),
     "ray.serve._private.controller.ServeController.get_serve_instance_details": (
         (),
         "ray_serve/cluster.py finds models by it, without validating their configurations, and without a thread",
@@ -214,6 +218,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "RAY_SERVE_ENABLE_DIRECT_INGRESS": (_CONSTANTS, "configs/portable.yaml runs on Serve's own proxy"),
     "RAY_SERVE_ENABLE_HA_PROXY": (_CONSTANTS, "serve_config.yaml has HAProxy in front"),
+    "RAY_SERVE_HAPROXY_BINARY_PATH": (_CONSTANTS, "Makefile has Serve start HAProxy by way of ray_serve/front.py"),
+    "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": (_CONSTANTS, "serve_config.yaml bounds how long a reader may take nothing"),
     "RAY_SERVE_HAPROXY_NBTHREAD": (_CONSTANTS, "serve_config.yaml keeps a core for the routers"),
     "RAY_SERVE_HAPROXY_RETRIES": (_CONSTANTS, "serve_config.yaml has requests of a dead router replayed"),
     "RAY_SERVE_HAPROXY_RETRY_ON": (_CONSTANTS, "serve_config.yaml says when, and takes an option of Serve's back"),

@@ -21,8 +21,8 @@ from tests.serving import FakeCluster
 async def test_what_is_left_is_told_in_the_headers_that_clients_know(lock: Lock) -> None:
     locked = lock({"k": {"requests_per_minute": 60, "tokens_per_minute": 10_000}})
 
-    openai = (await locked.ask(path="/v1/chat/completions", **CHAT, model="b")).headers
-    anthropic = (await locked.ask(path="/v1/messages", **MESSAGES, model="b")).headers
+    openai = (await locked.ask(path="/v1/chat/completions", model="b", **dict[str, Any](CHAT))).headers
+    anthropic = (await locked.ask(path="/v1/messages", model="b", **MESSAGES)).headers
 
     assert (openai["x-ratelimit-limit-requests"], openai["x-ratelimit-remaining-requests"]) == ("60", "59")
     assert (openai["x-ratelimit-limit-tokens"], openai["x-ratelimit-remaining-tokens"]) == ("10000", "9970")
@@ -48,12 +48,15 @@ async def test_an_answer_is_charged_by_the_counts_of_the_model_that_gave_it_and_
 async def test_a_caller_that_leaves_gives_its_place_back_and_pays_for_what_was_begun(lock: Lock) -> None:
     locked = lock({"k": {"concurrent_requests": 1, "tokens_per_day": 10_000}})
 
+    asked = asyncio.Event()
+
     async def hang(*_: Any, **__: Any) -> Any:
+        asked.set()
         await asyncio.Event().wait()
 
     locked.models["b"].start = hang  # type: ignore[method-assign]
     asking = asyncio.ensure_future(locked.ask(model="b", text="four letters " * 10, timeout=30))
-    await asyncio.sleep(0.05)
+    await asked.wait()
     assert (await locked.ask(model="b")).status_code == 429
     asking.cancel()
     await asyncio.wait([asking])

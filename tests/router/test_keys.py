@@ -50,16 +50,17 @@ async def test_a_local_boundary_holds_for_a_remote_backup_and_for_a_model_that_b
     lock: Lock,
 ) -> None:
     locked = lock({"k": {"boundary": "local"}}, backup_model="far")
-    held = asyncio.Event()
+    asked, held = asyncio.Event(), asyncio.Event()
     locked.models["a"].outcome = Failed("it broke")
 
     async def slow(*_: Any, **__: Any) -> Any:
+        asked.set()
         await held.wait()
         return Failed("it broke")
 
     locked.models["a"].start = slow  # type: ignore[method-assign]
     asking = asyncio.ensure_future(locked.ask(model="a"))
-    await asyncio.sleep(0.05)
+    await asked.wait()
     locked.router.reconfigure({"access": {"keys": str(locked.file)}, "remotes": {"b": SECRET_REMOTE}})
     held.set()
     body = (await asking).json()

@@ -1,0 +1,2 @@
+"""Clients that trickle turn nobody else away: HAProxy waits for them, with the time-outs of our Serve configs.
+
