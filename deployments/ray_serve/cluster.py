@@ -116,7 +116,8 @@ class ServeCluster:
     async def is_exposed(self) -> bool:
         """Return whether the HTTP port of this Serve instance is bound to an address that other machines can reach."""
         client = await self._client()
-        return not is_loopback(client.http_config.host)
+        options = await client._controller.get_http_config.remote()  # noqa: SLF001 - as in `applications`
+        return not is_loopback(options.host)
 
     async def _with_offers(
         self, found: dict[str, DeployedApplication], facts: Mapping[str, Mapping[str, Any]]

@@ -77,9 +77,9 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
     "ray.serve.handle.DeploymentResponseGenerator.__aiter__": ((), "ray_serve/handle.py reads streams"),
     "ray.serve.handle.DeploymentResponseGenerator.__anext__": ((), "client/waiting.py pulls a stream's items singly"),
     "ray.serve.handle.DeploymentResponseGenerator.cancel": ((), "ray_serve/handle.py stops streams at the replica"),
-    "ray.serve._private.client.ServeControllerClient.http_config": (
+    "ray.serve._private.controller.ServeController.get_http_config": (
         (),
-        "ray_serve/cluster.py looks there whether other machines can reach the port",
+        "ray_serve/cluster.py asks whether other machines can reach the port",
     ),
     "ray.serve._private.controller.ServeController.get_serve_instance_details": (
         (),
@@ -132,6 +132,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
         ("name", "import_path", "args", "deployments"),
         "ray_serve/attach.py and cli/submission.py read them in Serve configs",
     ),
+    "ray.serve.config.HTTPOptions": (("host",), "ray_serve/cluster.py reads where the port is bound"),
     "ray.serve.config.RequestRouterConfig": (
         ("request_router_class", "request_routing_stats_period_s"),
         "ray_serve/ready_first.py has replicas chosen by what they say, and asked often enough",

@@ -19,7 +19,7 @@ from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig,
 from ray.serve.config import HTTPOptions
 
 from deployments.ray_serve.front import CERTIFICATE_VARIABLE, HOST_VARIABLE, UnknownFileError, adapt
-from tests.ray_serve.test_haproxy import ANSWERS, Upstream, free_port
+from tests.ray_serve.test_haproxy import ANSWERS, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = "127.0.0.2"
@@ -39,7 +39,6 @@ def served_file(folder: Path, upstream: int = 1) -> tuple[str, dict[str, int]]:
         enable_hap_optimization=False,
         has_received_routes=True,
         has_received_servers=True,
-        http_health_check_path=None,
     )
     backend = BackendConfig(
         name="b", path_prefix="/", app_name="a", servers=[ServerConfig(name="r", host="127.0.0.1", port=upstream)]
@@ -49,9 +48,19 @@ def served_file(folder: Path, upstream: int = 1) -> tuple[str, dict[str, int]]:
     return (folder / "haproxy.cfg").read_text(), ports
 
 
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer whatever is asked, a health check too, as a router does."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    _, _, length = head.lower().partition(b"content-length: ")
+    await reader.readexactly(int(length.split(b"\r\n")[0]) if length else 0)
+    writer.write(ANSWERS)
+    await writer.drain()
+    writer.close()
+
+
 @asynccontextmanager
 async def started(folder: Path, **environment: str) -> AsyncIterator[Mapping[str, int]]:
-    server = await asyncio.start_server(Upstream(ANSWERS).serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
     _, ports = served_file(folder, server.sockets[0].getsockname()[1])
     command = [sys.executable, "-m", "deployments.ray_serve.front", "-db", "-f", str(folder / "haproxy.cfg")]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **environment})
