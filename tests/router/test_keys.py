@@ -19,6 +19,7 @@ async def test_a_key_for_one_model_does_not_reach_another_by_making_it_fail(lock
     assert (body["served_by"], locked.models["a"].calls >= 1) == ("last_resort", True)
     assert (locked.models["b"].calls, locked.backup.calls) == (0, 0)
     told = trace(body)
+    assert [attempt["model"] for attempt in body["attempts"]].count("b") == 1, "it was no candidate"
     assert told["b"] == told["far"] == ("refused", "beyond the rights of this key: models")
     assert told["backup"] == ("refused", "beyond the rights of this key: tiers")
 
