@@ -34,6 +34,13 @@ class Rights(Struct, frozen=True):
     tiers: frozenset[Tier] = frozenset({Tier.PRIMARY, Tier.BACKUP})
     boundary: frozenset[str] | None = None
 
+    @property
+    def text(self) -> str:
+        """The same text for the same rights, in every process."""
+        models = "*" if self.models is None else self.models.pattern
+        boundary = "*" if self.boundary is None else ",".join(sorted(self.boundary))
+        return f"{models};{','.join(sorted(self.tiers))};{boundary}"
+
     def refuse_model(self, model: str, labels: Collection[str] | None) -> str:
         """Return why `model` may not be asked for by its name; empty where it may.
 

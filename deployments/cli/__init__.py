@@ -1,6 +1,6 @@
 """The `neverblank` command.
 
-May import: access, settings, sources, formats, generation and ray_serve.
+May import: access, request, settings, sources, formats, generation and ray_serve.
 """
 
 import sys
@@ -12,6 +12,7 @@ from rich.console import Console
 from deployments.cli.ask import ask
 from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
+from deployments.cli.drill import drill
 from deployments.cli.http_client import NotAllowedError, UnreachableError
 from deployments.cli.key import key_commands
 from deployments.cli.status import status
@@ -55,6 +56,7 @@ app.add_typer(key_commands, name="key")
 app.command()(deploy)
 app.command()(ask)
 app.command()(status)
+app.command()(drill)
 
 
 def main() -> None:

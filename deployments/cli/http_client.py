@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,8 @@ import aiohttp
 _URL_VARIABLE = "NEVERBLANK_URL"
 _KEY_VARIABLE = "NEVERBLANK_KEY"
 _DEFAULT_URL = "http://127.0.0.1:8000"
+
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class UnreachableError(Exception):
@@ -48,24 +50,27 @@ async def fetch_json(url: str, path: str) -> dict[str, Any]:
         return body
 
 
-async def request_answer(url: str, body: dict[str, Any]) -> dict[str, Any]:
+async def request_answer(url: str, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS) -> dict[str, Any]:
     """The answer to a request, whatever its status.
 
     Raises:
         UnreachableError: nobody answers.
     """
-    async with _session(url) as session, session.post("/v1/infer", json=body) as response:
+    async with _session(url) as session, session.post("/v1/infer", json=body, headers=headers) as response:
         answer: dict[str, Any] = await response.json()
         return answer
 
 
-async def stream_answer(url: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+async def stream_answer(
+    url: str, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS
+) -> AsyncIterator[dict[str, Any]]:
     """The pieces of an answer, and last the whole answer, which is the item with `result`.
 
     Raises:
         UnreachableError: nobody answers.
     """
-    async with _session(url) as session, session.post("/v1/infer", json=body | {"stream": True}) as response:
+    streamed = body | {"stream": True}
+    async with _session(url) as session, session.post("/v1/infer", json=streamed, headers=headers) as response:
         if response.content_type == "application/json":  # the request was refused
             yield await response.json()
             return

@@ -37,11 +37,15 @@ async def open_stream(execution: Execution, rules: StreamPolicy) -> AnswerStream
 
 
 class CompletedStream:
-    """An `AnswerStream` of an answer that is there as a whole: one text, then its end."""
+    """An `AnswerStream` of an answer that is there as a whole: one text, then its end.
+
+    Attributes:
+        answer: the answer.
+    """
 
     def __init__(self, answer: Answer) -> None:
         """Stream `answer`, whose result is a text."""
-        self._answer = answer
+        self.answer = answer
         self._head = StreamHead.of(answer)
 
     @property
@@ -51,10 +55,10 @@ class CompletedStream:
 
     async def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
         """Give what came beside the text, the text, then `StreamDone`."""
-        if self._answer.extras:
-            yield ExtrasDelta(self._answer.extras, self._answer.model, self._answer.served_by)
-        yield TextDelta(str(self._answer.result), self._answer.model, self._answer.served_by)
-        yield StreamDone(self._answer)
+        if self.answer.extras:
+            yield ExtrasDelta(self.answer.extras, self.answer.model, self.answer.served_by)
+        yield TextDelta(str(self.answer.result), self.answer.model, self.answer.served_by)
+        yield StreamDone(self.answer)
 
     async def aclose(self) -> None:
         """Do nothing: no attempt is under way."""

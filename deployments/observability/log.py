@@ -209,6 +209,16 @@ def server_ended(model: str, reason: str, file: str) -> None:
     _log().error("server_ended", model=model, reason=reason, file=file)
 
 
+def canary_changed(*, sound: bool, reason: str) -> None:
+    """The backup has failed so often that it counts as unsound, or it is sound again."""
+    _log().log(logging.INFO if sound else logging.ERROR, "canary_changed", sound=sound, reason=reason)
+
+
+def cache_changed(reason: str) -> None:
+    """The store of earlier answers cannot be used, for that reason; or, without one, it can again."""
+    _log().log(logging.WARNING if reason else logging.INFO, "cache_changed", usable=not reason, reason=reason)
+
+
 class SourceEvents:
     """The events of `sources`, as log lines."""
 

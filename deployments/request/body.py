@@ -26,12 +26,14 @@ class Limits:
         timeout_s: the deadline of a request that sets none, in seconds.
         max_timeout_s: the longest deadline that a request may set, in seconds.
         max_tokens: the longest answer, in tokens, of a request that sets none.
+        drills: a request may inject faults into its attempts.
     """
 
     max_bytes: int
     timeout_s: float
     max_timeout_s: float
     max_tokens: int = MAX_TOKENS_DEFAULT
+    drills: bool = False
 
 
 def check_size(size: int, limits: Limits) -> None:

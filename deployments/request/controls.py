@@ -8,6 +8,8 @@
                 x-neverblank-retry          false: no model is asked again
                 x-neverblank-via            the services that the request has passed through: see `hops`
     strict      x-neverblank-strict         true: a model that cannot do all that is asked is not asked
+                x-neverblank-cache          false: no earlier answer is given, and this one is not kept
+                x-neverblank-fault          faults to inject, where the policy allows drills: see `injected_faults`
 
 An error names the key or the header that was read.
 """
@@ -24,17 +26,20 @@ from deployments.request.body import Limits
 from deployments.request.fields import refuse, to_number
 from deployments.request.hops import VIA_HEADER, read_via
 from deployments.request.inference import ANY_TIER, InferenceRequest
+from deployments.request.injected_faults import FAULT_HEADER, read_faults
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
-HEADERS = {key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait", "retry", "strict")}
+HEADERS = {
+    key: f"x-neverblank-{key}" for key in ("timeout", "fallback", "tiers", "hedge", "wait", "retry", "strict", "cache")
+}
 CONTINUE_HEADER = "x-neverblank-continue"
 """`true` in a request of another service of ours: the assistant's message at its end is to be carried on with."""
 
 MIN_TIMEOUT_S = 0.001
 """The shortest deadline: a shorter one would be over before a clock could show it."""
 
-CONTROL_KEYS = frozenset(HEADERS) - {"retry"}
-CONTROL_HEADERS = frozenset({TIMEOUT_HEADER, VIA_HEADER, *HEADERS.values()})
+CONTROL_KEYS = frozenset(HEADERS) - {"retry", "cache"}
+CONTROL_HEADERS = frozenset({TIMEOUT_HEADER, VIA_HEADER, FAULT_HEADER, *HEADERS.values()})
 """All headers that are read."""
 
 NO_HEADERS: Mapping[str, str] = {}
@@ -68,6 +73,8 @@ def with_controls(
         retry=_read_flag({}, headers, "retry")[1],
         via=read_via(headers),
         strict=_read_flag(data, headers, "strict", unless_sent=False)[1],
+        cache=_read_flag({}, headers, "cache")[1],
+        faults=read_faults(headers, allowed=limits.drills),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct, field, msgpack
 
 from deployments.policy.attempt import Tier
+from deployments.request.injected_faults import InjectedFault
 from deployments.request.sampling import NO_PARAMETERS, Parameters
 
 
@@ -144,6 +145,8 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
         prompt_tokens: the prompt as token ids, in the place of `text`; such a request is raw.
         max_tokens_default: the longest answer in tokens where neither the caller nor the model's spec sets it.
         vectors: the caller asks for vectors (`task: feature-extraction`), whatever the model asked for is.
+        faults: what the caller has injected into attempts; such a request is a drill.
+        cache: an earlier answer may be given where no model answers, and this one may be kept.
         vector_count: the answer has to be so many vectors, and nothing else; 0 where any vectors will do.
     """
 
@@ -173,6 +176,8 @@ class InferenceRequest(Struct, frozen=True, omit_defaults=True):
     max_tokens_default: int = MAX_TOKENS_DEFAULT
     vectors: bool = False
     vector_count: int = 0
+    faults: tuple[InjectedFault, ...] = ()
+    cache: bool = True
 
     @property
     def choices(self) -> int:

@@ -1,7 +1,7 @@
 """Counts one router's requests: those in flight, those answered, those turned away, those whose caller has left."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from deployments.execution.clock import loop_time
@@ -20,13 +20,15 @@ class RequestAccounting:
         arriving: requests that are being read.
     """
 
-    def __init__(self) -> None:
-        """Begin at nothing."""
+    def __init__(self, backup_answered: Callable[[], None] = lambda: None) -> None:
+        """Begin at nothing; `backup_answered` is called for each answer of the backup tier."""
+        self._backup_answered = backup_answered
         self.in_flight = 0
         self.arriving = 0
         self._answers: Counter[Tier] = Counter()
         self._turned_away = 0
         self._abandoned = 0
+        self._drills = 0
 
     def __enter__(self) -> None:
         """Begin to read a request."""
@@ -42,11 +44,20 @@ class RequestAccounting:
         metrics.turned_away()
 
     def answered(self, record: "RequestRecord", answer: Answer) -> None:
-        """Count an answer, and log it where another model than the one asked for gave it."""
+        """Count an answer, and log it where another model than the one asked for gave it.
+
+        A drill is counted as one and nowhere else: no metric, and so no alert, takes it for an outage.
+        """
+        if record.drill:
+            self._drills += 1
+            return
         seconds = loop_time() - record.started
         self._answers[answer.served_by] += 1
+        if answer.served_by is Tier.BACKUP:
+            self._backup_answered()
         metrics.answered(answer, seconds)
-        if answer.degraded and answer.model != record.asked:  # else only something was dropped
+        elsewhere = answer.model != record.asked or answer.served_by is Tier.CACHE
+        if answer.degraded and elsewhere:  # else only something was dropped
             log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
 
     def abandoned(self, record: "RequestRecord") -> None:
@@ -62,11 +73,16 @@ class RequestAccounting:
             "answers": {tier.value: self._answers[tier] for tier in Tier},
             "turned_away": self._turned_away,
             "abandoned": self._abandoned,
+            "drills": self._drills,
         }
 
 
 class RequestRecord:
-    """One request, from its start to the one of its ends that comes first: answered, rejected or abandoned."""
+    """One request, from its start to the one of its ends that comes first: answered, rejected or abandoned.
+
+    Attributes:
+        visit: settles what the request has used; `None` where it came without a key.
+    """
 
     def __init__(
         self,
@@ -77,7 +93,8 @@ class RequestRecord:
         content: str,
         *,
         quotes: bool = False,
-        visit: Visit | None = None,
+        drill: bool = False,
+        keep: Callable[[Answer], None] | None = None,
     ) -> None:
         """Count a request as in flight.
 
@@ -88,15 +105,18 @@ class RequestRecord:
             started: when the request arrived, on the event loop's clock.
             content: the request's text where content may be logged, else empty.
             quotes: log lines may have reasons in the words of a model's own code, which may quote the request.
-            visit: settles what the request has used, if it came with a key.
+            drill: its caller has injected faults.
+            keep: keeps the answer for later; `None` where nobody does.
         """
-        self._visit = visit
+        self.visit: Visit | None = None
         self._accounting = accounting
         self.request_id = request_id
         self.asked = asked
         self.started = started
         self.content = content
         self.quotes = quotes
+        self.drill = drill
+        self._keep = keep
         self._open = True
         accounting.in_flight += 1
 
@@ -104,22 +124,24 @@ class RequestRecord:
         """The answer is complete. An error here is logged: it must not cost the caller what is there."""
         if self._close():
             try:
-                if self._visit is not None:
-                    self._visit.answered(answer)
+                if self.visit is not None:
+                    self.visit.answered(answer)
                 self._accounting.answered(self, answer)
+                if self._keep is not None:
+                    self._keep(answer)
             except Exception as error:  # noqa: BLE001 - a bug of ours
                 log.internal_error("accounting", self.asked, error)
 
     def rejected(self) -> None:
         """The model asked for calls the request invalid, and its caller is told so."""
-        if self._close() and self._visit is not None:
-            self._visit.rejected()
+        if self._close() and self.visit is not None:
+            self.visit.rejected()
 
     def abandoned(self) -> None:
         """The caller has left. After another end this does nothing."""
         if self._close():
-            if self._visit is not None:
-                self._visit.abandoned()
+            if self.visit is not None:
+                self.visit.abandoned()
             self._accounting.abandoned(self)
 
     def _close(self) -> bool:

@@ -7,6 +7,7 @@ from deployments.policy.attempt import Tier
 from deployments.policy.breaker import Open
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.serving_state import ServingState
+from deployments.router.canary import Canary
 from deployments.router.registry import Registry
 from deployments.upstream import UpstreamPool
 
@@ -15,9 +16,18 @@ class Description:
     """The models of one router, described."""
 
     def __init__(
-        self, registry: Registry, upstreams: UpstreamPool, resilience: ResilienceState, backup_name: str
+        self,
+        registry: Registry,
+        upstreams: UpstreamPool,
+        resilience: ResilienceState,
+        backup_name: str,
+        canary: Canary,
     ) -> None:
-        """Describe the models in `registry` and `upstreams`; `backup_name` is the name of the local backup."""
+        """Describe the models in `registry` and `upstreams`; `backup_name` is the name of the local backup.
+
+        `canary` knows whether the backup has answered when it was exercised.
+        """
+        self._canary = canary
         self._registry = registry
         self._upstreams = upstreams
         self._resilience = resilience
@@ -51,12 +61,13 @@ class Description:
     def readiness(self) -> dict[str, bool]:
         """Return for each tier whether it could answer; before the first refresh only the last resort.
 
-        The primary tier is ready if some model is; a remote model if its variables are set and its breaker is not open.
+        The backup tier is ready if the backup is, and is sound. The primary tier is ready if some model is; a remote
+        model if its variables are set and its breaker is not open.
         """
         looked = self._registry.has_looked
         return {
             Tier.PRIMARY.value: looked and any(self._is_ready(*model) for model in self._states().items()),
-            Tier.BACKUP.value: looked and self._registry.backup.state is ServingState.READY,
+            Tier.BACKUP.value: looked and self._registry.backup.state is ServingState.READY and self._canary.is_sound,
             Tier.LAST_RESORT.value: True,
         }
 

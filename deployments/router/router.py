@@ -5,36 +5,27 @@ handle ──► handle_methods ───────┴─► answer, stream �
 └─ an error in here, or too many requests: the last-resort message
 """
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from deployments.access.gate import Gate
 from deployments.execution.clock import loop_time
-from deployments.execution.execution import Execution, NotReady
-from deployments.execution.streams import CompletedStream, open_stream
-from deployments.execution.structured_output import conform_to
-from deployments.execution.vectors import conform_to_vectors
-from deployments.execution.whole import run_chain
 from deployments.observability import log
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Candidate, Tier
+from deployments.policy.attempt import Tier
 from deployments.policy.last_resort import LastResort
-from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import AnswerStream
 from deployments.ray_serve.autoscaling import report
 from deployments.ray_serve.metrics import flush_forever
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
-from deployments.request.hops import refuse_loops
 from deployments.request.tokens import TokensRequest
-from deployments.request.turns import quote
-from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
+from deployments.router.answering import Answering
 from deployments.router.description import Description
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.registered_model import Backup
@@ -42,12 +33,8 @@ from deployments.router.registry import ClusterView, Registry
 from deployments.router.routing import ChainBuilder
 from deployments.router.supervision import Supervisor
 from deployments.router.tokenizers import Tokenizers
-from deployments.router.visit import Visit, begin_visit, traced, visited
-from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
 from deployments.upstream import UpstreamPool
-
-_Given = TypeVar("_Given", Answer, AnswerStream)
 
 
 class Router(HandleMethods):
@@ -71,9 +58,19 @@ class Router(HandleMethods):
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
         self._chains = ChainBuilder(self._registry, self._upstreams, self._resilience, backup_name)
         self._tokenizers = Tokenizers(self._registry, self._upstreams, backup_name)
-        self._description = Description(self._registry, self._upstreams, self._resilience, backup_name)
-        self._accounting = RequestAccounting()
-        self._room = WaitingRoom(self._registry.readiness_of, lambda: self._policy.admission.max_waiting)
+        self._answering = Answering(
+            lambda: cluster.service_id,
+            self._registry,
+            self._chains,
+            self._resilience,
+            backup_name,
+            lambda: self._policy,
+            self.gate,
+        )
+        self._accounting = self._answering.accounting
+        self._description = Description(
+            self._registry, self._upstreams, self._resilience, backup_name, self._answering.canary
+        )
         self._background = Supervisor(
             {
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
@@ -81,6 +78,7 @@ class Router(HandleMethods):
                 "keys": self.gate.watch,
                 "limits": self.gate.exchange_forever,
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
+                "canary": self._answering.canary.run,
             }
         )
         self._take_over(self._policy)
@@ -98,32 +96,12 @@ class Router(HandleMethods):
             raise
 
     async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
-        """Answer a well-formed request. An error of our own is logged and answered with the last resort.
-
-        Args:
-            request: the request.
-            request_id: for the log.
-            started: when the request arrived, on the event loop's clock.
-
-        Raises:
-            InvalidRequestError: the model asked for, or the key, does not allow it; the policy may rescue the first.
-            asyncio.CancelledError: the caller has gone away.
-        """
-        self._refuse_loops(request)
-        visit = await begin_visit(self.gate, self._chains, request, self._policy, started)
-        record = self._record(request, request_id, started, visit)
-        answer = await self._execute(request, record, started, run_chain, lambda last_resort: last_resort)
-        record.answered(answer := traced(answer, visit))
-        return answer
+        """Answer a well-formed request; see `Answering.answer`."""
+        return await self._answering.answer(request, request_id, started)
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
-        """Return a stream that answers, once its first content is there. For the rest see `answer`."""
-        self._refuse_loops(request)
-        visit = await begin_visit(self.gate, self._chains, request, self._policy, started)
-        record = self._record(request, request_id, started, visit)
-        opening = partial(open_stream, rules=self._policy.streams)
-        stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
-        return RecordedStream(visited(stream, visit), record)
+        """Return a stream that answers, once its first content is there; see `Answering.stream`."""
+        return await self._answering.stream(request, request_id, started)
 
     def overloaded(self) -> bool:
         """Return whether a request that arrives now is turned away unread."""
@@ -203,10 +181,9 @@ class Router(HandleMethods):
             "replica": self._cluster.own_replica,
             "default_model": self._policy.default_model,
             **self._description.status(),
-            "waiting": self._room.size,
             "access": self.gate.describe(self._description.knows),
+            **self._answering.describe(),
             "background": self._background.describe(),
-            **self._accounting.describe(),
         }
 
     async def run(self) -> None:
@@ -215,6 +192,7 @@ class Router(HandleMethods):
             await self._background.run()
         finally:
             await self._upstreams.aclose()
+            await self._answering.aclose()
 
     async def check_health(self) -> None:
         """Check the lock and discovery. Serve calls this; it replaces, or does not start, a router for which it raises.
@@ -227,10 +205,6 @@ class Router(HandleMethods):
         if (seconds := self._registry.silent_s()) > DISCOVERY_DEAD_S:
             raise RuntimeError(f"no refresh of the models was tried for {seconds:.0f} s")
 
-    def _refuse_loops(self, request: InferenceRequest) -> None:
-        if request.via:
-            refuse_loops(request.via, self._cluster.service_id)
-
     def _demand(self) -> float:
         return self._resilience.demand(loop_time())
 
@@ -242,55 +216,6 @@ class Router(HandleMethods):
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
         put_keys_in_force()
         log.policy_changed(told)
-
-    async def _execute(
-        self,
-        request: InferenceRequest,
-        record: RequestRecord,
-        started: float,
-        run: Callable[[Execution], Awaitable[_Given]],
-        instead: Callable[[Answer], _Given],
-    ) -> _Given:
-        """Return what `run` gives, or `instead` of the last resort; any way out but a return is noted in `record`."""
-        asked = record.asked
-        last_tier = partial(self._chains.spaces.last_tier, self._policy.last_resort.message, request, asked)
-        try:
-            self._resilience.begin(loop_time())
-            chain = self._chains.chain(request, self._policy, started)
-            if request.wait and not self._chains.begins_remotely(chain):
-                await self._registry.first_look(chain.deadline.cut_over)
-            self._chains.spaces.require_vectors_whole(request, asked)
-            return await run(
-                Execution(
-                    chain,
-                    request,
-                    self._chains.clients_for(request, asked),
-                    self._resilience,
-                    last_tier,
-                    self._wait_ready,
-                    conform_to_vectors(request) if request.vectors else conform_to(request.response_format),
-                    self._chains.dropped_by(request),
-                )
-            )
-        except InvalidRequestError:
-            record.rejected()
-            raise
-        except asyncio.CancelledError:
-            record.abandoned()
-            raise
-        except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
-            log.internal_error("router", asked, error)
-            return instead(last_tier().answer())
-
-    async def _wait_ready(self, candidates: Sequence[Candidate], until: float) -> Candidate | NotReady:
-        self._registry.hurry()
-        return await self._room.wait(candidates, until)
-
-    def _record(self, request: InferenceRequest, request_id: str, started: float, visit: Visit | None) -> RequestRecord:
-        quotes = self._policy.log_content
-        content = quote(request, log.MAX_TEXT_CHARACTERS) if quotes else ""
-        asked = self._chains.asked(request, self._policy)
-        return RequestRecord(self._accounting, request_id, asked, started, content, quotes=quotes, visit=visit)
 
 
 DISCOVERY_DEAD_S = 15.0

@@ -32,6 +32,11 @@ class Visit:
         self._request, self._asked = request, asked
         self._written = 0
 
+    @property
+    def allows_backup(self) -> bool:
+        """Whether the key lets the backup be asked."""
+        return not any(ended.candidate.tier is Tier.BACKUP for ended in self._refused)
+
     def traced(self, answer: Answer) -> Answer:
         """Return `answer` with the refused candidates in its trace."""
         return replace(answer, attempts=(*self._refused, *answer.attempts)) if self._refused else answer
@@ -45,10 +50,10 @@ class Visit:
         self._written += len(text)
 
     def answered(self, answer: Answer) -> None:
-        """Charge what the answer took: by the model's own counts, or estimated. The last resort is free."""
+        """Charge what the answer took: by its model's own counts, or estimated. What no model has written is free."""
         if self._grant is None:
             return
-        if answer.served_by is Tier.LAST_RESORT:
+        if answer.served_by in {Tier.LAST_RESORT, Tier.CACHE}:
             self._grant.settle(0.0, 0.0)
         elif answer.usage is not None:
             self._charge(answer.model, answer.usage.prompt_tokens, answer.usage.completion_tokens)

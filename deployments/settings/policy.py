@@ -18,6 +18,8 @@ from deployments.policy.retry import RetryPolicy
 from deployments.policy.silence import SilencePolicy
 from deployments.settings.access import AccessSettings, PriceSettings
 from deployments.settings.base import ModelId, Seconds, Settings
+from deployments.settings.cache import CacheSettings
+from deployments.settings.canary import CanarySettings
 from deployments.settings.errors import Fault, SettingsError
 from deployments.settings.files import parse
 from deployments.settings.remotes import RemoteSpec
@@ -65,6 +67,12 @@ class HttpSettings(Settings):
         description="The origins whose pages may ask from a browser, such as `https://app.example.com`; `*` for all. "
         "None: browsers refuse such pages the answers.",
     )
+
+
+class DrillSettings(Settings):
+    """Whether callers may try the fallback: see the header `x-neverblank-fault`."""
+
+    enabled: bool = Field(False, description="Let a request inject faults into its own attempts.")
 
 
 class ModelSettings(StreamLimitSettings):
@@ -119,6 +127,9 @@ class PolicySettings(Settings):
         default_factory=dict, description="What tokens cost, by the model that answers; others cost nothing."
     )
     http: HttpSettings = HttpSettings()
+    drills: DrillSettings = DrillSettings()
+    canary: CanarySettings = CanarySettings()
+    cache: CacheSettings = CacheSettings()
     discovery_seconds: Seconds = Field(1.0, le=3.0, description="How often the router asks Serve which models run.")
     log_content: bool = Field(
         False,
@@ -157,9 +168,15 @@ class PolicySettings(Settings):
         """The sections that a router's `ResilienceState` follows."""
         return ResiliencePolicy(self.breaker, self.admission, self.retries, self.hedging, self.reserves, self.silence)
 
-    def request_bounds(self) -> tuple[int, float, float, int]:
+    def request_bounds(self) -> tuple[int, float, float, int, bool]:
         """The bounds of requests, in the order of `request.body.Limits`."""
-        return self.max_request_bytes, self.timeout_seconds, self.max_timeout_seconds, self.max_tokens_default
+        return (
+            self.max_request_bytes,
+            self.timeout_seconds,
+            self.max_timeout_seconds,
+            self.max_tokens_default,
+            self.drills.enabled,
+        )
 
     def stream_limits(self) -> dict[str, StreamLimits]:
         """The limits of the streams of those models that have their own."""
@@ -175,6 +192,8 @@ class PolicySettings(Settings):
         for remote in written.get("remotes", {}).values():
             for key in {"headers", "query"} & remote.keys():
                 remote[key] = sorted(remote[key])
+        if "store" in (cache := written.get("cache", {})):
+            cache["store"] = cache["store"].partition(":")[0]  # the address may have a password in it
         return written
 
     def with_overrides(self, overrides: Mapping[str, Any], environment: Mapping[str, str]) -> "PolicySettings":

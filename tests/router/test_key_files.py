@@ -143,7 +143,7 @@ async def test_a_key_is_in_no_answer_no_trace_and_no_line(
         raise ZeroDivisionError
 
     answers = [await locked.ask(model="b", text="")] + [await locked.ask(model="a") for _ in range(3)]
-    monkeypatch.setattr(locked.router, "_refuse_loops", breaks)
+    monkeypatch.setattr(locked.router._answering, "answer", breaks)
     answers.append(await locked.ask("free", model="b"))
     told = capfd.readouterr()
 

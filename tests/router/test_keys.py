@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deployments.policy.outcome import Failed
-from tests.http.wire import ENDPOINTS, events
+from tests.http.wire import ENDPOINTS, events, send
 from tests.router.locked import SECRET_REMOTE, Lock
 from tests.router.test_spaces import trace
 
@@ -138,3 +138,34 @@ async def test_a_call_through_a_handle_comes_from_inside_the_cluster_and_needs_n
     await locked.router._registry.refresh()
 
     assert (await locked.router.infer({"text": "Hi"}, "b"))["result"] == "from b"
+
+
+async def test_identical_requests_in_flight_share_no_answer_across_keys_with_other_rights(lock: Lock) -> None:
+    keys = {"k": {}, "local": {"boundary": "local", "tiers": ["primary"], "models": ["a"]}}
+    locked = lock(keys, cache={"seconds": 60, "share": True})
+    release = asyncio.Event()
+
+    async def slow(*_: Any, **__: Any) -> Any:
+        await release.wait()
+        return Failed("it broke")
+
+    locked.models["a"].start = slow  # type: ignore[method-assign]
+    asking = [asyncio.ensure_future(locked.ask(key, model="a")) for key in keys]
+    await asyncio.sleep(0)
+    release.set()
+    free, held = [(await each).json() for each in asking]
+
+    assert (free["result"], held["served_by"]) == ("from b", "last_resort")
+
+
+async def test_a_fault_is_injected_only_for_an_administrator(lock: Lock) -> None:
+    locked = lock({"k": {}, "boss": {"admin": True}}, drills={"enabled": True})
+
+    statuses = []
+    for key in ("k", "boss"):
+        await locked.router._registry.refresh()
+        headers = {"x-neverblank-fault": "error@b", "authorization": f"Bearer {locked.keys[key]}"}
+        response = await send(locked.router, "/v1/infer", {"text": "Hi", "model": "b", "timeout": 5}, headers=headers)
+        statuses.append(response.status_code)
+
+    assert statuses == [403, 200]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deployments.observability import metrics
-from deployments.router import router as router_module
+from deployments.router import answering
 from deployments.router.router import Router
 from deployments.router.routing import ChainBuilder
 from tests.http.wire import CHAT, ENDPOINTS, send
@@ -15,8 +15,8 @@ from tests.router.test_take_over import a_router
 PARTS = {
     "no chain is built": (ChainBuilder, "chain", False),
     "no chain is built for a stream": (ChainBuilder, "chain", True),
-    "no chain is run": (router_module, "run_chain", False),
-    "no stream is opened": (router_module, "open_stream", True),
+    "no chain is run": (answering, "run_chain", False),
+    "no stream is opened": (answering, "open_stream", True),
 }
 """What breaks, and whether a stream is asked for."""
 FORM = {"response_format": {"type": "json_object"}}

@@ -171,7 +171,7 @@ async def test_a_bug_of_the_routers_own_gives_a_request_for_vectors_an_error(mon
         raise ZeroDivisionError("a bug of ours")
 
     serving = Serving(twin=Answered(VECTOR))
-    monkeypatch.setattr("deployments.router.router.run_chain", breaks)
+    monkeypatch.setattr("deployments.router.answering.run_chain", breaks)
 
     response = await serving.ask(model="small", text="x")
 

@@ -1,0 +1,85 @@
+"""`neverblank drill`: runs rows of the contract against the running service, and prints what was promised and seen."""
+
+import asyncio
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deployments.cli.drills import Drill, drills
+from deployments.cli.http_client import request_answer, stream_answer
+from deployments.cli.options import AsJson, Url
+from deployments.request.injected_faults import FAULT_HEADER
+
+_GRACE_S = 0.5
+"""How much later than its deadline an answer may arrive: it has a way of its own."""
+
+_Model = Annotated[str, typer.Option(help="The model; without it the service's default.")]
+_Timeout = Annotated[float, typer.Option(min=1.0, help="The deadline of each request in seconds.")]
+_Text = Annotated[str, typer.Option(help="What is asked.")]
+
+
+def drill(
+    url: Url,
+    model: _Model = "",
+    timeout: _Timeout = 10.0,
+    text: _Text = "Count from one to twenty in words.",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Bring about rows of the contract in the running service, one by one, and show what was promised and seen.
+
+    The policy has to allow it (`drills.enabled`). Exit code 1: a promise was not kept, or no service could be reached.
+    """
+    rows = [asyncio.run(_run(each, url, model, timeout, text)) for each in drills()]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        Console(highlight=False).print(_table(rows))
+    if not all(row["kept"] for row in rows):
+        raise typer.Exit(1)
+
+
+async def _run(each: Drill, url: str, model: str, deadline_s: float, text: str) -> dict[str, Any]:
+    body = {"text": text, "timeout": deadline_s, **({"model": model} if model else {})}
+    headers = {FAULT_HEADER: each.fault}
+    started = time.monotonic()
+    answer: dict[str, Any] = {}
+    content_s = None
+    if each.streamed:
+        async for item in stream_answer(url, body, headers):
+            if content_s is None and (item.get("text") or "result" in item):
+                content_s = time.monotonic() - started
+            answer = item
+    else:
+        answer = await request_answer(url, body, headers)
+    seconds = time.monotonic() - started if content_s is None else content_s
+    kept = "error" not in answer and "attempts" in answer and each.holds(answer) and seconds <= deadline_s + _GRACE_S
+    return {
+        "what": each.row,
+        "fault": each.fault,
+        "promised": each.promised,
+        "seen": _seen(answer),
+        "seconds": round(seconds, 2),
+        "kept": kept,
+    }
+
+
+def _seen(answer: dict[str, Any]) -> str:
+    if error := answer.get("error"):
+        return f"{error.get('field', 'error')} {error.get('message', '')}"
+    tried = ", ".join(f"{attempt['model']} {attempt['outcome']}" for attempt in answer.get("attempts", ()))
+    return f"{answer.get('served_by', 'no answer')}: {tried}"
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "what goes wrong", "promised", "seen", "s"):
+        table.add_column(column, justify="right" if column == "s" else "left", overflow="fold")
+    for row in rows:
+        mark = "[green]kept[/]" if row["kept"] else "[red]broken[/]"
+        table.add_row(mark, row["what"], row["promised"], row["seen"], f"{row['seconds']:.2f}")
+    return table

@@ -1,0 +1,190 @@
+"""Answers requests: each runs its chain, is recorded, and comes to one of its ends.
+
+answer, stream ──► the cache ──► ChainBuilder ──► execution ──► replicas and upstreams
+└─ an error in here: the last-resort message
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from deployments.access.gate import Gate
+from deployments.execution.clock import loop_time
+from deployments.execution.execution import Execution
+from deployments.execution.streams import CompletedStream, open_stream
+from deployments.execution.whole import run_chain
+from deployments.observability import log
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
+from deployments.policy.problem import InvalidRequestError
+from deployments.policy.resilience import ResilienceState
+from deployments.policy.stream_events import AnswerStream
+from deployments.request import InferenceRequest
+from deployments.request.hops import refuse_loops
+from deployments.request.turns import quote
+from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
+from deployments.router.answer_cache import AnswerCache
+from deployments.router.canary import Canary
+from deployments.router.drills import copied
+from deployments.router.executions import Executions
+from deployments.router.registry import Registry
+from deployments.router.routing import ChainBuilder
+from deployments.router.visit import Visit, begin_visit, traced, visited
+from deployments.router.waiting_room import WaitingRoom
+from deployments.settings import PolicySettings
+
+_Given = TypeVar("_Given", Answer, AnswerStream)
+
+
+class Answering:
+    """The requests of one router.
+
+    Attributes:
+        accounting: their counts.
+        canary: exercises the backup beside them.
+    """
+
+    def __init__(
+        self,
+        service_id: Callable[[], str],
+        registry: Registry,
+        chains: ChainBuilder,
+        resilience: ResilienceState,
+        backup_name: str,
+        policy: Callable[[], PolicySettings],
+        gate: Gate,
+    ) -> None:
+        """Answer by the models of `chains`, as the `policy` in force says, and to whom `gate` lets in.
+
+        `service_id` names the service to others.
+        """
+        self._gate = gate
+        self._service_id = service_id
+        self._registry = registry
+        self._chains = chains
+        self._resilience = resilience
+        self._backup_name = backup_name
+        self._policy = policy
+        self.canary = Canary(self._ask_backup, lambda: policy().canary)
+        self.accounting = RequestAccounting(self.canary.answered)
+        self._cache = AnswerCache(lambda: policy().cache)
+        self._room = WaitingRoom(registry.readiness_of, lambda: policy().admission.max_waiting)
+        self._executions = Executions(registry, chains, self._room)
+
+    async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
+        """Answer a well-formed request. An error of our own is logged and answered with the last resort.
+
+        Args:
+            request: the request.
+            request_id: for the log.
+            started: when the request arrived, on the event loop's clock.
+
+        Raises:
+            InvalidRequestError: the model asked for calls the request invalid, and the policy does not rescue that; or
+                its key does not allow it (403), or has reached a limit (429).
+            asyncio.CancelledError: the caller has gone away.
+        """
+        visit = await self._let_in(request, started)
+        key, record = self._record(request, request_id, started, visit)
+        run = partial(self._execute, request, record, started, run_chain, lambda last_resort: last_resort)
+        try:
+            answer = await self._cache.share(key, request, started, run)
+            if answer.served_by is Tier.LAST_RESORT:
+                answer = await self._cache.instead(key, answer)
+        except asyncio.CancelledError:
+            record.abandoned()
+            raise
+        record.answered(answer := traced(answer, visit))
+        return answer
+
+    async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
+        """Return a stream that answers, once its first content is there. For the rest see `answer`."""
+        visit = await self._let_in(request, started)
+        key, record = self._record(request, request_id, started, visit)
+        opening = partial(open_stream, rules=self._policy().streams)
+        stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
+        if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
+            stream = CompletedStream(await self._cache.instead(key, stream.answer))
+        return RecordedStream(visited(stream, visit), record)
+
+    async def _let_in(self, request: InferenceRequest, started: float) -> Visit | None:
+        """Let a request in, and have the canary ask the backup beside it, if its key allows that."""
+        refuse_loops(request.via, self._service_id())
+        if request.faults:
+            self._gate.require_admin()
+        visit = await begin_visit(self._gate, self._chains, request, self._policy(), started)
+        if visit is None or visit.allows_backup:
+            self.canary.offer(request)
+        return visit
+
+    async def _execute(
+        self,
+        request: InferenceRequest,
+        record: RequestRecord,
+        started: float,
+        run: Callable[[Execution], Awaitable[_Given]],
+        instead: Callable[[Answer], _Given],
+    ) -> _Given:
+        """Return what `run` gives, or `instead` of the last resort; any way out but a return is noted in `record`."""
+        asked, policy = record.asked, self._policy()
+        try:
+            resilience = copied(self._resilience) if request.faults else self._resilience
+            resilience.begin(loop_time())
+            chain = self._chains.chain(request, policy, started)
+            if request.wait and not self._chains.begins_remotely(chain):
+                await self._registry.first_look(chain.deadline.cut_over)
+            self._chains.spaces.require_vectors_whole(request, asked)
+            return await run(self._executions.of(chain, request, asked, policy, resilience))
+        except InvalidRequestError:
+            record.rejected()
+            raise
+        except asyncio.CancelledError:
+            record.abandoned()
+            raise
+        except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
+            log.internal_error("router", asked, error)
+            return instead(self._executions.last_tier(request, asked, policy)().answer())
+
+    async def _ask_backup(self, request: InferenceRequest) -> Answer:
+        """Return what the local backup, and nobody else, answers; it is not counted as an answer to a caller."""
+        alone = replace(request, model=self._backup_name, tiers=frozenset({Tier.BACKUP}), fallback=False, hedge=False)
+        policy = self._policy()
+        chain = self._chains.chain(alone, policy, loop_time())
+        return await run_chain(self._executions.of(chain, alone, self._backup_name, policy, self._resilience))
+
+    def _record(
+        self, request: InferenceRequest, request_id: str, started: float, visit: Visit | None
+    ) -> tuple[str, RequestRecord]:
+        """Return the request's key in the cache, which is empty where it has none, and its record."""
+        policy = self._policy()
+        quotes = policy.log_content
+        asked = self._chains.asked(request, policy)
+        key = self._cache.key_of(request, asked)
+        record = RequestRecord(
+            self.accounting,
+            request_id,
+            asked,
+            started,
+            quote(request, log.MAX_TEXT_CHARACTERS) if quotes else "",
+            quotes=quotes,
+            drill=bool(request.faults),
+            keep=partial(self._cache.keep, key) if key else None,
+        )
+        record.visit = visit
+        return key, record
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is waiting and what has been answered, for `/status`."""
+        return {
+            "canary": self.canary.describe(),
+            "cache": self._cache.describe(),
+            "waiting": self._room.size,
+            **self.accounting.describe(),
+        }
+
+    async def aclose(self) -> None:
+        """Close the connections of the cache."""
+        await self._cache.aclose()

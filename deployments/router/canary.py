@@ -1,0 +1,150 @@
+"""The canary: asks the local backup steadily, so that it is known to work before it is needed.
+
+Two ways, both off by default: a small request of its own every so often, and a share of the real requests, asked of the
+backup beside the model, whose answers are discarded. At most one of them is under way in a router, and the first way
+rests while real requests are answered by the backup. After some failures in a row the backup counts as unsound: it is
+not ready (`/readyz`), `/status` says why, and a log line is there for an alert. It is still asked, as nobody is behind
+it: soundness is what an operator should know, and no reason to apologise without a try.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from deployments.execution.clock import loop_time
+from deployments.observability import log
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
+from deployments.policy.outcome import Refused
+from deployments.policy.problem import InvalidRequestError
+from deployments.request import InferenceRequest, Parameters
+from deployments.settings.canary import CanarySettings
+
+_IDLE_S = 1.0
+"""Seconds after which a canary that is off looks whether it is on."""
+
+_SPREAD = 0.2
+"""The share of a pause by which pauses differ: routers that began together do not ask together."""
+
+AskBackup = Callable[[InferenceRequest], Awaitable[Answer]]
+"""Asks the local backup alone, and returns its answer, or the last resort."""
+
+
+class Canary:
+    """The canary of one router."""
+
+    def __init__(self, ask: AskBackup, settings: Callable[[], CanarySettings]) -> None:
+        """Ask by `ask`, as the `settings` in force say."""
+        self._ask = ask
+        self._settings = settings
+        self._failures = 0
+        self._asked = 0
+        self._reason = ""
+        self._answered_at = float("-inf")
+        self._under_way: asyncio.Task[None] | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the backup has not failed too often in a row; true where nobody asks."""
+        settings = self._settings()
+        return not settings.is_on or self._failures < settings.failures
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known, for `/status`."""
+        return {
+            "on": self._settings().is_on,
+            "sound": self.is_sound,
+            "asked": self._asked,
+            "failures_in_a_row": self._failures,
+            "reason": self._reason,
+        }
+
+    async def run(self) -> None:
+        """Ask every so often until this is cancelled."""
+        while True:
+            settings = self._settings()
+            if not settings.every_seconds:
+                await asyncio.sleep(_IDLE_S)
+                continue
+            pause_s = settings.every_seconds * (1 + _SPREAD * (random.random() - 0.5))  # noqa: S311 - no secret
+            await asyncio.sleep(pause_s)
+            if self._under_way is None and loop_time() - self._answered_at >= pause_s:
+                await self._try(_request(settings))
+
+    def answered(self) -> None:
+        """The backup has answered a real request: it is sound, and need not be asked for a while."""
+        self._note("")
+
+    def offer(self, request: InferenceRequest) -> None:
+        """Ask the backup `request`, too, where it is one of the share that is asked twice."""
+        share = self._settings().share
+        if not share or self._under_way is not None or not _can_be_asked_twice(request):
+            return
+        if random.random() < share:  # noqa: S311 - no secret
+            task = asyncio.create_task(self._try(_copy(request, self._settings())), name="canary")
+            self._under_way = task
+            task.add_done_callback(self._over)
+
+    def _over(self, task: "asyncio.Task[None]") -> None:
+        self._under_way = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.internal_error("canary", "", error)
+
+    async def _try(self, request: InferenceRequest) -> None:
+        """Ask once.
+
+        A refusal is no failure: a backup that is full is at work, and one that is not ready says so itself. Neither is
+        a request that the backup calls invalid.
+        """
+        self._asked += 1
+        try:
+            answer = await self._ask(request)
+        except InvalidRequestError:
+            return
+        if answer.served_by is Tier.BACKUP:
+            self._note("")
+        elif not any(isinstance(ended.outcome, Refused) for ended in answer.attempts):
+            reasons = [ended.outcome.reason for ended in answer.attempts if ended.outcome.reason]
+            self._note(reasons[-1] if reasons else "nobody was asked in time")
+
+    def _note(self, failure: str) -> None:
+        was_sound = self.is_sound
+        self._failures = self._failures + 1 if failure else 0
+        self._reason = failure
+        if not failure:
+            self._answered_at = loop_time()
+        if self.is_sound is not was_sound:
+            log.canary_changed(sound=self.is_sound, reason=failure)
+
+
+def _request(settings: CanarySettings) -> InferenceRequest:
+    return InferenceRequest(
+        inputs={"text": settings.prompt},
+        text=settings.prompt,
+        messages=(),
+        model="",
+        timeout_s=settings.timeout_seconds,
+        parameters=Parameters(max_tokens=settings.max_tokens),
+        wait=False,
+    )
+
+
+def _copy(request: InferenceRequest, settings: CanarySettings) -> InferenceRequest:
+    """Return `request` as the backup is asked: whole, not waited for, and with the canary's own bounds."""
+    asked = request.parameters
+    most = min(asked.max_tokens or settings.max_tokens, settings.max_tokens)
+    return replace(
+        request,
+        timeout_s=settings.timeout_seconds,
+        stream=False,
+        wait=False,
+        parameters=replace(asked, max_tokens=most),
+    )
+
+
+def _can_be_asked_twice(request: InferenceRequest) -> bool:
+    """Return whether the backup could answer `request` as it is: a plain one, that wants no vectors and no drill."""
+    return not (request.vectors or request.features or request.faults or request.prompt_tokens or request.passthrough)

@@ -1,0 +1,27 @@
+"""Earlier answers as a tier before the last resort: see `router.answer_cache`."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from deployments.settings.base import Settings
+
+MEMORY = "memory"
+
+Store = Annotated[str, StringConstraints(pattern=r"^(memory|rediss?://\S+)$", max_length=1024)]
+"""`memory`, or the URL of a Redis."""
+
+
+class CacheSettings(Settings):
+    """Whether an exact earlier answer may be given where no model answers, and how long it is kept."""
+
+    seconds: float = Field(
+        0.0, ge=0, le=604_800, description="How long an answer is kept; 0: none is, and identical requests share none."
+    )
+    store: Store = Field(
+        MEMORY, description="Where: `memory`, each router for itself, or `redis://host:6379/0`, all routers together."
+    )
+    entries: int = Field(1024, ge=1, le=1_000_000, description="How many answers are kept in `memory`.")
+    share: bool = Field(
+        True, description="Identical requests that are in flight in one router at once share the answer of the first."
+    )

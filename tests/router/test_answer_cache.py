@@ -1,0 +1,185 @@
+"""The cache: an exact earlier answer before the last resort, and one answer for identical requests in flight."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.execution.clock import loop_time
+from deployments.policy.answer import Answer
+from deployments.router.answer_cache import AnswerCache
+from deployments.router.answer_stores import MemoryStore
+from deployments.router.router import Router
+from deployments.settings import PolicySettings
+from deployments.settings.cache import CacheSettings
+from tests.fakes import a_request
+from tests.http.service import an_answer
+from tests.http.wire import CHAT, send
+from tests.router.test_drills import answered
+from tests.router.test_last_resort import a_ready_router
+from tests.upstream.exchange import TEXT
+from tests.upstream.faulty import FaultyUpstream
+
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+
+
+@asynccontextmanager
+async def one_model(faulty: FaultyUpstream, scenario: str = "healthy", **cache: Any) -> AsyncIterator[Router]:
+    """A router with one remote model, `m`, that keeps answers."""
+    router = await a_ready_router(remotes=remote(faulty, scenario), cache={"seconds": 60, **cache})
+    yield router
+    await router._upstreams.aclose()
+    await router._answering.aclose()
+
+
+def remote(faulty: FaultyUpstream, scenario: str) -> dict[str, Any]:
+    return {"m": {"base_url": f"http://127.0.0.1:{faulty.port}/v1", "model": scenario}}
+
+
+async def ask(router: Router, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+    headers = {"x-neverblank-tiers": "primary", **(headers or {})}
+    return await send(router, "/v1/chat/completions", {**CHAT, "model": "m", **more}, headers=headers)
+
+
+def break_model(router: Router, faulty: FaultyUpstream) -> None:
+    """From now on the model answers 500."""
+    router.reconfigure({**router._policy.model_dump(exclude_unset=True), "remotes": remote(faulty, "status-500")})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_where_no_model_answers_an_exact_earlier_answer_is_given_and_marked(
+    faulty: FaultyUpstream, *, stream: bool
+) -> None:
+    async with one_model(faulty) as router:
+        await ask(router)
+        break_model(router, faulty)
+        response = await ask(router, stream=stream)
+        text, told = answered(response)
+
+    assert text == TEXT
+    assert response.headers["x-neverblank-served-by"] == "cache"
+    assert (told["served_by"], told["degraded"]) == ("cache", True)
+    assert [attempt["outcome"] for attempt in told["attempts"]].count("failed") >= 1
+    assert router.describe()["answers"]["cache"] == 1
+
+
+async def test_while_a_model_answers_no_earlier_answer_is_given(faulty: FaultyUpstream) -> None:
+    async with one_model(faulty) as router:
+        await ask(router)
+        response = await ask(router)
+
+    assert response.headers["x-neverblank-served-by"] == "primary"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"messages": [{"role": "user", "content": "Ho"}]}, {"temperature": 0.5}, {"max_tokens": 7}, {"tools": TOOLS}],
+    ids=["text", "temperature", "max_tokens", "tools"],
+)
+async def test_another_request_gets_no_earlier_answer(faulty: FaultyUpstream, other: dict[str, Any]) -> None:
+    async with one_model(faulty) as router:
+        await ask(router)
+        break_model(router, faulty)
+        response = await ask(router, **other)
+
+    assert response.headers["x-neverblank-served-by"] == "last_resort"
+
+
+@pytest.mark.parametrize("at", ["keeping", "asking"])
+async def test_a_caller_who_says_no_is_neither_kept_nor_answered_from_the_cache(
+    faulty: FaultyUpstream, at: str
+) -> None:
+    no = {"x-neverblank-cache": "false"}
+    async with one_model(faulty) as router:
+        await ask(router, no if at == "keeping" else None)
+        break_model(router, faulty)
+        response = await ask(router, no if at == "asking" else None)
+
+    assert response.headers["x-neverblank-served-by"] == "last_resort"
+
+
+@pytest.mark.parametrize("scenario", ["cut-short", "calls-a-tool", "filtered"])
+async def test_an_answer_that_is_not_a_complete_text_is_not_kept(faulty: FaultyUpstream, scenario: str) -> None:
+    async with one_model(faulty, scenario) as router:
+        await ask(router)
+        break_model(router, faulty)
+        response = await ask(router)
+
+    assert response.headers["x-neverblank-served-by"] == "last_resort"
+
+
+async def test_off_nothing_is_kept(faulty: FaultyUpstream) -> None:
+    async with one_model(faulty, seconds=0) as router:
+        await ask(router)
+        break_model(router, faulty)
+        response = await ask(router)
+
+    assert response.headers["x-neverblank-served-by"] == "last_resort"
+
+
+async def test_identical_requests_in_flight_share_one_answer(faulty: FaultyUpstream) -> None:
+    async with one_model(faulty) as router:
+        before = len(faulty.requests)
+        responses = await asyncio.gather(*(ask(router) for _ in range(5)))
+
+    assert {answered(response)[0] for response in responses} == {TEXT}
+    assert len(faulty.requests) - before == 1
+    assert router.describe()["in_flight"] == 0
+
+
+async def test_where_the_first_of_them_leaves_the_others_are_answered() -> None:
+    cache, asked, begun = AnswerCache(lambda: CacheSettings(seconds=60)), a_request(text="Hi"), asyncio.Event()
+
+    async def never() -> Answer:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def at_once() -> Answer:
+        return an_answer("Hello.")
+
+    first = asyncio.create_task(cache.share("key", asked, loop_time(), never))
+    await begun.wait()
+    other = asyncio.create_task(cache.share("key", asked, loop_time(), at_once))
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert (await other).result == "Hello."
+
+
+async def test_a_redis_that_is_gone_costs_no_answer_and_is_told_in_the_status(faulty: FaultyUpstream) -> None:
+    async with one_model(faulty, store="redis://:secret@127.0.0.1:1/0") as router:
+        kept = await ask(router)
+        break_model(router, faulty)
+        lost = await ask(router)
+        status = router.describe()["cache"]
+
+    assert answered(kept)[0] == TEXT
+    assert lost.headers["x-neverblank-served-by"] == "last_resort"
+    assert status["reachable"] is False
+    assert status["reason"]
+    assert "secret" not in str(status)
+
+
+def test_the_address_of_the_store_with_its_password_is_in_no_log_line() -> None:
+    told = PolicySettings.model_validate({"cache": {"store": "redis://:secret@there:6379/0"}}).to_log()
+
+    assert told["cache"] == {"store": "redis"}
+
+
+async def test_the_oldest_answers_make_room_for_new_ones() -> None:
+    store = MemoryStore(2)
+    for key in ("a", "b", "c"):
+        store.put(key, key.encode(), 60)
+
+    assert [await store.get(key) for key in ("a", "b", "c")] == [b"", b"b", b"c"]
+
+
+async def test_an_answer_is_kept_for_as_long_as_the_policy_says() -> None:
+    store = MemoryStore(2)
+    store.put("a", b"a", -1)
+
+    assert await store.get("a") == b""

@@ -1,0 +1,140 @@
+"""The canary: a backup that rots is known before it is needed, at a bounded cost."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from deployments.policy.answer import Answer, winning_answer
+from deployments.policy.attempt import Candidate, Ended, Tier
+from deployments.policy.last_resort import LastResort
+from deployments.policy.outcome import Answered, Blank, Outcome, Refused
+from deployments.request import InferenceRequest
+from deployments.router.canary import Canary
+from deployments.settings.canary import CanarySettings
+from tests.fakes import a_request
+from tests.http.wire import send
+from tests.router.test_last_resort import a_ready_router
+
+BACKUP = Candidate(Tier.BACKUP, "backup")
+HELLO = Answered("Hello.")
+
+
+class AskedBackup:
+    """A backup that gives `outcome`, after `seconds`."""
+
+    def __init__(self, outcome: Outcome = HELLO, seconds: float = 0.0) -> None:
+        self.outcome, self.seconds = outcome, seconds
+        self.asked: list[InferenceRequest] = []
+
+    async def __call__(self, request: InferenceRequest) -> Answer:
+        self.asked.append(request)
+        await asyncio.sleep(self.seconds)
+        trace = (Ended(BACKUP, 0.0, 1.0, self.outcome),)
+        if isinstance(self.outcome, Answered):
+            return winning_answer(BACKUP, BACKUP, self.outcome, trace)
+        return LastResort("Sorry.").answer(trace)
+
+
+async def running_for(canary: Canary, seconds: float) -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(canary.run(), seconds)
+
+
+def canary_of(backup: AskedBackup, **settings: Any) -> Canary:
+    held = CanarySettings(**settings)
+    return Canary(backup, lambda: held)
+
+
+@pytest.mark.looptime
+async def test_a_backup_is_asked_every_so_often_and_is_sound_while_it_answers() -> None:
+    backup = AskedBackup()
+    canary = canary_of(backup, every_seconds=10, prompt="Are you there?", max_tokens=4)
+
+    await running_for(canary, 105)
+
+    assert 9 <= len(backup.asked) <= 11
+    assert (backup.asked[0].text, backup.asked[0].parameters.max_tokens) == ("Are you there?", 4)
+    assert canary.is_sound
+
+
+@pytest.mark.looptime
+async def test_a_backup_that_is_blank_three_times_in_a_row_is_unsound_until_it_answers_again() -> None:
+    backup = AskedBackup(Blank("nothing"))
+    canary = canary_of(backup, every_seconds=10, failures=3)
+
+    await running_for(canary, 25)
+    assert canary.is_sound
+    await running_for(canary, 20)
+    assert not canary.is_sound
+    assert canary.describe()["reason"] == "nothing"
+
+    backup.outcome = HELLO
+    await running_for(canary, 15)
+    assert canary.is_sound
+
+
+@pytest.mark.looptime
+async def test_a_backup_that_is_full_is_at_work_and_not_unsound() -> None:
+    canary = canary_of(AskedBackup(Refused("its queue is full")), every_seconds=1, failures=1)
+
+    await running_for(canary, 10)
+
+    assert canary.is_sound
+
+
+@pytest.mark.looptime
+async def test_a_backup_that_has_just_answered_a_real_request_is_not_asked() -> None:
+    backup = AskedBackup()
+    canary = canary_of(backup, every_seconds=10)
+
+    async def serve() -> None:
+        while True:
+            canary.answered()
+            await asyncio.sleep(1)
+
+    serving = asyncio.create_task(serve())
+    await running_for(canary, 100)
+    serving.cancel()
+
+    assert backup.asked == []
+
+
+@pytest.mark.looptime
+async def test_a_share_of_the_real_requests_is_asked_of_the_backup_one_at_a_time() -> None:
+    backup = AskedBackup(seconds=5)
+    canary = canary_of(backup, share=1.0, max_tokens=8)
+
+    for _ in range(10):
+        canary.offer(replace(a_request(text="Hi"), stream=True))
+        await asyncio.sleep(1)
+
+    assert len(backup.asked) == 2
+    assert (backup.asked[0].text, backup.asked[0].stream, backup.asked[0].parameters.max_tokens) == ("Hi", False, 8)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda asked: replace(asked, vectors=True), lambda asked: replace(asked, prompt_tokens=(1,))]
+)
+async def test_what_the_backup_could_not_answer_as_it_is_is_not_asked_twice(
+    change: Callable[[InferenceRequest], InferenceRequest],
+) -> None:
+    backup = AskedBackup()
+    canary = canary_of(backup, share=1.0)
+
+    canary.offer(change(a_request(text="Hi")))
+    await asyncio.sleep(0)
+
+    assert backup.asked == []
+
+
+async def test_the_backup_of_a_router_whose_canary_fails_is_not_ready_and_is_asked_all_the_same() -> None:
+    router = await a_ready_router(canary={"every_seconds": 60, "failures": 1})
+    router._answering.canary._note("it was silent")
+
+    assert router.readiness()["backup"] is False
+    assert router.describe()["canary"]["sound"] is False
+    answer = await send(router, "/v1/infer", {"text": "Hi", "timeout": 1})
+    assert [attempt["model"] for attempt in answer.json()["attempts"]] == ["backup"]
