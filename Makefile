@@ -151,8 +151,9 @@ clean:  ## remove the virtual environment and everything in cache/
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Neverblank needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	@# Ray 2.60 asks for a token. This makes every program of this environment use the one Ray keeps for the user.
-	@echo 'import os; os.environ.setdefault("RAY_AUTH_MODE", "token")' \
+	@# Ray 2.60 asks for a token. This makes every program of this environment use the one Ray keeps for the user, and
+	@# Serve start HAProxy by way of ours, which keeps its statistics to this machine.
+	@echo 'import os, sys; os.environ.setdefault("RAY_AUTH_MODE", "token"); f = sys.prefix + "/bin/neverblank-haproxy"; os.access(f, os.X_OK) and os.environ.setdefault("RAY_SERVE_HAPROXY_BINARY_PATH", f)' \
 	  > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/neverblank_ray_auth.pth"
 
 # OpenVINO is the fast engine of CPUs; a machine with an NVIDIA GPU writes on that.

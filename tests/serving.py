@@ -102,7 +102,10 @@ class FakeCluster:
         looks: how often it was asked.
         routers: the routers that run, by the ids of their replicas; `None` for one that does not answer.
         questions: how often the routers were asked.
+        exposed: other machines can reach its port.
     """
+
+    exposed = False
 
     def __init__(self, replicas: Mapping[str, Any] | None = None, /, **known: DeployedApplication) -> None:
         self.known = known
@@ -151,6 +154,12 @@ class FakeCluster:
         await asyncio.sleep(self.pause_s)
         heard = [await getattr(router, question)(*arguments) for router in self.routers.values() if router]
         return Heard(heard, ["no answer within 2 s"] * (len(self.routers) - len(heard)))
+
+    async def exchange_counts(self, tables: list[Any]) -> list[list[Any]]:
+        return [tables]
+
+    async def is_exposed(self) -> bool:
+        return self.exposed
 
     def replicas_of(self, application: DeployedApplication) -> Any:
         assert application.built, "Serve has no handle for what was not built"

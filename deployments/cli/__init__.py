@@ -1,6 +1,6 @@
 """The `neverblank` command.
 
-May import: settings, request, sources, formats, generation and ray_serve.
+May import: access, request, settings, sources, formats, generation and ray_serve.
 """
 
 import sys
@@ -15,8 +15,9 @@ from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
 from deployments.cli.drill import drill
 from deployments.cli.fallbacks import fallbacks
-from deployments.cli.http_client import UnreachableError
+from deployments.cli.http_client import NotAllowedError, UnreachableError
 from deployments.cli.init import lay_out
+from deployments.cli.key import key_commands
 from deployments.cli.serve import run_service
 from deployments.cli.status import status
 from deployments.cli.weights import pull, snapshot_commands
@@ -57,6 +58,7 @@ app.command("serve")(run_service)
 app.command("check")(check_files)
 app.command()(pull)
 app.add_typer(snapshot_commands, name="snapshot")
+app.add_typer(key_commands, name="key")
 app.command()(deploy)
 app.command()(ask)
 app.command()(status)
@@ -71,7 +73,7 @@ def main() -> None:
     """Run the command; an error that the user can mend is one line on standard error."""
     try:
         app()
-    except (SettingsError, SnapshotNotKeptError, UnreachableError, ClusterError, OSError) as error:
+    except (SettingsError, SnapshotNotKeptError, UnreachableError, NotAllowedError, ClusterError, OSError) as error:
         _errors.print(f"neverblank: {error}", style="red", markup=False)
         sys.exit(1)
 

@@ -1,4 +1,4 @@
-"""The running service over HTTP, for the commands that ask it something."""
+"""The running service over HTTP, for the commands that ask it something; with the key in `NEVERBLANK_KEY`, if any."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 _URL_VARIABLE = "NEVERBLANK_URL"
+_KEY_VARIABLE = "NEVERBLANK_KEY"
 _DEFAULT_URL = "http://127.0.0.1:8000"
 
 _NO_HEADERS: Mapping[str, str] = {}
@@ -21,6 +22,15 @@ class UnreachableError(Exception):
         super().__init__(f"no service answers at {url} ({error}); start one with `make serve`, or name it with --url")
 
 
+class NotAllowedError(Exception):
+    """The service does not answer that without a key, or with this one."""
+
+    def __init__(self, path: str, body: dict[str, Any]) -> None:
+        error = body["error"]
+        told = f"{path}: {error['field']} {error['message']} (accepted: {error['accepted']})"
+        super().__init__(f"{told}; set {_KEY_VARIABLE}")
+
+
 def default_url() -> str:
     """The address of the service: `NEVERBLANK_URL`, else port 8000 of this machine."""
     return os.environ.get(_URL_VARIABLE, _DEFAULT_URL)
@@ -31,9 +41,12 @@ async def fetch_json(url: str, path: str) -> dict[str, Any]:
 
     Raises:
         UnreachableError: nobody answers.
+        NotAllowedError: it needs a key, or one of an administrator.
     """
     async with _session(url) as session, session.get(path) as response:
         body: dict[str, Any] = await response.json()
+        if response.status in {401, 403}:
+            raise NotAllowedError(path, body)
         return body
 
 
@@ -81,8 +94,10 @@ async def stream_answer(
 async def _session(url: str) -> AsyncIterator[aiohttp.ClientSession]:
     # No time limit here: the service keeps the deadline.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+    key = os.environ.get(_KEY_VARIABLE)
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        async with aiohttp.ClientSession(url, timeout=timeout, read_bufsize=1 << 20) as session:
+        async with aiohttp.ClientSession(url, timeout=timeout, read_bufsize=1 << 20, headers=headers) as session:
             yield session
     except (aiohttp.ClientError, OSError) as error:
         raise UnreachableError(url, error) from error

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from deployments.cli.lock import examine_lock, names_in
 from deployments.formats.engines import meant_engine
 from deployments.ray_serve.names import ROUTER_DEPLOYMENT
 from deployments.ray_serve.serve_config import is_serve_config, list_applications, read_yaml
@@ -92,7 +93,6 @@ def examine(file: Path, cache: Path) -> Iterator[Finding]:
         file: its path.
         cache: the cache folder, where snapshots are looked for.
     """
-    examined = _Examination(cache)
     try:
         data = read_yaml(str(file))
         applications = list_applications(data, str(file)) if is_serve_config(data) else None
@@ -100,8 +100,10 @@ def examine(file: Path, cache: Path) -> Iterator[Finding]:
         yield error
         return
     if applications is None:
-        yield from _caught(partial(examined.spec, str(file), data))
+        yield from _caught(partial(_Examination(cache).spec, str(file), data))
         return
+    host = (data.get("http_options") or {}).get("host")
+    examined = _Examination(cache, host, frozenset(names_in(applications, str(file))))
     for application in applications:
         yield from _caught(partial(examined.application, str(file), application))
     if data.get("proxy_location") == "EveryNode" and examined.backup_on_one_node:
@@ -129,8 +131,8 @@ def _caught(examine: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 class _Examination:
     """Each method gives what would be loaded; what is wrong is raised as a `SettingsError`, or given beside it."""
 
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
+    def __init__(self, cache: Path, host: str | None = None, listed: frozenset[str] = frozenset()) -> None:
+        self._cache, self._host, self._listed = cache, host, listed
         self._names: dict[str, str] = {}
         self.on_one_node: list[str] = []
         self.backup_on_one_node = False
@@ -138,8 +140,10 @@ class _Examination:
     def application(self, file: str, application: Mapping[str, Any]) -> Iterator[Finding]:
         match read_arguments(application, file):
             case AppArguments(policy=policy, backup=backup):
-                yield from _caught(lambda: iter([self._backup(backup)]))
-                self._policy(policy, application)
+                found = list(_caught(lambda: iter([self._backup(backup)])))
+                yield from found
+                known = self._listed.union(each.name.split()[0] for each in found if isinstance(each, Planned))
+                examine_lock(file, self._host, self._policy(policy, application), known)
             case ModelArguments() as arguments:
                 spec = read_model_spec(arguments.spec)
                 if spec.id != application.get("name"):
@@ -173,11 +177,12 @@ class _Examination:
             self.on_one_node.append(f"{backup.name} (backup)")
         return self._text_model(file, f"{backup.name} (backup)", backup, _count(backup))
 
-    def _policy(self, path: str, application: Mapping[str, Any]) -> None:
+    def _policy(self, path: str, application: Mapping[str, Any]) -> PolicySettings:
         policy: PolicySettings = load(PolicySettings, path)
         for deployment in application.get("deployments", []):
             if deployment.get("name") == ROUTER_DEPLOYMENT:
-                policy.with_overrides(deployment.get("user_config") or {}, {})
+                policy = policy.with_overrides(deployment.get("user_config") or {}, {})
+        return policy
 
     def _model(self, file: str, spec: ModelSpec, replicas: str) -> Planned:
         if self._names.setdefault(spec.id, file) != file:

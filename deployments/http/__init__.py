@@ -1,6 +1,6 @@
 """The HTTP surface: wire formats in and out. No decision is made here.
 
-May import: policy, request, observability, execution, storage, ray_serve.
+May import: policy, request, access, observability, execution, storage, ray_serve.
 
     asgi.py                       the application
     native.py, openai.py, …       the endpoints of the native API, OpenAI's (`openai_responses.py`) and Anthropic's
@@ -16,6 +16,7 @@ May import: policy, request, observability, execution, storage, ray_serve.
     problems.py                   the bodies of all 4xx
     operation.py                  health, readiness, status, fallbacks (`fallback_query.py` reads which)
     pages.py                      the description of all endpoints
+    guard.py                      asks for keys, and tells what is left for one
     service.py                    the router as this room sees it
     cors.py                       pages of other origins
     arrival.py, protocol.py       bodies on their way in; connections

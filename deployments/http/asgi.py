@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deployments.http import anthropic, embeddings, native, openai, openai_responses, operation, pages, tokens
 from deployments.http.arrival import read_headers, read_request_id
 from deployments.http.cors import Cors
+from deployments.http.guard import let_through
 from deployments.http.problems import NOT_FOUND, problem_response
 from deployments.http.service import Service
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -63,8 +64,12 @@ class _Application(Starlette):
         by_path: dict[str, ASGIApp] = {route.path: route for route in self.routes if isinstance(route, Route)}
 
         async def explaining(scope: Scope, receive: Receive, send: Send) -> None:
+            app, gate = by_path.get(scope.get("path", ""), router), self._service.gate
             try:
-                await by_path.get(scope.get("path", ""), router)(scope, receive, send)
+                if gate.is_locked:
+                    await let_through(app, gate, scope, receive, send)
+                else:
+                    await app(scope, receive, send)
             except InvalidRequestError as error:
                 await _explain(error.problem, scope)(scope, receive, send)
             except HTTPException as error:

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 _TOLD = (
     *("x-neverblank-served-by", "x-neverblank-degraded", "x-neverblank-attempts", "x-neverblank-dropped"),
     *("x-request-id", "retry-after"),
+    *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")),
 )
 """The headers of an answer that a page may read."""
 

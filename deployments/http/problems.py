@@ -13,7 +13,8 @@ _OPENAI = ("/v1/", "/tokenize", "/detokenize")
 _NATIVE = "/v1/infer"
 _ANTHROPIC = "/v1/messages"
 _CODES = {404: "not_found", 408: "timeout", 413: "request_too_large", 415: "unsupported_encoding"}
-_ANTHROPIC_TYPES = {404: "not_found_error", 413: "request_too_large", 508: "api_error"}
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_ANTHROPIC_TYPES = {404: "not_found_error", 413: "request_too_large", 508: "api_error", **_OPENAI_TYPES}
 _TOO_LONG = "prompt is too long: "
 """How Anthropic's own error begins where a prompt is beyond the context: clients that can shorten it look for it."""
 
@@ -28,7 +29,7 @@ def openai_body(problem: Problem, code: str | None = None) -> dict[str, Any]:
     return {
         "error": {
             "message": problem.explain(),
-            "type": "invalid_request_error",
+            "type": _OPENAI_TYPES.get(problem.status, "invalid_request_error"),
             "param": problem.field,
             "code": code or problem.code or _CODES.get(problem.status),
         }

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from deployments.access.gate import Gate
 from deployments.execution.service import AnsweringService
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.answer import Answer
@@ -14,6 +15,11 @@ from deployments.storage.keeper import ResponseKeeper
 
 class Service(AnsweringService, Protocol):
     """The router, as the HTTP surface sees it."""
+
+    @property
+    def gate(self) -> Gate:
+        """The keys in force, their rights and limits."""
+        ...
 
     @property
     def last_resort_status(self) -> int:

@@ -86,6 +86,14 @@ def model_gone(model: str) -> None:
     logger().info("model_gone", model=model)
 
 
+def keys_read(count: int, trouble: str) -> None:
+    """The file of the keys was read: so many are in force. With `trouble`, it does not fit, and those before stay."""
+    if trouble:
+        logger().error("keys_refused", keys=count, reason=trouble)
+    else:
+        logger().info("keys_read", keys=count)
+
+
 def discovery_failed(reason: str) -> None:
     """Serve could not be asked which models run; the router keeps the state that it knows."""
     logger().warning("discovery_failed", reason=reason)

@@ -13,6 +13,10 @@ MODEL_NOT_FOUND = "model_not_found"
 NO_THREADS = "thread_unsupported_request"
 """Code: Anthropic's, of a conversation that the server is to hold; its clients then send the whole conversation."""
 
+_SORTS = {401: "authentication", 403: "permission", 429: "rate_limit"}
+_VERDICTS = {401: "was not let in", 403: "is not allowed", 429: "has to wait"}
+"""Of the statuses that are about the caller's key, not about the form of the request."""
+
 _STATUS = {MODEL_NOT_FOUND: 404}
 
 
@@ -39,7 +43,7 @@ class Problem(msgspec.Struct, frozen=True):
     def to_json(self) -> dict[str, Any]:
         """Return the error object of the native API."""
         told = {
-            "type": "invalid_request",
+            "type": _SORTS.get(self.status, "invalid_request"),
             "field": self.field,
             "message": self.message,
             "accepted": self.accepted,
@@ -52,7 +56,8 @@ class Problem(msgspec.Struct, frozen=True):
 
     def explain(self) -> str:
         """Return the fault as a sentence, for the `result` beside the error object."""
-        return f"This request could not be read: {self.field} {self.message}. Accepted: {self.accepted}."
+        verdict = _VERDICTS.get(self.status, "could not be read")
+        return f"This request {verdict}: {self.field} {self.message}. Accepted: {self.accepted}."
 
 
 class InvalidRequestError(ValueError):

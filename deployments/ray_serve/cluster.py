@@ -19,6 +19,7 @@ from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POO
 from deployments.ray_serve.replica_watch import ReplicaWatch
 from deployments.ray_serve.routers import ASK_ROUTERS_S, Heard, ask_each, routers_of
 from deployments.ray_serve.watched_router import watched
+from deployments.settings.applications import is_loopback
 from deployments.settings.offer import NO_OFFER, Offer
 
 
@@ -133,6 +134,18 @@ class ServeCluster:
     def running_routers(self) -> frozenset[str]:
         """The ids of the replicas of the routers that ran when Serve was last asked."""
         return self._running_routers
+
+    async def exchange_counts(self, tables: list[dict[str, Any]]) -> Sequence[Sequence[dict[str, Any]]]:
+        """Give all routers what this one has counted of the keys, and return what each has. Errors of Serve raise."""
+        told = (await self._routers()).broadcast("exchange_counts", tables)
+        answers: list[Sequence[dict[str, Any]]] = await told.results_async(timeout_s=ASK_ROUTERS_S)
+        return answers
+
+    async def is_exposed(self) -> bool:
+        """Return whether the HTTP port of this Serve instance is bound to an address that other machines can reach."""
+        client = await self._client()
+        options = await client._controller.get_http_config.remote()  # noqa: SLF001 - as in `applications`
+        return not is_loopback(options.host)
 
     async def _with_offers(
         self, found: dict[str, DeployedApplication], facts: Mapping[str, Mapping[str, Any]]

@@ -1,10 +1,11 @@
 """One router: builds the chain of a request, keeps track of the models, counts the answers.
 
-May import: policy, request, settings, observability, execution, upstream, storage, ray_serve.
+May import: policy, request, settings, access, observability, execution, upstream, storage, ray_serve.
 
     router.py             answers requests: runs their chains, counts and logs the answers
     handle_methods.py     the same for deployment handles
     routing.py            the chain of a request, and the clients of its candidates
+    visit.py              a request that came with a key
     registry.py           all models, found by asking Serve
     registered_model.py   one model: its state, and the way to its replicas
     description.py        what it says of its models

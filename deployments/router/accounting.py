@@ -14,6 +14,7 @@ from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead
 from deployments.router.request_trace import RequestTrace
+from deployments.router.visit import Visit
 
 
 class RequestAccounting:
@@ -105,6 +106,7 @@ class RequestRecord:
     Attributes:
         deadline_s: seconds from its arrival within which the answer is due; of a stream its first content.
         trace: its distributed trace; `None` where it is not traced.
+        visit: settles what the request has used; `None` where it came without a key.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class RequestRecord:
             drill: its caller has injected faults.
             keep: keeps the answer for later; `None` where nobody does.
         """
+        self.visit: Visit | None = None
         self._accounting = accounting
         self.request_id = request_id
         self.asked = asked
@@ -152,6 +155,8 @@ class RequestRecord:
         """The answer is complete. An error here is logged: it must not cost the caller what is there."""
         if self._close():
             try:
+                if self.visit is not None:
+                    self.visit.answered(answer)
                 self._accounting.answered(self, answer)
                 if self._keep is not None:
                     self._keep(answer)
@@ -172,11 +177,15 @@ class RequestRecord:
     def rejected(self) -> None:
         """The model asked for calls the request invalid, and its caller is told so."""
         if self._close():
+            if self.visit is not None:
+                self.visit.rejected()
             self._end_trace("rejected")
 
     def abandoned(self) -> None:
         """The caller has left. After another end this does nothing."""
         if self._close():
+            if self.visit is not None:
+                self.visit.abandoned()
             self._accounting.abandoned(self)
             self._end_trace("abandoned")
 

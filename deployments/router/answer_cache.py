@@ -16,6 +16,7 @@ import orjson
 from msgspec import Struct, json
 from msgspec.structs import asdict
 
+from deployments.access.holder import HOLDER
 from deployments.execution.clock import loop_time
 from deployments.observability import log
 from deployments.policy.answer import Answer
@@ -53,7 +54,17 @@ class AnswerCache:
         """Return what identical requests have in common; empty for one that the cache has no part in."""
         if not self._settings().seconds or not _is_cached(request):
             return ""
-        parts = (asked, request.inputs, request.text, request.messages, request.turns, asdict(request.parameters))
+        holder = HOLDER.get()  # what a key may not reach, another one's answer may come from
+        whose = () if holder is None else (holder.id, holder.rights.text)
+        parts = (
+            whose,
+            asked,
+            request.inputs,
+            request.text,
+            request.messages,
+            request.turns,
+            asdict(request.parameters),
+        )
         form = (request.response_format.constraint, request.prefix, request.prefix_turn, request.raw)
         others = (request.passthrough, request.prompt_tokens, request.user, request.max_tokens_default)
         in_its_words = asdict(request.sent)

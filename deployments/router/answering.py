@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from deployments.access.gate import Gate
 from deployments.execution.clock import loop_time
 from deployments.execution.execution import Execution
 from deployments.execution.streams import CompletedStream, open_stream
@@ -34,6 +35,7 @@ from deployments.router.interventions import Hands
 from deployments.router.registry import Registry
 from deployments.router.request_trace import begin_trace
 from deployments.router.routing import ChainBuilder
+from deployments.router.visit import Visit, begin_visit, traced, visited
 from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
 
@@ -57,8 +59,13 @@ class Answering:
         resilience: ResilienceState,
         backup_name: str,
         policy: Callable[[], PolicySettings],
+        gate: Gate,
     ) -> None:
-        """Answer by the models of `chains`, as the `policy` in force says; `service_id` names the service to others."""
+        """Answer by the models of `chains`, as the `policy` in force says, and to whom `gate` lets in.
+
+        `service_id` names the service to others.
+        """
+        self._gate = gate
         self._service_id = service_id
         self._registry = registry
         self._chains = chains
@@ -81,12 +88,12 @@ class Answering:
             started: when the request arrived, on the event loop's clock.
 
         Raises:
-            InvalidRequestError: the model asked for calls the request invalid, and the policy does not rescue that.
+            InvalidRequestError: the model asked for calls the request invalid, and the policy does not rescue that; or
+                its key does not allow it (403), or has reached a limit (429).
             asyncio.CancelledError: the caller has gone away.
         """
-        refuse_loops(request.via, self._service_id())
-        self.canary.offer(request)
-        key, record = self._record(request, request_id, started)
+        visit = await self._let_in(request, started)
+        key, record = self._record(request, request_id, started, visit)
         run = partial(self._execute, request, record, started, run_chain, lambda last_resort: last_resort)
         try:
             answer = await self._cache.share(key, request, started, run)
@@ -95,19 +102,28 @@ class Answering:
         except asyncio.CancelledError:
             record.abandoned()
             raise
-        record.answered(answer)
+        record.answered(answer := traced(answer, visit))
         return answer
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
         """Return a stream that answers, once its first content is there. For the rest see `answer`."""
-        refuse_loops(request.via, self._service_id())
-        self.canary.offer(request)
-        key, record = self._record(request, request_id, started)
+        visit = await self._let_in(request, started)
+        key, record = self._record(request, request_id, started, visit)
         opening = partial(open_stream, rules=self._policy().streams)
         stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
         if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
             stream = CompletedStream(await self._cache.instead(key, stream.answer))
-        return RecordedStream(stream, record)
+        return RecordedStream(visited(stream, visit), record)
+
+    async def _let_in(self, request: InferenceRequest, started: float) -> Visit | None:
+        """Let a request in, and have the canary ask the backup beside it, if its key allows that."""
+        refuse_loops(request.via, self._service_id())
+        if request.faults:
+            self._gate.require_admin()
+        visit = await begin_visit(self._gate, self._chains, request, self._policy(), started)
+        if visit is None or visit.allows_backup:
+            self.canary.offer(request)
+        return visit
 
     async def _execute(
         self,
@@ -145,7 +161,9 @@ class Answering:
         chain = self._chains.chain(alone, policy, loop_time())
         return await run_chain(self._executions.of(chain, alone, self._backup_name, policy, self._resilience))
 
-    def _record(self, request: InferenceRequest, request_id: str, started: float) -> tuple[str, RequestRecord]:
+    def _record(
+        self, request: InferenceRequest, request_id: str, started: float, visit: Visit | None
+    ) -> tuple[str, RequestRecord]:
         """Return the request's key in the cache, which is empty where it has none, and its record."""
         policy = self._policy()
         quotes = policy.log_content
@@ -163,6 +181,7 @@ class Answering:
         )
         record.deadline_s = request.timeout_s
         record.trace = begin_trace(policy.traces, request, request_id, asked, started, self._chains.knows)
+        record.visit = visit
         return key, record
 
     def describe(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What one router says of its models: to callers, to whoever waits for a tier, and to operators."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deployments.policy.attempt import Tier
@@ -34,8 +34,8 @@ class Description:
         self._resilience = resilience
         self._backup_name = backup_name
 
-    def models(self) -> dict[str, Any]:
-        """Return all models and the backup, in the form of OpenAI's list.
+    def models(self, may_name: Callable[[str], bool]) -> dict[str, Any]:
+        """Return those models, and the backup, that the caller `may_name`, in the form of OpenAI's list.
 
         `created` is when a model was last deployed; a remote model came with the deployment of the routers.
         """
@@ -50,8 +50,14 @@ class Description:
                 "state": state,
             }
             for name, state in sorted(states.items())
+            if may_name(name)
         ]
         return {"object": "list", "data": data}
+
+    def knows(self, model: str) -> bool:
+        """Return whether there is a model of that name."""
+        remote = self._upstreams.find(model)
+        return model == self._backup_name or remote is not None or self._registry.knows(model)
 
     def readiness(self) -> dict[str, bool]:
         """Return for each tier whether it could answer; before the first refresh only the last resort.

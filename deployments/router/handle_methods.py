@@ -8,6 +8,8 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
+from deployments.access.counts import Table
+from deployments.access.gate import Gate
 from deployments.execution.clock import loop_time
 from deployments.execution.keepalive import with_signs_of_life
 from deployments.execution.service import AnsweringService
@@ -21,7 +23,12 @@ from deployments.request.native import asks_for_vectors, from_python
 
 
 class HandleMethods(AnsweringService, ABC):
-    """Methods of a router that are called through handles. Their results are the bodies that HTTP would return."""
+    """Methods of a router that are called through handles. Their results are the bodies that HTTP would return.
+
+    Whoever has a handle is inside the cluster, and needs no key.
+    """
+
+    gate: Gate
 
     @abstractmethod
     def readiness(self) -> dict[str, bool]:
@@ -132,6 +139,10 @@ class HandleMethods(AnsweringService, ABC):
     async def own_interventions(self) -> dict[str, Any]:
         """Return what an operator has done, for the other routers."""
         return self.interventions()
+
+    async def exchange_counts(self, tables: list[Table]) -> list[Table]:
+        """Take over what another router has counted of the keys, and return what this one has."""
+        return self.gate.hear(tables)
 
     async def ready(self) -> dict[str, bool]:
         """Return the readiness of this router's tiers, for deployment handles."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from deployments.access.counts import Table
 from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import UNKNOWN_MODEL
@@ -58,6 +59,14 @@ class ClusterView(Protocol):
 
     async def ask_routers(self, question: str, *arguments: Any) -> Heard:
         """Call the method `question` of every router. Errors of Serve are raised where none can be asked."""
+        ...
+
+    async def exchange_counts(self, tables: list[Table]) -> Sequence[Sequence[Table]]:
+        """Give every router of the service the counts of keys in `tables`, and return those of each. Errors raise."""
+        ...
+
+    async def is_exposed(self) -> bool:
+        """Return whether other machines can reach the HTTP port of the service. Errors of Serve are raised."""
         ...
 
     def replicas_of(self, application: DeployedApplication) -> ModelReplicas:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from deployments.access.gate import Gate
 from deployments.execution.clock import loop_time
 from deployments.observability import log
 from deployments.observability.fallback_log import FallbackQuery
@@ -53,11 +54,10 @@ class Router(HandleMethods):
             backup_name: the name of the backup in answers.
             policy: the policy that `user_config` overrides in part.
         """
-        self._base = policy
-        self._policy = policy.with_overrides({}, os.environ)
+        self._base, self._policy = policy, policy.with_overrides({}, os.environ)
         self._name = uuid4().hex
-        self._backup = backup
-        self._cluster = cluster
+        self._backup, self._cluster = backup, cluster
+        self.gate = Gate(self._name, cluster.exchange_counts, log.keys_read)
         self._registry = Registry(cluster, backup)
         self._upstreams = UpstreamPool(self._policy.remotes, lambda: cluster.service_id)
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)
@@ -70,6 +70,7 @@ class Router(HandleMethods):
             self._resilience,
             backup_name,
             lambda: self._policy,
+            self.gate,
         )
         self._accounting = self._answering.accounting
         self._all = AllRouters(cluster, self.describe, self.readiness, self._accounting.fallbacks)
@@ -82,6 +83,8 @@ class Router(HandleMethods):
                 "discovery": lambda: self._registry.watch(lambda: self._policy.discovery_seconds),
                 "metrics": lambda: flush_forever(lambda: gauges_of(self.describe(), self._resilience.budgets)),
                 "replicas": lambda: cluster.watch_replicas(lambda: self._policy.replicas),
+                "keys": self.gate.watch,
+                "limits": self.gate.exchange_forever,
                 "demand": lambda: report(self._demand, partial(self._backup.expect, self._name)),
                 "canary": self._answering.canary.run,
                 "interventions": lambda: self._all.follow(self._answering.hands),
@@ -156,8 +159,8 @@ class Router(HandleMethods):
         return self._policy.streams.keepalive_seconds
 
     def describe_models(self) -> dict[str, Any]:
-        """Return all models and the backup, in the form of OpenAI's list."""
-        return self._description.models()
+        """Return all models and the backup that the caller may name, in the form of OpenAI's list."""
+        return self._description.models(self.gate.may_name)
 
     async def tokenize(self, asked: TokensRequest) -> Answer:
         """Return what a model's tokenizer answers; an answer that is `unavailable` where it does not.
@@ -165,7 +168,9 @@ class Router(HandleMethods):
         Raises:
             InvalidRequestError: there is no such model, or none with a tokenizer that takes the question.
         """
-        return await self._tokenizers.ask(asked, self._chains.asked(asked.request, self._policy))
+        model = self._chains.asked(asked.request, self._policy)
+        self.gate.require_model(model)
+        return await self._tokenizers.ask(asked, model)
 
     async def readiness_of_all(self) -> dict[str, bool]:
         """Return for each tier whether it is ready in every router; where a router does not say, no model tier is."""
@@ -197,7 +202,12 @@ class Router(HandleMethods):
         return self._answering.hands.describe()
 
     def require_admin(self) -> None:
-        """Do nothing: there are no keys, so everybody who can reach the service may act as an operator."""
+        """Do nothing where the caller may act as an operator: where there are no keys, or the key is an admin's.
+
+        Raises:
+            InvalidRequestError: the key of the request is not an admin's.
+        """
+        self.gate.require_admin()
 
     def find_fallbacks(self, query: FallbackQuery) -> dict[str, Any]:
         """Return the fallbacks of this router that `query` asks for, with the id of its replica."""
@@ -218,6 +228,7 @@ class Router(HandleMethods):
             "replica": self._cluster.own_replica,
             "default_model": self._policy.default_model,
             **self._description.status(),
+            "access": self.gate.describe(self._description.knows),
             **self._answering.describe(),
             "background": self._background.describe(),
         }
@@ -232,12 +243,13 @@ class Router(HandleMethods):
             await self._keeper.aclose()
 
     async def check_health(self) -> None:
-        """Check that discovery is alive. Serve calls this, and replaces a router for which it raises.
+        """Check the lock and discovery. Serve calls this; it replaces, or does not start, a router for which it raises.
 
         Raises:
-            RuntimeError: no refresh was tried for `DISCOVERY_DEAD_S`, so the router would go on calling models that
-                have gone.
+            RuntimeError: no refresh was tried for `DISCOVERY_DEAD_S`, so models that have gone would still be called;
+                or the port is open to other machines, and is not meant to be.
         """
+        await self.gate.require_lock(self._cluster.is_exposed)
         if (seconds := self._registry.silent_s()) > DISCOVERY_DEAD_S:
             raise RuntimeError(f"no refresh of the models was tried for {seconds:.0f} s")
 
@@ -247,10 +259,11 @@ class Router(HandleMethods):
     def _take_over(self, policy: PolicySettings) -> None:
         """Put `policy` in force: as a whole, or not at all where this raises."""
         resilience, told = policy.to_resilience(), policy.to_log()
-        limits = Limits(*policy.request_bounds())
+        limits, put_keys_in_force = Limits(*policy.request_bounds()), self.gate.prepare(policy)
         self._upstreams.update(policy.remotes, resilience)  # all or nothing by itself; the last step that can fail
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
         self._keeper.use(*policy.responses.place(os.environ))
+        put_keys_in_force()
         log.policy_changed(told)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
+from deployments.access.holder import HOLDER
+from deployments.access.rights import Rights
 from deployments.execution.attempt import ModelClient
 from deployments.execution.execution import DroppedBy, does_everything
 from deployments.policy.attempt import Candidate, Tier
@@ -23,6 +25,7 @@ from deployments.policy.resilience import ResilienceState
 from deployments.policy.retry import NO_RETRIES
 from deployments.request import Feature, InferenceRequest
 from deployments.request.passing import OF_TEXTS
+from deployments.router.registered_model import Unreachable
 from deployments.router.registry import Registry
 from deployments.router.spaces import VectorSpaces
 from deployments.settings import PolicySettings
@@ -45,6 +48,13 @@ class Incapable(Struct, frozen=True):
         return self.rejected
 
 
+class _Order(Struct, frozen=True):
+    """The candidates of a chain, best first, and those that the key of the request excludes."""
+
+    candidates: tuple[Candidate, ...]
+    refused: tuple[tuple[Candidate, str], ...] = ()
+
+
 class ChainBuilder:
     """Builds the chains of one router."""
 
@@ -60,7 +70,7 @@ class ChainBuilder:
         # An order depends on the policy and on little of a request, so each is worked out once.
         self._policy = PolicySettings()
         self._limits = self._policy.stream_limits()
-        self._orders: dict[tuple[str, frozenset[Tier], bool], tuple[Candidate, ...]] = {}
+        self._orders: dict[tuple[str, frozenset[Tier], bool, int], _Order] = {}
 
     def asked(self, request: InferenceRequest, policy: PolicySettings) -> str:
         """Return the name of the model that `request` is meant for: its own, or the default."""
@@ -102,15 +112,24 @@ class ChainBuilder:
         )
 
     def candidates(self, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
-        """Return the candidates for `request`, best first; empty where its `tiers` and `fallback` exclude all."""
+        """Return the candidates for `request`, best first; empty where its `tiers`, `fallback` or key exclude all."""
+        return self._order_of(request, policy).candidates
+
+    def refused(self, request: InferenceRequest, policy: PolicySettings) -> tuple[tuple[Candidate, str], ...]:
+        """Return the candidates that the key of the current request excludes, and why."""
+        return self._order_of(request, policy).refused
+
+    def _order_of(self, request: InferenceRequest, policy: PolicySettings) -> "_Order":
         if policy is not self._policy:
             self._policy, self._orders, self._limits = policy, {}, policy.stream_limits()
         asked = self.asked(request, policy)
-        key = (asked, request.tiers, request.fallback)
+        holder = HOLDER.get()
+        key = (asked, request.tiers, request.fallback, 0 if holder is None else holder.rights.number)
         if key not in self._orders:
             if len(self._orders) >= _MOST_ORDERS:  # callers choose names, so the cache needs a bound
                 self._orders.clear()
-            self._orders[key] = self._order(asked, request, policy)
+            candidates = self._order(asked, request, policy)
+            self._orders[key] = _Order(candidates) if holder is None else self._within(holder.rights, candidates)
         return self._orders[key]
 
     def _order(self, asked: str, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
@@ -125,6 +144,16 @@ class ChainBuilder:
         if not request.fallback:
             allowed = [candidate for candidate in allowed if candidate.model == asked]
         return tuple(allowed)
+
+    def _within(self, rights: Rights, candidates: tuple[Candidate, ...]) -> "_Order":
+        """Return `candidates` without those that a key with these `rights` may not have; they cannot be reached."""
+        reasons = [(candidate, self._refusal(rights, candidate)) for candidate in candidates]
+        allowed = tuple(candidate for candidate, why in reasons if not why)
+        return _Order(allowed, tuple((candidate, why) for candidate, why in reasons if why))
+
+    def _refusal(self, rights: Rights, candidate: Candidate) -> str:
+        remote = self._upstreams.find(candidate.model)
+        return rights.refuse(candidate, None if remote is None else remote.spec.labels)
 
     def dropped_by(self, request: InferenceRequest) -> DroppedBy:
         """Return what tells the names of the `features` of `request` that a candidate does not have.
@@ -150,7 +179,21 @@ class ChainBuilder:
         Those are the models of another vector space, for a strict request those that lack a feature, and for a prompt
         of token ids those that read none. The trace then tells why they were not asked.
         """
-        return self.spaces.held_to(self._clients_with_features(request), request, asked)
+        client_of = self.spaces.held_to(self._clients_with_features(request), request, asked)
+        holder = HOLDER.get()
+        return client_of if holder is None else self._held_to(holder.rights, client_of)
+
+    def _held_to(
+        self, rights: Rights, client_of: Callable[[Candidate], ModelClient]
+    ) -> Callable[[Candidate], ModelClient]:
+        """Return `client_of` with the rights of a key looked at once more: a model may have become a remote one."""
+
+        def client_within_rights(candidate: Candidate) -> ModelClient:
+            if why := self._refusal(rights, candidate):
+                return Unreachable(why)
+            return client_of(candidate)
+
+        return client_within_rights
 
     def _clients_with_features(self, request: InferenceRequest) -> Callable[[Candidate], ModelClient]:
         if not (request.strict and request.features) and not request.prompt_tokens:

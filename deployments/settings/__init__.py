@@ -4,6 +4,7 @@ May import: policy.
 
     policy.py          what people tune while the service runs; its sections are the dataclasses of the room `policy`
     responses.py       where responses are kept
+    access.py          who may ask, and what tokens cost; keys.py: the file of the keys
     remotes.py         models behind OpenAI-compatible upstreams
     specs.py           a model, a pool of models, the backup; file_specs.py: models that are a file
     server_specs.py    models behind a server that the replica runs

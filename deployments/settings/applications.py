@@ -4,6 +4,7 @@ Serve compares `args`, not the files: `digest` is what `neverblank deploy` chang
 """
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from deployments.settings.base import NonEmpty, Settings
@@ -73,3 +74,13 @@ def read_arguments(application: Mapping[str, Any], file: str) -> Arguments | Non
         return None
     arguments: Arguments = parse(kind, application.get("args") or {}, f"{file}: {application.get('name')}.args")
     return arguments
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether only this machine can reach what is bound to `host`; Serve takes none for its own default, loopback."""
+    if host in {None, "localhost"}:
+        return True
+    try:
+        return ip_address(str(host)).is_loopback
+    except ValueError:  # a name: it may lead anywhere
+        return False

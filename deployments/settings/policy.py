@@ -17,6 +17,7 @@ from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.responsiveness import ReplicaPolicy
 from deployments.policy.retry import RetryPolicy
 from deployments.policy.silence import SilencePolicy
+from deployments.settings.access import AccessSettings, PriceSettings
 from deployments.settings.base import ModelId, Seconds, Settings
 from deployments.settings.cache import CacheSettings
 from deployments.settings.canary import CanarySettings
@@ -125,6 +126,10 @@ class PolicySettings(Settings):
         default_factory=dict, description="Models behind OpenAI-compatible upstreams, by the names they get here."
     )
     last_resort: LastResortSettings = LastResortSettings()
+    access: AccessSettings = AccessSettings()
+    prices: dict[ModelId, PriceSettings] = Field(
+        default_factory=dict, description="What tokens cost, by the model that answers; others cost nothing."
+    )
     http: HttpSettings = HttpSettings()
     traces: TraceSettings = TraceSettings()
     drills: DrillSettings = DrillSettings()

@@ -3,8 +3,10 @@
 `python -m deployments.settings.reference` writes it; a test holds it to the models.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -12,9 +14,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from deployments.settings.access import PriceSettings
 from deployments.settings.file_specs import PickleSpec, PyTorchSpec
 from deployments.settings.files import root
 from deployments.settings.findings import REFERENCE
+from deployments.settings.keys import KeySpec
 from deployments.settings.policy import PolicySettings
 from deployments.settings.remotes import EndpointSpec, RemoteSpec
 from deployments.settings.server_specs import ServerSpec
@@ -37,6 +41,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Policy (`configs/policy.yaml`, and the Router's `user_config`)", PolicySettings),
     ("A remote model (`remotes.<name>` of the policy)", RemoteSpec),
     ("An endpoint of a remote model (`remotes.<name>.endpoints`)", EndpointSpec),
+    ("What a model's tokens cost (`prices.<name>` of the policy)", PriceSettings),
+    ("A key (`keys.<name>` in the file that `access.keys` of the policy names)", KeySpec),
     ("Backup (`configs/backup.yaml`)", BackupSpec),
     ("Model of `format: huggingface` (`configs/models/<id>.yaml`)", HuggingFaceSpec),
     ("Model of `format: python` (`configs/models/<id>.yaml`)", PythonSpec),
@@ -100,7 +106,9 @@ def _shown(value: Any) -> str:
     """A default as it is written in YAML."""
     if isinstance(value, str):
         return "a built-in text" if len(value) > _LONGEST_SHOWN else f"`{value}`"
-    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{list(value) if value == () else value}`"
+    if isinstance(value, tuple):
+        return f"`{json.dumps([str(each) for each in value])}`"
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
 
 
 def _kind(info: FieldInfo) -> str:
@@ -129,7 +137,9 @@ def _name(annotation: Any) -> str:
         return "a mapping"
     if origin is not None:
         return _name(get_args(annotation)[0])
-    return {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}.get(annotation, "source")
+    return {str: "text", int: "whole number", float: "number", bool: "`true`, `false`", datetime: "time"}.get(
+        annotation, "source"
+    )
 
 
 if __name__ == "__main__":

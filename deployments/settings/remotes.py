@@ -10,6 +10,8 @@ from deployments.settings.stream_limits import StreamLimitSettings
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+"""A label of a remote model, such as `eu`: the boundary of a key names labels."""
 QueryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,100}$")]
 QueryValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=1024)]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$", max_length=4096)]
@@ -64,6 +66,12 @@ class RemoteSpec(StreamLimitSettings):
         description="What it speaks: OpenAI's chats (it is asked at `/chat/completions`), OpenAI's Responses (at "
         "`/responses`), or Anthropic's Messages (at `/messages`). Requests of every format reach it; what its own has "
         "no place for is listed in `dropped`.",
+    )
+    labels: tuple[Label, ...] = Field(
+        (),
+        max_length=64,
+        description="What keys with a `boundary` know it by, such as `eu`. Without a label it is asked only for keys "
+        "that may go anywhere.",
     )
     task: Literal["text-generation", "feature-extraction"] = Field(
         "text-generation",

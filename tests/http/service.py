@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from deployments.access.gate import Gate
+from deployments.observability import log
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
@@ -28,6 +30,15 @@ def an_answer(result: Any = "Hello", **more: Any) -> Answer:
 def last_resort(**more: Any) -> Answer:
     fields = {"model": "last_resort", "served_by": Tier.LAST_RESORT, "degraded": True, "finish_reason": "last_resort"}
     return an_answer(MESSAGE, **(fields | more))
+
+
+def a_gate() -> Gate:
+    """A gate that is not locked, of a router without others."""
+
+    async def exchange(tables: list[Any]) -> list[list[Any]]:
+        return [tables]
+
+    return Gate("r1", exchange, log.keys_read)
 
 
 @dataclass(slots=True)
@@ -100,6 +111,7 @@ class ScriptedService:
     looked_back: list[FallbackQuery] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     keeper: ResponseKeeper = field(default_factory=ResponseKeeper)
+    gate: Gate = field(default_factory=a_gate)
 
     @property
     def limits(self) -> Limits:

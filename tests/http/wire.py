@@ -28,7 +28,7 @@ async def send(service: Service, path: str, body: Any = None, **more: Any) -> ht
     transport = httpx.ASGITransport(build_asgi(service))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         if body is None and "content" not in more:
-            return await client.get(path)
+            return await client.get(path, **more)
         return await client.post(path, **({"json": body} if body is not None else {}), **more)
 
 

@@ -79,7 +79,7 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray.serve.handle.DeploymentHandle.broadcast": (
         ("method_name",),
-        "ray_serve/handle.py tells every replica of the backup",
+        "ray_serve/handle.py tells every replica of the backup, cluster.py every router what the others have counted",
     ),
     "ray.serve.handle.DeploymentBroadcastResponse.results_async": (
         ("timeout_s", "return_exceptions"),
@@ -102,6 +102,10 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
     "ray.serve.handle.DeploymentResponseGenerator.__aiter__": ((), "ray_serve/handle.py reads streams"),
     "ray.serve.handle.DeploymentResponseGenerator.__anext__": ((), "client/waiting.py pulls a stream's items singly"),
     "ray.serve.handle.DeploymentResponseGenerator.cancel": ((), "ray_serve/handle.py stops streams at the replica"),
+    "ray.serve._private.controller.ServeController.get_http_config": (
+        (),
+        "ray_serve/cluster.py asks whether other machines can reach the port",
+    ),
     "ray.serve._private.controller.ServeController.get_serve_instance_details": (
         (),
         "ray_serve/cluster.py finds models by it, without validating their configurations, and without a thread",
@@ -187,6 +191,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
         ("name", "import_path", "args", "deployments"),
         "ray_serve/attach.py and cli/submission.py read them in Serve configs",
     ),
+    "ray.serve.config.HTTPOptions": (("host",), "ray_serve/cluster.py reads where the port is bound"),
     "ray.serve.config.RequestRouterConfig": (
         ("request_routing_stats_period_s",),
         "ray_serve/options.py has replicas asked often enough whether they take requests",

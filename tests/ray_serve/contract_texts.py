@@ -21,6 +21,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": (_CONSTANTS, "configs/cluster.yaml: how many checks a router may miss"),
     "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": (_CONSTANTS, "configs/cluster.yaml: how often a router is checked"),
     "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": (_CONSTANTS, "configs/cluster.yaml: a silent host is left soon"),
+    "RAY_SERVE_HAPROXY_BINARY_PATH": (_CONSTANTS, "Makefile has Serve start HAProxy by way of ray_serve/front.py"),
+    "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": (_CONSTANTS, "serve_config.yaml bounds how long a reader may take nothing"),
     "RAY_SERVE_HAPROXY_NBTHREAD": (_CONSTANTS, "serve_config.yaml keeps a core for the routers"),
     "RAY_SERVE_HAPROXY_RETRIES": (_CONSTANTS, "serve_config.yaml has requests of a dead router replayed"),
     "RAY_SERVE_HAPROXY_RETRY_ON": (_CONSTANTS, "serve_config.yaml says when, and takes an option of Serve's back"),

@@ -75,7 +75,7 @@ global
 defaults
     mode http
     timeout connect 5s
-    timeout client 30s
+    timeout client {wanted["TIMEOUT_CLIENT_S"]}s
     timeout server 30s
     option abortonclose
     option splice-request

@@ -34,6 +34,12 @@ class NoModels:
     async def ask_routers(self, question: str, *arguments: Any) -> Heard:
         return Heard()
 
+    async def exchange_counts(self, tables: list[Any]) -> list[list[Any]]:
+        return [tables]
+
+    async def is_exposed(self) -> bool:
+        return False
+
     def replicas_of(self, application: DeployedApplication) -> Any:
         raise AssertionError(application.name)
 

