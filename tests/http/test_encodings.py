@@ -129,7 +129,9 @@ async def test_a_compressed_body_that_is_turned_away_is_seen_to_its_end_and_neve
 
 
 @pytest.mark.parametrize(
-    ("body", "status"), [(gzip.compress(b" " * (LIMIT + 1)), 413), (b"{}", 400), (gzip.compress(BODY)[:-4], 400)]
+    ("body", "status"),
+    [(gzip.compress(b" " * (LIMIT + 1)), 413), (b"{}", 400), (gzip.compress(BODY)[:-4], 400)],
+    ids=["too large", "not compressed", "cut"],
 )
 async def test_a_body_that_is_turned_away_is_held_to_the_same_bounds(body: bytes, status: int) -> None:
     headers = {"content-encoding": "gzip"}
