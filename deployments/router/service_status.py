@@ -10,7 +10,7 @@ from typing import Any
 from deployments.policy.serving_state import ServingState
 from deployments.router.service_problems import problems_of
 
-Facts = Mapping[str, Any]
+RouterFacts = Mapping[str, Any]
 """What one router says of itself, or of one model."""
 
 _SUMS = ("in_flight", "arriving", "waiting", "turned_away", "abandoned", "drills")
@@ -26,7 +26,7 @@ _OF_A_ROUTER = frozenset({
 _WORST = ("failure_rate", "p50_s", "p95_s", "first_content_p50_s", "first_content_p95_s")
 
 
-def status_of_service(own: Facts, others: Iterable[Facts], unheard: Mapping[str, str]) -> dict[str, Any]:
+def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: Mapping[str, str]) -> dict[str, Any]:
     """Return the body of `GET /status`.
 
     Args:
@@ -57,16 +57,16 @@ def status_of_service(own: Facts, others: Iterable[Facts], unheard: Mapping[str,
     return {"problems": problems_of(status), **status}
 
 
-def _models(own: Facts, routers: Sequence[Facts]) -> dict[str, Any]:
+def _models(own: RouterFacts, routers: Sequence[RouterFacts]) -> dict[str, Any]:
     names = sorted({name for router in routers for name in router["models"]})
     order = [own, *(router for router in routers if router is not own)]
     return {name: _model([router["models"].get(name, _UNSEEN) for router in order]) for name in names}
 
 
-_UNSEEN: Facts = {"state": ServingState.LOADING.value, "reason": "a router has not found it yet"}
+_UNSEEN: RouterFacts = {"state": ServingState.LOADING.value, "reason": "a router has not found it yet"}
 
 
-def _model(told: Sequence[Facts]) -> dict[str, Any]:
+def _model(told: Sequence[RouterFacts]) -> dict[str, Any]:
     """Return one model, or the backup; the first of `told` is by the router that answers."""
     worst = min(told, key=lambda facts: _STATES.index(ServingState.of(facts)))
     merged = {**next((facts for facts in told if facts is not _UNSEEN), _UNSEEN)}
@@ -82,7 +82,7 @@ def _model(told: Sequence[Facts]) -> dict[str, Any]:
     return merged
 
 
-def _tasks(routers: Sequence[Facts]) -> dict[str, Any]:
+def _tasks(routers: Sequence[RouterFacts]) -> dict[str, Any]:
     """Return the background tasks: one runs if it does in every router."""
     names = sorted({name for router in routers for name in router["background"]})
     return {
@@ -91,7 +91,7 @@ def _tasks(routers: Sequence[Facts]) -> dict[str, Any]:
     }
 
 
-def _task(told: Sequence[Facts]) -> dict[str, Any]:
+def _task(told: Sequence[RouterFacts]) -> dict[str, Any]:
     reason = next((task["reason"] for task in told if not task["running"]), "") or told[0]["reason"]
     return {
         "running": all(task["running"] for task in told),
@@ -100,7 +100,7 @@ def _task(told: Sequence[Facts]) -> dict[str, Any]:
     }
 
 
-def _canary(told: Sequence[Facts]) -> dict[str, Any]:
+def _canary(told: Sequence[RouterFacts]) -> dict[str, Any]:
     """Return what exercising the backup has shown: it is sound if it is in every router."""
     return {
         "on": told[0]["on"],
@@ -111,11 +111,11 @@ def _canary(told: Sequence[Facts]) -> dict[str, Any]:
     }
 
 
-def _router(told: Facts) -> dict[str, Any]:
+def _router(told: RouterFacts) -> dict[str, Any]:
     """Return what a router says of itself, with what it has found out about models by itself."""
     models = {name: _own_part(facts) for name, facts in told["models"].items()}
     return {**told, "models": models, "backup": _own_part(told["backup"])}
 
 
-def _own_part(facts: Facts) -> dict[str, Any]:
+def _own_part(facts: RouterFacts) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if key in _OF_A_ROUTER}
