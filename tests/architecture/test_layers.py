@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "deployments"
 MAX_LINES = 300
 HEADER = re.compile(r"\A[^\n]+\n\nMay import: ([^\n]+)\.(?:\n|\Z)")
-ACROSS_ROOMS = {"architecture", "clients", "cluster", "deploy", "packaging", "service", "simulation", "soak"}
+ACROSS_ROOMS = {"architecture", "clients", "cluster", "console", "deploy", "packaging", "service", "simulation", "soak"}
 """Folders of tests of all rooms together."""
 
 NOT_A_ROOM = {"__init__.py"}  # of the package: it names what is public
