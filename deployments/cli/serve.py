@@ -22,6 +22,7 @@ import typer
 
 from deployments.cli.processes import stop_orphaned_haproxies
 from deployments.cli.weights import pull
+from deployments.ray_serve.front import BINARY_VARIABLE, FRONT_COMMAND
 from deployments.ray_serve.names import AUTH_MODE, AUTH_VARIABLE, SERVE_COMMAND
 from deployments.ray_serve.serve_config import SERVE_CONFIG, read_serve_config
 from deployments.settings import resolve, root
@@ -65,8 +66,11 @@ def service_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """
     here = str(root())
     programs = sysconfig.get_path("scripts")
+    front = Path(programs) / FRONT_COMMAND
     return {
         AUTH_VARIABLE: AUTH_MODE,
+        # HAProxy's statistics are this machine's: see `ray_serve.front`.
+        **({BINARY_VARIABLE: str(front)} if os.access(front, os.X_OK) else {}),
         **environment,
         ROOT_VARIABLE: here,
         "PATH": os.pathsep.join([programs, environment.get("PATH", os.defpath)]),

@@ -19,6 +19,7 @@ from pathlib import Path
 HOST_VARIABLE = "NEVERBLANK_HAPROXY_HOST"
 CERTIFICATE_VARIABLE = "NEVERBLANK_TLS_CERTIFICATE"
 BINARY_VARIABLE = "RAY_SERVE_HAPROXY_BINARY_PATH"
+FRONT_COMMAND = "neverblank-haproxy"
 
 _METRICS = re.compile(r"(?m)^(frontend prometheus\n\s+bind )(?:\S*):(\d+)$")
 _STATS = re.compile(r"(?m)^(listen stats\n\s+bind )(?:\S*):(\d+)$")

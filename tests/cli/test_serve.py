@@ -122,3 +122,14 @@ def test_where_ray_brings_no_haproxy_the_portable_config_is_meant(monkeypatch: p
     monkeypatch.setattr("platform.system", lambda: "Darwin")
 
     assert serve.default_config() == "configs/portable.yaml"
+
+
+def test_haproxy_is_started_by_way_of_the_program_that_closes_its_statistics(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = project / "neverblank-haproxy"
+    program.touch(mode=0o755)
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(project))
+
+    assert service_environment({})["RAY_SERVE_HAPROXY_BINARY_PATH"] == str(program)
+    assert service_environment({"RAY_SERVE_HAPROXY_BINARY_PATH": "/x"})["RAY_SERVE_HAPROXY_BINARY_PATH"] == "/x"
