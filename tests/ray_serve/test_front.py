@@ -18,7 +18,7 @@ import trustme
 from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
 from ray.serve.config import HTTPOptions
 
-from deployments.ray_serve.front import CERTIFICATE_VARIABLE, HOST_VARIABLE, UnknownFileError, adapt
+from deployments.ray_serve.front import BINARY_VARIABLE, CERTIFICATE_VARIABLE, HOST_VARIABLE, UnknownFileError, adapt
 from tests.ray_serve.test_haproxy import ANSWERS, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,8 +62,9 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def started(folder: Path, **environment: str) -> AsyncIterator[Mapping[str, int]]:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     _, ports = served_file(folder, server.sockets[0].getsockname()[1])
+    in_serve = {BINARY_VARIABLE: sys.executable}  # it names what is started here: that must not start itself
     command = [sys.executable, "-m", "deployments.ray_serve.front", "-db", "-f", str(folder / "haproxy.cfg")]
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **environment})
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **in_serve, **environment})
     try:
         async with asyncio.timeout(20):
             while not await answers_at("127.0.0.1", ports["metrics"]):  # noqa: ASYNC110 - another process
