@@ -163,7 +163,7 @@ def in_each_format(names: Iterable[str]) -> list[tuple[str, str]]:
 def test_every_scenario_is_among_the_tests() -> None:
     tested = FAULTS.keys() | ANSWERS.keys() | INVALID.keys() | WAITS_FOR_THE_DRIVER | DIALECTS.keys() | SPOKEN.keys()
     tested |= MESSAGE_DIALECTS.keys() | RESPONSE_DIALECTS.keys()
-    tested |= OF_MESSAGES.keys() | OF_RESPONSES.keys() | {"messages-limited"}
+    tested |= OF_MESSAGES.keys() | OF_RESPONSES.keys() | {"messages-limited", "able"}
     assert tested == SCENARIOS.keys()
 
 
