@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from deployments.observability.metric_table import METRICS, metric_reference
+from tests.architecture.parsing import parse
 from tests.architecture.test_layers import PACKAGE, ROOMS, ROOT, allowed
 from tests.upstream.dialects_of_messages import MESSAGE_DIALECTS
 from tests.upstream.dialects_of_responses import RESPONSE_DIALECTS
@@ -80,7 +81,7 @@ def names_in(cell: str) -> list[str]:
 def defined(path: Path) -> frozenset[str]:
     """Every name that a Python file gives to a class, a function, a constant or an attribute."""
     names = set[str]()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse(path.read_text(encoding="utf-8"))):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 names.add(name)
@@ -92,7 +93,7 @@ def defined(path: Path) -> frozenset[str]:
 @cache
 def collected(path: Path) -> frozenset[str]:
     """The test functions of a file, as pytest collects them."""
-    module = ast.parse(path.read_text(encoding="utf-8"))
+    module = parse(path.read_text(encoding="utf-8"))
     functions = (node for node in module.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
     return frozenset(node.name for node in functions if node.name.startswith("test_"))
 
@@ -102,7 +103,7 @@ def told() -> frozenset[str]:
     """Every log line and metric that the service has."""
     found = {metric.name for metric in METRICS}
     found |= set(EVENT.findall(text_of("deployments/observability/log_writer.py")))
-    for node in ast.walk(ast.parse(text_of("deployments/observability/log.py"))):
+    for node in ast.walk(parse(text_of("deployments/observability/log.py"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in TELLING:
             found |= {str(arg.value) for arg in node.args[:2] if isinstance(arg, ast.Constant)}
     return frozenset(found)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.parsing import parse
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "deployments"
 MAX_LINES = 300
@@ -35,7 +37,7 @@ def room_of(file: str) -> str:
 def allowed(room: str) -> frozenset[str]:
     """What the header of `room` names: rooms, and `Ray`."""
     file = PACKAGE / room if room.endswith(".py") else PACKAGE / room / "__init__.py"
-    header = HEADER.match(ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "")
+    header = HEADER.match(ast.get_docstring(parse(file.read_text(encoding="utf-8"))) or "")
     assert header, f"{file.relative_to(ROOT)} needs `May import: <rooms>.` as the third line of its docstring"
     return frozenset(header[1].replace(" and ", ", ").split(", ")) - {"no other room"}
 
@@ -43,7 +45,7 @@ def allowed(room: str) -> frozenset[str]:
 def imported(file: str) -> Iterator[str]:
     """Every module `file` imports, inside functions too; `from package import name` gives `package.name`."""
     package = ("deployments", *Path(file).parent.parts)
-    for node in ast.walk(ast.parse((PACKAGE / file).read_text(encoding="utf-8"))):
+    for node in ast.walk(parse((PACKAGE / file).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "deployments"
 def public_names(file: Path) -> set[str]:
     """The names that `file` defines at its top level, those with a leading underscore left out."""
     names: set[str] = set()
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+    for node in parse(file.read_text(encoding="utf-8")).body:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 names.add(name)
