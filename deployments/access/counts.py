@@ -31,13 +31,14 @@ class Cell:
         others: counted by the other routers in the window, as far as is known.
         others_before: the same in the window before.
         unshared: counted by this router since it last exchanged.
+        changes: how often this router has counted something.
     """
 
-    __slots__ = ("others", "others_before", "own", "own_before", "unshared", "window", "window_s")
+    __slots__ = ("changes", "others", "others_before", "own", "own_before", "unshared", "window", "window_s")
 
     def __init__(self, window_s: int) -> None:
         """Begin at nothing, with windows of `window_s` seconds; 0 for a count that has none."""
-        self.window_s, self.window = window_s, 0
+        self.window_s, self.window, self.changes = window_s, 0, 0
         self.own = self.own_before = self.others = self.others_before = self.unshared = 0.0
 
     def at(self, now: float) -> "Cell":
@@ -64,6 +65,7 @@ class Cell:
         else:
             return
         self.unshared += amount
+        self.changes += 1
 
 
 class KeyCounts:
@@ -72,7 +74,7 @@ class KeyCounts:
     def __init__(self, router: str) -> None:
         """Begin at nothing; `router` is a name that no other router has."""
         self._router = router
-        self._number = 0
+        self._number = self._told = self._telling = 0
         self._cells: dict[tuple[str, Measure], Cell] = {}
         self._tables: dict[str, Table] = {}
         self._alive: frozenset[str] = frozenset({router})
@@ -80,7 +82,7 @@ class KeyCounts:
     @property
     def has_news(self) -> bool:
         """Whether anything was counted since the last exchange."""
-        return any(cell.unshared for cell in self._cells.values())
+        return self._changes() != self._told
 
     def cell(self, key: str, measure: Measure, now: float) -> Cell:
         """Return the count of a key, as it is at `now`."""
@@ -110,10 +112,12 @@ class KeyCounts:
                 counts.append([key, measure.value, cell.window - 1, cell.own_before])
             if not (cell.own or cell.own_before or cell.others or cell.others_before or cell.unshared):
                 del self._cells[key, measure]
+                self._told, self._telling = self._told - cell.changes, self._telling - cell.changes
         return [{"router": self._router, "number": self._number, "counts": counts}, *self._tables.values()]
 
     def sharing(self) -> dict[tuple[str, Measure], float]:
         """Return what has been let in since the last exchange, which one that begins now makes known."""
+        self._telling = self._changes()
         return {what: cell.unshared for what, cell in self._cells.items() if cell.unshared}
 
     def shared(self, told: Mapping[tuple[str, Measure], float], alive: Iterable[str], now: float) -> None:
@@ -121,7 +125,7 @@ class KeyCounts:
         for what, amount in told.items():
             if (cell := self._cells.get(what)) is not None:
                 cell.unshared -= amount
-        self._alive = frozenset(alive) | {self._router}
+        self._alive, self._told = frozenset(alive) | {self._router}, self._telling
         self._sum(now)
 
     def hear(self, tables: Sequence[Table], now: float) -> None:
@@ -137,6 +141,9 @@ class KeyCounts:
             known = self._tables.get(name)
             if name != self._router and (known is None or known["number"] < table["number"]):
                 self._tables[name] = table
+
+    def _changes(self) -> int:
+        return sum(cell.changes for cell in self._cells.values())
 
     def _sum(self, now: float) -> None:
         """Add up what the other routers have counted; what is over, or was under way in one that has gone, is not."""

@@ -170,12 +170,15 @@ async def test_a_key_at_its_limit_does_not_have_the_routers_asked_for_each_of_it
 
 @pytest.mark.looptime
 async def test_counts_are_exchanged_while_there_is_anything_new() -> None:
-    routers, holder = Routers(2), a_holder(requests_per_minute=10)
+    routers, holder = Routers(2), a_holder(requests_per_minute=10, concurrent_requests=10)
     tasks = [asyncio.ensure_future(each.exchange_forever()) for each in routers.limiters]
-    await routers.admitted(0, holder)
+    grant = await routers.admitted(0, holder)
+    await routers.limiters[1]._ask()
+    grant.settle(0, 0)
     await asyncio.sleep(1.1)
 
-    assert routers.limiters[1].describe(holder)["requests_per_minute"]["used"] == 1
+    used = {name: facts["used"] for name, facts in routers.limiters[1].describe(holder).items()}
+    assert used == {"requests_per_minute": 1, "concurrent_requests": 0}
     told = routers.exchanges
     await asyncio.sleep(10)
     assert routers.exchanges == told
