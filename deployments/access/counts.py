@@ -112,6 +112,7 @@ class KeyCounts:
                 counts.append([key, measure.value, cell.window - 1, cell.own_before])
             if not (cell.own or cell.own_before or cell.others or cell.others_before or cell.unshared):
                 del self._cells[key, measure]
+                self._told, self._telling = self._told - cell.changes, self._telling - cell.changes
         return [{"router": self._router, "number": self._number, "counts": counts}, *self._tables.values()]
 
     def sharing(self) -> dict[tuple[str, Measure], float]:

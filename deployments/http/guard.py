@@ -18,10 +18,9 @@ from deployments.access.holder import HOLDER, Holder
 from deployments.access.measure import Measure
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/health", "/version"})
-ADMIN_PATHS = frozenset({"/status", "/status/events", "/v1/fallbacks", "/admin/acts"})
-
-_PARTS = "/static/"
-"""The parts of the pages: the same for everybody."""
+_OPEN_FOLDER = "/static/"
+_OF_ADMINS = ("/status", "/v1/fallbacks", "/admin/")
+"""How the paths of administrators begin."""
 
 _OF_ANTHROPIC = "/v1/messages"
 _TOLD = {Measure.REQUESTS: b"requests", Measure.TOKENS: b"tokens"}
@@ -35,13 +34,13 @@ async def let_through(app: ASGIApp, gate: Gate, scope: Scope, receive: Receive, 
             (429).
     """
     path = scope["path"]
-    if path in OPEN_PATHS or path.startswith(_PARTS) or scope["method"] == "OPTIONS":
+    if path in OPEN_PATHS or path.startswith(_OPEN_FOLDER) or scope["method"] == "OPTIONS":
         await app(scope, receive, send)
         return
     holder = gate.authenticate(scope["headers"], asks=scope["method"] == "POST")
     token = HOLDER.set(holder)
     try:
-        if path in ADMIN_PATHS:
+        if path.startswith(_OF_ADMINS):
             gate.require_admin()
         limited = not holder.limits.keys().isdisjoint(_TOLD)
         await app(scope, receive, _telling(send, gate, holder, path) if limited else send)

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from deployments.access.holder import HOLDER
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits
 from deployments.request.fields import read_name
@@ -35,6 +36,12 @@ def key_of_response(name: str) -> str:
     if (found := _RESPONSE.fullmatch(name)) is None:
         raise RecordMissingError(name[:64])
     return found[1]
+
+
+def owned(key: str) -> str:
+    """Return `key` as the caller's own: what one caller has kept, no other one finds, goes on with or deletes."""
+    holder = HOLDER.get()
+    return key if holder is None else f"{holder.id}-{key}"
 
 
 def missing_response(field: str, keeper: ResponseKeeper) -> InvalidRequestError:
@@ -61,7 +68,7 @@ async def conversation_before(
     if not keeper.is_on:
         raise missing_response(_PREVIOUS, keeper)
     try:
-        before = (await keeper.find(key_of_response(name))).items
+        before = (await keeper.find(owned(key_of_response(name)))).items
     except RecordMissingError as error:
         raise missing_response(_PREVIOUS, keeper) from error
     if len(orjson.dumps(before)) > limits.max_bytes:
@@ -92,7 +99,7 @@ async def with_items(data: Mapping[str, Any], keeper: ResponseKeeper) -> Mapping
     items: dict[str, Any] = {}
     for key in keys:
         try:
-            kept = await keeper.find(key)
+            kept = await keeper.find(owned(key))
         except RecordMissingError:
             continue
         items |= {item["id"]: item for item in kept.body["output"]}

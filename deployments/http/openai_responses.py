@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from deployments.http.alive import Writer
 from deployments.http.family import Conversations, Reply, serve
-from deployments.http.kept_responses import conversation_before, key_of_response, missing_response, with_items
+from deployments.http.kept_responses import conversation_before, key_of_response, missing_response, owned, with_items
 from deployments.http.problems import server_error, unavailable_body
 from deployments.http.response_body import ResponseFrame
 from deployments.http.response_writer import ResponseWriter
@@ -63,7 +63,7 @@ class ResponseReply:
             return _noted(response, stored=False) if self._asked.wants_storing else response
         noted = _noted(response, stored=True)
         kept = KeptResponse(noted, (*self._asked.items, *noted["output"]))
-        return noted if await self._keeper.keep(self._frame.key, kept) else _noted(response, stored=False)
+        return noted if await self._keeper.keep(owned(self._frame.key), kept) else _noted(response, stored=False)
 
 
 def _noted(response: dict[str, Any], *, stored: bool) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def responses_routes(service: Service) -> list[Route]:
         if request.query_params.get("stream", "false") != "false":
             raise InvalidRequestError(Problem("stream", "is not supported", "false: the response is whole"))
         try:
-            key = key_of_response(name) if keeper.is_on else ""
+            key = owned(key_of_response(name)) if keeper.is_on else ""
             if request.method != "DELETE" and key:
                 return json_response((await keeper.find(key)).body)
             if not key or not await keeper.forget(key):

@@ -18,7 +18,13 @@ def problems_of(status: Mapping[str, Any]) -> list[dict[str, str]]:
     Args:
         status: the status of the service, as `service_status` puts it together.
     """
-    found = [*_of_routers(status), *_of_backup(status), *_of_models(status), *_of_placement(status)]
+    found = [
+        *_of_routers(status),
+        *_of_keys(status["access"]),
+        *_of_backup(status),
+        *_of_models(status),
+        *_of_placement(status),
+    ]
     ordered = sorted(found, key=lambda each: each[0] != ERROR)
     return [{"severity": severity, "where": where, "what": what} for severity, where, what in ordered]
 
@@ -34,6 +40,15 @@ def _of_routers(status: Mapping[str, Any]) -> Iterator[_Found]:
         for name, task in router["background"].items():
             if not task["running"]:
                 yield ERROR, where, f"its task {name} does not run: {task['reason']}"
+
+
+def _of_keys(access: Mapping[str, Any]) -> Iterator[_Found]:
+    if trouble := access.get("trouble"):
+        yield ERROR, "keys", f"the file does not fit, and the keys before hold: {trouble}"
+    if trouble := access.get("exchange_trouble"):
+        yield WARNING, "keys", f"the routers do not tell each other what was used: {trouble}"
+    for name, models in access.get("unknown_models", {}).items():
+        yield WARNING, f"key {name}", f"names models that nobody knows: {', '.join(models)}"
 
 
 _NEVER_S = 1e9

@@ -46,6 +46,7 @@ def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: 
         "background": _tasks(routers),
         "canary": _canary([router["canary"] for router in routers]),
         "cache": own["cache"],
+        "access": own["access"],
         "warnings": sorted({warning for router in routers for warning in router["warnings"]}),
         "discovery_trouble": next((each["discovery_trouble"] for each in routers if each["discovery_trouble"]), ""),
         "interventions": max((router["interventions"] for router in routers), key=lambda each: each["changed_at"]),

@@ -37,6 +37,7 @@ DESCRIBED = status_of_service(
         "background": {},
         "canary": {"on": True, "sound": True, "asked": 1, "failures_in_a_row": 0, "reason": ""},
         "cache": {"on": False},
+        "access": {"keys": None},
         "warnings": [],
         "discovery_trouble": "",
         "interventions": {"holds": {}, "backup_share": 0.0, "changed_at": 0.0},

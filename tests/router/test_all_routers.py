@@ -28,6 +28,7 @@ def said(replica: str, models: dict[str, Any], **changes: Any) -> dict[str, Any]
         "backup": {"state": "ready", "in_flight": 0, "limit": 8},
         "canary": SOUND,
         "cache": {"on": False},
+        "access": {"keys": None},
         "warnings": [],
         "discovery_trouble": "",
         "interventions": {"holds": {}, "backup_share": 0.0, "changed_at": 0.0},
@@ -231,3 +232,11 @@ async def test_where_no_router_runs_nobody_is_asked() -> None:
     nobody: Any = Handle()
 
     assert (await ask_each(nobody, "own_status")).answers == []
+
+
+def test_a_file_of_keys_that_does_not_fit_is_a_problem_of_the_service() -> None:
+    access = {"keys": 2, "trouble": "keys.yaml: is not YAML", "unknown_models": {"team": ["typo"]}}
+
+    found = problems(status_of_service(said("r1", {}, access=access), [], {}))
+
+    assert [each[:2] for each in found] == [("error", "keys"), ("warning", "key team")]

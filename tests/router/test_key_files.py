@@ -155,3 +155,24 @@ async def test_a_key_is_in_no_answer_no_trace_and_no_line(
         *(f"{each.text}{each.headers}" for each in answers),
     ):
         assert not any(secret in text for secret in secrets)
+
+
+async def test_a_response_that_one_key_has_kept_is_not_there_for_another(tmp_path: Path, lock: Lock) -> None:
+    locked = lock({"k": {}, "other": {}}, responses={"store": f"sqlite:{tmp_path}/r.db"})
+    made = (await locked.ask(path="/v1/responses", model="b", input="Hi")).json()["id"]
+
+    seen = [(await locked.ask(key, f"/v1/responses/{made}")).status_code for key in ("other", "k")]
+    gone_on = [
+        (await locked.ask(key, "/v1/responses", model="b", input="And?", previous_response_id=made)).status_code
+        for key in ("other", "k")
+    ]
+
+    assert (seen, gone_on) == ([404, 200], [400, 200])
+
+
+@pytest.mark.parametrize("path", ["/v1/fallbacks", "/status/events", "/admin/acts"])
+async def test_what_shows_or_changes_the_service_is_an_administrators(lock: Lock, path: str) -> None:
+    locked = lock({"k": {}})
+    body = {"body": {"act": "reset", "model": "b"}} if path == "/admin/acts" else {}
+
+    assert (await locked.ask("k", path, **body)).status_code == 403
