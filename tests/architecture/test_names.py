@@ -4,6 +4,8 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+from tests.architecture.parsing import parse
+
 PACKAGE = Path(__file__).resolve().parents[2] / "deployments"
 
 
