@@ -53,8 +53,9 @@ def test_openais_client_parses_an_answer_whole_and_streamed(client: OpenAI) -> N
 
 def test_openais_client_assembles_a_stream_of_the_real_model(client: OpenAI) -> None:
     usage: Any = {"include_usage": True}
-    asked: Any = {"model": "smollm2", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 16}
-    with client.chat.completions.stream(**asked, stream_options=usage) as stream:
+    asked: Any = {"model": "smollm2", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64}
+    # One sentence: the client raises where the limit has ended an answer.
+    with client.chat.completions.stream(**asked, stop=[".", "!", "?", "\n"], stream_options=usage) as stream:
         answer = stream.get_final_completion()
 
     assert (answer.choices[0].message.content or "").strip()

@@ -121,7 +121,7 @@ def test_the_status_shows_replicas_breakers_and_counts(service: Service) -> None
     assert status["models"]["smollm2"]["replicas"]["running"] == 1
     assert status["models"]["smollm2"]["breaker"] == "closed"
     assert status["backup"]["device"] == "cpu"
-    assert set(status["answers"]) == {"primary", "backup", "last_resort"}
+    assert set(status["answers"]) == {"primary", "backup", "cache", "last_resort"}
 
 
 def test_any_json_can_be_the_input_of_a_model_that_is_no_language_model(service: Service) -> None:
