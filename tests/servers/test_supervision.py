@@ -172,10 +172,11 @@ async def test_a_replica_that_is_killed_takes_its_server_along(tmp_path: Path, *
         if kills_its_child:  # as Ray does, when a worker exits
             leader.kill()
         replica.kill()
-    gone: list[Any] = []
 
-    def all_gone() -> bool:
-        gone[:] = [each for each in family if not each.is_running() or each.status() == psutil.STATUS_ZOMBIE]
-        return len(gone) == len(family)
+    def has_gone(process: psutil.Process) -> bool:
+        try:
+            return bool(process.status() == psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:  # it may go at any moment, also between two questions
+            return True
 
-    await until(all_gone)
+    await until(lambda: all(map(has_gone, family)))
