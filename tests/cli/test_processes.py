@@ -12,6 +12,7 @@ import pytest
 from deployments.cli import processes
 from deployments.cli.processes import Stopped, stop_orphaned_haproxies, stop_service
 from deployments.ray_serve.names import HAPROXY_MANAGER, HAPROXY_PROGRAM, SERVE_COMMAND
+from tests.processes import has_gone
 
 POLITE = """
 import signal, sys
@@ -92,7 +93,7 @@ def test_what_outlives_the_service_that_started_it_is_ended(start: Start, tmp_pa
     (child,) = service.children()
 
     assert stop_service(tmp_path / "project").leftovers == 1
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE  # nobody is left who would ask for its end
+    assert has_gone(child)  # nobody is left who would ask for its end
 
 
 def test_a_service_that_does_not_hear_is_killed_after_it_was_asked_twice(start: Start, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from deployments.servers.process import ServerProcess
 from deployments.servers.supervision import LOST_AFTER, ServerStartError, ServerSupervisor, pause_s
 from deployments.settings import root
 from tests.clock import until
+from tests.processes import has_gone
 from tests.servers.standin import COMMAND, a_spec, supervised
 
 FAMILY = "import os, subprocess, sys, time; os.getpid()\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\n"
@@ -172,11 +173,5 @@ async def test_a_replica_that_is_killed_takes_its_server_along(tmp_path: Path, *
         if kills_its_child:  # as Ray does, when a worker exits
             leader.kill()
         replica.kill()
-
-    def has_gone(process: psutil.Process) -> bool:
-        try:
-            return bool(process.status() == psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:  # it may go at any moment, also between two questions
-            return True
 
     await until(lambda: all(map(has_gone, family)))

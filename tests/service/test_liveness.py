@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.formats import artefacts
+from tests.processes import has_gone
 from tests.service.models import Deadlocking
 from tests.service.service import ROOT, Service, eventually
 
@@ -62,10 +63,6 @@ def answered_by(service: Service, model: str, body: dict[str, Any]) -> str:
     assert seconds <= DEADLINE_S + 0.5
     assert answer["served_by"] in {"primary", "backup"}, answer
     return str(answer["served_by"])
-
-
-def has_gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from deployments.cli.processes import Stopped, stop_service
+from tests.processes import has_gone
 from tests.service.service import ROOT, Service, eventually
 
 
@@ -29,7 +30,7 @@ def second(service: Service, tmp_path: Path) -> Iterator[Service]:
 
 def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those of `processes` that still run."""
-    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [p for p in processes if not has_gone(p)]
 
 
 def test_stop_ends_the_service_of_a_folder_and_no_other(service: Service, second: Service, tmp_path: Path) -> None:
