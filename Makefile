@@ -42,12 +42,12 @@ observe: prometheus  ## a Prometheus on 127.0.0.1:9090 that scrapes the service 
 
 prometheus:
 	@command -v prometheus >/dev/null && command -v promtool >/dev/null || { test "$$(id -u)" = 0 && \
-	  apt-get -qq update && apt-get -qq install -y --no-install-recommends prometheus >/dev/null; } || \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends prometheus >/dev/null; } || \
 	  { echo "this needs prometheus (Debian: apt-get install prometheus)"; exit 1; }
 
 chromium:
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq update && \
-	  apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
+	  DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
 	  { echo "this needs chromium (Debian: apt-get install chromium)"; exit 1; }
 
 test-observe: setup-dev weights prometheus  ## the dashboard and the alerts, on a real Prometheus that scrapes a real service

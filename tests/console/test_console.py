@@ -19,6 +19,7 @@ from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import FaultyUpstream
 
 CHROMIUM = shutil.which("chromium") or "chromium is not there: apt-get install chromium"
+expect.set_options(timeout=15_000)
 DRAIN_FIRST = Act(ActKind.DRAIN, "first")
 PHONE = 400
 """The width of a narrow screen, in pixels."""
