@@ -66,7 +66,12 @@ class AnswerCache:
             asdict(request.parameters),
         )
         form = (request.response_format.constraint, request.prefix, request.prefix_turn, request.raw)
-        others = (request.passthrough, request.prompt_tokens, request.user, request.max_tokens_default)
+        reach = (
+            sorted(request.tiers),
+            request.fallback,
+            request.strict,
+        )  # who may answer: nobody else's answer will do
+        others = (reach, request.passthrough, request.prompt_tokens, request.user, request.max_tokens_default)
         in_its_words = asdict(request.sent)
         try:
             packed = orjson.dumps(

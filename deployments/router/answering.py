@@ -112,7 +112,12 @@ class Answering:
         opening = partial(open_stream, rules=self._policy().streams)
         stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
         if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
-            stream = CompletedStream(await self._cache.instead(key, stream.answer))
+            try:
+                earlier = await self._cache.instead(key, stream.answer)
+            except asyncio.CancelledError:
+                record.abandoned()
+                raise
+            stream = CompletedStream(earlier) if isinstance(earlier.result, str) else stream
         return RecordedStream(visited(stream, visit), record)
 
     async def _let_in(self, request: InferenceRequest, started: float) -> Visit | None:

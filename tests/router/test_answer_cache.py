@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from deployments.execution.clock import loop_time
 from deployments.policy.answer import Answer
@@ -110,6 +111,13 @@ async def test_an_answer_that_is_not_a_complete_text_is_not_kept(faulty: FaultyU
         response = await ask(router)
 
     assert response.headers["x-neverblank-served-by"] == "last_resort"
+
+
+def test_a_request_that_others_may_answer_has_another_key() -> None:
+    cache, asked = AnswerCache(lambda: CacheSettings(seconds=60)), a_request(text="Hi")
+    narrower = [replace(asked, fallback=False), replace(asked, strict=True), replace(asked, tiers=frozenset())]
+
+    assert len({cache.key_of(each, "m") for each in (asked, *narrower)}) == 4
 
 
 async def test_off_nothing_is_kept(faulty: FaultyUpstream) -> None:
