@@ -68,6 +68,19 @@ async def test_sqlite_deletes_what_is_over_with_what_is_saved_next(tmp_path: Pat
     connection.close()
 
 
+async def test_a_record_that_was_deleted_is_in_no_file_any_more_while_routers_have_it_open(tmp_path: Path) -> None:
+    path = str(tmp_path / "records")
+    one, other = SqliteRecords(path), SqliteRecords(path)
+    await one.save("a", b"secret" * 100, HOUR)
+    await other.load("a")
+
+    assert await one.delete("a")
+
+    assert not [file for file in tmp_path.iterdir() if b"secret" in file.read_bytes()]
+    await one.aclose()
+    await other.aclose()
+
+
 async def test_two_routers_share_a_file_that_is_its_owners_alone(tmp_path: Path) -> None:
     path = str(tmp_path / "records")
     one, other = SqliteRecords(path), SqliteRecords(path)
