@@ -180,6 +180,17 @@ async def test_what_shows_or_changes_the_service_is_an_administrators(lock: Lock
     assert (await locked.ask("k", path, **body)).status_code == 403
 
 
+async def test_a_key_is_charged_what_its_answer_tells_of_itself_with_the_tools_that_its_model_reads(lock: Lock) -> None:
+    locked = lock({"k": {"tokens_per_day": 100_000}})
+    locked.models["b"].outcome = Answered("from b")
+    tool = {"type": "function", "function": {"name": "look", "description": "x" * 4_000}}
+
+    response = await locked.ask(path="/v1/chat/completions", model="b", tools=[tool], **dict[str, Any](CHAT))
+
+    used = locked.router.describe()["access"]["used"]["k"]["tokens_per_day"]["used"]
+    assert used == response.json()["usage"]["total_tokens"] > 1_000
+
+
 async def test_an_administrator_who_has_used_up_what_a_key_may_ask_can_still_act(lock: Lock) -> None:
     locked = lock({"k": {"admin": True, "requests_per_minute": 1}})
     asked = [(await locked.ask(model="b")).status_code for _ in range(3)]

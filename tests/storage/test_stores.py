@@ -22,6 +22,10 @@ def mode_of(path: str) -> int:
     return stat.S_IMODE(Path(path).stat().st_mode)
 
 
+def files_with(text: bytes, folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if text in file.read_bytes()]
+
+
 @pytest.fixture(params=["sqlite", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordStore]:
     made: RecordStore
@@ -72,11 +76,11 @@ async def test_a_record_that_was_deleted_is_in_no_file_any_more_while_routers_ha
     path = str(tmp_path / "records")
     one, other = SqliteRecords(path), SqliteRecords(path)
     await one.save("a", b"secret" * 100, HOUR)
-    await other.load("a")
+    assert (await other.load("a"), files_with(b"secret", tmp_path)) == (b"secret" * 100, ["records-wal"])
 
     assert await one.delete("a")
 
-    assert not [file for file in tmp_path.iterdir() if b"secret" in file.read_bytes()]
+    assert files_with(b"secret", tmp_path) == []
     await one.aclose()
     await other.aclose()
 
