@@ -63,6 +63,14 @@ class RouterDeployment(Router):
         cluster = ServeCluster(own.app_name, own.replica_tag)
         super().__init__(cluster, cluster.reach(backup, backup_name), backup_name, policy)
 
+    async def reconfigure(self, user_config: Mapping[str, Any] | None) -> None:  # type: ignore[override] # for Serve only
+        """Take over a `user_config` on the event loop. Serve would call a plain method in a thread.
+
+        Raises:
+            SettingsError: the `user_config` is not valid; the policy in force stays.
+        """
+        Router.reconfigure(self, user_config)
+
     def __serve_build_asgi_app__(self) -> Any:
         """The router's ASGI application. Serve calls this once, when the router is built and no HTTP server is yet."""
         use_protocol()

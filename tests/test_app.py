@@ -1,6 +1,8 @@
 """What a router's process is set to before Serve starts its HTTP server, and what Serve is given to run."""
 
+import asyncio
 import gc
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +14,12 @@ from ray.serve._private.build_app import build_app
 
 from deployments.app import RouterDeployment, build, build_model, build_pool
 from deployments.http.protocol import RouterProtocol
+from deployments.policy.outcome import Answered
 from deployments.ray_serve.names import MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
-from deployments.settings import SettingsError
+from deployments.router.router import Router
+from deployments.settings import PolicySettings, SettingsError
+from tests.router.test_spaces import Scripted
+from tests.serving import FakeCluster
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +39,22 @@ def test_a_router_keeps_its_modules_out_of_sight_of_the_garbage_collector_and_sp
     config = uvicorn.Config(lambda: None, factory=True, log_config=None)
     config.load()
     assert config.http_protocol_class is RouterProtocol
+
+
+async def test_a_router_takes_a_policy_over_on_its_event_loop_and_lets_go_of_what_the_one_before_named() -> None:
+    remote = {"base_url": "http://127.0.0.1:9/v1", "model": "x"}
+    of_backup: Any = Scripted(Answered("x"))
+    router: Any = Router(FakeCluster(), of_backup, "backup", PolicySettings())
+
+    for config in ({"remotes": {"far": remote}}, {"remotes": {}}):
+        # As Serve does it (`UserCallableWrapper._call_func_or_gen`): what is no coroutine function runs in a thread.
+        if inspect.iscoroutinefunction(RouterDeployment.reconfigure):
+            await RouterDeployment.reconfigure(router, config)
+        else:
+            await asyncio.to_thread(RouterDeployment.reconfigure, router, config)
+
+    assert router.describe()["models"] == {}
+    await router._upstreams.aclose()
 
 
 # --- the applications that a Serve config names -------------------------------------------------------

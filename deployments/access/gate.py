@@ -19,8 +19,8 @@ from deployments.access.limits import Clock, Exchange, Grant, Limiter
 from deployments.access.measure import Measure
 from deployments.access.problems import forbidden, no_key
 from deployments.policy.problem import InvalidRequestError
-from deployments.policy.token_estimate import estimate_tokens
 from deployments.request import InferenceRequest
+from deployments.request.prompt_estimate import estimate_prompt_tokens
 from deployments.settings import PolicySettings, SettingsError, resolve
 from deployments.settings.keys import key_files, read_keys
 
@@ -215,7 +215,7 @@ class Gate:
     def _costs(self, holder: Holder, request: InferenceRequest, model: str) -> Mapping[Measure, float]:
         if holder.limits.keys() <= {Measure.REQUESTS, Measure.CONCURRENT}:
             return {}
-        prompt, answer = prompt_tokens(request), 0
+        prompt, answer = estimate_prompt_tokens(request), 0
         if not request.vectors:
             answer = (request.parameters.max_tokens or request.max_tokens_default) * request.choices
         tokens = float(prompt + answer)
@@ -232,13 +232,6 @@ class Gate:
     def _labels(self, model: str) -> Collection[str] | None:
         remote = self._policy.remotes.get(model)
         return None if remote is None else remote.labels
-
-
-def prompt_tokens(request: InferenceRequest) -> int:
-    """Return about how many tokens the prompt of `request` has."""
-    if request.prompt_tokens:
-        return len(request.prompt_tokens)
-    return estimate_tokens(request.text) + sum(estimate_tokens(turn["content"]) for turn in request.messages)
 
 
 def _stamp(path: str) -> object:

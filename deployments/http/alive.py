@@ -94,10 +94,12 @@ class AliveStream:
                 raise
             body = b"".join(self._writer.refused(error.problem))
             await alive.send({"type": "http.response.body", "body": body, "more_body": False})
-        except (OSError, ClientDisconnect):  # the caller has gone
-            raise
         except Exception as error:
-            log.internal_error("http", scope["path"], error)
+            if alive.gone:
+                raise
+            # Starlette takes every OSError for the caller's leaving, a time-out of ours among them.
+            ours = error.__context__ if isinstance(error, ClientDisconnect) else error
+            log.internal_error("http", scope["path"], ours or error)
             if alive.ended:
                 raise
             answer = self._service.last_resort(refusal=self._refusal)
@@ -116,11 +118,13 @@ class _Alive:
     Attributes:
         begun: a head has been sent.
         ended: the last piece of the body has been sent.
+        gone: the caller could not be reached any more.
     """
 
     def __init__(self, send: Send, keepalive_s: float, sign: bytes) -> None:
         self.begun = False
         self.ended = False
+        self.gone = False
         self._sign = sign
         self._send = send
         self._seconds = keepalive_s
@@ -146,6 +150,9 @@ class _Alive:
         self._sending = True
         try:
             await self._send(message)
+        except OSError:
+            self.gone = True
+            raise
         finally:
             self._sending = False
             self._last = self._loop.time()

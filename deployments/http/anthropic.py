@@ -20,7 +20,6 @@ from starlette.types import ASGIApp
 
 from deployments.http.alive import Writer
 from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
-from deployments.http.counts import estimate_prompt_tokens
 from deployments.http.family import Conversations, Reply, serve
 from deployments.http.message import message_body
 from deployments.http.message_writer import MessageWriter
@@ -33,6 +32,7 @@ from deployments.policy.problem import InvalidRequestError
 from deployments.request import InferenceRequest
 from deployments.request.anthropic import messages_request
 from deployments.request.body import Limits
+from deployments.request.prompt_estimate import estimate_prompt_tokens
 from deployments.request.tokens import TokensRequest
 
 FORM_DEMANDED_IN_MESSAGES = re.compile(rb'"json_schema"|"tool_choice"\s*:\s*\{[^{}]*?"type"\s*:\s*"(?:any|tool)"')

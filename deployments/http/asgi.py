@@ -66,7 +66,7 @@ class _Application(Starlette):
         async def explaining(scope: Scope, receive: Receive, send: Send) -> None:
             app, gate = by_path.get(scope.get("path", ""), router), self._service.gate
             try:
-                if gate.is_locked:
+                if gate.is_locked and scope["type"] == "http":  # the others are the server's start, and web sockets
                     await let_through(app, gate, scope, receive, send)
                 else:
                     await app(scope, receive, send)

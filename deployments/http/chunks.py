@@ -15,13 +15,14 @@ from deployments.http.completions import (
     provenance,
     theirs,
 )
-from deployments.http.counts import count_tokens, estimate_prompt_tokens
+from deployments.http.counts import count_tokens
 from deployments.http.responses import event
 from deployments.policy.answer import Answer
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Usage
 from deployments.request import InferenceRequest
 from deployments.request.openai import repeated
+from deployments.request.prompt_estimate import estimate_prompt_tokens
 
 _IN_EACH = ("system_fingerprint", "service_tier")
 """The fields beside the choices that providers repeat in each chunk; all others are sent once."""

@@ -11,6 +11,7 @@ from deployments.policy.attempt import Tier
 from deployments.policy.outcome import Usage
 from deployments.policy.token_estimate import estimate_tokens
 from deployments.request import InferenceRequest
+from deployments.request.prompt_estimate import estimate_prompt_tokens
 
 
 class TokenCounts(Struct, frozen=True):
@@ -59,12 +60,3 @@ def _count(answer: Answer, request: InferenceRequest | None, pieces: int) -> tup
         return Usage(0, 0), False
     read = estimate_prompt_tokens(request) if request is not None else 0
     return Usage(read, estimate_tokens(result_text(answer), pieces)), True
-
-
-def estimate_prompt_tokens(request: InferenceRequest) -> int:
-    """Return about how many tokens the prompt of `request` has, with its tools; of token ids, how many."""
-    if request.prompt_tokens:
-        return len(request.prompt_tokens)
-    texts = [message["content"] for message in request.messages] or [request.text]
-    tools = orjson.dumps(request.response_format.tools).decode() if request.response_format.tools else ""
-    return sum(map(estimate_tokens, (*texts, request.prefix, tools)))

@@ -24,9 +24,9 @@ from deployments.policy.answer import Answer
 from deployments.policy.no_vector import no_vector_instead
 from deployments.policy.outcome import Usage
 from deployments.policy.problem import InvalidRequestError
-from deployments.policy.token_estimate import estimate_tokens
 from deployments.request import InferenceRequest
-from deployments.request.embeddings import EmbeddingsRequest, embeddings_request, find_vector_input
+from deployments.request.embeddings import EmbeddingsRequest, embeddings_request
+from deployments.request.prompt_estimate import estimate_prompt_tokens
 
 _OWN = frozenset({"object", "data", "model", "usage", "neverblank", "error"})
 
@@ -85,15 +85,5 @@ def _in_base64(vector: Sequence[float]) -> str:
 
 def _usage(answer: Answer, request: InferenceRequest) -> tuple[dict[str, Any], bool]:
     """Return the token counts, and whether they are estimated."""
-    usage = answer.usage or Usage(_estimated(find_vector_input(request.inputs).value), 0)
+    usage = answer.usage or Usage(estimate_prompt_tokens(request), 0)
     return {"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.prompt_tokens}, answer.usage is None
-
-
-def _estimated(value: Any) -> int:
-    match value:
-        case str():
-            return estimate_tokens(value)
-        case list():
-            return sum(_estimated(each) for each in value)
-        case _:
-            return 1

@@ -37,10 +37,11 @@ async def let_through(app: ASGIApp, gate: Gate, scope: Scope, receive: Receive, 
     if path in OPEN_PATHS or path.startswith(_OPEN_FOLDER) or scope["method"] == "OPTIONS":
         await app(scope, receive, send)
         return
-    holder = gate.authenticate(scope["headers"], asks=scope["method"] == "POST")
+    is_of_admins = path.startswith(_OF_ADMINS)
+    holder = gate.authenticate(scope["headers"], asks=scope["method"] == "POST" and not is_of_admins)
     token = HOLDER.set(holder)
     try:
-        if path.startswith(_OF_ADMINS):
+        if is_of_admins:
             gate.require_admin()
         limited = not holder.limits.keys().isdisjoint(_TOLD)
         await app(scope, receive, _telling(send, gate, holder, path) if limited else send)

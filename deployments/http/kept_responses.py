@@ -13,10 +13,11 @@ from typing import Any
 import orjson
 
 from deployments.access.holder import HOLDER
+from deployments.execution.clock import loop_time
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits
 from deployments.request.fields import read_name
-from deployments.storage.keeper import ResponseKeeper
+from deployments.storage.keeper import STORE_ANSWERS_S, ResponseKeeper
 from deployments.storage.store import RecordMissingError
 
 MOST_REFERRED = 64
@@ -77,13 +78,14 @@ async def conversation_before(
     return before
 
 
-async def with_items(data: Mapping[str, Any], keeper: ResponseKeeper) -> Mapping[str, Any]:
+async def with_items(data: Mapping[str, Any], keeper: ResponseKeeper, limits: Limits) -> Mapping[str, Any]:
     """Return the request with the items themselves in the place of references to them.
 
-    A reference to what is not kept stays, and is refused where items are read.
+    A reference to what is not kept stays, and is refused where items are read. All of them together are found in the
+    time of one question, and are no larger than a request may be: a reference is short, and what it leads to is not.
 
     Raises:
-        InvalidRequestError: the references lead to more responses than anybody needs.
+        InvalidRequestError: the references lead to more responses than anybody needs, or to more than a request holds.
         StoreUnreachableError: an item cannot be found now.
     """
     sent = data.get("input")
@@ -97,12 +99,16 @@ async def with_items(data: Mapping[str, Any], keeper: ResponseKeeper) -> Mapping
         said = f"refers to items of {len(keys)} responses"
         raise InvalidRequestError(Problem("input", said, f"those of at most {MOST_REFERRED}"))
     items: dict[str, Any] = {}
+    found_by = loop_time() + STORE_ANSWERS_S
     for key in keys:
         try:
-            kept = await keeper.find(owned(key))
+            kept = await keeper.find(owned(key), found_by - loop_time())
         except RecordMissingError:
             continue
         items |= {item["id"]: item for item in kept.body["output"]}
+    sizes = {name: len(orjson.dumps(items[name])) for name in set(places.values()) & items.keys()}
+    if sum(sizes.get(name, 0) for name in places.values()) > limits.max_bytes:
+        raise InvalidRequestError(Problem("input", "refers to too much", f"items of {limits.max_bytes} bytes", 413))
     return {**data, "input": [items.get(places.get(place, ""), item) for place, item in enumerate(sent)]}
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from deployments.http.alive import PARAGRAPH
 from deployments.http.beside import counts_of, provenance_and_extras, thoughts_of
-from deployments.http.counts import estimate_prompt_tokens
 from deployments.http.message import PLACED, blocks_of_thoughts, message_id, stop_of, tool_use, usage_of
 from deployments.http.problems import anthropic_body
 from deployments.http.responses import event
@@ -28,6 +27,7 @@ from deployments.policy.problem import Problem
 from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
 from deployments.request import InferenceRequest
 from deployments.request.dialogue import UNSIGNED
+from deployments.request.prompt_estimate import estimate_prompt_tokens
 
 PING = event({"type": "ping"}, "ping")
 

@@ -32,7 +32,7 @@ _PLACE = uuid4().hex
 _AT_ONCE = 1 << 15
 """Numbers that are written on the event loop, which takes a few milliseconds."""
 
-_UNBUFFERED = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+UNBUFFERED = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 """A proxy that buffers would turn a stream into one late answer."""
 
 
@@ -109,7 +109,7 @@ def _bounded(names: Sequence[str]) -> str:
 def pending_headers() -> list[tuple[bytes, bytes]]:
     """Return the headers of a stream whose head is sent before anybody has answered, as ASGI takes them."""
     unknown = dict.fromkeys((_SERVED_BY, _DEGRADED, _ATTEMPTS), PENDING)
-    headers = {"content-type": f"{EVENT_STREAM}; charset=utf-8", **unknown, **_UNBUFFERED}
+    headers = {"content-type": f"{EVENT_STREAM}; charset=utf-8", **unknown, **UNBUFFERED}
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
@@ -158,7 +158,7 @@ def stream_response(
     events: AsyncIterator[bytes], status: int, headers: Mapping[str, str], made_from: Closable
 ) -> StreamingResponse:
     """Return a response of server-sent events from `made_from`, which is read no faster than the caller reads."""
-    return _ClosingResponse(made_from, events, status, {**headers, **_UNBUFFERED}, media_type=EVENT_STREAM)
+    return _ClosingResponse(made_from, events, status, {**headers, **UNBUFFERED}, media_type=EVENT_STREAM)
 
 
 def event(data: Mapping[str, Any], name: str = "") -> bytes:

@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator
 from http import HTTPStatus
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.http.responses import EVENT_STREAM, event
+from deployments.execution.clock import loop_time
+from deployments.http.responses import EVENT_STREAM, UNBUFFERED, event
 from deployments.http.service import Service
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -30,24 +32,30 @@ class StatusEvents:
         self._service = service
         self._watchers = 0
 
-    async def respond(self, _: Request) -> Response:
-        """Begin to tell, unless too many listen already."""
-        if self._watchers >= MOST_WATCHERS:
-            message = f"are told to {MOST_WATCHERS} callers already"
-            raise InvalidRequestError(Problem("events", message, "a later time", HTTPStatus.SERVICE_UNAVAILABLE))
-        return StreamingResponse(self.tell(), media_type=EVENT_STREAM, headers={"cache-control": "no-cache"})
+    async def respond(self, _: Request) -> ASGIApp:
+        """Return what tells one caller."""
+        return self._watch
 
     async def tell(self) -> AsyncGenerator[bytes, None]:
         """Give the events, until `WATCHED_S` have passed."""
+        ends = loop_time() + WATCHED_S
+        while loop_time() < ends:
+            status = await self._service.status_of_all()
+            fallbacks = await self._service.fallbacks_of_all(FallbackQuery(limit=_FALLBACKS))
+            yield event({"status": status, "fallbacks": fallbacks})
+            await asyncio.sleep(EVERY_S)
+
+    async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell one caller, unless too many are told already.
+
+        Raises:
+            InvalidRequestError: they are, and nothing has been sent.
+        """
+        if self._watchers >= MOST_WATCHERS:
+            message = f"are told to {MOST_WATCHERS} callers already"
+            raise InvalidRequestError(Problem("events", message, "a later time", HTTPStatus.SERVICE_UNAVAILABLE))
         self._watchers += 1
         try:
-            async with asyncio.timeout(WATCHED_S):
-                while True:
-                    status = await self._service.status_of_all()
-                    fallbacks = await self._service.fallbacks_of_all(FallbackQuery(limit=_FALLBACKS))
-                    yield event({"status": status, "fallbacks": fallbacks})
-                    await asyncio.sleep(EVERY_S)
-        except TimeoutError:
-            return
+            await StreamingResponse(self.tell(), headers=UNBUFFERED, media_type=EVENT_STREAM)(scope, receive, send)
         finally:
             self._watchers -= 1

@@ -17,6 +17,7 @@ May import: policy.
     embeddings.py OpenAI's embeddings                        compression.py       bodies that are compressed
     tokens.py     the tokens of a text, and their text      trace_headers.py     the trace that it is a part of
     operation_name.py  what it asks for, in OpenTelemetry's words
+    prompt_estimate.py    about how many tokens it has
 """
 
 from deployments.request.controls import TIMEOUT_HEADER

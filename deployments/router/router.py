@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from deployments.access.gate import Gate
+from deployments.access.problems import forbidden
 from deployments.execution.clock import loop_time
 from deployments.observability import log
 from deployments.observability.fallback_log import FallbackQuery
@@ -166,10 +167,14 @@ class Router(HandleMethods):
         """Return what a model's tokenizer answers; an answer that is `unavailable` where it does not.
 
         Raises:
-            InvalidRequestError: there is no such model, or none with a tokenizer that takes the question.
+            InvalidRequestError: there is no such model, or none with a tokenizer that takes the question; or the key of
+                the request does not allow that it is asked (403).
         """
         model = self._chains.asked(asked.request, self._policy)
         self.gate.require_model(model)
+        for candidate, why in self._chains.refused(asked.request, self._policy):
+            if candidate.model == model:
+                raise forbidden("model", f"{model} is {why}", "a model of a tier that the key has")
         return await self._tokenizers.ask(asked, model)
 
     async def readiness_of_all(self) -> dict[str, bool]:

@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
 
-from deployments.access.gate import Gate, prompt_tokens
+from deployments.access.gate import Gate
 from deployments.access.holder import HOLDER
 from deployments.access.limits import Grant
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Ended, Tier
 from deployments.policy.outcome import Refused
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead, TextDelta
-from deployments.policy.token_estimate import BYTES_PER_TOKEN, estimate_tokens
+from deployments.policy.token_estimate import estimate_tokens
 from deployments.request import InferenceRequest
+from deployments.request.prompt_estimate import estimate_prompt_tokens
 from deployments.router.routing import ChainBuilder
 from deployments.settings import PolicySettings
 
@@ -47,7 +48,7 @@ class Visit:
 
     def wrote(self, text: str) -> None:
         """Note a piece of a streamed answer."""
-        self._written += len(text)
+        self._written += estimate_tokens(text)
 
     def answered(self, answer: Answer) -> None:
         """Charge what the answer took: by its model's own counts, or estimated. What no model has written is free."""
@@ -59,7 +60,7 @@ class Visit:
             self._charge(answer.model, answer.usage.prompt_tokens, answer.usage.completion_tokens)
         else:
             written = estimate_tokens(answer.result) if isinstance(answer.result, str) else 0
-            self._charge(answer.model, prompt_tokens(self._request), written)
+            self._charge(answer.model, estimate_prompt_tokens(self._request), written)
 
     def rejected(self) -> None:
         """Charge nothing: no model has answered."""
@@ -69,7 +70,7 @@ class Visit:
     def abandoned(self) -> None:
         """Charge the prompt and what was written by then: to leave before the end is not free."""
         if self._grant is not None:
-            self._charge(self._asked, prompt_tokens(self._request), -(-self._written // BYTES_PER_TOKEN))
+            self._charge(self._asked, estimate_prompt_tokens(self._request), self._written)
 
     def _charge(self, model: str, prompt: int, written: int) -> None:
         assert self._grant is not None  # noqa: S101 - it is looked at before

@@ -84,15 +84,15 @@ class ResponseKeeper:
             return False
         return True
 
-    async def find(self, key: str) -> KeptResponse:
-        """Return a response.
+    async def find(self, key: str, seconds: float = STORE_ANSWERS_S) -> KeptResponse:
+        """Return a response, for which the store has so many `seconds`.
 
         Raises:
             RecordMissingError: it is not kept, or not any more.
             StoreUnreachableError: that cannot be found out now.
         """
         try:
-            async with asyncio.timeout(STORE_ANSWERS_S):
+            async with asyncio.timeout(seconds):
                 record = await self._open().load(key)
         except (StoreUnreachableError, TimeoutError) as error:
             raise _told(error) from error

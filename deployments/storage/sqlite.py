@@ -1,7 +1,8 @@
 """Records in a file of SQLite, which the routers of one node share.
 
 SQLite blocks, so one thread of its own asks it, one question behind the other. The file is the owner's alone; a deleted
-record is overwritten. Records whose time is over are deleted with the next ones that are saved.
+record is overwritten, and is not in the write-ahead log any more. Records whose time is over are deleted with the next
+ones that are saved.
 """
 
 import asyncio
@@ -69,7 +70,9 @@ class SqliteRecords:
 
         def delete(connection: sqlite3.Connection) -> bool:
             with connection:
-                return connection.execute("DELETE FROM records WHERE key = ?", (key,)).rowcount > 0
+                was_there = connection.execute("DELETE FROM records WHERE key = ?", (key,)).rowcount > 0
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else the log has the record until it is full
+            return was_there
 
         return await self._ask(delete)
 

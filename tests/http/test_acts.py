@@ -50,3 +50,26 @@ async def test_what_is_no_act_is_refused_by_its_field_and_nothing_is_done(body: 
 
     assert (response.status_code, response.json()["error"]["field"]) == (400, field)
     assert service.acts == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://[", "host": "test"}, 403),
+        ({"origin": "http://other.test", "sec-fetch-site": "same-site"}, 403),
+        ({"origin": "https://ops.example", "sec-fetch-site": "cross-site"}, 200),
+        ({"origin": "https://public.example", "host": "inside:8000", "sec-fetch-site": "same-origin"}, 200),
+        ({"origin": "http://test"}, 200),
+        ({}, 200),
+    ],
+)
+async def test_a_page_of_another_site_cannot_have_a_browser_act(headers: dict[str, str], status: int) -> None:
+    service = ScriptedService(origins=("https://ops.example",))
+    plain = {"content": b'{"act": "drain", "model": "m"}', "headers": {"content-type": "text/plain", **headers}}
+
+    response = await send(service, "/admin/acts", **plain)
+
+    assert (response.status_code, len(service.acts)) == (status, int(status == 200))

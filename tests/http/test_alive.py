@@ -10,8 +10,10 @@ from starlette.requests import ClientDisconnect
 from deployments.http.alive import COMMENT
 from deployments.http.asgi import build_asgi
 from deployments.http.message_writer import PING
+from deployments.policy.attempt import Tier
 from deployments.policy.problem import Problem
-from tests.http.service import MESSAGE, ScriptedService, last_resort
+from deployments.policy.stream_events import TextDelta
+from tests.http.service import MESSAGE, ScriptedService, ScriptedStream, last_resort
 from tests.http.wire import CHAT, ENDPOINTS, MESSAGES, send
 
 pytestmark = pytest.mark.looptime(idle_timeout=1)
@@ -198,6 +200,32 @@ async def test_a_caller_that_goes_away_while_the_head_is_pending_cancels_what_is
 
     assert caller.comments == [10.0, 20.0]
     assert service.streams == []
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), TimeoutError("ours"), ConnectionResetError()])
+@pytest.mark.parametrize("pieces", [None, ("Half",)])
+async def test_an_error_of_the_operating_systems_is_ours_and_not_the_callers_leaving(
+    error: OSError, pieces: tuple[str, ...] | None, events: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(stream: ScriptedStream) -> Any:
+        for piece in pieces or ():
+            yield TextDelta(piece, "m", Tier.PRIMARY)
+        raise error
+
+    async def opens(*_: Any) -> Any:
+        raise error
+
+    if pieces:
+        monkeypatch.setattr(ScriptedStream, "__aiter__", breaks)
+    else:
+        monkeypatch.setattr(ScriptedService, "stream", opens)
+    caller = Caller()
+
+    await caller.ask(ScriptedService(), "/v1/chat/completions", CHAT | {"stream": True})
+
+    assert (caller.statuses, caller.ended) == ([200], True)
+    assert MESSAGE in caller.text
+    assert [(line["event"], type(error).__name__ in line["exception"]) for line in events] == [("internal_error", True)]
 
 
 class Gone(Caller):

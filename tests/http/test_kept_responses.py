@@ -1,5 +1,6 @@
 """Responses that are kept: found, deleted and gone on with, as OpenAI's own client asks for that."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from deployments.http.kept_responses import MOST_REFERRED
 from deployments.policy.outcome import Usage
-from deployments.storage.keeper import ResponseKeeper
+from deployments.storage.keeper import STORE_ANSWERS_S, ResponseKeeper
 from deployments.storage.store import StoreUnreachableError
 from tests.http.responding import FORCING, HI, RESPONSES
 from tests.http.service import MESSAGE, ScriptedService, an_answer
@@ -164,6 +165,30 @@ async def test_a_conversation_may_be_no_larger_than_a_request_and_references_lea
 
     assert (too_large.status_code, too_large.json()["error"]["param"]) == (413, "previous_response_id")
     assert (too_many.status_code, too_many.json()["error"]["param"]) == (400, "input")
+
+
+async def test_items_that_are_referred_to_may_together_be_no_larger_than_a_request() -> None:
+    service = keeping(result="x" * 2_000)
+    first = await ask(service, stream=False)
+    reference = {"type": "item_reference", "id": first.output[0].id}
+
+    some, too_much = [await send(service, RESPONSES, {"input": [reference] * count}) for count in (3, 6)]
+
+    assert some.status_code == 200
+    assert (too_much.status_code, too_much.json()["error"]["param"], len(service.asked)) == (413, "input", 2)
+
+
+@pytest.mark.looptime
+async def test_a_slow_store_has_no_more_time_for_many_references_than_for_one() -> None:
+    shelf = Shelf()
+    service = keeping(shelf)
+    references = [{"type": "item_reference", "id": f"msg_{number:032x}"} for number in range(MOST_REFERRED)]
+    shelf.takes_s = STORE_ANSWERS_S * 0.9
+
+    response = await send(service, RESPONSES, {"input": references})
+
+    assert MESSAGE in response.text
+    assert asyncio.get_running_loop().time() <= STORE_ANSWERS_S
 
 
 async def test_a_stream_of_a_kept_response_is_refused_by_name() -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
 from deployments.access import gate
+from deployments.http.asgi import build_asgi
 from deployments.observability import log
 from deployments.policy.outcome import Answered
 from deployments.router.router import Router
@@ -176,3 +178,39 @@ async def test_what_shows_or_changes_the_service_is_an_administrators(lock: Lock
     body = {"body": {"act": "reset", "model": "b"}} if path == "/admin/acts" else {}
 
     assert (await locked.ask("k", path, **body)).status_code == 403
+
+
+async def test_a_key_is_charged_what_its_answer_tells_of_itself_with_the_tools_that_its_model_reads(lock: Lock) -> None:
+    locked = lock({"k": {"tokens_per_day": 100_000}})
+    locked.models["b"].outcome = Answered("from b")
+    tool = {"type": "function", "function": {"name": "look", "description": "x" * 4_000}}
+
+    response = await locked.ask(path="/v1/chat/completions", model="b", tools=[tool], **dict[str, Any](CHAT))
+
+    used = locked.router.describe()["access"]["used"]["k"]["tokens_per_day"]["used"]
+    assert used == response.json()["usage"]["total_tokens"] > 1_000
+
+
+async def test_an_administrator_who_has_used_up_what_a_key_may_ask_can_still_act(lock: Lock) -> None:
+    locked = lock({"k": {"admin": True, "requests_per_minute": 1}})
+    asked = [(await locked.ask(model="b")).status_code for _ in range(3)]
+
+    acted = await locked.ask("k", "/admin/acts", act="reset", model="b")
+
+    assert (asked, acted.status_code) == ([200, 429, 429], 200)
+
+
+async def test_a_service_with_keys_starts_and_refuses_web_sockets(lock: Lock) -> None:
+    app, told = build_asgi(lock({"k": {}}).router), list[str]()
+    messages = iter(("lifespan.startup", "lifespan.shutdown", "websocket.connect"))
+
+    async def receive() -> Message:
+        return {"type": next(messages)}
+
+    async def send(message: Message) -> None:
+        told.append(message["type"])
+
+    await app({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
+    await app({"type": "websocket", "path": "/v1/responses", "headers": []}, receive, send)
+
+    assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]

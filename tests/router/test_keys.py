@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
 from deployments.policy.outcome import Failed
-from tests.http.wire import ENDPOINTS, events, send
+from deployments.router.description import Description
+from deployments.router.tokenizers import Tokenizers
+from tests.http.wire import ENDPOINTS, MESSAGES, events, send
 from tests.router.locked import SECRET_REMOTE, Lock
 from tests.router.test_spaces import trace
 
@@ -127,6 +131,40 @@ async def test_only_an_administrator_sees_the_status_and_everybody_the_models_of
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/health", "/version", "/docs", "/openapi.json"])
 async def test_what_load_balancers_and_readers_ask_needs_no_key(lock: Lock, path: str) -> None:
     assert (await lock({"k": {}}).ask("", path)).status_code != 401
+
+
+async def test_what_needs_no_key_tells_no_warnings_which_name_models_and_hosts(
+    lock: Lock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Description, "warnings", lambda _: ["one host has every replica of a"])
+    locked = lock({"k": {}})
+    locked_out = (await locked.ask("", "/readyz")).json()
+    locked.router.reconfigure({"access": {"keys": None}})
+
+    assert "warnings" not in locked_out
+    assert (await locked.ask("", "/readyz")).json()["warnings"] == ["one host has every replica of a"]
+
+
+@pytest.mark.parametrize(("tier", "model"), [("primary", "backup"), ("backup", "b")])
+@pytest.mark.parametrize("path", ["/tokenize", "/v1/messages/count_tokens"])
+async def test_the_tokenizer_of_a_tier_that_a_key_lacks_is_not_asked(
+    lock: Lock, tier: str, model: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def ask(_: Any, __: Any, named: str) -> Answer:
+        asked.append(named)
+        return Answer({"count": 3, "tokens": [1, 2, 3]}, named, Tier.PRIMARY, degraded=False, attempts=())
+
+    monkeypatch.setattr(Tokenizers, "ask", ask)
+    body = {"prompt": "x"} if path == "/tokenize" else MESSAGES
+
+    statuses = [
+        (await lock({"k": {"tiers": tiers}}).ask(path=path, model=model, **body)).status_code
+        for tiers in ([tier], ["primary", "backup"])
+    ]
+
+    assert (statuses, asked) == ([403 if path == "/tokenize" else 200, 200], [model])
 
 
 async def test_a_path_that_does_not_exist_needs_a_key_like_any_other(lock: Lock) -> None:

@@ -22,6 +22,10 @@ def mode_of(path: str) -> int:
     return stat.S_IMODE(Path(path).stat().st_mode)
 
 
+def files_with(text: bytes, folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if text in file.read_bytes()]
+
+
 @pytest.fixture(params=["sqlite", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordStore]:
     made: RecordStore
@@ -66,6 +70,19 @@ async def test_sqlite_deletes_what_is_over_with_what_is_saved_next(tmp_path: Pat
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT key FROM records ORDER BY key").fetchall() == [("b",), ("c",)]
     connection.close()
+
+
+async def test_a_record_that_was_deleted_is_in_no_file_any_more_while_routers_have_it_open(tmp_path: Path) -> None:
+    path = str(tmp_path / "records")
+    one, other = SqliteRecords(path), SqliteRecords(path)
+    await one.save("a", b"secret" * 100, HOUR)
+    assert (await other.load("a"), files_with(b"secret", tmp_path)) == (b"secret" * 100, ["records-wal"])
+
+    assert await one.delete("a")
+
+    assert files_with(b"secret", tmp_path) == []
+    await one.aclose()
+    await other.aclose()
 
 
 async def test_two_routers_share_a_file_that_is_its_owners_alone(tmp_path: Path) -> None:
