@@ -27,15 +27,15 @@ class RequestAccounting:
     """
 
     def __init__(
-        self, backup_answered: Callable[[], None] = lambda: None, known: Callable[[str], bool] = lambda _: False
+        self, answered: Callable[[Answer], None] = lambda _: None, known: Callable[[str], bool] = lambda _: False
     ) -> None:
         """Begin at nothing.
 
         Args:
-            backup_answered: called for each answer of the backup tier.
+            answered: called for each answer, but those of drills.
             known: returns whether somebody serves a model of that name.
         """
-        self._backup_answered = backup_answered
+        self._answered = answered
         self._known = known
         self.in_flight = 0
         self.arriving = 0
@@ -68,8 +68,7 @@ class RequestAccounting:
             return
         seconds = loop_time() - record.started
         self._answers[answer.served_by] += 1
-        if answer.served_by is Tier.BACKUP:
-            self._backup_answered()
+        self._answered(answer)
         metrics.answered(answer, seconds, self._known, record.deadline_s)
         elsewhere = answer.model != record.asked or answer.served_by is Tier.CACHE
         if answer.degraded and elsewhere:  # else only something was dropped
