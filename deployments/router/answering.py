@@ -99,7 +99,7 @@ class Answering:
         try:
             answer = await self._cache.share(key, request, started, run)
             if answer.served_by is Tier.LAST_RESORT:
-                answer = await self._cache.instead(key, answer)
+                answer = await self._cache.instead(key, answer, started + request.timeout_s)
         except asyncio.CancelledError:
             record.abandoned()
             raise
@@ -114,7 +114,7 @@ class Answering:
         stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
         if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
             try:
-                earlier = await self._cache.instead(key, stream.answer)
+                earlier = await self._cache.instead(key, stream.answer, started + request.timeout_s)
             except asyncio.CancelledError:
                 record.abandoned()
                 raise
@@ -185,6 +185,8 @@ class Answering:
         quotes = policy.log_content
         asked = self._chains.asked(request, policy)
         key = self._cache.key_of(request, asked)
+        if key and self._chains.spaces.asks_for_vectors(request, asked):  # the model of that name may be another by now
+            key = ""
         record = RequestRecord(
             self.accounting,
             request_id,

@@ -260,9 +260,10 @@ class Router(HandleMethods):
         """Put `policy` in force: as a whole, or not at all where this raises."""
         resilience, told = policy.to_resilience(), policy.to_log()
         limits, put_keys_in_force = Limits(*policy.request_bounds()), self.gate.prepare(policy)
+        use_store = self._keeper.prepare(*policy.responses.place(os.environ))
         self._upstreams.update(policy.remotes, resilience)  # all or nothing by itself; the last step that can fail
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
-        self._keeper.use(*policy.responses.place(os.environ))
+        use_store()
         put_keys_in_force()
         log.policy_changed(told)
 
