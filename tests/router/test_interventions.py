@@ -53,6 +53,16 @@ async def test_where_the_backup_fails_the_model_that_was_passed_by_is_asked(faul
     assert told["attempts"][-1]["why"] == "behind"
 
 
+async def test_where_the_backup_hangs_the_model_that_was_passed_by_answers_before_the_deadline(
+    faulty: FaultyUpstream,
+) -> None:
+    async with two_models(faulty) as router:
+        await router.own_act("shift", "", 1.0, 1.0)
+        _, told = answered(await ask(router, "hang@backup", timeout=1.0))
+
+    assert told["served_by"] == "primary"
+
+
 async def test_a_breaker_that_is_reset_lets_the_next_request_through(faulty: FaultyUpstream) -> None:
     async with two_models(faulty, breaker={"failures": 1}, retries={"max": 0}) as router:
         resilience = router._resilience
