@@ -185,8 +185,16 @@ class Router(HandleMethods):
         return await self._all.fallbacks(query)
 
     async def act(self, act: Act) -> dict[str, Any]:
-        """Do what an operator asks for, in all routers; see `AllRouters.act`."""
-        at = time.time()
+        """Do what an operator asks for, in all routers; see `AllRouters.act`.
+
+        What was done through another router is heard before: an act that was not would be undone by this one.
+
+        Raises:
+            InvalidRequestError: too many models are held or drained already.
+        """
+        hands = self._answering.hands
+        await self._all.learn(hands)
+        at = hands.moment(time.time())
         self.do(act, at)
         return await self._all.act(act, at)
 

@@ -7,6 +7,7 @@ import pytest
 from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.outcome import Failed
 from deployments.policy.permit import Permit
+from deployments.policy.problem import InvalidRequestError
 from deployments.policy.terms import Terms
 from deployments.request.acts import Act, ActKind
 from deployments.router.interventions import MOST_MODELS, Hands
@@ -88,7 +89,10 @@ def test_of_two_routers_the_newer_act_holds_in_both() -> None:
 
 def test_the_number_of_models_that_are_held_has_a_bound() -> None:
     hands = Hands()
-    for number in range(MOST_MODELS + 10):
+    for number in range(MOST_MODELS):
         hands.do(Act(ActKind.DRAIN, f"model-{number}"), float(number + 1))
 
+    with pytest.raises(InvalidRequestError, match="one more than"):
+        hands.do(Act(ActKind.DRAIN, "another"), MOST_MODELS + 1.0)
+    hands.do(Act(ActKind.HOLD, "model-0"), MOST_MODELS + 2.0)
     assert len(hands.describe()["holds"]) == MOST_MODELS
