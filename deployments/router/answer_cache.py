@@ -83,27 +83,27 @@ class AnswerCache:
 
     async def share(
         self, key: str, request: InferenceRequest, started: float, run: Callable[[], Awaitable[Answer]]
-    ) -> Answer:
-        """Return the answer of an identical request in flight, or what `run` gives; errors of `run` are raised.
+    ) -> tuple[Answer, bool]:
+        """Return the answer of an identical request in flight and true, or what `run` gives and false; it may raise.
 
         How long a caller waits, and what is tried for it meanwhile, decides who answers: it has to be the same, too.
         """
         if not key or not self._settings().share:
-            return await run()
+            return await run(), False
         alike = (key, request.timeout_s, request.hedge, request.retry, request.wait)
         if (leader := self._in_flight.get(alike)) is not None:
             left_s = started + request.timeout_s * FOLLOWS - loop_time()
             await asyncio.wait({leader}, timeout=max(0.0, left_s))
             if leader.done() and not leader.cancelled():
-                return leader.result()
-            return await run()
+                return leader.result(), True
+            return await run(), False
         own: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._in_flight[alike] = own
         try:
             answer = await run()
             if answer.served_by is not Tier.LAST_RESORT:
                 own.set_result(answer)
-            return answer
+            return answer, False
         finally:
             own.cancel()  # where there is no answer, each of the others finds out for itself
             del self._in_flight[alike]

@@ -97,7 +97,7 @@ class Answering:
         key, record = self._record(request, request_id, started, visit)
         run = partial(self._execute, request, record, started, run_chain, lambda last_resort: last_resort)
         try:
-            answer = await self._cache.share(key, request, started, run)
+            answer, record.shared = await self._cache.share(key, request, started, run)
             if answer.served_by is Tier.LAST_RESORT:
                 answer = await self._cache.instead(key, answer, started + request.timeout_s)
         except asyncio.CancelledError:

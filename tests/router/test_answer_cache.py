@@ -11,6 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from deployments.execution.clock import loop_time
+from deployments.observability import metric_table as table
+from deployments.observability.metrics import drain_counts
 from deployments.policy.answer import Answer
 from deployments.policy.last_resort import LastResort
 from deployments.router.answer_cache import AnswerCache
@@ -134,10 +136,14 @@ async def test_off_nothing_is_kept(faulty: FaultyUpstream) -> None:
 async def test_identical_requests_in_flight_share_one_answer(faulty: FaultyUpstream) -> None:
     async with one_model(faulty) as router:
         before = len(faulty.requests)
+        drain_counts()
         responses = await asyncio.gather(*(ask(router) for _ in range(5)))
 
     assert {answered(response)[0] for response in responses} == {TEXT}
     assert len(faulty.requests) - before == 1
+    counted = drain_counts().counted
+    assert counted[table.ATTEMPTS, ("m", "answered", "next")] == 1
+    assert counted[table.ANSWERS, ("primary", "m", "false")] == 5
     assert router.describe()["in_flight"] == 0
 
 
@@ -158,7 +164,7 @@ async def test_where_the_first_of_them_leaves_the_others_are_answered() -> None:
     await asyncio.sleep(0)
     first.cancel()
 
-    assert (await other).result == "Hello."
+    assert (await other)[0].result == "Hello."
 
 
 @pytest.mark.looptime
@@ -173,7 +179,7 @@ async def test_a_caller_for_whom_other_things_are_tried_gets_an_answer_of_his_ow
     first = cache.share("key", asked, loop_time(), partial(soon, "first"))
     other = cache.share("key", replace(asked, **more), loop_time(), partial(soon, "other"))
 
-    assert [answer.result for answer in await asyncio.gather(first, other)] == ["first", "other"]
+    assert [answer.result for answer, _ in await asyncio.gather(first, other)] == ["first", "other"]
 
 
 @pytest.mark.looptime
