@@ -5,6 +5,7 @@ May import: no other room.
 It uses the standard library and msgspec's structs, nothing else: no I/O, no clock.
 
     chain.py, next_step.py     who is asked next, and when: the heart of the service; step.py has the decisions
+    put_behind.py              when a candidate is asked that was put behind all others
     allowance.py               which extra attempts a request may have
     terms.py                   what a caller imposes, which is no evidence about a model
     knob.py                    values that an operator may set, with their bounds: the sections of the policy

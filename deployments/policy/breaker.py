@@ -174,6 +174,10 @@ BreakerListener = Callable[[str, BreakerState, BreakerState, str], None]
 """Called at every transition with model, state before, state after, and the reason of the attempt that caused it."""
 
 
+def tell_nobody(*_: object) -> None:
+    """Hear of the transitions of a state that is thrown away."""
+
+
 class Admission(Struct, frozen=True):
     """Permission to make one attempt; `probe` says that the attempt tests whether the model works again."""
 

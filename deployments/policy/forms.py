@@ -51,6 +51,10 @@ class FormMemory:
         else:
             self._states[key] = after
 
+    def forget(self, model: str) -> None:
+        """Forget the misfits of `model`."""
+        self._states = {key: state for key, state in self._states.items() if key[0] != model}
+
     def behind(self, model: str) -> list[str]:
         """Return the forms for which `model` is put behind, for `/status`."""
         return [form for (name, form), state in self._states.items() if name == model and not isinstance(state, Closed)]

@@ -20,7 +20,7 @@ Rules kept here:
    them has rejected it or does not exist, it is rejected, too: to ask again would be in vain.
 7. Where every candidate has been asked, and one of them will be ready soon (it starts, loads, is being replaced or
    woken), the request waits for that one until `deadline.answer_by`.
-8. A candidate that was put behind (`PUT_BEHIND`) is asked once everybody else has failed, before anybody is waited for.
+8. A candidate that was put behind is asked once everybody else has failed, or is waited for in vain: see `put_behind`.
 9. A budget that is used up (`Allowance`) stops extra attempts, never the answer.
 """
 
@@ -33,7 +33,8 @@ from deployments.policy.allowance import EVERYTHING, Allowance
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier, Why
 from deployments.policy.chain import FallbackChain
 from deployments.policy.impossible import why_impossible
-from deployments.policy.outcome import PUT_BEHIND, Answered, Failed, Refused, Rejected
+from deployments.policy.outcome import Answered, Failed, Refused, Rejected
+from deployments.policy.put_behind import ask_beside, first_put_behind
 from deployments.policy.retry import retry_at
 from deployments.policy.step import Accept, AwaitReady, Exhausted, Reject, Start, Step, WaitUntil
 from deployments.policy.trace import close_trace
@@ -126,12 +127,8 @@ def _last_chance(
     chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance
 ) -> Start | AwaitReady | Exhausted | Reject:
     """Ask a candidate that was put behind, or wait for one that will be ready soon, or give up."""
-    last = {attempt.candidate: attempt for attempt in attempts}
-    for candidate in chain.candidates:
-        attempt = last.get(candidate)
-        outcome = attempt.outcome if isinstance(attempt, Ended) else None
-        if isinstance(outcome, Refused) and outcome.reason.startswith(PUT_BEHIND):
-            return Start(candidate, Why.BEHIND)
+    if (behind := first_put_behind(chain.candidates, attempts)) is not None:
+        return Start(behind, Why.BEHIND)
     soon = _ready_soon(chain, attempts) if allowance.wait and chain.waits else ()
     return AwaitReady(soon, chain.deadline.answer_by) if soon else _exhausted(chain, attempts, now)
 
@@ -181,9 +178,11 @@ def _extra(
     latest = attempts[-1] if attempts else None
     if not isinstance(latest, Running):
         latest = next((attempt for attempt in reversed(attempts) if isinstance(attempt, Running)), None)
-    following = None if latest is None else _unasked(chain.candidates, attempts, allowance.skip)
-    if latest is None or following is None:
+    if latest is None:
         return None
+    following = _unasked(chain.candidates, attempts, allowance.skip)
+    if following is None:
+        return None if _unasked(chain.candidates, attempts) else ask_beside(chain, attempts, latest, now)
     if latest.probe:
         return Start(following, Why.BESIDE_PROBE)
     if latest.suspected or now >= latest.silent_at:

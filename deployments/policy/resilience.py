@@ -239,11 +239,11 @@ class ResilienceState:
 
     def state(self, model: str) -> BreakerState:
         """Return the state of the breaker of `model`; closed where nothing is known."""
-        known = self._models.get(model)
-        return known.breaker if known else Closed()
+        return known.breaker if (known := self._models.get(model)) else Closed()
 
     def reset(self, model: str) -> None:
-        """Forget what speaks against `model`: its breaker closes, and the pause that it asked for is over."""
+        """Forget what speaks against `model`: its breakers close, and the pause that it asked for is over."""
+        self._forms.forget(model)
         if known := self._models.get(model):
             self._move(model, known, known.forgiven(), "reset by the operator")
 

@@ -14,7 +14,14 @@ def estimate_tokens(text: str, pieces: int = 1) -> int:
         text: the text.
         pieces: the number of pieces in which a model streamed it. Models rarely stream less than a token at a time.
     """
-    if not text:
-        return 0
-    size = len(text) if text.isascii() else len(text.encode("utf-8", errors="surrogatepass"))
+    return tokens_of_size(size_of(text), pieces) if text else 0
+
+
+def size_of(text: str) -> int:
+    """Return how many bytes of UTF-8 `text` has."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", errors="surrogatepass"))
+
+
+def tokens_of_size(size: int, pieces: int) -> int:
+    """Return about how many tokens a text of `size` bytes has; `pieces` as in `estimate_tokens`."""
     return max(pieces, ceil(size / BYTES_PER_TOKEN))

@@ -8,8 +8,10 @@ A call costs an entry in a set. Nobody is pinged while every answer comes within
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Protocol
 
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
@@ -111,8 +113,8 @@ class ReplicaWatch:
         return self._state.unresponsive
 
     def add(self, name: str, deployment: Deployment) -> None:
-        """Watch the replicas of `deployment`, too, which log lines call `name`."""
-        self._names[deployment] = name
+        """Watch the replicas of `deployment`, too, which log lines call `name`; none that had that name before."""
+        self._names = {each: known for each, known in self._names.items() if known != name} | {deployment: name}
 
     def open(self, deployment: Deployment) -> ReplicaCall:
         """Begin a call, which the running task is about to send."""
@@ -168,11 +170,19 @@ class ReplicaWatch:
         for actor in self._state.due(policy, owing, now):
             ping = asyncio.ensure_future(self._ping(where[actor], actor, policy.ping_seconds))
             self._pings.add(ping)
-            ping.add_done_callback(self._pings.discard)
+            ping.add_done_callback(partial(self._pinged, actor))
         self._give_up()
 
+    def _pinged(self, actor: str, ping: "asyncio.Task[None]") -> None:
+        """End a ping. One that was stopped, or broke, tells nothing: the replica is pinged again."""
+        self._pings.discard(ping)
+        if ping.cancelled() or ping.exception() is not None:
+            self._state.unanswered(actor, math.inf)
+        if not ping.cancelled() and (error := ping.exception()) is not None:
+            log.internal_error("ping", "", error)
+
     async def _ping(self, deployment: Deployment, actor: str, seconds: float) -> None:
-        name, known = self._names[deployment], actor in self.unresponsive
+        name, known = self._names.get(deployment, ""), actor in self.unresponsive
         due = loop_time() + (PATIENT * seconds if known else seconds)
         # A task of its own: what becomes of the call must not cancel this one.
         pinging = asyncio.ensure_future(deployment.ping(actor, afresh=known))

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from deployments.execution.clock import loop_time
 from deployments.execution.execution import Execution
 from deployments.observability import log, metrics
@@ -27,15 +29,15 @@ class RequestAccounting:
     """
 
     def __init__(
-        self, backup_answered: Callable[[], None] = lambda: None, known: Callable[[str], bool] = lambda _: False
+        self, answered: Callable[[Answer], None] = lambda _: None, known: Callable[[str], bool] = lambda _: False
     ) -> None:
         """Begin at nothing.
 
         Args:
-            backup_answered: called for each answer of the backup tier.
+            answered: called for each answer, but those of drills.
             known: returns whether somebody serves a model of that name.
         """
-        self._backup_answered = backup_answered
+        self._answered = answered
         self._known = known
         self.in_flight = 0
         self.arriving = 0
@@ -68,9 +70,8 @@ class RequestAccounting:
             return
         seconds = loop_time() - record.started
         self._answers[answer.served_by] += 1
-        if answer.served_by is Tier.BACKUP:
-            self._backup_answered()
-        metrics.answered(answer, seconds, self._known, record.deadline_s)
+        self._answered(answer)
+        metrics.answered(record.own_part(answer), seconds, self._known, record.deadline_s)
         elsewhere = answer.model != record.asked or answer.served_by is Tier.CACHE
         if answer.degraded and elsewhere:  # else only something was dropped
             due = {} if math.isinf(record.deadline_s) else {"deadline_ms": round(record.deadline_s * 1000, 1)}
@@ -84,7 +85,13 @@ class RequestAccounting:
         record.deadline_s = math.inf
 
     def abandoned(self, record: "RequestRecord") -> None:
-        """Count a request whose caller left before it was answered, and the time that was spent on it."""
+        """Count a request whose caller left before it was answered, and the time that was spent on it.
+
+        A drill is counted as in `answered`.
+        """
+        if record.drill:
+            self._drills += 1
+            return
         self._abandoned += 1
         metrics.abandoned(loop_time() - record.started)
 
@@ -107,6 +114,7 @@ class RequestRecord:
         deadline_s: seconds from its arrival within which the answer is due; of a stream its first content.
         trace: its distributed trace; `None` where it is not traced.
         visit: settles what the request has used; `None` where it came without a key.
+        shared: its answer is that of an identical request.
     """
 
     def __init__(
@@ -134,6 +142,7 @@ class RequestRecord:
             keep: keeps the answer for later; `None` where nobody does.
         """
         self.visit: Visit | None = None
+        self.shared = False
         self._accounting = accounting
         self.request_id = request_id
         self.asked = asked
@@ -161,9 +170,15 @@ class RequestRecord:
                 if self._keep is not None:
                     self._keep(answer)
                 if self.trace is not None:
-                    self.trace.answered(answer)
+                    self.trace.answered(self.own_part(answer))
             except Exception as error:  # noqa: BLE001 - a bug of ours
                 log.internal_error("accounting", self.asked, error)
+
+    def own_part(self, answer: Answer) -> Answer:
+        """Return `answer` without what was done for another request: that is counted there."""
+        if self.shared:
+            return replace(answer, attempts=(), usage=None)
+        return replace(answer, usage=None) if answer.served_by is Tier.CACHE else answer
 
     def began(self, head: StreamHead) -> None:
         """The first content of a stream is there. An error here is logged, as in `answered`."""

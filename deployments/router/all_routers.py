@@ -75,10 +75,14 @@ class AllRouters:
     async def follow(self, hands: Hands) -> None:
         """Hear from the others what an operator has done, until this is cancelled: this router may have missed it."""
         while True:
-            heard, _ = await self._ask(OWN_INTERVENTIONS)
-            for told in heard.answers:
-                hands.adopt(told)
+            await self.learn(hands)
             await asyncio.sleep(FOLLOW_EVERY_S)
+
+    async def learn(self, hands: Hands) -> None:
+        """Hear from the others once what an operator has done."""
+        heard, _ = await self._ask(OWN_INTERVENTIONS)
+        for told in heard.answers:
+            hands.adopt(told)
 
     async def _status(self) -> dict[str, Any]:
         heard, reason = await self._ask(OWN_STATUS)

@@ -48,7 +48,7 @@ class AnswerCache:
         """Keep answers as the `settings` in force say."""
         self._settings = settings
         self._stores = AnswerStores()
-        self._in_flight: dict[str, asyncio.Future[Answer]] = {}
+        self._in_flight: dict[tuple[Any, ...], asyncio.Future[Answer]] = {}
 
     def key_of(self, request: InferenceRequest, asked: str) -> str:
         """Return what identical requests have in common; empty for one that the cache has no part in."""
@@ -83,35 +83,43 @@ class AnswerCache:
 
     async def share(
         self, key: str, request: InferenceRequest, started: float, run: Callable[[], Awaitable[Answer]]
-    ) -> Answer:
-        """Return the answer of an identical request in flight, or what `run` gives; errors of `run` are raised."""
+    ) -> tuple[Answer, bool]:
+        """Return the answer of an identical request in flight and true, or what `run` gives and false; it may raise.
+
+        How long a caller waits, and what is tried for it meanwhile, decides who answers: it has to be the same, too.
+        """
         if not key or not self._settings().share:
-            return await run()
-        if (leader := self._in_flight.get(key)) is not None:
+            return await run(), False
+        alike = (key, request.timeout_s, request.hedge, request.retry, request.wait)
+        if (leader := self._in_flight.get(alike)) is not None:
             left_s = started + request.timeout_s * FOLLOWS - loop_time()
             await asyncio.wait({leader}, timeout=max(0.0, left_s))
             if leader.done() and not leader.cancelled():
-                return leader.result()
-            return await run()
+                return leader.result(), True
+            return await run(), False
         own: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._in_flight[key] = own
+        self._in_flight[alike] = own
         try:
             answer = await run()
             if answer.served_by is not Tier.LAST_RESORT:
                 own.set_result(answer)
-            return answer
+            return answer, False
         finally:
             own.cancel()  # where there is no answer, each of the others finds out for itself
-            del self._in_flight[key]
+            del self._in_flight[alike]
 
-    async def instead(self, key: str, last_resort: Answer) -> Answer:
+    async def instead(self, key: str, last_resort: Answer, due: float) -> Answer:
         """Return the earlier answer that is given in the place of `last_resort`, or that where there is none.
 
-        Any error is logged, and costs nobody the last resort.
+        The store has half of the time that is left until `due`; the other half is for sending the answer. Any error is
+        logged, and costs nobody the last resort.
         """
         try:
-            kept = await self._stores.of(self._settings()).get(key) if key else b""
+            async with asyncio.timeout((due - loop_time()) / 2):
+                kept = await self._stores.of(self._settings()).get(key) if key else b""
             return _again(json.decode(kept, type=KeptAnswer), last_resort) if kept else last_resort
+        except TimeoutError:
+            return last_resort
         except Exception as error:  # noqa: BLE001 - such as what somebody else has written into the Redis
             log.internal_error("cache", "", error)
             return last_resort

@@ -133,19 +133,27 @@ class AnswerStores:
         """Begin with none."""
         self._store: AnswerStore | None = None
         self._made_for: tuple[str, int] | None = None
-        self._retired: list[AnswerStore] = []
+        self._closing: set[asyncio.Task[None]] = set()
 
     def of(self, settings: CacheSettings) -> AnswerStore:
         """Return the store of `settings`."""
         wanted = (settings.store, settings.entries)
         if self._store is None or wanted != self._made_for:
             if self._store is not None:
-                self._retired.append(self._store)
+                task = asyncio.create_task(self._store.aclose(), name="cache")
+                self._closing.add(task)
+                task.add_done_callback(self._closed)
             self._store = MemoryStore(settings.entries) if settings.store == MEMORY else RedisStore(settings.store)
             self._made_for = wanted
         return self._store
 
     async def aclose(self) -> None:
         """Close all stores."""
-        for store in (*self._retired, *([self._store] if self._store is not None else [])):
-            await store.aclose()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        if self._store is not None:
+            await self._store.aclose()
+
+    def _closed(self, task: "asyncio.Task[None]") -> None:
+        self._closing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.internal_error("cache", "", error)

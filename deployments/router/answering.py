@@ -20,6 +20,7 @@ from deployments.observability import log
 from deployments.observability.logger import MAX_TEXT_CHARACTERS
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
+from deployments.policy.breaker import tell_nobody
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import AnswerStream
@@ -73,7 +74,7 @@ class Answering:
         self._backup_name = backup_name
         self._policy = policy
         self.canary = Canary(self._ask_backup, lambda: policy().canary)
-        self.accounting = RequestAccounting(self.canary.answered, chains.knows)
+        self.accounting = RequestAccounting(self._answered_by, chains.knows)
         self._cache = AnswerCache(lambda: policy().cache)
         self._room = WaitingRoom(registry.readiness_of, lambda: policy().admission.max_waiting)
         self.hands = Hands()
@@ -96,9 +97,9 @@ class Answering:
         key, record = self._record(request, request_id, started, visit)
         run = partial(self._execute, request, record, started, run_chain, lambda last_resort: last_resort)
         try:
-            answer = await self._cache.share(key, request, started, run)
+            answer, record.shared = await self._cache.share(key, request, started, run)
             if answer.served_by is Tier.LAST_RESORT:
-                answer = await self._cache.instead(key, answer)
+                answer = await self._cache.instead(key, answer, started + request.timeout_s)
         except asyncio.CancelledError:
             record.abandoned()
             raise
@@ -113,7 +114,7 @@ class Answering:
         stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
         if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
             try:
-                earlier = await self._cache.instead(key, stream.answer)
+                earlier = await self._cache.instead(key, stream.answer, started + request.timeout_s)
             except asyncio.CancelledError:
                 record.abandoned()
                 raise
@@ -160,11 +161,21 @@ class Answering:
             return instead(self._executions.last_tier(request, asked, policy)().answer())
 
     async def _ask_backup(self, request: InferenceRequest) -> Answer:
-        """Return what the local backup, and nobody else, answers; it is not counted as an answer to a caller."""
+        """Return what the local backup, and nobody else, answers; it is not counted as an answer to a caller.
+
+        What it takes is forgotten. Of its short answers a router would learn that the backup is quick, and would keep
+        too little of each deadline for it.
+        """
         alone = replace(request, model=self._backup_name, tiers=frozenset({Tier.BACKUP}), fallback=False, hedge=False)
         policy = self._policy()
+        forgotten = ResilienceState(policy.to_resilience(), tell_nobody, self._backup_name)
         chain = self._chains.chain(alone, policy, loop_time())
-        return await run_chain(self._executions.of(chain, alone, self._backup_name, policy, self._resilience))
+        return await run_chain(self._executions.of(chain, alone, self._backup_name, policy, forgotten))
+
+    def _answered_by(self, answer: Answer) -> None:
+        """Tell the canary of an answer of the local backup; a remote one says nothing about that."""
+        if answer.served_by is Tier.BACKUP and answer.model == self._backup_name:
+            self.canary.answered()
 
     def _record(
         self, request: InferenceRequest, request_id: str, started: float, visit: Visit | None
@@ -174,6 +185,8 @@ class Answering:
         quotes = policy.log_content
         asked = self._chains.asked(request, policy)
         key = self._cache.key_of(request, asked)
+        if key and self._chains.spaces.asks_for_vectors(request, asked):  # the model of that name may be another by now
+            key = ""
         record = RequestRecord(
             self.accounting,
             request_id,

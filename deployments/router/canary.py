@@ -15,11 +15,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from deployments.execution.clock import loop_time
+from deployments.execution.execution import terms_of
 from deployments.observability import log
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Tier
-from deployments.policy.outcome import Refused
+from deployments.policy.breaker import Evidence, evidence
 from deployments.policy.problem import InvalidRequestError
+from deployments.policy.terms import beyond_terms
 from deployments.request import InferenceRequest, Parameters
 from deployments.settings.canary import CanarySettings
 
@@ -72,7 +73,11 @@ class Canary:
             pause_s = settings.every_seconds * (1 + _SPREAD * (random.random() - 0.5))  # noqa: S311 - no secret
             await asyncio.sleep(pause_s)
             if self._under_way is None and loop_time() - self._answered_at >= pause_s:
-                await self._try(_request(settings))
+                asking = self._begin(_request(settings))
+                try:
+                    await asyncio.wait({asking})
+                finally:
+                    asking.cancel()
 
     def answered(self) -> None:
         """The backup has answered a real request: it is sound, and need not be asked for a while."""
@@ -84,9 +89,12 @@ class Canary:
         if not share or self._under_way is not None or not _can_be_asked_twice(request):
             return
         if random.random() < share:  # noqa: S311 - no secret
-            task = asyncio.create_task(self._try(_copy(request, self._settings())), name="canary")
-            self._under_way = task
-            task.add_done_callback(self._over)
+            self._begin(_copy(request, self._settings()))
+
+    def _begin(self, request: InferenceRequest) -> "asyncio.Task[None]":
+        self._under_way = task = asyncio.create_task(self._try(request), name="canary")
+        task.add_done_callback(self._over)
+        return task
 
     def _over(self, task: "asyncio.Task[None]") -> None:
         self._under_way = None
@@ -97,18 +105,19 @@ class Canary:
         """Ask once.
 
         A refusal is no failure: a backup that is full is at work, and one that is not ready says so itself. Neither is
-        a request that the backup calls invalid.
+        a request that the backup calls invalid, nor what the terms of the exercise left no room for.
         """
         self._asked += 1
         try:
             answer = await self._ask(request)
         except InvalidRequestError:
             return
-        if answer.served_by is Tier.BACKUP:
+        terms = terms_of(request)
+        said = [evidence(beyond_terms(ended.outcome, terms)) for ended in answer.attempts]
+        if Evidence.SUCCESS in said:
             self._note("")
-        elif not any(isinstance(ended.outcome, Refused) for ended in answer.attempts):
-            reasons = [ended.outcome.reason for ended in answer.attempts if ended.outcome.reason]
-            self._note(reasons[-1] if reasons else "nobody was asked in time")
+        elif said and Evidence.NEUTRAL not in said:
+            self._note(answer.attempts[-1].outcome.reason)
 
     def _note(self, failure: str) -> None:
         was_sound = self.is_sound

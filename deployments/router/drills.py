@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from deployments.execution.attempt import Begun, ModelClient, begin, text_of
 from deployments.policy.attempt import Candidate
+from deployments.policy.breaker import tell_nobody
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, StreamEnd, StreamItem
 from deployments.policy.resilience import ResilienceState
 from deployments.request import InferenceRequest
@@ -46,12 +47,8 @@ def with_faults(
 def copied(resilience: ResilienceState) -> ResilienceState:
     """Return what a drill may change: a copy of `resilience`, whose listener hears nothing of it."""
     copy = deepcopy(resilience)
-    copy.listener = _silent
+    copy.listener = tell_nobody
     return copy
-
-
-def _silent(*_: object) -> None:
-    """Hear of a breaker that opens in a drill, and tell nobody."""
 
 
 class FaultyClient(Struct, frozen=True):

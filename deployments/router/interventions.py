@@ -8,6 +8,7 @@ Every router has the same: an act goes to all of them, and a router that starts 
 the life of the last router.
 """
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -20,6 +21,7 @@ from deployments.execution.attempt import Begun, ModelClient
 from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.outcome import PUT_BEHIND, Outcome, Refused
+from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request import InferenceRequest
 from deployments.request.acts import Act, ActKind
 
@@ -83,8 +85,16 @@ class Hands:
         if theirs.changed_at > self._now.changed_at:
             self._change(theirs)
 
+    def moment(self, now: float) -> float:
+        """Return the time of an act that is asked for `now`: behind the one before, by whatever clock."""
+        return max(now, math.nextafter(self._now.changed_at, math.inf))
+
     def do(self, act: Act, at: float) -> None:
-        """Do what an operator has asked for at that time, in seconds since 1970; a later act stands."""
+        """Do what an operator has asked for at that time, in seconds since 1970; a later act stands.
+
+        Raises:
+            InvalidRequestError: too many models are held or drained already.
+        """
         if at < self._now.changed_at:
             return
         holds = dict(self._now.holds)
@@ -92,7 +102,10 @@ class Hands:
             case ActKind.SHIFT:
                 self._change(replace(self._now, backup_share=act.share, changed_at=at))
                 return
-            case ActKind.HOLD | ActKind.DRAIN if len(holds) < MOST_MODELS or act.model in holds:
+            case ActKind.HOLD | ActKind.DRAIN:
+                if len(holds) == MOST_MODELS and act.model not in holds:
+                    message = f"is one more than {MOST_MODELS} that are held or drained"
+                    raise InvalidRequestError(Problem("model", message, "a release of another one before"))
                 holds[act.model] = Hold.HELD if act.kind is ActKind.HOLD else Hold.DRAINED
             case ActKind.RELEASE | ActKind.RESET:
                 holds.pop(act.model, None)

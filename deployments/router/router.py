@@ -190,8 +190,16 @@ class Router(HandleMethods):
         return await self._all.fallbacks(query)
 
     async def act(self, act: Act) -> dict[str, Any]:
-        """Do what an operator asks for, in all routers; see `AllRouters.act`."""
-        at = time.time()
+        """Do what an operator asks for, in all routers; see `AllRouters.act`.
+
+        What was done through another router is heard before: an act that was not would be undone by this one.
+
+        Raises:
+            InvalidRequestError: too many models are held or drained already.
+        """
+        hands = self._answering.hands
+        await self._all.learn(hands)
+        at = hands.moment(time.time())
         self.do(act, at)
         return await self._all.act(act, at)
 
@@ -265,9 +273,10 @@ class Router(HandleMethods):
         """Put `policy` in force: as a whole, or not at all where this raises."""
         resilience, told = policy.to_resilience(), policy.to_log()
         limits, put_keys_in_force = Limits(*policy.request_bounds()), self.gate.prepare(policy)
+        use_store = self._keeper.prepare(*policy.responses.place(os.environ))
         self._upstreams.update(policy.remotes, resilience)  # all or nothing by itself; the last step that can fail
         self._policy, self._limits, self._resilience.policy = policy, limits, resilience
-        self._keeper.use(*policy.responses.place(os.environ))
+        use_store()
         put_keys_in_force()
         log.policy_changed(told)
 

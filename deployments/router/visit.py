@@ -15,7 +15,7 @@ from deployments.policy.answer import Answer
 from deployments.policy.attempt import Ended, Tier
 from deployments.policy.outcome import Refused
 from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead, TextDelta
-from deployments.policy.token_estimate import estimate_tokens
+from deployments.policy.token_estimate import estimate_tokens, size_of, tokens_of_size
 from deployments.request import InferenceRequest
 from deployments.request.prompt_estimate import estimate_prompt_tokens
 from deployments.router.routing import ChainBuilder
@@ -31,7 +31,7 @@ class Visit:
         """Note what the request was granted, and which candidates were `refused` to it."""
         self._gate, self._grant, self._refused = gate, grant, refused
         self._request, self._asked = request, asked
-        self._written = 0
+        self._size = self._pieces = 0
 
     @property
     def allows_backup(self) -> bool:
@@ -48,7 +48,8 @@ class Visit:
 
     def wrote(self, text: str) -> None:
         """Note a piece of a streamed answer."""
-        self._written += estimate_tokens(text)
+        self._size += size_of(text)
+        self._pieces += bool(text)
 
     def answered(self, answer: Answer) -> None:
         """Charge what the answer took: by its model's own counts, or estimated. What no model has written is free."""
@@ -70,7 +71,7 @@ class Visit:
     def abandoned(self) -> None:
         """Charge the prompt and what was written by then: to leave before the end is not free."""
         if self._grant is not None:
-            self._charge(self._asked, estimate_prompt_tokens(self._request), self._written)
+            self._charge(self._asked, estimate_prompt_tokens(self._request), tokens_of_size(self._size, self._pieces))
 
     def _charge(self, model: str, prompt: int, written: int) -> None:
         assert self._grant is not None  # noqa: S101 - it is looked at before

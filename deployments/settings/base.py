@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -44,6 +45,18 @@ def _is_number(kind: Any) -> bool:
     if get_origin(kind) in {Union, UnionType}:
         return bool not in get_args(kind) and any(_is_number(each) for each in get_args(kind))
     return kind in {int, float}
+
+
+def has_a_port_that_exists(address: str) -> str:
+    """The address of a server as it is.
+
+    Raises:
+        ValueError: its port is none that there could be: whoever connects to it would find out, and not who sets it.
+    """
+    port = urlsplit(address).port  # raises the same above 65535
+    if port == 0:
+        raise ValueError("Port out of range 1-65535")
+    return address
 
 
 Seconds = Annotated[float, Field(ge=LEAST_SECONDS, le=MOST_SECONDS, allow_inf_nan=False)]

@@ -2,13 +2,19 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from deployments.settings.base import Settings
+from deployments.settings.base import Settings, has_a_port_that_exists
+from deployments.settings.remotes import SECRET
 
 MEMORY = "memory"
 
-Store = Annotated[str, StringConstraints(pattern=r"^(memory|rediss?://\S+)$", max_length=1024)]
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s:@/?#\[\]]+)"
+Store = Annotated[
+    str,
+    StringConstraints(pattern=rf"^(memory|rediss?://([^\s@/?#]*@)?{_HOST}(:\d+)?(/\d+)?)$", max_length=1024),
+    AfterValidator(has_a_port_that_exists),
+]
 """`memory`, or the URL of a Redis."""
 
 
@@ -19,7 +25,9 @@ class CacheSettings(Settings):
         0.0, ge=0, le=604_800, description="How long an answer is kept; 0: none is, and identical requests share none."
     )
     store: Store = Field(
-        MEMORY, description="Where: `memory`, each router for itself, or `redis://host:6379/0`, all routers together."
+        MEMORY,
+        description="Where: `memory`, each router for itself, or `redis://host:6379/0`, all routers together.",
+        json_schema_extra=SECRET,
     )
     entries: int = Field(1024, ge=1, le=1_000_000, description="How many answers are kept in `memory`.")
     share: bool = Field(

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from deployments.settings.base import Settings
+from deployments.settings.base import Settings, has_a_port_that_exists
 from deployments.settings.remotes import SECRET, VariableName
 
-StoreAddress = Annotated[str, StringConstraints(pattern=r"^(sqlite:/[^?#]+|rediss?://[^\s:@/?#]+(:\d+)?(/\d+)?)?$")]
+StoreAddress = Annotated[
+    str,
+    StringConstraints(pattern=r"^(sqlite:/[^?#]+|rediss?://[^\s:@/?#]+(:\d+)?(/\d+)?)?$"),
+    AfterValidator(has_a_port_that_exists),
+]
 """Of a store of records; without a password, which stands in no file."""
 
 

@@ -6,6 +6,7 @@ that cannot be found now cannot be gone on with: `StoreUnreachableError`.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -57,21 +58,32 @@ class ResponseKeeper:
         return self._store is not None
 
     def use(self, address: str, password: str, seconds: float) -> None:
-        """Keep responses in the store at `address` for so many `seconds` from now on; nowhere where that is empty.
+        """Keep responses in the store at `address` from now on; see `prepare`."""
+        self.prepare(address, password, seconds)()
+
+    def prepare(self, address: str, password: str, seconds: float) -> Callable[[], None]:
+        """Return what has responses kept at `address` for so many `seconds`; nowhere where that is empty.
 
         Raises:
             RuntimeError: another store has to be closed, but no event loop is running.
         """
-        self._seconds = seconds
+        before = self._store
         if (address, password) == self._used:
-            return
-        before, loop = self._store, asyncio.get_running_loop() if self._store is not None else None
-        self._store = self._opens(address, password) if address else None
-        self._used = (address, password)
-        if before is not None and loop is not None:
-            task = loop.create_task(before.aclose())
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            return partial(self._put_in_force, before, self._used, seconds)
+        loop = asyncio.get_running_loop() if before is not None else None
+        store = self._opens(address, password) if address else None
+
+        def change() -> None:
+            self._put_in_force(store, (address, password), seconds)
+            if before is not None and loop is not None:
+                task = loop.create_task(before.aclose())
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
+
+        return change
+
+    def _put_in_force(self, store: RecordStore | None, used: tuple[str, str], seconds: float) -> None:
+        self._store, self._used, self._seconds = store, used, seconds
 
     async def keep(self, key: str, response: KeptResponse) -> bool:
         """Keep a response; return whether it is kept."""

@@ -212,6 +212,39 @@ def test_it_is_asked_before_anybody_is_waited_for() -> None:
     assert step(BEHIND, loading, Ended(BACKUP, 0.0, 0.0, Failed("boom")), now=1.0) == Start(A, Why.BEHIND)
 
 
+def test_it_is_asked_beside_whoever_is_waited_for_as_the_cut_over_comes() -> None:
+    waited_for = (BEHIND, Running(BACKUP, 0.0))
+
+    assert step(*waited_for, now=1.0, of=chain(A, BACKUP)) == WaitUntil(CUT_OVER)
+    assert step(*waited_for, now=CUT_OVER, of=chain(A, BACKUP)) == Start(A, Why.BEHIND)
+
+
+def test_it_is_asked_beside_the_last_one_that_is_silent_for_too_long() -> None:
+    silent = (BEHIND, Running(BACKUP, 0.0, patience_s=2.0))
+
+    assert step(*silent, now=1.0, of=chain(A, BACKUP)) == WaitUntil(2.0)
+    assert step(*silent, now=2.0, of=chain(A, BACKUP)) == Start(A, Why.BEHIND)
+
+
+def test_it_is_asked_beside_the_last_one_of_a_stream_that_has_had_its_time() -> None:
+    silent = (BEHIND, Running(BACKUP, 0.0))
+
+    assert step(*silent, now=5.0, of=chain(A, BACKUP, first_content_s=5.0)) == Start(A, Why.BEHIND)
+
+
+def test_it_is_not_asked_beside_anybody_while_others_have_not_been_asked() -> None:
+    assert step(BEHIND, Running(B, 0.0, patience_s=1.0), now=1.0) == Start(BACKUP, Why.FAILOVER)
+
+
+def test_of_several_the_next_one_is_asked_beside_the_one_before_once_that_is_silent() -> None:
+    of = chain(A, B, BACKUP)
+    both = (BEHIND, Ended(B, 0.0, 0.0, Refused(PUT_BEHIND)), Running(BACKUP, 0.0))
+    first = (*both, Running(A, CUT_OVER, Why.BEHIND, patience_s=2.0))
+
+    assert step(*first, now=21.0, of=of) == WaitUntil(22.0)
+    assert step(*first, now=22.0, of=of) == Start(B, Why.BEHIND)
+
+
 def test_only_refused_for_its_form_is_put_behind() -> None:
     others = (Ended(A, 0.0, 0.0, Refused("breaker open")), Ended(BACKUP, 0.0, 1.0, Cancelled("x")))
 

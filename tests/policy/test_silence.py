@@ -268,6 +268,18 @@ def test_a_model_that_keeps_to_the_form_again_is_put_before_again() -> None:
     assert "behind" not in resilience.describe("a")
 
 
+def test_an_operators_reset_forgets_the_misfits_too() -> None:
+    resilience = a_guard(ResiliencePolicy(STRICT))
+    wanted = Terms(form="json_schema")
+    for number in range(3):
+        attempt(resilience, Failed("not JSON", misfit=True), number, number + 0.5, terms=wanted)
+
+    resilience.reset("a")
+
+    assert not permit_of(resilience, 3.0, terms=wanted).probe
+    assert "behind" not in resilience.describe("a")
+
+
 def test_an_answer_that_was_cut_by_its_caller_is_no_misfit() -> None:
     resilience = a_guard(ResiliencePolicy(STRICT))
     wanted = Terms(form="json_schema", max_tokens=4)

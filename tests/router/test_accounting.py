@@ -1,6 +1,8 @@
 """Every request has one end that is counted: answered, rejected by its model, or abandoned by its caller."""
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,8 @@ from deployments.observability.metrics import drain_counts
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
+from deployments.router.visit import Visit
+from tests.fakes import a_request
 from tests.http.service import ScriptedStream
 
 pytestmark = pytest.mark.looptime
@@ -48,6 +52,26 @@ async def test_what_a_caller_that_left_has_cost_is_counted(accounting: RequestAc
     assert counts.counted == {(table.ABANDONED, ()): 1, (table.ABANDONED_SECONDS, ()): pytest.approx(2.5)}
     assert accounting.describe()["abandoned"] == 1
     assert drain_counts().counted == {}
+
+
+async def test_a_drill_is_no_caller_that_left(accounting: RequestAccounting) -> None:
+    RequestRecord(accounting, "id", "a", loop_time(), "", drill=True).abandoned()
+
+    assert drain_counts().counted == {}
+    assert (accounting.describe()["abandoned"], accounting.describe()["drills"]) == (0, 1)
+
+
+async def test_a_caller_that_leaves_a_stream_is_charged_by_the_bytes_of_what_it_got() -> None:
+    charged: list[float] = []
+    gate: Any = SimpleNamespace(price=lambda *_: 0.0)
+    grant: Any = SimpleNamespace(settle=lambda tokens, _: charged.append(tokens))
+    visit = Visit(gate, grant, (), a_request(""), "a")
+
+    for piece in ("你好" * 20, "", "!"):
+        visit.wrote(piece)
+    visit.abandoned()
+
+    assert charged == [31.0]  # 121 bytes
 
 
 async def test_a_request_that_its_model_rejects_is_neither_answered_nor_abandoned(

@@ -7,6 +7,7 @@ import pytest
 
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.ray_serve.routers import ASK_ROUTERS_S, ask_each
+from deployments.request.acts import Act, ActKind
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.router import Router
 from deployments.router.service_status import status_of_service
@@ -123,6 +124,13 @@ class Named:
     async def own_status(self) -> dict[str, Any]:
         return {**await self.router.own_status(), "replica": self.replica}
 
+    async def own_act(self, *act: Any) -> str:
+        await self.router.own_act(*act)
+        return self.replica
+
+    async def own_interventions(self) -> dict[str, Any]:
+        return await self.router.own_interventions()
+
     async def own_fallbacks(self, *query: Any) -> dict[str, Any]:
         return {**await self.router.own_fallbacks(*query), "replica": self.replica}
 
@@ -178,6 +186,17 @@ async def test_whoever_asks_while_the_routers_are_asked_gets_the_same_answer() -
 
     assert cluster.questions == 1
     assert all(each == told[0] for each in told)
+
+
+async def test_an_act_changes_what_was_done_through_other_routers_before_and_loses_none_of_it() -> None:
+    router, cluster = await two_routers()
+    await cluster.routers["r2"].router.own_act("hold", "a", 0.0, 4e9)  # its clock is ahead
+
+    await router.act(Act(ActKind.SHIFT, share=0.5))
+    told = [each["interventions"] for each in (router.describe(), cluster.routers["r2"].router.describe())]
+
+    assert told[0] == told[1]
+    assert (told[0]["holds"], told[0]["backup_share"]) == ({"a": "held"}, 0.5)
 
 
 # --- one question to all -----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -10,11 +11,14 @@ import pytest
 from msgspec.structs import replace
 
 from deployments.execution.clock import loop_time
+from deployments.observability import metric_table as table
+from deployments.observability.metrics import drain_counts
 from deployments.policy.answer import Answer
+from deployments.policy.last_resort import LastResort
 from deployments.router.answer_cache import AnswerCache
-from deployments.router.answer_stores import MemoryStore
+from deployments.router.answer_stores import AnswerStore, AnswerStores, MemoryStore
 from deployments.router.router import Router
-from deployments.settings import PolicySettings
+from deployments.settings import PolicySettings, SettingsError
 from deployments.settings.cache import CacheSettings
 from tests.fakes import a_request
 from tests.http.service import an_answer
@@ -132,10 +136,14 @@ async def test_off_nothing_is_kept(faulty: FaultyUpstream) -> None:
 async def test_identical_requests_in_flight_share_one_answer(faulty: FaultyUpstream) -> None:
     async with one_model(faulty) as router:
         before = len(faulty.requests)
+        drain_counts()
         responses = await asyncio.gather(*(ask(router) for _ in range(5)))
 
     assert {answered(response)[0] for response in responses} == {TEXT}
     assert len(faulty.requests) - before == 1
+    counted = drain_counts().counted
+    assert counted[table.ATTEMPTS, ("m", "answered", "next")] == 1
+    assert counted[table.ANSWERS, ("primary", "m", "false")] == 5
     assert router.describe()["in_flight"] == 0
 
 
@@ -156,7 +164,62 @@ async def test_where_the_first_of_them_leaves_the_others_are_answered() -> None:
     await asyncio.sleep(0)
     first.cancel()
 
-    assert (await other).result == "Hello."
+    assert (await other)[0].result == "Hello."
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("more", [{"timeout_s": 60.0}, {"hedge": False}, {"retry": False}, {"wait": False}], ids=str)
+async def test_a_caller_for_whom_other_things_are_tried_gets_an_answer_of_his_own(more: dict[str, Any]) -> None:
+    cache, asked = AnswerCache(lambda: CacheSettings(seconds=60)), a_request(text="Hi")
+
+    async def soon(text: str) -> Answer:
+        await asyncio.sleep(1)
+        return an_answer(text)
+
+    first = cache.share("key", asked, loop_time(), partial(soon, "first"))
+    other = cache.share("key", replace(asked, **more), loop_time(), partial(soon, "other"))
+
+    assert [answer.result for answer, _ in await asyncio.gather(first, other)] == ["first", "other"]
+
+
+@pytest.mark.looptime
+async def test_a_store_that_hangs_does_not_make_the_last_resort_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryStore, "get", lambda *_: asyncio.sleep(60, b""))
+    cache, sorry = AnswerCache(lambda: CacheSettings(seconds=60)), LastResort("Sorry.").answer()
+    due = loop_time() + 0.1
+
+    assert await cache.instead("key", sorry, due) == sorry
+    assert loop_time() < due
+
+
+@pytest.mark.parametrize(("task", "is_kept"), [("text-generation", True), ("feature-extraction", False)])
+async def test_no_answer_of_a_model_of_vectors_is_kept_whatever_its_caller_has_asked_for(
+    task: str, *, is_kept: bool
+) -> None:
+    remotes = {"m": {"base_url": "http://127.0.0.1:1/v1", "model": "m", "task": task}}
+    router = await a_ready_router(remotes=remotes, cache={"seconds": 60})
+
+    key, _ = router._answering._record(replace(a_request(), model="m"), "id", 0.0, None)
+    await router._upstreams.aclose()
+
+    assert bool(key) is is_kept
+
+
+async def test_a_store_that_the_policy_names_no_longer_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[AnswerStore] = []
+
+    async def close(store: AnswerStore) -> None:
+        closed.append(store)
+
+    monkeypatch.setattr(MemoryStore, "aclose", close)
+    stores = AnswerStores()
+    first = stores.of(CacheSettings(entries=1))
+    second = stores.of(CacheSettings(entries=2))
+    await asyncio.sleep(0.01)
+
+    assert closed == [first]
+    await stores.aclose()
+    assert closed == [first, second]
 
 
 async def test_a_redis_that_is_gone_costs_no_answer_and_is_told_in_the_status(faulty: FaultyUpstream) -> None:
@@ -177,6 +240,14 @@ def test_the_address_of_the_store_with_its_password_is_in_no_log_line() -> None:
     told = PolicySettings.model_validate({"cache": {"store": "redis://:secret@there:6379/0"}}).to_log()
 
     assert told["cache"] == {"store": "redis"}
+
+
+def test_a_password_in_an_address_that_does_not_fit_is_not_quoted() -> None:
+    with pytest.raises(SettingsError) as refused:
+        PolicySettings().with_overrides({"cache": {"store": "redis//:secret@there"}}, {})
+
+    assert "cache.store" in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
 def test_requests_that_differ_in_the_words_of_their_own_format_alone_are_not_identical() -> None:

@@ -10,13 +10,15 @@ from msgspec.structs import replace
 from deployments.policy.answer import Answer, winning_answer
 from deployments.policy.attempt import Candidate, Ended, Tier
 from deployments.policy.last_resort import LastResort
-from deployments.policy.outcome import Answered, Blank, Outcome, Refused
+from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused
 from deployments.request import InferenceRequest
+from deployments.request.inference import ResponseFormat
 from deployments.router.canary import Canary
 from deployments.settings.canary import CanarySettings
 from tests.fakes import a_request
 from tests.http.wire import send
 from tests.router.test_last_resort import a_ready_router
+from tests.upstream.faulty import FaultyUpstream
 
 BACKUP = Candidate(Tier.BACKUP, "backup")
 HELLO = Answered("Hello.")
@@ -83,6 +85,63 @@ async def test_a_backup_that_is_full_is_at_work_and_not_unsound() -> None:
     await running_for(canary, 10)
 
     assert canary.is_sound
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcome"),
+    [
+        (replace(a_request(), response_format=ResponseFormat({"type": "json_object"})), Failed("no JSON", misfit=True)),
+        (a_request(), Blank("16 tokens, none of them visible", cut=True)),
+    ],
+    ids=["a form", "few tokens"],
+)
+async def test_what_the_terms_of_an_exercise_do_not_let_a_backup_answer_is_no_failure(
+    asked: InferenceRequest, outcome: Outcome
+) -> None:
+    canary = canary_of(AskedBackup(outcome), share=1.0, failures=1)
+
+    canary.offer(asked)
+    await asyncio.sleep(0.01)
+
+    assert canary.describe()["asked"] == 1
+    assert canary.is_sound
+
+
+@pytest.mark.looptime
+async def test_while_the_backup_is_asked_a_small_question_no_real_request_is_asked_twice() -> None:
+    backup = AskedBackup(seconds=5)
+    canary = canary_of(backup, every_seconds=1, share=1.0)
+
+    running = asyncio.create_task(canary.run())
+    await asyncio.sleep(2)
+    canary.offer(a_request(text="Hi"))
+    await asyncio.sleep(1)
+    running.cancel()
+
+    assert [request.text for request in backup.asked] == ["Say hello."]
+
+
+async def test_of_the_short_answers_of_an_exercise_nothing_is_learnt_about_the_backup() -> None:
+    router = await a_ready_router(canary={"share": 1.0})
+    before = router.describe()["backup"]
+    for _ in range(6):
+        await send(router, "/v1/infer/unknown", {"text": "Hi", "tiers": ["primary"]})
+        await asyncio.sleep(0.01)
+
+    assert router.describe()["canary"]["asked"] == 6
+    assert router.describe()["backup"] == before
+
+
+async def test_a_remote_backup_that_answers_says_nothing_about_the_local_one(faulty: FaultyUpstream) -> None:
+    remotes = {"far": {"base_url": f"http://127.0.0.1:{faulty.port}/v1", "model": "healthy"}}
+    router = await a_ready_router(canary={"every_seconds": 60, "failures": 1}, remotes=remotes, backup_model="far")
+    router._answering.canary._note("it was silent")
+
+    answer = await send(router, "/v1/infer/unknown", {"text": "Hi"})
+    await router._upstreams.aclose()
+
+    assert (answer.json()["served_by"], answer.json()["model"]) == ("backup", "far")
+    assert router.describe()["canary"]["sound"] is False
 
 
 @pytest.mark.looptime

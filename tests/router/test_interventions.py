@@ -7,6 +7,7 @@ import pytest
 from deployments.policy.attempt import Candidate, Tier, Why
 from deployments.policy.outcome import Failed
 from deployments.policy.permit import Permit
+from deployments.policy.problem import InvalidRequestError
 from deployments.policy.terms import Terms
 from deployments.request.acts import Act, ActKind
 from deployments.router.interventions import MOST_MODELS, Hands
@@ -53,6 +54,16 @@ async def test_where_the_backup_fails_the_model_that_was_passed_by_is_asked(faul
     assert told["attempts"][-1]["why"] == "behind"
 
 
+async def test_where_the_backup_hangs_the_model_that_was_passed_by_answers_before_the_deadline(
+    faulty: FaultyUpstream,
+) -> None:
+    async with two_models(faulty) as router:
+        await router.own_act("shift", "", 1.0, 1.0)
+        _, told = answered(await ask(router, "hang@backup", timeout=1.0))
+
+    assert told["served_by"] == "primary"
+
+
 async def test_a_breaker_that_is_reset_lets_the_next_request_through(faulty: FaultyUpstream) -> None:
     async with two_models(faulty, breaker={"failures": 1}, retries={"max": 0}) as router:
         resilience = router._resilience
@@ -78,7 +89,10 @@ def test_of_two_routers_the_newer_act_holds_in_both() -> None:
 
 def test_the_number_of_models_that_are_held_has_a_bound() -> None:
     hands = Hands()
-    for number in range(MOST_MODELS + 10):
+    for number in range(MOST_MODELS):
         hands.do(Act(ActKind.DRAIN, f"model-{number}"), float(number + 1))
 
+    with pytest.raises(InvalidRequestError, match="one more than"):
+        hands.do(Act(ActKind.DRAIN, "another"), MOST_MODELS + 1.0)
+    hands.do(Act(ActKind.HOLD, "model-0"), MOST_MODELS + 2.0)
     assert len(hands.describe()["holds"]) == MOST_MODELS

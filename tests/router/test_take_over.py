@@ -140,6 +140,28 @@ def test_a_change_that_retires_a_remote_model_where_no_loop_runs_leaves_the_old_
     assert router._upstreams.find("hosted") is not None
 
 
+@pytest.mark.looptime
+async def test_a_store_that_cannot_be_opened_leaves_the_old_policy_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    router = a_router(BEFORE)
+    before = in_force(router)
+
+    def broken(address: str, _: str) -> Any:
+        raise OSError(f"no {address}")
+
+    monkeypatch.setattr(router.keeper, "_opens", broken)
+    with pytest.raises(OSError, match="no sqlite"):
+        router.reconfigure({"timeout_seconds": 5, "responses": {"store": "sqlite:/x"}})
+
+    assert in_force(router) == before
+
+
+@pytest.mark.parametrize("section", ["cache", "responses"])
+@pytest.mark.parametrize("port", ["0", "99999"])
+def test_the_address_of_a_store_has_a_port_that_exists(section: str, port: str) -> None:
+    with pytest.raises(SettingsError, match="Port out of range"):
+        PolicySettings().with_overrides({section: {"store": f"redis://there:{port}"}}, {})
+
+
 # --- what the operator is told ----------------------------------------------------------------------
 
 

@@ -1,0 +1,42 @@
+"""Candidates that were put behind (`PUT_BEHIND`): they are asked where waiting for somebody else leads nowhere.
+
+everybody else has failed                     it is asked at once
+everybody else was asked, and who is waited for
+    is silent for too long, or has had its time   it is asked beside that one
+    goes on as the cut-over comes                 the same
+"""
+
+import math
+from collections.abc import Sequence
+
+from deployments.policy.attempt import Attempt, Candidate, Ended, Running, Why
+from deployments.policy.chain import FallbackChain
+from deployments.policy.outcome import PUT_BEHIND, Refused
+from deployments.policy.step import Start, WaitUntil
+
+
+def first_put_behind(candidates: Sequence[Candidate], attempts: Sequence[Attempt]) -> Candidate | None:
+    """Return the first of `candidates` that was put behind and not asked since; `None` where there is none."""
+    last = {attempt.candidate: attempt for attempt in attempts}
+    for candidate in candidates:
+        attempt = last.get(candidate)
+        outcome = attempt.outcome if isinstance(attempt, Ended) else None
+        if isinstance(outcome, Refused) and outcome.reason.startswith(PUT_BEHIND):
+            return candidate
+    return None
+
+
+def ask_beside(
+    chain: FallbackChain, attempts: Sequence[Attempt], latest: Running, now: float
+) -> Start | WaitUntil | None:
+    """Start a candidate that was put behind beside `latest`, or wait for that; `None` where there is none."""
+    candidate = first_put_behind(chain.candidates, attempts)
+    if candidate is None:
+        return None
+    cut_over = chain.deadline.cut_over
+    due = min(
+        -math.inf if latest.suspected else latest.silent_at,
+        chain.per_try_end(latest.candidate, latest.started, latest.alive),
+        cut_over if latest.started < cut_over else math.inf,
+    )
+    return Start(candidate, Why.BEHIND) if now >= due else WaitUntil(due)

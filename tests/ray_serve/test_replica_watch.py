@@ -1,0 +1,71 @@
+"""The watch of replicas goes on whatever happens to itself, and forgets what has gone."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from deployments.policy.responsiveness import ReplicaPolicy
+from deployments.ray_serve.replica_watch import ReplicaWatch
+
+POLICY = ReplicaPolicy(ping_after_seconds=0.5, ping_seconds=1.0)
+
+pytestmark = pytest.mark.looptime
+
+
+class Mute:
+    """A deployment whose only replica answers no ping; to list it may break."""
+
+    def __init__(self) -> None:
+        self.pings, self.listed, self.breaks = 0, 0, False
+
+    def hosts(self) -> Mapping[str, str]:
+        self.listed += 1
+        if self.breaks:
+            raise RuntimeError("Serve is being restarted")
+        return {"actor": "host"}
+
+    async def ping(self, actor: str, *, afresh: bool) -> None:
+        self.pings += 1
+        await asyncio.Event().wait()
+
+
+def owing(deployment: Mute) -> ReplicaWatch:
+    """A watch with a call that the replica of `deployment` owes an answer."""
+    watch = ReplicaWatch()
+    watch.add("m", deployment)
+    call = watch.open(deployment)
+    response: Any = asyncio.Future()
+    call.actor, call.response = "actor", response
+    return watch
+
+
+async def running_for(watch: ReplicaWatch, seconds: float) -> None:
+    with pytest.raises((TimeoutError, RuntimeError)):
+        await asyncio.wait_for(watch.run(lambda: POLICY), seconds)
+
+
+async def test_a_watch_that_was_restarted_while_a_ping_was_under_way_pings_that_replica_again() -> None:
+    mute = Mute()
+    watch = owing(mute)
+    await running_for(watch, 1.0)
+    assert (mute.pings, watch.unresponsive) == (1, frozenset())
+
+    mute.breaks = True
+    await running_for(watch, 1.0)
+    mute.breaks = False
+    await running_for(watch, 3.0)
+
+    assert mute.pings >= 2
+    assert watch.unresponsive == {"actor"}
+
+
+async def test_a_deployment_that_is_made_anew_takes_the_place_of_the_one_before() -> None:
+    gone = Mute()
+    watch = owing(gone)
+    watch.add("m", Mute())
+
+    await running_for(watch, 1.0)
+
+    assert gone.listed == 0
