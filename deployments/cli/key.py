@@ -36,7 +36,7 @@ _Expires = Annotated[str | None, typer.Option(help="A date, or a date and time."
 _Grace = Annotated[float, typer.Option(help="Hours for which the key before is taken, too.")]
 
 key_commands = typer.Typer(no_args_is_help=True, help="Keys of callers.")
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 @key_commands.command()
@@ -114,7 +114,7 @@ def list_keys(file: _File = DEFAULT_KEYS, *, as_json: AsJson = False) -> None:
         table.add_column(column, overflow="fold")
     for name, key in sorted(keys.items()):
         table.add_row(f"{name} (admin)" if key.admin else name, key.id, *_row(key))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _row(key: KeySpec) -> list[str]:
