@@ -31,7 +31,7 @@ Exit codes: 0 done, 1 it could not be done (the reason is on standard error), 2 
 """
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP)
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 @app.callback()
@@ -74,7 +74,7 @@ def main() -> None:
     try:
         app()
     except (SettingsError, SnapshotNotKeptError, UnreachableError, NotAllowedError, ClusterError, OSError) as error:
-        _errors.print(f"neverblank: {error}", style="red", markup=False)
+        _errors.print(f"neverblank: {error}", style="red")
         sys.exit(1)
 
 

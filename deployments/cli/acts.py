@@ -15,7 +15,7 @@ _Model = Annotated[str, typer.Argument(help="The model.")]
 _Undo = Annotated[bool, typer.Option("--undo", help="Ask it again.")]
 _Share = Annotated[float, typer.Argument(min=0, max=1, help="The share, from 0 to 1; 0 ends it.")]
 
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 class BreakerAct(StrEnum):

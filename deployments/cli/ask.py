@@ -16,7 +16,7 @@ _Model = Annotated[str, typer.Option(help="The model; without it the service's d
 _Timeout = Annotated[float, typer.Option(help="The deadline in seconds; 0 leaves it to the service.")]
 _Stream = Annotated[bool, typer.Option("--stream", help="Print the answer as it is written.")]
 
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def ask(

@@ -17,7 +17,7 @@ from deployments.settings.files import cache_folder
 
 _Files = Annotated[list[Path] | None, typer.Argument(help="Serve configs and specs; without any, serve_config.yaml.")]
 
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def check_files(files: _Files = None, *, as_json: AsJson = False) -> None:
@@ -39,13 +39,13 @@ def check_files(files: _Files = None, *, as_json: AsJson = False) -> None:
             else:
                 planned.append(found)
     for fault in faults:
-        _errors.print(str(fault), style="red", markup=False)
+        _errors.print(str(fault), style="red")
     for warning in exposed:
-        _errors.print(str(warning), style="yellow", markup=False)
+        _errors.print(str(warning), style="yellow")
     if as_json:
         typer.echo(json.dumps([asdict(plan) for plan in planned], indent=2))
     elif planned:
-        Console().print(_table(planned))
+        Console(markup=False).print(_table(planned))
     if faults:
         raise typer.Exit(1)
 

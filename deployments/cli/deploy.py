@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from deployments.cli.options import DEFAULT_CONFIG, AsJson, Url
@@ -103,7 +104,9 @@ def _table(applications: list[ApplicationProgress]) -> Table:
         table.add_column(column)
     for application in applications:
         state = f"[{_COLOURS[application.state]}]{application.state}[/]"
-        table.add_row(application.name, application.change, state, application.replicas, application.why)
+        table.add_row(
+            escape(application.name), application.change, state, application.replicas, escape(application.why)
+        )
     return table
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deployments.cli.drills import Drill, drills
@@ -81,5 +82,5 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         table.add_column(column, justify="right" if column == "s" else "left", overflow="fold")
     for row in rows:
         mark = "[green]kept[/]" if row["kept"] else "[red]broken[/]"
-        table.add_row(mark, row["what"], row["promised"], row["seen"], f"{row['seconds']:.2f}")
+        table.add_row(mark, row["what"], row["promised"], escape(row["seen"]), f"{row['seconds']:.2f}")
     return table

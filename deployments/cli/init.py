@@ -10,7 +10,7 @@ from deployments.cli.layout import lay_out_files
 
 _Folder = Annotated[Path, typer.Argument(help="The folder; it is made where it is missing.")]
 
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def lay_out(folder: _Folder = Path()) -> None:
@@ -23,4 +23,4 @@ def lay_out(folder: _Folder = Path()) -> None:
         typer.echo(file)
     if laid_out.kept:
         _errors.print(f"{len(laid_out.kept)} of the files were there, and are the same")
-    _errors.print(f"`neverblank serve` in {folder.resolve()} starts the service on 127.0.0.1:8000", markup=False)
+    _errors.print(f"`neverblank serve` in {folder.resolve()} starts the service on 127.0.0.1:8000")

@@ -18,7 +18,7 @@ from deployments.access.credential import hash_secret, new_credential
 from deployments.access.measure import Measure
 from deployments.cli.options import AsJson
 from deployments.settings import SettingsError, parse, resolve
-from deployments.settings.keys import KeysFile, KeySpec, read_keys
+from deployments.settings.keys import KeysFile, KeySpec, key_files, key_name, read_keys
 
 DEFAULT_KEYS = "configs/keys.yaml"
 
@@ -33,10 +33,10 @@ _Boundary = Annotated[
 ]
 _Limits = Annotated[list[str] | None, typer.Option("--limit", help=f"NAME=NUMBER, of: {', '.join(Measure)}.")]
 _Expires = Annotated[str | None, typer.Option(help="A date, or a date and time.")]
-_Grace = Annotated[float, typer.Option(help="Hours for which the key before is taken, too.")]
+_Grace = Annotated[float, typer.Option(min=0, max=8760, help="Hours for which the key before is taken, too.")]
 
 key_commands = typer.Typer(no_args_is_help=True, help="Keys of callers.")
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 @key_commands.command()
@@ -114,7 +114,7 @@ def list_keys(file: _File = DEFAULT_KEYS, *, as_json: AsJson = False) -> None:
         table.add_column(column, overflow="fold")
     for name, key in sorted(keys.items()):
         table.add_row(f"{name} (admin)" if key.admin else name, key.id, *_row(key))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _row(key: KeySpec) -> list[str]:
@@ -156,12 +156,12 @@ def _change(file: str, change: Callable[[dict[str, Any]], None]) -> None:
         if not place.is_dir():
             _write(place, {"keys": keys})
             return
+        files = {key_name(file): file for file in key_files(place)}
         for name, facts in keys.items():
             if facts != before.get(name) or name not in before or known[name].hash != facts["hash"]:
-                _write(place / f"{name}.yaml", facts)
+                _write(files.get(name, place / f"{name}.yaml"), facts)
         for name in before.keys() - keys.keys():
-            for end in ("", ".yaml", ".yml"):
-                (place / f"{name}{end}").unlink(missing_ok=True)
+            files[name].unlink()
 
 
 def _write(place: Path, content: dict[str, Any]) -> None:

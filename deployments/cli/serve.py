@@ -34,7 +34,10 @@ PORTABLE_CONFIG = "configs/portable.yaml"
 _Config = Annotated[Path | None, typer.Argument(help="The Serve config; without one, that of this system.")]
 _Pull = Annotated[bool, typer.Option(help="Fetch the weights of the models first.")]
 
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+_PASSED_ON = {signal.SIGINT: signal.SIGINT, signal.SIGTERM: signal.SIGTERM, signal.SIGHUP: signal.SIGINT}
+"""What this process is told to end by, and what the command is told then. A terminal that is closed tells this process
+alone, and the command, which does not know that signal, ends in order at an interrupt."""
+
 _SIGNALLED = 128
 
 
@@ -88,18 +91,24 @@ def _passing_signals_on(command: list[str]) -> Iterator["subprocess.Popen[bytes]
     environment = service_environment(os.environ)
     # The handlers are there before the process, so that it starts with the default ones: a shell that puts something
     # into the background has it ignore interrupts, and what ignores them cannot be stopped in order.
+    # Only a closed terminal may be ignored: `nohup` has it so, and means it.
+    passed_on = {
+        number: told
+        for number, told in _PASSED_ON.items()
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    }
     told: list[int] = []
-    before = {number: signal.signal(number, lambda got, _: told.append(got)) for number in _PASSED_ON}
+    before = {number: signal.signal(number, lambda got, _: told.append(got)) for number in passed_on}
     try:
         process = subprocess.Popen(command, cwd=root(), env=environment, process_group=0)  # noqa: S603 - our own program
 
         def pass_on(number: int, _: FrameType | None) -> None:
-            process.send_signal(number)
+            process.send_signal(passed_on[signal.Signals(number)])
 
-        for number in _PASSED_ON:
+        for number in passed_on:
             signal.signal(number, pass_on)
         for early in told:
-            process.send_signal(early)
+            pass_on(early, None)
         yield process
     finally:
         for number, handler in before.items():

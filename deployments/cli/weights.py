@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.filesize import decimal
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -55,10 +56,10 @@ def list_command(*, as_json: AsJson = False) -> None:
     for kept in found:
         made = kept.manifest
         if made is None:
-            table.add_row(kept.name, "[red]no manifest[/]")
+            table.add_row(escape(kept.name), "[red]no manifest[/]")
         else:
             size, when = decimal(made.size), f"{made.created:%Y-%m-%d %H:%M}"
-            table.add_row(kept.name, made.origin, made.dtype, size, made.license, when)
+            table.add_row(*map(escape, (kept.name, made.origin, made.dtype, size, made.license, when)))
     Console().print(table)
 
 
@@ -135,7 +136,12 @@ def _acquire(models: _NamedSpecs) -> None:
     disable_progress_bar()  # reading takes a moment; the steps that take longer are shown here
     machine = Machine.here()
     failed = False
-    columns = (TextColumn("{task.fields[model]}"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.fields[model]}", markup=False),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=_errors) as progress:
         for name, spec in models:
             shown = _Shown(progress, progress.add_task("looking", total=_STEPS, model=name))
@@ -144,11 +150,11 @@ def _acquire(models: _NamedSpecs) -> None:
                 loaded = acquire(spec, _cache(), dtype, events=shown)
             except NoSourceError as error:
                 failed = True
-                shown.tell(f"[red]{error}[/]", 0)
+                shown.tell(str(error), 0, style="red")
             else:
-                ready = f"[green]ready[/]: {loaded.snapshot or loaded.origin}"
+                ready = f"ready: {loaded.snapshot or loaded.origin}"
                 failed = not _prepared(spec, shown) or failed
-                shown.tell(ready, _STEPS)
+                shown.tell(ready, _STEPS, style="green")
     if failed:
         raise typer.Exit(1)
 
@@ -161,7 +167,7 @@ def _prepared(spec: TextModelSpec, shown: "_Shown") -> bool:
     try:
         reason = prepare(spec, _cache(), events=shown)
     except (SourceError, NoSourceError) as error:
-        shown.tell(f"[red]{error}[/]")
+        shown.tell(str(error), style="red")
         return False
     if reason:
         shown.progress.console.print(f"transformers will serve it: {reason}", style="yellow", markup=False)
@@ -175,8 +181,8 @@ class _Shown:
     progress: Progress
     task: TaskID
 
-    def tell(self, what: str, done: int | None = None) -> None:
-        self.progress.update(self.task, description=what, completed=done)
+    def tell(self, what: str, done: int | None = None, style: str = "none") -> None:
+        self.progress.update(self.task, description=f"[{style}]{escape(what)}[/]", completed=done)
 
     def source_tried(self, source: str) -> None:
         self.tell(f"fetching {source}", 0)

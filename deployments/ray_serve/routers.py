@@ -48,13 +48,17 @@ async def ask_each(routers: DeploymentHandle, question: str, *arguments: Any) ->
     async with asyncio.timeout(ASK_ROUTERS_S):
         results = await routers.broadcast(question, *arguments)._fetch_replica_results_async()  # noqa: SLF001
     asking = [asyncio.ensure_future(result.get_async()) for result in results]
-    if asking:
-        await asyncio.wait(asking, timeout=ASK_ROUTERS_S)
-    answers, reasons = [], []
-    for each, result in zip(asking, results, strict=True):
-        if not each.done():
+    try:
+        if asking:
+            await asyncio.wait(asking, timeout=ASK_ROUTERS_S)
+    finally:  # also where whoever asked has gone: a silent router would keep the call for ever
+        late = [(each, result) for each, result in zip(asking, results, strict=True) if not each.done()]
+        for each, result in late:
             each.cancel()
             result.cancel()
+    answers, reasons = [], []
+    for each in asking:
+        if not each.done():
             reasons.append(f"no answer within {ASK_ROUTERS_S:g} s")
         elif each.cancelled():
             reasons.append("the call was cancelled")

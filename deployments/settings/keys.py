@@ -134,6 +134,11 @@ def key_files(place: Path) -> list[Path]:
     return sorted(file for file in place.iterdir() if not file.name.startswith(".") and file.is_file())
 
 
+def key_name(file: Path) -> str:
+    """The name of the key that a file in a folder of keys holds."""
+    return file.stem if file.suffix in {".yaml", ".yml"} else file.name
+
+
 def _read_file(place: Path, path: str) -> Mapping[str, KeySpec]:
     data = _load_strictly(place, path)
     return parse(KeysFile, {} if data is None else data, path).keys
@@ -149,7 +154,7 @@ def _read_folder(place: Path, path: str) -> Mapping[str, KeySpec]:
     keys: dict[str, Any] = {}
     faults: list[Fault] = []
     for file in files:
-        name = file.name.removesuffix(".yaml").removesuffix(".yml")
+        name = key_name(file)
         if name in keys:
             faults.append(Fault(path, name, "is in two files", "one file for each key"))
         try:

@@ -4,19 +4,23 @@
 `az://`, with the package that fsspec asks for). In there are, for each snapshot,
 
     <name>-<digest>.pkl    the weights; written first, and never changed
-    <name>.json            the manifest, which says what the digest is; written last, in one piece
+    <name>.json            the manifest, which says what the digest is; written last
 
-A node copies what it lacks beside its own snapshots, and verifies it as it does those. The store is trusted no more
-than that: a pickle from there that wants to run code does not.
+Each appears in one piece, as others read while one writes, and several may write the same. A node copies what it lacks
+beside its own snapshots, and verifies it as it does those. The store is trusted no more than that: a pickle from there
+that wants to run code does not.
 """
 
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
 from deployments.sources.errors import describe_error
@@ -98,14 +102,27 @@ class SharedStore:
             remote = _pickle(root, stem, manifest)
             files.makedirs(root, exist_ok=True)
             if not files.exists(remote) or files.size(remote) != manifest.size:
-                files.put_file(str(pkl), remote)
-            files.pipe_file(f"{root}/{stem}.json", told)
+                _put(files, remote, partial(files.put_file, str(pkl)))
+            _put(files, f"{root}/{stem}.json", lambda new: files.pipe_file(new, told))
         except Exception as error:
             raise StoreError(describe_error(error)) from error
 
     def _open(self) -> tuple[Any, str]:
         files, root = fsspec.url_to_fs(self._url)
         return files, str(root).rstrip("/")
+
+
+def _put(files: Any, remote: str, write: Callable[[str], None]) -> None:
+    """Have `write` write the file `remote` in one piece: in a folder by a rename; an object store does so by itself."""
+    if not isinstance(files, LocalFileSystem):
+        write(remote)
+        return
+    new = f"{remote}.{uuid.uuid4().hex}.new"
+    try:
+        write(new)
+        Path(new).replace(remote)
+    finally:
+        Path(new).unlink(missing_ok=True)
 
 
 def _require_fit(manifest: Manifest, limit: int, size: int) -> None:

@@ -28,11 +28,16 @@ def config(folder: Path, name: str = "m", spec: str = SPEC) -> Path:
     return file
 
 
-def test_the_projects_own_configuration_is_valid() -> None:
-    checked = check()
+@pytest.mark.parametrize("name", ["serve_config", "configs/portable", "configs/gpu", "configs/cluster"])
+def test_the_projects_own_configurations_are_valid(name: str) -> None:
+    checked = check(f"{name}.yaml")
 
-    assert checked.exit_code == 0
+    assert checked.exit_code == 0, checked.output
     assert all(word in checked.output for word in ("backup", "smollm2", "huggingface"))
+
+
+def test_without_a_file_the_services_own_config_is_meant() -> None:
+    assert check().output == check("serve_config.yaml").output
 
 
 def test_what_would_be_loaded_is_told_for_programs(tmp_path: Path) -> None:

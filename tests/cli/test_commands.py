@@ -24,10 +24,12 @@ class FakeCluster:
 
     Attributes:
         status: of the application `a`, as Serve calls it.
+        message: what Serve says of one that has failed.
         silent: the looks at which it does not answer.
     """
 
     status = "RUNNING"
+    message = "no weights"
     looks_needed = 2
     silent: ClassVar[list[int]] = []
 
@@ -45,7 +47,7 @@ class FakeCluster:
         found = running(dict(self.submitted))
         for application in found["applications"].values():
             application["status"] = self.status if self.looks >= self.looks_needed else "DEPLOYING"
-            application["message"] = "no weights" if self.status == "DEPLOY_FAILED" else ""
+            application["message"] = self.message if self.status == "DEPLOY_FAILED" else ""
         return found
 
     def submit(self, wanted: Mapping[str, Any]) -> None:

@@ -68,6 +68,19 @@ def test_a_key_is_made_rotated_and_revoked_and_its_file_never_has_it(file: Path)
     assert not [text for text in texts for secret in secrets if secret in text]
 
 
+@pytest.mark.parametrize("ending", ["", ".yaml", ".yml"])
+def test_a_key_in_a_folder_is_changed_in_the_file_that_it_is_in(tmp_path: Path, ending: str) -> None:
+    run("new", "team", "--file", str(tmp_path))
+    (tmp_path / "team.yaml").rename(tmp_path / f"team{ending}")
+
+    rotated = run("rotate", "team", "--file", str(tmp_path))
+
+    assert opens(tmp_path, rotated) == "team"
+    assert [file.name for file in tmp_path.iterdir()] == [f"team{ending}"]
+    run("revoke", "team", "--file", str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

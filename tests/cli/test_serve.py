@@ -110,6 +110,30 @@ def test_an_interrupt_is_passed_on_though_a_shell_had_it_ignored(project: Path) 
     assert process.wait(20) == 5
 
 
+def run_waiting(project: Path, told: signal.Signals) -> int:
+    """Run a command that waits for an interrupt, tell this process something, and return how the command has ended."""
+    with serve._passing_signals_on([str(program(project, WAITS))]) as process:
+        while not (project / "up").exists():
+            assert process.poll() is None
+        os.kill(os.getpid(), told)
+        if signal.getsignal(told) is signal.SIG_IGN:
+            process.kill()
+        code: int = process.wait(20)
+    return code
+
+
+def test_a_terminal_that_is_closed_leaves_no_service_behind(project: Path) -> None:
+    assert run_waiting(project, signal.SIGHUP) == 5
+
+
+def test_with_nohup_the_service_outlives_its_terminal(project: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run_waiting(project, signal.SIGHUP) == -signal.SIGKILL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_what_the_folder_holds_goes_before_what_was_there(project: Path) -> None:
     made = service_environment({"PATH": "/bin", "PYTHONPATH": "/elsewhere", "RAY_AUTH_MODE": "disabled"})
 

@@ -15,10 +15,14 @@ PIECE = {"text": "word", "model": "m", "served_by": "primary"}
 
 
 class Response:
-    """A call through a handle: it gives the items of a script, raises them, waits for a number, or hangs at `WAITS`."""
+    """A call through a handle: it gives the items of a script, raises them, waits for a number, or hangs at `WAITS`.
+
+    One that begins with an error was taken by no router: as Serve does, it raises that once more where it is cancelled.
+    """
 
     def __init__(self, script: tuple[Any, ...]) -> None:
         self._items = iter(script)
+        self._refused = script[0] if script and isinstance(script[0], Exception) else None
         self._waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._under_way = asyncio.Event()
         self.cancelled = False
@@ -45,6 +49,8 @@ class Response:
 
     def cancel(self) -> None:
         self.cancelled = True
+        if self._refused is not None:
+            raise self._refused
 
     async def go_down(self) -> None:
         """Cancel the call from outside, as Serve does when the router's replica goes down."""

@@ -51,7 +51,7 @@ class Cluster:
         main, model, *_ = self.config["applications"]
         main |= {"import_path": "tests.cluster.models:build"}
         main["args"] |= {"backup": f"{SPECS}/backup.yaml", "routers": 2}
-        main["deployments"][0]["user_config"] = {"default_model": "steady"}
+        main["deployments"][0]["user_config"] |= {"default_model": "steady"}
         model |= {"name": "steady", "args": {"spec": f"{SPECS}/steady.yaml"}}
         self.config["applications"] = [main, model]
 

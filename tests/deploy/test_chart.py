@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from deployments.settings import load, parse, read_model_spec
+from deployments.cli.plan import examine
+from deployments.settings import SettingsError, load, parse, read_model_spec
 from deployments.settings.applications import BUILDERS
 from deployments.settings.policy import PolicySettings
 from tests.deploy.chart import CASES, MANIFESTS, ROOT, RefusedError, manifest, render, values
@@ -81,6 +83,23 @@ def test_serve_and_this_project_accept_the_serve_config(case: str) -> None:
         parse(BUILDERS[application["import_path"]], application["args"], case)
     for application in config["applications"][1:]:
         assert read_model_spec(application["args"]["spec"]).id == application["name"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_router_starts_with_it_as_its_port_is_locked_or_said_to_be_open(case: str, tmp_path: Path) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text(yaml.safe_dump(serve_config(case)))
+
+    assert not [found for found in examine(file, tmp_path) if isinstance(found, SettingsError)]
+
+
+def test_keys_take_the_place_of_an_open_port() -> None:
+    locked = {"open": False, "keys": "configs/keys.yaml"}
+    made = render(values(HIGH, over={"policy": {"access": locked}, "files": {"keys.yaml": {"keys": {}}}}))
+    (found,) = (each for each in made if each["kind"] == "RayService")
+    (router,) = yaml.safe_load(found["spec"]["serveConfigV2"])["applications"][0]["deployments"]
+
+    assert parse(PolicySettings, router["user_config"], HIGH).access.keys == locked["keys"]
 
 
 @pytest.mark.parametrize("case", CASES)

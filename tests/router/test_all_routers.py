@@ -247,6 +247,17 @@ async def test_a_router_that_is_late_fails_or_goes_hides_no_answer_of_the_others
     assert asyncio.get_running_loop().time() - began == ASK_ROUTERS_S
 
 
+@pytest.mark.looptime
+async def test_a_router_that_is_silent_is_asked_no_longer_once_whoever_asked_has_gone() -> None:
+    silent = Result("never", 1e6)
+    handle: Any = Handle(silent)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(ask_each(handle, "own_status"), ASK_ROUTERS_S / 2)
+
+    assert silent.cancelled
+
+
 async def test_where_no_router_runs_nobody_is_asked() -> None:
     nobody: Any = Handle()
 

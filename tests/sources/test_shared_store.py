@@ -1,13 +1,15 @@
 """Nodes share their snapshots: one that has no hub gets them from a store, verified as ever."""
 
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from deployments.sources import acquire
 from deployments.sources.errors import NoSourceError
-from deployments.sources.shared_store import STORE_VARIABLE
+from deployments.sources.shared_store import STORE_VARIABLE, SharedStore, StoreError
 from tests.sources.conftest import HUB, spec, use_hub
 from tests.sources.fakes import FakeHub, RecordingEvents
 
@@ -62,6 +64,30 @@ def test_what_is_damaged_in_the_store_is_not_loaded(nodes: tuple[Path, Path], st
     with pytest.raises(NoSourceError):
         acquire(spec(HUB), nodes[1], "auto", events=RecordingEvents())
     assert not list((nodes[1] / "snapshots").glob("*.pkl"))
+
+
+@pytest.mark.parametrize("writing", ["put_file", "pipe_file"])
+@pytest.mark.parametrize("store", ["folder"], indirect=True)
+def test_a_file_that_is_half_written_into_a_folder_has_not_its_name_yet(
+    nodes: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writing: str
+) -> None:
+    (pkl,) = (nodes[0] / "snapshots").glob("*.pkl")
+    folder = tmp_path / "another"
+    seen: list[str] = []
+
+    def break_off(_: Any, *given: Any, **__: Any) -> None:
+        half = next(each for each in given if str(each).startswith(str(folder)))
+        Path(half).write_bytes(b"half of it")
+        seen.extend(file.suffix for file in folder.iterdir())
+        raise OSError("no space left")
+
+    monkeypatch.setattr(LocalFileSystem, writing, break_off)
+    with pytest.raises(StoreError, match="no space left"):
+        SharedStore(str(folder)).publish(pkl.stem, pkl, pkl.with_suffix(".json"))
+
+    assert ".new" in seen
+    assert ".json" not in seen
+    assert [file.suffix for file in folder.iterdir()] == ([".pkl"] if writing == "pipe_file" else [])
 
 
 def test_a_store_that_cannot_be_used_costs_a_line_and_not_the_model(

@@ -117,6 +117,19 @@ def test_calls_and_their_results_keep_their_ids_and_reasoning_goes_back_as_it_ca
     assert output == {"type": "function_call_output", "call_id": "a", "output": "seen"}
 
 
+def test_a_tool_that_takes_any_text_keeps_its_grammar_and_may_be_one_of_the_allowed_tools() -> None:
+    grammar = {"syntax": "lark", "definition": "start: /x/"}
+    query = {"type": "custom", "custom": {"name": "query", "format": {"type": "grammar", "grammar": grammar}}}
+    named = [{"type": "custom", "custom": {"name": "query"}}, {"type": "function", "function": {"name": "look"}}]
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": named}}
+
+    body = written(a_chat(tools=[query, LOOK], tool_choice=allowed))
+
+    assert body["tools"][0] == {"type": "custom", "name": "query", "format": {"type": "grammar", **grammar}}
+    told = [{"type": "custom", "name": "query"}, {"type": "function", "name": "look"}]
+    assert body["tool_choice"] == {"type": "allowed_tools", "mode": "required", "tools": told}
+
+
 def test_what_is_sent_is_what_openais_own_client_sends() -> None:
     turns = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": [PICTURE]}, calling("a"))
     body = written(a_chat(*turns, result("a"), tools=[LOOK], tool_choice="required", reasoning_effort="low"))

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments.request import InferenceRequest, ResponseFormat
-from deployments.request.inference import Feature, allowed_names
+from deployments.request.inference import Feature
 from deployments.request.passing import NEUTRAL
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.continuation import ask_to_go_on
@@ -96,6 +96,13 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
             # Without a word, this format holds a call to its schema strictly, which takes few schemas; a chat does not.
             named = {str(key): value for key, value in function.items()}
             return {"type": "function", "parameters": {"type": "object", "properties": {}}, "strict": False, **named}
+        case {"type": "custom", "custom": {"format": {"type": "grammar", "grammar": {**grammar}}, **custom}}:
+            flat = {str(key): value for key, value in grammar.items()}
+            return {
+                "type": "custom",
+                **{str(key): value for key, value in custom.items()},
+                "format": {"type": "grammar", **flat},
+            }
         case {"type": "custom", "custom": {**custom}}:
             return {"type": "custom", **{str(key): value for key, value in custom.items()}}
         case _:
@@ -106,9 +113,8 @@ def _choice(choice: str | Mapping[str, Any]) -> str | dict[str, Any]:
     match choice:
         case str():
             return choice
-        case {"type": "allowed_tools", "allowed_tools": {"mode": mode}}:
-            tools = [{"type": "function", "name": name} for name in sorted(allowed_names(choice))]
-            return {"type": "allowed_tools", "mode": mode, "tools": tools}
+        case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [*allowed]}}:
+            return {"type": "allowed_tools", "mode": mode, "tools": [_choice(each) for each in allowed]}
         case {"type": "function" | "custom" as kind}:
             named = choice.get(kind)
             return {"type": kind, "name": named["name"] if isinstance(named, Mapping) else choice.get("name")}
