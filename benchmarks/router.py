@@ -1,5 +1,6 @@
 """What the whole chain costs: router to `python` echo model, against a bare Serve composition with its switches."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -35,7 +36,7 @@ def run() -> Report:
 
 def _row(service: Service, urls: dict[str, str], connections: int) -> dict[str, Any]:
     processes = {name: [service.replica(one) for one in replicas] for name, replicas in _REPLICAS.items()}
-    runs = in_turn({name: partial(_measure, url, connections, processes[name]) for name, url in urls.items()}, ROUNDS)
+    runs = in_turn({name: partial(measure, url, connections, processes[name]) for name, url in urls.items()}, ROUNDS)
     ours, bare = ([load for load, _, _ in runs[name]] for name in ("ours", "bare"))
     row: dict[str, Any] = {"connections": connections}
     for name, loads in (("", ours), ("bare_", bare)):
@@ -50,11 +51,18 @@ def _row(service: Service, urls: dict[str, str], connections: int) -> dict[str, 
     return row
 
 
-def _measure(url: str, connections: int, processes: list[psutil.Process]) -> Run:
+def measure(
+    url: str,
+    connections: int,
+    processes: list[psutil.Process],
+    seconds: int = SECONDS,
+    headers: Mapping[str, str] | None = None,
+) -> Run:
+    """Ask for so many seconds; `processes` are the router's, or the ingress', and the model's."""
     before = [cpu_s(process) for process in processes]
-    load = wrk.post(url, BODY, connections, SECONDS)
+    load = wrk.post(url, BODY, connections, seconds, headers)
     router, model = (
-        (cpu_s(process) - earlier) / (load.requests_s * SECONDS) * 1e6
+        (cpu_s(process) - earlier) / (load.requests_s * seconds) * 1e6
         for process, earlier in zip(processes, before, strict=True)
     )
     return load, router, model

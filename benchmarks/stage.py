@@ -34,9 +34,10 @@ START_S = 400.0
 
 
 @contextmanager
-def serving(data: Mapping[str, Any], *models: str) -> Iterator[Service]:
-    """The running service, once the backup and these models are ready."""
+def serving(data: Mapping[str, Any], *models: str, headers: Mapping[str, str] | None = None) -> Iterator[Service]:
+    """The running service, once the backup and these models are ready; its status is asked with `headers`."""
     service = Service(data)
+    service.http.headers.update(headers or {})
     try:
         service.wait_ready(*models, within_s=START_S)
         yield service

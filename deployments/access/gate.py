@@ -36,21 +36,27 @@ RELOAD_S = 1.0
 Told = Callable[[int, str], None]
 """Is told of each reading: how many keys are in force, and what is wrong with the file; empty where nothing is."""
 
+Counted = Callable[[str, str], None]
+"""Is told of each refusal: the name of the key, empty where there is no valid one, and the code of the error."""
+
 
 class Gate:
     """Keys, rights and limits in one router."""
 
-    def __init__(self, router: str, exchange: Exchange, told: Told, clock: Clock = time) -> None:
+    def __init__(
+        self, router: str, exchange: Exchange, told: Told, counted: Counted = lambda *_: None, clock: Clock = time
+    ) -> None:
         """Begin without keys: everybody is let in.
 
         Args:
             router: the name of this router, which no other one has.
             exchange: reaches the other routers.
             told: is told of each reading of the file.
+            counted: is told of each refusal.
             clock: tells the seconds since 1970.
         """
         self._limiter = Limiter(KeyCounts(router), exchange, clock)
-        self._told, self._clock = told, clock
+        self._told, self._counted, self._clock = told, counted, clock
         self._path = self._trouble = ""
         self._keyring: Keyring | None = None
         self._stamp: object = None
@@ -79,7 +85,9 @@ class Gate:
             InvalidRequestError: it may not (403).
         """
         if not self.is_admin():
-            raise forbidden("key", "is none of an administrator", "a key with `admin: true`")
+            holder = HOLDER.get()
+            refusal = forbidden("key", "is none of an administrator", "a key with `admin: true`")
+            raise self._refuse(holder.name if holder else "", refusal)
 
     async def require_lock(self, is_exposed: Callable[[], Awaitable[bool]]) -> None:
         """Check that a port which other machines can reach is locked, or meant to be open.
@@ -146,16 +154,16 @@ class Gate:
         """
         sent = read_credential(headers)
         if sent is None:
-            self._refused["(no key)"] += 1
-            raise no_key()
+            raise self._refuse("", no_key())
         assert self._keyring is not None  # noqa: S101 - nobody is asked for a key where there are none
+        holder = None
         try:
             holder = self._keyring.find(sent, self._clock())
-        except InvalidRequestError:
-            self._refused["(no valid key)"] += 1
+            if asks and holder.limits:
+                self._limiter.refuse_spent(holder)
+        except InvalidRequestError as error:
+            self._refuse(holder.name if holder else "", error)
             raise
-        if asks and holder.limits:
-            self._counting(holder, lambda: self._limiter.refuse_spent(holder))
         return holder
 
     def require_model(self, model: str) -> None:
@@ -166,8 +174,7 @@ class Gate:
         """
         holder = HOLDER.get()
         if holder is not None and (why := holder.rights.refuse_model(model, self._labels(model))):
-            self._refused[holder.name] += 1
-            raise forbidden("model", f"{model} is {why}", "one of those in GET /v1/models")
+            raise self._refuse(holder.name, forbidden("model", f"{model} is {why}", "one of those in GET /v1/models"))
 
     def may_name(self, model: str) -> bool:
         """Return whether the current request may name `model`."""
@@ -185,8 +192,8 @@ class Gate:
             return None
         try:
             return await self._limiter.admit(holder, self._costs(holder, request, model))
-        except InvalidRequestError:
-            self._refused[holder.name] += 1
+        except InvalidRequestError as error:
+            self._refuse(holder.name, error)
             raise
 
     def price(self, model: str, prompt_tokens: float, completion_tokens: float) -> float:
@@ -222,12 +229,11 @@ class Gate:
         money = self.price(model, prompt, answer)
         return {Measure.TOKENS: tokens, Measure.DAY_TOKENS: tokens, Measure.DAY_MONEY: money}
 
-    def _counting(self, holder: Holder, check: Callable[[], None]) -> None:
-        try:
-            check()
-        except InvalidRequestError:
-            self._refused[holder.name] += 1
-            raise
+    def _refuse(self, name: str, error: InvalidRequestError) -> InvalidRequestError:
+        """Count a refusal of the key `name`, which is empty where there is no valid one, and return it."""
+        self._refused[name or f"({error.problem.code})"] += 1
+        self._counted(name, error.problem.code)
+        return error
 
     def _labels(self, model: str) -> Collection[str] | None:
         remote = self._policy.remotes.get(model)

@@ -1,7 +1,8 @@
 """Every metric of the service, in one table. What is counted, exported, and told in docs/metrics.md is made from it.
 
-No label has a value that a caller chose: a model that nobody serves is `unknown`. So a metric has as many series in a
-process as there are models, times its other labels, whose values are those of a closed list.
+No label has a value that a caller chose: a model that nobody serves is `unknown`, a key that does not exist `(none)`.
+So a metric has as many series in a process as there are models, or keys up to a bound, times its other labels, whose
+values are those of a closed list.
 """
 
 from enum import StrEnum
@@ -83,6 +84,19 @@ BACKUP_SOUND = _gauge("neverblank_backup_sound", "0 where the backup did not ans
 ENGINE_ACTIVE = _gauge("neverblank_engine_active", "Requests that a replica's engine generates for.", "model")
 ENGINE_CAPACITY = _gauge("neverblank_engine_capacity", "Requests that it can generate for at a time.", "model")
 SNAPSHOTS = _counter("neverblank_snapshots_total", "Snapshots of weights: loaded, built, set_aside, not_kept.", "event")
+
+KEY_REQUESTS = _counter(
+    "neverblank_key_requests_total",
+    "Requests of a key: `answered`, `rejected`, `abandoned`, or a refusal's code, such as `rate_limit_exceeded`.",
+    "key", "outcome",
+)  # fmt: skip
+KEY_TOKENS = _counter("neverblank_key_tokens_total", "Tokens that a key was charged for.", "key")
+KEY_MONEY = _counter("neverblank_key_money_total", "Money that a key was charged, by `prices`.", "key")
+KEY_LIMIT_USED = _gauge(
+    "neverblank_key_limit_used_ratio", "How much of a limit a key has used, of 1, as a router knows it of all routers.",
+    "key", "limit",
+)  # fmt: skip
+
 SPANS = _counter("neverblank_spans_total", "Spans of traces: sent, dropped.", "outcome")
 
 RARE = (
@@ -96,7 +110,7 @@ METRICS = (
     ANSWERS, ANSWER_SECONDS, FIRST_TOKEN_SECONDS, WITHOUT_TIME, LATE_ANSWERS, TOKENS, ATTEMPTS, SWITCHES, TURNED_AWAY,
     ABANDONED, ABANDONED_SECONDS, BREAKER_CHANGES, BREAKER_STATE, MODEL_READY, REPLICAS, ATTEMPTS_IN_FLIGHT,
     ATTEMPT_LIMIT, REQUESTS_IN_FLIGHT, REQUESTS_WAITING, BUDGET_TOKENS, DISCOVERY_AGE, BACKUP_SOUND, ENGINE_ACTIVE,
-    ENGINE_CAPACITY, SNAPSHOTS, SPANS,
+    ENGINE_CAPACITY, SNAPSHOTS, KEY_REQUESTS, KEY_TOKENS, KEY_MONEY, KEY_LIMIT_USED, SPANS,
 )  # fmt: skip
 
 
@@ -109,8 +123,10 @@ def metric_reference() -> str:
         "process (`NodeAddress`, `WorkerId`). Each router and each replica counts for itself: sum over processes.",
         "This page is made by `python -m deployments.observability.metric_table`, from the table that is exported by.",
         "",
-        "A model that nobody serves is `unknown`, so that callers make up no series. Requests that end in a 4xx are in",
-        "no metric. The buckets of histograms end at " + ", ".join(f"{bound:g}" for bound in SECONDS) + " s.",
+        "A model that nobody serves is `unknown`, so that callers make up no series. A key is called by its name in",
+        "the file of keys; a request without a valid one counts as `(none)`, a name beyond the first 200 as `(other)`.",
+        "Requests that end in a 4xx are in the metrics of keys alone.",
+        "The buckets of histograms end at " + ", ".join(f"{bound:g}" for bound in SECONDS) + " s.",
         "",
         "| metric | kind | labels | |",
         "|---|---|---|---|",

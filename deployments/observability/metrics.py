@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deployments.observability import metric_table as table
+from deployments.observability.key_metrics import drain_keys
 from deployments.observability.metric_table import Metric
 from deployments.observability.spans import drain_spans
 from deployments.policy.answer import Answer
@@ -127,6 +128,7 @@ def drain_counts() -> Counts:
         if (count := counts.pop(labels))
     }
     counted |= {(table.SPANS, (outcome,)): count for outcome, count in drain_spans().items() if count}
+    counted |= drain_keys()
     counted |= {(metric, ()): count for metric, count in _plain.items()}
     if table.ABANDONED in _plain:
         counted[table.ABANDONED_SECONDS, ()] = _abandoned_seconds[0]

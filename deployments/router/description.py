@@ -76,7 +76,7 @@ class Description:
         """Return the models and the backup as `/status` has them."""
         models = {name: entry.to_json() for name, entry in self._registry.models.items()} | self._upstreams.describe()
         return {
-            "warnings": self.warnings(),
+            "warnings": self._of_placement(),
             "discovery_trouble": self._registry.trouble,
             "discovery_age_s": round(min(self._registry.age_s(), _AGES_S), 2),
             "models": {name: {**facts, **self._resilience.describe(name)} for name, facts in sorted(models.items())},
@@ -86,12 +86,15 @@ class Description:
 
     def warnings(self) -> list[str]:
         """Return what an operator should mend before something happens."""
-        backup = self._registry.backup.application
-        models = {name: entry.application.hosts for name, entry in self._registry.models.items()}
-        told = lost_together(backup.hosts, models, backup.all_hosts)
+        told = self._of_placement()
         if self._registry.trouble:
             told.append(f"Serve cannot be asked: the models of {self._age()} ago are called ({self._registry.trouble})")
         return told
+
+    def _of_placement(self) -> list[str]:
+        backup = self._registry.backup.application
+        models = {name: entry.application.hosts for name, entry in self._registry.models.items()}
+        return lost_together(backup.hosts, models, backup.all_hosts)
 
     def _age(self) -> str:
         age_s = self._registry.age_s()

@@ -5,6 +5,7 @@ from typing import Any
 
 from deployments.execution.clock import loop_time
 from deployments.observability import metric_table as table
+from deployments.observability.key_metrics import OTHER, key_label
 from deployments.observability.metric_table import Metric
 from deployments.policy.budget import Budgets
 from deployments.policy.serving_state import ServingState
@@ -25,6 +26,7 @@ def gauges_of(described: Mapping[str, Any], budgets: Budgets) -> Iterator[_Gauge
     for name, facts in described["models"].items():
         yield from _of_model(name, facts)
     yield from _of_model(described["backup_name"], described["backup"])
+    yield from _of_keys(described["access"].get("used", {}))
 
 
 def _of_model(name: str, facts: Mapping[str, Any]) -> Iterator[_Gauge]:
@@ -34,3 +36,11 @@ def _of_model(name: str, facts: Mapping[str, Any]) -> Iterator[_Gauge]:
     yield table.BREAKER_STATE, (name,), _BREAKERS[facts["breaker"]]
     yield table.ATTEMPTS_IN_FLIGHT, (name,), facts["in_flight"]
     yield table.ATTEMPT_LIMIT, (name,), facts["limit"]
+
+
+def _of_keys(used: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[_Gauge]:
+    """Return how much of each limit is used. Keys that have no series of their own have none: they are not one key."""
+    for name, limits in used.items():
+        if (key := key_label(name)) != OTHER:
+            for limit, facts in limits.items():
+                yield table.KEY_LIMIT_USED, (key, limit), facts["used"] / facts["limit"]

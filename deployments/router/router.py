@@ -18,6 +18,7 @@ from deployments.access.problems import forbidden
 from deployments.execution.clock import loop_time
 from deployments.observability import log
 from deployments.observability.fallback_log import FallbackQuery
+from deployments.observability.key_metrics import key_asked
 from deployments.policy.answer import Answer
 from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResilienceState
@@ -58,7 +59,7 @@ class Router(HandleMethods):
         self._base, self._policy = policy, policy.with_overrides({}, os.environ)
         self._name = uuid4().hex
         self._backup, self._cluster = backup, cluster
-        self.gate = Gate(self._name, cluster.exchange_counts, log.keys_read)
+        self.gate = Gate(self._name, cluster.exchange_counts, log.keys_read, key_asked)
         self._registry = Registry(cluster, backup)
         self._upstreams = UpstreamPool(self._policy.remotes, lambda: cluster.service_id)
         self._resilience = ResilienceState(self._policy.to_resilience(), log.breaker_changed, backup_name)

@@ -19,6 +19,7 @@ def problems_of(status: Mapping[str, Any]) -> list[dict[str, str]]:
         status: the status of the service, as `service_status` puts it together.
     """
     found = [
+        *_of_head(status["head"]),
         *_of_routers(status),
         *_of_keys(status["access"]),
         *_of_backup(status),
@@ -29,12 +30,19 @@ def problems_of(status: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"severity": severity, "where": where, "what": what} for severity, where, what in ordered]
 
 
+def _of_head(head: Mapping[str, Any]) -> Iterator[_Found]:
+    if not head["answers"]:
+        since = f"for {head['silent_s']:.0f} s" if head["silent_s"] < _NEVER_S else "yet"
+        what = f"has not answered {since}: models are as they were then, and none is deployed, scaled or replaced"
+        yield ERROR, "head", _with_reason(what, head["reason"])
+
+
 def _of_routers(status: Mapping[str, Any]) -> Iterator[_Found]:
     for replica, reason in status["unheard"].items():
         yield ERROR, f"router {replica}", f"runs, and was not heard: {reason}"
     for router in status["routers"]:
         where = f"router {router['replica']}"
-        if (age_s := router["discovery_age_s"]) > STALE_S:
+        if (age_s := router["discovery_age_s"]) > STALE_S and status["head"]["answers"]:
             ever = f"for {age_s:.0f} s" if age_s < _NEVER_S else "yet"
             yield ERROR, where, f"has not heard from Serve {ever}: it knows the models of before"
         for name, task in router["background"].items():

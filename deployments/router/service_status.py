@@ -41,6 +41,7 @@ def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: 
         "replica": own["replica"],
         "default_model": own["default_model"],
         "discovery_age_s": max(router["discovery_age_s"] for router in routers),
+        "head": _head(routers),
         "models": _models(own, routers),
         "backup": _model([own["backup"], *(router["backup"] for router in routers if router is not own)]),
         "background": _tasks(routers),
@@ -56,6 +57,16 @@ def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: 
         "unheard": dict(unheard),
     }
     return {"problems": problems_of(status), **status}
+
+
+def _head(routers: Sequence[RouterFacts]) -> dict[str, Any]:
+    """Return whether Serve's controller, which runs on the head, answers any router, and since when it does not."""
+    troubles = [router["discovery_trouble"] for router in routers]
+    return {
+        "answers": not all(troubles),
+        "silent_s": min(router["discovery_age_s"] for router in routers),
+        "reason": troubles[0] if all(troubles) else "",
+    }
 
 
 def _models(own: RouterFacts, routers: Sequence[RouterFacts]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from deployments.access.gate import Gate
 from deployments.access.holder import HOLDER
 from deployments.access.limits import Grant
+from deployments.observability.key_metrics import key_asked, key_used
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Ended, Tier
 from deployments.policy.outcome import Refused
@@ -26,10 +27,16 @@ class Visit:
     """One request with a key."""
 
     def __init__(
-        self, gate: Gate, grant: Grant | None, refused: tuple[Ended, ...], request: InferenceRequest, asked: str
+        self,
+        gate: Gate,
+        key: str,
+        grant: Grant | None,
+        refused: tuple[Ended, ...],
+        request: InferenceRequest,
+        asked: str,
     ) -> None:
-        """Note what the request was granted, and which candidates were `refused` to it."""
-        self._gate, self._grant, self._refused = gate, grant, refused
+        """Note what a request of the key named `key` was granted, and which candidates were `refused` to it."""
+        self._gate, self._key, self._grant, self._refused = gate, key, grant, refused
         self._request, self._asked = request, asked
         self._size = self._pieces = 0
 
@@ -53,10 +60,9 @@ class Visit:
 
     def answered(self, answer: Answer) -> None:
         """Charge what the answer took: by its model's own counts, or estimated. What no model has written is free."""
-        if self._grant is None:
-            return
+        key_asked(self._key, "answered")
         if answer.served_by in {Tier.LAST_RESORT, Tier.CACHE}:
-            self._grant.settle(0.0, 0.0)
+            self._settle(0.0, 0.0)
         elif answer.usage is not None:
             self._charge(answer.model, answer.usage.prompt_tokens, answer.usage.completion_tokens)
         else:
@@ -65,17 +71,21 @@ class Visit:
 
     def rejected(self) -> None:
         """Charge nothing: no model has answered."""
-        if self._grant is not None:
-            self._grant.settle(0.0, 0.0)
+        key_asked(self._key, "rejected")
+        self._settle(0.0, 0.0)
 
     def abandoned(self) -> None:
         """Charge the prompt and what was written by then: to leave before the end is not free."""
-        if self._grant is not None:
-            self._charge(self._asked, estimate_prompt_tokens(self._request), tokens_of_size(self._size, self._pieces))
+        key_asked(self._key, "abandoned")
+        self._charge(self._asked, estimate_prompt_tokens(self._request), tokens_of_size(self._size, self._pieces))
 
     def _charge(self, model: str, prompt: int, written: int) -> None:
-        assert self._grant is not None  # noqa: S101 - it is looked at before
-        self._grant.settle(float(prompt + written), self._gate.price(model, prompt, written))
+        self._settle(float(prompt + written), self._gate.price(model, prompt, written))
+
+    def _settle(self, tokens: float, money: float) -> None:
+        key_used(self._key, tokens, money)
+        if self._grant is not None:
+            self._grant.settle(tokens, money)
 
 
 class VisitedStream:
@@ -131,4 +141,4 @@ async def begin_visit(
     refused = tuple(
         Ended(candidate, started, started, Refused(why)) for candidate, why in chains.refused(request, policy)
     )
-    return Visit(gate, grant, refused, request, asked)
+    return Visit(gate, holder.name, grant, refused, request, asked)

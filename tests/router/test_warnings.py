@@ -48,15 +48,19 @@ async def test_while_the_head_is_away_models_go_on_and_status_says_so_and_no_mor
     router, cluster = await router_of(HERE, THERE, HERE | THERE)
     cluster.trouble = ConnectionError("the head is away")
     await router._registry.refresh()
-    during, answer = router.describe(), await router.infer({"text": "Hi"}, "a")
+    during, answer = await router.status_of_all(), await router.infer({"text": "Hi"}, "a")
+    warned = router.warnings()
     cluster.trouble = None
     await router._registry.refresh()
-    later = router.describe()
+    later = await router.status_of_all()
 
     assert answer["served_by"] == "primary"
-    assert "the head is away" in during["discovery_trouble"]
-    assert "cannot be asked" in during["warnings"][0]
-    assert (later["discovery_trouble"], later["warnings"]) == ("", [])
+    assert (during["head"]["answers"], later["head"]["answers"]) == (False, True)
+    assert (during["problems"][0]["severity"], during["problems"][0]["where"]) == ("error", "head")
+    assert during["problems"][0]["what"].endswith("ConnectionError: the head is away")
+    assert [each["what"] for each in during["problems"] if "Serve" in each["what"]] == []
+    assert "cannot be asked" in warned[0]
+    assert (router.warnings(), [each for each in later["problems"] if each["where"] == "head"]) == ([], [])
 
 
 def test_the_hosts_of_replicas_are_read_from_what_serve_tells() -> None:

@@ -17,6 +17,7 @@ from tests.otlp import Receiver, receiving
 from tests.servers import standin
 from tests.service.opening import Opening
 from tests.service.service import ROOT, Service, Upstream
+from tests.service.team import Team
 from tests.upstream.dialects import DIALECTS
 from tests.upstream.faulty import SCENARIOS, SPOKEN
 
@@ -168,6 +169,14 @@ def service(upstream: Upstream, files: dict[str, Path], opening: Opening, spans:
     finally:
         opening.end(within_s=0.0)
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def team(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """A second, small service: with keys, and with a Redis."""
+    running = Team(upstream, tmp_path_factory.mktemp("team"))
+    yield running
+    running.stop()
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ export const timeline = (attempts, deadlineMs) => {
   if (deadlineMs) {
     const due = place(deadlineMs);
     svg.append(draw("line", { x1: due, x2: due, y1: 0, y2: height, class: "due" }));
-    svg.append(draw("text", { x: Math.min(due, 620), y: height - 3 }, `deadline ${Math.round(deadlineMs)} ms`));
+    svg.append(draw("text", { x: due, y: height - 3, "text-anchor": due > 360 ? "end" : "start" }, `deadline ${Math.round(deadlineMs)} ms`));
   }
   svg.prepend(draw("title", {}, words.join("; ")));
   return svg;

@@ -12,7 +12,7 @@ const act = async (body) => {
     });
     const told = await response.json();
     said.className = response.ok ? "good" : "bad";
-    said.textContent = response.ok ? `Done in ${told.routers} routers.` : told.error?.message ?? `refused: ${response.status}`;
+    said.textContent = response.ok ? `Done in ${told.routers} router${told.routers === 1 ? "" : "s"}.` : told.error?.message ?? `refused: ${response.status}`;
   } catch (error) {
     said.className = "bad";
     said.textContent = error.message;

@@ -27,6 +27,10 @@ export const showStatus = (status) => {
   element("summary").className = problems.length ? "bad" : "good";
   element("problems").replaceChildren(...problems.map((problem) => make("li", `${problem.where} ${problem.what}`, problem.severity)));
   showFigures(status);
+  const head = status.head ?? { answers: true };
+  const caption = element("models").caption;
+  caption.textContent = head.answers ? "Models" : `Models, as they were ${Math.round(head.silent_s)} s ago: the head is away`;
+  caption.className = head.answers ? "" : "bad";
   const models = [...Object.entries(status.models), ["(backup)", status.backup]];
   element("models").tBodies[0].replaceChildren(...models.map(([name, facts]) => row(
     make("th", name), make("td", facts.state, mood(facts.state)),
