@@ -5,11 +5,17 @@ routers anew. This is such a program: it changes lines of the file, and becomes 
 
     statistics, metrics     bound to loopback, or to the address in NEVERBLANK_HAPROXY_HOST
     HTTP                    with TLS where NEVERBLANK_TLS_CERTIFICATE names a file with the chain and its key
+    no application known    503 with `NOBODY`; Serve's own answer is 404 as text, as if the path were wrong
+    no router left          the same, by the lines `http-error` of the Serve config; Serve's fallback, the Python
+                            proxy on the head, would hold the request until there is a router
+    Serve drains the node   `/healthz` and `/readyz` are 503, too, so that whoever asks them sends no more before
+                            HAProxy ends; Serve's file has that for `/-/healthz` alone
 
 A file in which a line is not found is no longer Serve's as it is known: then nothing is started, and the reason is in
 HAProxy's log. An open port would be worse, and an update of Ray is noticed by the tests before (`tests/ray_serve`).
 """
 
+import json
 import os
 import re
 import sys
@@ -24,7 +30,25 @@ FRONT_COMMAND = "neverblank-haproxy"
 _METRICS = re.compile(r"(?m)^(frontend prometheus\n\s+bind )(?:\S*):(\d+)$")
 _STATS = re.compile(r"(?m)^(listen stats\n\s+bind )(?:\S*):(\d+)$")
 _HTTP = re.compile(r"(?m)^(frontend http_frontend\n\s+bind \S+:\d+)(?: ssl .*)?$")
+_UNKNOWN = re.compile(r"(?m)^(backend default_backend\n\s+http-request return )status .*$")
+_FALLBACK = re.compile(r"(?m)^(\s+server \S+ \S+ check backup)$")
+_CHECKS = re.compile(r"(?m)^(\s+acl healthcheck path -i /-/healthz)(?: .*)?$")
+_DRAINING = re.compile(r"(?m)^\s+# Override: force health checks to fail")
+_KNOWN = re.compile(r"(?m)^\s+use_backend ")
 _PLAIN_PATH = re.compile(r"/[\w./@+-]+")
+
+NOBODY = json.dumps(
+    {
+        "result": "I am sorry: no router can be reached just now. Please try again in a moment.",
+        "model": "last_resort",
+        "served_by": "last_resort",
+        "degraded": True,
+        "finish_reason": "last_resort",
+        "attempts": [],
+        "error": {"type": "unavailable", "code": "no_router", "message": "no router can be reached"},
+    }
+)
+"""What HAProxy answers by itself; the lines `http-error` of the Serve configs have the same."""
 
 
 class UnknownFileError(ValueError):
@@ -44,11 +68,20 @@ def adapt(text: str, environment: Mapping[str, str]) -> str:
     if certificate and not _PLAIN_PATH.fullmatch(certificate):
         raise UnknownFileError(f"{CERTIFICATE_VARIABLE} is no absolute path: {certificate!r}")
     tls = f" ssl crt {certificate} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if certificate else ""
-    for pattern, replacement in ((_METRICS, rf"\g<1>{host}:\2"), (_STATS, rf"\g<1>{host}:\2"), (_HTTP, rf"\1{tls}")):
+    bound = rf"\g<1>{host}:\2"
+    nobody = rf"\1status 503 content-type application/json hdr retry-after 1 string '{NOBODY}'"
+    wanted = [
+        (_METRICS, bound),
+        (_STATS, bound),
+        (_HTTP, rf"\1{tls}"),
+        (_UNKNOWN, r"\g<0>" if _KNOWN.search(text) else nobody),
+        (_CHECKS, r"\1 /healthz /readyz" if _DRAINING.search(text) else r"\1"),
+    ]
+    for pattern, replacement in wanted:
         text, found = pattern.subn(replacement, text)
         if found != 1:
             raise UnknownFileError(f"HAProxy's file has {found} times what {pattern.pattern!r} stands for")
-    return text
+    return _FALLBACK.sub(r"\1 disabled", text)
 
 
 def become_haproxy() -> None:

@@ -6,24 +6,32 @@ from a laptop: with the dashboard's address and the token.
 
 import contextlib
 import json
+import os
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import yaml
 
+from deployments.ray_serve.front import BINARY_VARIABLE, FRONT_COMMAND
 from tests.cluster.hosts import IMAGE, OWN, ROOT, Host, hosts
 from tests.service.service import BIN, eventually, unmeasured
 
 CONFIG, VARIABLES = ROOT / "configs/cluster.yaml", ROOT / "configs/ray.env"
 SPECS = "tests/cluster/configs"
-OBJECT_STORE = "100000000"
+OBJECT_STORE, REDIS_PORT = "100000000", 6390
 START_S = 240.0
+DRAIN_S = 120
+"""So long a host that is to leave waits for what is under way on it, as the chart's `drainSeconds`."""
+STORE = os.environ.get("NEVERBLANK_CLUSTER_STORE", "rocksdb")
+"""Where the head keeps what the cluster is: `rocksdb`, or `redis`, which then runs outside of all hosts."""
 SERVING = ("ray::ServeReplica", "haproxy.cfg", "gcs_server")
 """What serves on a host. Three real hosts have cores enough for a replica that starts beside it."""
 
@@ -81,6 +89,8 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self._token,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(DRAIN_S),
+            BINARY_VARIABLE: str(Path(sys.prefix) / "bin" / FRONT_COMMAND),
         }
 
     def start(self) -> None:
@@ -95,20 +105,28 @@ class Cluster:
         """Start Ray's head."""
         head = self.head
         more = ["--head", "--port=6379", "--num-cpus=0", f"--temp-dir={OWN}/ray", f"--dashboard-host={head.address}"]
-        # What the cluster is, is kept in files of the head's, by which it goes on where it was killed.
+        # What the cluster is, is kept where it survives the head, which goes on by it when it is started again.
         (kept := head.file(f"{OWN}/gcs")).mkdir(exist_ok=True)
         storage = {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": f"{OWN}/{kept.name}"}
-        self._ray(head, *more, env=storage)
+        if STORE == "redis":
+            storage = {"RAY_REDIS_ADDRESS": f"{head.net}.254:{REDIS_PORT}"}
+        head.start(*_ray(head, *more), env=self.environment | storage)
         head.revived()
 
     def join(self, host: Host) -> None:
         """Start Ray on a host, as a node of the cluster."""
-        self._ray(host, f"--address={self.head.address}:6379", "--num-cpus=2")
+        command = _ray(host, f"--address={self.head.address}:6379", "--num-cpus=2", "--block")
+        host.launch(*command, env=self.environment)
         host.revived()
 
-    def _ray(self, host: Host, *more: str, env: Mapping[str, str] | None = None) -> None:
-        command = ["ray", "start", *more, f"--node-ip-address={host.address}", f"--object-store-memory={OBJECT_STORE}"]
-        host.start(*command, "--disable-usage-stats", env=self.environment | dict(env or {}))
+    def leave(self, host: Host, within_s: float = DRAIN_S + 30) -> float:
+        """Have a host leave as it should: SIGTERM, and what is under way on it ends first; the seconds that took."""
+        started = time.monotonic()
+        for process in (leaving := host.processes("--block")):
+            process.terminate()
+        psutil.wait_procs(leaving, timeout=within_s)
+        eventually(lambda: not host.processes("raylet"), within_s)
+        return time.monotonic() - started
 
     def deploy(self, wait_s: float = START_S) -> list[dict[str, Any]]:
         """Run `neverblank deploy` from outside; what it says of each application.
@@ -137,10 +155,17 @@ class Cluster:
         told: Mapping[str, Any] = httpx.get(address, headers=headers, timeout=5.0).raise_for_status().json()
         return told
 
+    def _running(self, application: str, deployment: str) -> list[Mapping[str, Any]]:
+        found = self.details()["applications"].get(application, {}).get("deployments", {}).get(deployment, {})
+        return [one for one in found.get("replicas", ()) if one["state"] == "RUNNING"]
+
     def where(self, application: str, deployment: str) -> list[str]:
         """The addresses of the hosts on which the running replicas of a deployment are, sorted."""
-        found = self.details()["applications"].get(application, {}).get("deployments", {}).get(deployment, {})
-        return sorted(one["node_ip"] for one in found.get("replicas", ()) if one["state"] == "RUNNING")
+        return sorted(one["node_ip"] for one in self._running(application, deployment))
+
+    def actors(self, application: str, deployment: str) -> dict[str, str]:
+        """The actor of a deployment's running replica on each host that has one."""
+        return {one["node_ip"]: one["actor_id"] for one in self._running(application, deployment)}
 
     def host_at(self, address: str) -> Host:
         """The host with an address."""
@@ -169,10 +194,29 @@ class Cluster:
         return took
 
 
+def _ray(host: Host, *more: str) -> list[str]:
+    command = ["ray", "start", *more, f"--node-ip-address={host.address}", f"--object-store-memory={OBJECT_STORE}"]
+    return [*command, "--disable-usage-stats"]
+
+
+@contextlib.contextmanager
+def _redis(net: str) -> Iterator[None]:
+    """A Redis outside of all hosts, which has every write on its disk before it counts."""
+    command = ["redis-server", "--port", str(REDIS_PORT), "--bind", f"{net}.254", "--protected-mode", "no"]
+    with tempfile.TemporaryDirectory() as folder:
+        command += ["--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
 @contextlib.contextmanager
 def running(count: int, folder: Path) -> Iterator[Cluster]:
     """The service on `count` hosts; everything is taken down at the end."""
-    with hosts(count) as made:
+    with hosts(count) as made, _redis(made[0].net) if STORE == "redis" else contextlib.nullcontext():
         cluster = Cluster(made, folder)
         cluster.start()
         yield cluster

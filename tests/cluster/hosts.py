@@ -150,6 +150,10 @@ class Host:
             raise RuntimeError(f"host {self.number}: {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.stdout
 
+    def launch(self, *words: str, env: Mapping[str, str]) -> None:
+        """Have a command run on the host, for as long as it wants."""
+        self.start("setsid", "--fork", "sh", "-c", 'exec "$@" >/dev/null 2>&1', "sh", *words, env=env)
+
     def processes(self, part: str = "") -> list[psutil.Process]:
         """What runs on it, as this machine sees it: those whose command line holds `part`."""
         found = []

@@ -1,20 +1,38 @@
-"""What callers get while the service is changed under them."""
+"""What callers get while the service is changed under them.
 
+Scaling goes on for three minutes, or `NEVERBLANK_CLUSTER_SCALING_S`.
+"""
+
+import itertools
+import os
 import time
 
 import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.load import Load, Traffic
+from tests.cluster.verdict import Tally
 from tests.service.service import eventually
 
 pytestmark = pytest.mark.soak
 
+SCALING_S = float(os.environ.get("NEVERBLANK_CLUSTER_SCALING_S", "180"))
+STREAMED = Traffic(per_second=4, streams=6, words=50, pause_s=1.0)
+"""Streams that last longer than the 20 seconds that routers were once given to drain."""
+
+
+def require_whole(tally: Tally) -> None:
+    """Require that nothing was lost, late or cut, and that every stream is the model's, to its last word."""
+    assert not tally.bad, str(tally)
+    streams = [one for one in tally.sent if one.kind == "stream"]
+    assert len(streams) >= STREAMED.streams
+    assert all(len(one.result.split()) == STREAMED.words and one.served_by == "primary" for one in streams)
+    assert "last resort" not in tally.counts
+
 
 def test_a_rolling_update_of_routers_backup_and_model_loses_no_request_and_cuts_no_stream(cluster: Cluster) -> None:
-    """The streams last longer than the 20 seconds that routers were once given to drain."""
     before = cluster.details()
-    with Load(cluster.hosts, Traffic(per_second=4, streams=6, words=50, pause_s=1.0)) as load:
+    with Load(cluster.hosts, STREAMED) as load:
         eventually(lambda: load.streaming == 6, 10)
         time.sleep(2)
         args = cluster.config["applications"][0]["args"]
@@ -27,8 +45,39 @@ def test_a_rolling_update_of_routers_backup_and_model_loses_no_request_and_cuts_
 
     print(f"updated: {tally}")  # noqa: T201 - the figures asked for
     assert cluster.details()["applications"]["neverblank"] != before["applications"]["neverblank"]
-    assert not tally.bad, str(tally)
-    streams = [one for one in tally.sent if one.kind == "stream"]
-    assert len(streams) >= 6
-    assert all(len(one.result.split()) == 50 and one.served_by == "primary" for one in streams)
-    assert "last resort" not in tally.counts
+    require_whole(tally)
+
+
+def test_hosts_that_leave_and_come_back_one_by_one_lose_no_request_and_cut_no_stream(cluster: Cluster) -> None:
+    took = []
+    with Load(cluster.hosts, STREAMED) as load:
+        eventually(lambda: load.streaming == STREAMED.streams, 10)
+        time.sleep(2)
+        for host in cluster.workers:
+            took.append(cluster.leave(host))
+            cluster.join(host)
+            cluster.wait_whole()
+    tally = load.tally
+
+    print(f"hosts one by one, which took {took[0]:.0f} and {took[1]:.0f} s to leave: {tally}")  # noqa: T201 - the figures asked for
+    require_whole(tally)
+
+
+def test_scaling_up_and_down_all_the_time_loses_no_request_and_cuts_no_stream(cluster: Cluster) -> None:
+    main, model = cluster.config["applications"][:2]
+    began, changes = time.monotonic(), 0
+    with Load(cluster.hosts, STREAMED) as load:
+        for changes, (routers, models) in enumerate(itertools.cycle([(3, 1), (2, 2)])):  # noqa: B007 - told below
+            if time.monotonic() - began > SCALING_S and models == 1:
+                break
+            main["deployments"][0]["num_replicas"] = routers
+            model["deployments"] = [{"name": "Model", "num_replicas": models}]
+            cluster.deploy()
+            time.sleep(5)
+    tally = load.tally
+    main["deployments"][0].pop("num_replicas")
+    model.pop("deployments")
+    cluster.deploy()
+
+    print(f"scaled {changes} times in {SCALING_S:.0f} s: {tally}")  # noqa: T201 - the figures asked for
+    require_whole(tally)

@@ -4,6 +4,7 @@ The file is made by Serve's own template, and the HAProxy is the one that Ray br
 """
 
 import asyncio
+import json
 import os
 import ssl
 import sys
@@ -18,16 +19,26 @@ import trustme
 from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
 from ray.serve.config import HTTPOptions
 
-from deployments.ray_serve.front import BINARY_VARIABLE, CERTIFICATE_VARIABLE, HOST_VARIABLE, UnknownFileError, adapt
-from tests.ray_serve.test_haproxy import ANSWERS, free_port
+from deployments.ray_serve.front import (
+    BINARY_VARIABLE,
+    CERTIFICATE_VARIABLE,
+    HOST_VARIABLE,
+    NOBODY,
+    UnknownFileError,
+    adapt,
+)
+from tests.ray_serve.test_haproxy import ANSWERS, CONFIGS, free_port, settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = "127.0.0.2"
 """Stands for an address that other machines can reach: what listens on 127.0.0.1 alone is not there."""
 
 
-def served_file(folder: Path, upstream: int = 1) -> tuple[str, dict[str, int]]:
-    """HAProxy's file as Serve writes it for one router, and its ports."""
+def served_file(folder: Path, upstream: int = 1, known: str = "router") -> tuple[str, dict[str, int]]:
+    """HAProxy's file as Serve writes it for one router, on a `draining` node too, for `nothing` or a `fallback` alone.
+
+    And its ports.
+    """
     ports = {name: free_port() for name in ("http", "stats", "metrics")}
     options = HTTPOptions(host="0.0.0.0", port=ports["http"])  # noqa: S104 - the front end is for all to reach
     config = HAProxyConfig(
@@ -39,11 +50,19 @@ def served_file(folder: Path, upstream: int = 1) -> tuple[str, dict[str, int]]:
         enable_hap_optimization=False,
         has_received_routes=True,
         has_received_servers=True,
+        pass_health_checks=known != "draining",
+        balance_algorithm=settings_of("serve_config.yaml")["BALANCE_ALGORITHM"],
     )
+    server = ServerConfig(name="r", host="127.0.0.1", port=upstream)
     backend = BackendConfig(
-        name="b", path_prefix="/", app_name="a", servers=[ServerConfig(name="r", host="127.0.0.1", port=upstream)]
+        name="b",
+        path_prefix="/",
+        app_name="a",
+        servers=[server] if known in {"router", "draining"} else [],
+        fallback_server=server if known == "fallback" else None,
     )
-    api: Any = HAProxyApi(cfg=config, backend_configs={"b": backend}, config_file_path=str(folder / "haproxy.cfg"))
+    backends = {} if known == "nothing" else {"b": backend}
+    api: Any = HAProxyApi(cfg=config, backend_configs=backends, config_file_path=str(folder / "haproxy.cfg"))
     api._generate_config_file_internal()
     return (folder / "haproxy.cfg").read_text(), ports
 
@@ -59,9 +78,9 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 @asynccontextmanager
-async def started(folder: Path, **environment: str) -> AsyncIterator[Mapping[str, int]]:
+async def started(folder: Path, known: str = "router", **environment: str) -> AsyncIterator[Mapping[str, int]]:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    _, ports = served_file(folder, server.sockets[0].getsockname()[1])
+    _, ports = served_file(folder, server.sockets[0].getsockname()[1], known)
     in_serve = {BINARY_VARIABLE: sys.executable}  # it names what is started here: that must not start itself
     command = [sys.executable, "-m", "deployments.ray_serve.front", "-db", "-f", str(folder / "haproxy.cfg")]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **in_serve, **environment})
@@ -120,8 +139,39 @@ async def test_the_service_is_answered_over_tls_with_the_operators_certificate(t
     assert answered.text == "ok"
 
 
-def test_a_file_that_was_changed_before_stays_as_it_is(tmp_path: Path) -> None:
-    text, _ = served_file(tmp_path)
+@pytest.mark.parametrize("known", ["nothing", "fallback"])
+async def test_where_no_router_is_known_the_answer_is_the_last_resort_at_once_and_the_host_is_not_to_be_used(
+    tmp_path: Path, known: str
+) -> None:
+    async with started(tmp_path, known) as ports, httpx.AsyncClient(timeout=5.0) as client:
+        url = f"http://127.0.0.1:{ports['http']}"
+        answered = [await client.post(f"{url}/v1/infer", json={"text": "Hello"}) for _ in range(2)]
+        check = await client.get(f"{url}/healthz")
+
+    assert [one.json() for one in answered] == [json.loads(NOBODY)] * 2
+    assert {(one.status_code, one.headers["retry-after"]) for one in (*answered, check)} == {(503, "1")}
+
+
+async def test_a_node_that_serve_drains_is_not_to_be_used_and_answers_what_it_is_sent(tmp_path: Path) -> None:
+    async with started(tmp_path, "draining") as ports, httpx.AsyncClient(timeout=5.0) as client:
+        url = f"http://127.0.0.1:{ports['http']}"
+        checks = [(await client.get(f"{url}{path}")).status_code for path in ("/healthz", "/readyz", "/-/healthz")]
+        answered = await client.post(f"{url}/v1/infer", json={"text": "Hello"})
+
+    assert checks == [503] * 3
+    assert answered.text == "ok"
+
+
+def test_what_haproxy_answers_by_itself_is_the_same_whatever_it_lacks() -> None:
+    for config in CONFIGS:
+        lines = settings_of(config)["BALANCE_ALGORITHM"].splitlines()[1:]
+        assert len(lines) == 3
+        assert {json.dumps(json.loads(line.partition(" string ")[2].strip("'"))) for line in lines} == {NOBODY}
+
+
+@pytest.mark.parametrize("known", ["router", "draining", "nothing", "fallback"])
+def test_a_file_that_was_changed_before_stays_as_it_is(tmp_path: Path, known: str) -> None:
+    text, _ = served_file(tmp_path, known=known)
     environment = {CERTIFICATE_VARIABLE: "/etc/tls/chain.pem"}
     once = adapt(text, environment)
 
@@ -130,7 +180,10 @@ def test_a_file_that_was_changed_before_stays_as_it_is(tmp_path: Path) -> None:
     assert " ssl " not in adapt(once, {})
 
 
-@pytest.mark.parametrize("line", ["frontend prometheus", "listen stats", "frontend http_frontend"])
+@pytest.mark.parametrize(
+    "line",
+    ["frontend prometheus", "listen stats", "frontend http_frontend", "backend default_backend", "acl healthcheck"],
+)
 def test_a_file_in_which_a_line_is_missing_is_not_started(tmp_path: Path, line: str) -> None:
     text, _ = served_file(tmp_path)
 

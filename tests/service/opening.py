@@ -1,6 +1,6 @@
 """Requests that are sent to a service from the moment at which a router answers.
 
-Before that, Serve's proxy has the port already, and answers 404 in words of its own: see docs/ray.md.
+Before that, HAProxy has the port already, and answers by itself that it knows no router: see docs/ray.md.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from deployments.execution.clock import loop_time
+from deployments.ray_serve.front import NOBODY
 
 EVERY_S = 0.25
 COUNT = 40
@@ -66,7 +67,7 @@ class Opening:
         except httpx.TransportError as error:
             self.early[f"{type(error).__name__} after {loop_time() - asked_at:.1f} s"] += 1
             return None
-        if response.headers.get("content-type") != "application/json":
+        if response.headers.get("content-type") != "application/json" or response.text == NOBODY:
             self.early[f"{response.status_code} {response.text[:60]}"] += 1
             return None
         return response.status_code, response.json()
