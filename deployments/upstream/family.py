@@ -58,7 +58,8 @@ class FormatOfRemotes(Struct, frozen=True):
         paths: where requests are sent to, below a base URL.
         write: writes requests.
         adapts: returns what remembers the quirks of one upstream.
-        translator: returns a reader of one response; `None` for chats, in whose form all answers are read.
+        translator: returns a reader of one response, which keeps what has no place in a chat as it was written where
+            the caller speaks the format, too; `None` for chats, in whose form all answers are read.
         has: whether a feature of a request has a place in the format; `None` for chats, which `Offer` tells of.
         headers: returns the headers that only this format has; `None` where it has none.
     """
@@ -66,6 +67,6 @@ class FormatOfRemotes(Struct, frozen=True):
     paths: tuple[str, ...]
     write: Write
     adapts: Callable[[RemoteSpec], Adapts]
-    translator: Callable[[], Translator] | None = None
+    translator: Callable[[bool], Translator] | None = None
     has: Callable[[Feature, InferenceRequest], bool] | None = None
     headers: Callable[[InferenceRequest, Mapping[str, str]], Mapping[str, str]] | None = None
