@@ -10,7 +10,7 @@ from typing import Any
 
 from deployments.http.beside import written_text
 from deployments.policy.answer import Answer
-from deployments.policy.extras import ITEMS, WRITTEN, Extras
+from deployments.policy.extras import OUTPUT_ITEMS, WRITTEN_OUTPUT, Extras
 
 
 def written_of(answer: Answer, text_of: Mapping[str, str], calls: frozenset[str]) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def written_of(answer: Answer, text_of: Mapping[str, str], calls: frozenset[str]
         text_of: the kinds of parts that have text, each with the field of it: a text, or a list of such parts.
         calls: the kinds of parts that are tool calls.
     """
-    told = answer.extras.body.get(WRITTEN)
+    told = answer.extras.body.get(WRITTEN_OUTPUT)
     if not isinstance(told, list) or not all(isinstance(part, Mapping) for part in told):
         return []
     parts = [dict(part) for part in told]
@@ -32,7 +32,7 @@ def written_of(answer: Answer, text_of: Mapping[str, str], calls: frozenset[str]
 
 def items_of(extras: Extras) -> list[tuple[str, dict[str, Any]]]:
     """Return the items in what came beside a text, each with `added` where it begins, and `done` where it is whole."""
-    told = extras.message.get(ITEMS)
+    told = extras.message.get(OUTPUT_ITEMS)
     return [
         (stage, dict(part[stage]))
         for part in (told if isinstance(told, list) else ())

@@ -7,7 +7,7 @@
     reasoning.summary              where reasoning is told: see `ResponsesRequest`
     include                        `message.output_text.logprobs` asks for log probabilities, with `top_logprobs`
     metadata                       comes back with the answer, and is passed on
-    truncation, max_tool_calls, …  no model can be asked for them: every answer lists them as dropped
+    truncation, max_tool_calls, …  no chat can be asked for them: its answer lists them as dropped
     background, conversation, …    refused, unless they ask for nothing
 
 All other fields are unknown, and are treated as those of a chat: see `passing`. A remote model that speaks this format

@@ -5,8 +5,9 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from deployments.request import InferenceRequest
+from deployments.request import InferenceRequest, ResponseFormat
 from deployments.request.inference import Feature
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.complaints import Complaint
@@ -49,6 +50,15 @@ class Write(Protocol):
     def __call__(self, request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> Written:
         """Return the `POST` for `request`, whose answer is to be streamed or not."""
         ...
+
+
+def form_elsewhere(request: InferenceRequest) -> ResponseFormat:
+    """Return the form of the answer for models of another format than that of `request`: without a provider's tools."""
+    wanted = request.response_format
+    tools = tuple(tool for tool in wanted.tools if tool["type"] in {"function", "custom"})
+    if not request.sent.api or len(tools) == len(wanted.tools):
+        return wanted
+    return replace(wanted, tools=tools) if tools else ResponseFormat(wanted.constraint)
 
 
 class FormatOfRemotes(Struct, frozen=True):

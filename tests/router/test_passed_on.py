@@ -17,6 +17,7 @@ from tests.router.test_formats import router_of
 from tests.upstream.dialect import BEGUN
 from tests.upstream.dialects_of_messages import CITED_TEXT, FOUND, SEARCH, SIGNED
 from tests.upstream.dialects_of_responses import CITED, CLICK, CODE, SEALED
+from tests.upstream.dialects_of_responses import SEARCH as SEARCHED
 from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import FaultyUpstream
 
@@ -73,7 +74,7 @@ async def test_what_a_provider_has_done_itself_comes_back_item_by_item(faulty: F
     key = response.id.removeprefix("resp_")
     thought, searched, said, ran, said_then = (item.to_dict() for item in response.output)
     assert thought == SEALED
-    assert {**searched, "id": "ws"} == {"type": "web_search_call", "id": "ws", "status": "completed"}
+    assert {**searched, "id": SEARCHED["id"]} == SEARCHED
     assert (said["content"][0]["text"], said["content"][0]["annotations"]) == (BEGUN, [CITED])
     assert {**ran, "id": CODE["id"]} == CODE
     assert (said_then["content"][0]["text"], said_then["content"][0]["annotations"]) == ("Yes.", [])
@@ -97,7 +98,7 @@ async def test_an_item_that_the_caller_has_to_act_upon_is_an_answer_to_whoever_c
     faulty: FaultyUpstream, *, stream: bool
 ) -> None:
     name = "response-of-a-click" if stream else "response-of-a-click-whole"
-    tools = [{"type": "computer_use_preview"}, {"type": "function", "name": "look"}]
+    tools = [{"type": "computer"}, {"type": "function", "name": "look"}]
     async with router_of(faulty, (name, "responses"), ("healthy", "chat")) as router:
         response = await responded(router, f"{name}-responses", stream=stream, tools=tools)
         of_a_chat = await send(
@@ -112,29 +113,20 @@ async def test_an_item_that_the_caller_has_to_act_upon_is_an_answer_to_whoever_c
     assert of_a_chat.json()["model"] == "healthy-chat"
 
 
-@pytest.mark.parametrize("demanded", ["required", {"type": "web_search"}])
+@pytest.mark.parametrize("demanded", ["required", {"type": "web_search_preview"}])
 async def test_a_tool_of_a_providers_is_listed_where_another_one_answers_and_refused_where_nobody_has_what_is_demanded(
     faulty: FaultyUpstream, demanded: Any
 ) -> None:
+    tools = [{"type": "web_search_preview"}]
     async with router_of(faulty, ("status-500", "responses"), ("healthy", "chat")) as router:
-        response = await responded(router, "status-500-responses", stream=False, tool_choice=demanded)
-        body = {"model": "healthy-chat", "input": "Hi", "tools": [{"type": "web_search"}], "tool_choice": demanded}
+        response = await responded(router, "status-500-responses", stream=False, tools=tools, tool_choice=demanded)
+        body = {"model": "healthy-chat", "input": "Hi", "tools": tools, "tool_choice": demanded}
         refused = await send(router, RESPONSES, body)
 
     assert (response.output_text, response.model) == (TEXT, "healthy-chat")
-    assert "web_search" in response.neverblank["dropped"]
+    assert "web_search_preview" in response.neverblank["dropped"]
     assert "tools" not in faulty.requests[-1].body
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_parameter")
-
-
-@pytest.mark.parametrize("stream", [False, True])
-async def test_items_of_whoever_goes_on_do_not_split_a_text(faulty: FaultyUpstream, *, stream: bool) -> None:
-    async with router_of(faulty, ("cut-after-3", "responses"), (OWN, "responses")) as router:
-        response = await responded(router, "cut-after-3-responses", stream=stream)
-
-    kinds = [item.type for item in response.output]
-    assert kinds.count("message") == (1 if stream else 2)
-    assert response.model == f"{OWN}-responses"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -153,3 +145,18 @@ async def test_the_blocks_of_a_message_come_back_as_they_were_written(faulty: Fa
     assert faulty.requests[-1].body["tools"] == tools
     assert [block.to_dict() for block in message.content] == [SIGNED, SEARCH, FOUND, CITED_TEXT]
     assert message.stop_reason == "pause_turn"
+
+
+async def test_a_tool_of_anthropics_is_listed_where_a_model_of_another_format_answers(faulty: FaultyUpstream) -> None:
+    tools: Any = [{"type": "web_search_20250305", "name": "web_search"}]
+    async with router_of(faulty, ("healthy", "chat"), ("healthy", "responses")) as router:
+        client = anthropic_client_of(router)
+        for api in ("chat", "responses"):
+            body: Any = {**ASKED, "model": f"healthy-{api}", "tools": tools, "tool_choice": {"type": "any"}}
+            message: Any = await client.messages.create(**body)
+
+            assert (message.content[0].text, message.neverblank["dropped"]) == (
+                TEXT,
+                ["web_search_20250305", "tool_choice"],
+            )
+            assert not {"tools", "tool_choice"} & faulty.requests[-1].body.keys()

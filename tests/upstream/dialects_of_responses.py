@@ -15,7 +15,12 @@ SEALED = {
     "summary": [{"type": "summary_text", "text": "Hm."}],
     "encrypted_content": "c2VhbGVk",
 }
-SEARCH = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+SEARCH = {
+    "type": "web_search_call",
+    "id": "ws_1",
+    "status": "completed",
+    "action": {"type": "search", "query": "fox", "queries": ["fox"]},
+}
 CODE = {
     "type": "code_interpreter_call",
     "id": "ci_1",
@@ -67,7 +72,8 @@ def called(key: str, name: str, arguments: Any) -> dict[str, Any]:
 
 
 def added(place: int, item: Any) -> bytes:
-    return told("response.output_item.added", output_index=place, item={**item, "content": [], "arguments": ""})
+    begun: dict[str, Any] = {"message": {"content": []}, "function_call": {"arguments": ""}}
+    return told("response.output_item.added", output_index=place, item={**item, **begun.get(item["type"], {})})
 
 
 def done(place: int, item: Any) -> bytes:

@@ -11,7 +11,8 @@
 
 So a message is judged as an answer of any other format is: see `stream`. Texts that stand next to each other are one;
 where another block stands between them, an empty line does. A caller of this format gets what has no place in a chat as
-it was written: of a stream block by block, reasoning among them (`ITEMS`), of a whole message all blocks (`WRITTEN`).
+it was written: of a stream block by block, reasoning among them (`OUTPUT_ITEMS`), of a whole message all blocks
+(`WRITTEN_OUTPUT`).
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ import orjson
 from msgspec import Struct
 
 from deployments.policy.blank import is_blank
-from deployments.policy.extras import ITEMS, WRITTEN, join_pieces, merge
+from deployments.policy.extras import OUTPUT_ITEMS, WRITTEN_OUTPUT, join_pieces, merge
 from deployments.request.dialogue import NATIVE_END, OWN_ENDS
 from deployments.upstream.contents import to_count
 from deployments.upstream.translation import AT_WORK, chunk_of, completion_of
@@ -114,7 +115,7 @@ class MessageEvents:
             deltas += self._start(place, block)
             deltas += self._stop(place)
         self._count(message.get("usage"))
-        written = {WRITTEN: blocks} if self._keeps and _has_more(blocks) else {}
+        written = {WRITTEN_OUTPUT: blocks} if self._keeps and _has_more(blocks) else {}
         return {**completion_of(join_pieces(deltas), **_ending(message)), **written, **self._beside(message)}
 
     def _is_elsewhere(self, value: Mapping[str, Any]) -> bool:
@@ -181,10 +182,10 @@ class MessageEvents:
                 written = given if isinstance(given, str) else orjson.dumps(given).decode()
                 return [{"tool_calls": [{"index": block.call, "function": {"arguments": written}}]}]
             case _:
-                return [{ITEMS: [{"done": block.whole()}]} if self._keeps else {"blocks": [block.whole()]}]
+                return [{OUTPUT_ITEMS: [{"done": block.whole()}]} if self._keeps else {"blocks": [block.whole()]}]
 
     def _signed(self, block: dict[str, Any]) -> list[dict[str, Any]]:
-        return [{ITEMS: [{"done": block}]} if self._keeps else {"thinking_blocks": [block]}]
+        return [{OUTPUT_ITEMS: [{"done": block}]} if self._keeps else {"thinking_blocks": [block]}]
 
     def _text(self, text: Any) -> list[dict[str, Any]]:
         if not isinstance(text, str) or not text:

@@ -24,7 +24,7 @@ from deployments.request.passing import NEUTRAL
 from deployments.request.sampling import SAMPLING_KEYS
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.continuation import ask_to_go_on
-from deployments.upstream.family import Written
+from deployments.upstream.family import Written, form_elsewhere
 from deployments.upstream.responses.items import to_items
 
 RESPONSES = "responses"
@@ -81,7 +81,7 @@ def _from_chat(request: InferenceRequest) -> dict[str, Any]:
         body["text"] = {**body.get("text", {}), "verbosity": verbosity}
     if form := _form(request.response_format):
         body["text"] = {**body.get("text", {}), "format": form}
-    return body | _tools(request.response_format) | {"input": to_items(turns)}
+    return body | _tools(form_elsewhere(request)) | {"input": to_items(turns)}
 
 
 def _form(wanted: ResponseFormat) -> dict[str, Any]:

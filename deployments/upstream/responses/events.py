@@ -13,14 +13,14 @@
     anything else                                nothing: new events may be added at any time
 
 Texts of several messages are one, with an empty line between them. A caller of this format gets what has no place in a
-chat as it was written: of a stream item by item (`ITEMS`), of a whole response all items (`WRITTEN`). For such a caller
-an item that it has to act upon is a call, with the item beside it (`item`).
+chat as it was written: of a stream item by item (`OUTPUT_ITEMS`), of a whole response all items (`WRITTEN_OUTPUT`). For
+such a caller an item that it has to act upon is a call, with the item beside it (`item`).
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.policy.extras import ITEMS, WRITTEN, is_flat, join_pieces
+from deployments.policy.extras import OUTPUT_ITEMS, WRITTEN_OUTPUT, is_flat, join_pieces
 from deployments.upstream.contents import to_count
 from deployments.upstream.responses.items import FOR_THE_CALLER, REASONING_ITEMS
 from deployments.upstream.translation import AT_WORK, chunk_of, completion_of
@@ -81,7 +81,7 @@ class ResponseEvents:
         for place, item in enumerate(output if isinstance(output, list) else ()):
             if isinstance(item, Mapping):
                 deltas += [*self._begin(place, item), *self._rest(place, item)]
-        written = {WRITTEN: output} if self._keeps and isinstance(output, list) and _has_more(output) else {}
+        written = {WRITTEN_OUTPUT: output} if self._keeps and isinstance(output, list) and _has_more(output) else {}
         return {**completion_of(join_pieces(deltas), finish_reason=_reason(response)), **written, **_beside(response)}
 
     def _end(self, response: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class ResponseEvents:
                 known = (place, "reasoning_content") in self._told
                 whole = [{REASONING_ITEMS: [dict(item)]}] if item.get("encrypted_content") else []
                 if self._keeps:
-                    whole = [{ITEMS: [{"done": dict(item)}]}]
+                    whole = [{OUTPUT_ITEMS: [{"done": dict(item)}]}]
                 return [*([] if known else self._piece(place, "reasoning_content", thought)), *whole]
             case str(kind) if kind in _CALLS:
                 key = _CALLS[kind][1]
@@ -140,13 +140,13 @@ class ResponseEvents:
             case str(kind) if self._keeps and kind in FOR_THE_CALLER:
                 return [self._to_act_upon(kind, item)]
             case _:
-                return [{ITEMS: [{"done": dict(item)}]}] if self._keeps else [{"items": [dict(item)]}]
+                return [{OUTPUT_ITEMS: [{"done": dict(item)}]}] if self._keeps else [{"items": [dict(item)]}]
 
     def _announced(self, item: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return an item that has begun, as it is told to a caller of this format."""
         kind = item.get("type")
         is_told = self._keeps and item.get("id") and kind not in {"message", *_CALLS, *FOR_THE_CALLER}
-        return [{ITEMS: [{"added": dict(item)}]}] if is_told else []
+        return [{OUTPUT_ITEMS: [{"added": dict(item)}]}] if is_told else []
 
     def _to_act_upon(self, kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
         number = len(self._calls)
