@@ -34,6 +34,7 @@ async def fault_of_calls(calls: Sequence[Mapping[str, Any]], response_format: Re
         chosen = frozenset([str(name)])
     if not names:
         return ""
+    calls = [call for call in calls if not (call.get("type") == "custom" and "item" in call)]  # its tool has no name
     for call in calls:
         name = str(_part(call).get("name") or "")
         if name not in names:

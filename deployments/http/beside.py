@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from deployments.http.completions import provenance, says_nothing_but_calls
 from deployments.http.counts import TokenCounts, count_tokens, result_text
 from deployments.policy.answer import Answer
-from deployments.policy.extras import Extras
+from deployments.policy.extras import OUTPUT_ITEMS, WRITTEN_OUTPUT, Extras
 from deployments.request import InferenceRequest
 
 THOUGHTS = ("reasoning_content", "reasoning")
@@ -55,9 +55,10 @@ def provenance_and_extras(
         placed_of_choice: those of the choice.
     """
     extras = answer.extras
-    message = {key: value for key, value in extras.message.items() if key not in placed}
+    message = {key: value for key, value in extras.message.items() if key not in placed and key != OUTPUT_ITEMS}
+    body = {key: value for key, value in extras.body.items() if key != WRITTEN_OUTPUT}
     choice = {key: value for key, value in extras.choice.items() if key not in placed_of_choice}
-    beside = replace(extras, message=message, choice=choice, usage={}) if extras else Extras()
+    beside = replace(extras, body=body, message=message, choice=choice, usage={}) if extras else Extras()
     return {
         **provenance(answer, request_id, usage_estimated=usage_estimated),
         "model": answer.model,

@@ -4,6 +4,8 @@ an answer's                  is in a message
 text, tool calls             a block of text, a block `tool_use` for each call
 reasoning                    a block `thinking` before them
 refusal of a demanded form   a block of text, and `stop_reason: refusal`
+blocks of a tool that a      blocks, where the model speaks this format, too
+provider runs, citations
 other fields                 `neverblank.extras`: the format has no place for them
 """
 
@@ -15,9 +17,11 @@ import orjson
 
 from deployments.http.beside import THOUGHTS, counts_of, detail_of, provenance_and_extras, thoughts_of, written_text
 from deployments.http.completions import finish_reason
+from deployments.http.written_output import items_of, written_of
 from deployments.policy.answer import Answer
+from deployments.policy.extras import Extras
 from deployments.request import InferenceRequest
-from deployments.request.dialogue import UNSIGNED
+from deployments.request.dialogue import NATIVE_END, OWN_ENDS, UNSIGNED
 
 _STOP_REASONS = {
     "stop": "end_turn",
@@ -32,7 +36,8 @@ _SIGNED = "thinking_blocks"
 PLACED = (*THOUGHTS, _SIGNED)
 """The fields of a message of OpenAI's form that have a place among the blocks."""
 
-_OF_REASONING = frozenset({"thinking", "redacted_thinking"})
+_TEXT_OF_BLOCKS, _CALLS = {"text": "text"}, frozenset({"tool_use"})
+OF_REASONING = frozenset({"thinking", "redacted_thinking"})
 
 
 def message_id(request_id: str) -> str:
@@ -40,14 +45,17 @@ def message_id(request_id: str) -> str:
     return f"msg_{request_id}"
 
 
-def blocks_of_thoughts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the reasoning in the fields of a message as blocks.
+def blocks_before(extras: Extras) -> list[dict[str, Any]]:
+    """Return the blocks that stand before the text: reasoning, and what a provider's tools have done.
 
     Those of a model that signs its reasoning are its own, unchanged: it wants them back like that.
     """
+    if items := [block for _, block in items_of(extras)]:
+        return items
+    message = extras.message
     told = message.get(_SIGNED)
     blocks = [dict(block) for block in told if isinstance(block, Mapping)] if isinstance(told, list) else []
-    if signed := [block for block in blocks if block.get("type") in _OF_REASONING]:
+    if signed := [block for block in blocks if block.get("type") in OF_REASONING]:
         return signed
     thoughts = thoughts_of(message)
     return [{"type": "thinking", "thinking": thoughts, "signature": UNSIGNED}] if thoughts else []
@@ -69,6 +77,8 @@ def stop_of(answer: Answer, request: InferenceRequest | None, *, cut: bool = Fal
     if reason == "end_turn" and request is not None:
         told = [answer.extras.choice.get(key) for key in _STOPPED_AT]
         stopped_at = next((text for text in told if isinstance(text, str) and text in request.parameters.stop), None)
+    if reason == "max_tokens" and (own := answer.extras.choice.get(NATIVE_END)) in OWN_ENDS:
+        reason = str(own)
     if stopped_at is not None:
         reason = "stop_sequence"
     if answer.refusal:
@@ -109,7 +119,9 @@ def message_body(answer: Answer, request: InferenceRequest | None, request_id: s
 
 
 def _content(answer: Answer) -> list[dict[str, Any]]:
-    content = blocks_of_thoughts(answer.extras.message)
+    if written := written_of(answer, _TEXT_OF_BLOCKS, _CALLS):
+        return written
+    content = blocks_before(answer.extras)
     if text := written_text(answer):
         content.append({"type": "text", "text": text})
     for call in answer.tool_calls:

@@ -9,19 +9,24 @@
 
 One block is open at a time. All of the text is one block, whoever writes it: a model that carries on where another one
 broke off goes on in it, and so does the last resort. Reasoning behind its first character is left out: it would split
-the block.
+the block. What the model that writes the text has written between two texts, a provider's tools or signed reasoning,
+stands there between two blocks of text.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
+import orjson
+
 from deployments.http.alive import PARAGRAPH
 from deployments.http.beside import counts_of, provenance_and_extras, thoughts_of
-from deployments.http.message import PLACED, blocks_of_thoughts, message_id, stop_of, tool_use, usage_of
+from deployments.http.message import OF_REASONING, PLACED, blocks_before, message_id, stop_of, tool_use, usage_of
 from deployments.http.problems import anthropic_body
 from deployments.http.responses import event
+from deployments.http.written_output import items_of
 from deployments.policy.answer import Answer
 from deployments.policy.blank import is_blank
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import Usage
 from deployments.policy.problem import Problem
 from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
@@ -48,6 +53,9 @@ class MessageWriter:
         self._signature = UNSIGNED
         self._pieces = 0
         self._cut = False
+        self._writer = ""
+        self._has_said = False
+        self._cited: list[Mapping[str, Any]] = []
 
     async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
         """Give the events of a stream."""
@@ -57,11 +65,12 @@ class MessageWriter:
         self._cut = self._open not in ("", "thinking")
         async for item in stream:
             match item:
-                case TextDelta(text, _, _):
+                case TextDelta(text, model, _):
+                    self._writer = model
                     for written in self._text(f"{PARAGRAPH}{text}" if self._cut else text):
                         yield written
-                case ExtrasDelta(extras, _, _):
-                    for written in self._reasoning(extras.message):
+                case ExtrasDelta(extras, model, _):
+                    for written in self._beside(extras, model):
                         yield written
                 case StreamDone(answer):
                     for written in self._end(answer):
@@ -92,17 +101,27 @@ class MessageWriter:
             self._held += text
             if is_blank(self._held):
                 return
-            text, self._held = self._held, ""
+            text, self._held = self._held.lstrip() if self._has_said else self._held, ""
             yield from self._begin({"type": "text", "text": ""})
+            self._has_said = True
+            yield from self._cite()
         yield self._delta({"type": "text_delta", "text": text})
 
-    def _reasoning(self, message: Mapping[str, Any]) -> Iterator[bytes]:
-        """Give reasoning: blocks that their model has signed are whole, and so is each of them here."""
-        blocks = blocks_of_thoughts(message)
-        if self._open == "text" or all(block.get("signature") == UNSIGNED for block in blocks):
-            yield from self._thoughts(thoughts_of(message))
+    def _beside(self, extras: Extras, model: str) -> Iterator[bytes]:
+        """Give reasoning, and other blocks: those that their model has signed are whole, and so is each of them."""
+        cited = extras.message.get("citations")
+        self._cited += [each for each in (cited if isinstance(cited, list) else ()) if _is_citation(each)]
+        if self._open == "text":
+            yield from self._cite()
+        blocks = blocks_before(extras)
+        is_of_another = self._open == "text" and not (items_of(extras) and model == self._writer)
+        if is_of_another or all(block.get("signature") == UNSIGNED for block in blocks):
+            yield from self._thoughts(thoughts_of(extras.message))
             return
         for block in blocks:
+            if block.get("type") not in OF_REASONING:
+                yield from self._give(block)
+                continue
             begun = {**block, "thinking": "", "signature": ""} if block["type"] == "thinking" else block
             if not (self._open == block["type"] == "thinking"):
                 yield from self._begin(begun)
@@ -116,6 +135,20 @@ class MessageWriter:
         if self._open != "thinking":
             yield from self._begin({"type": "thinking", "thinking": "", "signature": ""})
         yield self._delta({"type": "thinking_delta", "thinking": text})
+
+    def _give(self, block: Mapping[str, Any]) -> Iterator[bytes]:
+        """Give a whole block; what a tool is given comes in a delta, as accumulating clients expect it."""
+        given = block.get("input")
+        yield from self._begin(block if given is None else {**block, "input": {}})
+        if given is not None:
+            partial = given if isinstance(given, str) else orjson.dumps(given).decode()
+            yield self._delta({"type": "input_json_delta", "partial_json": partial})
+        yield from self._close()
+
+    def _cite(self) -> Iterator[bytes]:
+        cited, self._cited = self._cited, []
+        for citation in cited:
+            yield self._delta({"type": "citations_delta", "citation": citation})
 
     def _end(self, answer: Answer) -> Iterator[bytes]:
         for call in answer.tool_calls:
@@ -153,3 +186,8 @@ class MessageWriter:
         yield event({"type": "content_block_stop", "index": self._blocks}, "content_block_stop")
         self._open, self._signature = "", UNSIGNED
         self._blocks += 1
+
+
+def _is_citation(told: Any) -> bool:
+    """Return whether a citation is one of this format."""
+    return isinstance(told, Mapping) and isinstance(told.get("type"), str) and "cited_text" in told

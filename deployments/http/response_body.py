@@ -20,15 +20,19 @@ from deployments.http.response_items import (
     has_annotations_only,
     logprobs_of,
     message_item,
+    named_by_us,
     reasoning_item,
     refusal_part,
     text_part,
 )
+from deployments.http.written_output import items_of, written_of
 from deployments.policy.answer import Answer
 from deployments.request.openai_responses import ResponsesRequest
 
 COMPLETED, INCOMPLETE = "completed", "incomplete"
 
+TEXT_OF_ITEMS = {"message": "content", "output_text": "text", "refusal": "refusal"}
+CALLS = frozenset({"function_call", "custom_tool_call"})
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _REPEATED: Mapping[str, Any] = {
     "instructions": None,
@@ -119,8 +123,12 @@ class ResponseFrame:
         }
 
     def _output(self, answer: Answer) -> list[dict[str, Any]]:
-        output: list[dict[str, Any]] = []
-        if thoughts := thoughts_of(answer.extras.message):
+        if written := written_of(answer, TEXT_OF_ITEMS, CALLS):
+            return [named_by_us(item, self.key, number) for number, item in enumerate(written)]
+        items = [item for stage, item in items_of(answer.extras) if stage == "done"]
+        output = [named_by_us(item, self.key, number) for number, item in enumerate(items)]
+        reasons = any(item.get("type") == "reasoning" for item in items)
+        if not reasons and (thoughts := thoughts_of(answer.extras.message)):
             output.append(reasoning_item(self.key, thoughts, summary=self.wants_summary))
         if text := written_text(answer):
             part = refusal_part(text) if answer.refusal else text_part(text, answer.extras)

@@ -9,18 +9,39 @@ tool calls                   `function_call` or `custom_tool_call`, one for each
 The id of an item begins with what it is and has the key of its response in it, so that an id leads to the response.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from deployments.policy.extras import Extras
 from deployments.request.items import REASONING_IDS
 
+_SORT = re.compile(r"[a-z]{2,4}_", re.ASCII)
+_OF_FILES = frozenset({"file_citation", "container_file_citation", "file_path"})
 _CITATION = {"start_index": int, "end_index": int, "url": str, "title": str}
 
 
 def item_id(sort: str, key: str, number: int = 0) -> str:
     """Return the id of an item of the response with this key; `number` is its place among those of its `sort`."""
     return f"{sort}_{key}_{number}" if number else f"{sort}_{key}"
+
+
+def named_by_us(item: Mapping[str, Any], key: str, number: int) -> dict[str, Any]:
+    """Return an item of another service's under an id of ours; reasoning is sealed under its own."""
+    kind, name = item.get("type"), item.get("id")
+    if kind == "reasoning" and isinstance(name, str) and name:
+        return dict(item)
+    sort = REASONING_IDS if kind == "reasoning" else "item_"
+    if isinstance(name, str) and (found := _SORT.match(name)):
+        sort = found[0]
+    return {**item, "id": item_id(sort.removesuffix("_"), key, number)}
+
+
+def thoughts_in(item: Mapping[str, Any], *, summary: bool) -> list[str]:
+    """Return the texts of an item of reasoning: of its summary, or as it was thought."""
+    told = item.get("summary" if summary else "content")
+    texts = [part.get("text") for part in (told if isinstance(told, list) else ()) if isinstance(part, Mapping)]
+    return [text for text in texts if isinstance(text, str) and text]
 
 
 def reasoning_item(key: str, text: str, *, summary: bool, status: str = "completed") -> dict[str, Any]:
@@ -62,6 +83,8 @@ def message_item(key: str, number: int, part: Mapping[str, Any] | None, status: 
 
 def call_item(key: str, number: int, call: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Return the item of a tool call, whole, and the field of it that holds what the tool is given."""
+    if isinstance(acted_upon := call.get("item"), Mapping):  # as its model wrote it: there is no field of its own
+        return named_by_us(acted_upon, key, number), ""
     is_custom = call.get("type") == "custom"
     sort, field = ("custom", "input") if is_custom else ("function", "arguments")
     called: Mapping[str, Any] = call.get(sort) or {}
@@ -94,6 +117,8 @@ def _cited(annotation: Any) -> dict[str, Any]:
             isinstance(cited.get(name), sort) for name, sort in _CITATION.items()
         ):
             return {"type": "url_citation", **{name: cited[name] for name in _CITATION}}
+        case {"type": str(kind)} if kind in _OF_FILES:  # they are told in this format only
+            return dict(annotation)
         case _:
             return {}
 

@@ -8,6 +8,13 @@ from msgspec import Struct
 MAX_FIELD_DEPTH = 64
 """The deepest nesting of a field beside an answer; a deeper one is left out."""
 
+WRITTEN_OUTPUT = "written_output"
+"""The field of the body with all parts of an answer (items, blocks) as its model wrote them: for callers of the format
+that it was written in, where some of them have no place in a chat."""
+
+OUTPUT_ITEMS = "output_items"
+"""The field of a message with such parts one by one: `{"added": part}` as one begins, `{"done": part}` at its end."""
+
 _WHOLE = frozenset({"id", "type", "format", "index", "role", "object"})
 """Fields whose texts are whole wherever they come: what comes later takes the place of what came before."""
 

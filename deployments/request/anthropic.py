@@ -1,7 +1,8 @@
 """Reads Anthropic's Messages format: the fields of `POST /v1/messages`, and of `POST /v1/messages/count_tokens`.
 
     system, messages               the conversation: see `dialogue`
-    tools, tool_choice             the functions that may be called; tools of other types are for upstreams
+    tools, tool_choice             the functions that may be called; tools of other types are for upstreams of this
+                                   format: others are not asked for them, and list them as dropped
     max_tokens, stop_sequences     sampling parameters, beside those that have the same name in every format
     output_config.format           the JSON schema that the answer has to fit
     thinking, output_config.effort OpenAI's `reasoning_effort`: a hint; a budget of tokens is told as the nearest effort
@@ -22,7 +23,7 @@ from typing import Any
 from deployments.policy.problem import NO_THREADS, InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
-from deployments.request.conversation import note_foreign
+from deployments.request.conversation import note_feature, note_foreign
 from deployments.request.dialogue import read_dialogue
 from deployments.request.fields import MAX_TYPE, kind, read_flag, read_model, read_name, read_object, refuse
 from deployments.request.inference import Feature, InferenceRequest, ResponseFormat, Sent
@@ -33,7 +34,6 @@ from deployments.request.response_format import (
     check_name,
     check_parameters,
     check_schema,
-    format_features,
 )
 from deployments.request.sampling import SAMPLING_KEYS, read_parameters
 
@@ -93,7 +93,7 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
     wanted = _read_form(data)
     passed = read_passed(data, MESSAGES_PARAMETERS, MESSAGES_UNSUPPORTED)
     effort, of_effort = _read_effort(data)
-    features = (*chat.features, *passed.features, *of_effort, *format_features({}, wanted), *_foreign_features(data))
+    features = (*chat.features, *passed.features, *of_effort, *_foreign_features(data))
     turns = [*chat.turns, *([chat.prefix_turn] if chat.prefix else [])]
     request = InferenceRequest(
         inputs={"messages": turns},
@@ -131,7 +131,13 @@ def _foreign_features(data: Mapping[str, Any]) -> Iterable[Feature]:
         for key, value in (data.get(name) or {}).items():
             if key not in known and value is not None:
                 note_foreign(found, f"{name}.{key}", f"{name}.{key[:MAX_TYPE]}")
+    choice = data.get("tool_choice") or {}
     for place, tool in enumerate(data.get("tools") or ()):
+        if tool.get("type") not in (None, "custom") and choice.get("type") != "none":
+            demanded = choice.get("type") == "tool" and choice.get("name") == tool.get("name")
+            note_feature(found, Feature(tool["type"], f"tools[{place}].type", essential=demanded, foreign=True))
+            if choice.get("type") == "any":
+                note_foreign(found, "tool_choice", "tool_choice")
         if tool.get("type") in (None, "custom"):
             for key, value in tool.items():
                 if key not in _READ_OF_TOOLS and value is not None:
@@ -242,12 +248,12 @@ def _read_choice(data: Mapping[str, Any], tools: tuple[Mapping[str, Any], ...]) 
             return plain, bool(one)
         case "any" | "tool" if not tools:
             raise InvalidRequestError(Problem("tool_choice", "is given without tools", _CHOICES))
-        case "any":
-            return "required", bool(one)
+        case "any":  # a tool of its provider's will do, and is no call
+            return ("required" if len(names) == len(tools) else "auto" if names else ""), bool(one)
         case "tool" if isinstance(value.get("name"), str) and value["name"] in names:
             return {"type": "function", "function": {"name": value["name"]}}, bool(one)
         case "tool" if any(tool.get("name") == value.get("name") for tool in tools):
-            return "required", bool(one)
+            return "auto" if names else "", bool(one)
         case "tool":
             raise InvalidRequestError(Problem("tool_choice.name", "is that of none of the tools", _CHOICES))
         case _:

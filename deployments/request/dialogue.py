@@ -26,6 +26,11 @@ UNSIGNED = "neverblank:unsigned"
 """The signature of reasoning that bears none: the format demands one, and clients send a block without one back to
 nobody."""
 
+OWN_ENDS = frozenset({"pause_turn", "compaction", "model_context_window_exceeded"})
+"""Why a message may end for which a chat has no word: it is told beside the nearest one, in the field `NATIVE_END`."""
+
+NATIVE_END = "native_finish_reason"
+
 _MESSAGES = f"a list of objects with `role` ({', '.join(MESSAGE_ROLES)}) and `content`"
 _MESSAGE_FIELDS = frozenset({"role", "content"})
 _ERROR = "Error: "

@@ -7,7 +7,8 @@
     function_call_output, custom_tool_call_output
                                   a tool's turn
     item_reference                refused, as it stands for an item that is not here; of reasoning it is left out
-    anything else                 what a tool of another service has done: left out, and listed as dropped
+    anything else                 what a tool of another service has done: for remote models of this format; others are
+                                  not asked with it, and list it as dropped
 
 What an assistant has done in a row (a message, reasoning, calls) is one turn, as it was one answer: a chat wants all
 calls in the turn before their results. A picture in a tool's result is told there in words, and shown in a user turn

@@ -7,10 +7,11 @@
     reasoning.summary              where reasoning is told: see `ResponsesRequest`
     include                        `message.output_text.logprobs` asks for log probabilities, with `top_logprobs`
     metadata                       comes back with the answer, and is passed on
-    truncation, max_tool_calls, …  no model can be asked for them: every answer lists them as dropped
+    truncation, max_tool_calls, …  no chat can be asked for them: its answer lists them as dropped
     background, conversation, …    refused, unless they ask for nothing
 
-All other fields are unknown, and are treated as those of a chat: see `passing`.
+All other fields are unknown, and are treated as those of a chat: see `passing`. A remote model that speaks this format
+gets the body as it was sent, with the whole conversation in `input`, and what is read here has no part in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.fields import MAX_TYPE, read_flag, read_model, read_name, read_object, refuse
-from deployments.request.inference import Feature, InferenceRequest
+from deployments.request.inference import Feature, InferenceRequest, Sent
 from deployments.request.items import read_input_items
 from deployments.request.knobs import Whole
 from deployments.request.passing import MAX_TOP_LOGPROBS, read_passed
@@ -45,6 +46,7 @@ RESPONSES_UNSUPPORTED = frozenset(
 )
 """Keys of other formats, and those that stand for what another service keeps: conversations, prompts."""
 
+_ROUTED = CONTROL_KEYS | {"model", "stream", "background", "previous_response_id"}
 _PARAMETER_FIELDS = {"max_tokens": "max_output_tokens"}
 _METADATA = (
     f"an object of at most {MOST_METADATA} texts of at most {LONGEST_METADATA} characters, with names of at most "
@@ -128,8 +130,20 @@ def responses_request(
         passthrough=fields,
         features=tuple({feature.name: feature for feature in features}.values()),
         max_tokens_default=limits.max_tokens,
+        sent=_read_sent(data, before),
     )
     return ResponsesRequest(with_controls(request, data, headers, limits), data, tuple(before))
+
+
+def _read_sent(data: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) -> Sent:
+    """Return the body for upstreams of this format. What is stored is stored here, so nothing is referred to there."""
+    body = {key: value for key, value in data.items() if key not in _ROUTED and value is not None}
+    if body.get("store"):
+        del body["store"]
+    sent = data["input"]
+    items = [*before, *([{"role": "user", "content": sent}] if isinstance(sent, str) else sent)]
+    body["input"] = [item for item in items if item.get("type") != "item_reference"]
+    return Sent("responses", body)
 
 
 def _read_hints(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Feature, ...]]:

@@ -1,17 +1,20 @@
 """Reads what OpenAI's Responses say of the form of an answer, and turns it into the terms of its chats.
 
     text.format              free text, or JSON, by a schema
-    tools                    functions and custom tools; what a provider would run itself no chat can be asked for
+    tools                    functions and custom tools; no chat can be asked for what a provider would run itself: it
+                             is listed as dropped, and refused where it has to be used and nobody has it
     tool_choice              none, auto, required, one of the tools, or allowed_tools
     parallel_tool_calls      as in a chat
 
 In a chat, tools and formats have one more level of objects around them: `{"type": "function", "function": {...}}`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
+from msgspec.structs import replace
+
+from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import MAX_TYPE, read_flag, read_object, refuse
 from deployments.request.inference import Feature, ResponseFormat
 from deployments.request.response_format import (
@@ -52,7 +55,20 @@ def read_form(data: Mapping[str, Any]) -> tuple[ResponseFormat, tuple[Feature, .
     )
     if wanted.tool_choice == "none":
         foreign = ()
+    foreign = tuple(_with_choice(data.get("tool_choice"), foreign, has_others=bool(tools)))
     return wanted, (*format_features({}, wanted), *foreign)
+
+
+def _with_choice(choice: Any, foreign: tuple[Feature, ...], *, has_others: bool) -> Iterator[Feature]:
+    """Give the tools that a provider runs; who has to use one cannot do without, unless one of the others will do."""
+    for tool in foreign:
+        match choice:
+            case {"type": str(sort)} if sort == tool.name:
+                yield replace(tool, essential=True)
+            case _:
+                yield tool
+    if foreign and choice == "required":
+        yield Feature("tool_choice", "tool_choice", essential=not has_others, foreign=True)
 
 
 def read_text(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -133,8 +149,10 @@ def _read_choice(
             return ""
         case "none" | "auto":
             return str(value)
-        case "required" if tools:
+        case "required" if tools and not foreign:
             return "required"
+        case "required" if foreign:  # a tool of its provider's will do, and is no call
+            return "auto" if tools else ""
         case {"type": "allowed_tools", "tools": [*named]}:
             allowed = [choice for each in named[:MAX_TOOLS] if (choice := _named(each, tools))]
             mode = "required" if value.get("mode") == "required" else "auto"
@@ -144,8 +162,7 @@ def _read_choice(
         case {"type": "function" | "custom"} if choice := _named(value, tools):
             return choice
         case {"type": str(sort)} if any(feature.name == sort for feature in foreign):
-            said = "is a tool that no model here can be offered"
-            raise InvalidRequestError(Problem("tool_choice.type", said, _CHOICES, code=UNSUPPORTED))
+            return "auto" if tools else ""
         case "required":
             raise InvalidRequestError(Problem("tool_choice", "is given without tools that can be called", _CHOICES))
         case Mapping():

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from deployments.policy.blank import is_blank
-from deployments.policy.extras import Extras, fields_beside, is_flat, join_pieces, merge_all
+from deployments.policy.extras import OUTPUT_ITEMS, Extras, fields_beside, is_flat, join_pieces, merge_all
 from deployments.policy.outcome import StreamPart
 from deployments.upstream.contents import Content, read_content
 from deployments.upstream.decoding import Surrogates
@@ -26,7 +26,7 @@ _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _PLAIN_DELTA = frozenset({"role", "content"})
 _THOUGHTS = (
     *("reasoning_content", "reasoning", "reasoning_details", "reasoning_text", "thinking"),
-    *("thinking_blocks", "reasoning_items"),
+    *("thinking_blocks", "reasoning_items", OUTPUT_ITEMS),
 )
 _MOST_STRIPPED = 64
 """Characters of white space that a message may lack at its edges and yet repeat the deltas before it."""

@@ -195,7 +195,8 @@ class Upstream:
         `post` is closed at the end of the answer.
         """
         is_text = is_sent_as_text(request, self.spec)
-        translator = None if self._format.translator is None else self._format.translator()
+        make, keeps = self._format.translator, request.sent.api == self.spec.api
+        translator = None if make is None else make(keeps)
         chunks = ChunkReader(tool_names(request.response_format), has_thoughts=not is_text, translator=translator)
         begun = await begin(self._items(body, request, chunks, on, post, dropped))
         if isinstance(begun, Begun):

@@ -5,8 +5,9 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from deployments.request import InferenceRequest
+from deployments.request import InferenceRequest, ResponseFormat
 from deployments.request.inference import Feature
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.complaints import Complaint
@@ -51,6 +52,15 @@ class Write(Protocol):
         ...
 
 
+def form_elsewhere(request: InferenceRequest) -> ResponseFormat:
+    """Return the form of the answer for models of another format than that of `request`: without a provider's tools."""
+    wanted = request.response_format
+    tools = tuple(tool for tool in wanted.tools if tool["type"] in {"function", "custom"})
+    if not request.sent.api or len(tools) == len(wanted.tools):
+        return wanted
+    return replace(wanted, tools=tools) if tools else ResponseFormat(wanted.constraint)
+
+
 class FormatOfRemotes(Struct, frozen=True):
     """One format that upstreams speak. A remote model is given its own once, when it is declared.
 
@@ -58,7 +68,8 @@ class FormatOfRemotes(Struct, frozen=True):
         paths: where requests are sent to, below a base URL.
         write: writes requests.
         adapts: returns what remembers the quirks of one upstream.
-        translator: returns a reader of one response; `None` for chats, in whose form all answers are read.
+        translator: returns a reader of one response, which keeps what has no place in a chat as it was written where
+            the caller speaks the format, too; `None` for chats, in whose form all answers are read.
         has: whether a feature of a request has a place in the format; `None` for chats, which `Offer` tells of.
         headers: returns the headers that only this format has; `None` where it has none.
     """
@@ -66,6 +77,6 @@ class FormatOfRemotes(Struct, frozen=True):
     paths: tuple[str, ...]
     write: Write
     adapts: Callable[[RemoteSpec], Adapts]
-    translator: Callable[[], Translator] | None = None
+    translator: Callable[[bool], Translator] | None = None
     has: Callable[[Feature, InferenceRequest], bool] | None = None
     headers: Callable[[InferenceRequest, Mapping[str, str]], Mapping[str, str]] | None = None

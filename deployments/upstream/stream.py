@@ -30,7 +30,7 @@ from deployments.upstream.finish import Ending
 from deployments.upstream.passage import NO_ANSWER, is_last_resort
 from deployments.upstream.plain_chunk import text_of_plain
 from deployments.upstream.sse import Event
-from deployments.upstream.translation import Translator
+from deployments.upstream.translation import AT_WORK, Translator
 
 MAX_MALFORMED = 3
 _DONE = "[DONE]"
@@ -205,9 +205,10 @@ class ChunkReader:
     def _read_translated(self, translator: Translator, value: Mapping[str, Any]) -> list[StreamPart]:
         if (chunks := translator.read(value)) is None:
             return self._skip("it is no event of its format")
-        for chunk in chunks:
-            if "error" in chunk:
-                self._fail(chunk)
+        if chunks is AT_WORK:
+            return [""]
+        for chunk in (chunk for chunk in chunks if "error" in chunk):
+            self._fail(chunk)
         parts = [part for chunk in chunks if "error" not in chunk for part in self._read_chunk(chunk)]
         self.is_done = self.is_done or translator.is_over
         return parts

@@ -18,6 +18,10 @@ class Translator(Protocol):
         ...
 
 
+AT_WORK: list[dict[str, Any]] = []
+"""What `read` returns, this very list, for an event that has no content yet and shows that the model is at work."""
+
+
 def chunk_of(delta: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     """Return a chunk with one choice; `more` are fields of the choice."""
     return {"choices": [{"index": 0, "delta": delta, **more}]}

@@ -7,7 +7,7 @@ from deployments.request import InferenceRequest
 from deployments.request.inference import ANY_FORMAT
 from deployments.request.passing import OF_TEXTS
 from deployments.settings.remotes import RemoteSpec
-from deployments.upstream.family import Written
+from deployments.upstream.family import Written, form_elsewhere
 from deployments.upstream.text_form import is_sent_as_text, raw_prompt, text_fields
 from deployments.upstream.vectors import VECTORS, to_vectors_body
 
@@ -37,7 +37,7 @@ def _streaming(request: InferenceRequest) -> dict[str, Any]:
 
 
 def _chat(request: InferenceRequest, spec: RemoteSpec) -> dict[str, Any]:
-    response_format = request.response_format
+    response_format = form_elsewhere(request) if request.sent.api else request.response_format
     turns: Sequence[Mapping[str, Any]] = request.turns or request.messages
     body: dict[str, Any] = {
         **{key: value for key, value in request.passthrough.items() if not (request.raw and key in OF_TEXTS)},

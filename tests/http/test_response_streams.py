@@ -1,14 +1,17 @@
 """OpenAI's Responses on the wire, as streams of events."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import Usage
+from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEvent, TextDelta
 from tests.http.responding import CALLING, FORCING, HI, REASONING, RESPONSES, built, names, respond, stream
 from tests.http.service import MESSAGE, ScriptedService, ScriptedStream, an_answer, last_resort
 from tests.http.test_last_exit import BreaksOff
-from tests.http.wire import CALL, events, send
+from tests.http.wire import CALL, MESSAGES, events, send
 
 
 async def test_a_stream_has_the_documented_events_in_their_order() -> None:
@@ -82,3 +85,29 @@ async def test_after_an_error_of_our_own_the_last_resort_ends_the_item_that_is_o
     (only,) = built(read)
     assert only["content"][0]["text"] == f"Half\n\n{MESSAGE}"
     assert (read[-1][0], only["status"]) == ("response.incomplete", "incomplete")
+
+
+class GoneOnWith(ScriptedStream):
+    """A text that another model goes on with, which has used a tool of its provider's before."""
+
+    async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        searched = {"output_items": [{"done": {"type": "web_search_call", "id": "ws_1", "status": "completed"}}]}
+        yield TextDelta("Half", "other", self.answer.served_by)
+        yield ExtrasDelta(Extras(message=searched), self.answer.model, self.answer.served_by)
+        yield TextDelta(" and half", self.answer.model, self.answer.served_by)
+        yield StreamDone(self.answer)
+
+
+@pytest.mark.parametrize(("path", "body"), [(RESPONSES, HI), ("/v1/messages", MESSAGES)])
+async def test_what_a_model_that_goes_on_has_done_before_does_not_split_the_text(
+    path: str, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone_on_with(*_: object) -> ScriptedStream:
+        return GoneOnWith((), an_answer())
+
+    monkeypatch.setattr(ScriptedService, "stream", gone_on_with)
+
+    read = events(await send(ScriptedService(), path, body | {"stream": True}))
+
+    begun = [data for name, data in read if name in {"response.output_item.added", "content_block_start"}]
+    assert [(each.get("item") or each["content_block"])["type"] for each in begun] in (["message"], ["text"])

@@ -46,10 +46,10 @@ def features(request: InferenceRequest) -> list[tuple[str, str, bool]]:
     [
         (None, "", None),
         ({"type": "auto"}, "auto", None),
-        ({"type": "any", "disable_parallel_tool_use": True}, "required", False),
+        ({"type": "any", "disable_parallel_tool_use": True}, "auto", False),
         ({"type": "none"}, "none", None),
         ({"type": "tool", "name": "look"}, {"type": "function", "function": {"name": "look"}}, None),
-        ({"type": "tool", "name": "web_search"}, "required", None),
+        ({"type": "tool", "name": "web_search"}, "auto", None),
     ],
 )
 def test_tools_and_their_choice_are_openais(choice: Any, expected: Any, *, one: bool | None) -> None:
@@ -61,7 +61,11 @@ def test_tools_and_their_choice_are_openais(choice: Any, expected: Any, *, one: 
 
 
 def test_a_tool_that_a_provider_runs_is_for_upstreams() -> None:
-    assert features(read(tools=[LOOK, SEARCH])) == [("tools", "tools[1].type", True)]
+    kind, place = "web_search_20250305", "tools[1].type"
+    demanded = {"type": "tool", "name": "web_search"}
+    assert features(read(tools=[LOOK, SEARCH])) == [(kind, place, False)]
+    assert features(read(tools=[LOOK, SEARCH], tool_choice=demanded)) == [(kind, place, True)]
+    assert features(read(tools=[LOOK, SEARCH], tool_choice={"type": "none"})) == []
 
 
 def test_what_nobody_can_be_asked_for_of_tools_and_of_thinking_is_listed_as_dropped() -> None:
@@ -73,6 +77,7 @@ def test_what_nobody_can_be_asked_for_of_tools_and_of_thinking_is_listed_as_drop
 
     foreign = {feature.name: feature.field for feature in request.features if feature.foreign}
     assert foreign == {
+        "web_search_20250305": "tools[0].type",
         "thinking.display": "thinking.display",
         "output_config.task_budget": "output_config.task_budget",
         "defer_loading": "tools[1].defer_loading",

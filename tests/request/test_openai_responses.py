@@ -147,6 +147,17 @@ def test_a_tool_that_a_provider_would_run_is_listed_by_its_type() -> None:
     assert features(read(tools=[LOOK, SEARCH], tool_choice="none")) == []
 
 
+def test_a_tool_of_a_providers_that_has_to_be_used_is_essential_unless_a_function_will_do() -> None:
+    demanded = [("web_search", "tools[0].type", True, True)]
+    any_of = [("web_search", "tools[0].type", False, True), ("tool_choice", "tool_choice", True, True)]
+    assert features(read(tools=[SEARCH], tool_choice={"type": "web_search"})) == demanded
+    assert features(read(tools=[SEARCH], tool_choice="required")) == any_of
+    assert features(read(tools=[SEARCH, LOOK], tool_choice="required"))[1:] == [
+        ("tool_choice", "tool_choice", False, True)
+    ]
+    assert read(tools=[SEARCH, LOOK], tool_choice="required").response_format.tool_choice == "auto"
+
+
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [
@@ -166,7 +177,8 @@ def test_a_tool_that_a_provider_would_run_is_listed_by_its_type() -> None:
     ],
 )
 def test_a_choice_of_tools_is_that_of_a_chat(choice: Any, expected: Any) -> None:
-    assert read(tools=[LOOK, WRITE, SEARCH], tool_choice=choice).response_format.tool_choice == expected
+    tools = [LOOK, WRITE] if choice == "required" else [LOOK, WRITE, SEARCH]
+    assert read(tools=tools, tool_choice=choice).response_format.tool_choice == expected
 
 
 @pytest.mark.parametrize(
@@ -180,8 +192,7 @@ def test_a_choice_of_tools_is_that_of_a_chat(choice: Any, expected: Any) -> None
         ({"tools": [LOOK | {"name": "look at"}]}, "tools[0].name"),
         ({"tools": [LOOK | {"parameters": {"type": "array"}}]}, "tools[0].parameters.type"),
         ({"tools": [{"type": "custom"}]}, "tools[0].name"),
-        ({"tools": [SEARCH], "tool_choice": "required"}, "tool_choice"),
-        ({"tools": [SEARCH], "tool_choice": {"type": "web_search"}}, "tool_choice.type"),
+        ({"tools": [SEARCH], "tool_choice": {"type": "file_search"}}, "tool_choice"),
         ({"tools": [LOOK], "tool_choice": {"type": "function", "name": "go"}}, "tool_choice"),
         ({"tools": [LOOK], "tool_choice": {"type": "allowed_tools", "tools": [SEARCH]}}, "tool_choice.tools"),
         ({"tools": [LOOK], "tool_choice": 3}, "tool_choice"),

@@ -12,7 +12,10 @@ SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
 OMITTED = {"type": "thinking", "thinking": "", "signature": "c2ln"}
 REDACTED = {"type": "redacted_thinking", "data": "ZGF0YQ=="}
 SEARCH = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "fox"}}
-FOUND = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [{"type": "web_search_result"}]}
+CITED = {"type": "web_search_result_location", "url": "https://fox.example", "title": "Fox", "cited_text": "A fox"}
+CITED["encrypted_index"] = "eA=="
+CITED_TEXT = {"type": "text", "text": TEXT, "citations": [CITED]}
+FOUND = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 
 
@@ -119,6 +122,37 @@ MESSAGE_DIALECTS = {
         (START, *text(0, BEGUN), opened(1, SEARCH), closed(1), opened(2, FOUND), closed(2), *text(3, "Yes."), *ENDED),
         f"{BEGUN}\n\nYes.",
         beside={"blocks": [SEARCH, FOUND]},
+    ),
+    "message-behind-a-search": Dialect(
+        (
+            *(
+                START,
+                *thought(0, SIGNED),
+                opened(1, SEARCH | {"input": {}}),
+                piece(1, "input_json_delta", partial_json=""),
+            ),
+            *(piece(1, "input_json_delta", partial_json='{"query": "fox"}'), closed(1), opened(2, FOUND), closed(2)),
+            *(opened(3, {"type": "text", "text": "", "citations": []}), piece(3, "citations_delta", citation=CITED)),
+            *(piece(3, "text_delta", text=TEXT), closed(3), ended("pause_turn"), STOP),
+        ),
+        ends="length",
+        beside={
+            "reasoning_content": "Hm.",
+            "thinking_blocks": [SIGNED],
+            "blocks": [SEARCH, FOUND],
+            "citations": [CITED],
+        },
+    ),
+    "message-behind-a-search-whole": Dialect(
+        message(SIGNED, SEARCH, FOUND, CITED_TEXT, reason="pause_turn"),
+        ends="length",
+        beside={
+            "reasoning_content": "Hm.",
+            "thinking_blocks": [SIGNED],
+            "blocks": [SEARCH, FOUND],
+            "citations": [CITED],
+        },
+        content_type="application/json",
     ),
     "message-with-calls": Dialect(
         (START, *called(0, LOOK[0], "", HERE[:9], HERE[9:]), *called(1, LISTEN[0], json.dumps(LISTEN[1])), *USED),

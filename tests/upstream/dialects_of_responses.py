@@ -15,7 +15,30 @@ SEALED = {
     "summary": [{"type": "summary_text", "text": "Hm."}],
     "encrypted_content": "c2VhbGVk",
 }
-SEARCH = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+SEARCH = {
+    "type": "web_search_call",
+    "id": "ws_1",
+    "status": "completed",
+    "action": {"type": "search", "query": "fox", "queries": ["fox"]},
+}
+CODE = {
+    "type": "code_interpreter_call",
+    "id": "ci_1",
+    "status": "completed",
+    "container_id": "c",
+    "code": "1",
+    "outputs": [],
+}
+CLICK = {
+    "type": "computer_call",
+    "id": "cu_1",
+    "call_id": "call_1",
+    "status": "completed",
+    "pending_safety_checks": [],
+    "action": {"type": "click", "button": "left", "x": 1, "y": 2},
+}
+CITED = {"type": "url_citation", "start_index": 0, "end_index": 3, "url": "https://fox.example", "title": "Fox"}
+OF_CHATS = {"type": "url_citation", "url_citation": {key: CITED[key] for key in CITED if key != "type"}}
 
 
 def told(kind: str, **fields: Any) -> bytes:
@@ -33,9 +56,9 @@ def whole(*output: Any, **more: Any) -> tuple[bytes, ...]:
     return (json.dumps(response(*output, **more)).encode(),)
 
 
-def message(*texts: str) -> dict[str, Any]:
-    parts = [{"type": "output_text", "text": text, "annotations": []} for text in texts]
-    return {"type": "message", "role": "assistant", "content": parts}
+def message(*texts: str, cited: tuple[Any, ...] = ()) -> dict[str, Any]:
+    parts = [{"type": "output_text", "text": text, "annotations": [*cited]} for text in texts]
+    return {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": parts}
 
 
 def called(key: str, name: str, arguments: Any) -> dict[str, Any]:
@@ -49,16 +72,17 @@ def called(key: str, name: str, arguments: Any) -> dict[str, Any]:
 
 
 def added(place: int, item: Any) -> bytes:
-    return told("response.output_item.added", output_index=place, item={**item, "content": [], "arguments": ""})
+    begun: dict[str, Any] = {"message": {"content": []}, "function_call": {"arguments": ""}}
+    return told("response.output_item.added", output_index=place, item={**item, **begun.get(item["type"], {})})
 
 
 def done(place: int, item: Any) -> bytes:
     return told("response.output_item.done", output_index=place, item=item)
 
 
-def text(place: int, *pieces: str) -> tuple[bytes, ...]:
+def text(place: int, *pieces: str, cited: tuple[Any, ...] = ()) -> tuple[bytes, ...]:
     deltas = (told("response.output_text.delta", output_index=place, delta=piece) for piece in pieces)
-    item = message("".join(pieces))
+    item = message("".join(pieces), cited=cited)
     return (added(place, item), told("response.content_part.added", output_index=place), *deltas, done(place, item))
 
 
@@ -97,6 +121,33 @@ RESPONSE_DIALECTS = {
     "response-of-nothing-whole": Dialect(whole(), "", ends="Blank"),
     "response-of-two-messages": Dialect((START, *text(0, BEGUN), *text(1, "Yes."), ENDED), f"{BEGUN}\n\nYes."),
     "response-with-a-search": Dialect((START, done(0, SEARCH), *text(1, TEXT), ENDED), beside={"items": [SEARCH]}),
+    "response-with-tools-of-its-own": Dialect(
+        (
+            *(START, added(0, SEALED), told("response.reasoning_summary_text.delta", output_index=0, delta="Hm.")),
+            *(done(0, SEALED), added(1, SEARCH), told("response.web_search_call.searching", output_index=1)),
+            *(done(1, SEARCH), *text(2, BEGUN, cited=(CITED,)), added(3, CODE), done(3, CODE), *text(4, "Yes."), ENDED),
+        ),
+        f"{BEGUN}\n\nYes.",
+        beside={
+            "reasoning_content": "Hm.",
+            "reasoning_items": [SEALED],
+            "items": [SEARCH, CODE],
+            "annotations": [OF_CHATS],
+        },
+    ),
+    "response-with-tools-of-its-own-whole": Dialect(
+        whole(SEALED, SEARCH, message(BEGUN, cited=(CITED,)), CODE, message("Yes.")),
+        f"{BEGUN}\n\nYes.",
+        beside={
+            "reasoning_content": "Hm.",
+            "reasoning_items": [SEALED],
+            "items": [SEARCH, CODE],
+            "annotations": [OF_CHATS],
+        },
+        content_type="application/json",
+    ),
+    "response-of-a-click": Dialect((START, added(0, CLICK), done(0, CLICK), ENDED), "", ends="Blank"),
+    "response-of-a-click-whole": Dialect(whole(CLICK), "", ends="Blank", content_type="application/json"),
     "response-with-calls": Dialect(
         (
             *(START, added(0, LOOKED), *arguments(0, HERE[:5], HERE[5:]), done(0, LOOKED)),

@@ -10,7 +10,9 @@
     anything else             nothing: new events may be added at any time
 
 So a message is judged as an answer of any other format is: see `stream`. Texts that stand next to each other are one;
-where another block stands between them, an empty line does.
+where another block stands between them, an empty line does. A caller of this format gets what has no place in a chat as
+it was written: of a stream block by block, reasoning among them (`OUTPUT_ITEMS`), of a whole message all blocks
+(`WRITTEN_OUTPUT`).
 """
 
 from collections.abc import Mapping
@@ -20,14 +22,16 @@ import orjson
 from msgspec import Struct
 
 from deployments.policy.blank import is_blank
-from deployments.policy.extras import join_pieces, merge
+from deployments.policy.extras import OUTPUT_ITEMS, WRITTEN_OUTPUT, join_pieces, merge
+from deployments.request.dialogue import NATIVE_END, OWN_ENDS
 from deployments.upstream.contents import to_count
-from deployments.upstream.translation import chunk_of, completion_of
+from deployments.upstream.translation import AT_WORK, chunk_of, completion_of
 
 _KNOWN = frozenset(
     {"message", "message_start", "message_delta", "message_stop"}
     | {"content_block_start", "content_block_delta", "content_block_stop"}
 )
+_OF_CHATS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 _BETWEEN = "\n\n"
 
 
@@ -37,7 +41,7 @@ class _Block(Struct):
     Attributes:
         fields: as it began.
         call: the place of a tool call among the others.
-        pieces: of reasoning, its text so far.
+        pieces: of reasoning, its text so far; of a tool that the provider runs, its input as JSON.
         signature: of reasoning, so far.
         is_written: pieces of its arguments have come.
     """
@@ -52,13 +56,24 @@ class _Block(Struct):
     def kind(self) -> str:
         return str(self.fields.get("type") or "")
 
+    def whole(self) -> dict[str, Any]:
+        """Return all of it, once it has ended; an input that is no JSON is a text."""
+        if not self.pieces:
+            return dict(self.fields)
+        written = "".join(self.pieces)
+        try:
+            return {**self.fields, "input": orjson.loads(written)}
+        except orjson.JSONDecodeError:
+            return {**self.fields, "input": written}
+
 
 class MessageEvents:
     """Translates the events of one response; see `translation.Translator`."""
 
-    def __init__(self) -> None:
-        """Begin before the first event."""
+    def __init__(self, keeps: bool = False) -> None:  # noqa: FBT001, FBT002 - as a translator is made of its format
+        """Begin before the first event; `keeps` for a caller of this format."""
         self.is_over = False
+        self._keeps = keeps
         self._open: dict[int, _Block] = {}
         self._calls = 0
         self._usage: Mapping[str, Any] = {}
@@ -75,9 +90,11 @@ class MessageEvents:
                 self._count({name: count for name, count in begun.items() if name != _WRITTEN})  # that has just begun
                 return [chunk_of({"role": "assistant"})]
             case "content_block_start":
-                return [chunk_of(delta) for delta in self._start(_place(value), _object(value, "content_block"))]
+                started = [chunk_of(delta) for delta in self._start(_place(value), _object(value, "content_block"))]
+                return started if started or not self._is_elsewhere(value) else AT_WORK
             case "content_block_delta":
-                return [chunk_of(delta) for delta in self._delta(_place(value), _object(value, "delta"))]
+                pieces = [chunk_of(delta) for delta in self._delta(_place(value), _object(value, "delta"))]
+                return pieces if pieces or not self._is_elsewhere(value) else AT_WORK
             case "content_block_stop":
                 return [chunk_of(delta) for delta in self._stop(_place(value))]
             case "message_delta":
@@ -98,13 +115,20 @@ class MessageEvents:
             deltas += self._start(place, block)
             deltas += self._stop(place)
         self._count(message.get("usage"))
-        return {**completion_of(join_pieces(deltas), **_ending(message)), **self._beside(message)}
+        written = {WRITTEN_OUTPUT: blocks} if self._keeps and _has_more(blocks) else {}
+        return {**completion_of(join_pieces(deltas), **_ending(message)), **written, **self._beside(message)}
+
+    def _is_elsewhere(self, value: Mapping[str, Any]) -> bool:
+        """Return whether an event belongs to a tool that the provider runs: so its model is at work."""
+        block = self._open.get(_place(value))
+        return block is not None and block.kind not in _OF_CHATS
 
     def _start(self, place: int, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
         block = self._open[place] = _Block(fields)
         match block.kind:
             case "text":
-                return self._text(fields.get("text"))
+                cited = fields.get("citations")
+                return [*self._text(fields.get("text")), *([{"citations": cited}] if cited else [])]
             case "thinking":
                 return [*self._thoughts(block, fields.get("thinking")), *self._sign(block, fields.get("signature"))]
             case "tool_use":
@@ -129,6 +153,9 @@ class MessageEvents:
                 piece = delta.get("partial_json")
                 block.is_written = block.is_written or bool(piece)
                 return [{"tool_calls": [{"index": block.call, "function": {"arguments": piece}}]}]
+            case "input_json_delta" if block.kind not in _OF_CHATS and isinstance(delta.get("partial_json"), str):
+                block.pieces.append(delta["partial_json"])
+                return []
             case "citations_delta":
                 return [{"citations": [delta.get("citation")]}]
             case _:
@@ -143,11 +170,11 @@ class MessageEvents:
                 return []
             case "thinking" if block.signature:
                 thinking = {"type": "thinking", "thinking": "".join(block.pieces), "signature": block.signature}
-                return [{"thinking_blocks": [thinking]}]
+                return self._signed(thinking)
             case "thinking":
                 return []
             case "redacted_thinking":
-                return [{"thinking_blocks": [dict(block.fields)]}]
+                return self._signed(dict(block.fields))
             case "tool_use":
                 given = block.fields.get("input")
                 if block.is_written or not given:
@@ -155,7 +182,10 @@ class MessageEvents:
                 written = given if isinstance(given, str) else orjson.dumps(given).decode()
                 return [{"tool_calls": [{"index": block.call, "function": {"arguments": written}}]}]
             case _:
-                return [{"blocks": [dict(block.fields)]}]
+                return [{OUTPUT_ITEMS: [{"done": block.whole()}]} if self._keeps else {"blocks": [block.whole()]}]
+
+    def _signed(self, block: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{OUTPUT_ITEMS: [{"done": block}]} if self._keeps else {"thinking_blocks": [block]}]
 
     def _text(self, text: Any) -> list[dict[str, Any]]:
         if not isinstance(text, str) or not text:
@@ -193,6 +223,12 @@ class MessageEvents:
         return {**told, "usage": to_chat_usage(self._usage)} if _WRITTEN in self._usage else told
 
 
+def _has_more(blocks: list[Any]) -> bool:
+    """Return whether blocks have more than a chat has a place for: other kinds, and citations."""
+    told = [block for block in blocks if isinstance(block, Mapping)]
+    return any(block.get("type") not in _OF_CHATS or block.get("citations") for block in told)
+
+
 def to_chat_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Return token counts in OpenAI's form, in which what was read from a cache, or written into one, is not apart."""
     read, written = to_count(usage.get("input_tokens")), to_count(usage.get(_WRITTEN))
@@ -218,6 +254,8 @@ _STORED, _WRITTEN = "cache_creation_input_tokens", "output_tokens"
 def _ending(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a choice that say why a message ends; the text that has ended it as vLLM names it."""
     told: dict[str, Any] = {"finish_reason": fields.get("stop_reason")}
+    if fields.get("stop_reason") in OWN_ENDS:
+        told[NATIVE_END] = fields["stop_reason"]
     if isinstance(fields.get("stop_sequence"), str):
         told["stop_reason"] = fields["stop_sequence"]
     if isinstance(fields.get("stop_details"), Mapping):

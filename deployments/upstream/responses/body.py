@@ -1,5 +1,8 @@
 """The body of a request of OpenAI's Responses.
 
+A request that came in this format is sent on as it came, but for what the router decides: the model, the beginning of
+the answer, sampling parameters, and that nothing is stored unless the caller says so. From any other format:
+
     max_tokens                            `max_output_tokens`
     temperature, top_p                    as they are
     reasoning_effort, verbosity           `reasoning.effort`, `text.verbosity`
@@ -18,9 +21,10 @@ from typing import Any
 from deployments.request import InferenceRequest, ResponseFormat
 from deployments.request.inference import Feature
 from deployments.request.passing import NEUTRAL
+from deployments.request.sampling import SAMPLING_KEYS
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.continuation import ask_to_go_on
-from deployments.upstream.family import Written
+from deployments.upstream.family import Written, form_elsewhere
 from deployments.upstream.responses.items import to_items
 
 RESPONSES = "responses"
@@ -37,19 +41,39 @@ _READ = frozenset({"image", "file", "tools", "reasoning_effort", "verbosity"})
 
 def has_responses_feature(feature: Feature, request: InferenceRequest) -> bool:
     """Return whether a feature of `request`, which is in the form of a chat, has a place in this format."""
+    if request.sent.api == RESPONSES:
+        return True
     is_chat = not request.raw and not feature.foreign
     return is_chat and (feature.name in _READ or feature.name in _OWN_FIELDS)
 
 
 def write_responses(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> Written:
     """Return the body for `request`, and the names of the parameters that have no place in it."""
-    passed = request.passthrough
-    body: dict[str, Any] = {key: value for key, value in passed.items() if key in _OWN_FIELDS or key in NEUTRAL}
-    turns = request.turns or request.messages or ({"role": "user", "content": request.text},)
+    body = _as_sent(request, stream=stream) if request.sent.api == RESPONSES else _from_chat(request)
     parameters = request.parameters.sent()
     if "max_tokens" in parameters:
         body["max_output_tokens"] = parameters["max_tokens"]
     body |= {name: parameters[name] for name in ("temperature", "top_p") if name in parameters}
+    body.setdefault("store", False)
+    body["include"] = [*dict.fromkeys([*(body.get("include") or ()), ENCRYPTED])]
+    body["model"] = spec.model
+    if request.prefix:
+        said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": request.prefix}]}
+        body["input"] = [*body["input"], said, {"type": "message", **ask_to_go_on(request.prefix)}]
+    if stream:
+        body["stream"] = True
+    return Written(RESPONSES, body, tuple(name for name in parameters if name not in _CARRIED))
+
+
+def _as_sent(request: InferenceRequest, *, stream: bool) -> dict[str, Any]:
+    body = {key: value for key, value in request.sent.body.items() if key not in SAMPLING_KEYS}
+    return body if stream else {key: value for key, value in body.items() if key != "stream_options"}
+
+
+def _from_chat(request: InferenceRequest) -> dict[str, Any]:
+    passed = request.passthrough
+    body: dict[str, Any] = {key: value for key, value in passed.items() if key in _OWN_FIELDS or key in NEUTRAL}
+    turns = request.turns or request.messages or ({"role": "user", "content": request.text},)
     body |= {"user": request.user} if request.user else {}
     if effort := passed.get("reasoning_effort"):
         body["reasoning"] = {**body.get("reasoning", {}), "effort": effort}
@@ -57,16 +81,7 @@ def write_responses(request: InferenceRequest, spec: RemoteSpec, *, stream: bool
         body["text"] = {**body.get("text", {}), "verbosity": verbosity}
     if form := _form(request.response_format):
         body["text"] = {**body.get("text", {}), "format": form}
-    body |= _tools(request.response_format)
-    body.setdefault("store", False)
-    body["include"] = [*dict.fromkeys([*body.get("include", ()), ENCRYPTED])]
-    body |= {"model": spec.model, "input": to_items(turns)}
-    if request.prefix:
-        said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": request.prefix}]}
-        body["input"] += [said, {"type": "message", **ask_to_go_on(request.prefix)}]
-    if stream:
-        body["stream"] = True
-    return Written(RESPONSES, body, tuple(name for name in parameters if name not in _CARRIED))
+    return body | _tools(form_elsewhere(request)) | {"input": to_items(turns)}
 
 
 def _form(wanted: ResponseFormat) -> dict[str, Any]:

@@ -6,21 +6,24 @@
     response.reasoning_text.delta, …_summary_…   reasoning
     response.function_call_arguments.delta       a piece of the arguments of a call
     response.output_item.done                    what of an item came in no delta; encrypted reasoning, whole: it has to
-                                                 come back (`reasoning_items`); other items (`items`)
+                                                 come back (`reasoning_items`); other items (`items`); citations
     response.completed, .incomplete              the finish reason, the token counts, the end
     response.failed, error                       the error
+    anything else of an item                     a sign of life: a tool that the provider runs is at work
     anything else                                nothing: new events may be added at any time
 
-Texts of several messages are one, with an empty line between them.
+Texts of several messages are one, with an empty line between them. A caller of this format gets what has no place in a
+chat as it was written: of a stream item by item (`OUTPUT_ITEMS`), of a whole response all items (`WRITTEN_OUTPUT`). For
+such a caller an item that it has to act upon is a call, with the item beside it (`item`).
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.policy.extras import join_pieces
+from deployments.policy.extras import OUTPUT_ITEMS, WRITTEN_OUTPUT, is_flat, join_pieces
 from deployments.upstream.contents import to_count
-from deployments.upstream.responses.items import REASONING_ITEMS
-from deployments.upstream.translation import chunk_of, completion_of
+from deployments.upstream.responses.items import FOR_THE_CALLER, REASONING_ITEMS
+from deployments.upstream.translation import AT_WORK, chunk_of, completion_of
 
 _CALLS = {"function_call": ("function", "arguments"), "custom_tool_call": ("custom", "input")}
 _REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -38,9 +41,10 @@ _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed
 class ResponseEvents:
     """Translates the events of one response; see `translation.Translator`."""
 
-    def __init__(self) -> None:
-        """Begin before the first event."""
+    def __init__(self, keeps: bool = False) -> None:  # noqa: FBT001, FBT002 - as a translator is made of its format
+        """Begin before the first event; `keeps` for a caller of this format."""
         self.is_over = False
+        self._keeps = keeps
         self._calls: dict[int, tuple[int, str]] = {}
         self._told: set[tuple[int, str]] = set()  # what of which item has come in deltas
         self._speaker = -1  # the item of the last text
@@ -60,12 +64,16 @@ class ResponseEvents:
             item = value.get("item")
             item = item if isinstance(item, Mapping) else {}
             begun = self._begin(place, item)
-            return self._chunks([*begun, *(self._rest(place, item) if kind.endswith("done") else ())])
+            if kind.endswith("done"):
+                return self._chunks([*begun, *self._rest(place, item)])
+            return self._chunks([*begun, *self._announced(item)]) or AT_WORK
         if kind in _ENDS:
             self.is_over = True
             response = value.get("response")
             return [self._end(response if isinstance(response, Mapping) else {})]
-        return [chunk_of({"role": "assistant"})] if kind == "response.created" else []
+        if kind == "response.created":
+            return [chunk_of({"role": "assistant"})]
+        return AT_WORK if "output_index" in value else []
 
     def _whole(self, response: Mapping[str, Any]) -> dict[str, Any]:
         output = response.get("output")
@@ -73,7 +81,8 @@ class ResponseEvents:
         for place, item in enumerate(output if isinstance(output, list) else ()):
             if isinstance(item, Mapping):
                 deltas += [*self._begin(place, item), *self._rest(place, item)]
-        return {**completion_of(join_pieces(deltas), finish_reason=_reason(response)), **_beside(response)}
+        written = {WRITTEN_OUTPUT: output} if self._keeps and isinstance(output, list) and _has_more(output) else {}
+        return {**completion_of(join_pieces(deltas), finish_reason=_reason(response)), **written, **_beside(response)}
 
     def _end(self, response: Mapping[str, Any]) -> dict[str, Any]:
         if response.get("error"):
@@ -122,22 +131,62 @@ class ResponseEvents:
                 thought = _BETWEEN.join(str(part.get("text") or "") for part in parts)
                 known = (place, "reasoning_content") in self._told
                 whole = [{REASONING_ITEMS: [dict(item)]}] if item.get("encrypted_content") else []
+                if self._keeps:
+                    whole = [{OUTPUT_ITEMS: [{"done": dict(item)}]}]
                 return [*([] if known else self._piece(place, "reasoning_content", thought)), *whole]
             case str(kind) if kind in _CALLS:
                 key = _CALLS[kind][1]
                 return [] if (place, key) in self._told else self._arguments(place, item.get(key))
+            case str(kind) if self._keeps and kind in FOR_THE_CALLER:
+                return [self._to_act_upon(kind, item)]
             case _:
-                return [{"items": [dict(item)]}]
+                return [{OUTPUT_ITEMS: [{"done": dict(item)}]}] if self._keeps else [{"items": [dict(item)]}]
+
+    def _announced(self, item: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return an item that has begun, as it is told to a caller of this format."""
+        kind = item.get("type")
+        is_told = self._keeps and item.get("id") and kind not in {"message", *_CALLS, *FOR_THE_CALLER}
+        return [{OUTPUT_ITEMS: [{"added": dict(item)}]}] if is_told else []
+
+    def _to_act_upon(self, kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
+        number = len(self._calls)
+        self._calls[-1 - number] = number, kind  # no delta belongs to it
+        beside = {"item": dict(item)} if is_flat(item) else {}
+        called = {"name": kind, "input": ""}
+        key = item.get("call_id") or item.get("id")
+        return {"tool_calls": [{"index": number, "id": key, "type": "custom", "custom": called, **beside}]}
 
     def _message(self, place: int, content: Any) -> list[dict[str, Any]]:
         said = "".join(str(part.get("text") or "") for part in _parts(content) if part.get("type") == "output_text")
+        cited = [_to_chat(each) for part in _parts(content) for each in _parts(part.get("annotations"))]
         refused = "".join(str(part.get("refusal") or "") for part in _parts(content) if part.get("type") == "refusal")
         return [
-            delta
-            for key, text in (("content", said), ("refusal", refused))
-            if (place, key) not in self._told
-            for delta in self._piece(place, key, text)
+            *(
+                delta
+                for key, text in (("content", said), ("refusal", refused))
+                if (place, key) not in self._told
+                for delta in self._piece(place, key, text)
+            ),
+            *([{"annotations": cited}] if cited else []),
         ]
+
+
+def _to_chat(annotation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a citation in the form of a chat; one of another kind as it is."""
+    if annotation.get("type") != "url_citation":
+        return dict(annotation)
+    return {"type": "url_citation", "url_citation": {key: annotation[key] for key in annotation if key != "type"}}
+
+
+def _has_more(output: list[Any]) -> bool:
+    """Return whether items have more than a chat has a place for: other kinds, and citations."""
+    for item in output:
+        kind = item.get("type") if isinstance(item, Mapping) else ""
+        if kind not in {"message", *_CALLS}:
+            return True
+        if kind == "message" and any(part.get("annotations") for part in _parts(item.get("content"))):
+            return True
+    return False
 
 
 def _parts(value: Any) -> list[Mapping[str, Any]]:

@@ -15,6 +15,12 @@ from deployments.policy.blank import is_blank
 REASONING_ITEMS = "reasoning_items"
 """The field of a chat's message that holds reasoning as it was given: it has to come back unchanged."""
 
+FOR_THE_CALLER = frozenset(
+    {"computer_call", "local_shell_call", "shell_call", "apply_patch_call", "mcp_approval_request"}
+    | {"image_generation_call"}
+)
+"""The kinds of items that are an answer without a text: the caller has to act upon them, or they are the picture."""
+
 
 def to_items(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return `turns`, in OpenAI's form of chats, as items."""
