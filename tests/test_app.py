@@ -1,6 +1,5 @@
 """What a router's process is set to before Serve starts its HTTP server, and what Serve is given to run."""
 
-import asyncio
 import gc
 import inspect
 from collections.abc import Callable, Iterator
@@ -46,12 +45,10 @@ async def test_a_router_takes_a_policy_over_on_its_event_loop_and_lets_go_of_wha
     of_backup: Any = Scripted(Answered("x"))
     router: Any = Router(FakeCluster(), of_backup, "backup", PolicySettings())
 
-    for config in ({"remotes": {"far": remote}}, {"remotes": {}}):
-        # As Serve does it (`UserCallableWrapper._call_func_or_gen`): what is no coroutine function runs in a thread.
-        if inspect.iscoroutinefunction(RouterDeployment.reconfigure):
-            await RouterDeployment.reconfigure(router, config)
-        else:
-            await asyncio.to_thread(RouterDeployment.reconfigure, router, config)
+    # What is no coroutine function, Serve runs in a thread (`UserCallableWrapper._call_func_or_gen`).
+    assert inspect.iscoroutinefunction(RouterDeployment.reconfigure)
+    for remotes in ({"far": remote}, {}):
+        await RouterDeployment.reconfigure(router, {"remotes": remotes})
 
     assert router.describe()["models"] == {}
     await router._upstreams.aclose()

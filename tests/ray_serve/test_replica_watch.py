@@ -30,6 +30,9 @@ class Mute:
         self.pings += 1
         await asyncio.Event().wait()
 
+    async def shake_hands(self, actor: str) -> None:
+        await asyncio.Event().wait()
+
 
 def owing(deployment: Mute) -> ReplicaWatch:
     """A watch with a call that the replica of `deployment` owes an answer."""

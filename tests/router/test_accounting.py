@@ -65,7 +65,7 @@ async def test_a_caller_that_leaves_a_stream_is_charged_by_the_bytes_of_what_it_
     charged: list[float] = []
     gate: Any = SimpleNamespace(price=lambda *_: 0.0)
     grant: Any = SimpleNamespace(settle=lambda tokens, _: charged.append(tokens))
-    visit = Visit(gate, grant, (), a_request(""), "a")
+    visit = Visit(gate, "key", grant, (), a_request(""), "a")
 
     for piece in ("你好" * 20, "", "!"):
         visit.wrote(piece)
