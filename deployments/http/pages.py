@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from deployments.http.body_schemas import body_schemas
 from deployments.http.responses import json_response
 
 _STATIC = Path(__file__).parent / "static"
@@ -37,7 +38,7 @@ def openapi() -> dict[str, Any]:
     """Return the OpenAPI document of all endpoints."""
     document = _read("openapi.yaml")
     document["paths"] |= _read("operation.yaml")
-    document["components"] = {**_read("components.yaml"), "schemas": _read("schemas.yaml")}
+    document["components"] = {**_read("components.yaml"), "schemas": _read("schemas.yaml") | body_schemas()}
     for family in _FAMILIES:
         described = _read(family)
         document["tags"] += described["tags"]

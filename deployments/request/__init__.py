@@ -3,10 +3,12 @@
 May import: policy.
 
     native.py     the native API, handles and the engine     inference.py         the request, whatever the format
-    openai.py     OpenAI's two formats                       controls.py          deadline, tiers, fallback, hedge
-    prompts.py    the prompts of text completions            sampling.py          temperature and its like
-    chat.py       its messages                               knobs.py             what each of those accepts
-    content.py    the parts of a message: texts, pictures    passing.py           fields for upstreams alone
+    openai.py     OpenAI's two formats                       structs.py           a part of a body as a struct
+    openai_fields.py   their fields                          words.py             what a field accepts, in words
+    prompts.py    the prompts of text completions            body_form.py         what the body of a format may have
+    chat.py       its messages                               controls.py          deadline, tiers, fallback, hedge
+    content.py    the parts of a message: texts, pictures    sampling.py          temperature and its like
+                                                             passing.py           fields for upstreams alone
     openai_responses.py, response_tools.py, items.py, item_parts.py
                   OpenAI's Responses
     anthropic.py  Anthropic's Messages                       response_format.py   tools and response formats

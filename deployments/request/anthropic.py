@@ -18,7 +18,7 @@ speaks this format gets the body as it was sent, and `anthropic-beta` with it.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from deployments.policy.problem import NO_THREADS, InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
@@ -35,7 +35,8 @@ from deployments.request.response_format import (
     check_parameters,
     check_schema,
 )
-from deployments.request.sampling import SAMPLING_KEYS, read_parameters
+from deployments.request.sampling import SAMPLING_KEYS, Parameters, Stops, read_parameters
+from deployments.request.structs import does
 
 _NO_EFFECT = frozenset({"cache_control", "diagnostics", "metadata", "user_profile_id", "workspace_id"})
 _FOREIGN = frozenset({"context_management", "speed"})
@@ -65,7 +66,13 @@ LONGEST_TOOL_NAME = 128
 _ROUTED = CONTROL_KEYS | {"model", "stream"}
 _LONGEST_BETAS = 1024
 
-_PARAMETER_FIELDS = {"stop": "stop_sequences"}
+
+class _MessagesParameters(Parameters, frozen=True, rename={"stop": "stop_sequences"}):
+    """The sampling parameters, by the names that they have in this format."""
+
+    stop: Annotated[Stops, does("Texts that end the answer and are not part of it.")] = ()
+
+
 _TOOL = '{"name": ..., "description": ..., "input_schema": <JSON schema>}'
 _CHOICES = "an object whose `type` is auto, any, none, or tool with the `name` of one of the tools"
 _THINKING = "an object whose `type` is enabled (with `budget_tokens`), disabled or adaptive"
@@ -102,9 +109,9 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
         turns=chat.turns,
         prefix=chat.prefix,
         prefix_turn=chat.prefix_turn,
-        parameters=read_parameters(data, _PARAMETER_FIELDS),
+        parameters=read_parameters(data, _MessagesParameters),
         response_format=wanted,
-        model=read_model(data),
+        model=read_model(data.get("model")),
         timeout_s=limits.timeout_s,
         user=_read_user(data),
         stream=read_flag(data, "stream") or False,

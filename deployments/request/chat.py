@@ -10,17 +10,19 @@ Content is read by `content`. Upstreams are given the messages as they were sent
 message has beside its content came with an answer, and clients send it back: our own models do without it.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.content import plain_content
 from deployments.request.conversation import Chat, Conversation, result_in_words
 from deployments.request.fields import refuse
+from deployments.request.structs import does
 
-CHAT_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+CHAT_ROLES = get_args(_Role)
 MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal", "annotations"})
 """`annotations` comes with answers of OpenAI, and clients send it back: it is accepted, and dropped."""
 
@@ -33,26 +35,60 @@ _MAY_BE_NULL = ("assistant", "tool", "function")
 """Whose content may be `null`: an answer of nothing but calls, and a function that returns nothing."""
 _OUR_ROLES = {"system": "system", "developer": "system", "assistant": "assistant"}
 _SAYS_NOTHING = frozenset({"role", "name", "tool_call_id", "id", "annotations"})
-_MESSAGES = f"a list of objects with `role` ({', '.join(CHAT_ROLES)}) and `content`"
+CHAT_MESSAGES = f"a list of objects with `role` ({', '.join(CHAT_ROLES)}) and `content`"
 _CALL = 'a list of {"id": ..., "type": "function", "function": {"name": ..., "arguments": <text>}}'
 
 
-def read_chat(value: Any, *, goes_on: bool = True) -> Chat:
-    """Read `messages`.
+class ContentPart(Struct, frozen=True):
+    """A part of a content. Other fields and types are passed on."""
+
+    type: Annotated[str, does("`text`, `image_url`, `input_audio`, `file`, or one for remote models.")]
+    text: Annotated[str, does("Of a text.")] = ""
+
+
+class FunctionCall(Struct, frozen=True):
+    """A call of a function."""
+
+    name: str
+    arguments: Annotated[str, does("JSON.")] = ""
+
+
+class SentCall(Struct, frozen=True):
+    """A tool call of an answer, as it is sent back."""
+
+    id: str
+    function: FunctionCall
+    type: str = "function"
+
+
+class ChatMessage(Struct, frozen=True):
+    """A message of a chat. Other fields are passed on."""
+
+    role: Annotated[_Role, does("Whose turn it is.")]
+    content: Annotated[Any, does("A text, or parts of one.", shown=str | list[ContentPart] | None)] = None
+    name: Annotated[Any, does("The speaker's name, or the function's.", shown=str)] = None
+    tool_calls: Annotated[Any, does("Of an assistant: the calls that it made.", shown=list[SentCall])] = None
+    tool_call_id: Annotated[Any, does("Of a tool: the call that this is the result of.", shown=str)] = None
+
+
+ChatMessages = Annotated[list[Annotated[ChatMessage, Meta(extra={"accepted": CHAT_MESSAGES})]], Meta(min_length=1)]
+
+
+def read_chat(sent: Sequence[Mapping[str, Any]], messages: Sequence[ChatMessage], *, goes_on: bool = True) -> Chat:
+    """Read the messages of a chat.
 
     Args:
-        value: the messages.
+        sent: the messages as they were sent; at least one.
+        messages: the same, read.
         goes_on: an assistant's message at the end is the beginning of the answer; else it is a turn like any other.
 
     Raises:
         InvalidRequestError: `messages` is not valid; the problem names the message and the field.
     """
-    if not isinstance(value, list) or not value:
-        raise refuse("messages", value, _MESSAGES)
     reader = _Reader()
-    for place, message in enumerate(value):
-        reader.read(message, f"messages[{place}]")
-    return reader.conversation.chat(f"messages[{len(value) - 1}].tool_calls", goes_on=goes_on)
+    for place, message in enumerate(sent):
+        reader.read(message, messages[place].role, f"messages[{place}]")
+    return reader.conversation.chat(f"messages[{len(sent) - 1}].tool_calls", goes_on=goes_on)
 
 
 class _Reader(Struct):
@@ -60,13 +96,8 @@ class _Reader(Struct):
 
     conversation: Conversation = field(default_factory=Conversation)
 
-    def read(self, message: Any, place: str) -> None:
-        if not isinstance(message, Mapping):
-            raise refuse(place, message, _MESSAGES)
+    def read(self, message: Mapping[str, Any], role: str, place: str) -> None:
         turn = {key: value for key, value in message.items() if value is not None and value != []}
-        role = turn.get("role")
-        if not isinstance(role, str) or role not in CHAT_ROLES:
-            raise InvalidRequestError(Problem(f"{place}.role", "is not a role", ", ".join(CHAT_ROLES)))
         if role != "assistant":
             for key in turn:
                 if key not in _NO_EFFECT:

@@ -16,17 +16,18 @@ An error names the key or the header that was read.
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits
-from deployments.request.fields import refuse, to_number
 from deployments.request.hops import VIA_HEADER, read_via
 from deployments.request.inference import ANY_TIER, InferenceRequest
 from deployments.request.injected_faults import FAULT_HEADER, read_faults
+from deployments.request.structs import does, read_struct
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 HEADERS = {
@@ -35,16 +36,46 @@ HEADERS = {
 CONTINUE_HEADER = "x-neverblank-continue"
 """`true` in a request of another service of ours: the assistant's message at its end is to be carried on with."""
 
+_TIERS = {"primary": Tier.PRIMARY, "backup": Tier.BACKUP}
+_TIERS_ACCEPTED = f"a list with at least one of: {', '.join(_TIERS)}"
+
 MIN_TIMEOUT_S = 0.001
 """The shortest deadline: a shorter one would be over before a clock could show it."""
 
-CONTROL_KEYS = frozenset(HEADERS) - {"retry", "cache"}
+
+class Controls(Struct, frozen=True):
+    """The controls of a body; `None` leaves one to the headers."""
+
+    timeout: Annotated[
+        Annotated[float, Meta(ge=MIN_TIMEOUT_S)] | None,
+        does("The deadline in seconds; of a stream, that of its first content. Also `x-neverblank-timeout`."),
+    ] = None
+    tiers: Annotated[
+        Annotated[list[Literal["primary", "backup"]], Meta(min_length=1)] | None,
+        does("The tiers that may be asked. Also `x-neverblank-tiers`.", accepted=_TIERS_ACCEPTED),
+    ] = None
+    fallback: Annotated[
+        bool | None, does("False: no model but the one asked for may answer. Also `x-neverblank-fallback`.")
+    ] = None
+    hedge: Annotated[
+        bool | None, does("False: nobody is started beside a model for being slow. Also `x-neverblank-hedge`.")
+    ] = None
+    wait: Annotated[
+        bool | None,
+        does("False: the last resort at once, where a model will be ready soon. Also `x-neverblank-wait`."),
+    ] = None
+    strict: Annotated[
+        bool | None, does("True: a model that lacks a feature of the request is not asked. Also `x-neverblank-strict`.")
+    ] = None
+
+
+CONTROL_KEYS = frozenset(Controls.__struct_fields__)
 CONTROL_HEADERS = frozenset({TIMEOUT_HEADER, VIA_HEADER, FAULT_HEADER, *HEADERS.values()})
 """All headers that are read."""
 
 NO_HEADERS: Mapping[str, str] = {}
 
-_TIERS = {"primary": Tier.PRIMARY, "backup": Tier.BACKUP}
+_NOTHING_SAID = Controls()
 _FLAGS = {"true": True, "false": False}
 
 
@@ -58,30 +89,46 @@ def with_controls(
     """
     if data.keys().isdisjoint(CONTROL_KEYS) and headers.keys().isdisjoint(CONTROL_HEADERS):
         return request
-    fallback_field, fallback = _read_flag(data, headers, "fallback")
-    tiers = _read_tiers(data, headers)
+    sent = _read_body(data, limits)
+    fallback_field, fallback = _read_flag(sent.fallback, headers, "fallback")
+    tiers = _read_tiers(sent, headers)
     if not fallback and Tier.PRIMARY not in tiers:
         message = "is false, while tiers leaves out the model asked for"
         raise InvalidRequestError(Problem(fallback_field, message, "only one of the two, or primary among the tiers"))
     return replace(
         request,
-        timeout_s=_read_timeout(data, headers, limits),
+        timeout_s=_read_timeout(sent, headers, limits),
         tiers=tiers,
         fallback=fallback,
-        hedge=_read_flag(data, headers, "hedge")[1],
-        wait=_read_flag(data, headers, "wait")[1],
-        retry=_read_flag({}, headers, "retry")[1],
+        hedge=_read_flag(sent.hedge, headers, "hedge")[1],
+        wait=_read_flag(sent.wait, headers, "wait")[1],
+        retry=_read_flag(None, headers, "retry")[1],
         via=read_via(headers),
-        strict=_read_flag(data, headers, "strict", unless_sent=False)[1],
-        cache=_read_flag({}, headers, "cache")[1],
+        strict=_read_flag(sent.strict, headers, "strict", unless_sent=False)[1],
+        cache=_read_flag(None, headers, "cache")[1],
         faults=read_faults(headers, allowed=limits.drills),
     )
 
 
-def _read_timeout(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> float:
-    accepted = f"seconds, from {MIN_TIMEOUT_S:g} to {limits.max_timeout_s:g}"
-    if data.get("timeout") is not None:
-        return _in_range("timeout", to_number("timeout", data["timeout"], accepted), limits, accepted)
+def _read_body(data: Mapping[str, Any], limits: Limits) -> Controls:
+    if data.keys().isdisjoint(CONTROL_KEYS):
+        return _NOTHING_SAID
+    try:
+        return read_struct(data, Controls)
+    except InvalidRequestError as error:
+        if error.problem.field == "timeout":  # its longest is the policy's
+            raise InvalidRequestError(replace(error.problem, accepted=_seconds(limits))) from None
+        raise
+
+
+def _seconds(limits: Limits) -> str:
+    return f"seconds, from {MIN_TIMEOUT_S:g} to {limits.max_timeout_s:g}"
+
+
+def _read_timeout(sent: Controls, headers: Mapping[str, str], limits: Limits) -> float:
+    accepted = _seconds(limits)
+    if sent.timeout is not None:
+        return _in_range("timeout", sent.timeout, limits, accepted)
     # A service that passes a request on may have longer deadlines: there this one's longest is meant.
     most = limits.max_timeout_s if VIA_HEADER in headers else math.inf
     found = {
@@ -109,13 +156,15 @@ def _in_range(field: str, seconds: float, limits: Limits, accepted: str) -> floa
 
 
 def _read_flag(
-    data: Mapping[str, Any], headers: Mapping[str, str], key: str, *, unless_sent: bool = True
+    sent: bool | None,  # noqa: FBT001 - a flag that was sent
+    headers: Mapping[str, str],
+    key: str,
+    *,
+    unless_sent: bool = True,
 ) -> tuple[str, bool]:
     """Return the key or header that held the flag, and the flag; `unless_sent` where it was not sent."""
-    if (value := data.get(key)) is not None:
-        if not isinstance(value, bool):
-            raise refuse(key, value, "true or false")
-        return key, value
+    if sent is not None:
+        return key, sent
     name = HEADERS[key]
     if (text := headers.get(name, "")) == "":
         return key, unless_sent
@@ -124,14 +173,13 @@ def _read_flag(
     return name, _FLAGS[text.strip().lower()]
 
 
-def _read_tiers(data: Mapping[str, Any], headers: Mapping[str, str]) -> frozenset[Tier]:
-    field, value = "tiers", data.get("tiers")
-    if value is None and headers.get(HEADERS["tiers"], "") != "":
-        field = HEADERS["tiers"]
-        value = [tier.strip().lower() for tier in headers[field].split(",")]
-    if value is None:
+def _read_tiers(sent: Controls, headers: Mapping[str, str]) -> frozenset[Tier]:
+    if sent.tiers is not None:
+        return frozenset(_TIERS[tier] for tier in sent.tiers)
+    field = HEADERS["tiers"]
+    if headers.get(field, "") == "":
         return ANY_TIER
-    if not isinstance(value, list) or not value or not all(isinstance(tier, str) and tier in _TIERS for tier in value):
-        accepted = f"a list with at least one of: {', '.join(_TIERS)}"
-        raise InvalidRequestError(Problem(field, "is not a list of tiers", accepted))
-    return frozenset(_TIERS[tier] for tier in value)
+    told = [tier.strip().lower() for tier in headers[field].split(",")]
+    if not all(tier in _TIERS for tier in told):
+        raise InvalidRequestError(Problem(field, "is not a list of tiers", _TIERS_ACCEPTED))
+    return frozenset(_TIERS[tier] for tier in told)

@@ -9,20 +9,21 @@
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
-from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
-from deployments.request.fields import kind, read_flag, read_model, read_name, refuse
+from deployments.request.body_form import BodyForm, Common
+from deployments.request.controls import NO_HEADERS, with_controls
+from deployments.request.fields import read_model
 from deployments.request.inference import InferenceRequest
-from deployments.request.knobs import Whole, is_token
 from deployments.request.native import TEXT_KEYS
-from deployments.request.passing import read_passed
-from deployments.request.prompts import MAX_PROMPT_TOKENS
+from deployments.request.prompts import MAX_PROMPT_TOKENS, Ids
+from deployments.request.sampling import TokenId
+from deployments.request.structs import does, read_struct
 
 MAX_INPUTS = 2048
 """Texts of one request, as OpenAI has it; a model's spec may have fewer (`embedding.max_texts`)."""
@@ -32,20 +33,30 @@ MAX_INPUT_CHARACTERS = 1 << 20
 
 MAX_DIMENSIONS = 1 << 16
 
-EMBEDDINGS_PARAMETERS = CONTROL_KEYS | {
-    "model",
-    "input",
-    "encoding_format",
-    "dimensions",
-    "prompt_name",
-    "user",
-    "stream",
-}
-"""The keys that are read here. `prompt_name` names one of the prompts of a model of our own."""
-
-_ENCODINGS = ("float", "base64")
 _INPUT = f"a text, a list of 1 to {MAX_PROMPT_TOKENS} token ids, or a list of 1 to {MAX_INPUTS} of either, none empty"
 _TEXT = f"a text of at most {MAX_INPUT_CHARACTERS} characters with something visible in it, or a list of token ids"
+
+_Text = Annotated[str, Meta(min_length=1, max_length=MAX_INPUT_CHARACTERS)]
+_Entry = Annotated[_Text | TokenId | Ids, Meta(extra={"accepted": _TEXT})]
+_Input = _Text | Annotated[list[_Entry], Meta(min_length=1, max_length=MAX_PROMPT_TOKENS)]
+
+
+class EmbeddingsBody(Common, frozen=True, kw_only=True):
+    """The fields of `POST /v1/embeddings`."""
+
+    input: Annotated[_Input, does("A text, the token ids of one, or a list of either.", accepted=_INPUT)]
+    encoding_format: Annotated[
+        Literal["float", "base64"], does("How a vector is told: as numbers, or as base64 of little-endian float32.")
+    ] = "float"
+    dimensions: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS)] | None,
+        does("Shorter vectors, of a model that is trained for them."),
+    ] = None
+    prompt_name: Annotated[str, does("Of a model of our own: one of its prompts.")] = ""
+    user: Annotated[str, does("The id of the caller's end user, passed on to upstreams.")] = ""
+
+
+EMBEDDINGS_FORM = BodyForm("EmbeddingsRequest", EmbeddingsBody)
 
 
 class EmbeddingsRequest(Struct, frozen=True):
@@ -103,73 +114,44 @@ def embeddings_request(body: bytes, limits: Limits, *, headers: Mapping[str, str
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
     data = decode_object(body, limits)
-    value = data.get("input")
-    _check_input(value)
-    passed = read_passed(data, EMBEDDINGS_PARAMETERS, frozenset())
-    inputs: dict[str, Any] = {"input": value}
-    if (dimensions := data.get("dimensions")) is not None:
-        inputs["dimensions"] = Whole(1, MAX_DIMENSIONS).read("dimensions", dimensions)
-    if prompt_name := read_name(data, "prompt_name"):
-        inputs["prompt_name"] = prompt_name
+    asked = read_struct(data, EmbeddingsBody)
+    _check_input(asked.input)
+    passed = EMBEDDINGS_FORM.passed_on(data)
+    inputs: dict[str, Any] = {"input": asked.input}
+    if asked.dimensions is not None:
+        inputs["dimensions"] = asked.dimensions
+    if asked.prompt_name:
+        inputs["prompt_name"] = asked.prompt_name
     request = InferenceRequest(
         inputs=inputs,
-        text=value if isinstance(value, str) else "",
+        text=asked.input if isinstance(asked.input, str) else "",
         messages=(),
-        model=read_model(data),
+        model=read_model(asked.model),
         timeout_s=limits.timeout_s,
-        user=read_name(data, "user"),
-        stream=read_flag(data, "stream") or False,
+        user=asked.user,
+        stream=asked.stream,
         passthrough=passed.fields,
         features=passed.features,
         max_tokens_default=limits.max_tokens,
         vectors=True,
         vector_count=find_vector_input(inputs).count,
     )
-    return EmbeddingsRequest(with_controls(request, data, headers, limits), _read_base64(data))
+    return EmbeddingsRequest(with_controls(request, data, headers, limits), asked.encoding_format == "base64")
 
 
-def _read_base64(data: Mapping[str, Any]) -> bool:
-    value = data.get("encoding_format")
-    if value is None:
-        return False
-    if not isinstance(value, str):
-        raise refuse("encoding_format", value, " or ".join(_ENCODINGS))
-    if value not in _ENCODINGS:
-        raise InvalidRequestError(Problem("encoding_format", "is none that is known here", " or ".join(_ENCODINGS)))
-    return value == "base64"
-
-
-def _check_input(value: Any) -> None:
-    """Check what vectors are wanted of; of a list, the place and the count are told."""
+def _check_input(value: str | list[Any]) -> None:
+    """Check what the types do not say: that a text says something, and that a list has one kind of entries."""
     if isinstance(value, str):
-        _check_text(value, "input", "")
-        return
-    if not isinstance(value, list) or not value:
-        raise refuse("input", value, _INPUT)
-    if is_id(value[0]):
-        _check_ids(value, "input", "")
-        return
-    if len(value) > MAX_INPUTS:
+        if is_blank(value):
+            raise InvalidRequestError(Problem("input", "is an empty text", _TEXT))
+    elif is_id(value[0]):
+        if not all(map(is_id, value)):
+            raise InvalidRequestError(Problem("input", "holds what is no token id", _INPUT))
+    elif len(value) > MAX_INPUTS:
         raise InvalidRequestError(Problem("input", f"has {len(value)} entries", f"at most {MAX_INPUTS}"))
-    for place, item in enumerate(value):
-        where = f" (entry {place + 1} of {len(value)})"
-        if isinstance(item, str):
-            _check_text(item, f"input[{place}]", where)
-        elif isinstance(item, list) and item:
-            _check_ids(item, f"input[{place}]", where)
-        else:
-            raise InvalidRequestError(Problem(f"input[{place}]", f"is {kind(item)}{where}", _TEXT))
-
-
-def _check_text(text: str, field: str, where: str) -> None:
-    if is_blank(text):
-        raise InvalidRequestError(Problem(field, f"is an empty text{where}", _TEXT))
-    if len(text) > MAX_INPUT_CHARACTERS:
-        raise InvalidRequestError(Problem(field, f"has {len(text)} characters{where}", _TEXT))
-
-
-def _check_ids(ids: list[Any], field: str, where: str) -> None:
-    if len(ids) > MAX_PROMPT_TOKENS:
-        raise InvalidRequestError(Problem(field, f"has {len(ids)} token ids{where}", f"at most {MAX_PROMPT_TOKENS}"))
-    if not all(map(is_token, ids)):
-        raise InvalidRequestError(Problem(field, f"holds what is no token id{where}", _INPUT))
+    else:
+        for place, item in enumerate(value):
+            if is_id(item) or (isinstance(item, str) and is_blank(item)):
+                told = "a token id among texts" if is_id(item) else "an empty text"
+                where = f"is {told} (entry {place + 1} of {len(value)})"
+                raise InvalidRequestError(Problem(f"input[{place}]", where, _TEXT))

@@ -9,6 +9,7 @@ from deployments.policy.problem import InvalidRequestError, Problem
 
 MAX_MODEL_NAME = 128
 MAX_COUNT = (1 << 31) - 1
+A_MODEL = f"a model's name of at most {MAX_MODEL_NAME} characters; GET /v1/models lists them"
 MAX_TYPE = 64
 """Characters of the longest `type` of a part, a tool or a form."""
 
@@ -94,39 +95,24 @@ def to_number(field: str, value: Any, accepted: str) -> float:
     return number
 
 
-def read_count(data: Mapping[str, Any], key: str) -> int | None:
-    """Return a whole number from 1 to `MAX_COUNT`; `None` where it was not sent.
+def read_model(name: Any, path_model: str = "") -> str:
+    """Return the model that a body or the path names; empty where neither does.
 
-    Raises:
-        InvalidRequestError: the field is not such a number.
-    """
-    value = data.get(key)
-    if value is None:
-        return None
-    accepted = f"a whole number from 1 to {MAX_COUNT}"
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise refuse(key, value, accepted)
-    if value > MAX_COUNT:
-        raise InvalidRequestError(Problem(key, "is out of range", accepted))
-    return value
-
-
-def read_model(data: Mapping[str, Any], path_model: str = "") -> str:
-    """Return the model that the body or the path names; empty where neither does.
+    Args:
+        name: the one in the body; empty or `None` where it names none.
+        path_model: the one in the path.
 
     Raises:
         InvalidRequestError: the name is not valid, or body and path name different models.
     """
-    value = data.get("model")
-    accepted = f"a model's name of at most {MAX_MODEL_NAME} characters; GET /v1/models lists them"
-    if value is None and not path_model:
+    if name is None and not path_model:
         return ""
-    if value is None:
-        value = path_model
-    if not isinstance(value, str) or is_blank(value):
-        raise refuse("model", value, accepted)
-    if path_model and value != path_model:
+    if name is None:
+        name = path_model
+    if not isinstance(name, str) or is_blank(name):
+        raise refuse("model", name, A_MODEL)
+    if path_model and name != path_model:
         raise InvalidRequestError(Problem("model", "differs from the model in the path", "the same, or only one"))
-    if len(value) > MAX_MODEL_NAME:
-        raise InvalidRequestError(Problem("model", "is too long", accepted))
-    return value
+    if len(name) > MAX_MODEL_NAME:
+        raise InvalidRequestError(Problem("model", "is too long", A_MODEL))
+    return name

@@ -4,29 +4,62 @@ HTTP, handles and the engine all read through `from_body`, so that a mistake get
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import orjson
+from msgspec import Struct
 
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode, encode
+from deployments.request.body_form import BodyForm, Common
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
-from deployments.request.fields import kind, read_flag, read_model, refuse
+from deployments.request.fields import read_model, refuse
 from deployments.request.inference import InferenceRequest
-from deployments.request.sampling import read_parameters
+from deployments.request.sampling import Parameters, read_parameters
+from deployments.request.structs import does, read_struct
 from deployments.request.turns import split_prefix
 
 TEXT_KEYS = ("text", "prompt", "query", "input", "message")
 """The keys that may hold the text of a request: the first one that is present and not blank counts."""
 
-NATIVE_ROLES = ("system", "user", "assistant")
-
+_Role = Literal["system", "user", "assistant"]
+NATIVE_ROLES = get_args(_Role)
 VECTOR_TASK = "feature-extraction"
 """The `task` of a request whose answer has to be vectors."""
 
 _TEXT_FIELDS = ", ".join(TEXT_KEYS)
 _NOT_INPUTS = CONTROL_KEYS | {"model", "stream"}
+_MESSAGES = f"a list of objects with `role` ({', '.join(NATIVE_ROLES)}) and `content` (text)"
+
+
+class Turn(Struct, frozen=True):
+    """A turn of a chat."""
+
+    role: Annotated[_Role, does("Whose turn it is.")]
+    content: Annotated[str, does("What is said.")]
+
+
+class InferBody(Common, frozen=True, kw_only=True):
+    """The fields of `POST /v1/infer`, beside those of sampling."""
+
+    text: Annotated[Any, does("The text. The first of it and the next four that is not blank counts.", shown=str)] = (
+        None
+    )
+    prompt: Annotated[Any, does("The same as `text`.", shown=str)] = None
+    query: Annotated[Any, does("The same as `text`.", shown=str)] = None
+    input: Annotated[Any, does("The same, and any JSON; for a model of vectors texts or token ids.")] = None
+    message: Annotated[Any, does("The same as `text`.", shown=str)] = None
+    messages: Annotated[
+        list[Any] | None,
+        does("A chat instead. An assistant's turn at its end begins the answer.", accepted=_MESSAGES, shown=list[Turn]),
+    ] = None
+    task: Annotated[Any, does("With `feature-extraction` nothing but vectors is accepted.", shown=str)] = None
+    dimensions: Annotated[Any, does("Of a model of vectors that is trained for it: shorter ones.", shown=int)] = None
+    prompt_name: Annotated[Any, does("Of a model of vectors: one of its prompts.", shown=str)] = None
+
+
+INFER_FORM = BodyForm("InferRequest", InferBody, Parameters, passed=None, others="Handed to `python` models.")
 
 
 def from_body(
@@ -75,15 +108,16 @@ def from_mapping(
     """Read decoded JSON; see `from_body`."""
     if not isinstance(data, Mapping):
         raise refuse("body", data, f"a JSON object with one of: {_TEXT_FIELDS}, messages")
-    messages, prefix = split_prefix(_read_messages(data))
+    asked = read_struct(data, InferBody)
+    messages, prefix = split_prefix(_read_messages(asked.messages, data))
     request = InferenceRequest(
         inputs={key: value for key, value in data.items() if key not in _NOT_INPUTS},
         text="" if messages else extract_text(data),
         messages=messages,
-        model=read_model(data, model),
+        model=read_model(asked.model, model),
         timeout_s=limits.timeout_s,
         parameters=read_parameters(data),
-        stream=read_flag(data, "stream") or False,
+        stream=asked.stream,
         prefix=prefix,
         vectors=asks_for_vectors(data),
         max_tokens_default=limits.max_tokens,
@@ -117,21 +151,18 @@ def extract_text(data: Mapping[str, Any]) -> str:
     raise InvalidRequestError(Problem("text", "is missing", f"one of: {_TEXT_FIELDS}, messages"))
 
 
-def _read_messages(data: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
-    value = data.get("messages")
-    if value is None:
+def _read_messages(sent: list[Any] | None, data: Mapping[str, Any]) -> tuple[Mapping[str, str], ...]:
+    if sent is None:
         return ()
-    accepted = f"a list of objects with `role` ({', '.join(NATIVE_ROLES)}) and `content` (text)"
     if clash := next((key for key in TEXT_KEYS if key in data), ""):
         raise InvalidRequestError(Problem("messages", f"and {clash} are both given", "one of them"))
-    if not isinstance(value, list) or not value:
-        raise refuse("messages", value, accepted)
-    for place, message in enumerate(value):
-        field = f"messages[{place}]"
-        if not isinstance(message, Mapping):
-            raise refuse(field, message, accepted)
-        if message.get("role") not in NATIVE_ROLES:
-            raise InvalidRequestError(Problem(f"{field}.role", "is not a role", ", ".join(NATIVE_ROLES)))
-        if not isinstance(message.get("content"), str):
-            raise InvalidRequestError(Problem(f"{field}.content", f"is {kind(message.get('content'))}", "text"))
-    return tuple({"role": message["role"], "content": message["content"]} for message in value)
+    if not sent:
+        raise refuse("messages", sent, _MESSAGES)
+    return tuple(_read_message(message, f"messages[{place}]") for place, message in enumerate(sent))
+
+
+def _read_message(message: Any, place: str) -> Mapping[str, str]:
+    if not isinstance(message, Mapping):
+        raise refuse(place, message, _MESSAGES)
+    turn = read_struct(message, Turn, place)
+    return {"role": turn.role, "content": turn.content}

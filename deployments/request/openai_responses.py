@@ -15,7 +15,7 @@ gets the body as it was sent, with the whole conversation in `input`, and what i
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct
 
@@ -25,10 +25,10 @@ from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.fields import MAX_TYPE, read_flag, read_model, read_name, read_object, refuse
 from deployments.request.inference import Feature, InferenceRequest, Sent
 from deployments.request.items import read_input_items
-from deployments.request.knobs import Whole
-from deployments.request.passing import MAX_TOP_LOGPROBS, read_passed
+from deployments.request.passing import TopLogprobs, read_passed
 from deployments.request.response_tools import OF_FORM, read_form, read_text
-from deployments.request.sampling import SAMPLING_KEYS, read_parameters
+from deployments.request.sampling import SAMPLING_KEYS, Count, Parameters, read_parameters
+from deployments.request.structs import does, read_struct
 
 LOGPROBS_INCLUDED = "message.output_text.logprobs"
 MOST_METADATA, LONGEST_METADATA_KEY, LONGEST_METADATA = 16, 64, 512
@@ -47,12 +47,22 @@ RESPONSES_UNSUPPORTED = frozenset(
 """Keys of other formats, and those that stand for what another service keeps: conversations, prompts."""
 
 _ROUTED = CONTROL_KEYS | {"model", "stream", "background", "previous_response_id"}
-_PARAMETER_FIELDS = {"max_tokens": "max_output_tokens"}
+
+class _ResponsesParameters(Parameters, frozen=True, rename={"max_tokens": "max_output_tokens"}):
+    """The sampling parameters, by the names that they have in this format."""
+
+    max_tokens: Annotated[Count | None, does("The longest answer in tokens.")] = None
+
+
 _METADATA = (
     f"an object of at most {MOST_METADATA} texts of at most {LONGEST_METADATA} characters, with names of at most "
     f"{LONGEST_METADATA_KEY}"
 )
 _REASONING = "an object with `effort` or `summary`"
+
+
+class _Logprobs(Struct, frozen=True):
+    top_logprobs: TopLogprobs = 0
 
 
 class ResponsesRequest(Struct, frozen=True):
@@ -121,9 +131,9 @@ def responses_request(
         text="",
         messages=chat.messages,
         turns=chat.turns,
-        parameters=read_parameters(data, _PARAMETER_FIELDS),
+        parameters=read_parameters(data, _ResponsesParameters),
         response_format=wanted,
-        model=read_model(data),
+        model=read_model(data.get("model")),
         timeout_s=limits.timeout_s,
         user=read_name(data, "user"),
         stream=read_flag(data, "stream") or False,
@@ -166,14 +176,14 @@ def _read_hints(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Featu
 
 def _read_logprobs(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Feature, ...]]:
     """Return the fields of a chat that ask for log probabilities, and the feature that they are."""
-    included, top = data.get("include"), data.get("top_logprobs")
+    included = data.get("include")
     if included is not None and (
         not isinstance(included, list)
         or len(included) > MOST_INCLUDED
         or not all(isinstance(each, str) for each in included)
     ):
         raise refuse("include", included, f"a list of at most {MOST_INCLUDED} texts, such as {LOGPROBS_INCLUDED}")
-    most = Whole(0, MAX_TOP_LOGPROBS).read("top_logprobs", top) if top is not None else 0
+    most = read_struct(data, _Logprobs).top_logprobs
     is_included = LOGPROBS_INCLUDED in (included or ())
     if not is_included and not most:
         return {}, ()

@@ -5,34 +5,19 @@
     a hint (`reasoning_effort`)       gets it                answers without it, and the answer lists it as dropped
     anything else                     gets it                the same; refused by name where no candidate is remote
 
-A value that asks for nothing (`n: 1`) is left out. What stays here is named in `openai`: the controls, `model`,
-`stream`, and the fields that are read into a request.
+A value that asks for nothing (`n: 1`) is left out. What stays here is in the structs of each format: see `body_form`.
 """
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field, inspect, to_builtins
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.fields import kind, refuse
 from deployments.request.inference import Feature
-
-NEUTRAL = frozenset(
-    {
-        "metadata",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "safety_identifier",
-        "service_tier",
-        "store",
-    }
-)
-"""Fields about how a provider stores, bills or routes: an answer without them is the same answer."""
-
-HINTS = frozenset({"reasoning_effort", "verbosity"})
-"""Fields that every model may answer without."""
+from deployments.request.structs import does, read_struct
+from deployments.request.words import unwrapped
 
 OF_TEXTS = frozenset({"best_of", "echo", "suffix"})
 """Fields of text completions that no chat has."""
@@ -42,21 +27,53 @@ MAX_FIELD_NAME = 128
 MAX_CHOICES = 128
 MAX_TOP_LOGPROBS = 20
 
-_IDLE: Mapping[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "logprobs": (False, 0),
-    "top_logprobs": (0,),
-    "modalities": (["text"],),
-    "best_of": (1,),
-    "echo": (False,),
-    "suffix": ("",),
-    "continue_final_message": (False,),
-    "add_generation_prompt": (True,),
-}
-"""The values that ask for nothing; so does `null`, in every field."""
+_Choices = Annotated[int, Meta(ge=1, le=MAX_CHOICES)]
+TopLogprobs = Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)]
+_Nought = Annotated[int, Meta(ge=0, le=0)]
 
-_ONE_FORM = {"logprobs": "logprobs", "top_logprobs": "logprobs", "modalities": "audio", "audio": "audio"}
-"""The names under which fields are listed that ask for the same thing together."""
+
+class Neutral(Struct, frozen=True, kw_only=True):
+    """Fields about how a provider stores, bills or routes: an answer without them is the same answer."""
+
+    metadata: Annotated[Any, does("Names and texts that a provider keeps with the answer.")] = None
+    prompt_cache_key: Annotated[Any, does("What a provider finds its cache of prompts by.")] = None
+    prompt_cache_retention: Annotated[Any, does("How long a provider keeps its cache of the prompt.")] = None
+    safety_identifier: Annotated[Any, does("By what a provider knows the end user.")] = None
+    service_tier: Annotated[Any, does("At which price and speed a provider is to answer.")] = None
+    store: Annotated[Any, does("Whether a provider is to keep the answer.")] = None
+
+
+class PassedOn(Neutral, frozen=True, kw_only=True):
+    """Fields that some models have. The default asks for nothing; so does `null`, in every field.
+
+    What is said of a field is `hint` where every model may answer without it, and its `feature`: the name under which
+    it is listed, where that is not its own.
+    """
+
+    n: Annotated[_Choices, does("How many choices are to be written; of a model of our own at most 16.")] = 1
+    logprobs: Annotated[
+        bool | _Nought, does("The log probabilities of the tokens are told.", accepted="true or false")
+    ] = False
+    top_logprobs: Annotated[
+        TopLogprobs, does("So many of the likeliest tokens of each place are told.", feature="logprobs")
+    ] = 0
+    modalities: Annotated[list[str], does("The kinds of answers that are wanted.", feature="audio")] = field(
+        default_factory=lambda: ["text"]
+    )
+    audio: Annotated[Any, does("How an answer in sound is to be.", feature="audio")] = None
+    reasoning_effort: Annotated[Any, does("How long a model is to think.", hint=True)] = None
+    verbosity: Annotated[Any, does("How much a model is to say.", hint=True)] = None
+    best_of: Annotated[_Choices, does("The best of so many texts; for servers and remotes with text completions.")] = 1
+    suffix: Annotated[str, does("What follows the text; for servers and remotes with text completions.")] = ""
+    echo: Annotated[bool, does("The answer begins with what it continues.")] = False
+    continue_final_message: Annotated[bool, does("The last message is the beginning of the answer.")] = False
+    add_generation_prompt: Annotated[bool, does("The model is to begin an answer.")] = True
+
+
+NEUTRAL = frozenset(Neutral.__struct_fields__)
+_SAID = {each.name: unwrapped(each.type)[1] for each in inspect.type_info(PassedOn).fields}  # type: ignore[attr-defined]
+_IDLE = to_builtins(PassedOn())
+_HINTS = frozenset(name for name, said in _SAID.items() if said.get("hint"))
 
 
 class Passed(Struct, frozen=True):
@@ -69,65 +86,50 @@ class Passed(Struct, frozen=True):
 NOTHING_PASSED = Passed()
 
 
-def read_passed(data: Mapping[str, Any], known: AbstractSet[str], refused: AbstractSet[str]) -> Passed:
-    """Return the fields of a request that are not `known`.
+def read_passed(data: Mapping[str, Any], acted_on: AbstractSet[str], refused: AbstractSet[str]) -> Passed:
+    """Return the fields of a request that are not `acted_on` here.
 
     Args:
         data: the request.
-        known: the fields that are read elsewhere.
+        acted_on: the fields that are read elsewhere.
         refused: the fields that no model can be asked for in this format.
 
     Raises:
         InvalidRequestError: a field cannot be passed on, its value is none of that field, or there are too many.
     """
-    if data.keys() <= known:
+    if data.keys() <= acted_on:
         return NOTHING_PASSED
-    sent = {key: value for key, value in data.items() if key not in known and not _asks_for_nothing(key, value)}
+    sent = {key: value for key, value in data.items() if key not in acted_on and not _asks_for_nothing(key, value)}
     if len(sent) > MAX_FIELDS:
         raise InvalidRequestError(
             Problem("body", f"has {len(sent)} fields that are not known here", f"at most {MAX_FIELDS} of those")
         )
+    features: dict[str, Feature] = {}
+    for key in sent:
+        _check(key, refused)
+        if key not in NEUTRAL:
+            name = _SAID.get(key, {}).get("feature", key)
+            features.setdefault(name, Feature(name, key, essential=key not in _HINTS))
+    if not sent.keys().isdisjoint(_IDLE):
+        read_struct(sent, PassedOn)
     if "top_logprobs" in sent and not sent.get("logprobs"):
         raise InvalidRequestError(Problem("top_logprobs", "is given without logprobs", "logprobs: true beside it"))
-    features: dict[str, Feature] = {}
-    for key, value in sent.items():
-        _check(key, value, refused)
-        if key not in NEUTRAL:
-            name = _ONE_FORM.get(key, key)
-            features.setdefault(name, Feature(name, key, essential=key not in HINTS))
     return Passed(sent, tuple(features.values()))
 
 
 def _asks_for_nothing(key: str, value: Any) -> bool:
+    if value is None:
+        return True
     # False equals 0 in Python, and True equals 1, so the types are compared, too: `n: true` is not `n: 1`.
-    return value is None or any(value == idle and type(value) is type(idle) for idle in _IDLE.get(key, ()))
+    idle = _IDLE.get(key)
+    return idle is not None and value == idle and (type(value) is type(idle) or (key == "logprobs" and value == 0))
 
 
-def _check(key: str, value: Any, refused: AbstractSet[str]) -> None:
+def _check(key: str, refused: AbstractSet[str]) -> None:
     if len(key) > MAX_FIELD_NAME or not key:
         problem = "has no name" if not key else "has a name that is too long"
         raise InvalidRequestError(Problem(key[:64] or "body", problem, f"a field of at most {MAX_FIELD_NAME} letters"))
     if key in refused:
-        idle = [str(each).lower() or "an empty text" for each in _IDLE.get(key, ())]
-        raise InvalidRequestError(Problem(key, "is not supported", " or ".join(["null", *idle])))
-    match key:
-        case "n":
-            _check_whole(key, value, 1, MAX_CHOICES)
-        case "best_of":
-            _check_whole(key, value, 1, MAX_CHOICES)
-        case "suffix" if not isinstance(value, str):
-            raise refuse(key, value, "a text")
-        case "top_logprobs":
-            _check_whole(key, value, 0, MAX_TOP_LOGPROBS)
-        case "logprobs" if not isinstance(value, bool):
-            raise refuse(key, value, "true or false")
-        case "modalities" if not isinstance(value, list):
-            raise refuse(key, value, "a list of texts")
-
-
-def _check_whole(key: str, value: Any, low: int, high: int) -> None:
-    accepted = f"a whole number from {low} to {high}"
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise refuse(key, value, accepted)
-    if not low <= value <= high:
-        raise InvalidRequestError(Problem(key, f"is {kind(value)} out of range", accepted))
+        idle = _IDLE.get(key)
+        nothing = ["null"] if idle is None else ["null", str(idle).lower() or "an empty text"]
+        raise InvalidRequestError(Problem(key, "is not supported", " or ".join(nothing)))

@@ -1,21 +1,24 @@
 """The prompts of text completions: texts, or lists of token ids, that are continued as they stand."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.fields import refuse
-from deployments.request.knobs import is_token
+from deployments.request.sampling import TokenId
 
 MAX_PROMPTS = 16
 MAX_PROMPT_TOKENS = 1 << 18
 
-_ACCEPTED = (
+PROMPT = (
     f"a text, a list of 1 to {MAX_PROMPT_TOKENS} token ids, or a list of 1 to {MAX_PROMPTS} of either, none of them "
     "empty"
 )
+
+Ids = Annotated[list[TokenId], Meta(min_length=1, max_length=MAX_PROMPT_TOKENS)]
+_Entry = Annotated[str | TokenId | Ids, Meta(extra={"accepted": "a text that is not blank, or a list of token ids"})]
+PromptField = str | Annotated[list[_Entry], Meta(min_length=1, max_length=MAX_PROMPT_TOKENS)]
 
 
 class RawPrompt(Struct, frozen=True):
@@ -25,32 +28,30 @@ class RawPrompt(Struct, frozen=True):
     tokens: tuple[int, ...] = ()
 
 
-def read_prompts(value: Any) -> tuple[RawPrompt, ...]:
-    """Return the prompts in `prompt`, at least one.
+def read_prompts(value: str | list[Any]) -> tuple[RawPrompt, ...]:
+    """Return the prompts in a `PromptField`, at least one.
 
     Raises:
-        InvalidRequestError: `prompt` is not valid; the problem names the place.
+        InvalidRequestError: a prompt is blank, there are too many, or texts stand among token ids.
     """
     if isinstance(value, str):
-        return (_read(value, "prompt"),)
-    if not isinstance(value, list) or not value:
-        raise refuse("prompt", value, _ACCEPTED)
-    if is_token(value[0]):
-        return (_read(value, "prompt"),)
+        return (_read(value, "prompt", ""),)
+    if isinstance(value[0], int):
+        if not all(isinstance(each, int) for each in value):
+            raise InvalidRequestError(Problem("prompt", "holds what is no token id", PROMPT))
+        return (RawPrompt(tokens=tuple(value)),)
     if len(value) > MAX_PROMPTS:
-        raise refuse("prompt", value, _ACCEPTED)
-    return tuple(_read(each, f"prompt[{place}]") for place, each in enumerate(value))
+        raise InvalidRequestError(Problem("prompt", f"has {len(value)} entries", PROMPT))
+    return tuple(
+        _read(each, f"prompt[{place}]", f" (entry {place + 1} of {len(value)})") for place, each in enumerate(value)
+    )
 
 
-def _read(value: Any, place: str) -> RawPrompt:
-    match value:
-        case str():
-            if is_blank(value):
-                raise InvalidRequestError(Problem(place, "is empty", "text that is not blank"))
-            return RawPrompt(value)
-        case list() if value and len(value) <= MAX_PROMPT_TOKENS and all(is_token(each) for each in value):
-            return RawPrompt(tokens=tuple(value))
-        case list() if value:
-            raise InvalidRequestError(Problem(place, "is no list of token ids", _ACCEPTED))
-        case _:
-            raise refuse(place, value, _ACCEPTED)
+def _read(value: Any, place: str, where: str) -> RawPrompt:
+    if isinstance(value, list):
+        return RawPrompt(tokens=tuple(value))
+    if isinstance(value, int):
+        raise InvalidRequestError(Problem(place, f"is a token id, and not alone{where}", PROMPT))
+    if is_blank(value):
+        raise InvalidRequestError(Problem(place, f"is empty{where}", "text that is not blank"))
+    return RawPrompt(value)

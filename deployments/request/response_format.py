@@ -2,42 +2,99 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.fields import MAX_TYPE, read_flag, read_object, refuse
+from deployments.request.fields import MAX_TYPE, refuse
 from deployments.request.inference import ANY_FORMAT, Feature, ResponseFormat, allowed_names
 from deployments.request.schema import ACCEPTED, fault_of_schema
+from deployments.request.structs import does, read_struct
 
 MAX_TOOLS = 128
-
-FORMAT_KEYS = frozenset({"response_format", "tools", "tool_choice", "parallel_tool_calls"})
 
 FOREIGN_FORMAT = "response_format"
 """The name of the feature of a `response_format` whose type is not known here: it is passed on, and not checked."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_LONGEST_NAME = 64
 _FORMATS = "an object whose `type` is text, json_object or json_schema"
 _TOOL = '{"type": "function", "function": {"name": ..., "description": ..., "parameters": <JSON schema>}}'
 _CHOICES = 'none, auto, required, or {"type": "function", "function": {"name": <one of tools>}}'
 
+Sort = Annotated[str, Meta(min_length=1, max_length=MAX_TYPE)]
+"""The type of a tool, a form or a part."""
+
+
+_NAMES = "^[A-Za-z0-9_-]+$"
+Name = Annotated[str, Meta(max_length=64, pattern=_NAMES, extra={"accepted": "1 to 64 letters, digits, _ or -"})]
+"""The name of a function or of a form."""
+
+
+class JsonForm(Struct, frozen=True):
+    """The JSON that an answer has to be."""
+
+    name: Annotated[Name, does("A name for it.")]
+    schema: Annotated[dict[str, Any], does("The JSON schema that the answer has to fit.", accepted=ACCEPTED)]
+
+
+class AnswerForm(Struct, frozen=True):
+    """The form of an answer. One of another type is for remote models, as it was sent."""
+
+    type: Annotated[Sort, does("`text`, `json_object` or `json_schema`.", accepted=_FORMATS)]
+    json_schema: Annotated[Any, does("Of `json_schema`: what the answer has to fit.", shown=JsonForm)] = None
+
+
+class Function(Struct, frozen=True):
+    """A function that a model may call."""
+
+    name: Annotated[Name, does("Its name.")]
+    description: Annotated[Any, does("What it does, for the model.", shown=str)] = None
+    parameters: Annotated[Any, does("The JSON schema of its arguments.", shown=dict[str, Any])] = None
+
+
+class Tool(Struct, frozen=True):
+    """A function. A tool of another type is for remote models, as it was sent."""
+
+    type: Annotated[Sort, does("`function`, or one for remote models.", accepted="function, or what an upstream takes")]
+    function: Annotated[Function | None, does("Of a function.", accepted=_TOOL)] = None
+
+
+class FormFields(Struct, frozen=True):
+    """The fields of a chat that are about the form of its answer."""
+
+    response_format: Annotated[dict[str, Any] | None, does("The form.", accepted=_FORMATS, shown=AnswerForm)] = None
+    tools: Annotated[
+        Annotated[list[Annotated[Tool, Meta(extra={"accepted": _TOOL})]], Meta(max_length=MAX_TOOLS)] | None,
+        does("What the model may call.", accepted=f"a list of at most {MAX_TOOLS} tools: {_TOOL}"),
+    ] = None
+    tool_choice: Annotated[
+        Any,
+        does(
+            "Whether it is to call one.", accepted=_CHOICES, shown=Literal["none", "auto", "required"] | dict[str, Any]
+        ),
+    ] = None
+    parallel_tool_calls: Annotated[bool | None, does("Several functions may be called in one answer.")] = None
+
+
+FORM_KEYS = frozenset(FormFields.__struct_fields__)
+
 
 def read_response_format(data: Mapping[str, Any]) -> ResponseFormat:
-    """Read the keys in `FORMAT_KEYS`. A `response_format` of a type that is not known here constrains nothing.
+    """Read `FormFields` in `data`. A `response_format` of a type that is not known here constrains nothing.
 
     Raises:
-        InvalidRequestError: one of the keys is not valid.
+        InvalidRequestError: one of the fields is not valid.
     """
-    if data.keys().isdisjoint(FORMAT_KEYS):
+    if data.keys().isdisjoint(FORM_KEYS):
         return ANY_FORMAT
-    tools = _read_tools(data)
-    functions = [tool["function"]["name"] for tool in tools if tool["type"] == "function"]
+    asked = read_struct(data, FormFields)
+    tools = asked.tools or ()
+    functions = _check_functions(tools)
     return ResponseFormat(
-        constraint=_read_format(data),
-        tools=tools,
-        tool_choice=_read_choice(data, functions, is_known=len(functions) == len(tools)),
-        parallel_tool_calls=read_flag(data, "parallel_tool_calls"),
+        constraint=_read_format(asked.response_format),
+        tools=tuple(data["tools"]) if tools else (),
+        tool_choice=_read_choice(asked.tool_choice, functions, is_known=len(functions) == len(tools)),
+        parallel_tool_calls=asked.parallel_tool_calls,
     )
 
 
@@ -58,39 +115,25 @@ def format_features(data: Mapping[str, Any], wanted: ResponseFormat) -> tuple[Fe
     return tuple(features)
 
 
-def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    wanted = read_object(data, "response_format", _FORMATS)
-    match wanted.get("type"):
-        case None if not wanted and data.get("response_format") is None:
-            return {}
-        case "text":
-            return {}
-        case "json_object":
-            return wanted
-        case "json_schema":
-            _check_json_schema(wanted.get("json_schema"))
-            return wanted
-        case str(foreign) if 0 < len(foreign) <= MAX_TYPE:
-            return {}
-        case _:
-            raise InvalidRequestError(Problem("response_format.type", "is not supported", _FORMATS))
+def _read_format(wanted: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if wanted is None:
+        return {}
+    sort = read_struct(wanted, AnswerForm, "response_format").type
+    if sort == "json_schema":
+        place = "response_format.json_schema"
+        if not isinstance(wanted.get("json_schema"), Mapping):
+            raise refuse(place, wanted.get("json_schema"), '{"name": ..., "schema": <JSON schema>}')
+        check_schema(read_struct(wanted["json_schema"], JsonForm, place).schema, f"{place}.schema")
+    return wanted if sort in ("json_object", "json_schema") else {}
 
 
-def _check_json_schema(value: Any) -> None:
-    place = "response_format.json_schema"
-    if not isinstance(value, Mapping):
-        raise refuse(place, value, '{"name": ..., "schema": <JSON schema>}')
-    check_name(value.get("name"), f"{place}.name")
-    check_schema(value.get("schema"), f"{place}.schema")
-
-
-def check_name(value: Any, place: str, longest: int = _LONGEST_NAME) -> None:
+def check_name(value: Any, place: str, longest: int = 64) -> None:
     """Check that `value`, at `place` of a request, can be the name of a function or a form.
 
     Raises:
         InvalidRequestError: it cannot.
     """
-    if not isinstance(value, str) or not _NAME.fullmatch(value) or len(value) > longest:
+    if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_-]+", value) or len(value) > longest:
         raise InvalidRequestError(Problem(place, "is no name", f"1 to {longest} letters, digits, _ or -"))
 
 
@@ -131,39 +174,25 @@ def check_apart(names: Sequence[str], places: Sequence[str]) -> None:
             raise InvalidRequestError(Problem(places[number], "is that of a tool before it", "a name of its own"))
 
 
-def _read_tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    value = data.get("tools")
-    if value is None:
-        return ()
-    accepted = f"a list of at most {MAX_TOOLS} tools: {_TOOL}"
-    if not isinstance(value, list) or len(value) > MAX_TOOLS:
-        raise refuse("tools", value, accepted)
-    for place, tool in enumerate(value):
-        _check_tool(tool, f"tools[{place}]")
-    named = {place: tool["function"]["name"] for place, tool in enumerate(value) if tool["type"] == "function"}
-    check_apart([*named.values()], [f"tools[{place}].function.name" for place in named])
-    return tuple(value)
+def _check_functions(tools: Sequence[Tool]) -> list[str]:
+    """Return the names of the functions among `tools`."""
+    names, places = [], []
+    for number, tool in enumerate(tools):
+        if tool.type != "function":
+            continue
+        place = f"tools[{number}].function"
+        if tool.function is None:
+            raise refuse(place, None, _TOOL)
+        if tool.function.parameters is not None:
+            check_parameters(tool.function.parameters, f"{place}.parameters")
+        names.append(tool.function.name)
+        places.append(f"{place}.name")
+    check_apart(names, places)
+    return names
 
 
-def _check_tool(tool: Any, place: str) -> None:
-    if not isinstance(tool, Mapping):
-        raise refuse(place, tool, _TOOL)
-    sort = tool.get("type")
-    if not isinstance(sort, str) or not 0 < len(sort) <= MAX_TYPE:
-        raise InvalidRequestError(Problem(f"{place}.type", "is not supported", "function, or what an upstream takes"))
-    if sort != "function":
-        return
-    function = tool.get("function")
-    if not isinstance(function, Mapping):
-        raise refuse(f"{place}.function", function, _TOOL)
-    check_name(function.get("name"), f"{place}.function.name")
-    if function.get("parameters") is not None:
-        check_parameters(function["parameters"], f"{place}.function.parameters")
-
-
-def _read_choice(data: Mapping[str, Any], names: list[str], *, is_known: bool) -> str | Mapping[str, Any]:
+def _read_choice(value: Any, names: list[str], *, is_known: bool) -> str | Mapping[str, Any]:
     """Read `tool_choice`, given the names of the functions; where not `is_known`, there are tools of other types."""
-    value = data.get("tool_choice")
     match value:
         case None:
             return ""

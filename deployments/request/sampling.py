@@ -1,57 +1,90 @@
-"""The sampling parameters of all formats: each is one line of `Parameters`, which has its name and what it accepts.
+"""The sampling parameters of all formats: each is one line of `Parameters`, with its name, its bounds and its meaning.
 
-A new parameter is a line here, a field of the same name in `generation.Sampling`, and the engines that do it: readers,
-the bodies of upstreams, and what an engine is given follow from the names.
+A new parameter is a line here and a line where it acts: readers, errors, `/openapi.json`, `docs/api.md`, the bodies of
+upstreams, and what an engine is given follow from the names.
 """
 
 from collections.abc import Mapping
-from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Struct, field, to_builtins
+from msgspec import Meta, Struct, field, to_builtins
+from msgspec.structs import asdict, force_setattr
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.fields import MAX_COUNT
-from deployments.request.knobs import Bias, Flag, Knob, Number, StopTexts, TokenIds, Whole
+from deployments.request.structs import does, read_struct
 
 MAX_SEED = (1 << 63) - 1
 """The largest seed: engines take 64-bit integers, some signed and some unsigned."""
 
+MAX_TOKEN = 10**9 - 1
+"""The largest id of a token: of far more tokens than any vocabulary has."""
+
+Count = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+TokenId = Annotated[
+    int, Meta(ge=0, le=MAX_TOKEN, extra={"one": "a token id", "many": f"token ids, from 0 to {MAX_TOKEN}"})
+]
+_Penalty = Annotated[float, Meta(ge=-2, le=2)]
+_Biased = Annotated[str, Meta(pattern=r"^[0-9]{1,9}$", extra={"many": "token ids"})]
+_Bias = Annotated[dict[_Biased, Annotated[float, Meta(ge=-100, le=100)]], Meta(max_length=1024)]
+_StopText = Annotated[str, Meta(min_length=1, max_length=256)]  # white space is a sensible one
+if TYPE_CHECKING:  # one text is several, once it has been read
+    Stops = tuple[str, ...]
+else:
+    Stops = _StopText | Annotated[tuple[_StopText, ...], Meta(max_length=64)]
+"""Texts that end an answer, as they are sent and as they are held."""
+
 
 class Parameters(Struct, frozen=True, omit_defaults=True):
-    """Sampling parameters, in the terms of OpenAI's and vLLM's APIs. `None`, or nothing in it, leaves one to the model.
+    """Sampling parameters in OpenAI's and vLLM's terms. `None`, or nothing in it, is left to the model."""
 
-    Attributes:
-        max_tokens: the longest answer in tokens.
-        temperature: with 0 the likeliest token is always taken.
-        top_p: the share of the probability that the likeliest tokens have from which one is drawn.
-        stop: texts that end the answer and are not part of it.
-        seed: the same seed and request sample the same answer, where the model can.
-        presence_penalty: subtracted from the logit of each token that has been written.
-        frequency_penalty: subtracted from the logit of a token once for each time that it has been written.
-        logit_bias: from a token id, as a text, to the number that is added to its logit.
-        top_k: how many of the likeliest tokens one is drawn from; 0 and -1 for all.
-        min_p: tokens are left out that have less than this share of the likeliest token's probability.
-        repetition_penalty: divides the positive logits of tokens of the prompt and the answer, and multiplies others.
-        min_tokens: the answer does not end before it has this many tokens.
-        ignore_eos: the end token does not end the answer.
-        stop_token_ids: tokens that end the answer.
-    """
+    max_tokens: Annotated[Count | None, does("The longest answer in tokens.")] = None
+    temperature: Annotated[
+        Annotated[float, Meta(ge=0, le=2)] | None, does("With 0 the likeliest token is always taken.")
+    ] = None
+    top_p: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None,
+        does("The share of the probability that the likeliest tokens have from which one is drawn."),
+    ] = None
+    stop: Annotated[Stops, does("Texts that end the answer and are not part of it.")] = ()
+    seed: Annotated[
+        Annotated[int, Meta(ge=0, le=MAX_SEED)] | None,
+        does("The same seed samples the same answer, where that can be."),
+    ] = None
+    presence_penalty: Annotated[
+        _Penalty | None, does("Subtracted from the logit of each token that has been written.")
+    ] = None
+    frequency_penalty: Annotated[
+        _Penalty | None, does("Subtracted from the logit of a token once for each time that it has been written.")
+    ] = None
+    logit_bias: Annotated[_Bias, does("From a token id, as a text, to the number that is added to its logit.")] = field(
+        default_factory=dict
+    )
+    top_k: Annotated[
+        Annotated[int, Meta(ge=-1, le=MAX_COUNT)] | None,
+        does("How many of the likeliest tokens one is drawn from; 0 and -1 for all."),
+    ] = None
+    min_p: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        does("Tokens are left out that have less than this share of the likeliest token's probability."),
+    ] = None
+    repetition_penalty: Annotated[
+        Annotated[float, Meta(gt=0, le=10)] | None,
+        does("Divides the positive logits of tokens of the prompt and the answer, and multiplies others."),
+    ] = None
+    min_tokens: Annotated[
+        Annotated[int, Meta(ge=0, le=MAX_COUNT)] | None,
+        does("The answer does not end before it has this many tokens."),
+    ] = None
+    ignore_eos: Annotated[bool | None, does("The end token does not end the answer.")] = None
+    stop_token_ids: Annotated[
+        Annotated[tuple[TokenId, ...], Meta(max_length=64)], does("Tokens that end the answer.")
+    ] = ()
 
-    max_tokens: Annotated[int | None, Whole(1, MAX_COUNT)] = None
-    temperature: Annotated[float | None, Number(0, 2)] = None
-    top_p: Annotated[float | None, Number(0, 1, above_low=True)] = None
-    stop: Annotated[tuple[str, ...], StopTexts()] = ()
-    seed: Annotated[int | None, Whole(0, MAX_SEED)] = None
-    presence_penalty: Annotated[float | None, Number(-2, 2)] = None
-    frequency_penalty: Annotated[float | None, Number(-2, 2)] = None
-    logit_bias: Annotated[Mapping[str, float], Bias()] = field(default_factory=dict)
-    top_k: Annotated[int | None, Whole(-1, MAX_COUNT)] = None
-    min_p: Annotated[float | None, Number(0, 1)] = None
-    repetition_penalty: Annotated[float | None, Number(0, 10, above_low=True)] = None
-    min_tokens: Annotated[int | None, Whole(0, MAX_COUNT)] = None
-    ignore_eos: Annotated[bool | None, Flag()] = None
-    stop_token_ids: Annotated[tuple[int, ...], TokenIds()] = ()
+    def __post_init__(self) -> None:
+        """Hold a single text of `stop` as several are held."""
+        if isinstance(self.stop, str):
+            force_setattr(self, "stop", (self.stop,))
 
     def sent(self) -> dict[str, Any]:
         """Return the parameters that the caller has set, by their names; 0 and false are values."""
@@ -62,29 +95,27 @@ class Parameters(Struct, frozen=True, omit_defaults=True):
 SAMPLING_KEYS = tuple(Parameters.__struct_fields__)
 """The names of all sampling parameters."""
 
+_NAMES = frozenset(SAMPLING_KEYS)
+
 NO_PARAMETERS = Parameters()
 """Leaves every parameter to the model."""
 
 
-def read_parameters(data: Mapping[str, Any], fields: Mapping[str, str] = {}) -> Parameters:
+def read_parameters(data: Mapping[str, Any], form: type[Parameters] = Parameters) -> Parameters:
     """Read the sampling parameters in `data`. A parameter that is `null` counts as not sent.
 
     Args:
         data: the request.
-        fields: the fields of parameters that have another name in the format, by the names of the parameters.
+        form: the parameters of a format that has names of its own for some: see `msgspec.Struct`'s `rename`.
 
     Raises:
         InvalidRequestError: a parameter is not valid, or two contradict each other.
     """
-    knobs = _knobs()
-    if data.keys().isdisjoint(knobs.keys()) and not fields:
+    if form is Parameters and data.keys().isdisjoint(_NAMES):
         return NO_PARAMETERS
-    read = {
-        name: knobs[name].read(key, value)
-        for name in SAMPLING_KEYS
-        if (value := data.get(key := fields.get(name, name))) is not None
-    }
-    parameters = Parameters(**read)
+    parameters = read_struct(data, form)
+    if form is not Parameters:
+        parameters = Parameters(**asdict(parameters))
     check_lengths(parameters)
     return parameters
 
@@ -98,9 +129,3 @@ def check_lengths(parameters: Parameters) -> None:
     least, most = parameters.min_tokens, parameters.max_tokens
     if least is not None and most is not None and least > most:
         raise InvalidRequestError(Problem("min_tokens", "is above max_tokens", f"at most {most}"))
-
-
-@cache
-def _knobs() -> Mapping[str, Knob]:
-    hints = get_type_hints(Parameters, include_extras=True)
-    return {name: hints[name].__metadata__[0] for name in SAMPLING_KEYS}

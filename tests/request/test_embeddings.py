@@ -55,7 +55,7 @@ def test_everything_that_is_asked_is_read() -> None:
         ({"input": ["a", "b", "", "d", "e"]}, "input[2]", "is an empty text (entry 3 of 5)"),
         ({"input": ["a", None]}, "input[1]", "is missing (entry 2 of 2)"),
         ({"input": ["a", []]}, "input[1]", "is an empty list (entry 2 of 2)"),
-        ({"input": [[1], [2, -1]]}, "input[1]", "holds what is no token id (entry 2 of 2)"),
+        ({"input": [[1], [2, -1]]}, "input[1][1]", "is out of range (entry 2 of 2)"),
         ({"input": [1, "a"]}, "input", "holds what is no token id"),
         ({"input": ["a"] * (MAX_INPUTS + 1)}, "input", f"has {MAX_INPUTS + 1} entries"),
         ({"input": "a" * (MAX_INPUT_CHARACTERS + 1)}, "input", f"has {MAX_INPUT_CHARACTERS + 1} characters"),

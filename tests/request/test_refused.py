@@ -177,7 +177,7 @@ def test_a_model_in_the_path_that_is_too_long_is_refused() -> None:
 def test_tiers_that_are_not_accepted_are_refused(value: Any) -> None:
     problem = refusal_of({"text": SECRET, "tiers": value})
 
-    assert problem.field == "tiers"
+    assert problem.field.startswith("tiers")
     assert all(tier in problem.accepted for tier in ("primary", "backup"))
 
 

@@ -11,6 +11,7 @@ fetch("openapi.json").then((response) => response.json()).then((api) => {
     node && node.$ref ? node.$ref.slice(2).split("/").reduce((place, key) => place[key], api) : node;
 
   const kind = (schema) => {
+    if (schema["x-accepted"]) return schema["x-accepted"];
     schema = follow(schema);
     if (schema.enum) return schema.enum.join(", ");
     if ("const" in schema) return String(schema.const);
