@@ -67,7 +67,7 @@ class Begun:
     Attributes:
         first: the text so far; never blank, unless `end` is known.
         extras: what came beside the text so far.
-        end: the end of the attempt; `None` until it is known.
+        end: the end of the attempt, where it is known from the beginning.
     """
 
     __slots__ = ("_items", "end", "extras", "first")
@@ -76,13 +76,13 @@ class Begun:
         self,
         first: str,
         items: AsyncGenerator[StreamItem, None] | None = None,
-        end: StreamEnd | None = None,
+        end: StreamEnd = _CUT,
         extras: Extras = NO_EXTRAS,
     ) -> None:
-        """Hold `first` and the rest of the stream: `items`, or its `end` where that is known; neither means a cut."""
+        """Hold `first` and the rest of the stream: `items`, or where there are none, its `end`."""
         self.first = first
         self.extras = extras
-        self.end: StreamEnd | None = end if items is not None or end is not None else _CUT
+        self.end = end if items is None else None
         self._items = items
 
     @classmethod
@@ -97,17 +97,9 @@ class Begun:
         )
         return cls(text_of(answered), end=end, extras=answered.extras)
 
-    async def next(self) -> StreamItem:
-        """Return the next part, or the end; after the end, the end again. Errors of the attempt are raised."""
-        if self.end is None:
-            try:
-                item = await anext(self._items) if self._items is not None else _CUT
-            except StopAsyncIteration:
-                item = _CUT
-            if isinstance(item, (str, Extras)):
-                return item
-            self.end = item
-        return self.end
+    def next(self) -> Awaitable[StreamItem]:
+        """Return the next part, or the end, behind which nothing may be asked for. Errors of the attempt are raised."""
+        return _given(self.end or _CUT) if self._items is None else anext(self._items, _CUT)
 
     async def read_to_end(self, max_characters: int = MAX_COLLECTED) -> Outcome:
         """Return the whole answer; `Failed` beyond `max_characters`. Errors of the attempt are raised."""
@@ -130,6 +122,10 @@ class Begun:
         """Stop the model; a second call does nothing."""
         if self._items is not None:
             await self._items.aclose()
+
+
+async def _given(end: StreamEnd) -> StreamItem:
+    return end
 
 
 async def begin(items: AsyncGenerator[StreamItem, None]) -> Outcome | Begun:

@@ -24,7 +24,7 @@ from deployments.policy.blank import is_blank
 from deployments.policy.continuation import NO_LIMITS, successors
 from deployments.policy.deadline import Deadline
 from deployments.policy.extras import Extras
-from deployments.policy.outcome import Failed, Finished, StreamEnd, StreamItem, TimedOut
+from deployments.policy.outcome import Finished, StreamEnd, StreamItem, TimedOut
 from deployments.policy.step import Exhausted
 from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
 
@@ -85,7 +85,8 @@ class Relay:
                         if len(item) > room:
                             item = Finished("length")
                             continue
-                    item = await self._next(begun)
+                    now = self._clock()
+                    item = self._bound(begun, now) or await self._watch.next(begun, now)
                 if isinstance(item, Finished) and item.extras:
                     yield self._beside(item.extras, writer)
                 match await self._end(item, begins):
@@ -114,20 +115,15 @@ class Relay:
         self._transcript.add_extras(extras)
         return ExtrasDelta(extras, writer.model, writer.tier)
 
-    async def _next(self, begun: Begun) -> StreamItem:
-        """Return the next item within the bounds; any error ends the part of this writer."""
+    def _bound(self, begun: Begun, now: float) -> StreamEnd | None:
+        """Return the end of the part of a writer who is asked for nothing more: it is known, or a bound is reached."""
         if begun.end is not None:
             return begun.end
-        now = self._clock()
         if self._transcript.length >= self._rules.max_characters or now >= self._ends:
             return Finished("length")
         if self._watch.crawls and self._has_successor():
             return TimedOut("it writes far slower than it usually does")
-        try:
-            return await self._watch.next(begun, now)
-        except Exception as error:  # noqa: BLE001 - a bug in a model client must not cut the answer
-            log.internal_error("relay", self._opened.writer.model, error)
-            return Failed(f"internal error while its stream was relayed: {type(error).__name__}")
+        return None
 
     async def _end(self, end: StreamEnd, begins: int) -> StreamDone | Opened | Exhausted:
         """End the part of a writer, which begins at character `begins`, and continue the text where it broke off.

@@ -5,7 +5,8 @@ from typing import Any
 
 from deployments.execution.attempt import Begun
 from deployments.execution.clock import SHORTEST_TIMER_S
-from deployments.policy.outcome import StreamItem, TimedOut
+from deployments.observability import log
+from deployments.policy.outcome import Failed, StreamItem, TimedOut
 from deployments.policy.pace import PaceEstimator, PaceMeter
 
 
@@ -40,7 +41,7 @@ class StreamWatch:
         return self._meter.crawls
 
     async def next(self, begun: Begun, asked: float) -> StreamItem:
-        """Return the next item of `begun`; `TimedOut` behind a silence that is too long. Errors are raised.
+        """Return the next item of `begun`; `TimedOut` behind a silence that is too long, `Failed` behind an error.
 
         Args:
             begun: the stream.
@@ -59,6 +60,9 @@ class StreamWatch:
                 if task.uncancel() <= cancelling:  # nobody else has cancelled the task
                     return TimedOut(f"silent for {self._stall_s:g} s")
             raise
+        except Exception as error:  # noqa: BLE001 - a bug in a model client must not cut the answer
+            log.internal_error("relay", self._model, error)
+            return Failed(f"internal error while its stream was relayed: {type(error).__name__}")
         finally:
             self._waiting = None
         now = self._loop.time()

@@ -15,12 +15,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Protocol
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.execution.streams import CompletedStream
-from deployments.http.responses import headers_of, pending_headers, status_of, stream_response
+from deployments.http.responses import headers_of, pending_headers, status_of, stream_headers
 from deployments.http.service import Service
 from deployments.observability import log
 from deployments.policy.problem import InvalidRequestError, Problem
@@ -80,7 +79,7 @@ class AliveStream:
         self._service = service
         self._refusal = refusal
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         """Answer one request.
 
         Raises:
@@ -88,32 +87,34 @@ class AliveStream:
         """
         alive = _Alive(send, self._service.keepalive_s, self._writer.sign_of_life)
         try:
-            await self._response(await self._opening())(scope, receive, alive.send)
+            await self._pass_on(await self._opening(), alive)
         except InvalidRequestError as error:
             if not alive.begun:
                 raise
-            body = b"".join(self._writer.refused(error.problem))
-            await alive.send({"type": "http.response.body", "body": body, "more_body": False})
+            await alive.end(b"".join(self._writer.refused(error.problem)))
         except Exception as error:
             if alive.gone:
-                raise
-            # Starlette takes every OSError for the caller's leaving, a time-out of ours among them.
-            ours = error.__context__ if isinstance(error, ClientDisconnect) else error
-            log.internal_error("http", scope["path"], ours or error)
+                raise ClientDisconnect from error
+            log.internal_error("http", scope["path"], error)
             if alive.ended:
                 raise
-            answer = self._service.last_resort(refusal=self._refusal)
-            await self._response(CompletedStream(answer))(scope, receive, alive.send)
+            await self._pass_on(CompletedStream(self._service.last_resort(refusal=self._refusal)), alive)
         finally:
             alive.stop()
 
-    def _response(self, stream: AnswerStream) -> StreamingResponse:
-        status = status_of(stream.head, self._service)
-        return stream_response(self._writer.events(stream), status, headers_of(stream.head), stream)
+    async def _pass_on(self, stream: AnswerStream, alive: "_Alive") -> None:
+        """Send `stream`, which is read no faster than the caller reads, and close it, whatever comes."""
+        try:
+            await alive.begin(status_of(stream.head, self._service), stream_headers(headers_of(stream.head)))
+            async for events in self._writer.events(stream):
+                await alive.send({"type": "http.response.body", "body": events, "more_body": True})
+            await alive.end(b"")
+        finally:
+            await stream.aclose()
 
 
 class _Alive:
-    """Passes messages of ASGI on, and gives a sign of life, behind a head if there is none yet, in each long silence.
+    """Sends a stream, and gives a sign of life, behind a head if there is none yet, in each long silence.
 
     Attributes:
         begun: a head has been sent.
@@ -136,17 +137,26 @@ class _Alive:
         if keepalive_s > 0:
             self._timer = self._loop.call_at(self._last + keepalive_s, self._look)
 
-    async def send(self, message: Message) -> None:
-        """Pass `message` on; a head is dropped where one has been sent."""
+    async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the head, unless one has been sent."""
         if self._beat is not None:
             await self._beat
-        if message["type"] == "http.response.start":
-            if self.begun:
-                return
+        if not self.begun:
             self.begun = True
-        elif not message.get("more_body", False):
-            self.ended = True
-            self.stop()
+            await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def end(self, body: bytes) -> None:
+        """Send the last piece of the body."""
+        if self._beat is not None:
+            await self._beat
+        self.ended = True
+        self.stop()
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def send(self, message: Message) -> None:
+        """Pass `message` on."""
+        if self._beat is not None:
+            await self._beat
         self._sending = True
         try:
             await self._send(message)

@@ -10,16 +10,17 @@ the trace. `model` names the model that really answered; it is `last_resort` whe
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from deployments.http.alive import Writer
 from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
+from deployments.http.endpoint import post
 from deployments.http.family import Conversations, Reply, serve
 from deployments.http.message import message_body
 from deployments.http.message_writer import MessageWriter
@@ -76,10 +77,6 @@ class MessagesFormat:
 
 def anthropic_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
-    family = Conversations(service, MessagesFormat())
-
-    async def messages(request: Request) -> ASGIApp:
-        return await serve(service, request, family)
 
     async def count_tokens(request: Request) -> Response:
         headers, is_busy = read_headers(request.scope), service.overloaded()
@@ -102,7 +99,7 @@ def anthropic_routes(service: Service) -> list[Route]:
         return json_response(told)
 
     return [
-        Route("/v1/messages", messages, methods=["POST"]),
+        post("/v1/messages", partial(serve, service, Conversations(service, MessagesFormat()))),
         Route("/v1/messages/count_tokens", count_tokens, methods=["POST"]),
     ]
 

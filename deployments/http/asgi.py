@@ -49,7 +49,7 @@ def build_asgi(service: Service) -> Starlette:
 class _Application(Starlette):
     """Starlette with one layer that handles all errors.
 
-    By itself, Starlette wraps two layers around the application and two around each endpoint.
+    By itself, Starlette wraps two layers around the application and two around each endpoint (see `endpoint`).
     """
 
     def __init__(self, service: Service, **options: Any) -> None:
@@ -61,10 +61,11 @@ class _Application(Starlette):
         """Return Starlette's router, with 4xx errors turned into responses; the server answers others with 500."""
         router = self.router
         # Nearly every path is that of a route, as it stands: the router would try the routes in order.
-        by_path: dict[str, ASGIApp] = {route.path: route for route in self.routes if isinstance(route, Route)}
+        plain = [route for route in self.routes if isinstance(route, Route) and not route.param_convertors]
+        known = {(method, route.path): route.app for route in plain for method in route.methods or ()}
 
         async def explaining(scope: Scope, receive: Receive, send: Send) -> None:
-            app, gate = by_path.get(scope.get("path", ""), router), self._service.gate
+            app, gate = known.get((scope.get("method", ""), scope.get("path", "")), router), self._service.gate
             try:
                 if gate.is_locked and scope["type"] == "http":  # the others are the server's start, and web sockets
                     await let_through(app, gate, scope, receive, send)

@@ -11,7 +11,7 @@ from deployments.http.together import StreamsTogether
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
 from deployments.policy.problem import Problem
-from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
+from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamEvent, StreamHead, TextDelta
 from deployments.request.openai import OpenAIRequest
 
 _DONE = b"data: [DONE]\n\n"
@@ -53,12 +53,12 @@ class ChunkWriter:
                 yield first
         if isinstance(stream, StreamsTogether):
             async for place, item in stream.each():
-                for written in self._written(place, item, heads[place]):
+                if written := self._written(place, item, heads[place]):
                     yield written
         else:
             async for item in stream:
                 for place in left:
-                    for written in self._written(place, item, heads[place]):
+                    if written := self._written(place, item, heads[place]):
                         yield written
         answers = [self._answers[place] for place in sorted(self._answers)]
         for last in self._chunks[0].usage(answers, self._asked.requests):
@@ -75,16 +75,13 @@ class ChunkWriter:
             for first in self._chunks[place].first(head.model, echo=head.served_by is not Tier.LAST_RESORT):
                 yield event(first)
 
-    def _written(self, place: int, item: StreamEvent, head: StreamHead) -> Iterator[bytes]:
-        chunks = self._chunks[place]
-        match item:
-            case TextDelta(text, model, _):
-                told = f"{PARAGRAPH}{text}" if place in self._cut else text
-                yield chunks.text(told, model, refusal=head.refusal)
-            case ExtrasDelta(extras, model, _):
-                for chunk in chunks.beside(extras, model):
-                    yield event(chunk)
-            case StreamDone(answer):
-                for chunk in chunks.end(answer, cut=place in self._cut):
-                    yield event(chunk)
-                self._answers[place] = answer
+    def _written(self, place: int, item: StreamEvent, head: StreamHead) -> bytes:
+        """Return the events of an item; empty where there are none."""
+        chunks, is_cut = self._chunks[place], place in self._cut
+        if isinstance(item, TextDelta):
+            return chunks.text(f"{PARAGRAPH}{item.text}" if is_cut else item.text, item.model, refusal=head.refusal)
+        if isinstance(item, ExtrasDelta):
+            return b"".join(map(event, chunks.beside(item.extras, item.model)))
+        end = b"".join(map(event, chunks.end(item.answer, cut=is_cut)))
+        self._answers[place] = item.answer
+        return end

@@ -77,7 +77,7 @@ class Chunks:
         self._in_each: dict[str, Any] = {}
         self._once: dict[str, Any] = {}
         self._framed: tuple[str, bool] | None = None
-        self._frame: list[bytes] = []
+        self._before, self._behind = b"", b""
 
     def first(self, model: str, *, echo: bool = True) -> Iterator[dict[str, Any]]:
         """Give the chunk that names the role of a chat, then that of what is to be repeated.
@@ -98,14 +98,13 @@ class Chunks:
         What such chunks have around their texts is the same until something comes beside them, and is written once.
         """
         self._pieces += 1
-        if self._in_each_chunk:
-            return event(self._chunk(model, {"refusal" if refusal else "content": text}, text))
-        if self._once or self._framed != (model, refusal):
-            self._framed = None if self._once else (model, refusal)
-            chunk = self._chunk(model, {"refusal" if refusal else "content": _PLACE}, _PLACE)
-            self._frame = event(chunk).split(orjson.dumps(_PLACE))
-        before, behind = self._frame
-        return b"%s%s%s" % (before, orjson.dumps(text), behind)
+        if self._framed != (model, refusal):
+            field = "refusal" if refusal else "content"
+            if self._once or self._in_each_chunk:
+                return event(self._chunk(model, {field: text}, text))
+            self._framed = model, refusal
+            self._before, self._behind = event(self._chunk(model, {field: _PLACE}, _PLACE)).split(orjson.dumps(_PLACE))
+        return self._before + orjson.dumps(text) + self._behind
 
     def beside(self, extras: Extras, model: str) -> Iterator[dict[str, Any]]:
         """Give the chunks of what came beside the text. Fields beside the choices go into the chunk that comes next.

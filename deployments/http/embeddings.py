@@ -16,6 +16,7 @@ from deployments.execution.clock import loop_time
 from deployments.execution.vectors import little_endian, vectors_in
 from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
 from deployments.http.completions import provenance, theirs
+from deployments.http.endpoint import post
 from deployments.http.problems import unavailable_body
 from deployments.http.responses import UNAVAILABLE, are_many, headers_of, json_in_parts, json_response
 from deployments.http.service import Service
@@ -60,7 +61,7 @@ def embedding_routes(service: Service) -> list[Route]:
             log.internal_error("http", request.url.path, error)
             return _none(no_vector_instead(service.last_resort(refusal=True)))
 
-    return [Route("/v1/embeddings", embeddings, methods=["POST"])]
+    return [post("/v1/embeddings", embeddings)]
 
 
 def _none(answer: Answer) -> Response:

@@ -128,7 +128,7 @@ class Conversations:
         return json_response(await reply.body(answer, request_id), status, headers_of(answer))
 
 
-async def serve(service: Service, request: Request, family: Family) -> ASGIApp:
+async def serve(service: Service, family: Family, request: Request) -> ASGIApp:
     """Answer one request of `family`: an error of our own costs no answer.
 
     Raises:

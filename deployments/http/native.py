@@ -7,8 +7,9 @@ POST /v1/infer, /v1/infer/{model}    an answer; with `stream: true` its pieces (
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
+import orjson
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +19,8 @@ from starlette.types import ASGIApp
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import COMMENT, PARAGRAPH, AliveStream
 from deployments.http.arrival import Glimpse
-from deployments.http.family import serve
+from deployments.http.endpoint import post
+from deployments.http.family import opened, serve
 from deployments.http.responses import (
     UNAVAILABLE,
     are_many,
@@ -27,13 +29,13 @@ from deployments.http.responses import (
     json_in_parts,
     json_response,
     status_of,
-    stream_response,
 )
 from deployments.http.service import Service
 from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
 from deployments.policy.no_vector import no_vector_instead
 from deployments.policy.problem import Problem
-from deployments.policy.stream_events import AnswerStream, ExtrasDelta, StreamDone, TextDelta
+from deployments.policy.stream_events import AnswerStream, ExtrasDelta, TextDelta
 from deployments.request import native
 from deployments.request.inference import FORM_DEMANDED
 
@@ -42,11 +44,11 @@ def native_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
 
     async def infer(request: Request) -> ASGIApp:
-        return await serve(service, request, _Native(service, request.path_params.get("model", "")))
+        return await serve(service, _Native(service, request.path_params.get("model", "")), request)
 
     return [
-        Route("/v1/infer", infer, methods=["POST"]),
-        Route("/v1/infer/{model}", infer, methods=["POST"]),
+        post("/v1/infer", infer),
+        post("/v1/infer/{model}", infer),
     ]
 
 
@@ -66,7 +68,7 @@ class _Native:
             if are_many(answer.result):
                 written = await asyncio.to_thread(json_in_parts, answer.to_json(request_id), "result")
                 return Response(written, status_of(answer, service), headers_of(answer), media_type="application/json")
-            return _respond(service, answer, request_id, streamed=False)
+            return _respond(service, answer, request_id)
         opening = partial(service.stream, asked, request_id, started)
         refusal = asked.response_format.demands_form
         return AliveStream(opening, _Writer(request_id), service, refusal=refusal)
@@ -74,16 +76,14 @@ class _Native:
     async def respond_unread(self, answer: Answer, request_id: str, seen: Glimpse) -> ASGIApp:
         if seen.vectors or self.service.gives_vectors(self.model or seen.model):
             answer = no_vector_instead(answer)
-        return _respond(self.service, answer, request_id, streamed=seen.stream)
+        if answer.unavailable or not seen.stream:
+            return _respond(self.service, answer, request_id)
+        opening = partial(opened, CompletedStream(answer))
+        return AliveStream(opening, _Writer(request_id), self.service, refusal=seen.form)
 
 
-def _respond(service: Service, answer: Answer, request_id: str, *, streamed: bool) -> Response:
-    if answer.unavailable:
-        return json_response(answer.to_json(request_id), UNAVAILABLE, headers_of(answer))
-    status = status_of(answer, service)
-    if streamed:
-        told = CompletedStream(answer)
-        return stream_response(_Writer(request_id).events(told), status, headers_of(answer), told)
+def _respond(service: Service, answer: Answer, request_id: str) -> Response:
+    status = UNAVAILABLE if answer.unavailable else status_of(answer, service)
     return json_response(answer.to_json(request_id), status, headers_of(answer))
 
 
@@ -101,17 +101,26 @@ class _Writer:
     async def events(self, stream: AnswerStream) -> AsyncIterator[bytes]:
         before = f"{''.join(self._told)}{PARAGRAPH}" if self._told else ""
         async for item in stream:
-            match item:
-                case TextDelta(text, model, tier):
-                    said = f"{PARAGRAPH}{text}" if before else text
-                    self._told.append(said)
-                    yield event({"text": said, "model": model, "served_by": tier.value}, "token")
-                case ExtrasDelta(extras, model, tier):
-                    told = {"extras": extras.to_json(), "model": model, "served_by": tier.value}
-                    yield event(told, "extras")
-                case StreamDone(answer):
-                    whole = replace(answer, result=f"{before}{answer.result}") if before else answer
-                    yield event(whole.to_json(self.request_id), "done")
+            if isinstance(item, TextDelta):
+                said = f"{PARAGRAPH}{item.text}" if before else item.text
+                self._told.append(said)
+                yield _TEXT + orjson.dumps(said) + _behind_text(item.model, item.served_by)
+            elif isinstance(item, ExtrasDelta):
+                told = {"extras": item.extras.to_json(), "model": item.model, "served_by": item.served_by.value}
+                yield event(told, "extras")
+            else:
+                answer = item.answer
+                whole = replace(answer, result=f"{before}{answer.result}") if before else answer
+                yield event(whole.to_json(self.request_id), "done")
 
     def refused(self, problem: Problem) -> Iterator[bytes]:
         yield event(problem.to_body(self.request_id), "error")
+
+
+_TEXT = b'event: token\ndata: {"text":'
+
+
+@lru_cache(maxsize=256)
+def _behind_text(model: str, tier: Tier) -> bytes:
+    """Return what stands behind a text in its event. Cached: it is the same for all texts of a stream."""
+    return b",%s\n\n" % orjson.dumps({"model": model, "served_by": tier.value})[1:]

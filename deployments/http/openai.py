@@ -23,6 +23,7 @@ from deployments.http.alive import AliveStream
 from deployments.http.arrival import Glimpse, read_headers, read_request_id
 from deployments.http.chunk_writer import ChunkWriter
 from deployments.http.completions import CHAT, COMPLETION, Format
+from deployments.http.endpoint import post
 from deployments.http.family import opened, serve
 from deployments.http.model_list import anthropic_model, anthropic_models, is_anthropics
 from deployments.http.problems import NOT_FOUND, anthropic_body, problem_response, unavailable_body
@@ -39,13 +40,6 @@ from deployments.request.openai import OpenAIRequest, chat_request, completion_r
 
 def openai_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
-    of_chats, of_texts = _OpenAI(service, CHAT), _OpenAI(service, COMPLETION)
-
-    async def chat(request: Request) -> ASGIApp:
-        return await serve(service, request, of_chats)
-
-    async def completions(request: Request) -> ASGIApp:
-        return await serve(service, request, of_texts)
 
     async def models(request: Request) -> Response:
         listed = service.describe_models()
@@ -63,8 +57,8 @@ def openai_routes(service: Service) -> list[Route]:
         return problem_response(problem, request_id, request.url.path, "model_not_found")
 
     return [
-        Route("/v1/chat/completions", chat, methods=["POST"]),
-        Route("/v1/completions", completions, methods=["POST"]),
+        post("/v1/chat/completions", partial(serve, service, _OpenAI(service, CHAT))),
+        post("/v1/completions", partial(serve, service, _OpenAI(service, COMPLETION))),
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{model}", model, methods=["GET"]),
     ]

@@ -9,14 +9,15 @@ Beside OpenAI's own fields, a response that has ended carries `neverblank`: the 
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from deployments.http.alive import Writer
+from deployments.http.endpoint import post
 from deployments.http.family import Conversations, Reply, serve
 from deployments.http.kept_responses import conversation_before, key_of_response, missing_response, owned, with_items
 from deployments.http.problems import server_error, unavailable_body
@@ -98,10 +99,6 @@ class ResponsesApi:
 
 def responses_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
-    family = Conversations(service, ResponsesApi(service))
-
-    async def create(request: Request) -> ASGIApp:
-        return await serve(service, request, family)
 
     async def kept(request: Request) -> Response:
         name, keeper = request.path_params["response_id"], service.keeper
@@ -121,6 +118,6 @@ def responses_routes(service: Service) -> list[Route]:
             return json_response(told, UNAVAILABLE, {"retry-after": "1"})
 
     return [
-        Route("/v1/responses", create, methods=["POST"]),
+        post("/v1/responses", partial(serve, service, Conversations(service, ResponsesApi(service)))),
         Route("/v1/responses/{response_id}", kept, methods=["GET", "DELETE"]),
     ]

@@ -1,6 +1,6 @@
 """Answers as responses: the headers with the provenance of an answer, and the framing of streams."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import ceil
 from typing import Any, Protocol
@@ -8,8 +8,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from deployments.http.service import Service
 from deployments.policy.attempt import Began, Candidate, Ended, Tier
@@ -106,11 +105,20 @@ def _bounded(names: Sequence[str]) -> str:
     return ", ".join(told)
 
 
+_OF_STREAMS = tuple(
+    (name.encode(), value.encode())
+    for name, value in {"content-type": f"{EVENT_STREAM}; charset=utf-8", **UNBUFFERED}.items()
+)
+
+
+def stream_headers(told: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a stream, with those that are `told` of its answer, as ASGI takes them."""
+    return [*_OF_STREAMS, *((name.encode(), value.encode()) for name, value in told.items())]
+
+
 def pending_headers() -> list[tuple[bytes, bytes]]:
     """Return the headers of a stream whose head is sent before anybody has answered, as ASGI takes them."""
-    unknown = dict.fromkeys((_SERVED_BY, _DEGRADED, _ATTEMPTS), PENDING)
-    headers = {"content-type": f"{EVENT_STREAM}; charset=utf-8", **unknown, **UNBUFFERED}
-    return [(name.encode(), value.encode()) for name, value in headers.items()]
+    return stream_headers(dict.fromkeys((_SERVED_BY, _DEGRADED, _ATTEMPTS), PENDING))
 
 
 def json_response(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -130,35 +138,6 @@ def json_in_parts(body: Mapping[str, Any], key: str) -> bytes:
     """
     before, _, behind = orjson.dumps({**body, key: _PLACE}).partition(orjson.dumps(_PLACE))
     return b"%s[%s]%s" % (before, b",".join(map(orjson.dumps, body[key])), behind)
-
-
-class Closable(Protocol):
-    """The source of a streamed response, which has to be closed when the response is over."""
-
-    async def aclose(self) -> None:
-        """Stop the source; a second call does nothing."""
-        ...
-
-
-class _ClosingResponse(StreamingResponse):
-    """Closes its source at the end, even where no byte was sent because the caller had disconnected by then."""
-
-    def __init__(self, made_from: Closable, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._made_from = made_from
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._made_from.aclose()
-
-
-def stream_response(
-    events: AsyncIterator[bytes], status: int, headers: Mapping[str, str], made_from: Closable
-) -> StreamingResponse:
-    """Return a response of server-sent events from `made_from`, which is read no faster than the caller reads."""
-    return _ClosingResponse(made_from, events, status, {**headers, **UNBUFFERED}, media_type=EVENT_STREAM)
 
 
 def event(data: Mapping[str, Any], name: str = "") -> bytes:

@@ -48,6 +48,7 @@ RESPONSES_UNSUPPORTED = frozenset(
 
 _ROUTED = CONTROL_KEYS | {"model", "stream", "background", "previous_response_id"}
 
+
 class _ResponsesParameters(Parameters, frozen=True, rename={"max_tokens": "max_output_tokens"}):
     """The sampling parameters, by the names that they have in this format."""
 
