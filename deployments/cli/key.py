@@ -33,7 +33,7 @@ _Boundary = Annotated[
 ]
 _Limits = Annotated[list[str] | None, typer.Option("--limit", help=f"NAME=NUMBER, of: {', '.join(Measure)}.")]
 _Expires = Annotated[str | None, typer.Option(help="A date, or a date and time.")]
-_Grace = Annotated[float, typer.Option(help="Hours for which the key before is taken, too.")]
+_Grace = Annotated[float, typer.Option(help="Hours for which the key before is taken, too.", min=0, max=87_600)]
 
 key_commands = typer.Typer(no_args_is_help=True, help="Keys of callers.")
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -165,8 +165,12 @@ def _change(file: str, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def _write(place: Path, content: dict[str, Any]) -> None:
-    """Write a file that only its owner can read, in one step."""
+    """Write a file that only its owner can read, in one step; where that fails nothing is left of it."""
     descriptor, name = tempfile.mkstemp(prefix=".", dir=place.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
-    Path(name).replace(place)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
+        Path(name).replace(place)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -40,7 +40,7 @@ class Prometheus:
         eventually(lambda: self._http.get("/-/ready").status_code == 200)
 
     def wait_for(self, expression: str, meanwhile: Callable[[], object] = lambda: None) -> list[dict[str, Any]]:
-        """Wait until an expression gives data, calling `meanwhile`; what has no data says how each target is scraped."""
+        """Wait until an expression gives data, calling `meanwhile`; an error says how each target is scraped."""
 
         def found() -> list[dict[str, Any]]:
             meanwhile()
