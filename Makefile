@@ -58,12 +58,13 @@ redis:
 screenshots: setup-dev chromium  ## the pictures of docs/console.md
 	$(BIN)/pytest --no-cov -q tests/console --pictures docs/console
 
-test-observe: setup-dev weights prometheus  ## the dashboard and the alerts, on a real Prometheus that scrapes a real service
+test-observe: setup-dev weights prometheus redis  ## the dashboard and the alerts, on a real Prometheus that scrapes a real service
 	$(BIN)/pytest --no-cov tests/service/test_observe.py
 
 # A machine that cannot have Debian's package is told so, and has all other tests.
 test: setup-dev  ## set everything up, then run every check and test; coverage may not fall
 	@$(MAKE) --no-print-directory -j 2 -Otarget weights clients check
+	@$(MAKE) --no-print-directory redis || echo "WITHOUT the tests of a real Redis: see above"
 	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
 	@$(MAKE) --no-print-directory chromium || echo "WITHOUT tests/console: see above"
 	$(BIN)/pytest --durations 25 $(WHOLE) --ignore tests/service/test_observe.py \

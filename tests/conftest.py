@@ -3,12 +3,14 @@
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from deployments.observability.logger import logger
+from tests.redis_server import RedisServer
 from tests.upstream.faulty import FaultyUpstream
 
 # Two slow cores are no reason for a property to fail, and a failure is the same one on every run.
@@ -33,6 +35,14 @@ def events() -> Iterator[list[dict[str, Any]]]:
     written.addHandler(handler)
     yield handler.lines
     written.removeHandler(handler)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A real Redis of the test's own, empty."""
+    running = RedisServer(tmp_path)
+    yield running
+    running.stop()
 
 
 @pytest.fixture

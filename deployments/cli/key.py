@@ -165,8 +165,12 @@ def _change(file: str, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def _write(place: Path, content: dict[str, Any]) -> None:
-    """Write a file that only its owner can read, in one step."""
+    """Write a file that only its owner can read, in one step; where that fails nothing is left of it."""
     descriptor, name = tempfile.mkstemp(prefix=".", dir=place.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
-    Path(name).replace(place)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
+        Path(name).replace(place)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

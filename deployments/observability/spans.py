@@ -114,6 +114,7 @@ class SpanExporter:
                 _LOG.exception("spans could not be sent to %s", self._endpoint)
                 is_sent = False
             _counted["sent" if is_sent else "failed"] += len(batch)
+            _last["reason"] = "" if is_sent or not batch else f"the endpoint has not taken the last {len(batch)} spans"
 
     def _next_batch(self) -> tuple[list[SpanFacts], bool]:
         """Return what waits, at least one span and once `_GATHER_S` is over, and whether more is to come."""
@@ -140,6 +141,13 @@ def drain_spans() -> dict[str, int]:
     return {"sent": now["sent"] - before["sent"], "dropped": dropped}
 
 
+def describe_spans() -> dict[str, Any]:
+    """Return how many spans of this process were sent and dropped, and whether the last ones arrived, for `/status`."""
+    dropped = _counted["overflowed"] + _counted["failed"]
+    return {"sent": _counted["sent"], "dropped": dropped, "reachable": not _last["reason"], **_last}
+
+
+_last = {"reason": ""}
 # Each is written by one thread alone: the event loop's, or the one that sends.
 _counted = {"overflowed": 0, "failed": 0, "sent": 0}
 _taken = dict(_counted)

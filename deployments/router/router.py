@@ -19,6 +19,7 @@ from deployments.execution.clock import loop_time
 from deployments.observability import log
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.observability.key_metrics import key_asked
+from deployments.observability.spans import describe_spans
 from deployments.policy.answer import Answer
 from deployments.policy.last_resort import LastResort
 from deployments.policy.resilience import ResilienceState
@@ -243,6 +244,8 @@ class Router(HandleMethods):
             "default_model": self._policy.default_model,
             **self._description.status(),
             "access": self.gate.describe(self._description.knows),
+            "responses": self._keeper.describe(),
+            "traces": {"on": bool(self._policy.traces.endpoint), **describe_spans()},
             **self._answering.describe(),
             "background": self._background.describe(),
         }

@@ -24,6 +24,7 @@ def problems_of(status: Mapping[str, Any]) -> list[dict[str, str]]:
         *_of_keys(status["access"]),
         *_of_backup(status),
         *_of_models(status),
+        *_of_outside(status),
         *_of_placement(status),
     ]
     ordered = sorted(found, key=lambda each: each[0] != ERROR)
@@ -72,6 +73,21 @@ def _of_backup(status: Mapping[str, Any]) -> Iterator[_Found]:
     if not canary["sound"]:
         yield ERROR, "backup", _with_reason("did not answer well when it was exercised", canary["reason"])
     yield from _of_limit("backup", [router["backup"] for router in status["routers"]])
+
+
+def _of_outside(status: Mapping[str, Any]) -> Iterator[_Found]:
+    for where, what in OUTSIDE.items():
+        told = status[where]
+        if told["on"] and not told.get("reachable", True):
+            yield WARNING, where, f"{what}: {told['reason']}"
+
+
+OUTSIDE = {
+    "cache": "its store does not answer, and no earlier answer is found there",
+    "responses": "their store does not answer: none is kept, and no conversation is gone on with",
+    "traces": "they do not arrive",
+}
+"""What is outside of the service, and what is lost while it cannot be reached. Answers go on without any of it."""
 
 
 def _of_placement(status: Mapping[str, Any]) -> Iterator[_Found]:

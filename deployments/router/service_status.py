@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deployments.policy.serving_state import ServingState
-from deployments.router.service_problems import problems_of
+from deployments.router.service_problems import OUTSIDE, problems_of
 
 RouterFacts = Mapping[str, Any]
 """What one router says of itself, or of one model."""
@@ -46,7 +46,7 @@ def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: 
         "backup": _model([own["backup"], *(router["backup"] for router in routers if router is not own)]),
         "background": _tasks(routers),
         "canary": _canary([router["canary"] for router in routers]),
-        "cache": own["cache"],
+        **{key: _outside(own[key], [router[key] for router in routers]) for key in OUTSIDE},
         "access": own["access"],
         "warnings": sorted({warning for router in routers for warning in router["warnings"]}),
         "discovery_trouble": next((each["discovery_trouble"] for each in routers if each["discovery_trouble"]), ""),
@@ -57,6 +57,12 @@ def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: 
         "unheard": dict(unheard),
     }
     return {"problems": problems_of(status), **status}
+
+
+def _outside(own: RouterFacts, told: Iterable[RouterFacts]) -> dict[str, Any]:
+    """Return something outside of the service that routers use: it is reachable if it is for each of them."""
+    reason = next((each["reason"] for each in told if each.get("reason")), "")
+    return {**own, **({"reachable": False, "reason": reason} if reason else {})}
 
 
 def _head(routers: Sequence[RouterFacts]) -> dict[str, Any]:

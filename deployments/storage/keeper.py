@@ -51,11 +51,16 @@ class ResponseKeeper:
         self._used = ("", "")
         self._seconds = 0.0
         self._retiring: set[asyncio.Task[None]] = set()
+        self._trouble = ""
 
     @property
     def is_on(self) -> bool:
         """Whether responses are kept."""
         return self._store is not None
+
+    def describe(self) -> dict[str, Any]:
+        """Return whether responses are kept, and what was wrong with the store at its last answer, for `/status`."""
+        return {"on": self.is_on, "reachable": not self._trouble, "reason": self._trouble}
 
     def use(self, address: str, password: str, seconds: float) -> None:
         """Keep responses in the store at `address` from now on; see `prepare`."""
@@ -83,6 +88,8 @@ class ResponseKeeper:
         return change
 
     def _put_in_force(self, store: RecordStore | None, used: tuple[str, str], seconds: float) -> None:
+        if used != self._used:
+            self._trouble = ""
         self._store, self._used, self._seconds = store, used, seconds
 
     async def keep(self, key: str, response: KeptResponse) -> bool:
@@ -92,8 +99,9 @@ class ResponseKeeper:
             async with asyncio.timeout(STORE_ANSWERS_S):
                 await self._open().save(key, record, self._seconds)
         except (StoreUnreachableError, TimeoutError) as error:
-            log.store_unreachable(_reason(error))
+            self._note(error)
             return False
+        self._trouble = ""
         return True
 
     async def find(self, key: str, seconds: float = STORE_ANSWERS_S) -> KeptResponse:
@@ -107,7 +115,8 @@ class ResponseKeeper:
             async with asyncio.timeout(seconds):
                 record = await self._open().load(key)
         except (StoreUnreachableError, TimeoutError) as error:
-            raise _told(error) from error
+            raise self._note(error) from error
+        self._trouble = ""
         found = orjson.loads(record)
         return KeptResponse(found["body"], tuple(found["items"]))
 
@@ -119,9 +128,11 @@ class ResponseKeeper:
         """
         try:
             async with asyncio.timeout(STORE_ANSWERS_S):
-                return await self._open().delete(key)
+                deleted = await self._open().delete(key)
         except (StoreUnreachableError, TimeoutError) as error:
-            raise _told(error) from error
+            raise self._note(error) from error
+        self._trouble = ""
+        return deleted
 
     async def aclose(self) -> None:
         """Close the connections to the store."""
@@ -133,11 +144,8 @@ class ResponseKeeper:
             raise StoreUnreachableError("responses are not kept")
         return self._store
 
-
-def _told(error: Exception) -> StoreUnreachableError:
-    log.store_unreachable(_reason(error))
-    return StoreUnreachableError(_reason(error))
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or f"it took longer than {STORE_ANSWERS_S:g} s"
+    def _note(self, error: Exception) -> StoreUnreachableError:
+        """Log that the store cannot be asked, and return what says so."""
+        self._trouble = str(error) or f"it took longer than {STORE_ANSWERS_S:g} s"
+        log.store_unreachable(self._trouble)
+        return StoreUnreachableError(self._trouble)

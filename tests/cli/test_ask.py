@@ -40,6 +40,8 @@ DESCRIBED = status_of_service(
         "access": {"keys": None},
         "warnings": [],
         "discovery_trouble": "",
+        "responses": {"on": False, "reachable": True, "reason": ""},
+        "traces": {"on": False, "reachable": True, "reason": "", "sent": 0, "dropped": 0},
         "interventions": {"holds": {}, "backup_share": 0.0, "changed_at": 0.0},
         **COUNTS,
     },

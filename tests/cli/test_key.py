@@ -140,3 +140,27 @@ def test_check_says_before_the_start_who_could_ask(
 
     assert checked.exit_code == bool(told), checked.output
     assert told in checked.output
+
+
+def test_a_disk_that_is_full_changes_no_key_and_leaves_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = run("new", "team-a", "--file", file)
+    before = sorted(path.name for path in file.parent.rglob("*"))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(yaml, "safe_dump", full)
+
+    assert "No space left" in run("rotate", "team-a", "--file", file, fails=OSError)
+    assert "No space left" in run("new", "team-b", "--file", file, fails=OSError)
+    assert sorted(path.name for path in file.parent.rglob("*")) == before
+    assert opens(file, key) == "team-a"
+
+
+@pytest.mark.parametrize("hours", ["-1", "1e9"])
+def test_a_grace_out_of_range_is_refused(file: Path, hours: str) -> None:
+    run("new", "team-a", "--file", file)
+
+    result = CliRunner().invoke(app, ["key", "rotate", "team-a", "--grace", hours, "--file", str(file)])
+
+    assert result.exit_code == 2

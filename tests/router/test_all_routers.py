@@ -32,6 +32,8 @@ def said(replica: str, models: dict[str, Any], **changes: Any) -> dict[str, Any]
         "access": {"keys": None},
         "warnings": [],
         "discovery_trouble": "",
+        "responses": {"on": False, "reachable": True, "reason": ""},
+        "traces": {"on": False, "reachable": True, "reason": "", "sent": 0, "dropped": 0},
         "interventions": {"holds": {}, "backup_share": 0.0, "changed_at": 0.0},
         "background": {"discovery": {"running": True, "ends": 0, "reason": ""}},
         "answers": {"primary": 1, "backup": 2, "cache": 0, "last_resort": 3},
@@ -98,6 +100,29 @@ def test_what_is_wrong_is_told_in_a_line_each_errors_first() -> None:
         ("warning", "model loose", "is put behind for json_object: its last answers had not that form"),
         ("warning", "model old", "runs in its old version, as the new one cannot be loaded: OSError: no file"),
     ]
+
+
+@pytest.mark.parametrize("where", ["cache", "responses", "traces"])
+def test_what_one_router_cannot_reach_outside_is_told_where_it_is_used(where: str) -> None:
+    gone = {"on": True, "reachable": False, "reason": "ConnectionError: nobody listens"}
+    reached = {"on": True, "reachable": True, "reason": ""}
+
+    status = status_of_service(said("r1", {}, **{where: reached}), [said("r2", {}, **{where: gone})], {})
+    off = status_of_service(said("r1", {}, **{where: {**gone, "on": False}}), [], {})
+
+    ((severity, told, what),) = problems(status)
+    assert (severity, told, what.endswith("ConnectionError: nobody listens")) == ("warning", where, True)
+    assert (status[where]["reachable"], off["problems"]) == (False, [])
+
+
+def test_a_head_that_answers_one_router_is_not_away() -> None:
+    away = {"discovery_trouble": "TimeoutError: ", "discovery_age_s": 12.0}
+
+    one = status_of_service(said("r1", {}, **away), [said("r2", {})], {})
+    all_of_them = status_of_service(said("r1", {}, **away), [said("r2", {}, **away)], {})
+
+    assert [where for _, where, _ in problems(one)] == ["router r1"]
+    assert [where for _, where, _ in problems(all_of_them)] == ["head"]
 
 
 # --- the real router, among others ------------------------------------------------------------------

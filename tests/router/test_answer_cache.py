@@ -23,6 +23,7 @@ from deployments.settings.cache import CacheSettings
 from tests.fakes import a_request
 from tests.http.service import an_answer
 from tests.http.wire import CHAT, send
+from tests.redis_server import RedisServer
 from tests.router.test_drills import answered
 from tests.router.test_last_resort import a_ready_router
 from tests.upstream.exchange import TEXT
@@ -234,6 +235,29 @@ async def test_a_redis_that_is_gone_costs_no_answer_and_is_told_in_the_status(fa
     assert status["reachable"] is False
     assert status["reason"]
     assert "secret" not in str(status)
+
+
+async def test_routers_share_what_a_real_redis_keeps_and_answer_on_while_it_is_gone(
+    faulty: FaultyUpstream, redis: RedisServer
+) -> None:
+    async with one_model(faulty, store=redis.url) as router, one_model(faulty, store=redis.url) as other:
+        await ask(router)
+        async with asyncio.timeout(10):
+            while not redis.names():  # noqa: ASYNC110 - it is written in the background
+                await asyncio.sleep(0.02)
+        break_model(other, faulty)
+        earlier = await ask(other)
+        redis.stop()
+        gone = await ask(other)
+        answering, told = await ask(router), other.describe()["cache"]
+        redis.start()
+        back = await ask(other)
+        after = other.describe()["cache"]
+
+    assert (answered(earlier)[0], earlier.headers["x-neverblank-served-by"]) == (TEXT, "cache")
+    assert (gone.headers["x-neverblank-served-by"], answered(answering)[0]) == ("last_resort", TEXT)
+    assert (told["reachable"], after["reachable"]) == (False, True)
+    assert back.headers["x-neverblank-served-by"] == "last_resort"  # it is empty now
 
 
 def test_the_address_of_the_store_with_its_password_is_in_no_log_line() -> None:

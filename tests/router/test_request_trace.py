@@ -1,5 +1,6 @@
 """Traces: a span for a request and one for each attempt reach a real receiver, and cost nobody an answer."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from tests.fakes import a_request
 from tests.http.wire import send
 from tests.otlp import Receiver, receiving
 from tests.serving import FakeCluster, Replica, application
+from tests.upstream.faulty import FaultyUpstream
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "vendor=1"}
@@ -164,6 +166,27 @@ async def test_an_endpoint_that_hangs_holds_nobody_up_and_more_spans_than_it_tak
 
     assert time.monotonic() - began < 15
     assert drain_spans()["dropped"] > 0, "of 3,000 spans most find no place"
+
+
+async def test_an_endpoint_that_takes_no_spans_is_told_until_one_takes_them(
+    receiver: Receiver, faulty: FaultyUpstream
+) -> None:
+    router, _, _ = await routing(f"http://127.0.0.1:{faulty.port}/nowhere", share=1)
+
+    async def told(*, reachable: bool) -> dict[str, Any]:
+        async with asyncio.timeout(10):
+            while (traces := router.describe()["traces"])["reachable"] is not reachable:  # noqa: ASYNC110 - a thread
+                await asyncio.sleep(0.02)
+        return dict(traces)
+
+    await ask(router)
+    refused = await told(reachable=False)
+    router.reconfigure({"traces": {"endpoint": receiver.url, "share": 1}})
+    await ask(router)
+    taken = await told(reachable=True)
+
+    assert (refused["on"], "has not taken the last" in refused["reason"]) == (True, True)
+    assert taken["reason"] == ""
 
 
 async def test_without_an_endpoint_no_library_is_asked_and_no_context_travels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import httpx
 import yaml
 
 from tests.service.service import ROOT, Service, eventually, free_port
+
+SEEN_S = 90.0
+"""Seconds until what was counted is surely seen: it is reported every ten, scraped every ten, and a rate needs two."""
 
 OBSERVE = ROOT / "deploy" / "observe"
 
@@ -19,7 +23,6 @@ class Prometheus:
     def __init__(self, service: Service, folder: Path) -> None:
         """Start it on a free port; it keeps what it scrapes in `folder`."""
         config = yaml.safe_load((OBSERVE / "prometheus.yml").read_text())
-        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(OBSERVE / "rules.yml")]
         (discovery,) = config["scrape_configs"][0]["file_sd_configs"]
         discovery["files"] = [str(service.session / "ray" / Path(discovery["files"][0]).name)]
@@ -35,6 +38,23 @@ class Prometheus:
         self._process = subprocess.Popen(command)  # noqa: S603 - our own command
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0)
         eventually(lambda: self._http.get("/-/ready").status_code == 200)
+
+    def wait_for(self, expression: str, meanwhile: Callable[[], object] = lambda: None) -> list[dict[str, Any]]:
+        """Wait until an expression gives data, calling `meanwhile`; an error says how each target is scraped."""
+
+        def found() -> list[dict[str, Any]]:
+            meanwhile()
+            return self.query(expression)
+
+        try:
+            return eventually(found, SEEN_S, every_s=1.0)
+        except TimeoutError as error:
+            raise TimeoutError(f"no data: {expression}; {self.targets()}") from error
+
+    def targets(self) -> list[tuple[str, str, str, float]]:
+        """Of each target its address, its health, its last error, and how long its last scrape took."""
+        told = self._http.get("/api/v1/targets").json()["data"]["activeTargets"]
+        return [(each["scrapeUrl"], each["health"], each["lastError"], each["lastScrapeDuration"]) for each in told]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The series that an expression gives now."""

@@ -7,7 +7,7 @@ import httpx
 import yaml
 
 from tests.access.keys import bearer, write_keys
-from tests.service.redis_server import RedisServer
+from tests.redis_server import RedisServer
 from tests.service.service import ROOT, Service, Upstream
 
 KEYS: dict[str, dict[str, Any]] = {

@@ -84,6 +84,21 @@ async def test_a_store_that_does_not_answer_is_logged_and_waited_for_in_bounds(
     assert [line["event"] for line in events] == ["store_unreachable"] * 3
 
 
+async def test_what_is_wrong_with_the_store_is_told_until_it_answers_again() -> None:
+    shelf = Shelf()
+    keeper = ResponseKeeper(lambda *_: shelf)
+    off = keeper.describe()
+    keeper.use("redis://host", "", 60)
+    shelf.is_away = True
+    assert not await keeper.keep("a", RESPONSE)
+    away = keeper.describe()
+    shelf.is_away = False
+    assert await keeper.keep("a", RESPONSE)
+
+    assert (off["on"], away) == (False, {"on": True, "reachable": False, "reason": "away"})
+    assert keeper.describe() == {"on": True, "reachable": True, "reason": ""}
+
+
 async def test_a_policy_that_changes_takes_the_store_along_or_leaves_it() -> None:
     shelves: list[Shelf] = []
 

@@ -14,6 +14,7 @@ from deployments.storage import sqlite
 from deployments.storage.redis import RedisRecords
 from deployments.storage.sqlite import SqliteRecords
 from deployments.storage.store import RecordMissingError, RecordStore, StoreUnreachableError
+from tests.redis_server import RedisServer
 
 HOUR = 3600.0
 
@@ -26,10 +27,16 @@ def files_with(text: bytes, folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir() if text in file.read_bytes()]
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", "fakeredis", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RecordStore]:
     made: RecordStore
-    made = SqliteRecords(str(tmp_path / "records")) if request.param == "sqlite" else RedisRecords(FakeAsyncRedis())
+    match request.param:
+        case "sqlite":
+            made = SqliteRecords(str(tmp_path / "records"))
+        case "fakeredis":
+            made = RedisRecords(FakeAsyncRedis())
+        case _:
+            made = RedisRecords.at(request.getfixturevalue("redis").url)
     yield made
     await made.aclose()
 
@@ -52,6 +59,36 @@ async def test_a_record_whose_time_is_over_is_not_there() -> None:
     await RedisRecords(redis).save("a", b"1", HOUR)
 
     assert HOUR - 2 < await redis.ttl("neverblank:record:a") <= HOUR
+
+
+async def test_a_real_redis_forgets_a_record_whose_time_is_over(redis: RedisServer) -> None:
+    store = RedisRecords.at(redis.url)
+    await store.save("a", b"1", 0.2)
+    kept = await store.load("a")
+    async with asyncio.timeout(10):
+        while redis.names():  # noqa: ASYNC110 - another process, which has the clock
+            await asyncio.sleep(0.05)
+
+    with pytest.raises(RecordMissingError):
+        await store.load("a")
+    assert kept == b"1"
+    await store.aclose()
+
+
+async def test_a_real_redis_that_was_gone_is_asked_again(redis: RedisServer) -> None:
+    store = RedisRecords.at(redis.url)
+    await store.save("a", b"1", HOUR)
+    redis.stop()
+    for question in (store.save("a", b"1", HOUR), store.load("a"), store.delete("a")):
+        with pytest.raises(StoreUnreachableError):
+            await question
+    redis.start()
+
+    with pytest.raises(RecordMissingError):
+        await store.load("a")
+    await store.save("a", b"2", HOUR)
+    assert await store.load("a") == b"2"
+    await store.aclose()
 
 
 async def test_sqlite_deletes_what_is_over_with_what_is_saved_next(tmp_path: Path) -> None:
