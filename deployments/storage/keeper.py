@@ -73,14 +73,14 @@ class ResponseKeeper:
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
-    async def keep(self, key: str, response: KeptResponse) -> bool:
-        """Keep a response; return whether it is kept."""
+    async def keep(self, key: str, response: KeptResponse, seconds: float = STORE_ANSWERS_S) -> bool:
+        """Keep a response, for which the store has so many `seconds`; return whether it is kept."""
         record = orjson.dumps({"body": response.body, "items": response.items})
         try:
-            async with asyncio.timeout(STORE_ANSWERS_S):
+            async with asyncio.timeout(seconds):
                 await self._open().save(key, record, self._seconds)
         except (StoreUnreachableError, TimeoutError) as error:
-            log.store_unreachable(_reason(error))
+            log.store_unreachable(_reason(error, seconds))
             return False
         return True
 
@@ -95,7 +95,7 @@ class ResponseKeeper:
             async with asyncio.timeout(seconds):
                 record = await self._open().load(key)
         except (StoreUnreachableError, TimeoutError) as error:
-            raise _told(error) from error
+            raise _told(error, seconds) from error
         found = orjson.loads(record)
         return KeptResponse(found["body"], tuple(found["items"]))
 
@@ -122,10 +122,10 @@ class ResponseKeeper:
         return self._store
 
 
-def _told(error: Exception) -> StoreUnreachableError:
-    log.store_unreachable(_reason(error))
-    return StoreUnreachableError(_reason(error))
+def _told(error: Exception, seconds: float = STORE_ANSWERS_S) -> StoreUnreachableError:
+    log.store_unreachable(_reason(error, seconds))
+    return StoreUnreachableError(_reason(error, seconds))
 
 
-def _reason(error: Exception) -> str:
-    return str(error) or f"it took longer than {STORE_ANSWERS_S:g} s"
+def _reason(error: Exception, seconds: float) -> str:
+    return str(error) or f"it took longer than {max(0.0, seconds):.3g} s"
