@@ -1,6 +1,7 @@
 """The gate of one router: who asks, what they may reach, and whether there is any left.
 
-authenticate    the key of a request, before its body is read: 401, 429
+authenticate    the key of a request, before its body is read: 401
+refuse_spent    a key that has nothing left, before the body is read: 429
 let_in          a request that was read: 403, 429, or a `Grant`
 refusals        the candidates that its key does not allow, and why: they are not asked, and stand in its trace
 """
@@ -142,29 +143,34 @@ class Gate:
             self._told(len(self._keyring or ()), trouble)
         self._trouble = trouble
 
-    def authenticate(self, headers: Iterable[tuple[bytes, bytes]], *, asks: bool) -> Holder:
-        """Return the holder of the key in `headers`, which are named in lower case.
-
-        Args:
-            headers: of the request.
-            asks: it asks a model, and is refused unread where its key has nothing left.
+    def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Holder:
+        """Return the holder of the key in the `headers` of a request, which are named in lower case.
 
         Raises:
-            InvalidRequestError: there is no valid key (401), or nothing is left for it (429).
+            InvalidRequestError: there is no valid key (401).
         """
         sent = read_credential(headers)
         if sent is None:
             raise self._refuse("", no_key())
         assert self._keyring is not None  # noqa: S101 - nobody is asked for a key where there are none
-        holder = None
         try:
-            holder = self._keyring.find(sent, self._clock())
-            if asks and holder.limits:
-                self._limiter.refuse_spent(holder)
+            return self._keyring.find(sent, self._clock())
         except InvalidRequestError as error:
-            self._refuse(holder.name if holder else "", error)
+            self._refuse("", error)
             raise
-        return holder
+
+    def refuse_spent(self, holder: Holder) -> None:
+        """Refuse a request that asks a model, before its body is read, where its key has nothing left.
+
+        Raises:
+            InvalidRequestError: nothing is left (429).
+        """
+        if holder.limits:
+            try:
+                self._limiter.refuse_spent(holder)
+            except InvalidRequestError as error:
+                self._refuse(holder.name, error)
+                raise
 
     def require_model(self, model: str) -> None:
         """Check that the current request may name `model`.

@@ -16,6 +16,7 @@ from deployments.request.compression import Inflater, inflate
 from deployments.request.inference import FORM_DEMANDED
 
 REQUEST_ID_HEADER = "x-request-id"
+LONGEST_REQUEST_ID = 128
 
 SENT = "neverblank.sent"
 """Key of a scope: the headers as they were sent, where `protocol` hands others to Serve."""
@@ -60,8 +61,11 @@ def read_headers(scope: Scope) -> dict[str, str]:
 
 
 def read_request_id(headers: Mapping[str, str]) -> str:
-    """Return the id in `x-request-id`, or a new one. Serve sets the header where the caller does not, and echoes it."""
-    return headers.get(REQUEST_ID_HEADER, "") or uuid4().hex
+    """Return the id in `x-request-id`, or a new one. Serve sets the header where the caller does not, and echoes it.
+
+    Of a longer one it is the first `LONGEST_REQUEST_ID` characters: it is in every chunk of a stream, and in the log.
+    """
+    return headers.get(REQUEST_ID_HEADER, "")[:LONGEST_REQUEST_ID] or uuid4().hex
 
 
 async def skim_body(

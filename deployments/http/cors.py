@@ -7,8 +7,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 _TOLD = (
     *("x-neverblank-served-by", "x-neverblank-degraded", "x-neverblank-attempts", "x-neverblank-dropped"),
-    *("x-request-id", "retry-after"),
+    *("x-request-id", "retry-after", "x-should-retry"),
     *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")),
+    *(f"anthropic-ratelimit-{of}-{what}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")),
 )
 """The headers of an answer that a page may read."""
 

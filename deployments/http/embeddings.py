@@ -28,6 +28,7 @@ from deployments.policy.problem import InvalidRequestError
 from deployments.request import InferenceRequest
 from deployments.request.embeddings import EmbeddingsRequest, embeddings_request
 from deployments.request.prompt_estimate import estimate_prompt_tokens
+from deployments.request.trace_headers import CALLERS_TRACE, read_trace
 
 _OWN = frozenset({"object", "data", "model", "usage", "neverblank", "error"})
 
@@ -39,6 +40,7 @@ def embedding_routes(service: Service) -> list[Route]:
         started = loop_time()
         headers = read_headers(request.scope)
         request_id = read_request_id(headers)
+        CALLERS_TRACE.set(read_trace(headers))
         if service.overloaded():
             await skim_body(request, service.limits, headers)
             return _none(no_vector_instead(service.turn_away()))

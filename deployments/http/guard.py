@@ -4,18 +4,21 @@
     admin      what shows or changes the service itself: a key with `admin: true`
     the rest   any valid key; who may reach which model is the router's to say
 
-The answer to a key with limits has headers with what is left: in the names of OpenAI's, and Anthropic's for its API.
+Every response to a key with limits, even a refusal, has headers with what is left: in the names of OpenAI's, and
+Anthropic's for its API.
 """
 
 from datetime import UTC, datetime
 from math import floor
 from time import time
 
+from msgspec.structs import replace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.access.gate import Gate
 from deployments.access.holder import HOLDER, Holder
 from deployments.access.measure import Measure
+from deployments.policy.problem import InvalidRequestError
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/health", "/version"})
 _OPEN_FOLDER = "/static/"
@@ -37,14 +40,20 @@ async def let_through(app: ASGIApp, gate: Gate, scope: Scope, receive: Receive, 
     if path in OPEN_PATHS or path.startswith(_OPEN_FOLDER) or scope["method"] == "OPTIONS":
         await app(scope, receive, send)
         return
-    is_of_admins = path.startswith(_OF_ADMINS)
-    holder = gate.authenticate(scope["headers"], asks=scope["method"] == "POST" and not is_of_admins)
+    holder = gate.authenticate(scope["headers"])
     token = HOLDER.set(holder)
+    limited = not holder.limits.keys().isdisjoint(_TOLD)
     try:
-        if is_of_admins:
+        if path.startswith(_OF_ADMINS):
             gate.require_admin()
-        limited = not holder.limits.keys().isdisjoint(_TOLD)
+        elif scope["method"] == "POST":
+            gate.refuse_spent(holder)
         await app(scope, receive, _telling(send, gate, holder, path) if limited else send)
+    except InvalidRequestError as error:
+        if not limited:
+            raise
+        left = {name.decode(): value.decode() for name, value in limit_headers(gate, holder, path)}
+        raise InvalidRequestError(replace(error.problem, headers={**error.problem.headers, **left})) from error
     finally:
         HOLDER.reset(token)
 

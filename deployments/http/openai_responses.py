@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from deployments.execution.clock import loop_time
 from deployments.http.alive import Writer
 from deployments.http.endpoint import post
 from deployments.http.family import Conversations, Reply, serve
@@ -31,7 +32,7 @@ from deployments.request import InferenceRequest
 from deployments.request.body import Limits, decode_object
 from deployments.request.inference import FORM_DEMANDED
 from deployments.request.openai_responses import ResponsesRequest, responses_request
-from deployments.storage.keeper import KeptResponse, ResponseKeeper
+from deployments.storage.keeper import STORE_ANSWERS_S, KeptResponse, ResponseKeeper
 from deployments.storage.store import RecordMissingError, StoreUnreachableError
 
 
@@ -42,6 +43,7 @@ class ResponseReply:
         """Reply to `asked`, which is `None` where it was not read."""
         self._asked = asked
         self._keeper = keeper
+        self._due = loop_time() + (asked.request.timeout_s if asked is not None else 0.0)
         self._frame = ResponseFrame(asked)
 
     async def body(self, answer: Answer, request_id: str) -> Mapping[str, Any]:
@@ -64,7 +66,18 @@ class ResponseReply:
             return _noted(response, stored=False) if self._asked.wants_storing else response
         noted = _noted(response, stored=True)
         kept = KeptResponse(noted, (*self._asked.items, *noted["output"]))
-        return noted if await self._keeper.keep(owned(self._frame.key), kept) else _noted(response, stored=False)
+        is_kept = await self._keeper.keep(owned(self._frame.key), kept, self._left_s(self._asked))
+        return noted if is_kept else _noted(response, stored=False)
+
+    def _left_s(self, asked: ResponsesRequest) -> float:
+        """Return the seconds that the store has: a whole answer is due at the deadline, kept or not."""
+        if asked.request.stream:
+            return STORE_ANSWERS_S
+        return min(STORE_ANSWERS_S, max(_SOON_S, self._due - loop_time()))
+
+
+_SOON_S = 0.05
+"""Seconds that a store has in any case: one that is well needs less."""
 
 
 def _noted(response: dict[str, Any], *, stored: bool) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def headers_of(told: Provenance) -> dict[str, str]:
     headers = {
         _SERVED_BY: str(told.served_by),
         _DEGRADED: "true" if told.degraded else "false",
-        _ATTEMPTS: ", ".join(trace),
+        _ATTEMPTS: _bounded(trace),
     }
     if told.dropped:
         headers[_DROPPED] = _bounded([quote(name, safe="/:") for name in told.dropped])

@@ -92,14 +92,14 @@ class ResponseKeeper:
             self._trouble = ""
         self._store, self._used, self._seconds = store, used, seconds
 
-    async def keep(self, key: str, response: KeptResponse) -> bool:
-        """Keep a response; return whether it is kept."""
+    async def keep(self, key: str, response: KeptResponse, seconds: float = STORE_ANSWERS_S) -> bool:
+        """Keep a response, for which the store has so many `seconds`; return whether it is kept."""
         record = orjson.dumps({"body": response.body, "items": response.items})
         try:
-            async with asyncio.timeout(STORE_ANSWERS_S):
+            async with asyncio.timeout(seconds):
                 await self._open().save(key, record, self._seconds)
         except (StoreUnreachableError, TimeoutError) as error:
-            self._note(error)
+            self._note(error, seconds)
             return False
         self._trouble = ""
         return True
@@ -115,7 +115,7 @@ class ResponseKeeper:
             async with asyncio.timeout(seconds):
                 record = await self._open().load(key)
         except (StoreUnreachableError, TimeoutError) as error:
-            raise self._note(error) from error
+            raise self._note(error, seconds) from error
         self._trouble = ""
         found = orjson.loads(record)
         return KeptResponse(found["body"], tuple(found["items"]))
@@ -144,8 +144,12 @@ class ResponseKeeper:
             raise StoreUnreachableError("responses are not kept")
         return self._store
 
-    def _note(self, error: Exception) -> StoreUnreachableError:
-        """Log that the store cannot be asked, and return what says so."""
-        self._trouble = str(error) or f"it took longer than {STORE_ANSWERS_S:g} s"
-        log.store_unreachable(self._trouble)
-        return StoreUnreachableError(self._trouble)
+    def _note(self, error: Exception, seconds: float = STORE_ANSWERS_S) -> StoreUnreachableError:
+        """Log that the store cannot be asked, and return what says so; it has had so many `seconds`."""
+        reason = str(error) or f"it took longer than {max(0.0, seconds):.3g} s"
+        if seconds >= STORE_ANSWERS_S or not isinstance(
+            error, TimeoutError
+        ):  # a caller's haste is no trouble of its own
+            self._trouble = reason
+        log.store_unreachable(reason)
+        return StoreUnreachableError(reason)

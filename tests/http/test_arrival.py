@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deployments.http.anthropic import FORM_DEMANDED_IN_MESSAGES
-from deployments.http.arrival import skim
+from deployments.http.arrival import LONGEST_REQUEST_ID, skim
 from deployments.request.anthropic import messages_request
 from deployments.request.response_format import read_response_format
 from tests.http.service import ScriptedService
@@ -23,6 +23,16 @@ async def trickling() -> AsyncIterator[bytes]:
     while True:
         yield b" "
         await asyncio.sleep(SECONDS_BETWEEN_BYTES)
+
+
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
+async def test_an_id_of_any_length_makes_no_answer_longer_than_one_that_is_short(
+    path: str, body: dict[str, Any]
+) -> None:
+    response = await send(ScriptedService(), path, body | {"stream": True}, headers={"x-request-id": "x" * 50_000})
+
+    assert "x" * LONGEST_REQUEST_ID in response.text
+    assert "x" * (LONGEST_REQUEST_ID + 1) not in response.text
 
 
 @pytest.mark.looptime

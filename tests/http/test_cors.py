@@ -39,6 +39,13 @@ async def test_a_page_of_an_origin_that_is_allowed_may_ask_and_read_who_has_answ
     assert "x-neverblank-served-by" in answer.headers["access-control-expose-headers"]
 
 
+async def test_such_a_page_may_read_whether_and_when_to_ask_again() -> None:
+    answer = await ask(ScriptedService(origins=(HERE,)), "POST", origin=HERE)
+
+    told = answer.headers["access-control-expose-headers"].split(", ")
+    assert {"retry-after", "x-should-retry", "x-ratelimit-reset-requests", "anthropic-ratelimit-tokens-reset"} < {*told}
+
+
 async def test_a_mistake_of_such_a_page_can_be_read_by_it_too() -> None:
     service = ScriptedService(origins=(HERE,))
 

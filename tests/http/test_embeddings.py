@@ -11,7 +11,11 @@ from openai import AsyncOpenAI
 
 from deployments.formats import load_model
 from deployments.http.asgi import build_asgi
+from deployments.policy.answer import Answer
 from deployments.policy.outcome import Answered, Failed, Outcome, Usage
+from deployments.policy.trace_context import TRACEPARENT, TraceContext
+from deployments.request import InferenceRequest
+from deployments.request.trace_headers import CALLERS_TRACE
 from deployments.router.router import Router
 from deployments.settings import HuggingFaceSpec, PolicySettings
 from deployments.settings.offer import Offer
@@ -253,3 +257,17 @@ async def test_others_have_their_turn_while_many_vectors_are_written(path: str, 
     read = [each["embedding"] for each in told[key]] if path == PATH else told[key]
     assert read == vectors
     assert turns - before >= 5
+
+
+async def test_a_request_for_vectors_goes_on_with_the_trace_that_it_came_with() -> None:
+    came_with: list[TraceContext | None] = []
+
+    class Traced(ScriptedService):
+        async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
+            came_with.append(CALLERS_TRACE.get())
+            return await ScriptedService.answer(self, request, request_id, started)
+
+    trace, span = "a" * 32, "b" * 16
+    await send(Traced(an_answer([VECTOR])), PATH, {"input": "x"}, headers={TRACEPARENT: f"00-{trace}-{span}-01"})
+
+    assert came_with == [TraceContext(trace, span, sampled=True)]

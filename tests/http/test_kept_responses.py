@@ -9,6 +9,7 @@ import pytest
 
 from deployments.http.kept_responses import MOST_REFERRED
 from deployments.policy.outcome import Usage
+from deployments.request import TIMEOUT_HEADER
 from deployments.storage.keeper import STORE_ANSWERS_S, ResponseKeeper
 from deployments.storage.store import StoreUnreachableError
 from tests.http.responding import FORCING, HI, RESPONSES
@@ -189,6 +190,19 @@ async def test_a_slow_store_has_no_more_time_for_many_references_than_for_one() 
 
     assert MESSAGE in response.text
     assert asyncio.get_running_loop().time() <= STORE_ANSWERS_S
+
+
+@pytest.mark.looptime
+async def test_a_slow_store_makes_no_whole_answer_late(events: list[dict[str, Any]]) -> None:
+    shelf = Shelf()
+    service = keeping(shelf)
+    shelf.takes_s, service.opens_after_s = STORE_ANSWERS_S * 0.9, 4.0
+
+    response = await send(service, RESPONSES, HI, headers={TIMEOUT_HEADER: "5"})
+
+    assert (response.json()["output"][0]["content"][0]["text"], response.json()["store"]) == ("Hello", False)
+    assert asyncio.get_running_loop().time() <= 5.0
+    assert [line["reason"] for line in events] == ["it took longer than 1 s"]
 
 
 async def test_a_stream_of_a_kept_response_is_refused_by_name() -> None:

@@ -9,7 +9,7 @@ from deployments.http.asgi import build_asgi
 from deployments.http.pages import openapi
 from deployments.http.responses import headers_of
 from deployments.policy.attempt import Candidate, Ended, Tier
-from deployments.policy.outcome import Answered
+from deployments.policy.outcome import Answered, Failed
 from deployments.policy.problem import Problem
 from deployments.request.controls import CONTROL_HEADERS
 from tests.http.service import MESSAGE, ScriptedService, an_answer, last_resort
@@ -28,6 +28,16 @@ async def test_headers_tell_who_has_answered(path: str, body: dict[str, Any], *,
 
     assert (headers["x-neverblank-served-by"], headers["x-neverblank-degraded"]) == ("backup", "true")
     assert headers["x-neverblank-attempts"] == "primary/a=failed, backup/b=answered"
+
+
+async def test_many_attempts_make_no_head_that_proxies_refuse() -> None:
+    many = tuple(Ended(Candidate(Tier.PRIMARY, f"{'m' * 60}{place}"), 0.0, 1.0, Failed("x")) for place in range(200))
+
+    response = await send(ScriptedService(an_answer(attempts=many)), "/v1/infer", {"text": "Hi"})
+
+    first, *_, last = response.headers["x-neverblank-attempts"].split(", ")
+    assert (first, last) == (f"primary/{'m' * 60}0=failed", "+187")
+    assert len(response.json()["attempts"]) == 200
 
 
 @pytest.mark.parametrize(("path", "body"), ENDPOINTS)

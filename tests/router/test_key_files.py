@@ -33,6 +33,25 @@ async def test_what_is_left_is_told_in_the_headers_that_clients_know(lock: Lock)
     assert anthropic["anthropic-ratelimit-tokens-reset"].endswith("Z")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "name"),
+    [
+        ("/v1/chat/completions", CHAT, "x-ratelimit-remaining-requests"),
+        ("/v1/messages", MESSAGES, "anthropic-ratelimit-requests-remaining"),
+    ],
+)
+async def test_what_is_left_is_told_with_refusals_too_whether_their_bodies_were_read_or_not(
+    lock: Lock, path: str, body: dict[str, Any], name: str
+) -> None:
+    locked = lock({"k": {"requests_per_minute": 1, "models": ["b"]}})
+
+    forbidden = await locked.ask(path=path, model="a", **body)
+    answers = [await locked.ask(path=path, model="b", **body) for _ in range(3)]
+
+    assert [each.status_code for each in (forbidden, *answers)] == [403, 200, 429, 429]
+    assert [each.headers[name] for each in (forbidden, *answers)] == ["1", "0", "0", "0"]
+
+
 async def test_an_answer_is_charged_by_the_counts_of_the_model_that_gave_it_and_a_last_resort_is_free(
     lock: Lock,
 ) -> None:
