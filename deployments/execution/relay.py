@@ -25,6 +25,7 @@ from deployments.policy.continuation import NO_LIMITS, successors
 from deployments.policy.deadline import Deadline
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Finished, StreamEnd, StreamItem, TimedOut
+from deployments.policy.put_behind import all_put_behind
 from deployments.policy.step import Exhausted
 from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
 
@@ -162,7 +163,8 @@ class Relay:
 
     async def _continue(self, broken: Candidate, end: StreamEnd) -> Opened | Exhausted:
         """Open a stream that continues the text, and make it the one that is relayed."""
-        candidates = successors(self._chain.candidates, broken, end, self._resumes)
+        unasked = all_put_behind(self._chain.candidates, self._transcript.trace)
+        candidates = successors(self._chain.candidates, broken, end, self._resumes, unasked)
         self._resumes = self._resumes + 1 if broken in candidates else 0
         if not candidates or is_blank(self._transcript.text):
             return Exhausted(())

@@ -75,13 +75,19 @@ NO_LIMITS = StreamLimits()
 
 
 def successors(
-    candidates: tuple[Candidate, ...], broken: Candidate, end: StreamEnd | Outcome, resumes: int
+    candidates: tuple[Candidate, ...],
+    broken: Candidate,
+    end: StreamEnd | Outcome,
+    resumes: int,
+    unasked: tuple[Candidate, ...] = (),
 ) -> tuple[Candidate, ...]:
     """Return the candidates that may continue a text that `broken`, one of `candidates`, left unfinished; best first.
 
-    `broken` itself comes first where only the transport broke (`end` is transient) and it has resumed fewer than
-    `MAX_RESUMES` times. The candidates behind it follow. Those before it have failed with this request already.
+    `broken` is among them where only the transport broke (`end` is transient) and it has resumed fewer than
+    `MAX_RESUMES` times, and so are the candidates behind it. Those before it have failed with this request already, but
+    for the `unasked`, which were put behind.
     """
-    behind = candidates[candidates.index(broken) + 1 :]
+    place = candidates.index(broken)
+    before = tuple(candidate for candidate in candidates[:place] if candidate in unasked)
     again = isinstance(end, Failed) and end.transient and resumes < MAX_RESUMES
-    return (broken, *behind) if again else behind
+    return (*before, *candidates[place if again else place + 1 :])

@@ -15,15 +15,20 @@ from deployments.policy.outcome import PUT_BEHIND, Refused
 from deployments.policy.step import Start, WaitUntil
 
 
-def first_put_behind(candidates: Sequence[Candidate], attempts: Sequence[Attempt]) -> Candidate | None:
-    """Return the first of `candidates` that was put behind and not asked since; `None` where there is none."""
+def all_put_behind(candidates: Sequence[Candidate], attempts: Sequence[Attempt]) -> tuple[Candidate, ...]:
+    """Return those of `candidates` that were put behind and not asked since."""
     last = {attempt.candidate: attempt for attempt in attempts}
-    for candidate in candidates:
-        attempt = last.get(candidate)
-        outcome = attempt.outcome if isinstance(attempt, Ended) else None
-        if isinstance(outcome, Refused) and outcome.reason.startswith(PUT_BEHIND):
-            return candidate
-    return None
+    return tuple(candidate for candidate in candidates if _is_put_behind(last.get(candidate)))
+
+
+def first_put_behind(candidates: Sequence[Candidate], attempts: Sequence[Attempt]) -> Candidate | None:
+    """Return the first of those; `None` where there is none."""
+    return next(iter(all_put_behind(candidates, attempts)), None)
+
+
+def _is_put_behind(attempt: Attempt | None) -> bool:
+    outcome = attempt.outcome if isinstance(attempt, Ended) else None
+    return isinstance(outcome, Refused) and outcome.reason.startswith(PUT_BEHIND)
 
 
 def ask_beside(

@@ -11,6 +11,7 @@ from typing import Any
 from deployments.observability import log
 from deployments.observability.fallback_log import FallbackLog, FallbackQuery, merge_fallbacks
 from deployments.policy.attempt import Tier
+from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.reason import reason_of
 from deployments.ray_serve.routers import Heard
 from deployments.request.acts import Act
@@ -25,7 +26,13 @@ FOLLOW_EVERY_S = 20.0
 """Seconds after which a router asks the others again what an operator has done."""
 
 _AT_A_TIME = 4
-"""Questions that one router asks all of them at a time."""
+"""Questions of callers that one router asks all of them at a time. What an operator does waits for none of them."""
+
+MOST_WAITING = 64
+"""Different questions that wait for that; a further one is refused."""
+
+
+_TOO_MANY = 429
 
 
 class AllRouters:
@@ -68,7 +75,7 @@ class AllRouters:
 
     async def act(self, act: Act, at: float) -> dict[str, Any]:
         """Have all routers do what an operator asks for; return in how many it is done, and which were not heard."""
-        heard, reason = await self._ask(OWN_ACT, act.kind.value, act.model, act.share, at)
+        heard, reason = await self._hear(OWN_ACT, act.kind.value, act.model, act.share, at)
         names = {self._cluster.own_replica, *heard.answers}
         return {"routers": len(names), "unheard": self._unheard(names, heard, reason)}
 
@@ -80,7 +87,7 @@ class AllRouters:
 
     async def learn(self, hands: Hands) -> None:
         """Hear from the others once what an operator has done."""
-        heard, _ = await self._ask(OWN_INTERVENTIONS)
+        heard, _ = await self._hear(OWN_INTERVENTIONS)
         for told in heard.answers:
             hands.adopt(told)
 
@@ -102,17 +109,28 @@ class AllRouters:
         return dict.fromkeys(sorted(self._cluster.running_routers - names), why)
 
     async def _ask(self, question: str, *arguments: Any) -> tuple[Heard, str]:
+        """Return the same as `_hear`, when it is this question's turn."""
+        async with self._turns:
+            return await self._hear(question, *arguments)
+
+    async def _hear(self, question: str, *arguments: Any) -> tuple[Heard, str]:
         """Return what the routers answer, and why they could not be asked at all; empty where they could."""
         try:
-            async with self._turns:
-                return await self._cluster.ask_routers(question, *arguments), ""
+            return await self._cluster.ask_routers(question, *arguments), ""
         except Exception as error:  # noqa: BLE001 - any error of Serve: what this router knows is told all the same
             log.routers_not_asked(reason_of(error))
             return Heard(), reason_of(error)
 
     async def _once(self, key: Any, ask: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
-        """Return what `ask` gives; whoever comes while it is under way for the same `key` waits for the same."""
+        """Return what `ask` gives; whoever comes while it is under way for the same `key` waits for the same.
+
+        Raises:
+            InvalidRequestError: too many other questions wait (429).
+        """
         if key not in self._asking:
+            if len(self._asking) >= MOST_WAITING:
+                message, accepted = "is one of too many at a time", "the same a moment later"
+                raise InvalidRequestError(Problem("query", message, accepted, _TOO_MANY))
             asking = asyncio.create_task(ask())
             self._asking[key] = asking
             asking.add_done_callback(lambda _: self._asking.pop(key, None))

@@ -15,6 +15,9 @@ from deployments.settings.cache import MEMORY, CacheSettings
 REDIS_TIMEOUT_S = 0.25
 """How long a Redis may take, connecting included: it is asked when a deadline is nearly over."""
 
+ENTRY_BYTES = 1 << 14
+"""Bytes that an answer may have in the place of one; a longer one takes the places of several."""
+
 _PREFIX = "neverblank:answer:"
 _MOST_WRITES = 64
 
@@ -40,19 +43,26 @@ class AnswerStore(Protocol):
 
 
 class MemoryStore:
-    """Keeps the most recently used answers of one router."""
+    """Keeps the most recently used answers of one router.
+
+    An answer has the place of one for each `ENTRY_BYTES` that it has, so that the memory has a bound, too.
+    """
 
     def __init__(self, entries: int) -> None:
         """Keep at most so many `entries`."""
-        self._kept: TLRUCache[str, tuple[bytes, float]] = TLRUCache(entries, ttu=_expiry, timer=time.monotonic)
+        self._kept: TLRUCache[str, tuple[bytes, float]] = TLRUCache(
+            entries, ttu=_expiry, timer=time.monotonic, getsizeof=_places
+        )
 
     async def get(self, key: str) -> bytes:
         """Return what is kept; empty where nothing is."""
         return self._kept.get(key, (b"", 0.0))[0]
 
     def put(self, key: str, value: bytes, seconds: float) -> None:
-        """Keep `value`."""
-        self._kept[key] = (value, seconds)
+        """Keep `value`, unless there could never be room for it."""
+        kept = (value, seconds)
+        if _places(kept) <= self._kept.maxsize:
+            self._kept[key] = kept
 
     def describe(self) -> dict[str, Any]:
         """Return how many answers are kept."""
@@ -60,6 +70,10 @@ class MemoryStore:
 
     async def aclose(self) -> None:
         """Do nothing: there are no connections."""
+
+
+def _places(kept: tuple[bytes, float]) -> int:
+    return max(1, -(-len(kept[0]) // ENTRY_BYTES))
 
 
 def _expiry(_key: str, value: tuple[bytes, float], now: float) -> float:

@@ -29,7 +29,12 @@ class CacheSettings(Settings):
         description="Where: `memory`, each router for itself, or `redis://host:6379/0`, all routers together.",
         json_schema_extra=SECRET,
     )
-    entries: int = Field(1024, ge=1, le=1_000_000, description="How many answers are kept in `memory`.")
+    entries: int = Field(
+        1024,
+        ge=1,
+        le=1_000_000,
+        description="How many answers are kept in `memory`; one counts for each 16 KiB that it has.",
+    )
     share: bool = Field(
         True, description="Identical requests that are in flight in one router at once share the answer of the first."
     )

@@ -147,9 +147,7 @@ class ResponseKeeper:
     def _note(self, error: Exception, seconds: float = STORE_ANSWERS_S) -> StoreUnreachableError:
         """Log that the store cannot be asked, and return what says so; it has had so many `seconds`."""
         reason = str(error) or f"it took longer than {max(0.0, seconds):.3g} s"
-        if seconds >= STORE_ANSWERS_S or not isinstance(
-            error, TimeoutError
-        ):  # a caller's haste is no trouble of its own
+        if seconds >= STORE_ANSWERS_S or not isinstance(error, TimeoutError):  # else its caller was in haste
             self._trouble = reason
         log.store_unreachable(reason)
         return StoreUnreachableError(reason)

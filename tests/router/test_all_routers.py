@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from deployments.observability.fallback_log import FallbackQuery
+from deployments.policy.problem import InvalidRequestError
 from deployments.ray_serve.routers import ASK_ROUTERS_S, ask_each
 from deployments.request.acts import Act, ActKind
+from deployments.router.all_routers import MOST_WAITING
 from deployments.router.handle_methods import HandleMethods
 from deployments.router.router import Router
 from deployments.router.service_status import status_of_service
@@ -211,6 +213,22 @@ async def test_whoever_asks_while_the_routers_are_asked_gets_the_same_answer() -
 
     assert cluster.questions == 1
     assert all(each == told[0] for each in told)
+
+
+@pytest.mark.looptime
+async def test_different_questions_have_a_bound_and_an_act_waits_for_none_of_them() -> None:
+    router, cluster = await two_routers()
+    cluster.pause_s = 1.0
+    asked = [asyncio.create_task(router.fallbacks_of_all(FallbackQuery(since=each))) for each in range(MOST_WAITING)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(InvalidRequestError, match="too many at a time"):
+        await router.fallbacks_of_all(FallbackQuery(since=1e6))
+    began = asyncio.get_running_loop().time()
+    await router.act(Act(ActKind.SHIFT, share=0.5))
+
+    assert asyncio.get_running_loop().time() - began == 2 * cluster.pause_s
+    assert len(await asyncio.gather(*asked)) == MOST_WAITING
 
 
 async def test_an_act_changes_what_was_done_through_other_routers_before_and_loses_none_of_it() -> None:

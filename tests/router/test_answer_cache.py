@@ -16,7 +16,7 @@ from deployments.observability.metrics import drain_counts
 from deployments.policy.answer import Answer
 from deployments.policy.last_resort import LastResort
 from deployments.router.answer_cache import AnswerCache
-from deployments.router.answer_stores import AnswerStore, AnswerStores, MemoryStore
+from deployments.router.answer_stores import ENTRY_BYTES, AnswerStore, AnswerStores, MemoryStore
 from deployments.router.router import Router
 from deployments.settings import PolicySettings, SettingsError
 from deployments.settings.cache import CacheSettings
@@ -288,6 +288,14 @@ async def test_the_oldest_answers_make_room_for_new_ones() -> None:
         store.put(key, key.encode(), 60)
 
     assert [await store.get(key) for key in ("a", "b", "c")] == [b"", b"b", b"c"]
+
+
+async def test_a_long_answer_has_the_places_of_several_and_one_without_room_is_not_kept() -> None:
+    store = MemoryStore(2)
+    for key, size in (("a", 1), ("b", 1), ("long", ENTRY_BYTES + 1), ("too long", 3 * ENTRY_BYTES)):
+        store.put(key, b"x" * size, 60)
+
+    assert [len(await store.get(key)) for key in ("a", "b", "long", "too long")] == [0, 0, ENTRY_BYTES + 1, 0]
 
 
 async def test_an_answer_is_kept_for_as_long_as_the_policy_says() -> None:

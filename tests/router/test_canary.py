@@ -14,10 +14,13 @@ from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused
 from deployments.request import InferenceRequest
 from deployments.request.inference import ResponseFormat
 from deployments.router.canary import Canary
+from deployments.router.router import Router
+from deployments.settings import PolicySettings
 from deployments.settings.canary import CanarySettings
 from tests.fakes import a_request
 from tests.http.wire import send
 from tests.router.test_last_resort import a_ready_router
+from tests.serving import OWN, FakeCluster, Replica, application
 from tests.upstream.faulty import FaultyUpstream
 
 BACKUP = Candidate(Tier.BACKUP, "backup")
@@ -190,7 +193,12 @@ async def test_what_the_backup_could_not_answer_as_it_is_is_not_asked_twice(
 
 
 async def test_the_backup_of_a_router_whose_canary_fails_is_not_ready_and_is_asked_all_the_same() -> None:
-    router = await a_ready_router(canary={"every_seconds": 60, "failures": 1})
+    policy = PolicySettings().with_overrides({"canary": {"every_seconds": 60, "failures": 1}}, {})
+    backup: Any = Replica()
+    router = Router(FakeCluster(**{OWN: application(OWN)}), backup, "backup", policy)
+    await router._registry.refresh()
+    assert router.readiness()["backup"] is True
+
     router._answering.canary._note("it was silent")
 
     assert router.readiness()["backup"] is False

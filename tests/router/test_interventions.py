@@ -12,6 +12,7 @@ from deployments.policy.terms import Terms
 from deployments.request.acts import Act, ActKind
 from deployments.router.interventions import MOST_MODELS, Hands
 from tests.router.test_drills import answered, ask, two_models
+from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import FaultyUpstream
 
 
@@ -62,6 +63,17 @@ async def test_where_the_backup_hangs_the_model_that_was_passed_by_answers_befor
         _, told = answered(await ask(router, "hang@backup", timeout=1.0))
 
     assert told["served_by"] == "primary"
+
+
+async def test_where_the_stream_of_the_backup_breaks_the_model_that_was_passed_by_continues_it(
+    faulty: FaultyUpstream,
+) -> None:
+    async with two_models(faulty, backup_model="second") as router:
+        await router.own_act("shift", "", 1.0, 1.0)
+        text, told = answered(await ask(router, "cut:2@second, error@backup", stream=True))
+
+    assert text.startswith(" ".join(TEXT.split()[:2]))
+    assert (told["served_by"], told["attempts"][-1]["model"]) == ("primary", "first")
 
 
 async def test_a_breaker_that_is_reset_lets_the_next_request_through(faulty: FaultyUpstream) -> None:
