@@ -12,6 +12,9 @@ _URL_VARIABLE = "NEVERBLANK_URL"
 _KEY_VARIABLE = "NEVERBLANK_KEY"
 _DEFAULT_URL = "http://127.0.0.1:8000"
 
+_TOLD_S = 30.0
+"""Seconds in which a service tells what it knows, or does what it is told to. An answer has a deadline of its own."""
+
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -19,7 +22,8 @@ class UnreachableError(Exception):
     """No service answers at the address."""
 
     def __init__(self, url: str, error: BaseException) -> None:
-        super().__init__(f"no service answers at {url} ({error}); start one with `make serve`, or name it with --url")
+        why = str(error) or "nothing came in time"
+        super().__init__(f"no service answers at {url} ({why}); start one with `make serve`, or name it with --url")
 
 
 class NotAllowedError(Exception):
@@ -43,7 +47,7 @@ async def fetch_json(url: str, path: str) -> dict[str, Any]:
         UnreachableError: nobody answers.
         NotAllowedError: it needs a key, or one of an administrator.
     """
-    async with _session(url) as session, session.get(path) as response:
+    async with _session(url, _TOLD_S) as session, session.get(path) as response:
         body: dict[str, Any] = await response.json()
         if response.status in {401, 403}:
             raise NotAllowedError(path, body)
@@ -67,7 +71,7 @@ async def post_json(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]
     Raises:
         UnreachableError: nobody answers.
     """
-    async with _session(url) as session, session.post(path, json=body) as response:
+    async with _session(url, _TOLD_S) as session, session.post(path, json=body) as response:
         told: dict[str, Any] = await response.json()
         return told
 
@@ -91,9 +95,8 @@ async def stream_answer(
 
 
 @asynccontextmanager
-async def _session(url: str) -> AsyncIterator[aiohttp.ClientSession]:
-    # No time limit here: the service keeps the deadline.
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+async def _session(url: str, within_s: float | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+    timeout = aiohttp.ClientTimeout(total=within_s, sock_connect=5)
     key = os.environ.get(_KEY_VARIABLE)
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:

@@ -1,6 +1,7 @@
 """`neverblank ask` and `neverblank status`: answers for people and for programs, and exit codes for scripts."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deployments.cli import http_client
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.extras import Extras
 from deployments.router.service_status import status_of_service
@@ -144,6 +146,18 @@ def test_where_no_service_answers_that_is_said_in_one_line(
 
     assert (done.code, done.out) == (1, "")
     assert "no service answers at http://127.0.0.1:9" in " ".join(done.err.split())
+
+
+@pytest.mark.parametrize("asking", [("status",), ("fallbacks",), ("drain", "m")])
+def test_a_service_that_is_silent_is_not_waited_for_for_ever(
+    asking: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_client, "_TOLD_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        done = neverblank(capsys, monkeypatch, *asking, "--url", address)
+
+    assert (done.code, f"no service answers at {address} (" in done.err, "()" in done.err) == (1, True, False)
 
 
 def test_status_names_every_model_the_backup_and_the_counts(command: Command) -> None:

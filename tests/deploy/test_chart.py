@@ -1,5 +1,6 @@
 """The chart: valid for Kubernetes and KubeRay, and what high availability is made of."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -200,6 +201,15 @@ def test_a_host_may_take_as_long_to_leave_as_the_longest_stream() -> None:
     assert float(variables["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"]) >= longest
     assert spec["terminationGracePeriodSeconds"] > float(variables["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
     assert service(HIGH)["spec"]["rayClusterDeletionDelaySeconds"] >= longest
+
+
+def test_a_lost_host_is_noticed_as_soon_as_on_any_cluster_of_this_project() -> None:
+    told = dict(re.findall(r"(?m)^(\w+)=(.*)$", (ROOT / "configs/ray.env").read_text()))
+
+    assert told
+    for name, template in pod_templates(service(HIGH)):
+        variables = {each["name"]: each.get("value") for each in template["spec"]["containers"][0]["env"]}
+        assert told.items() <= variables.items(), name
 
 
 def test_what_ray_knows_outlives_the_head_on_a_volume_or_in_redis() -> None:

@@ -106,6 +106,11 @@ def _not_both(body: Mapping[str, Any]) -> str:
     return both if {"temperature", "top_p"} <= body.keys() else ""
 
 
+def _no_blank_stops(body: Mapping[str, Any]) -> str:
+    blank = any(not stop.strip() for stop in body.get("stop_sequences", ()))
+    return "stop_sequences: each stop sequence must contain non-whitespace" if blank else ""
+
+
 def _no_adaptive(body: Mapping[str, Any]) -> str:
     return "adaptive thinking is not supported on this model" if "thinking" in body else ""
 
@@ -117,6 +122,7 @@ def _no_such_schema(body: Mapping[str, Any]) -> str:
 
 OF_MESSAGES: dict[str, Scenario] = {
     "messages-strict": particular(fault_of_form),
+    "messages-no-blank-stops": particular(_no_blank_stops),
     "messages-wants-thoughts": particular(_wants_thoughts),
     "messages-other-signature": particular(_other_signature),
     "messages-no-system-turns": particular(_no_system_turns),

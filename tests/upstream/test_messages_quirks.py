@@ -35,6 +35,8 @@ async def asked_twice(faulty: FaultyUpstream, scenario: str, request: InferenceR
     [
         ("messages-no-sampling", a_chat(temperature=0.5, top_p=0.5), ("temperature", "top_p")),
         ("messages-not-both", a_chat(temperature=0.5, top_p=0.5), ("top_p",)),
+        ("messages-no-blank-stops", a_chat(stop=["\n", "END"]), ("stop",)),
+        ("messages-no-blank-stops", a_message(stop_sequences=["\n"]), ("stop",)),
         ("messages-no-adaptive", a_chat(reasoning_effort="high"), ("reasoning_effort",)),
         ("messages-short", a_chat(), ()),
         ("messages-no-system-turns", a_message(HI, {"role": "system", "content": "In French."}, HI), ()),

@@ -3,6 +3,7 @@
     max_tokens above the model's bound        that bound, where the caller has set none
     temperature, top_p, top_k                 left out: newer models choose for themselves
     temperature beside top_p                  top_p is left out
+    stop_sequences of white space             those are left out
     thinking, output_config.effort            left out: older models, or another way to think
     output_config.format                      said in words; the answer is checked against the form, as ever
     a message of the role `system`            a text of the user's in its place
@@ -13,7 +14,7 @@ The last one and the form depend on the conversation: they are not remembered. W
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -35,6 +36,7 @@ class MessageQuirk(Enum):
     MAX_TOKENS = "max_tokens"
     SAMPLING = "sampling"
     TWO_KINDS = "temperature beside top_p"
+    BLANK_STOPS = "stop_sequences"
     THINKING = "thinking"
     FORM = "format"
     SYSTEM_TURNS = "system"
@@ -52,6 +54,7 @@ _ABOUT_SAMPLING = re.compile(r"\b(temperature|top_p|top_k)\b")
 _ABOUT_THINKING = re.compile(r"\bthinking\b|\beffort\b|\badaptive\b")
 _ABOUT_FORM = re.compile(r"output_config|output_format|\bschema\b|additionalproperties|structured output")
 _ABOUT_SYSTEM = re.compile(r"\brole\b.{0,40}\bsystem\b|\bsystem\b.{0,40}\brole\b|unexpected role")
+_ABOUT_STOPS = re.compile(r"stop.?sequence.{0,60}(whitespace|white space|empty)")
 _BOUND = re.compile(r"max_tokens: \d+ > (\d{1,9})\b")
 
 
@@ -85,6 +88,8 @@ class MessageAdaptation:
             dropped += [name for name in SAMPLED if body.pop(name, None) is not None]
         if MessageQuirk.TWO_KINDS in quirks and "temperature" in body and body.pop("top_p", None) is not None:
             dropped.append("top_p")
+        if MessageQuirk.BLANK_STOPS in quirks and (stops := body.get("stop_sequences")):
+            dropped += _without_blank_stops(body, stops)
         if MessageQuirk.REASONING in quirks:
             body["messages"] = without_reasoning(body["messages"])
         if not quirks.isdisjoint({MessageQuirk.REASONING, MessageQuirk.THINKING}):
@@ -109,6 +114,8 @@ class MessageAdaptation:
         if request.parameters.max_tokens is None and (bound := _BOUND.search(said)):
             self._most_tokens = max(1, int(bound[1]))
             return MessageQuirk.MAX_TOKENS
+        if _ABOUT_STOPS.search(said) and any(not stop.strip() for stop in body.get("stop_sequences", ())):
+            return MessageQuirk.BLANK_STOPS
         if _ABOUT_REASONING.search(said):
             return MessageQuirk.REASONING
         if "temperature" in body and "top_p" in body and "temperature" in said and "top_p" in said:
@@ -127,6 +134,15 @@ class MessageAdaptation:
         if is_prefilled and (ABOUT_PREFILL.search(said) or "user message" in said or not complaint.message.strip()):
             return MessageQuirk.PREFILL
         return None
+
+
+def _without_blank_stops(body: dict[str, Any], stops: Sequence[str]) -> list[str]:
+    """Leave out the stop sequences without a visible character, and return what the caller loses by that."""
+    left = [stop for stop in stops if stop.strip()]
+    body["stop_sequences"] = left
+    if not left:
+        del body["stop_sequences"]
+    return ["stop"] if len(left) < len(stops) else []
 
 
 def _without_thinking(body: dict[str, Any], *, keeps_effort: bool) -> list[str]:

@@ -74,6 +74,13 @@ resources:
 env:
   # How long Ray waits after SIGTERM for Serve to have started this host's replicas elsewhere and ended those here.
   - {name: RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S, value: {{ .drain | quote }}}
+  {{- if .root.Values.workers }}
+  # How soon a host is taken for dead, as configs/ray.env has it for every node of a cluster.
+  {{- range regexFindAll "(?m)^\\w+=.*$" (.root.Files.Get "files/configs/ray.env") -1 }}
+  {{- $variable := splitn "=" 2 . }}
+  - {name: {{ $variable._0 }}, value: {{ $variable._1 | quote }}}
+  {{- end }}
+  {{- end }}
   {{- if .root.Values.snapshots.store.enabled }}
   - {name: NEVERBLANK_SNAPSHOT_STORE, value: /var/lib/neverblank/snapshots}
   {{- end }}
