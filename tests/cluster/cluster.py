@@ -28,7 +28,7 @@ CONFIG, VARIABLES = ROOT / "configs/cluster.yaml", ROOT / "configs/ray.env"
 SPECS = "tests/cluster/configs"
 OBJECT_STORE, REDIS_PORT = "100000000", 6390
 START_S = 240.0
-DRAIN_S = 120
+DRAIN_S = 90
 """So long a host that is to leave waits for what is under way on it, as the chart's `drainSeconds`."""
 STORE = os.environ.get("NEVERBLANK_CLUSTER_STORE", "rocksdb")
 """Where the head keeps what the cluster is: `rocksdb`, or `redis`, which then runs outside of all hosts."""
@@ -48,6 +48,7 @@ class Cluster:
     Attributes:
         hosts: the first one is the head.
         config: the Serve config, which a test may change and deploy again.
+        replicas: how many of each deployment there are to be.
     """
 
     def __init__(self, made: Sequence[Host], folder: Path) -> None:
@@ -62,6 +63,9 @@ class Cluster:
         main["deployments"][0]["user_config"] |= {"default_model": "steady"}
         model |= {"name": "steady", "args": {"spec": f"{SPECS}/steady.yaml"}}
         self.config["applications"] = [main, model]
+        self.replicas = {"Router": 2, "Backup": 2, "Model": 2}
+        if len(made) == 1:
+            self.scale(Backup=1, Model=1)
 
     @property
     def head(self) -> Host:
@@ -70,8 +74,8 @@ class Cluster:
 
     @property
     def workers(self) -> Sequence[Host]:
-        """The hosts with replicas."""
-        return self.hosts[1:]
+        """The hosts with replicas; one that is alone has them, too."""
+        return self.hosts[1:] or self.hosts
 
     @property
     def environment(self) -> dict[str, str]:
@@ -93,10 +97,20 @@ class Cluster:
             BINARY_VARIABLE: str(Path(sys.prefix) / "bin" / FRONT_COMMAND),
         }
 
+    def scale(self, **replicas: int) -> None:
+        """Have the next `deploy` run so many replicas: `Router`, `Backup`, `Model`."""
+        main, model = self.config["applications"][:2]
+        for name, count in replicas.items():
+            application = model if name == "Model" else main
+            kept = [one for one in application.get("deployments", ()) if one["name"] != name]
+            found = next((one for one in application.get("deployments", ()) if one["name"] == name), {"name": name})
+            application["deployments"] = [*kept, found | {"num_replicas": count}]
+            self.replicas[name] = count
+
     def start(self) -> None:
         """Start Ray on every host, and the service."""
         self.start_head()
-        for host in self.workers:
+        for host in self.hosts[1:]:
             self.join(host)
         self.deploy()
         self.wait_whole()
@@ -104,7 +118,14 @@ class Cluster:
     def start_head(self) -> None:
         """Start Ray's head."""
         head = self.head
-        more = ["--head", "--port=6379", "--num-cpus=0", f"--temp-dir={OWN}/ray", f"--dashboard-host={head.address}"]
+        cpus = 0 if len(self.hosts) > 1 else 2
+        more = [
+            "--head",
+            "--port=6379",
+            f"--num-cpus={cpus}",
+            f"--temp-dir={OWN}/ray",
+            f"--dashboard-host={head.address}",
+        ]
         # What the cluster is, is kept where it survives the head, which goes on by it when it is started again.
         (kept := head.file(f"{OWN}/gcs")).mkdir(exist_ok=True)
         storage = {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": f"{OWN}/{kept.name}"}
@@ -134,24 +155,45 @@ class Cluster:
         Raises:
             RuntimeError: it failed.
         """
-        file = self.folder / "cluster.yaml"
-        file.write_text(yaml.safe_dump(self.config))
-        command = [str(BIN / "neverblank"), "deploy", str(file), "--json", "--wait", str(wait_s)]
-        command += ["--address", f"http://{self.head.address}:8265", "--url", f"http://{self.workers[-1].address}:8000"]
-        outside = unmeasured() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token}
-        outside |= {"NEVERBLANK_ROOT": str(ROOT), "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(  # noqa: S603 - our own program
-            command, cwd=ROOT, env=outside, capture_output=True, text=True, timeout=wait_s + 60, check=False
-        )
+        command = ["neverblank", "deploy", str(self.file()), "--json", "--wait", str(wait_s)]
+        command += ["--address", self.dashboard, "--url", f"http://{self.workers[-1].address}:8000"]
+        done = self.outside(*command, timeout_s=wait_s + 60)
         if done.returncode:
             raise RuntimeError(f"neverblank deploy: {done.stdout[-3000:]}{done.stderr[-3000:]}")
         told: list[dict[str, Any]] = json.loads(done.stdout)
         return told
 
+    @property
+    def dashboard(self) -> str:
+        """The address of Ray's dashboard, which takes what is to be deployed."""
+        return f"http://{self.head.address}:8265"
+
+    def file(self) -> Path:
+        """The Serve config as it is now, in a file."""
+        file = self.folder / "cluster.yaml"
+        file.write_text(yaml.safe_dump(self.config))
+        return file
+
+    def outside(
+        self, command: str, *more: str, token: str | None = None, timeout_s: float = 60.0
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a program of the environment outside of the cluster, with the cluster's token or another one."""
+        own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token if token is None else token}
+        environment = unmeasured() | own | {"NEVERBLANK_ROOT": str(ROOT), "PYTHONPATH": str(ROOT)}
+        return subprocess.run(  # noqa: S603 - our own program
+            [str(BIN / command), *more],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
     def details(self) -> Mapping[str, Any]:
         """What Serve says of itself."""
         headers = {"Authorization": f"Bearer {self._token}"}
-        address = f"http://{self.head.address}:8265/api/serve/applications/"
+        address = f"{self.dashboard}/api/serve/applications/"
         told: Mapping[str, Any] = httpx.get(address, headers=headers, timeout=5.0).raise_for_status().json()
         return told
 
@@ -182,8 +224,9 @@ class Cluster:
         started = time.monotonic()
 
         def whole() -> bool:
-            for application, deployment in (("neverblank", "Router"), ("neverblank", "Backup"), ("steady", "Model")):
-                if len(self.where(application, deployment)) < 2:
+            for deployment, count in self.replicas.items():
+                application = "steady" if deployment == "Model" else "neverblank"
+                if len(self.where(application, deployment)) < count:
                     return False
             return all(self.answers(host) for host in self.hosts for _ in range(2))
 

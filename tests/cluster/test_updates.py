@@ -36,7 +36,7 @@ def test_a_rolling_update_of_routers_backup_and_model_loses_no_request_and_cuts_
         eventually(lambda: load.streaming == 6, 10)
         time.sleep(2)
         args = cluster.config["applications"][0]["args"]
-        args["routers"] = 5 - args["routers"]
+        args["routers"] = cluster.replicas["Router"] = 5 - args["routers"]
         spec = cluster.config["applications"][1]["args"]
         spec["digest"] = f"{time.time()}"
         cluster.deploy()
@@ -64,20 +64,16 @@ def test_hosts_that_leave_and_come_back_one_by_one_lose_no_request_and_cut_no_st
 
 
 def test_scaling_up_and_down_all_the_time_loses_no_request_and_cuts_no_stream(cluster: Cluster) -> None:
-    main, model = cluster.config["applications"][:2]
     began, changes = time.monotonic(), 0
     with Load(cluster.hosts, STREAMED) as load:
-        for changes, (routers, models) in enumerate(itertools.cycle([(3, 1), (2, 2)])):  # noqa: B007 - told below
+        for routers, models in itertools.cycle([(3, 1), (2, 2)]):
             if time.monotonic() - began > SCALING_S and models == 1:
                 break
-            main["deployments"][0]["num_replicas"] = routers
-            model["deployments"] = [{"name": "Model", "num_replicas": models}]
+            changes += 1
+            cluster.scale(Router=routers, Model=models)
             cluster.deploy()
             time.sleep(5)
     tally = load.tally
-    main["deployments"][0].pop("num_replicas")
-    model.pop("deployments")
-    cluster.deploy()
 
     print(f"scaled {changes} times in {SCALING_S:.0f} s: {tally}")  # noqa: T201 - the figures asked for
     require_whole(tally)
