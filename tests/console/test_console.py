@@ -13,6 +13,7 @@ from tests.serving import FakeCluster
 from tests.upstream.exchange import TEXT
 
 DRAIN_FIRST = Act(ActKind.DRAIN, "first")
+HEARD_BY_ONE = {"routers": 1, "unheard": {"r2": "it is away"}}
 PHONE = 400
 """The width of a narrow screen, in pixels."""
 
@@ -72,6 +73,30 @@ async def test_the_hands_drain_a_model_and_the_router_asks_it_no_more(
     assert router.describe()["interventions"]["holds"] == {"first": "drained"}
     await expect(page.locator("#levers")).to_contain_text("drained")
     await picture("hands")
+
+
+async def test_an_act_that_a_router_has_not_heard_of_is_not_told_as_done_everywhere(page: Page) -> None:
+    await page.route("**/admin/acts", lambda route: route.fulfill(status=202, json=HEARD_BY_ONE))
+    await page.get_by_role("link", name="Hands").click()
+    await page.get_by_role("button", name="Drain: first").click()
+
+    await expect(page.locator("#done")).to_have_text("Done in 1 routers. Not heard by r2 (it is away).")
+    await expect(page.locator("#done")).to_have_class("bad")
+
+
+async def test_who_asks_again_gets_one_answer_and_not_two_in_each_other(page: Page) -> None:
+    await page.get_by_role("link", name="Playground").click()
+    await page.locator("#model").select_option("first")
+    await page.locator("#fault").fill("crawl@first")
+    await page.get_by_role("button", name="Ask").click()
+    await expect(page.locator("#answer mark").first).to_be_visible()
+    await page.locator("#fault").fill("")
+    await page.get_by_role("button", name="Ask").click()
+
+    await expect(page.locator("#trace")).to_contain_text("primary: first", timeout=10_000)
+    await asyncio.sleep(1.5)  # in which the first answer would write on
+    assert await page.locator("#answer").text_content() == TEXT
+    await expect(page.locator("#stop")).to_be_disabled()
 
 
 async def test_all_views_are_reached_and_used_by_keyboard(page: Page, router: Router) -> None:

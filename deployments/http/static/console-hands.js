@@ -11,8 +11,10 @@ const act = async (body) => {
       method: "POST", headers: { "content-type": "application/json", ...keyHeaders() }, body: JSON.stringify(body),
     });
     const told = await response.json();
-    said.className = response.ok ? "good" : "bad";
-    said.textContent = response.ok ? `Done in ${told.routers} router${told.routers === 1 ? "" : "s"}.` : told.error?.message ?? `refused: ${response.status}`;
+    const unheard = Object.entries(told.unheard ?? {}).map(([router, why]) => `${router} (${why})`);
+    said.className = response.ok && !unheard.length ? "good" : "bad";
+    said.textContent = !response.ok ? told.error?.message ?? `refused: ${response.status}`
+      : [`Done in ${told.routers} router${told.routers === 1 ? "" : "s"}.`, ...(unheard.length ? [`Not heard by ${unheard.join(", ")}.`] : [])].join(" ");
   } catch (error) {
     said.className = "bad";
     said.textContent = error.message;

@@ -65,13 +65,14 @@ export const startPlayground = () => {
 
   const ask = async () => {
     const { body, fault } = asked();
+    stopping?.abort(); // two answers would be written into each other
+    const own = stopping = new AbortController();
     writers.clear();
     for (const id of ["answer", "writers", "trace"]) element(id).replaceChildren();
-    stopping = new AbortController();
     element("stop").disabled = false;
     try {
       const headers = { "content-type": "application/json", ...keyHeaders(), ...(fault ? { "x-neverblank-fault": fault } : {}) };
-      const response = await fetch("v1/infer", { method: "POST", headers, body: JSON.stringify(body), signal: stopping.signal });
+      const response = await fetch("v1/infer", { method: "POST", headers, body: JSON.stringify(body), signal: own.signal });
       if (response.headers.get("content-type")?.startsWith("text/event-stream")) {
         for await (const piece of eventsOf(response)) {
           if (piece.text) write(piece.text, piece.model, piece.served_by);
@@ -85,7 +86,7 @@ export const startPlayground = () => {
     } catch (error) {
       if (error.name !== "AbortError") write(error.message, "no service", "error");
     } finally {
-      element("stop").disabled = true;
+      if (stopping === own) element("stop").disabled = true;
     }
   };
 
@@ -102,7 +103,7 @@ export const startPlayground = () => {
   return (status) => {
     const names = ["", ...Object.keys(status.models)];
     const select = element("model");
-    if (select.options.length === names.length) return;
+    if ([...select.options].map((option) => option.value).join() === names.join()) return;
     const chosen = select.value;
     select.replaceChildren(...names.map((name) => {
       const option = make("option", name || "the service's default");
