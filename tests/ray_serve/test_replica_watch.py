@@ -15,7 +15,7 @@ pytestmark = pytest.mark.looptime
 
 
 class Mute:
-    """A deployment whose only replica answers no ping; to list it may break."""
+    """A deployment whose only replica answers nothing; to list it may break."""
 
     def __init__(self) -> None:
         self.pings, self.listed, self.breaks = 0, 0, False
@@ -29,6 +29,9 @@ class Mute:
     async def ping(self, actor: str, *, afresh: bool) -> None:
         self.pings += 1
         await asyncio.Event().wait()
+
+    async def shake_hands(self, actor: str) -> None:
+        raise ConnectionError(f"{actor} does not greet")
 
 
 def owing(deployment: Mute) -> ReplicaWatch:
