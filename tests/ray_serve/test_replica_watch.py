@@ -31,7 +31,7 @@ class Mute:
         await asyncio.Event().wait()
 
     async def shake_hands(self, actor: str) -> None:
-        raise ConnectionError(f"{actor} does not greet")
+        raise OSError(f"there is no route to the host of {actor}")
 
 
 def owing(deployment: Mute) -> ReplicaWatch:
