@@ -1,5 +1,6 @@
 """What a router's process is set to before Serve starts its HTTP server, and what Serve is given to run."""
 
+import asyncio
 import gc
 import inspect
 from collections.abc import Callable, Iterator

@@ -209,7 +209,8 @@ class ReplicaWatch:
         shaking = asyncio.ensure_future(deployment.shake_hands(actor))
         try:
             await asyncio.wait({pinging, shaking}, timeout=due - loop_time(), return_when=asyncio.FIRST_COMPLETED)
-            return not pinging.done() and _has_answered(shaking)
+            greeted = shaking.done() and not shaking.cancelled() and shaking.exception() is None
+            return greeted and not pinging.done()
         finally:
             shaking.cancel()
 

@@ -1,6 +1,7 @@
 """The sign of life that is asked of a replica's process: a gRPC server's, in a process of its own."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -64,6 +65,7 @@ async def test_a_process_that_is_stopped_gives_none(server: subprocess.Popen[str
     replica = replica_at(int(line_of(server)))
     await asyncio.wait_for(replica.shake_hands(), 10)
     server.send_signal(signal.SIGSTOP)
+    await asyncio.to_thread(os.waitid, os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)  # its threads go on until then
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(replica.shake_hands(), 0.5)

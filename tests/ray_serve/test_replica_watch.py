@@ -15,7 +15,7 @@ pytestmark = pytest.mark.looptime
 
 
 class Mute:
-    """A deployment whose only replica answers no ping; to list it may break."""
+    """A deployment whose only replica answers nothing; to list it may break."""
 
     def __init__(self) -> None:
         self.pings, self.listed, self.breaks = 0, 0, False
@@ -31,7 +31,7 @@ class Mute:
         await asyncio.Event().wait()
 
     async def shake_hands(self, actor: str) -> None:
-        await asyncio.Event().wait()
+        raise OSError(f"there is no route to the host of {actor}")
 
 
 def owing(deployment: Mute) -> ReplicaWatch:
