@@ -36,12 +36,17 @@ def test_a_refusal_has_the_form_of_the_format_that_was_asked_in(
     assert "nb-" not in response.text
 
 
-def test_the_headers_of_a_limit_tell_what_is_left_in_all_routers(team: Team) -> None:
+def test_a_limit_holds_for_all_routers_together_and_its_headers_say_so(team: Team) -> None:
     team.send("once", "/v1/infer", {"text": "Hello"})
 
     for _ in range(6):
         response = team.send("once", "/v1/infer", {"text": "Hello"})
         assert (response.status_code, 1 <= int(response.headers["retry-after"]) <= 120) == (429, True)
+
+    answered = team.send("payer", "/v1/infer", {"text": "Hello"})
+    assert answered.status_code == 200
+    used = team.service.status()["access"]["used"]["payer"]
+    assert 0 < used["money_per_day"]["used"] < 1
 
 
 def test_a_key_for_one_model_reaches_no_other_by_making_it_fail(team: Team) -> None:
@@ -74,4 +79,4 @@ def test_only_an_administrator_sees_the_status_and_acts(team: Team) -> None:
 def test_no_key_stands_in_the_status_or_in_a_log(team: Team) -> None:
     told = team.send("boss", "/status", method="GET").text + team.service.log
 
-    assert [name for name, key in team.keys.items() if key.rpartition("-")[2] in told] == []
+    assert [name for name, key in team.keys.items() if key.split("-", 2)[2] in told] == []

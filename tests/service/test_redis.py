@@ -27,7 +27,7 @@ def drained(team: Team) -> Iterator[Team]:
 def test_an_exact_earlier_answer_is_given_before_the_last_resort_by_every_router(drained: Team) -> None:
     for _ in range(6):
         again, _ = drained.service.ask(ASKED, "steady")
-        assert (again["result"], again["model"]) == ("faulty says: Who are you?", "steady")
+        assert (again["result"], again["model"]) == ("paced says: Who are you?", "steady")
         assert (again["served_by"], again["degraded"]) == ("cache", True)
 
     other, _ = drained.service.ask(ASKED | {"text": "Who is he?"}, "steady")

@@ -15,22 +15,28 @@ const asked = () => {
   return { body, fault: value("fault") };
 };
 
+// A program reads the key from the environment, where one was entered: it is never copied.
+const KEY = "NEVERBLANK_KEY";
+
 const programs = {
-  curl: (url, body, fault) => [
+  curl: (url, body, fault, key) => [
     `curl -N ${url} -H 'content-type: application/json'`,
+    ...(key ? [`-H "authorization: Bearer $${KEY}"`] : []),
     ...(fault ? [`-H 'x-neverblank-fault: ${fault}'`] : []),
     `-d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`,
   ].join(" \\\n  "),
-  python: (url, body, fault) => [
-    "import json", "import urllib.request", "",
+  python: (url, body, fault, key) => [
+    "import json", ...(key ? ["import os"] : []), "import urllib.request", "",
     `body = json.loads(${JSON.stringify(JSON.stringify({ ...body, stream: false }))})`,
     `headers = ${JSON.stringify({ "content-type": "application/json", ...(fault ? { "x-neverblank-fault": fault } : {}) })}`,
+    ...(key ? [`headers["authorization"] = "Bearer " + os.environ["${KEY}"]`] : []),
     `request = urllib.request.Request(${JSON.stringify(url)}, json.dumps(body).encode(), headers)`,
     "with urllib.request.urlopen(request) as response:", "    print(json.load(response)[\"result\"])",
   ].join("\n"),
-  typescript: (url, body, fault) => [
+  typescript: (url, body, fault, key) => [
     `const response = await fetch(${JSON.stringify(url)}, {`, "  method: \"POST\",",
-    `  headers: ${JSON.stringify({ "content-type": "application/json", ...(fault ? { "x-neverblank-fault": fault } : {}) })},`,
+    `  headers: { ...${JSON.stringify({ "content-type": "application/json", ...(fault ? { "x-neverblank-fault": fault } : {}) })}${
+      key ? `, authorization: "Bearer " + process.env.${KEY}` : ""} },`,
     `  body: JSON.stringify(${JSON.stringify({ ...body, stream: false })}),`, "});", "console.log((await response.json()).result);",
   ].join("\n"),
 };
@@ -95,7 +101,9 @@ export const startPlayground = () => {
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.addEventListener("click", async () => {
       const { body, fault } = asked();
-      await navigator.clipboard.writeText(programs[button.dataset.copy](new URL("v1/infer", location.href).href, body, fault));
+      const url = new URL("v1/infer", location.href).href;
+      const key = "authorization" in keyHeaders();
+      await navigator.clipboard.writeText(programs[button.dataset.copy](url, body, fault, key));
       element("copied").textContent = "Copied.";
     });
   }
@@ -103,7 +111,7 @@ export const startPlayground = () => {
   return (status) => {
     const names = ["", ...Object.keys(status.models)];
     const select = element("model");
-    if ([...select.options].map((option) => option.value).join() === names.join()) return;
+    if ([...select.options].map((option) => option.value).join("\n") === names.join("\n")) return;
     const chosen = select.value;
     select.replaceChildren(...names.map((name) => {
       const option = make("option", name || "the service's default");

@@ -5,8 +5,11 @@ import { startHands } from "./console-hands.js";
 import { element } from "./console-dom.js";
 import { eventsOf, keyHeaders } from "./console-wire.js";
 
+const KEYLESS = { 401: "This service asks for a key.", 403: "This key is no administrator's: it has the playground alone." };
+
 const VIEWS = ["now", "playground", "hands"];
 const RETRY_MS = 2000;
+const KEYLESS_MS = 30000;
 
 const show = () => {
   const wanted = VIEWS.find((view) => location.hash === `#${view}`) ?? "now";
@@ -18,12 +21,27 @@ const show = () => {
   }
 };
 
-const watch = async () => {
+// What a key without the status has: the models that it may name.
+const showModels = async (tell) => {
+  const response = await fetch("v1/models", { headers: keyHeaders() });
+  if (response.ok) tell({ models: Object.fromEntries((await response.json()).data.map((model) => [model.id, {}])) });
+};
+
+let wake = () => {};
+element("key").addEventListener("change", () => wake());
+
+const watch = async (tellPlayground) => {
   for (;;) {
+    let pause = RETRY_MS;
     try {
       const response = await fetch("status/events", { headers: keyHeaders() });
-      if (!response.ok) throw new Error(`the service answers ${response.status}`);
-      for await (const event of eventsOf(response)) {
+      if (KEYLESS[response.status]) {
+        element("summary").textContent = KEYLESS[response.status];
+        element("summary").className = "doubtful";
+        pause = KEYLESS_MS;
+        if (response.status === 403) await showModels(tellPlayground);
+      } else if (!response.ok) throw new Error(`the service answers ${response.status}`);
+      else for await (const event of eventsOf(response)) {
         if (event.status) showStatus(event.status);
         if (event.fallbacks) showFallbacks(event.fallbacks);
       }
@@ -31,11 +49,15 @@ const watch = async () => {
       element("summary").textContent = `No service: ${error.message}. Trying again …`;
       element("summary").className = "bad";
     }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    await new Promise((resolve) => {
+      setTimeout(resolve, pause);
+      wake = resolve;
+    });
   }
 };
 
 addEventListener("hashchange", () => { show(); element("main").focus({ preventScroll: true }); });
 show();
-onModels(startPlayground(), startHands());
-watch();
+const tellPlayground = startPlayground();
+onModels(tellPlayground, startHands());
+watch(tellPlayground);
