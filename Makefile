@@ -72,6 +72,8 @@ test: setup-dev  ## set everything up, then run every check and test; coverage m
 
 test-cluster: setup-dev  ## three hosts on one machine, killed, unplugged and updated under load (Linux, root, iproute2)
 	$(BIN)/pytest tests/cluster -m "soak or not soak" -s
+	@command -v redis-server >/dev/null || { echo "WITHOUT a head that keeps its state in Redis (Debian: redis-server)"; exit 0; }; \
+	  NEVERBLANK_CLUSTER_STORE=redis $(BIN)/pytest tests/cluster/test_head.py -m soak -s
 
 chaos: setup-dev  ## the same at random for an hour, or FOR=…, by SEED=…: a report in benchmarks/results/
 	$(BIN)/python -m tests.cluster $(if $(FOR),--seconds $(FOR)) $(if $(SEED),--seed $(SEED))

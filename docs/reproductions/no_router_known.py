@@ -1,6 +1,6 @@
 """Ray Serve with HAProxy: what callers get while no replica can take their requests.
 
-Needs `ray[serve]` alone (seen with 2.60.0 on Linux), a free port 8000, and no other Ray on the machine:
+Needs `ray[serve]` alone (written for 2.60.0 on Linux), a free port 8000, and no other Ray on the machine:
 
     python no_router_known.py
 
@@ -8,10 +8,10 @@ It starts Serve with HAProxy, and an application whose only replica takes ten se
 replica. All the while a caller asks once a second, with five seconds of patience, and each change of what it gets is
 printed.
 
-What is seen: `404 Path '/' not found` as text, as if the caller had made a mistake, and then requests that are held
-by the fallback proxy until a replica is there or the caller has lost its patience. What was expected: 503, with
-`retry-after`, at once; or a setting for the status, the body, and whether there is a fallback. A load balancer takes a
-404 for an answer: it neither asks another node nor takes this one out of use.
+What Serve 2.60's source says, and what is to be seen: `404 Path '/' not found` as text, as if the caller had made a
+mistake, and then requests that are held by the fallback proxy until a replica is there or the caller has lost its
+patience. What was expected: 503, with `retry-after`, at once; or a setting for the status, the body, and whether there
+is a fallback. A load balancer takes a 404 for an answer: it neither asks another node nor takes this one out of use.
 """
 
 import os

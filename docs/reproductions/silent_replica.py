@@ -1,6 +1,6 @@
 """Ray Serve with HAProxy: a request whose replica has gone silent is waited for without end.
 
-Needs `ray[serve]` alone (seen with 2.60.0 on Linux), a free port 8000, and no other Ray on the machine:
+Needs `ray[serve]` alone (written for 2.60.0 on Linux), a free port 8000, and no other Ray on the machine:
 
     python silent_replica.py
 
@@ -8,11 +8,11 @@ It starts an application of two replicas, and stops the process of one of them (
 pulled: nothing is refused or reset, nothing comes any more. Callers ask ten times a second, with sixty seconds of
 patience.
 
-What is seen: requests that were given to the silent replica, before its health checks have failed, wait until the
-replica is killed by Serve or the caller loses patience; there is another replica, which answers in milliseconds all the
-while. Serve sets no `timeout server`, and has no setting for `tcp-ut`, keep-alive probes or `on-marked-down
-shutdown-sessions` of its servers. What was expected: a setting by which such requests are given to the other replica,
-or are ended, seconds after the first one went silent.
+What Serve 2.60's source says, and what is to be seen: requests that were given to the silent replica, before its health
+checks have failed, wait until the replica is killed by Serve or the caller loses patience; there is another replica,
+which answers in milliseconds all the while. Serve sets no `timeout server`, and has no setting for `tcp-ut`, keep-alive
+probes or `on-marked-down shutdown-sessions` of its servers. What was expected: a setting by which such requests are
+given to the other replica, or are ended, seconds after the first one went silent.
 """
 
 import os

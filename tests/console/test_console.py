@@ -1,5 +1,6 @@
 """Every view of the console, in Chromium, before a whole router with two remote models."""
 
+import asyncio
 from typing import Any
 
 import pytest
