@@ -142,7 +142,7 @@ def _read_base64(data: Mapping[str, Any]) -> bool:
 def _check_input(value: Any) -> None:
     """Check what vectors are wanted of; of a list, the place and the count are told."""
     if isinstance(value, str):
-        _check_text(value, "input", "")
+        check_text(value, "input", "")
         return
     if not isinstance(value, list) or not value:
         raise refuse("input", value, _INPUT)
@@ -154,14 +154,19 @@ def _check_input(value: Any) -> None:
     for place, item in enumerate(value):
         where = f" (entry {place + 1} of {len(value)})"
         if isinstance(item, str):
-            _check_text(item, f"input[{place}]", where)
+            check_text(item, f"input[{place}]", where)
         elif isinstance(item, list) and item:
             _check_ids(item, f"input[{place}]", where)
         else:
             raise InvalidRequestError(Problem(f"input[{place}]", f"is {kind(item)}{where}", _TEXT))
 
 
-def _check_text(text: str, field: str, where: str) -> None:
+def check_text(text: str, field: str, where: str) -> None:
+    """Check a text; `where` says which one of how many it is.
+
+    Raises:
+        InvalidRequestError: it is blank, or longer than any model reads.
+    """
     if is_blank(text):
         raise InvalidRequestError(Problem(field, f"is an empty text{where}", _TEXT))
     if len(text) > MAX_INPUT_CHARACTERS:

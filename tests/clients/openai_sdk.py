@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]
 PARIS = "'Paris' has 2102650 inhabitants."
-COUNT = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+COUNT: dict[str, object] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
 
 class City(BaseModel):
@@ -54,9 +54,9 @@ def test_tools(url: str) -> None:
         tools=[{"type": "function", "function": {"name": "count", "parameters": COUNT}}],
     )
 
-    (call,) = answer.choices[0].message.tool_calls or ()
-    assert call.type == "function"
-    assert (call.function.name, call.function.arguments) == ("count", '{"city": "Paris"}')
+    calls = answer.choices[0].message.tool_calls or []
+    called = [(call.function.name, call.function.arguments) for call in calls if call.type == "function"]
+    assert called == [("count", '{"city": "Paris"}')]
 
 
 def test_responses(url: str) -> None:
