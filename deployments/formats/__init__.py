@@ -85,6 +85,10 @@ def load_model(spec: ModelSpec, cache: Path, progress: LoadProgress | None = Non
             from deployments.formats.embedding import EmbeddingModel
 
             return EmbeddingModel.load(spec, cache)
+        case HuggingFaceSpec() if spec.task == "text-ranking":
+            from deployments.formats.scoring import ScoringModel
+
+            return ScoringModel.load(spec, cache)
         case HuggingFaceSpec() if spec.task != "text-generation":
             from deployments.formats.tasks import load_task
 

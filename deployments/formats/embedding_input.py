@@ -15,6 +15,7 @@ from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Rejected
 from deployments.request import InferenceRequest
 from deployments.request.embeddings import find_vector_input, is_id
+from deployments.request.ranking import PAIRS
 
 TOO_LONG = "context_length_exceeded"
 _ACCEPTED = "a text, a list of texts, the token ids of a text, or a list of such"
@@ -66,6 +67,8 @@ def read_inputs(request: InferenceRequest, most: int, vocabulary: int) -> Inputs
     """
     if request.messages:
         raise InputError("messages", "are given to a model of vectors; accepted: text, or input")
+    if PAIRS in request.inputs:
+        raise InputError("model", "makes vectors, and scores no pairs; accepted: a model of the task text-ranking")
     wanted = find_vector_input(request.inputs)
     field, value = wanted.field, wanted.value
     if isinstance(value, str):

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.http import anthropic, embeddings, native, openai, openai_responses, operation, pages, tokens
+from deployments.http import anthropic, embeddings, native, openai, openai_responses, operation, pages, ranking, tokens
 from deployments.http.arrival import read_headers, read_request_id
 from deployments.http.cors import Cors
 from deployments.http.guard import let_through
@@ -39,6 +39,7 @@ def build_asgi(service: Service) -> Starlette:
         *openai_responses.responses_routes(service),
         *anthropic.anthropic_routes(service),
         *embeddings.embedding_routes(service),
+        *ranking.ranking_routes(service),
         *tokens.token_routes(service),
         *operation.operation_routes(service),
         *pages.page_routes(),

@@ -29,7 +29,7 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-_FAMILIES = ("responses.yaml", "messages.yaml")
+_FAMILIES = ("responses.yaml", "messages.yaml", "ranking.yaml")
 """Families of wire formats that have a file of their own: its tags, paths and schemas."""
 
 

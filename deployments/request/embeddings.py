@@ -155,3 +155,15 @@ def _check_input(value: str | list[Any]) -> None:
                 told = "a token id among texts" if is_id(item) else "an empty text"
                 where = f"is {told} (entry {place + 1} of {len(value)})"
                 raise InvalidRequestError(Problem(f"input[{place}]", where, _TEXT))
+
+
+def check_text(text: str, field: str, where: str) -> None:
+    """Check a text; `where` says which one of how many it is.
+
+    Raises:
+        InvalidRequestError: it is blank, or longer than any model reads.
+    """
+    if is_blank(text):
+        raise InvalidRequestError(Problem(field, f"is an empty text{where}", _TEXT))
+    if len(text) > MAX_INPUT_CHARACTERS:
+        raise InvalidRequestError(Problem(field, f"has {len(text)} characters{where}", _TEXT))

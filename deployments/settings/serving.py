@@ -97,7 +97,7 @@ class ModelServingSpec(ServingSpec):
     space: VectorSpace = Field(
         "",
         description="The vector space of its answers. Only models of the same space answer for each other; models of "
-        "`task: feature-extraction` that name none have one of their own, any other gives no vectors.",
+        "`task: feature-extraction` or `text-ranking` that name none have one of their own, any other gives none.",
     )
 
     @property

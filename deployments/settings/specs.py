@@ -144,6 +144,10 @@ class TextModelSpec(ServingSpec):
         return False
 
 
+_WITH_SPACES = ("feature-extraction", "text-ranking")
+"""Tasks whose answers are vectors; a score is one of one number."""
+
+
 class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
     """`format: huggingface`: text generation and chat, or another task."""
 
@@ -156,6 +160,7 @@ class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
         "fill-mask",
         "question-answering",
         "feature-extraction",
+        "text-ranking",
         "text2text-generation",
     ] = Field("text-generation", description="What it does. Only text generation is kept in snapshots.")
 
@@ -167,8 +172,8 @@ class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
 
     @property
     def vector_space(self) -> str:
-        """The vector space of its answers: `space`, or its own id for a model that makes vectors."""
-        return self.space or (self.id if self.task == "feature-extraction" else "")
+        """The vector space of its answers: `space`, or its own id for a model that makes vectors, or scores."""
+        return self.space or (self.id if self.task in _WITH_SPACES else "")
 
     @property
     def keeps_snapshot(self) -> bool:
@@ -187,10 +192,11 @@ class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
 
     @model_validator(mode="after")
     def _only_vectors_have_a_space(self) -> Self:
-        if self.task != "feature-extraction":
+        if self.task not in _WITH_SPACES:
             for key in ("space", "embedding"):
                 if key in self.model_fields_set:
-                    raise ValueError(f"{key}: does not go with task: {self.task}; accepted: task: feature-extraction")
+                    accepted = f"task: {' or '.join(_WITH_SPACES)}"
+                    raise ValueError(f"{key}: does not go with task: {self.task}; accepted: {accepted}")
         return self
 
     @model_validator(mode="after")

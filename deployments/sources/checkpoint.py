@@ -105,6 +105,7 @@ AUTO_CLASSES = {
     "fill-mask": "AutoModelForMaskedLM",
     "question-answering": "AutoModelForQuestionAnswering",
     "feature-extraction": "AutoModel",
+    "text-ranking": "AutoModelForSequenceClassification",
     "text2text-generation": "AutoModelForSeq2SeqLM",
 }
 """The class of transformers that loads the weights for each task."""

@@ -27,6 +27,7 @@ from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.serving_state import ServingState
 from deployments.request import Feature, InferenceRequest
 from deployments.request.passing import OF_TEXTS
+from deployments.request.ranking import PAIRS
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
 from deployments.upstream.complaints import Complaint, is_complaint, read_complaint
@@ -126,6 +127,8 @@ class Upstream:
     async def _ask(self, on: Try, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make an attempt on an endpoint; it is asked again at once without what of ours it does not take."""
         endpoint = on.endpoint
+        if request.vectors and PAIRS in request.inputs:
+            return Refused("it is asked for vectors, and scores no pairs")
         if request.prompt_tokens and request.prefix:
             return Refused("it cannot go on with a text behind token ids")
         if endpoint.connection.lacks:

@@ -19,13 +19,18 @@ from transformers import (
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [*SPECIAL, "the", "cat", "sat", "on", "a", "mat", "in", "paris", "who", "is", "here"]
-LABELS = {"text-classification": ["calm", "loud"], "token-classification": ["O", "B-PLACE"]}
+LABELS = {
+    "text-classification": ["calm", "loud"],
+    "token-classification": ["O", "B-PLACE"],
+    "text-ranking": ["LABEL_0"],
+}
 _CLASSES: dict[str, Any] = {
     "text-classification": BertForSequenceClassification,
     "token-classification": BertForTokenClassification,
     "fill-mask": BertForMaskedLM,
     "question-answering": BertForQuestionAnswering,
     "feature-extraction": BertModel,
+    "text-ranking": BertForSequenceClassification,
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Client:
 
     Attributes:
         package: its name where it comes from.
-        environment: the folder of its environment.
+        environment: the folder of its environment; empty for that of these tests.
         script: its tests; in JavaScript, files that are run as one.
     """
 
@@ -43,6 +44,8 @@ class Client:
 
 
 CLIENTS = (
+    Client("openai", "", ("openai_sdk.py",)),
+    Client("anthropic", "", ("anthropic_sdk.py",)),
     Client("langchain-openai", "agents", ("langchain_suite.py",)),
     Client("pydantic-ai-slim", "agents", ("pydantic_ai_agents.py",)),
     Client("openai-agents", "agents", ("openai_agents.py",)),
@@ -52,6 +55,14 @@ CLIENTS = (
     Client("@ai-sdk/openai-compatible", "node", ("ai.mjs", "ai_openai_compatible.mjs")),
     Client("@ai-sdk/anthropic", "node", ("ai.mjs", "ai_anthropic.mjs")),
 )
+
+MEASURING = (
+    Client("litellm", "tools", ("litellm_sdk.py",)),
+    Client("llm", "tools", ("llm_command.py",)),
+    Client("guidellm", "tools", ("guidellm_load.py",)),
+    Client("lm-eval", "tools", ("lm_eval_task.py",)),
+)
+"""Those of `make soak`: their environment is large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,7 @@ def run(client: Client, port: int, results: Path) -> Result:
 
 
 def _run_in_python(client: Client, port: int, results: Path) -> Result:
-    python = INSTALLED / client.environment / "bin/python"
+    python = INSTALLED / client.environment / "bin/python" if client.environment else Path(sys.executable)
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),

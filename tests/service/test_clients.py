@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.client_table import README, row, write_results
-from tests.service.clients import CLIENTS, Client, Result, run
+from tests.service.clients import CLIENTS, MEASURING, Client, Result, run
 from tests.service.service import Service
 
 
@@ -24,6 +24,12 @@ def test_a_client_works_unchanged(service: Service, client: Client, tmp_path: Pa
     results.append(run(client, service.port, tmp_path / "results.json"))
 
     assert results[-1].passed
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("client", MEASURING, ids=lambda client: client.title)
+def test_a_tool_works_unchanged(service: Service, client: Client, tmp_path: Path) -> None:
+    assert run(client, service.port, tmp_path / "results.json").passed
 
 
 def test_the_readme_says_which_clients_work(results: list[Result]) -> None:

@@ -1,0 +1,188 @@
+"""Models that score pairs of texts (cross-encoders), in transformers' format (`task: text-ranking`).
+
+    pairs ──► tokens (a thread; too long: refused, or the second text cut, and told) ──► batches ──► the model
+
+The score is what the model's one label has, by the function that its `config.json` names as sentence-transformers has
+it, else between 0 and 1 (the sigmoid): sentence-transformers and vLLM do the same. The answer is a list of lists of one
+number. `extras.body` has `space`, `revision`, and `truncated` with what was cut.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deployments.formats.calling import InferenceThreads
+from deployments.formats.embedding_input import TOO_LONG, InputError
+from deployments.formats.sentence import RecipeError
+from deployments.formats.text_batches import TextBatches, Vector
+from deployments.formats.text_bounds import longest_text
+from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.generation.progress import Progress
+from deployments.observability import log
+from deployments.policy.extras import Extras
+from deployments.policy.outcome import Answered, Outcome, Usage
+from deployments.request import InferenceRequest
+from deployments.request.ranking import pairs_in
+from deployments.settings import HuggingFaceSpec
+from deployments.sources import acquire
+from deployments.sources.checkpoint import LoadedModel
+
+_READERS = 2
+_FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"Sigmoid": torch.sigmoid, "Identity": torch.clone}
+
+
+class _Pair(tuple[int, ...]):  # noqa: SLOT001 - a tuple of any length has no slots
+    """The token ids of a pair, which are batched as those of a text are.
+
+    Attributes:
+        sides: for each token the text that it belongs to; empty where the model does not tell them apart.
+    """
+
+    sides: Sequence[int] = ()
+
+
+class ScoringModel:
+    """Scores pairs of texts, in batches of what is asked at the same time."""
+
+    def __init__(self, loaded: LoadedModel, spec: HuggingFaceSpec, clock: Callable[[], float] = time.monotonic) -> None:
+        """Score one pair, to find that it can be done.
+
+        Args:
+            loaded: the model, on its device.
+            spec: its spec.
+            clock: seconds since any moment, by which `stalled_s` is measured.
+
+        Raises:
+            RecipeError: the model has more labels than one, or a function that is not known here.
+        """
+        config = loaded.model.config
+        if config.num_labels != 1:
+            raise RecipeError(f"it has {config.num_labels} labels, and a model that scores has one")
+        self._activation = _activation(config)
+        self._loaded, self._spec = loaded, spec
+        bounds = (spec.embedding.max_tokens, longest_text(loaded))
+        self._longest = min(bound for bound in bounds if bound > 0)
+        self._pad = loaded.tokenizer.pad_token_id or 0
+        self._progress = Progress(clock)
+        self._readers = InferenceThreads(_READERS, self._progress)
+        thread = InferenceThreads(1, self._progress)
+        self._batches = TextBatches(self._score, thread, spec.embedding.batch_texts, spec.embedding.batch_tokens)
+        self._score(self._tokenize([("a", "a")])[0])
+
+    @classmethod
+    def load(cls, spec: HuggingFaceSpec, cache: Path) -> "ScoringModel":
+        """Load the weights from the first source that has them.
+
+        Raises:
+            sources.NoSourceError: no source has them.
+            RecipeError: they are not those of a model that scores pairs.
+            RuntimeError: a GPU is demanded and there is none.
+        """
+        machine = Machine.here()
+        device = choose_device(spec.device, machine)
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
+        loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=log.SourceEvents())
+        loaded.model.to(device)
+        return cls(loaded, spec)
+
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - a batch is short
+        """Answer with a list of one score for each pair, or reject what has none. The model's errors are raised.
+
+        A request that is cancelled leaves the queue; a batch that has begun goes on.
+        """
+        try:
+            given, cut = await self._readers.run(partial(self._tokenize, self._pairs(request)))
+        except InputError as error:
+            return error.rejected
+        scores = await self._batches.vectors(given)
+        about: dict[str, Any] = {"space": self._spec.vector_space, "revision": self._loaded.revision}
+        return Answered(
+            scores,
+            Usage(sum(map(len, given)), 0),
+            extras=Extras(body={**about, "truncated": cut} if cut else about),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for `/status`."""
+        return {
+            "format": "huggingface",
+            "task": self._spec.task,
+            "weights": self._loaded.name,
+            "device": str(self._loaded.model.device),
+            "space": self._spec.vector_space,
+            "revision": self._loaded.revision,
+            "activation": self._activation,
+            "max_tokens": self._longest,
+        }
+
+    def stalled_s(self) -> float:
+        """Seconds since a call last began or ended, while at least one is under way; 0 while none is."""
+        return self._progress.stalled_s()
+
+    def _pairs(self, request: InferenceRequest) -> Sequence[tuple[str, str]]:
+        pairs, most = pairs_in(request.inputs), self._spec.embedding.max_texts
+        if not pairs:
+            raise InputError("model", "scores pairs of texts; accepted: POST /v1/rerank or /v1/score")
+        if len(pairs) > most:
+            raise InputError("documents", f"are {len(pairs)}; accepted: at most {most}")
+        return pairs
+
+    def _tokenize(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[_Pair], list[dict[str, int]]]:
+        """Return the token ids of each pair within the model's bound, and what was cut: the end of the second text.
+
+        Raises:
+            InputError: a pair is too long, and the spec does not have it cut; or its first text alone is.
+        """
+        given, cut = [], []
+        for index, (first, second) in enumerate(pairs):
+            read = self._loaded.tokenizer(first, second, truncation=False)
+            if (tokens := len(read["input_ids"])) > self._longest:
+                alone = len(self._loaded.tokenizer(first, "", truncation=False)["input_ids"])
+                if self._spec.long_prompt == "refuse" or alone >= self._longest:
+                    reason = f"has {tokens} tokens with its query; accepted: at most {self._longest}"
+                    raise InputError(f"documents[{index}]", reason, TOO_LONG, elsewhere=True)
+                read = self._loaded.tokenizer(first, second, truncation="only_second", max_length=self._longest)
+                cut.append({"index": index, "tokens": tokens, "kept": len(read["input_ids"])})
+            pair = _Pair(read["input_ids"])
+            pair.sides = read.get("token_type_ids", ())
+            given.append(pair)
+        return given, cut
+
+    def _score(self, pairs: Sequence[Sequence[int]]) -> list[Vector]:
+        width, device = max(map(len, pairs)), self._loaded.model.device
+
+        def padded(rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
+            return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows], device=device)
+
+        inputs = {
+            "input_ids": padded(pairs, self._pad),
+            "attention_mask": padded([[1] * len(each) for each in pairs], 0),
+        }
+        sides = [pair.sides for pair in pairs if isinstance(pair, _Pair) and pair.sides]
+        if len(sides) == len(pairs):
+            inputs["token_type_ids"] = padded(sides, 0)
+        with torch.inference_mode():
+            scores = _FUNCTIONS[self._activation](self._loaded.model(**inputs).logits.float())
+        if not bool(torch.isfinite(scores).all()):
+            raise FloatingPointError("the model gave a score that is NaN or an infinity")
+        made: list[Vector] = scores.cpu().tolist()
+        return made
+
+
+def _activation(config: Any) -> str:
+    """Return the function that a model's `config.json` names for its scores.
+
+    Raises:
+        RecipeError: it is not known here.
+    """
+    told = (getattr(config, "sentence_transformers", None) or {}).get("activation_fn")
+    told = told or getattr(config, "sbert_ce_default_activation_function", None) or "Sigmoid"
+    name = str(told).rpartition(".")[2]
+    if name not in _FUNCTIONS:
+        raise RecipeError(f"its scores go through {name[:64]}; known: {', '.join(_FUNCTIONS)}")
+    return name
