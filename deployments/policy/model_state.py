@@ -54,7 +54,7 @@ class ModelState:
 
     def forgiven(self) -> BreakerState:
         """Forget the pause and the suspicion, and return a closed breaker; attempts under way say nothing about it."""
-        self.cooldown, self.suspected = Cooldown(), False
+        self.cooldown, self.suspected, self.excused = Cooldown(), False, 0
         return Closed(self.breaker.epoch + 1)
 
     def without_long_prompts(self, said: Outcome | Finished, prompt_ratio: float) -> Outcome | Finished:

@@ -9,18 +9,18 @@ A score is a vector of one number: it is asked for, batched, checked and answere
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.embeddings import MAX_INPUTS, check_text
-from deployments.request.fields import kind, read_flag, read_model, read_name, refuse
+from deployments.request.fields import kind, read_model, read_name, refuse
 from deployments.request.inference import InferenceRequest
-from deployments.request.knobs import Whole
 from deployments.request.passing import read_passed
+from deployments.request.structs import read_struct
 
 PAIRS = "pairs"
 """The field of the inputs of a model: a list of pairs of texts, for each of which a list of one number is wanted."""
@@ -30,6 +30,13 @@ _SCORED = (("text_1", "text_2"), ("queries", "documents"))
 _SCORE = frozenset({"model", "user", *(name for names in _SCORED for name in names)})
 _DOCUMENTS = f"a list of 1 to {MAX_INPUTS} texts, or of objects with `text`"
 _TEXTS = f"a text, or a list of 1 to {MAX_INPUTS} texts"
+
+
+class _Wanted(Struct, frozen=True):
+    """What is wanted of an order of documents."""
+
+    top_n: Annotated[int, Meta(ge=1, le=1 << 31)] | None = None
+    return_documents: bool = True
 
 
 class RerankRequest(Struct, frozen=True):
@@ -64,11 +71,10 @@ def rerank_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = 
     if not isinstance(given, list) or not given:
         raise refuse("documents", given, _DOCUMENTS)
     documents = _texts([each.get("text") if isinstance(each, Mapping) else each for each in given], "documents")
-    wanted = data.get("top_n")
-    top_n = len(documents) if wanted is None else min(Whole(1, 1 << 31).read("top_n", wanted), len(documents))
-    returns = read_flag(data, "return_documents")
+    asked = read_struct(data, _Wanted)
+    top_n = len(documents) if asked.top_n is None else min(asked.top_n, len(documents))
     request = _request(data, [(query, document) for document in documents], _RERANK, limits, headers)
-    return RerankRequest(request, documents, top_n, returns is not False)
+    return RerankRequest(request, documents, top_n, asked.return_documents)
 
 
 def score_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> InferenceRequest:
@@ -110,7 +116,7 @@ def _request(
         inputs={PAIRS: [list(pair) for pair in pairs], "dimensions": 1},
         text="",
         messages=(),
-        model=read_model(data),
+        model=read_model(data.get("model")),
         timeout_s=limits.timeout_s,
         user=read_name(data, "user"),
         passthrough=passed.fields,
