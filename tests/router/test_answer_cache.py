@@ -16,9 +16,8 @@ from deployments.observability.metrics import drain_counts
 from deployments.policy.answer import Answer
 from deployments.policy.last_resort import LastResort
 from deployments.router.answer_cache import AnswerCache
-from deployments.router.answer_stores import ENTRY_BYTES, AnswerStore, AnswerStores, MemoryStore
+from deployments.router.answer_stores import AnswerStore, AnswerStores, MemoryStore
 from deployments.router.router import Router
-from deployments.settings import PolicySettings, SettingsError
 from deployments.settings.cache import CacheSettings
 from tests.fakes import a_request
 from tests.http.service import an_answer
@@ -28,7 +27,6 @@ from tests.router.test_drills import answered
 from tests.router.test_last_resort import a_ready_router
 from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import FaultyUpstream
-from tests.upstream.test_messages_request import a_message
 
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
 
@@ -258,48 +256,3 @@ async def test_routers_share_what_a_real_redis_keeps_and_answer_on_while_it_is_g
     assert (gone.headers["x-neverblank-served-by"], answered(answering)[0]) == ("last_resort", TEXT)
     assert (told["reachable"], after["reachable"]) == (False, True)
     assert back.headers["x-neverblank-served-by"] == "last_resort"  # it is empty now
-
-
-def test_the_address_of_the_store_with_its_password_is_in_no_log_line() -> None:
-    told = PolicySettings.model_validate({"cache": {"store": "redis://:secret@there:6379/0"}}).to_log()
-
-    assert told["cache"] == {"store": "redis"}
-
-
-def test_a_password_in_an_address_that_does_not_fit_is_not_quoted() -> None:
-    with pytest.raises(SettingsError) as refused:
-        PolicySettings().with_overrides({"cache": {"store": "redis//:secret@there"}}, {})
-
-    assert "cache.store" in str(refused.value)
-    assert "secret" not in str(refused.value)
-
-
-def test_requests_that_differ_in_the_words_of_their_own_format_alone_are_not_identical() -> None:
-    cache = AnswerCache(lambda: CacheSettings(seconds=60))
-    asked = [a_message(), a_message(context_management={"edits": []}), a_message(headers={"anthropic-beta": "x"})]
-
-    assert len({cache.key_of(request, "m") for request in asked}) == len(asked)
-    assert cache.key_of(a_message(), "m") == cache.key_of(a_message(), "m") != ""
-
-
-async def test_the_oldest_answers_make_room_for_new_ones() -> None:
-    store = MemoryStore(2)
-    for key in ("a", "b", "c"):
-        store.put(key, key.encode(), 60)
-
-    assert [await store.get(key) for key in ("a", "b", "c")] == [b"", b"b", b"c"]
-
-
-async def test_a_long_answer_has_the_places_of_several_and_one_without_room_is_not_kept() -> None:
-    store = MemoryStore(2)
-    for key, size in (("a", 1), ("b", 1), ("long", ENTRY_BYTES + 1), ("too long", 3 * ENTRY_BYTES)):
-        store.put(key, b"x" * size, 60)
-
-    assert [len(await store.get(key)) for key in ("a", "b", "long", "too long")] == [0, 0, ENTRY_BYTES + 1, 0]
-
-
-async def test_an_answer_is_kept_for_as_long_as_the_policy_says() -> None:
-    store = MemoryStore(2)
-    store.put("a", b"a", -1)
-
-    assert await store.get("a") == b""
