@@ -34,6 +34,9 @@ EXPOSED = (
 RELOAD_S = 1.0
 """Seconds between two looks at the file of the keys."""
 
+_SHARE_OF_DEADLINE = 0.5
+"""The share of its deadline for which a request waits for what the other routers have counted."""
+
 Told = Callable[[int, str], None]
 """Is told of each reading: how many keys are in force, and what is wrong with the file; empty where nothing is."""
 
@@ -197,7 +200,8 @@ class Gate:
         if not holder.limits:
             return None
         try:
-            return await self._limiter.admit(holder, self._costs(holder, request, model))
+            within_s = request.timeout_s * _SHARE_OF_DEADLINE
+            return await self._limiter.admit(holder, self._costs(holder, request, model), within_s)
         except InvalidRequestError as error:
             self._refuse(holder.name, error)
             raise

@@ -9,6 +9,7 @@ has ended. Only the answer that the caller got is charged: what attempts beside 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from math import inf
 from typing import Any, Protocol
 
@@ -93,14 +94,32 @@ class Limiter:
         self._exchanged_at = self._failed_at = -inf
         self.trouble = ""
 
-    async def admit(self, holder: Holder, costs: Mapping[Measure, float]) -> Grant:
+    async def admit(self, holder: Holder, costs: Mapping[Measure, float], within_s: float) -> Grant:
         """Let a request in that takes `costs` at most, and count them.
+
+        After `within_s` seconds the other routers are not waited for any more: what is known by then decides.
 
         Raises:
             InvalidRequestError: a limit of the key is reached (429).
         """
         limits = holder.limits
         wanted = {measure: min(costs.get(measure, 1.0), limit) for measure, limit in limits.items()}
+        if self._asked and not self._short(holder, wanted):
+            return self._count(holder, wanted)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                if grant := await self._agree(holder, wanted):
+                    return grant
+        if not (short := self._short(holder, wanted)):
+            return self._count(holder, wanted)
+        now = self._clock()
+        waits = {measure: self._wait_s(holder, measure, wanted[measure], now) for measure in short}
+        longest = max(short, key=waits.__getitem__)
+        self._spent.add(holder.id)
+        raise too_many(longest, limits[longest], waits[longest])
+
+    async def _agree(self, holder: Holder, wanted: Mapping[Measure, float]) -> Grant | None:
+        """Count a request once the other routers have told what they have counted; `None` where they leave no room."""
         asked = False
         for _ in range(_MOST_ROUNDS):
             if self._asked and not self._short(holder, wanted):
@@ -109,13 +128,7 @@ class Limiter:
                 return grant
             if not self._may_ask(holder, wanted) or not (asked := await self._ask()):
                 break
-        if not (short := self._short(holder, wanted)):
-            return self._count(holder, wanted)
-        now = self._clock()
-        waits = {measure: self._wait_s(holder, measure, wanted[measure], now) for measure in short}
-        longest = max(short, key=waits.__getitem__)
-        self._spent.add(holder.id)
-        raise too_many(longest, limits[longest], waits[longest])
+        return None
 
     def refuse_spent(self, holder: Holder) -> None:
         """Refuse a request that has not been read yet, if one was refused before and nothing at all is left since.

@@ -100,8 +100,9 @@ class ResponsesApi:
             StoreUnreachableError: the conversation that it goes on with cannot be found now.
         """
         keeper = self._service.keeper
-        data = await with_items(decode_object(body, limits), keeper, limits)
-        before = await conversation_before(data, keeper, limits)
+        with self._service.arrival():  # the store may be slow, and the body is held meanwhile
+            data = await with_items(decode_object(body, limits), keeper, limits)
+            before = await conversation_before(data, keeper, limits)
         asked = responses_request(data, limits, headers=headers, before=before)
         return asked.request, ResponseReply(asked, keeper)
 

@@ -126,7 +126,7 @@ class Answering:
         refuse_loops(request.via, self._service_id())
         if request.faults:
             self._gate.require_admin()
-        visit = await begin_visit(self._gate, self._chains, request, self._policy(), started)
+        visit = await begin_visit(self._gate, self._chains, request, self._policy(), started, self.accounting)
         if visit is None or visit.allows_backup:
             self.canary.offer(request)
         return visit

@@ -5,6 +5,7 @@ in the trace as refused, before all attempts.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 
 from msgspec.structs import replace
 
@@ -127,9 +128,16 @@ def visited(stream: AnswerStream, visit: Visit | None) -> AnswerStream:
 
 
 async def begin_visit(
-    gate: Gate, chains: ChainBuilder, request: InferenceRequest, policy: PolicySettings, started: float
+    gate: Gate,
+    chains: ChainBuilder,
+    request: InferenceRequest,
+    policy: PolicySettings,
+    started: float,
+    arrival: AbstractContextManager[None],
 ) -> Visit | None:
     """Let `request` in that arrived at `started`; `None` where it needs no key.
+
+    While the routers are asked what is left of its key, it counts as one that arrives: `arrival` is held.
 
     Raises:
         InvalidRequestError: its key does not allow the model that it asks for (403), or has reached a limit (429).
@@ -137,7 +145,8 @@ async def begin_visit(
     if (holder := HOLDER.get()) is None:
         return None
     asked = chains.asked(request, policy)
-    grant = await gate.let_in(holder, request, asked)
+    with arrival:
+        grant = await gate.let_in(holder, request, asked)
     refused = tuple(
         Ended(candidate, started, started, Refused(why)) for candidate, why in chains.refused(request, policy)
     )

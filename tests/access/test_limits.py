@@ -26,18 +26,20 @@ class Routers:
         self.now = NOON
         self.exchanges = 0
         self.cut = False
+        self.takes_s, self.within_s = 0.0, 60.0
         self.limiters = [Limiter(KeyCounts(f"r{n}"), self.exchange, lambda: self.now) for n in range(count)]
 
     async def exchange(self, tables: list[Table]) -> Sequence[list[Table]]:
         self.exchanges += 1
         if self.cut:
             raise ConnectionError("nobody answers")
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.takes_s)
         return [each.hear(tables) for each in self.limiters]
 
     async def admitted(self, router: int, holder: Holder, **costs: float) -> Any:
+        counted = {Measure(name): cost for name, cost in costs.items()}
         try:
-            return await self.limiters[router].admit(holder, {Measure(name): cost for name, cost in costs.items()})
+            return await self.limiters[router].admit(holder, counted, self.within_s)
         except InvalidRequestError as error:
             return error.problem
 
@@ -184,3 +186,16 @@ async def test_counts_are_exchanged_while_there_is_anything_new() -> None:
     assert routers.exchanges == told
     for task in tasks:
         task.cancel()
+
+
+def test_a_request_waits_for_slow_routers_no_longer_than_it_may_and_what_is_known_by_then_decides() -> None:
+    async def scenario() -> tuple[list[bool], float]:
+        routers, holder = Routers(2), a_holder(requests_per_minute=2)
+        await routers.admitted(0, holder)
+        await routers.admitted(1, holder)
+        routers.now += 1.0
+        routers.takes_s, routers.within_s = 0.4, 0.1
+        results = await asyncio.gather(*(routers.admitted(router, holder) for router in (0, 1)))
+        return [is_in(result) for result in results], asyncio.get_running_loop().time()
+
+    assert run_virtually(scenario()) == ([False, False], 0.1)

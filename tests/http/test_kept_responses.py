@@ -193,6 +193,21 @@ async def test_a_slow_store_has_no_more_time_for_many_references_than_for_one() 
 
 
 @pytest.mark.looptime
+async def test_a_request_that_waits_for_the_store_counts_as_one_that_arrives() -> None:
+    shelf = Shelf()
+    service = keeping(shelf)
+    first = await ask(service, stream=False)
+    shelf.takes_s = 1.0
+
+    asking = [asyncio.create_task(send(service, RESPONSES, HI | {"previous_response_id": first.id})) for _ in "ab"]
+    await asyncio.sleep(0.5)
+    during = service.arriving
+    await asyncio.gather(*asking)
+
+    assert (during, service.arriving) == (2, 0)
+
+
+@pytest.mark.looptime
 async def test_a_slow_store_makes_no_whole_answer_late(events: list[dict[str, Any]]) -> None:
     shelf = Shelf()
     service = keeping(shelf)

@@ -210,6 +210,21 @@ async def test_a_key_is_charged_what_its_answer_tells_of_itself_with_the_tools_t
     assert used == response.json()["usage"]["total_tokens"] > 1_000
 
 
+async def test_a_request_that_waits_for_what_other_routers_have_counted_counts_as_one_that_arrives(lock: Lock) -> None:
+    locked, during = lock({"k": {"requests_per_minute": 60}}), list[tuple[int, int]]()
+    accounting = locked.router._accounting
+
+    async def exchange(tables: Any) -> Any:
+        during.append((accounting.arriving, accounting.in_flight))
+        return [tables]
+
+    locked.router.gate._limiter._exchange = exchange
+
+    assert (await locked.ask(model="b")).status_code == 200
+    assert during == [(1, 0)]
+    assert (accounting.arriving, accounting.in_flight) == (0, 0)
+
+
 async def test_an_administrator_who_has_used_up_what_a_key_may_ask_can_still_act(lock: Lock) -> None:
     locked = lock({"k": {"admin": True, "requests_per_minute": 1}})
     asked = [(await locked.ask(model="b")).status_code for _ in range(3)]
