@@ -205,6 +205,7 @@ class Service:
         """Wait until every router sees all of these as ready."""
 
         def all_ready() -> bool:
+            assert self.process.poll() is None, f"`serve run` has ended; the log ends with: {self.log[-3000:]}"
             status = self.status()
             states = [status["models"].get(model, {}).get("state") for model in models]
             if backup:

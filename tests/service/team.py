@@ -59,7 +59,7 @@ class Team:
         self.service.http.headers.update(bearer(self.keys["boss"]))
         try:
             self.service.wait_ready(*specs)
-        except TimeoutError:
+        except BaseException:
             self.stop()
             raise
 
