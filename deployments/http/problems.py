@@ -9,7 +9,7 @@ from deployments.policy.answer import Answer
 from deployments.policy.problem import CONTEXT_LENGTH, NO_THREADS, Problem
 
 NOT_FOUND = 404
-_OPENAI = ("/v1/", "/tokenize", "/detokenize")
+_OPENAI = ("/v1/", "/v2/", "/tokenize", "/detokenize", "/rerank", "/score")
 _NATIVE = "/v1/infer"
 _ANTHROPIC = "/v1/messages"
 _CODES = {404: "not_found", 408: "timeout", 413: "request_too_large", 415: "unsupported_encoding"}

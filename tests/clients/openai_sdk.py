@@ -81,7 +81,8 @@ def test_completions(url: str) -> None:
 
 
 def test_embeddings(url: str) -> None:
-    answer = client(url).embeddings.create(model="vectors", input=["One", "Two"])
+    # As numbers: strictly, its own types refuse the base64 that it asks for by itself.
+    answer = client(url).embeddings.create(model="vectors", input=["One", "Two"], encoding_format="float")
 
     assert [len(each.embedding) for each in answer.data] == [len(answer.data[0].embedding)] * 2
 

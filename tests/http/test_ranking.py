@@ -130,6 +130,8 @@ async def test_a_model_of_the_same_space_answers_for_another_one() -> None:
         (RERANK, {"return_documents": "yes"}, "return_documents"),
         (RERANK, {"rank_fields": ["text"]}, "rank_fields"),
         (SCORE, {"text_1": "a"}, "text_2"),
+        *((path, {}, "query") for path in ("/rerank", "/v2/rerank")),
+        ("/score", {}, "text_1"),
         (SCORE, {"text_1": ["a", "b"], "text_2": ["c"]}, "text_1"),
         (SCORE, {"text_1": "a", "text_2": [3]}, "text_2[0]"),
         (RERANK, {"model": "chat"}, "model"),

@@ -1,5 +1,7 @@
 """OpenAI's Responses: what is sent to upstreams of that format, and what is made of their answers."""
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +11,12 @@ from pydantic import TypeAdapter
 from deployments.policy.outcome import Answered, Finished, Usage
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
+from deployments.upstream.messages.events import MessageEvents
 from deployments.upstream.responses.body import write_responses
+from deployments.upstream.responses.events import ResponseEvents
+from deployments.upstream.sse import Event
+from deployments.upstream.stream import ChunkReader
+from deployments.upstream.translation import Translator
 from tests.fakes import read_stream, read_whole
 from tests.upstream.calling import call, remote
 from tests.upstream.dialects_of_responses import RESPONSE_DIALECTS, SEALED
@@ -165,3 +172,20 @@ async def test_what_a_model_of_this_format_does_not_take_is_left_out_at_once(
         assert isinstance(outcome, Answered), outcome
         assert (outcome.result, outcome.dropped) == (TEXT, dropped)
     assert len(faulty.requests) == asked
+
+
+@pytest.mark.parametrize("translator", [ResponseEvents, MessageEvents])
+def test_a_tool_that_a_provider_runs_is_a_sign_of_life_and_an_event_of_nothing_is_none(
+    translator: Callable[[bool], Translator],
+) -> None:
+    events: list[dict[str, Any]] = [
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "server_tool_use", "id": "s"}},
+        {"type": "response.web_search_call.searching", "output_index": 0},
+        {"type": "response.queued"},
+    ]
+    reader = ChunkReader(translator=translator(True))
+
+    told = [reader.feed(Event(json.dumps(event), "")) for event in events]
+
+    assert told.count([""]) == 1
+    assert told[2] == []
