@@ -85,7 +85,7 @@ class AnswerCache:
         self, key: str, request: InferenceRequest, started: float, run: Callable[[], Awaitable[Answer]]
     ) -> Answer:
         """Return the answer of an identical request in flight, or what `run` gives; errors of `run` are raised."""
-        if not key or not self._settings().share:
+        if not self._settings().share:
             return await run()
         if (leader := self._in_flight.get(key)) is not None:
             left_s = started + request.timeout_s * FOLLOWS - loop_time()

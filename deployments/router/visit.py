@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from msgspec.structs import replace
 
 from deployments.access.gate import Gate, prompt_tokens
-from deployments.access.holder import HOLDER
+from deployments.access.holder import Holder
 from deployments.access.limits import Grant
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Ended, Tier
@@ -115,15 +115,13 @@ def visited(stream: AnswerStream, visit: Visit | None) -> AnswerStream:
 
 
 async def begin_visit(
-    gate: Gate, chains: ChainBuilder, request: InferenceRequest, policy: PolicySettings, started: float
-) -> Visit | None:
-    """Let `request` in that arrived at `started`; `None` where it needs no key.
+    holder: Holder, gate: Gate, chains: ChainBuilder, request: InferenceRequest, policy: PolicySettings, started: float
+) -> Visit:
+    """Let `request` in that arrived at `started` with the key of `holder`.
 
     Raises:
         InvalidRequestError: its key does not allow the model that it asks for (403), or has reached a limit (429).
     """
-    if (holder := HOLDER.get()) is None:
-        return None
     asked = chains.asked(request, policy)
     grant = await gate.let_in(holder, request, asked)
     refused = tuple(
