@@ -24,7 +24,6 @@ from deployments.policy.outcome import (
     Refused,
     StreamEnd,
     StreamItem,
-    StreamPart,
     TimedOut,
     stream_to_outcome,
 )
@@ -105,7 +104,7 @@ class Begun:
         """Return the whole answer; `Failed` beyond `max_characters`. Errors of the attempt are raised."""
         texts, size, extras = [self.first], len(self.first), [self.extras]
         try:
-            while isinstance(item := await self.next(), StreamPart):
+            while isinstance(item := await self.next(), (str, Extras)):
                 sign_of_life()
                 if isinstance(item, Extras):
                     extras.append(item)
@@ -135,7 +134,7 @@ async def begin(items: AsyncGenerator[StreamItem, None]) -> Outcome | Begun:
     size = 0
     begun = False
     try:
-        while isinstance(item := await anext(items, _CUT), StreamPart):
+        while isinstance(item := await anext(items, _CUT), (str, Extras)):
             sign_of_life()
             if isinstance(item, Extras):
                 extras.append(item)

@@ -103,21 +103,22 @@ class Race:
                 allowance = NOTHING_EXTRA
                 if self._attempts:
                     allowance = self._resilience.allowance(now, wait=self._waits, skip=self._skip)
-                match step := next_step(self._chain, self._attempts, now, allowance):
-                    case Start():
-                        self._start(step.candidate, step.why, now)
-                    case WaitUntil():
-                        await self._wait(step.time, now)
-                    case Accept():
-                        return self._won(step.place, step.trace, now)
-                    case AwaitReady():
-                        await self._wait_for_one(step.candidates, step.time)
-                    case Exhausted():
-                        self._close(step.trace, now)
-                        return Exhausted(step.trace, self._retry_after_s)
-                    case Reject():
-                        self._close(step.trace, now)
-                        raise InvalidRequestError(_problem(step.rejected))
+                step = next_step(self._chain, self._attempts, now, allowance)
+                # By type, the usual ones first: a `match` asks the metaclass for each one that does not fit.
+                if type(step) is Start:
+                    self._start(step.candidate, step.why, now)
+                elif type(step) is WaitUntil:
+                    await self._wait(step.time, now)
+                elif type(step) is Accept:
+                    return self._won(step.place, step.trace, now)
+                elif isinstance(step, AwaitReady):
+                    await self._wait_for_one(step.candidates, step.time)
+                elif isinstance(step, Exhausted):
+                    self._close(step.trace, now)
+                    return Exhausted(step.trace, self._retry_after_s)
+                elif isinstance(step, Reject):
+                    self._close(step.trace, now)
+                    raise InvalidRequestError(_problem(step.rejected))
         finally:
             for flight in self._flights:
                 if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker

@@ -77,7 +77,7 @@ class Relay:
                     yield self._beside(begun.extras, writer)
                 item: StreamItem = begun.first
                 while isinstance(item, (str, Extras)):
-                    if isinstance(item, Extras):
+                    if not isinstance(item, str):
                         yield self._beside(item, writer)
                     elif item:
                         room = self._rules.max_characters - self._transcript.length

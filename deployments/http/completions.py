@@ -140,7 +140,7 @@ class Format:
         counts = count_tokens(answers, requests)
         prompts = [repeated(request) for request in requests] if echo else [""] * len(answers)
         first, prompt = answers[0], prompts[0]
-        choices = [self._choice(*each) for each in zip(range(len(answers)), answers, prompts, strict=True)]
+        choices = [self._choice(place, answer, prompts[place]) for place, answer in enumerate(answers)]
         if first.extras.others:
             choices += [self.further_choice(other, prompt=prompt) for other in first.extras.others]
         return {

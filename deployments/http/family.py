@@ -137,7 +137,9 @@ async def serve(service: Service, family: Family, request: Request) -> ASGIApp:
     started = loop_time()
     headers = read_headers(request.scope)
     request_id = read_request_id(headers)
-    CALLERS_TRACE.set(read_trace(headers) if TRACEPARENT in headers else None)
+    caller = read_trace(headers) if TRACEPARENT in headers else None
+    if caller is not CALLERS_TRACE.get():  # to set a variable is dear
+        CALLERS_TRACE.set(caller)
     if service.overloaded():
         seen = await skim_body(request, service.limits, headers, family.form_demanded)
         return await family.respond_unread(service.turn_away(refusal=seen.form), request_id, seen)

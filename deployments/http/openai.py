@@ -77,7 +77,10 @@ class _OpenAI:
         read = chat_request if form is CHAT else completion_request
         parsed = read(body, service.limits, headers=headers)
         if not parsed.stream:
-            answers = await _answers(service, parsed.requests, request_id, started)
+            if len(parsed.requests) == 1:  # the usual case, without a task of its own
+                answers = [await service.answer(parsed.requests[0], request_id, started)]
+            else:
+                answers = await _answers(service, parsed.requests, request_id, started)
             whole = form.completion(answers, parsed.requests, request_id, echo=parsed.echo)
             return _respond(service, answers, whole)
         writer = ChunkWriter(form, parsed, request_id)
@@ -97,10 +100,8 @@ class _OpenAI:
 
 async def _answers(
     service: Service, requests: Sequence[InferenceRequest], request_id: str, started: float
-) -> Sequence[Answer]:
-    """Answer all requests at the same time; a single one, the usual case, without a task of its own."""
-    if len(requests) == 1:
-        return (await service.answer(requests[0], request_id, started),)
+) -> list[Answer]:
+    """Answer all requests at the same time."""
     try:
         async with asyncio.TaskGroup() as tasks:  # the first invalid request cancels the others
             asked = [

@@ -123,7 +123,17 @@ def pending_headers() -> list[tuple[bytes, bytes]]:
 
 def json_response(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a JSON response; `body` may hold anything that a model can return."""
-    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+    return _JsonResponse(orjson.dumps(body), status, headers)
+
+
+class _JsonResponse(Response):
+    """A response whose type and length are known, so that its headers need not be searched for them."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        told = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(self.body))]
+        for name, value in (headers or {}).items():
+            told.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+        self.raw_headers = told
 
 
 def are_many(vectors: Any) -> bool:

@@ -98,11 +98,10 @@ def fields_beside(fields: Mapping[str, Any], known: Collection[str]) -> dict[str
     return {
         key: value
         for key, value in fields.items()
-        if key not in known and value not in _NOTHING and (not isinstance(value, (list, dict)) or is_flat(value))
+        if key not in known
+        and (value or isinstance(value, (int, float)))  # 0 and `false` say something
+        and (not isinstance(value, (list, dict)) or is_flat(value))
     }
-
-
-_NOTHING: Sequence[Any] = (None, "", [], {})
 
 
 def is_flat(value: Any) -> bool:

@@ -36,7 +36,6 @@ from deployments.policy.outcome import (
     Refused,
     Rejected,
     StreamItem,
-    StreamPart,
     TimedOut,
 )
 from deployments.ray_serve.replica_watch import Deployment, ReplicaCall, ReplicaWatch, Unwatched, cancel
@@ -44,7 +43,7 @@ from deployments.request import InferenceRequest
 from deployments.request.tokens import TokensRequest
 
 _OUTCOMES = (Answered, Blank, Failed, TimedOut, Refused, Rejected, Cancelled)
-_ENDS = (Finished, Blank, Failed, TimedOut, Refused, Rejected)
+_ITEMS = (str, Extras, Finished, Blank, Failed, TimedOut, Refused, Rejected)
 
 
 class ServeReplicas:
@@ -144,13 +143,13 @@ class ServeReplicas:
         call.response = response = self._stream.remote(request, budget_s)
         try:
             async for item in response:
-                if not isinstance(item, (str, Extras, *_ENDS)):
+                if not isinstance(item, _ITEMS):
                     yield _no_outcome(item)
                     return
                 if call.outcome is None:
                     call.outcome = _first(item)
                 yield item
-                if not isinstance(item, StreamPart):
+                if not isinstance(item, (str, Extras)):
                     return
             yield Failed("its stream was cut", transient=not alone())
         except asyncio.CancelledError:

@@ -11,7 +11,8 @@ from deployments.execution.attempt import Begun, as_items
 from deployments.execution.pulse import Beats
 from deployments.formats import LoadProgress, ServedModel, Tokenizing, load_model
 from deployments.observability import log
-from deployments.policy.outcome import Failed, Outcome, Refused, Rejected, StreamItem, StreamPart
+from deployments.policy.extras import Extras
+from deployments.policy.outcome import Failed, Outcome, Refused, Rejected, StreamItem
 from deployments.policy.problem import UNSUPPORTED
 from deployments.policy.reason import locate_error, reason_of
 from deployments.policy.serving_state import ServingState
@@ -103,7 +104,7 @@ class Replica(ABC):
                 if started.extras:
                     yield started.extras
                 yield started.first
-                while isinstance(item := await started.next(), StreamPart):
+                while isinstance(item := await started.next(), (str, Extras)):
                     yield item
                 yield item
             except Exception as error:  # noqa: BLE001 - a model's own code: its failure ends the stream

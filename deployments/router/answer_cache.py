@@ -88,7 +88,7 @@ class AnswerCache:
 
         How long a caller waits, and what is tried for it meanwhile, decides who answers: it has to be the same, too.
         """
-        if not key or not self._settings().share:
+        if not self._settings().share:
             return await run(), False
         alike = (key, request.timeout_s, request.hedge, request.retry, request.wait)
         if (leader := self._in_flight.get(alike)) is not None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from deployments.access.gate import Gate
+from deployments.access.holder import HOLDER
 from deployments.execution.clock import loop_time
 from deployments.execution.execution import Execution
 from deployments.execution.streams import CompletedStream, open_stream
@@ -95,9 +96,12 @@ class Answering:
         """
         visit = await self._let_in(request, started)
         key, record = self._record(request, request_id, started, visit)
-        run = partial(self._execute, request, record, started, run_chain, lambda last_resort: last_resort)
+        run = partial(self._execute, request, record, started, run_chain, _as_it_is)
         try:
-            answer, record.shared = await self._cache.share(key, request, started, run)
+            if key:
+                answer, record.shared = await self._cache.share(key, request, started, run)
+            else:
+                answer = await run()
             if answer.served_by is Tier.LAST_RESORT:
                 answer = await self._cache.instead(key, answer, started + request.timeout_s)
         except asyncio.CancelledError:
@@ -126,7 +130,11 @@ class Answering:
         refuse_loops(request.via, self._service_id())
         if request.faults:
             self._gate.require_admin()
-        visit = await begin_visit(self._gate, self._chains, request, self._policy(), started, self.accounting)
+        visit = None
+        if (holder := HOLDER.get()) is not None:
+            visit = await begin_visit(
+                holder, self._gate, self._chains, request, self._policy(), started, self.accounting
+            )
         if visit is None or visit.allows_backup:
             self.canary.offer(request)
         return visit
@@ -215,3 +223,7 @@ class Answering:
     async def aclose(self) -> None:
         """Close the connections of the cache."""
         await self._cache.aclose()
+
+
+def _as_it_is(last_resort: Answer) -> Answer:
+    return last_resort

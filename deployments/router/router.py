@@ -7,7 +7,7 @@ handle ──► handle_methods ───────┴─► answer, stream �
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -107,13 +107,13 @@ class Router(HandleMethods):
             log.policy_refused(str(error))
             raise
 
-    async def answer(self, request: InferenceRequest, request_id: str, started: float) -> Answer:
+    def answer(self, request: InferenceRequest, request_id: str, started: float) -> Coroutine[Any, Any, Answer]:
         """Answer a well-formed request; see `Answering.answer`."""
-        return await self._answering.answer(request, request_id, started)
+        return self._answering.answer(request, request_id, started)
 
-    async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
+    def stream(self, request: InferenceRequest, request_id: str, started: float) -> Coroutine[Any, Any, AnswerStream]:
         """Return a stream that answers, once its first content is there; see `Answering.stream`."""
-        return await self._answering.stream(request, request_id, started)
+        return self._answering.stream(request, request_id, started)
 
     def overloaded(self) -> bool:
         """Return whether a request that arrives now is turned away unread."""

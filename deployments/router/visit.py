@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from msgspec.structs import replace
 
 from deployments.access.gate import Gate
-from deployments.access.holder import HOLDER
+from deployments.access.holder import Holder
 from deployments.access.limits import Grant
 from deployments.observability.key_metrics import key_asked, key_used
 from deployments.policy.answer import Answer
@@ -128,22 +128,21 @@ def visited(stream: AnswerStream, visit: Visit | None) -> AnswerStream:
 
 
 async def begin_visit(
+    holder: Holder,
     gate: Gate,
     chains: ChainBuilder,
     request: InferenceRequest,
     policy: PolicySettings,
     started: float,
     arrival: AbstractContextManager[None],
-) -> Visit | None:
-    """Let `request` in that arrived at `started`; `None` where it needs no key.
+) -> Visit:
+    """Let `request` in that arrived at `started` with the key of `holder`.
 
     While the routers are asked what is left of its key, it counts as one that arrives: `arrival` is held.
 
     Raises:
         InvalidRequestError: its key does not allow the model that it asks for (403), or has reached a limit (429).
     """
-    if (holder := HOLDER.get()) is None:
-        return None
     asked = chains.asked(request, policy)
     with arrival:
         grant = await gate.let_in(holder, request, asked)

@@ -5,12 +5,12 @@ about the server: the request is sent once more, on a fresh connection, and neve
 """
 
 import os
+import socket
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 import aiohttp
 import orjson
@@ -20,10 +20,10 @@ from deployments.settings.remotes import EndpointSpec, RemoteSpec
 from deployments.upstream.formats import REMOTE_FORMATS
 
 if TYPE_CHECKING:
-    from aiohttp.connector import Connection as PooledConnection
+    from aiohttp.connector import AddrInfoType
 
-_reused: ContextVar[bool] = ContextVar("reused", default=False)
-"""Whether the last connection of this task came from the pool."""
+_opened: ContextVar[list[socket.socket]] = ContextVar("opened")
+"""The sockets that were opened for the request that is being sent: none for one whose connection came from the pool."""
 
 
 class Connection:
@@ -67,16 +67,19 @@ class Connection:
     async def begin(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """Send `body` to `url` and return the response once its head is there. Errors of aiohttp are raised."""
         if self._session is None:
-            self._session = self._open(_Pool)
-        _reused.set(False)
+            self._session = self._open()
+        opened: list[socket.socket] = []
+        _opened.set(opened)
+        # Redirects are not followed: the key would be sent to their target.
+        options: Any = {"data": aiohttp.BytesPayload(body), "headers": headers, "allow_redirects": False}
         try:
-            return await self._send(self._session, url, body, headers)
+            return await self._session.post(url, **options)
         except (aiohttp.ClientConnectionError, ConnectionError) as error:
-            if not _reused.get() or not _is_stale(error):
+            if opened or not _is_stale(error):
                 raise
         if self._fresh is None:
-            self._fresh = self._open(aiohttp.TCPConnector, force_close=True)
-        return await self._send(self._fresh, url, body, headers)
+            self._fresh = self._open(force_close=True)
+        return await self._fresh.post(url, **{**options, "data": aiohttp.BytesPayload(body)})
 
     async def ended(self) -> None:
         """Count a request as ended."""
@@ -114,19 +117,13 @@ class Connection:
         url = URL(f"{self._endpoint.base_url.rstrip('/')}/{path}")
         return url.with_query(dict(self._spec.query)) if self._spec.query else url
 
-    async def _send(
-        self, session: aiohttp.ClientSession, url: URL, body: bytes, headers: Mapping[str, str]
-    ) -> aiohttp.ClientResponse:
-        # Redirects are not followed: the key would be sent to their target.
-        return await session.post(url, data=aiohttp.BytesPayload(body), headers=headers, allow_redirects=False)
-
-    def _open(self, kind: type[aiohttp.TCPConnector], **options: Any) -> aiohttp.ClientSession:
+    def _open(self, **options: Any) -> aiohttp.ClientSession:
         spec = self._spec
         tls: ssl.SSLContext | bool = True
         if spec.tls_ca_file is not None:
             tls = ssl.create_default_context(cafile=spec.tls_ca_file)
         return aiohttp.ClientSession(
-            connector=kind(limit=spec.max_connections, ssl=tls, **options),
+            connector=aiohttp.TCPConnector(limit=spec.max_connections, ssl=tls, socket_factory=_open_socket, **options),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=spec.connect_timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers(),
@@ -170,21 +167,12 @@ class Post:
         await self._connection.ended()
 
 
-class _Pool(aiohttp.TCPConnector):
-    """A connector that tells of each connection whether it was used before."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._known: WeakSet[object] = WeakSet()
-
-    async def connect(self, *args: Any, **options: Any) -> "PooledConnection":
-        """Return a connection, from the pool where there is one."""
-        connection = await super().connect(*args, **options)
-        if connection.protocol in self._known:
-            _reused.set(True)
-        else:
-            self._known.add(connection.protocol)
-        return connection
+def _open_socket(address: "AddrInfoType") -> socket.socket:
+    """Open a socket for a new connection, and note it."""
+    family, kind, protocol, *_ = address
+    opened = socket.socket(family, kind, protocol)
+    _opened.get().append(opened)
+    return opened
 
 
 def _is_stale(error: BaseException) -> bool:

@@ -78,6 +78,8 @@ class Decoder:
             EncodingError: they are encoded in a way that cannot be undone.
             ExpandedError: there are more than `max_bytes` decoded bytes.
         """
+        if self._head == b"" and self._encoding in _NOT_ENCODED and data[:1] not in _BEGINS_ENCODED:
+            self._head = None  # the usual case
         if self._head is not None:
             self._head += data
             wanted = _SNIFFED_BROTLI if self._encoding == "br" else _SNIFFED * (self._head[:1] in _BEGINS_ENCODED)
@@ -118,7 +120,7 @@ class Decoder:
             return zstd.ZstdDecompressor()
         if self._encoding == "br" and (data[:1] not in _PLAIN_BYTES or _is_brotli(data)):
             return _Brotli()
-        if self._encoding in {"", "identity"} or data[:1] in _PLAIN_BYTES:
+        if self._encoding in _NOT_ENCODED or data[:1] in _PLAIN_BYTES:
             return None
         if self._encoding == "deflate":  # without its header, as some servers send it
             return zlib.decompressobj(-zlib.MAX_WBITS)
@@ -141,5 +143,6 @@ def _is_brotli(data: bytes) -> bool:
     return True
 
 
+_NOT_ENCODED = frozenset({"", "identity"})
 _PLAIN_BYTES = frozenset(bytes([byte]) for byte in _PLAIN) | {b""}
 _BEGINS_ENCODED = frozenset(magic[:1] for magic in (_GZIP, _ZSTANDARD, *_ZLIB))

@@ -24,6 +24,7 @@ NO_ANSWER = "none of its models has an answer"
 """The reason of the refusal of a service of ours that had nothing but its last resort."""
 
 _PROCESS_ID = uuid4().hex
+_TIMEOUT, _HEDGE, _RETRY = HEADERS["timeout"], HEADERS["hedge"], HEADERS["retry"]
 
 
 def process_id() -> str:
@@ -33,12 +34,12 @@ def process_id() -> str:
 
 def passage_headers(request: InferenceRequest, service_id: str, budget_s: float) -> dict[str, str]:
     """Return the headers of an attempt of at most `budget_s` seconds, made by the service with the id `service_id`."""
-    seconds = max(MIN_TIMEOUT_S, min(budget_s, request.timeout_s))
+    seconds = min(request.timeout_s, budget_s)
     headers = {
-        VIA_HEADER: ", ".join((*request.via, service_id)),
-        HEADERS["timeout"]: f"{seconds:.3f}",
-        HEADERS["hedge"]: "false",
-        HEADERS["retry"]: "false",
+        VIA_HEADER: ", ".join((*request.via, service_id)) if request.via else service_id,
+        _TIMEOUT: f"{max(MIN_TIMEOUT_S, seconds):.3f}",
+        _HEDGE: "false",
+        _RETRY: "false",
     }
     if request.prefix:
         headers[CONTINUE_HEADER] = "true"

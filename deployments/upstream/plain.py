@@ -29,13 +29,13 @@ def read_plain(data: bytes) -> Answered | None:
     if value.get("error") or not isinstance(choices, list) or len(choices) != 1 or not isinstance(usage, dict):
         return None
     choice = choices[0]
-    if not isinstance(choice, dict) or not choice.keys() <= _CHOICE or choice.get("index") != 0:
+    if not isinstance(choice, dict) or not _CHOICE.issuperset(choice) or choice.get("index") != 0:
         return None
     message, reason = choice.get("message"), choice.get("finish_reason")
     if choice.get("logprobs") or reason not in ("stop", "length") or not isinstance(message, dict):
         return None
     text = message.get("content")
-    if not message.keys() <= _MESSAGE or message.get("refusal"):
+    if not _MESSAGE.issuperset(message) or message.get("refusal"):
         return None
     if message.get("tool_calls") or message.get("function_call"):
         return None

@@ -59,7 +59,7 @@ async def read_items(
         yield joined.feed(part) if isinstance(part, str) else part
     if rest := joined.finish():
         yield rest
-    yield await _end(chunks, events, body.content_type, request)
+    yield await _end(chunks, events, body, request)
 
 
 def _joined(request: InferenceRequest, spec: RemoteSpec) -> Splicer | EchoReader:
@@ -86,15 +86,11 @@ async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 class Body:
-    """The bytes of a response, decoded and bounded.
-
-    Attributes:
-        content_type: the type that its head announces.
-    """
+    """The bytes of a response, decoded and bounded."""
 
     def __init__(self, response: aiohttp.ClientResponse, most: int) -> None:
         """Read `response`, which may have `most` bytes."""
-        self.content_type = response.content_type
+        self._response = response
         self._peeked: bytes | None = None
         self._content = response.content
         self._decoder = Decoder(response.headers.get("content-encoding", ""), most)
@@ -102,6 +98,11 @@ class Body:
         self._size = 0
         self._until = 0.0
         self._is_over = False
+
+    @property
+    def content_type(self) -> str:
+        """The type that the head of the response announces."""
+        return self._response.content_type
 
     async def peek(self) -> bytes:
         """Return the first bytes, which `next` will return once more; empty where there are none."""
@@ -147,10 +148,10 @@ class Body:
             return b""
 
 
-async def _end(chunks: ChunkReader, events: EventReader, content_type: str, request: InferenceRequest) -> StreamEnd:
+async def _end(chunks: ChunkReader, events: EventReader, body: Body, request: InferenceRequest) -> StreamEnd:
     """Return the end of an answer, once its tool calls are checked."""
     if not chunks.has_read and (events.foreign or chunks.skipped):
-        return Failed(f"its response is not a JSON object ({content_type[:50]})")
+        return Failed(f"its response is not a JSON object ({body.content_type[:50]})")
     end = chunks.end()
     if isinstance(end, Blank) and not chunks.has_read:
         return Blank("its response is empty")
