@@ -58,8 +58,11 @@ redis:
 screenshots: setup-dev chromium  ## the pictures of docs/console.md
 	$(BIN)/pytest --no-cov -q tests/console --pictures docs/console
 
-test-observe: setup-dev weights prometheus redis  ## the dashboard and the alerts, on a real Prometheus that scrapes a real service
-	$(BIN)/pytest --no-cov tests/service/test_observe.py
+# On a second, small service with keys and a Redis. Apart from `make test` until they have passed on a machine in quiet.
+TEAM := tests/service/test_keys.py tests/service/test_redis.py tests/service/test_observe.py
+
+test-observe: setup-dev weights prometheus redis  ## keys, a Redis, the dashboard and the alerts, on a small real service and a real Prometheus
+	$(BIN)/pytest --no-cov $(TEAM)
 
 # A machine that cannot have Debian's package is told so, and has all other tests.
 test: setup-dev  ## set everything up, then run every check and test; coverage may not fall
@@ -67,7 +70,7 @@ test: setup-dev  ## set everything up, then run every check and test; coverage m
 	@$(MAKE) --no-print-directory redis || echo "WITHOUT the tests of a real Redis: see above"
 	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
 	@$(MAKE) --no-print-directory chromium || echo "WITHOUT tests/console: see above"
-	$(BIN)/pytest --durations 25 $(WHOLE) --ignore tests/service/test_observe.py \
+	$(BIN)/pytest --durations 25 $(WHOLE) $(TEAM:%=--ignore %) \
 	  $$(command -v chromium >/dev/null || echo --ignore tests/console) --cov --cov-append --cov-report=term-missing:skip-covered
 
 test-cluster: setup-dev  ## three hosts on one machine, killed, unplugged and updated under load (Linux, root, iproute2)
