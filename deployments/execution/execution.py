@@ -12,6 +12,7 @@ from deployments.policy.last_resort import LastResort
 from deployments.policy.no_vector import NoVector
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.terms import Terms
+from deployments.policy.token_estimate import BYTES_PER_TOKEN
 from deployments.request import InferenceRequest
 
 
@@ -74,4 +75,6 @@ def terms_of(request: InferenceRequest) -> Terms:
     asked, form = request.parameters, request.response_format
     kind = "tool_call" if form.demands_tool_call else str(form.constraint.get("type", "")) if form.is_json else ""
     steered = bool(asked.stop or asked.stop_token_ids or asked.logit_bias)
-    return Terms(request.stream, kind, asked.max_tokens, steered)
+    size = len(request.text) + len(request.prefix) + BYTES_PER_TOKEN * len(request.prompt_tokens)
+    size += sum(len(turn["content"]) for turn in request.messages)
+    return Terms(request.stream, kind, asked.max_tokens, steered, size)

@@ -55,11 +55,13 @@ class LatencyEstimator:
         self.reserves = reserves
         self._seen = Latencies()
         self._token_s = Latencies()
+        self._prompt_sizes = Latencies()
 
-    def add(self, model: str, seconds: float, *, streamed: bool, answer: Answered | None = None) -> None:
-        """Add an answer of `model` that took `seconds`; `answer` where it is there as a whole."""
-        self._seen.add(model, seconds, streamed=streamed)
-        if not streamed and answer is not None and (tokens := written_tokens(answer)):
+    def add(self, model: str, seconds: float, terms: Terms, answer: Answered | None = None) -> None:
+        """Add an answer of `model` within `terms` that took `seconds`; `answer` where it is there as a whole."""
+        self._seen.add(model, seconds, streamed=terms.streamed)
+        self._prompt_sizes.add(model, terms.prompt_size, streamed=terms.streamed)
+        if not terms.streamed and answer is not None and (tokens := written_tokens(answer)):
             self._token_s.add(model, seconds / tokens, streamed=False)
 
     def hedge_after_s(self, model: str, beside: str, *, streamed: bool) -> float:
@@ -77,10 +79,13 @@ class LatencyEstimator:
     def patience(self, model: str, policy: SilencePolicy, terms: Terms, *, suspected: bool) -> Patience:
         """Return for how long an attempt on `model` may be silent; see `silence`."""
         seen = self._seen.of(model, streamed=terms.streamed)
+        if not seen.count:
+            return Patience()
+        ratio = terms.prompt_size / max(1.0, self._prompt_sizes.of(model, streamed=terms.streamed).value(1.0))
         if terms.streamed:
-            return patience_for_stream(policy, seen, suspected=suspected)
+            return patience_for_stream(policy, seen, suspected=suspected).for_prompt(ratio)
         token_s = self._token_s.of(model, streamed=False)
-        return patience_for_whole(policy, seen, token_s, terms.max_tokens, suspected=suspected)
+        return patience_for_whole(policy, seen, token_s, terms.max_tokens, suspected=suspected).for_prompt(ratio)
 
     def reserve_s(self, backup: str, *, streamed: bool) -> float:
         """Return the seconds of a deadline that are kept for `backup`: the most that is allowed until it is known."""

@@ -5,10 +5,18 @@ from dataclasses import dataclass, field
 from deployments.policy.breaker import BreakerState, Closed
 from deployments.policy.concurrency_limit import AdaptiveLimiter
 from deployments.policy.cooldown import Cooldown
+from deployments.policy.outcome import Finished, Outcome, TimedOut
+from deployments.policy.terms import IMPOSED
 
 MOST_WITNESSES = 2
 """Attempts on one model that run on though they have been overtaken: who has lost is work for nobody. As many more run
 on behind a silence that was a failure, to tell whether they are answered after all."""
+
+LONG_PROMPT = 2.0
+"""How many times longer than all that a model has answered lately a prompt has to be for its time-out to be excused."""
+
+MOST_EXCUSED = 3
+"""Time-outs in a row that long prompts excuse: a model that is gone is found out, even where all prompts are long."""
 
 
 @dataclass(slots=True)
@@ -22,6 +30,7 @@ class ModelState:
         suspected: it was silent for too long, and has answered nobody since.
         watched: attempts that run on though they have been overtaken, to tell whether they are answered or silent.
         late: attempts that run on behind a silence that was a failure.
+        excused: time-outs since its last answer that were put down to the length of the prompt.
     """
 
     limit: AdaptiveLimiter
@@ -30,16 +39,35 @@ class ModelState:
     suspected: bool = False
     watched: int = 0
     late: int = 0
+    excused: int = 0
 
     @property
     def untouched(self) -> bool:
         """Whether it holds nothing that is worth being remembered."""
-        return self.limit.untouched and not self.suspected and self.breaker == Closed() and self.cooldown.idle
+        return (
+            self.limit.untouched
+            and not self.suspected
+            and not self.excused
+            and self.breaker == Closed()
+            and self.cooldown.idle
+        )
 
     def forgiven(self) -> BreakerState:
         """Forget the pause and the suspicion, and return a closed breaker; attempts under way say nothing about it."""
         self.cooldown, self.suspected = Cooldown(), False
         return Closed(self.breaker.epoch + 1)
+
+    def without_long_prompts(self, said: Outcome | Finished, prompt_ratio: float) -> Outcome | Finished:
+        """Return what an outcome says about the model's health, with what a long prompt has taken left out.
+
+        Args:
+            said: the outcome.
+            prompt_ratio: see `Patience`.
+        """
+        if prompt_ratio < LONG_PROMPT or not isinstance(said, TimedOut) or self.excused >= MOST_EXCUSED:
+            return said
+        self.excused += 1
+        return IMPOSED
 
     def take_watched(self) -> bool:
         """Take the place of an attempt that is watched, and say whether there was one."""

@@ -200,7 +200,7 @@ class ResilienceState:
         del self._permits[permit]
         model = permit.candidate.model
         known = self._models[model]
-        said = beyond_terms(outcome, permit.terms)
+        said = known.without_long_prompts(beyond_terms(outcome, permit.terms), permit.patience.prompt_ratio)
         if breaker.evidence(said) is Evidence.SUCCESS:
             self._answered(permit, now)
         if math.isinf(permit.first_s) and isinstance(outcome, (Answered, TimedOut)):
@@ -277,7 +277,7 @@ class ResilienceState:
     def _answered(self, permit: Permit, now: float) -> None:
         """Note that the model has answered: it is not suspected, and a silence of this attempt was none."""
         known = self._models[permit.candidate.model]
-        known.suspected = permit.silent = False
+        known.suspected, known.excused, permit.silent = False, 0, False
         if permit.charged:
             permit.charged = False
             after = breaker.answered_after_all(known.breaker, permit.admission, now)
@@ -290,7 +290,7 @@ class ResilienceState:
         """Learn that `answer`, or the first content of a stream, took `seconds`; infinite for none in time."""
         limit = self._models[permit.candidate.model].limit
         if seconds < math.inf:
-            self.latencies.add(permit.candidate.model, seconds, streamed=permit.terms.streamed, answer=answer)
+            self.latencies.add(permit.candidate.model, seconds, permit.terms, answer)
         # Unloaded: hardly any other attempt ran beside it, at its start and at its end.
         limit.learn(seconds, permit.started, now, unloaded=permit.unloaded and limit.unloaded)
 

@@ -9,7 +9,9 @@ the two apart.
 2. One that does not answer a ping within `ping_seconds` is unresponsive until it answers one.
 3. Hosts go as a whole: the other replicas of a host are pinged as soon as one is late with its answer. A replica that
    is new on a host of which nobody answers is unresponsive until it answers.
-4. A ping that this process has itself been late to look after tells nothing (Lifeguard, Dadgar et al., 2018).
+4. A replica that answers no ping, but whose process greets a new connection, is at work: code of its model holds up all
+   its Python, or the processors of its host are wanted by others. That is no sign for silence, nor against it.
+5. A ping that this process has itself been late to look after tells nothing (Lifeguard, Dadgar et al., 2018).
 """
 
 import math
@@ -26,8 +28,8 @@ class ReplicaPolicy(Knobs):
     ping_after_seconds: float = seconds(0.5, "A replica that owes an answer for longer is pinged.")
     ping_seconds: float = seconds(
         1.0,
-        "A replica that does not answer a ping within this time is not asked until it answers one, and what it owes is "
-        "asked of others. Of a model whose own code holds up its whole process for longer, this has to be raised.",
+        "A replica that does not answer a ping within this time, and whose process does not greet a new connection "
+        "either, is not asked until it answers one, and what it owes is asked of others.",
     )
 
 
@@ -86,6 +88,11 @@ class Responsiveness:
     def answered(self, actor: str) -> bool:
         """Note that a replica has answered its ping; return whether it was unresponsive."""
         return self._note(actor, unresponsive=False)
+
+    def busy(self, actor: str) -> None:
+        """Note that a replica has answered no ping, but shown that its process lives."""
+        if (peer := self._peers.get(actor)) is not None:
+            peer.asked = math.inf
 
     def unanswered(self, actor: str, late_s: float = 0.0) -> bool:
         """Note that a replica has not answered its ping in time; return whether it is unresponsive from now on.

@@ -13,6 +13,9 @@ A whole answer comes all at once, so that a model which writes a long one is as 
 silence is reason enough to ask somebody else, but a failure only once it is far longer than what was asked can take:
 `max_tokens`, at the pace at which the model usually writes. Where the caller sets no bound, nothing but the deadline
 tells: see `FallbackChain.usual_fair_s`.
+
+A prompt that is longer than all that a model has answered lately takes it longer to read: the patience grows in
+proportion. See `ModelState.without_long_prompts` for the time-outs of such prompts.
 """
 
 import math
@@ -49,10 +52,19 @@ class Patience(Struct, frozen=True):
     Attributes:
         silent_s: seconds of silence after which it counts as silent, so that somebody else is asked.
         failed_s: seconds of silence after which that is a failure of its model; at least `silent_s`.
+        prompt_ratio: the length of the prompt, measured by the longest that the model has answered lately; at least 1.
     """
 
     silent_s: float = math.inf
     failed_s: float = math.inf
+    prompt_ratio: float = 1.0
+
+    def for_prompt(self, ratio: float) -> "Patience":
+        """Return the patience with a prompt that is so many times longer than the longest answered one.
+
+        The time to the first token grows with what has to be read, in proportion or faster.
+        """
+        return Patience(ratio * self.silent_s, ratio * self.failed_s, ratio) if ratio > 1.0 else self
 
 
 def patience_for_stream(policy: SilencePolicy, seen: WindowedQuantile, *, suspected: bool) -> Patience:

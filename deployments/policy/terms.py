@@ -13,12 +13,14 @@ class Terms(Struct, frozen=True):
         form: the kind of form that is demanded: `json_object`, `json_schema` or `tool_call`; empty for any text.
         max_tokens: the longest answer that the caller lets a model write; `None` where the caller sets no bound.
         steered: the caller ends the answer at texts of its own, or biases tokens.
+        prompt_size: how much there is to read before the first token, in characters of text.
     """
 
     streamed: bool = False
     form: str = ""
     max_tokens: int | None = None
     steered: bool = False
+    prompt_size: int = 0
 
     @property
     def capped(self) -> bool:
@@ -40,9 +42,9 @@ def beyond_terms(outcome: Outcome | Finished, terms: Terms) -> Outcome | Finishe
         case Answered() | Finished():  # the usual case
             return outcome
         case Blank(cut=True) | Failed(cut=True) if terms.capped:
-            return _IMPOSED
+            return IMPOSED
         case Blank() if terms.steered:
-            return _IMPOSED
+            return IMPOSED
         case Failed(misfit=True):
             return Finished()
         case _:
@@ -55,9 +57,10 @@ def within_form(outcome: Outcome | Finished, terms: Terms) -> Outcome | Finished
         case Failed(misfit=True, cut=cut) if not (cut and terms.capped):
             return outcome
         case Blank() | Failed() | TimedOut():
-            return _IMPOSED
+            return IMPOSED
         case _:
             return outcome
 
 
-_IMPOSED = Cancelled("its caller's terms left no room for an answer")
+IMPOSED = Cancelled("its caller's terms left no room for an answer")
+"""What an attempt says about its model that has shown only what its caller imposed."""

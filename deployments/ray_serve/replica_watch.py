@@ -26,6 +26,9 @@ LOOK_S = 0.25
 HUNG_S = 0.5
 """Seconds that a call must have waited for its being given up to count against its replica."""
 
+HANDSHAKE_SHARE = 0.25
+"""The share of a ping's time after which the replica's process is asked beside for a sign of life."""
+
 PATIENT = 3.0
 """How much longer a ping of a replica may take that is unresponsive already: nobody waits for it."""
 
@@ -39,6 +42,13 @@ class Deployment(Protocol):
 
     async def ping(self, actor: str, *, afresh: bool) -> None:
         """Return once that replica has answered; `afresh` over a new connection. Raises what the transport raises."""
+        ...
+
+    async def shake_hands(self, actor: str) -> None:
+        """Return once that replica's process has greeted a new connection. Raises `ConnectionError` where it does not.
+
+        Unlike a ping it needs nothing of the process that runs in Python.
+        """
         ...
 
 
@@ -167,6 +177,9 @@ class ReplicaWatch:
         # A task of its own: what becomes of the call must not cancel this one.
         pinging = asyncio.ensure_future(deployment.ping(actor, afresh=known))
         try:
+            if not known and await self._is_only_busy(deployment, actor, pinging, due):
+                self._state.busy(actor)
+                return
             await asyncio.wait({pinging}, timeout=due - loop_time())
             if _has_answered(pinging):
                 if self._state.answered(actor):
@@ -176,6 +189,19 @@ class ReplicaWatch:
                 self._give_up()
         finally:
             pinging.cancel()
+
+    @staticmethod
+    async def _is_only_busy(deployment: Deployment, actor: str, pinging: "asyncio.Task[None]", due: float) -> bool:
+        """Return whether a replica that does not answer its ping shows until `due` that its process lives."""
+        await asyncio.wait({pinging}, timeout=HANDSHAKE_SHARE * (due - loop_time()))
+        if pinging.done():
+            return False
+        shaking = asyncio.ensure_future(deployment.shake_hands(actor))
+        try:
+            await asyncio.wait({pinging, shaking}, timeout=due - loop_time(), return_when=asyncio.FIRST_COMPLETED)
+            return not pinging.done() and _has_answered(shaking)
+        finally:
+            shaking.cancel()
 
     def _give_up(self) -> None:
         """Give up the calls that were sent to replicas which do not answer, or that wait while none answers."""
@@ -204,6 +230,10 @@ class Unwatched:
         return {}
 
     async def ping(self, actor: str, *, afresh: bool) -> None:  # noqa: ARG002 - as of a deployment
+        """Raise that there is none."""
+        raise ConnectionError(f"there is no replica {actor}")
+
+    async def shake_hands(self, actor: str) -> None:
         """Raise that there is none."""
         raise ConnectionError(f"there is no replica {actor}")
 

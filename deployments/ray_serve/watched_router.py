@@ -10,6 +10,7 @@ which a model is. The choice is the caller's, though: the handles of this proces
 deployment says. See docs/decisions/0033-replicas-that-do-not-answer.md.
 """
 
+import asyncio
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,10 @@ from deployments.ray_serve.replica_watch import ReplicaWatch, note_sent
 
 PING_METHOD = "ping"
 """The method of every replica that answers at once."""
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""What a client of HTTP/2 sends first: the connection preface and empty settings (RFC 9113, 3.4)."""
 
 
 class WatchedReplica(RunningReplica):  # type: ignore[misc]  # Serve's own classes have no types
@@ -56,6 +61,25 @@ class WatchedReplica(RunningReplica):  # type: ignore[misc]  # Serve's own class
             self._channel = init_grpc_channel(f"{info.node_ip}:{info.port}", options=options, asynchronous=True)
             self._stub = ASGIServiceStub(self._channel)
         return self._stub
+
+    async def shake_hands(self) -> None:
+        """Return once the process has answered the beginning of an HTTP/2 connection.
+
+        Raises:
+            ConnectionError: the connection is refused, or broken off.
+        """
+        info = self._replica_info
+        try:
+            reader, writer = await asyncio.open_connection(info.node_ip, info.port)
+        except OSError as error:
+            raise ConnectionError(f"{info.node_ip}:{info.port}: {error}") from error
+        try:
+            writer.write(PREFACE)
+            await reader.read(
+                1
+            )  # its settings; where it wants TLS, it ends the connection, which takes a process as well
+        finally:
+            writer.close()
 
     async def reconnect(self) -> None:
         """Drop the connection, with whatever waits for an answer on it; the next call makes a new one."""
@@ -102,9 +126,7 @@ class WatchedRouter(PowerOfTwoChoicesRequestRouter):  # type: ignore[misc]  # as
         Raises:
             ConnectionError: it cannot be reached.
         """
-        replica = next((each for each in self.curr_replicas.values() if each.actor_id.hex() == actor), None)
-        if replica is None:
-            raise ConnectionError(f"there is no replica {actor}")
+        replica = self._replica(actor)
         if afresh:
             await replica.reconnect()
         number = generate_request_id()
@@ -126,6 +148,24 @@ class WatchedRouter(PowerOfTwoChoicesRequestRouter):  # type: ignore[misc]  # as
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
         if afresh:  # Serve would ask how many requests it has over a connection of Ray's that may still be lost
             self.on_new_queue_len_info(replica.replica_id, 0)
+
+    async def shake_hands(self, actor: str) -> None:
+        """Return once the process of that actor's replica has sent its part of an HTTP/2 handshake.
+
+        gRPC sends that from a thread of its own, which needs no interpreter: a model whose code holds the interpreter
+        is told apart from a process that is stopped and from a host that is gone.
+
+        Raises:
+            ConnectionError: it cannot be reached.
+        """
+        await self._replica(actor).shake_hands()
+
+    def _replica(self, actor: str) -> WatchedReplica:
+        for replica in self.curr_replicas.values():
+            if replica.actor_id.hex() == actor:
+                assert isinstance(replica, WatchedReplica)  # noqa: S101 - `create_replica_wrapper` makes no other
+                return replica
+        raise ConnectionError(f"there is no replica {actor}")
 
     def _is_fit(self, replica: RunningReplica) -> bool:
         return takes_requests(replica.routing_stats) and self.watch.is_fit(replica.actor_id.hex())

@@ -158,7 +158,7 @@ class Endpoints:
         if isinstance(result, (Begun, Answered)):
             seconds = asyncio.get_running_loop().time() - tried.started
             answer = result if isinstance(result, Answered) else None
-            self._latencies.add("", seconds, streamed=tried.terms.streamed, answer=answer)
+            self._latencies.add("", seconds, tried.terms, answer)
         self._note(tried, Finished() if isinstance(result, Begun) else result)
 
     def _note(self, tried: Try, end: Outcome | StreamEnd) -> None:

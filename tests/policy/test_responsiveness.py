@@ -46,6 +46,16 @@ def test_who_does_not_answer_is_unresponsive_until_there_is_an_answer_and_pinged
     assert state.due(POLICY, (), 13.0) == []
 
 
+def test_a_replica_whose_process_lives_is_neither_silent_nor_known_to_answer() -> None:
+    state = watched()
+    state.due(POLICY, {"c"}, 10.0)
+    state.busy("c")
+
+    assert state.unresponsive == frozenset()
+    assert state.due(POLICY, {"c"}, 10.25) == []
+    assert state.due(POLICY, {"c"}, 10.5) == ["c"]
+
+
 def test_a_ping_that_was_looked_after_too_late_says_nothing_and_is_repeated_at_once() -> None:
     state = watched()
     state.due(POLICY, {"c"}, 10.0)

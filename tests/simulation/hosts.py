@@ -29,10 +29,11 @@ class Host:
 
 @dataclass(slots=True)
 class Placed:
-    """A replica: its host, how long it takes for an answer, how many calls it has had, and what it says to those."""
+    """A replica: its host, how long it takes for an answer and for a ping, how many calls it has had, what it says."""
 
     host: Host
     takes_s: float = 0.2
+    pings_take_s: float = 0.001
     calls: int = 0
     says: Callable[[], Outcome] | None = None
 
@@ -81,8 +82,12 @@ class Deployment:
 
     async def ping(self, actor: str, *, afresh: bool) -> None:
         self.pings += 1
+        placed = self.replicas[actor]
+        await placed.host.plugged.wait()
+        await asyncio.sleep(placed.pings_take_s)
+
+    async def shake_hands(self, actor: str) -> None:
         await self.replicas[actor].host.plugged.wait()
-        await asyncio.sleep(0.001)
 
     def options(self, *, stream: bool = False, **_: Any) -> "_Handle":
         return _Handle(self, streamed=stream)

@@ -132,6 +132,18 @@ async def test_whoever_is_slow_and_answers_pings_is_waited_for() -> None:
     assert cluster.deployments["a"].pings == owing, "who answers in time is not pinged"
 
 
+async def test_whoever_is_too_busy_for_a_ping_and_whose_process_lives_is_waited_for() -> None:
+    near = Host("near")
+    cluster = HostedCluster(a=[near], backup=[near])
+    busy = cluster.deployments["a"].replicas["a-0"]
+    busy.takes_s = busy.pings_take_s = 2.5
+    async with routing(cluster) as router:
+        took, answer = await ask(router)
+
+    assert (answer["result"], round(took, 1)) == ("a on near", 2.5)
+    assert cluster.deployments["a"].pings >= 2
+
+
 @pytest.mark.parametrize("hangs", [False, True], ids=["fails", "hangs"])
 async def test_a_replica_that_answers_pings_and_no_request_is_out_of_use_within_seconds_and_tried_again_later(
     *, hangs: bool
