@@ -7,6 +7,7 @@ OpenAI's defaults           a temperature of 1, and nothing left out
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from deployments.generation import (
@@ -29,6 +30,7 @@ RECOMMENDED = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 """What a model may recommend."""
 
 _OPENAI = {"temperature": 1.0}
+_OF_ENGINES = frozenset(field.name for field in fields(Sampling))
 
 
 def defaults_of(name: str, recommended: Mapping[str, Any], spec: GenerationDefaults) -> Mapping[str, Any]:
@@ -59,8 +61,11 @@ def to_sampling(
 
     Raises:
         ShortestAnswerError: `min_tokens` is above what the spec allows.
+        UnsupportedSamplingError: no engine has one of the parameters.
     """
     wanted = {**defaults, **request.parameters.sent()}
+    if not wanted.keys() <= _OF_ENGINES:
+        raise UnsupportedSamplingError(next(name for name in wanted if name not in _OF_ENGINES))
     least = wanted.get("min_tokens", 0)
     if least > spec.max_tokens_limit:
         raise ShortestAnswerError(

@@ -12,12 +12,23 @@ from msgspec import NODEFAULT, Struct, inspect, json
 
 from deployments.request.body_form import BodyForm
 from deployments.request.embeddings import EMBEDDINGS_FORM
+from deployments.request.messages_fields import MESSAGES_FORM
 from deployments.request.native import INFER_FORM
 from deployments.request.openai_fields import CHAT_FORM, COMPLETION_FORM
+from deployments.request.responses_fields import RESPONSES_FORM
 from deployments.request.tokens import DETOKENIZE_FORM, TOKENIZE_FORM
 from deployments.request.words import accepted, unwrapped
 
-FORMS: Sequence[BodyForm] = (INFER_FORM, CHAT_FORM, COMPLETION_FORM, EMBEDDINGS_FORM, TOKENIZE_FORM, DETOKENIZE_FORM)
+FORMS: Sequence[BodyForm] = (
+    INFER_FORM,
+    CHAT_FORM,
+    COMPLETION_FORM,
+    RESPONSES_FORM,
+    MESSAGES_FORM,
+    EMBEDDINGS_FORM,
+    TOKENIZE_FORM,
+    DETOKENIZE_FORM,
+)
 """The formats of all requests."""
 
 _REF = "#/components/schemas/{name}"

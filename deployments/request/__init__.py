@@ -9,8 +9,9 @@ May import: policy.
     chat.py       its messages                               controls.py          deadline, tiers, fallback, hedge
     content.py    the parts of a message: texts, pictures    sampling.py          temperature and its like
                                                              passing.py           fields for upstreams alone
-    openai_responses.py, response_tools.py, items.py, item_parts.py
+    openai_responses.py, responses_fields.py, response_tools.py, items.py, item_parts.py
                   OpenAI's Responses
+    messages_fields.py  the fields of Messages
     anthropic.py  Anthropic's Messages                       response_format.py   tools and response formats
     dialogue.py   its messages, and the parts of them:       fields.py            single fields
     blocks.py     texts, pictures, calls, results            schema.py            bounds on JSON schemas

@@ -1,6 +1,6 @@
 """Reads Anthropic's Messages format: the fields of `POST /v1/messages`, and of `POST /v1/messages/count_tokens`.
 
-    system, messages               the conversation: see `dialogue`
+    system, messages               the conversation: see `dialogue`; the fields are in `messages_fields`
     tools, tool_choice             the functions that may be called; tools of other types are for upstreams of this
                                    format: others are not asked for them, and list them as dropped
     max_tokens, stop_sequences     sampling parameters, beside those that have the same name in every format
@@ -18,65 +18,37 @@ speaks this format gets the body as it was sent, and `anthropic-beta` with it.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Any
+
+from msgspec import Struct
 
 from deployments.policy.problem import NO_THREADS, InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.conversation import note_feature, note_foreign
 from deployments.request.dialogue import read_dialogue
-from deployments.request.fields import MAX_TYPE, kind, read_flag, read_model, read_name, read_object, refuse
-from deployments.request.inference import Feature, InferenceRequest, ResponseFormat, Sent
-from deployments.request.passing import read_passed
-from deployments.request.response_format import (
-    MAX_TOOLS,
-    check_apart,
-    check_name,
-    check_parameters,
-    check_schema,
+from deployments.request.fields import MAX_TYPE, read_model, refuse
+from deployments.request.inference import ANY_FORMAT, Feature, InferenceRequest, ResponseFormat, Sent
+from deployments.request.messages_fields import (
+    CHOICES_OF_MESSAGES,
+    MESSAGES_FORM,
+    ClientTool,
+    MessagesBody,
+    MessagesParameters,
+    OutputConfig,
+    Thinking,
 )
-from deployments.request.sampling import SAMPLING_KEYS, Parameters, Stops, read_parameters
-from deployments.request.structs import does
+from deployments.request.response_format import check_apart, check_parameters, check_schema
+from deployments.request.sampling import read_parameters
+from deployments.request.structs import field_names, read_struct, without_nulls
 
-_NO_EFFECT = frozenset({"cache_control", "diagnostics", "metadata", "user_profile_id", "workspace_id"})
-_FOREIGN = frozenset({"context_management", "speed"})
-_READ_OF = {
-    "thinking": frozenset({"type", "budget_tokens"}),
-    "output_config": frozenset({"effort", "format"}),
-}
-_READ_OF_TOOLS = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
-"""The fields of objects that are read, or change nothing about an answer."""
-
-MESSAGES_PARAMETERS = (
-    CONTROL_KEYS
-    | _NO_EFFECT
-    | _FOREIGN
-    | (frozenset(SAMPLING_KEYS) - {"stop"})
-    | {"model", "messages", "system", "tools", "tool_choice", "stop_sequences"}
-    | {"stream", "thinking", "output_config", "output_format", "service_tier"}
-)
-MESSAGES_UNSUPPORTED = frozenset(
-    {"audio", "best_of", "logprobs", "max_completion_tokens", "modalities", "n", "prompt", "response_format"}
-    | {"stop", "stream_options", "suffix", "top_logprobs"}
-)
-"""Keys of OpenAI's formats that have another name here, or whose answers have no place in a message."""
-
-LONGEST_TOOL_NAME = 128
+_FOREIGN = ("context_management", "speed")
+_PARTS: Mapping[str, type[Struct]] = {"thinking": Thinking, "output_config": OutputConfig}
+_READ_OF_TOOLS = frozenset(field_names(ClientTool))
 
 _ROUTED = CONTROL_KEYS | {"model", "stream"}
 _LONGEST_BETAS = 1024
 
-
-class _MessagesParameters(Parameters, frozen=True, rename={"stop": "stop_sequences"}):
-    """The sampling parameters, by the names that they have in this format."""
-
-    stop: Annotated[Stops, does("Texts that end the answer and are not part of it.")] = ()
-
-
-_TOOL = '{"name": ..., "description": ..., "input_schema": <JSON schema>}'
-_CHOICES = "an object whose `type` is auto, any, none, or tool with the `name` of one of the tools"
-_THINKING = "an object whose `type` is enabled (with `budget_tokens`), disabled or adaptive"
-_FORMAT = '{"type": "json_schema", "schema": <JSON schema>}'
 _SERVICE_TIERS = {"auto": "auto", "standard_only": "default"}
 _EFFORTS = ((10_000, "high"), (5_000, "medium"), (0, "low"))
 """For budgets of at least so many tokens of thinking, the effort; the steps are LiteLLM's."""
@@ -93,15 +65,17 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
     Raises:
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
-    data = decode_object(body, limits)
-    if data.get("thread") is not None:  # the tool runner of Anthropic's client asks for one, and does without it
+    data = without_nulls(decode_object(body, limits))
+    if "thread" in data:  # the tool runner of Anthropic's client asks for one, and does without it
         raise InvalidRequestError(Problem("thread", "is not supported", "the whole conversation", code=NO_THREADS))
-    chat = read_dialogue(data.get("system"), data.get("messages"))
-    wanted = _read_form(data)
-    passed = read_passed(data, MESSAGES_PARAMETERS, MESSAGES_UNSUPPORTED)
-    effort, of_effort = _read_effort(data)
+    asked = read_struct(data, MessagesBody)
+    chat = read_dialogue(asked.system, asked.messages)
+    wanted = _read_form(asked)
+    passed = MESSAGES_FORM.passed_on(data)
+    effort, of_effort = _read_effort(asked)
     features = (*chat.features, *passed.features, *of_effort, *_foreign_features(data))
     turns = [*chat.turns, *([chat.prefix_turn] if chat.prefix else [])]
+    tier = {"service_tier": _SERVICE_TIERS.get(asked.service_tier, asked.service_tier)} if asked.service_tier else {}
     request = InferenceRequest(
         inputs={"messages": turns},
         text="",
@@ -109,13 +83,13 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
         turns=chat.turns,
         prefix=chat.prefix,
         prefix_turn=chat.prefix_turn,
-        parameters=read_parameters(data, _MessagesParameters),
+        parameters=read_parameters(data, MessagesParameters),
         response_format=wanted,
-        model=read_model(data.get("model")),
+        model=read_model(asked.model),
         timeout_s=limits.timeout_s,
-        user=_read_user(data),
-        stream=read_flag(data, "stream") or False,
-        passthrough={**passed.fields, **effort, **_read_service_tier(data)},
+        user=(asked.metadata.user_id if asked.metadata else None) or "",
+        stream=asked.stream,
+        passthrough={**passed.fields, **effort, **tier},
         features=tuple({feature.name: feature for feature in features}.values()),
         max_tokens_default=limits.max_tokens,
         sent=_read_sent(data, headers),
@@ -124,19 +98,19 @@ def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
 
 
 def _read_sent(data: Mapping[str, Any], headers: Mapping[str, str]) -> Sent:
-    body = {key: value for key, value in data.items() if key not in _ROUTED and value is not None}
+    body = {key: value for key, value in data.items() if key not in _ROUTED}
     return Sent("messages", body, headers.get("anthropic-beta", "")[:_LONGEST_BETAS])
 
 
 def _foreign_features(data: Mapping[str, Any]) -> Iterable[Feature]:
     """Return what no model can be asked for in OpenAI's form, of fields that have been read."""
     found: dict[str, Feature] = {}
-    for name in sorted(_FOREIGN):
+    for name in _FOREIGN:
         if data.get(name):
             note_foreign(found, name, name)
-    for name, known in _READ_OF.items():
-        for key, value in (data.get(name) or {}).items():
-            if key not in known and value is not None:
+    for name, part in _PARTS.items():
+        for key, value in data.get(name, {}).items():
+            if key not in field_names(part) and value is not None:
                 note_foreign(found, f"{name}.{key}", f"{name}.{key[:MAX_TYPE]}")
     choice = data.get("tool_choice") or {}
     for place, tool in enumerate(data.get("tools") or ()):
@@ -152,31 +126,11 @@ def _foreign_features(data: Mapping[str, Any]) -> Iterable[Feature]:
     return found.values()
 
 
-def _read_user(data: Mapping[str, Any]) -> str:
-    metadata = read_object(data, "metadata", "an object with user_id (a text)")
-    user = metadata.get("user_id")
-    if user is not None and not isinstance(user, str):
-        raise refuse("metadata.user_id", user, "a text")
-    return user or ""
-
-
-def _read_service_tier(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    tier = read_name(data, "service_tier")
-    return {"service_tier": _SERVICE_TIERS.get(tier, tier)} if tier else {}
-
-
-def _read_effort(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Feature, ...]]:
+def _read_effort(asked: MessagesBody) -> tuple[Mapping[str, Any], tuple[Feature, ...]]:
     """Return `reasoning_effort`, as a field, and the feature that it is; nothing where the model is to decide."""
-    thinking = read_object(data, "thinking", _THINKING)
-    config = read_object(data, "output_config", "an object with `effort` or `format`")
-    effort, place = config.get("effort"), "output_config.effort"
-    if effort is not None and (not isinstance(effort, str) or not 0 < len(effort) <= MAX_TYPE):
-        raise refuse(place, effort, "low, medium, high or what an upstream takes")
-    sort = thinking.get("type")
-    if thinking and not isinstance(sort, str):
-        raise refuse("thinking.type", sort, _THINKING)
-    if sort == "enabled":
-        budget = thinking.get("budget_tokens")
+    effort, place = asked.output_config.effort if asked.output_config else None, "output_config.effort"
+    if asked.thinking is not None and asked.thinking.type == "enabled":
+        budget = asked.thinking.budget_tokens
         if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
             raise refuse("thinking.budget_tokens", budget, "a whole number from 1024")
         if effort is None:
@@ -186,82 +140,75 @@ def _read_effort(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[Feat
     return {"reasoning_effort": effort}, (Feature("reasoning_effort", place, essential=False),)
 
 
-def _read_form(data: Mapping[str, Any]) -> ResponseFormat:
-    tools = _read_tools(data.get("tools"))
-    choice, one = _read_choice(data, tools)
+def _read_form(asked: MessagesBody) -> ResponseFormat:
+    if not (asked.tools or asked.tool_choice or asked.output_config or asked.output_format):
+        return ANY_FORMAT
+    tools = _read_tools(asked.tools)
+    choice, one = _read_choice(asked, tools)
     return ResponseFormat(
-        constraint=_read_format(data),
+        constraint=_read_format(asked),
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=False if one else None,
     )
 
 
-def _read_format(data: Mapping[str, Any]) -> Mapping[str, Any]:
+def _read_format(asked: MessagesBody) -> Mapping[str, Any]:
     """Read the schema of the answer. `output_format` is the older name of it."""
-    config = read_object(data, "output_config", "an object with `effort` or `format`")
-    place, wanted = "output_config.format", config.get("format")
+    place, wanted = "output_config.format", asked.output_config.format if asked.output_config else None
     if wanted is None:
-        place, wanted = "output_format", data.get("output_format")
+        place, wanted = "output_format", asked.output_format
     if wanted is None:
         return {}
-    if not isinstance(wanted, Mapping) or wanted.get("type") != "json_schema":
-        raise InvalidRequestError(Problem(place, f"is {kind(wanted)} of another form", _FORMAT))
-    check_schema(wanted.get("schema"), f"{place}.schema")
-    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted["schema"]}}
+    check_schema(wanted.schema, f"{place}.schema")
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted.schema}}
 
 
-def _read_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list) or len(value) > MAX_TOOLS:
-        raise refuse("tools", value, f"a list of at most {MAX_TOOLS} tools: {_TOOL}")
-    tools = [_read_tool(tool, f"tools[{place}]") for place, tool in enumerate(value)]
+def _read_tools(sent: list[dict[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    tools = [_read_tool(tool, f"tools[{place}]") for place, tool in enumerate(sent)]
     named = {place: tool["function"]["name"] for place, tool in enumerate(tools) if tool["type"] == "function"}
     check_apart([*named.values()], [f"tools[{place}].name" for place in named])
     return tuple(tools)
 
 
-def _read_tool(tool: Any, place: str) -> Mapping[str, Any]:
+def _read_tool(tool: Mapping[str, Any], place: str) -> Mapping[str, Any]:
     """Return a tool in OpenAI's form; one that Anthropic would run itself stays as it was sent."""
-    if not isinstance(tool, Mapping):
-        raise refuse(place, tool, _TOOL)
     sort = tool.get("type")
     if sort is not None and sort != "custom":
         if not isinstance(sort, str) or not 0 < len(sort) <= MAX_TYPE or sort == "function":
             raise InvalidRequestError(Problem(f"{place}.type", "is not supported", "custom, or what an upstream takes"))
         return tool
-    check_name(tool.get("name"), f"{place}.name", LONGEST_TOOL_NAME)
-    check_parameters(tool.get("input_schema"), f"{place}.input_schema")
-    function: dict[str, Any] = {"name": tool["name"], "parameters": tool["input_schema"]}
-    if described := read_name(tool, "description"):
-        function["description"] = described
-    if isinstance(tool.get("strict"), bool):
-        function["strict"] = tool["strict"]
+    read = read_struct(tool, ClientTool, place)
+    check_parameters(read.input_schema, f"{place}.input_schema")
+    function: dict[str, Any] = {"name": read.name, "parameters": read.input_schema}
+    if read.description:
+        function["description"] = read.description
+    if isinstance(read.strict, bool):
+        function["strict"] = read.strict
     return {"type": "function", "function": function}
 
 
-def _read_choice(data: Mapping[str, Any], tools: tuple[Mapping[str, Any], ...]) -> tuple[str | Mapping[str, Any], bool]:
+def _read_choice(asked: MessagesBody, tools: tuple[Mapping[str, Any], ...]) -> tuple[str | Mapping[str, Any], bool]:
     """Return `tool_choice` in OpenAI's terms, and whether one call at most is wanted."""
-    value = read_object(data, "tool_choice", _CHOICES)
-    one = value.get("disable_parallel_tool_use")
-    if one is not None and not isinstance(one, bool):
-        raise refuse("tool_choice.disable_parallel_tool_use", one, "true or false")
+    choice = asked.tool_choice
+    if choice is None:
+        return "", False
+    name, one = choice.name, choice.disable_parallel_tool_use
     names = {tool["function"]["name"] for tool in tools if tool["type"] == "function"}
-    match value.get("type"):
-        case None if not value:
+    match choice.type:
+        case None if name is None and not one:
             return "", False
         case "auto" | "none" as plain:
-            return plain, bool(one)
+            return plain, one
         case "any" | "tool" if not tools:
-            raise InvalidRequestError(Problem("tool_choice", "is given without tools", _CHOICES))
+            raise InvalidRequestError(Problem("tool_choice", "is given without tools", CHOICES_OF_MESSAGES))
         case "any":  # a tool of its provider's will do, and is no call
-            return ("required" if len(names) == len(tools) else "auto" if names else ""), bool(one)
-        case "tool" if isinstance(value.get("name"), str) and value["name"] in names:
-            return {"type": "function", "function": {"name": value["name"]}}, bool(one)
-        case "tool" if any(tool.get("name") == value.get("name") for tool in tools):
-            return "auto" if names else "", bool(one)
+            return ("required" if len(names) == len(tools) else "auto" if names else ""), one
+        case "tool" if name in names:
+            return {"type": "function", "function": {"name": name}}, one
+        case "tool" if any(tool.get("name") == name for tool in tools):
+            return "auto" if names else "", one
         case "tool":
-            raise InvalidRequestError(Problem("tool_choice.name", "is that of none of the tools", _CHOICES))
-        case _:
-            raise InvalidRequestError(Problem("tool_choice.type", "is not supported", _CHOICES))
+            raise InvalidRequestError(Problem("tool_choice.name", "is that of none of the tools", CHOICES_OF_MESSAGES))
+        case None:
+            raise refuse("tool_choice.type", None, CHOICES_OF_MESSAGES)

@@ -50,4 +50,4 @@ class BodyForm:
 
     def passed_on(self, data: Mapping[str, Any]) -> Passed:
         """Return what of a body in this format is passed on; see `read_passed`."""
-        return read_passed(data, self.acted_on, self.refused)
+        return read_passed(data, self.acted_on, self.refused, self.passed or Neutral)

@@ -38,18 +38,6 @@ def refuse(field: str, value: Any, accepted: str) -> InvalidRequestError:
     return InvalidRequestError(Problem(field, f"is {kind(value)}", accepted))
 
 
-def read_flag(data: Mapping[str, Any], key: str) -> bool | None:
-    """Return a boolean field; `None` where it was not sent.
-
-    Raises:
-        InvalidRequestError: the field is not a boolean.
-    """
-    value = data.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise refuse(key, value, "true or false")
-    return value
-
-
 def read_name(data: Mapping[str, Any], key: str) -> str:
     """Return a text field; an empty text where it was not sent.
 
@@ -61,20 +49,6 @@ def read_name(data: Mapping[str, Any], key: str) -> str:
         return ""
     if not isinstance(value, str):
         raise refuse(key, value, "a text")
-    return value
-
-
-def read_object(data: Mapping[str, Any], key: str, accepted: str) -> Mapping[str, Any]:
-    """Return an object field; an empty object where it was not sent.
-
-    Raises:
-        InvalidRequestError: the field is not an object.
-    """
-    value = data.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise refuse(key, value, accepted)
     return value
 
 

@@ -86,13 +86,19 @@ class Passed(Struct, frozen=True):
 NOTHING_PASSED = Passed()
 
 
-def read_passed(data: Mapping[str, Any], acted_on: AbstractSet[str], refused: AbstractSet[str]) -> Passed:
+def read_passed(
+    data: Mapping[str, Any],
+    acted_on: AbstractSet[str],
+    refused: AbstractSet[str] = frozenset(),
+    known: type[Struct] = PassedOn,
+) -> Passed:
     """Return the fields of a request that are not `acted_on` here.
 
     Args:
         data: the request.
         acted_on: the fields that are read elsewhere.
         refused: the fields that no model can be asked for in this format.
+        known: those of the others that are known.
 
     Raises:
         InvalidRequestError: a field cannot be passed on, its value is none of that field, or there are too many.
@@ -110,8 +116,7 @@ def read_passed(data: Mapping[str, Any], acted_on: AbstractSet[str], refused: Ab
         if key not in NEUTRAL:
             name = _SAID.get(key, {}).get("feature", key)
             features.setdefault(name, Feature(name, key, essential=key not in _HINTS))
-    if not sent.keys().isdisjoint(_IDLE):
-        read_struct(sent, PassedOn)
+    read_struct(sent, known)
     if "top_logprobs" in sent and not sent.get("logprobs"):
         raise InvalidRequestError(Problem("top_logprobs", "is given without logprobs", "logprobs: true beside it"))
     return Passed(sent, tuple(features.values()))

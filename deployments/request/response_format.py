@@ -1,6 +1,5 @@
 """Reads the form that an answer must have: `response_format`, `tools` and related keys, in OpenAI's terms."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -25,8 +24,8 @@ Sort = Annotated[str, Meta(min_length=1, max_length=MAX_TYPE)]
 """The type of a tool, a form or a part."""
 
 
-_NAMES = "^[A-Za-z0-9_-]+$"
-Name = Annotated[str, Meta(max_length=64, pattern=_NAMES, extra={"accepted": "1 to 64 letters, digits, _ or -"})]
+NAMES = "^[A-Za-z0-9_-]+$"
+Name = Annotated[str, Meta(max_length=64, pattern=NAMES, extra={"accepted": "1 to 64 letters, digits, _ or -"})]
 """The name of a function or of a form."""
 
 
@@ -125,16 +124,6 @@ def _read_format(wanted: Mapping[str, Any] | None) -> Mapping[str, Any]:
             raise refuse(place, wanted.get("json_schema"), '{"name": ..., "schema": <JSON schema>}')
         check_schema(read_struct(wanted["json_schema"], JsonForm, place).schema, f"{place}.schema")
     return wanted if sort in ("json_object", "json_schema") else {}
-
-
-def check_name(value: Any, place: str, longest: int = 64) -> None:
-    """Check that `value`, at `place` of a request, can be the name of a function or a form.
-
-    Raises:
-        InvalidRequestError: it cannot.
-    """
-    if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_-]+", value) or len(value) > longest:
-        raise InvalidRequestError(Problem(place, "is no name", f"1 to {longest} letters, digits, _ or -"))
 
 
 def check_schema(value: Any, place: str) -> None:

@@ -1,7 +1,8 @@
 """The sampling parameters of all formats: each is one line of `Parameters`, with its name, its bounds and its meaning.
 
-A new parameter is a line here and a line where it acts: readers, errors, `/openapi.json`, `docs/api.md`, the bodies of
-upstreams, and what an engine is given follow from the names.
+A new parameter is a line here: readers of all formats, errors, `/openapi.json`, `docs/api.md` and the bodies of
+upstreams follow from it, and models of our own refuse it by name. An engine that does it has a field of the same name
+in `generation.Sampling`, and a line where it acts.
 """
 
 from collections.abc import Mapping

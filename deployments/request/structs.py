@@ -21,6 +21,8 @@ from deployments.request.words import accepted, unwrapped
 
 _T = TypeVar("_T", bound=Struct)
 
+_STEP = re.compile(r"[\w-]+|\.\.\.")
+
 _LONGEST_NAME = 64
 """Characters that are quoted of the name of a field that the caller has chosen."""
 
@@ -53,7 +55,9 @@ def read_struct(data: Mapping[str, Any], struct: type[_T], place: str = "") -> _
     try:
         return convert(sent, struct)
     except ValidationError as error:
-        fault = next(_faults_of_struct(_type_of(struct), sent, place), None)
+        found = _type_of(struct)
+        fault = next(_faults_of_struct(found, sent, place, _path(str(error))), None)
+        fault = fault or next(_faults_of_struct(found, sent, place, ()), None)
         raise InvalidRequestError(fault or Problem(place or "body", "is not valid", str(error))) from None
 
 
@@ -69,16 +73,30 @@ def _type_of(struct: type[Struct]) -> inspect.StructType:
     return found
 
 
-def _faults_of_struct(struct: inspect.StructType, data: Mapping[str, Any], place: str) -> Iterator[Problem]:
+def _path(message: str) -> tuple[str, ...]:
+    """Return the place that msgspec names, as names and numbers: only what is there has to be looked at.
+
+    A list of a quarter of a million tokens would else be walked to its last one, while others wait.
+    """
+    return tuple(_STEP.findall(message.rpartition("`$")[2])) if "`$" in message else ()
+
+
+def _faults_of_struct(
+    struct: inspect.StructType, data: Mapping[str, Any], place: str, path: Sequence[str]
+) -> Iterator[Problem]:
     for each in struct.fields:
+        if path and path[0] != each.encode_name:
+            continue
         name = f"{place}.{each.encode_name}" if place else each.encode_name
         if (value := data.get(each.encode_name)) is not None:
-            yield from _faults(each.type, value, name, "")
+            yield from _faults(each.type, value, name, "", path[1:])
         elif each.default is NODEFAULT and each.default_factory is NODEFAULT:
             yield Problem(name, f"is {kind(None)}", accepted(each.type))
 
 
-def _faults(declared: inspect.Type, value: Any, place: str, where: str, words: str = "") -> Iterator[Problem]:
+def _faults(
+    declared: inspect.Type, value: Any, place: str, where: str, path: Sequence[str] = (), words: str = ""
+) -> Iterator[Problem]:
     """Give the faults of `value`.
 
     Args:
@@ -86,13 +104,14 @@ def _faults(declared: inspect.Type, value: Any, place: str, where: str, words: s
         value: what was sent.
         place: its place in the request.
         where: which entry of how many it is, in brackets; empty where it is none.
+        path: where the fault is in it, as msgspec says; empty where that is not known.
         words: what is accepted there, if that is more than `declared`.
     """
     words = words or accepted(declared)
     bare, _ = unwrapped(declared)
     if isinstance(bare, inspect.UnionType):
         fitting = [each for each in bare.types if _is_of(unwrapped(each)[0], value)]
-        faults = [next(_faults(each, value, place, where, words), None) for each in fitting]
+        faults = [next(_faults(each, value, place, where, path, words), None) for each in fitting]
         if fitting and all(faults):
             yield next(fault for fault in faults if fault)
             return
@@ -103,21 +122,23 @@ def _faults(declared: inspect.Type, value: Any, place: str, where: str, words: s
     elif told := _broken_bound(bare, value):
         yield Problem(place, told + where, words)
     else:
-        yield from _faults_within(bare, value, place)
+        yield from _faults_within(bare, value, place, path)
 
 
-def _faults_within(bare: inspect.Type, value: Any, place: str) -> Iterator[Problem]:
+def _faults_within(bare: inspect.Type, value: Any, place: str, path: Sequence[str]) -> Iterator[Problem]:
     match bare:
         case inspect.CollectionType(item_type=item):
-            for number, each in enumerate(value):
-                yield from _faults(item, each, f"{place}[{number}]", f" (entry {number + 1} of {len(value)})")
+            known = path[0] if path else ""
+            for number in (int(known),) if known.isdecimal() else range(len(value)):
+                where = f" (entry {number + 1} of {len(value)})"
+                yield from _faults(item, value[number], f"{place}[{number}]", where, path[1:])
         case inspect.DictType(key_type=key, value_type=item):
             for number, (name, each) in enumerate(value.items()):
                 where = f" (entry {number + 1} of {len(value)})"
-                yield from _faults(key, name, place, f" as a name{where}", accepted(bare))
+                yield from _faults(key, name, place, f" as a name{where}", words=accepted(bare))
                 yield from _faults(item, each, f"{place}.{name[:_LONGEST_NAME]}", where)
         case inspect.StructType():
-            yield from _faults_of_struct(bare, value, place)
+            yield from _faults_of_struct(bare, value, place, path)
 
 
 def _is_of(bare: inspect.Type, value: Any) -> bool:

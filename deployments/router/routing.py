@@ -37,6 +37,8 @@ READS_IDS = "token_ids"
 OF_OUR_OWN = frozenset({"n", "logprobs"})
 """The features that models of our own can have at all."""
 
+_ANY_FEATURE = "*"
+
 
 class Incapable(Struct, frozen=True):
     """Stands in for a model that is not asked, as it could not do what is demanded."""
@@ -87,7 +89,7 @@ class ChainBuilder:
             InvalidRequestError: the request asks for something that none of the candidates could do.
         """
         candidates = self.candidates(request, policy)
-        self._require_takers(request, candidates)
+        self._require_takers(request, candidates, policy.ignored_features)
         backups = by_tier(candidates)[1]
         backup = backups[0].model if backups else self._backup_name
         first = candidates[0].model if candidates else self._backup_name
@@ -247,11 +249,13 @@ class ChainBuilder:
         has = self._registry.features_of(candidate)
         return feature.name in (unsaid if has is None else has)
 
-    def _require_takers(self, request: InferenceRequest, candidates: tuple[Candidate, ...]) -> None:
-        for feature in request.features:
+    def _require_takers(
+        self, request: InferenceRequest, candidates: tuple[Candidate, ...], ignored: Collection[str]
+    ) -> None:
+        for feature in request.features if _ANY_FEATURE not in ignored else ():
             # One that has not described itself yet may have it only where models of our own can.
             may = any(self._may_have(candidate, feature, request, OF_OUR_OWN) for candidate in candidates)
-            if feature.essential and not may:
+            if feature.essential and not may and feature.name not in ignored:
                 accepted = "a request without it, or one that a remote model may answer"
                 message = "is not supported by any model that may answer"
                 raise InvalidRequestError(Problem(feature.field, message, accepted, code=UNSUPPORTED))

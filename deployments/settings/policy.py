@@ -110,6 +110,11 @@ class PolicySettings(Settings):
         description="The longest answer, in tokens, of a model of our own where neither the request nor its spec says; "
         "less where its context has no more room.",
     )
+    ignored_features: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(
+        (),
+        description="Fields, parts of messages and tools, by their names, that are left out where no model that may "
+        "answer has them, instead of being refused: the answer lists them as dropped. `*` for all.",
+    )
     reserves: ReservePolicy = ReservePolicy()
     retries: RetryPolicy = RetryPolicy()
     hedging: HedgingPolicy = HedgingPolicy()

@@ -8,6 +8,8 @@ and what is quoted in a message is left out before its words are read.
 import re
 from collections.abc import Iterable
 
+from deployments.request.sampling import SAMPLING_KEYS
+
 _CODE = re.compile(
     r"invalid(value|type|url|enum\w*|base64\w*|jsonschema|schema|json|functionparameters|functionname|toolcall\w*"
     r"|image\w*|file\w*|audio\w*|mediatype|messagerole|parameter|parametervalue)"
@@ -17,8 +19,8 @@ _CODE = re.compile(
 )
 _FIELD = re.compile(
     r"(messages?|prompt|input|contents?|system|tools?|tool_choice|tool_config|functions?|function_call|response_format"
-    r"|json_schema|guided_\w+|temperature|top_p|top_k|min_p|n|stop|stop_sequences|seed|user|max_\w*tokens"
-    r"|frequency_penalty|presence_penalty|repetition_penalty|logit_bias|logprobs|top_logprobs|parallel_tool_calls"
+    rf"|json_schema|guided_\w+|{'|'.join(SAMPLING_KEYS)}|n|stop_sequences|user|max_\w*tokens"
+    r"|logprobs|top_logprobs|parallel_tool_calls"
     r"|reasoning|reasoning_effort|verbosity|modalities|audio|image_url|metadata|prediction|thinking|generation_config)"
     r"(?![\w-])"
 )

@@ -18,7 +18,6 @@ from deployments.generation import (
 from deployments.generation.continuous import ContinuousGenerator
 from deployments.generation.prompts import PromptTokenizer, fit_to_context, split_text
 from deployments.generation.transformers import TransformersGenerator
-from deployments.request.sampling import SAMPLING_KEYS
 from tests.sources.tiny import model, tokenizer
 
 PROMPT = Prompt("Hello")
@@ -40,10 +39,6 @@ async def write(engine: TextGenerator, prompt: Prompt = PROMPT, **sampling: Any)
     return await engine.generate(
         prompt, Sampling(**{"max_tokens": 12, "temperature": 0.0, "budget_s": 60.0} | sampling)
     )
-
-
-def test_every_parameter_of_requests_is_one_of_generations() -> None:
-    assert set(SAMPLING_KEYS) <= set(Sampling.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("knob", [{"top_k": 1}, {"min_p": 1.0}, {"top_p": 1e-6}])

@@ -150,5 +150,5 @@ async def test_the_client_raises_what_turns_out_to_be_invalid_behind_a_pending_h
 async def test_the_client_raises_a_mistake_by_its_status() -> None:
     unnamed: Any = [{"type": "function"}]
 
-    with pytest.raises(openai.BadRequestError, match=r"tools\[0\].name is no name"):
+    with pytest.raises(openai.BadRequestError, match=r"tools\[0\].name is missing"):
         await client_of(ScriptedService()).responses.create(model="m", input="Hi", tools=unnamed)

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request import InferenceRequest
-from deployments.request.anthropic import MESSAGES_UNSUPPORTED, messages_request
+from deployments.request.anthropic import messages_request
 from deployments.request.body import Limits
 from deployments.request.inference import AS_A_CHAT
+from deployments.request.messages_fields import MESSAGES_UNSUPPORTED
 from deployments.request.passing import MAX_FIELDS
 from deployments.request.response_format import MAX_TOOLS
 
@@ -208,7 +209,7 @@ def test_a_request_arrives_in_another_process_as_it_was_read() -> None:
         ({"thinking": {"budget_tokens": 5}}, "thinking.type"),
         ({"thinking": {"type": "enabled", "budget_tokens": 0}}, "thinking.budget_tokens"),
         ({"output_config": {"effort": 5}}, "output_config.effort"),
-        ({"output_config": {"format": {"type": "xml"}}}, "output_config.format"),
+        ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
         ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
         ({"tools": {}}, "tools"),
         ({"tools": [LOOK] * (MAX_TOOLS + 1)}, "tools"),

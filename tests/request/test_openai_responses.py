@@ -7,14 +7,14 @@ import pytest
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits
 from deployments.request.inference import InferenceRequest
-from deployments.request.openai_responses import (
+from deployments.request.openai_responses import responses_request
+from deployments.request.response_format import MAX_TOOLS
+from deployments.request.responses_fields import (
     LOGPROBS_INCLUDED,
     LONGEST_METADATA,
     MOST_METADATA,
     RESPONSES_UNSUPPORTED,
-    responses_request,
 )
-from deployments.request.response_format import MAX_TOOLS
 
 LIMITS = Limits(max_bytes=1 << 20, timeout_s=30.0, max_timeout_s=300.0)
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"where": {"type": "string"}}}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct, ValidationError, convert
 
 from deployments.policy.problem import InvalidRequestError, Problem
+from deployments.request import structs
 from deployments.request.structs import read_struct
 
 Even = Annotated[int, Meta(ge=0, le=8, extra={"one": "a small number", "many": "small numbers"})]
@@ -90,6 +91,20 @@ def test_a_field_that_is_null_counts_as_not_sent() -> None:
     assert read_struct({"share": None, "count": None, "stop": None}, Body) == Body()
     with pytest.raises(InvalidRequestError, match=r"x\.name is missing"):
         read_struct({"name": None}, Inner, "x")
+
+
+def test_a_long_list_is_explained_without_a_walk_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+
+    def watched(kind: Any, value: Any, place: str, *more: Any, **named: Any) -> Any:
+        looked_at.append(place)
+        return faults(kind, value, place, *more, **named)
+
+    faults = structs._faults
+    monkeypatch.setattr(structs, "_faults", watched)
+
+    assert refused(share=1, numbers=[1] * 10_000 + [9]).field == "numbers[10000]"
+    assert looked_at == ["numbers", "numbers[10000]"]
 
 
 _VALUES = st.recursive(

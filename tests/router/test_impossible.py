@@ -132,3 +132,22 @@ async def test_a_prompt_that_was_cut_says_how_many_tokens_are_missing() -> None:
 
     assert response.json()["dropped"] == ["prompt_tokens:808"]
     assert response.headers["x-neverblank-dropped"] == "prompt_tokens:808"
+
+
+@pytest.mark.parametrize("ignored", [["mood", "image"], ["*"]])
+async def test_what_the_policy_names_is_left_out_and_listed_where_no_model_has_it(ignored: list[str]) -> None:
+    look: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
+    router = await a_router(ANSWERED, ANSWERED, ignored_features=ignored)
+
+    answer = await ask(router, messages=look, extra_body={"mood": 5})
+
+    assert (answer.neverblank["served_by"], answer.neverblank["dropped"]) == ("primary", ["image", "mood"])
+
+
+async def test_what_the_policy_does_not_name_is_refused_by_name() -> None:
+    router = await a_router(ANSWERED, ANSWERED, ignored_features=["mood"])
+
+    with pytest.raises(openai.BadRequestError) as caught:
+        await ask(router, extra_body={"mood": 5, "temper": 5})
+
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "temper")
