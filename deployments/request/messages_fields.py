@@ -53,7 +53,7 @@ class ToolChoice(Struct, frozen=True):
     type: Annotated[
         Literal["auto", "any", "tool", "none"] | None, does("What is to be done.", accepted=CHOICES_OF_MESSAGES)
     ] = None
-    name: Annotated[Any, does("Of `tool`: its name.", shown=str)] = None
+    name: Annotated[str | None, does("Of `tool`: its name.")] = None
     disable_parallel_tool_use: Annotated[bool, does("One call at most.")] = False
 
 
