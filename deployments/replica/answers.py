@@ -13,7 +13,12 @@ from deployments.observability import log
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, TimedOut
 
 FRUITLESS_S = 20.0
-"""Seconds without an answer, from the first of a row of failures on, after which a replica is to be replaced."""
+"""Seconds from the first to the last of a row of failures after which a replica is to be replaced. A pause is no failure:
+some bad requests of one caller, and nobody who asks behind them, say nothing."""
+
+RECENT_S = 120.0
+"""Seconds after which a failure is no longer in a row with the next one. Who is passed over for its failures is asked
+again within so much time."""
 
 LEAST_FAILURES = 3
 """Failures in a row that say something: one caller may send what every model fails at."""
@@ -34,7 +39,7 @@ class AnswerCount:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._has_answered = False
         self._failures = 0
-        self._since = 0.0
+        self._first = self._last = 0.0
 
     def began(self) -> float:
         """Return when a request has come, for `ended` or `given_up`."""
@@ -58,12 +63,13 @@ class AnswerCount:
         Raises:
             FruitlessError: it has answered before, and has failed or hung every request for `FRUITLESS_S`.
         """
-        seconds = self._clock() - self._since
+        seconds = self._last - self._first
         if self._has_answered and self._failures >= LEAST_FAILURES and seconds >= FRUITLESS_S:
             log.replica_fruitless(name, self._failures, seconds)
             raise FruitlessError(f"{name}: none of the last {self._failures} requests was answered ({seconds:.0f} s)")
 
     def _fail(self) -> None:
-        if not self._failures:
-            self._since = self._clock()
-        self._failures += 1
+        now = self._clock()
+        if not self._failures or now - self._last > RECENT_S:
+            self._failures, self._first = 0, now
+        self._failures, self._last = self._failures + 1, now

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.execution.attempt import Begun
 from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, Rejected
-from deployments.replica.answers import FRUITLESS_S, AnswerCount, FruitlessError
+from deployments.replica.answers import FRUITLESS_S, RECENT_S, AnswerCount, FruitlessError
 from deployments.replica.replica import SingleReplica
 from tests.fakes import a_request
 
@@ -79,6 +79,19 @@ async def test_a_model_that_never_answered_anybody_is_not_replaced_as_that_would
     await ask(replica, 20)
 
     await replica.check_health()
+
+
+@pytest.mark.parametrize(("apart_s", "then_s"), [(0.1, 10 * FRUITLESS_S), (RECENT_S + 1.0, 0.0)])
+async def test_bad_requests_within_a_moment_or_far_apart_replace_no_replica(apart_s: float, then_s: float) -> None:
+    now = [0.0]
+    count = AnswerCount(lambda: now[0])
+    count.ended(Answered("x"))
+    for _ in range(8):
+        now[0] += apart_s
+        count.ended(Failed("ValueError"))
+    now[0] += then_s
+
+    count.require_answers("m")
 
 
 @pytest.mark.parametrize("said", [Refused("busy"), Rejected("no"), Failed("no JSON", misfit=True)])

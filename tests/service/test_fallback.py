@@ -52,7 +52,7 @@ def test_the_backup_answers_for_a_model_that_returns_nothing(service: Service, v
 def test_the_backup_answers_for_a_model_that_hangs(service: Service) -> None:
     attempt = backup_answer(service, {"text": "Hello", "fault": "hang"}, "faulty")
 
-    assert attempt["outcome"] == "timed_out"
+    assert attempt["outcome"] == "timed_out", attempt
 
 
 def test_the_backup_answers_for_a_model_that_blocks_its_thread(service: Service) -> None:
