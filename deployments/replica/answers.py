@@ -13,8 +13,8 @@ from deployments.observability import log
 from deployments.policy.outcome import Answered, Blank, Failed, Outcome, TimedOut
 
 FRUITLESS_S = 20.0
-"""Seconds from the first to the last of a row of failures after which a replica is to be replaced. A pause is no failure:
-some bad requests of one caller, and nobody who asks behind them, say nothing."""
+"""Seconds from the first to the last of a row of failures after which a replica is to be replaced. A pause is no
+failure: some bad requests of one caller, and nobody who asks behind them, say nothing."""
 
 RECENT_S = 120.0
 """Seconds after which a failure is no longer in a row with the next one. Who is passed over for its failures is asked
