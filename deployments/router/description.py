@@ -39,8 +39,8 @@ class Description:
     def models(self, may_name: Callable[[str], bool]) -> dict[str, Any]:
         """Return those models, and the backup, that the caller `may_name`, in the form of OpenAI's list.
 
-        `created` is when a model was last deployed; a remote model came with the deployment of the routers. Of what Serve
-        has not told, it is when this router began.
+        `created` is when a model was last deployed; a remote model came with the deployment of the routers. Of what
+        Serve has not told, it is when this router began.
         """
         own, backup = self._registry.models, self._registry.backup
         states = self._states() | {self._backup_name: backup.state}
