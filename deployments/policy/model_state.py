@@ -13,7 +13,7 @@ MOST_WITNESSES = 2
 on behind a silence that was a failure, to tell whether they are answered after all."""
 
 LONG_PROMPT = 2.0
-"""A time-out is excused where the prompt is this many times longer than the longest that the model has answered lately."""
+"""A time-out is excused where the prompt is so many times longer than the longest that its model has answered."""
 
 MOST_EXCUSED = 3
 """Time-outs in a row that may be excused, so that a model that is gone is found out even where all prompts are long."""
