@@ -29,7 +29,7 @@ class UnreachableError(Exception):
         super().__init__(f"no service answers at {url} ({why}); start one with `make serve`, or name it with --url")
 
 
-class TooLargeError(Exception):
+class AnswerTooLargeError(Exception):
     """A response is larger than what is read of one."""
 
     def __init__(self, path: str) -> None:
@@ -55,7 +55,7 @@ async def fetch_json(url: str, path: str) -> dict[str, Any]:
 
     Raises:
         UnreachableError: nobody answers.
-        TooLargeError: the response is larger than `MOST_BYTES`.
+        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
         NotAllowedError: it needs a key, or one of an administrator.
     """
     async with _session(url, _TOLD_S) as session, session.get(path) as response:
@@ -70,7 +70,7 @@ async def request_answer(url: str, body: dict[str, Any], headers: Mapping[str, s
 
     Raises:
         UnreachableError: nobody answers.
-        TooLargeError: the response is larger than `MOST_BYTES`.
+        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
     """
     async with _session(url) as session, session.post("/v1/infer", json=body, headers=headers) as response:
         return await _read_json(response)
@@ -81,7 +81,7 @@ async def post_json(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]
 
     Raises:
         UnreachableError: nobody answers.
-        TooLargeError: the response is larger than `MOST_BYTES`.
+        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
     """
     async with _session(url, _TOLD_S) as session, session.post(path, json=body) as response:
         return await _read_json(response)
@@ -94,7 +94,7 @@ async def stream_answer(
 
     Raises:
         UnreachableError: nobody answers.
-        TooLargeError: the response is larger than `MOST_BYTES`.
+        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
     """
     streamed = body | {"stream": True}
     async with _session(url) as session, session.post("/v1/infer", json=streamed, headers=headers) as response:
@@ -132,7 +132,7 @@ async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     async for piece in response.content.iter_any():
         left -= len(piece)
         if left < 0:
-            raise TooLargeError(response.url.path)
+            raise AnswerTooLargeError(response.url.path)
         yield piece
 
 

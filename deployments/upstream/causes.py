@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 
-from deployments.upstream.mistakes import is_mistake, is_of_caller, without_quotes
+from deployments.upstream.mistakes import is_mistake, is_name_too_long, is_of_caller, without_quotes
 
 
 class Cause(Enum):
@@ -180,11 +180,6 @@ _WORDS: Mapping[Cause, tuple[str, ...]] = {
 }
 """Causes by patterns of messages in lower case; the first one counts."""
 
-_TEXT_TOO_LONG = "stringabovemaxlength"
-_QUOTED_FIELD = re.compile(r"'([a-z_]\w*(?:\[\d+\]|\.\w+)*)'")
-_FIELD_OF_PROMPT = re.compile(r"(messages|input|prompt|instructions|system|content)(?![\w-])(?!.*\b(name|\w*id)$)")
-"""A field whose length is that of the prompt; a name in there has a bound of its own, which is that of all models."""
-
 
 def _compiled(table: Mapping[Cause, tuple[str, ...]]) -> list[tuple[Cause, re.Pattern[str]]]:
     return [(cause, re.compile("|".join(patterns))) for cause, patterns in table.items()]
@@ -234,7 +229,7 @@ def cause_of(codes: Iterable[str], message: str, status: int, *, waits: bool, pa
     lowered = message.lower()
     if 300 <= status < 400:  # noqa: PLR2004 - a redirect, which is not followed
         return Cause.UNKNOWN_MODEL
-    if _TEXT_TOO_LONG in keys and _is_beside_prompt(param.lower(), lowered):
+    if is_name_too_long(keys, param.lower(), lowered):
         return Cause.INVALID
     if (precise := _first(_CODE_TABLE, keys)) is not None:
         return _direction(precise, lowered, status)
@@ -281,13 +276,6 @@ def _by_words(lowered: str, status: int, param: str, *, is_callers: bool) -> Cau
                 return Cause.INVALID
             return cause
     return None
-
-
-def _is_beside_prompt(param: str, lowered: str) -> bool:
-    """Return whether a text that is too long is none of the prompt, such as the name of a tool."""
-    quoted = _QUOTED_FIELD.search(lowered)
-    field = param or (quoted[1] if quoted else "")
-    return bool(field) and not _FIELD_OF_PROMPT.match(field)
 
 
 def _bounds_output(lowered: str, param: str) -> bool:
