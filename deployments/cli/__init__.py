@@ -15,7 +15,7 @@ from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
 from deployments.cli.drill import drill
 from deployments.cli.fallbacks import fallbacks
-from deployments.cli.http_client import NotAllowedError, UnreachableError
+from deployments.cli.http_client import AnswerTooLargeError, NotAllowedError, UnreachableError
 from deployments.cli.init import lay_out
 from deployments.cli.key import key_commands
 from deployments.cli.serve import run_service
@@ -69,11 +69,17 @@ app.command()(shift)
 app.command()(fallbacks)
 
 
+_MENDED_BY_THE_USER = (
+    *(SettingsError, SnapshotNotKeptError, UnreachableError, NotAllowedError, AnswerTooLargeError, ClusterError),
+    OSError,
+)
+
+
 def main() -> None:
     """Run the command; an error that the user can mend is one line on standard error."""
     try:
         app()
-    except (SettingsError, SnapshotNotKeptError, UnreachableError, NotAllowedError, ClusterError, OSError) as error:
+    except _MENDED_BY_THE_USER as error:
         _errors.print(f"neverblank: {error}", style="red")
         sys.exit(1)
 

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from deployments.cli.options import DEFAULT_CONFIG, AsJson, Url
 from deployments.cli.plan import require_valid
-from deployments.cli.router_agreement import wait_for_routers
+from deployments.cli.router_agreement import NotServedError, wait_for_routers
 from deployments.cli.submission import ApplicationProgress, progress_of, settled, submission
 from deployments.ray_serve.dashboard import ClusterError, DashboardClient, Details
 from deployments.ray_serve.names import DASHBOARD_ADDRESS, DASHBOARD_VARIABLE
@@ -48,8 +48,8 @@ def deploy(
     """Submit a Serve config to the running cluster and wait for what has changed.
 
     Models that have changed are loaded beside those that serve, and take over when they are ready. What is said to be
-    ready is served by every router. Exit code 1: the config is not valid, the cluster cannot be reached, or an
-    application is not ready.
+    ready is served by every router, unless a line says that none could be asked from here. Exit code 1: the config is
+    not valid, the cluster cannot be reached, an application is not ready, or a router does not serve it.
     """
     require_valid(config, Path(cache_folder()))
     cluster = DashboardClient(address)
@@ -65,11 +65,16 @@ def deploy(
                 break
             time.sleep(_INTERVAL_S)
     models = [entry.name for entry in now if entry.state == "ready" and entry.name in _models(wanted, str(config))]
-    if trouble := wait_for_routers(lambda: _details(cluster, end), models, url, end):
-        _errors.print(trouble, style="yellow", markup=False)
+    is_served = True
+    try:
+        if trouble := wait_for_routers(lambda: _details(cluster, end), models, url, end):
+            _errors.print(trouble, style="yellow", markup=False)
+    except NotServedError as error:
+        is_served = False
+        _errors.print(error, style="red", markup=False)
     if as_json:
         typer.echo(json.dumps([asdict(application) for application in now], indent=2))
-    if any(application.state != "ready" for application in now):
+    if not is_served or any(application.state != "ready" for application in now):
         raise typer.Exit(1)
 
 

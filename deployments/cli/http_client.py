@@ -15,6 +15,9 @@ _DEFAULT_URL = "http://127.0.0.1:8000"
 _TOLD_S = 30.0
 """Seconds in which a service tells what it knows, or does what it is told to. An answer has a deadline of its own."""
 
+MOST_BYTES = 256 << 20
+"""Bytes of a response that are read; those of vectors are the largest ones."""
+
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -24,6 +27,13 @@ class UnreachableError(Exception):
     def __init__(self, url: str, error: BaseException) -> None:
         why = str(error) or "nothing came in time"
         super().__init__(f"no service answers at {url} ({why}); start one with `make serve`, or name it with --url")
+
+
+class AnswerTooLargeError(Exception):
+    """A response is larger than what is read of one."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path}: the response is larger than {MOST_BYTES} bytes, and is not read on")
 
 
 class NotAllowedError(Exception):
@@ -45,10 +55,11 @@ async def fetch_json(url: str, path: str) -> dict[str, Any]:
 
     Raises:
         UnreachableError: nobody answers.
+        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
         NotAllowedError: it needs a key, or one of an administrator.
     """
     async with _session(url, _TOLD_S) as session, session.get(path) as response:
-        body: dict[str, Any] = await response.json()
+        body = await _read_json(response)
         if response.status in {401, 403}:
             raise NotAllowedError(path, body)
         return body
@@ -59,10 +70,10 @@ async def request_answer(url: str, body: dict[str, Any], headers: Mapping[str, s
 
     Raises:
         UnreachableError: nobody answers.
+        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
     """
     async with _session(url) as session, session.post("/v1/infer", json=body, headers=headers) as response:
-        answer: dict[str, Any] = await response.json()
-        return answer
+        return await _read_json(response)
 
 
 async def post_json(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -70,10 +81,10 @@ async def post_json(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]
 
     Raises:
         UnreachableError: nobody answers.
+        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
     """
     async with _session(url, _TOLD_S) as session, session.post(path, json=body) as response:
-        told: dict[str, Any] = await response.json()
-        return told
+        return await _read_json(response)
 
 
 async def stream_answer(
@@ -83,15 +94,46 @@ async def stream_answer(
 
     Raises:
         UnreachableError: nobody answers.
+        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
     """
     streamed = body | {"stream": True}
     async with _session(url) as session, session.post("/v1/infer", json=streamed, headers=headers) as response:
         if response.content_type == "application/json":  # the request was refused
-            yield await response.json()
+            yield await _read_json(response)
             return
-        async for line in response.content:
+        async for line in _lines(response):
             if line.startswith(b"data: "):
                 yield json.loads(line[len(b"data: ") :])
+
+
+async def _read_json(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    whole = b"".join([piece async for piece in _pieces(response)])
+    try:
+        told: dict[str, Any] = json.loads(whole)
+    except ValueError as error:  # it is another service
+        raise aiohttp.ClientPayloadError("what answers there is no JSON") from error
+    return told
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Give the lines of a response as they come. Each may be as long as the response: aiohttp's own end at 2 MiB."""
+    begun: list[bytes] = []
+    async for piece in _pieces(response):
+        first, *others = piece.split(b"\n")
+        begun.append(first)
+        for other in others:
+            yield b"".join(begun)
+            begun = [other]
+    yield b"".join(begun)
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    left = MOST_BYTES
+    async for piece in response.content.iter_any():
+        left -= len(piece)
+        if left < 0:
+            raise AnswerTooLargeError(response.url.path)
+        yield piece
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from deployments.cli.http_client import UnreachableError, fetch_json
+from deployments.cli.http_client import NotAllowedError, UnreachableError, fetch_json
 from deployments.ray_serve.dashboard import Details
 from deployments.ray_serve.routers import routers_of
 
@@ -18,6 +18,10 @@ _UNREACHABLE_S = 10.0
 _ASK_S = 5.0
 _AGREED_S = 60.0
 _SERVING = {"ready", "idle"}
+
+
+class NotServedError(Exception):
+    """A router has been asked, and not every router has said in time that it serves the models."""
 
 
 def serves(status: Mapping[str, Any], models: Collection[str]) -> bool:
@@ -47,28 +51,34 @@ def wait_for_routers(
         ask: gives the `/status` at an address.
 
     Returns:
-        Why it was given up; empty if every router serves them, or if there is no router.
+        Why no router of this cluster could be asked; empty if every router serves them, or if there is no router.
+
+    Raises:
+        NotServedError: not every router serves them in time.
     """
     ask = ask or _ask
     agreed: set[str] = set()
-    answered = clock()
+    answered, is_asked, trouble = clock(), False, "another service answers there"
     until = min(until, answered + _AGREED_S)
     while not (wanted := routers_of(details())) <= agreed:
         try:
-            status = ask(url)
+            routers = ask(url)["routers"]
+            is_asked |= not wanted.isdisjoint(router["replica"] for router in routers)
+            agreed |= {router["replica"] for router in routers if serves(router, models)}
             answered = clock()
-            agreed |= {router["replica"] for router in status["routers"] if serves(router, models)}
         except (
             UnreachableError,
+            NotAllowedError,
             TimeoutError,
             LookupError,
             TypeError,
             ValueError,
         ) as error:  # or it is another service
-            if clock() - answered > _UNREACHABLE_S:
-                return f"no router could be asked whether it serves them: {error}"
-        if clock() > until:
-            return f"{len(wanted - agreed)} of {len(wanted)} routers do not serve them yet"
+            trouble = str(error)
+        if clock() > until or clock() - answered > _UNREACHABLE_S:
+            if is_asked:
+                raise NotServedError(f"{len(wanted - agreed)} of {len(wanted)} routers do not serve them yet")
+            return f"no router could be asked whether it serves them: {trouble}"
         sleep(_INTERVAL_S)
     return ""
 

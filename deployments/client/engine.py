@@ -124,11 +124,11 @@ class InferenceEngine:
 
     def close(self) -> None:
         """Disconnect; a service that this engine started ends. A connection that was there before it stays."""
-        if self._handle is not None and self._connected_by_us:
+        if self._connected_by_us:
             from deployments.ray_serve.attach import disconnect
 
             disconnect()
-        self._handle = None
+        self._handle, self._connected_by_us = None, False
 
     async def __aenter__(self) -> Self:
         """Connect at once, so that the first question does not pay for it."""
@@ -181,9 +181,9 @@ class InferenceEngine:
             if self._handle is None:
                 from deployments.ray_serve.attach import attach_or_start, is_connected
 
-                self._connected_by_us = not is_connected()
-                # It blocks the event loop: Ray installs signal handlers when it starts, which needs the main thread.
-                self._handle = attach_or_start(self._config)
+                # What an attempt before has started, and was not waited for to its end, is ours, too.
+                self._connected_by_us = self._connected_by_us or not is_connected()
+                self._handle = await attach_or_start(self._config)
         return self._handle
 
     def _timeout_s(self, inputs: Any) -> float:

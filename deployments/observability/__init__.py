@@ -9,5 +9,6 @@ May import: policy.
     metrics.py      the counts of a process, until they are exported
     spans.py        sends finished spans to an OTLP endpoint
     gen_ai.py       the attributes of spans
+    chores.py       short work in the background, whose errors are logged
     fallback_log.py the last fallbacks, to be asked for
 """

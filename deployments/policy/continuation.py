@@ -83,9 +83,9 @@ def successors(
 ) -> tuple[Candidate, ...]:
     """Return the candidates that may continue a text that `broken`, one of `candidates`, left unfinished; best first.
 
-    `broken` is among them where only the transport broke (`end` is transient) and it has resumed fewer than
-    `MAX_RESUMES` times, and so are the candidates behind it. Those before it have failed with this request already, but
-    for the `unasked`, which were put behind.
+    They are the candidates behind `broken`. The `unasked` before it, which were put behind, come first; everybody else
+    before it has failed with this request. `broken` itself is among them where only the transport broke (`end` is
+    transient) and it has resumed fewer than `MAX_RESUMES` times.
     """
     place = candidates.index(broken)
     before = tuple(candidate for candidate in candidates[:place] if candidate in unasked)

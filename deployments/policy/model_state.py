@@ -13,10 +13,10 @@ MOST_WITNESSES = 2
 on behind a silence that was a failure, to tell whether they are answered after all."""
 
 LONG_PROMPT = 2.0
-"""How many times longer than all that a model has answered lately a prompt has to be for its time-out to be excused."""
+"""A time-out is excused where the prompt is so many times longer than the longest that its model has answered."""
 
 MOST_EXCUSED = 3
-"""Time-outs in a row that long prompts excuse: a model that is gone is found out, even where all prompts are long."""
+"""Time-outs in a row that may be excused, so that a model that is gone is found out even where all prompts are long."""
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class ModelState:
         return Closed(self.breaker.epoch + 1)
 
     def without_long_prompts(self, said: Outcome | Finished, prompt_ratio: float) -> Outcome | Finished:
-        """Return what an outcome says about the model's health, with what a long prompt has taken left out.
+        """Return what an outcome says about the model's health: a time-out that a long prompt explains says nothing.
 
         Args:
             said: the outcome.

@@ -1,9 +1,9 @@
-"""Candidates that were put behind (`PUT_BEHIND`): they are asked where waiting for somebody else leads nowhere.
+"""Candidates that were put behind all others (`PUT_BEHIND`): when one of them is asked after all.
 
-everybody else has failed                     it is asked at once
-everybody else was asked, and who is waited for
-    is silent for too long, or has had its time   it is asked beside that one
-    goes on as the cut-over comes                 the same
+all others have failed                                          at once
+all others were asked, and the one that is waited for
+    is silent for too long, or has had its time                 then, beside that one
+    was started before the cut-over and has not answered        at the cut-over, beside that one
 """
 
 import math

@@ -10,7 +10,7 @@ the two apart.
 3. Hosts go as a whole: the other replicas of a host are pinged as soon as one is late with its answer. A replica that
    is new on a host of which nobody answers is unresponsive until it answers.
 4. A replica that answers no ping, but whose process greets a new connection, is at work: code of its model holds up all
-   its Python, or the processors of its host are wanted by others. That is no sign for silence, nor against it.
+   its Python, or the processors of its host are wanted by others. That counts neither as silence nor as an answer.
 5. A ping that this process has itself been late to look after tells nothing (Lifeguard, Dadgar et al., 2018).
 """
 

@@ -14,8 +14,8 @@ silence is reason enough to ask somebody else, but a failure only once it is far
 `max_tokens`, at the pace at which the model usually writes. Where the caller sets no bound, nothing but the deadline
 tells: see `FallbackChain.usual_fair_s`.
 
-A prompt that is longer than all that a model has answered lately takes it longer to read: the patience grows in
-proportion. See `ModelState.without_long_prompts` for the time-outs of such prompts.
+A prompt that is longer than the longest one that a model has answered lately takes longer to read: the patience grows
+in proportion. See `ModelState.without_long_prompts` for the time-outs of such prompts.
 """
 
 import math

@@ -63,4 +63,4 @@ def within_form(outcome: Outcome | Finished, terms: Terms) -> Outcome | Finished
 
 
 IMPOSED = Cancelled("its caller's terms left no room for an answer")
-"""What an attempt says about its model that has shown only what its caller imposed."""
+"""What an attempt counts as that has shown its caller's terms, and nothing of its model."""

@@ -6,9 +6,9 @@
    and ends with the process.
 """
 
+import asyncio
 import importlib
 import os
-import time
 from typing import Any
 
 import ray
@@ -19,6 +19,8 @@ from deployments.ray_serve.names import ADDRESS_VARIABLE, APPLICATION, ROUTER_DE
 from deployments.ray_serve.serve_config import list_applications, read_serve_config
 
 _POLL_S = 0.2
+_START_S = 1800.0
+"""Seconds that the router and the backup have to start; the backup may have to fetch its weights first."""
 
 
 def is_connected() -> bool:
@@ -31,20 +33,24 @@ def disconnect() -> None:
     ray.shutdown()
 
 
-def attach_or_start(config: str) -> DeploymentHandle:
-    """A handle to the router; blocks until the service is up.
+async def attach_or_start(config: str) -> DeploymentHandle:
+    """A handle to the router, once the service is up.
+
+    Ray starts in the main thread, as it installs signal handlers there, and blocks the event loop for that time. What
+    is waited for then, the router and the backup, blocks nobody.
 
     Args:
         config: the Serve config to start from where no service runs.
 
     Raises:
         SettingsError: the config cannot be read.
-        RuntimeError: the service could not be started.
+        RuntimeError: the service could not be started, or not within `_START_S`.
     """
     if not is_connected() and not _attach():
         ray.init(namespace="serve", log_to_driver=False, configure_logging=False)
     if APPLICATION not in serve.status().applications:
         _start(config)
+        await _until_up()
     return serve.get_app_handle(APPLICATION)
 
 
@@ -75,13 +81,20 @@ def _start(config: str) -> None:
     serve.start(proxy_location="Disabled")
     # A model that cannot start must not keep the others waiting: only the router and the backup are waited for.
     serve.run_many(targets, wait_for_applications_running=False)
+
+
+async def _until_up() -> None:
+    clock = asyncio.get_running_loop().time
+    end = clock() + _START_S
     while (state := serve.status().applications[APPLICATION]).status != "RUNNING":
         router = state.deployments.get(ROUTER_DEPLOYMENT)
         if state.status == "DEPLOY_FAILED" and (router is None or router.status == "DEPLOY_FAILED"):
             raise RuntimeError(f"the service could not be started: {state.message}")
         if state.status == "DEPLOY_FAILED" and router is not None and router.status == "HEALTHY":
             return  # without its backup, which `/status` reports: a service that always answers starts all the same
-        time.sleep(_POLL_S)
+        if clock() > end:
+            raise RuntimeError(f"the service has not started within {_START_S:.0f} s: {state.message or state.status}")
+        await asyncio.sleep(_POLL_S)
 
 
 def _builder(import_path: str) -> Any:

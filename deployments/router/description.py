@@ -1,5 +1,6 @@
 """What one router says of its models: to callers, to whoever waits for a tier, and to operators."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ class Description:
 
         `canary` knows whether the backup has answered when it was exercised.
         """
+        self._began = time.time()
         self._canary = canary
         self._registry = registry
         self._upstreams = upstreams
@@ -37,7 +39,8 @@ class Description:
     def models(self, may_name: Callable[[str], bool]) -> dict[str, Any]:
         """Return those models, and the backup, that the caller `may_name`, in the form of OpenAI's list.
 
-        `created` is when a model was last deployed; a remote model came with the deployment of the routers.
+        `created` is when a model was last deployed; a remote model came with the deployment of the routers. Of what
+        Serve has not told, it is when this router began.
         """
         own, backup = self._registry.models, self._registry.backup
         states = self._states() | {self._backup_name: backup.state}
@@ -45,7 +48,7 @@ class Description:
             {
                 "id": name,
                 "object": "model",
-                "created": int(own.get(name, backup).application.deployed_at),
+                "created": int(own.get(name, backup).application.deployed_at or self._began),
                 "owned_by": "neverblank",
                 "state": state,
             }

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun
 from deployments.execution.pulse import Beats
+from deployments.observability.chores import Chores
 from deployments.policy.deadline import writing_s
 from deployments.policy.outcome import NOT_READY, Failed, Finished, Outcome, Refused, StreamItem, StreamPart, TimedOut
 from deployments.policy.serving_state import ServingState
@@ -50,7 +51,7 @@ class ServerModel:
         self._hold_s = hold_s
         self._supervisor = supervisor
         self._called: tuple[RunningServer, Upstream] | None = None
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring = Chores("server")
 
     @classmethod
     def load(cls, spec: ServerSpec, cache: Path, progress: Progressing) -> "ServerModel":
@@ -119,7 +120,7 @@ class ServerModel:
         """Close all connections to the server, which runs on."""
         if self._called is not None:
             await self._called[1].aclose()
-        await asyncio.gather(*self._retiring)
+        await self._retiring.finish()
 
     def _upstream_of(self, running: RunningServer) -> Upstream:
         """Return the way to call `running`; the connections to the one before are closed once nobody reads them."""
@@ -129,9 +130,7 @@ class ServerModel:
         upstream = Upstream(self._spec.id, _remote(self._spec, running.port.number))
         self._called = running, upstream
         if before is not None:
-            task = asyncio.ensure_future(before[1].retire())
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._retiring.start(before[1].retire())
         return upstream
 
 

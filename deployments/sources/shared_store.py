@@ -11,6 +11,7 @@ beside its own snapshots, and verifies it as it does those. The store is trusted
 that wants to run code does not.
 """
 
+import hashlib
 import os
 import uuid
 from collections.abc import Callable
@@ -90,7 +91,7 @@ class SharedStore:
         return True
 
     def publish(self, stem: str, pkl: Path, manifest_path: Path) -> None:
-        """Copy a snapshot of this node into the store, unless it is there; the caller has to hold its lock.
+        """Copy a snapshot of this node into the store, unless it is there undamaged; the caller has to hold its lock.
 
         Raises:
             StoreError: it could not be written.
@@ -101,7 +102,7 @@ class SharedStore:
             manifest = Manifest.model_validate_json(told)
             remote = _pickle(root, stem, manifest)
             files.makedirs(root, exist_ok=True)
-            if not files.exists(remote) or files.size(remote) != manifest.size:
+            if not _is_whole(files, remote, manifest):
                 _put(files, remote, partial(files.put_file, str(pkl)))
             _put(files, f"{root}/{stem}.json", lambda new: files.pipe_file(new, told))
         except Exception as error:
@@ -110,6 +111,14 @@ class SharedStore:
     def _open(self) -> tuple[Any, str]:
         files, root = fsspec.url_to_fs(self._url)
         return files, str(root).rstrip("/")
+
+
+def _is_whole(files: Any, remote: str, manifest: Manifest) -> bool:
+    """Return whether `remote` is the file of `manifest`: a damaged one would be fetched by every node, in vain."""
+    if not files.exists(remote) or files.size(remote) != manifest.size:
+        return False
+    with files.open(remote, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == manifest.sha256
 
 
 def _put(files: Any, remote: str, write: Callable[[str], None]) -> None:

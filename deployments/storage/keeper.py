@@ -13,6 +13,7 @@ import orjson
 from msgspec import Struct
 
 from deployments.observability import log
+from deployments.observability.chores import Chores
 from deployments.storage.redis import RedisRecords
 from deployments.storage.sqlite import SqliteRecords
 from deployments.storage.store import RecordStore, StoreUnreachableError
@@ -50,7 +51,7 @@ class ResponseKeeper:
         self._store: RecordStore | None = None
         self._used = ("", "")
         self._seconds = 0.0
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring = Chores("responses")
         self._trouble = ""
 
     @property
@@ -75,15 +76,14 @@ class ResponseKeeper:
         before = self._store
         if (address, password) == self._used:
             return partial(self._put_in_force, before, self._used, seconds)
-        loop = asyncio.get_running_loop() if before is not None else None
+        if before is not None:
+            asyncio.get_running_loop()  # or this raises, before anything is changed
         store = self._opens(address, password) if address else None
 
         def change() -> None:
             self._put_in_force(store, (address, password), seconds)
-            if before is not None and loop is not None:
-                task = loop.create_task(before.aclose())
-                self._retiring.add(task)
-                task.add_done_callback(self._retiring.discard)
+            if before is not None:
+                self._retiring.start(before.aclose())
 
         return change
 
@@ -135,7 +135,8 @@ class ResponseKeeper:
         return deleted
 
     async def aclose(self) -> None:
-        """Close the connections to the store."""
+        """Close the connections to the store, and to those before."""
+        await self._retiring.finish()
         if self._store is not None:
             await self._store.aclose()
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 
-from deployments.upstream.mistakes import is_mistake, is_of_caller, without_quotes
+from deployments.upstream.mistakes import is_mistake, is_name_too_long, is_of_caller, without_quotes
 
 
 class Cause(Enum):
@@ -229,6 +229,8 @@ def cause_of(codes: Iterable[str], message: str, status: int, *, waits: bool, pa
     lowered = message.lower()
     if 300 <= status < 400:  # noqa: PLR2004 - a redirect, which is not followed
         return Cause.UNKNOWN_MODEL
+    if is_name_too_long(keys, param.lower(), lowered):
+        return Cause.INVALID
     if (precise := _first(_CODE_TABLE, keys)) is not None:
         return _direction(precise, lowered, status)
     number = next((int(key) for key in keys if key.isdecimal() and len(key) == 3), status)  # noqa: PLR2004

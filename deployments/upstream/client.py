@@ -151,7 +151,7 @@ class Upstream:
                 return result
             quirk = endpoint.adaptation.find(result, body, request)
             if quirk is None or quirk in tried:
-                return self._classify(result)
+                return self._classify(result, request)
             tried |= {quirk}
 
     async def _post(
@@ -223,7 +223,7 @@ class Upstream:
                     if dropped and isinstance(item, Finished):
                         item = structs.replace(item, dropped=(*item.dropped, *dropped))  # noqa: PLW2901 - its end
                 yield item
-            for item in self._failed_within(chunks):
+            for item in self._failed_within(chunks, request):
                 if not isinstance(item, (str, Extras)):
                     self._endpoints.broke(on, item)
                 yield item
@@ -236,11 +236,11 @@ class Upstream:
                 log.upstream_event_skipped(self.name, reason, count)
             await post.aclose()
 
-    def _failed_within(self, chunks: ChunkReader) -> Iterator[StreamItem]:
+    def _failed_within(self, chunks: ChunkReader, request: InferenceRequest) -> Iterator[StreamItem]:
         """Give the end of an answer that an error object has ended."""
         if not chunks.error:
             return
-        outcome = self._classify(read_complaint(chunks.error, _OK, {}))
+        outcome = self._classify(read_complaint(chunks.error, _OK, {}), request)
         if isinstance(outcome, Answered):  # withheld: behind a text that is all there is to say
             yield Finished(outcome.finish_reason)
         else:
@@ -257,10 +257,10 @@ class Upstream:
         decoded = _decode(body)
         return read_complaint(decoded if isinstance(decoded, (Mapping, list)) else None, response.status, headers, text)
 
-    def _classify(self, complaint: Complaint) -> Outcome:
-        redactor = self._redactor
+    def _classify(self, complaint: Complaint, request: InferenceRequest) -> Outcome:
+        redactor, is_translated = self._redactor, (request.sent.api or "chat") != self.spec.api
         told = replace(complaint, codes=redactor.codes(complaint.codes), param=redactor.path(complaint.param))
-        outcome = faults.classify_complaint(told, redactor.for_callers(complaint.message))
+        outcome = faults.classify_complaint(told, redactor.for_callers(complaint.message), translated=is_translated)
         if complaint.is_misconfigured:
             said = f"it answered {complaint.status}: {self._redactor.clean(complaint.message)}"
             log.upstream_misconfigured(self.name, said)

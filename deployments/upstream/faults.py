@@ -14,6 +14,7 @@
                      the request is rejected for its content       Rejected   with the provider's code
                      the answer is withheld                        Answered   `finish_reason: content_filter`
                      the request is invalid                        Rejected   the caller's fault
+                     the same, and it was translated for it        Rejected   another model may take it
                      a refusal without an explanation              Failed     no caller could mend it
 
 `causes` tells which it is. A caller reads a provider's own words only about the caller's request, and only where they
@@ -44,12 +45,13 @@ _TOLD = {
 """What is told of causes that a provider explains by the operator's account."""
 
 
-def classify_complaint(complaint: Complaint, explanation: str) -> Outcome:
+def classify_complaint(complaint: Complaint, explanation: str, *, translated: bool = False) -> Outcome:
     """Return the outcome for an error, by the module's table.
 
     Args:
         complaint: the error.
         explanation: the message of the error without anything that a caller may not read; may be empty.
+        translated: the request was sent to us in another format: what is invalid may be our translation of it.
     """
     status, wait_s, cause = complaint.status, complaint.retry_after_s, complaint.cause
     told = _TOLD.get(cause, explanation)
@@ -78,7 +80,7 @@ def classify_complaint(complaint: Complaint, explanation: str) -> Outcome:
             return Answered(WITHHELD, None, "content_filter")
         case Cause.INVALID:
             reason = explanation or f"status {status}, without an explanation that can be passed on"
-            return Rejected(reason, complaint.param or "body", _code(complaint))
+            return Rejected(reason, complaint.param or "body", _code(complaint), elsewhere=translated)
         case Cause.UNEXPLAINED:
             return Failed(said, transient=status in BUSY_STATUS, log_reason=f"it answered {status}")
 

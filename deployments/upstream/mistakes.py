@@ -31,10 +31,30 @@ _QUOTED = re.compile(
 _OF_LENGTH = re.compile(r".(inputs?|prompt|messages|max_\w+|model).")
 """Quoted names of fields that tell what is too long."""
 
+_TEXT_TOO_LONG = "stringabovemaxlength"
+_QUOTED_FIELD = re.compile(r"'([a-z_]\w*(?:\[\d+\]|\.\w+)*)'")
+_FIELD_OF_PROMPT = re.compile(r"(messages|input|prompt|instructions|system|content)(?![\w-])(?!.*\b(name|\w*id)$)")
+"""A field whose length is that of the prompt; a name in there has a bound of its own, which is that of all models."""
+
 
 def is_mistake(keys: Iterable[str], param: str) -> bool:
     """Return whether an error tells a mistake of the caller: by a code, of which `keys` are the letters, or a field."""
     return any(_CODE.fullmatch(key) for key in keys) or _FIELD.match(param) is not None
+
+
+def is_name_too_long(keys: Iterable[str], param: str, message: str) -> bool:
+    """Return whether an error says that a text is too long which is none of the prompt, such as the name of a tool.
+
+    Args:
+        keys: the letters of its codes.
+        param: the field that it names, in lower case; empty where it names none.
+        message: its message in lower case.
+    """
+    if _TEXT_TOO_LONG not in keys:
+        return False
+    quoted = _QUOTED_FIELD.search(message)
+    field = param or (quoted[1] if quoted else "")
+    return bool(field) and not _FIELD_OF_PROMPT.match(field)
 
 
 def without_quotes(message: str) -> str:

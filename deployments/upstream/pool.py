@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from deployments.observability.chores import Chores
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.client import Upstream
@@ -24,7 +25,7 @@ class UpstreamPool:
         self._service_id = service_id
         self._upstreams: dict[str, Upstream] = {}
         self.has_spaces = False
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring = Chores("upstreams")
         self.update(specs)
 
     def update(self, specs: Mapping[str, RemoteSpec], policy: ResiliencePolicy = DEFAULT_POLICY) -> None:
@@ -45,16 +46,14 @@ class UpstreamPool:
             for name, spec in specs.items()
         }
         retired = [upstream for name, upstream in before.items() if after.get(name) is not upstream]
-        loop = asyncio.get_running_loop() if retired else None
+        if retired:
+            asyncio.get_running_loop()  # or this raises, before anything is changed
         self._upstreams = after
         self.has_spaces = any(upstream.space for upstream in after.values())
         for upstream in after.values():
             upstream.follow(policy)
         for upstream in retired:
-            assert loop is not None  # noqa: S101 - something is retired
-            task = loop.create_task(upstream.retire())
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._retiring.start(upstream.retire())
 
     def find(self, name: str) -> Upstream | None:
         """Return the upstream of that name; `None` where there is none."""
@@ -66,4 +65,4 @@ class UpstreamPool:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await asyncio.gather(*(upstream.aclose() for upstream in self._upstreams.values()), *self._retiring)
+        await asyncio.gather(*(upstream.aclose() for upstream in self._upstreams.values()), self._retiring.finish())

@@ -124,6 +124,20 @@ def test_programs_get_the_whole_answer_as_json_and_nothing_else(command: Command
     assert json.loads(done.out)["result"] == "Hello"
 
 
+@pytest.mark.parametrize("options", [[], ["--stream"]])
+def test_an_answer_is_read_whole_where_it_is_long_and_not_without_a_bound(
+    service: ScriptedService, command: Command, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    service.given = an_answer("long " * 1_000_000)
+
+    assert len(json.loads(command("ask", "Hi", "--json", *options).out)["result"]) == 5_000_000
+
+    monkeypatch.setattr(http_client, "MOST_BYTES", 1 << 20)
+    done = command("ask", "Hi", *options)
+    assert done.code == 1
+    assert "the response is larger than 1048576 bytes" in " ".join(done.err.split())
+
+
 def test_a_result_that_is_no_text_is_printed_as_json(service: ScriptedService, command: Command) -> None:
     service.given = an_answer({"label": "cat"})
 

@@ -11,6 +11,7 @@ import pytest
 
 from deployments.cli import processes
 from deployments.cli.processes import Stopped
+from deployments.cli.router_agreement import NotServedError
 from deployments.ray_serve.dashboard import ClusterError
 from tests.cli.serving import neverblank
 from tests.cli.test_check import config
@@ -92,6 +93,29 @@ def test_deploy_ends_with_1_where_an_application_is_not_ready(
 
     assert done.code == 1
     assert [application["state"] for application in json.loads(done.out)] == [state]
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["routers that do not serve it", "no router that can be asked"])
+def test_deploy_ends_with_1_where_what_is_ready_is_not_served_and_only_says_so_where_nobody_can_be_asked(
+    pauses: list[float],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    asked: bool,
+) -> None:
+    def ask(*_: Any) -> str:
+        if asked:
+            raise NotServedError("1 of 2 routers do not serve them yet")
+        return "no router could be asked"
+
+    monkeypatch.setattr(deploy, "wait_for_routers", ask)
+
+    done = neverblank(capsys, monkeypatch, "deploy", str(config(tmp_path)), "--json")
+
+    assert (done.code, ("do not serve" in done.err)) == (int(asked), asked)
+    assert ("could be asked" in done.err) is not asked
+    assert [application["state"] for application in json.loads(done.out)] == ["ready"]
 
 
 @pytest.mark.parametrize(("silent", "code"), [([1, 2, 3], 0), (list(range(1, 100)), 1)], ids=["seconds", "for good"])

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from deployments.cli.http_client import UnreachableError
-from deployments.cli.router_agreement import wait_for_routers
+import pytest
+
+from deployments.cli.http_client import NotAllowedError, UnreachableError
+from deployments.cli.router_agreement import NotServedError, wait_for_routers
 from deployments.ray_serve.routers import routers_of
 
 
@@ -89,10 +91,23 @@ def test_where_nothing_routes_nobody_is_asked() -> None:
     assert wait([told("r1")], details={"applications": {}}) == ("", 0)
 
 
-def test_a_router_that_never_serves_them_is_told_when_the_time_is_over() -> None:
-    trouble, _ = wait([told("r1", m="ready"), told("r2", m="loading")], until=5.0)
+def test_a_router_that_never_serves_them_is_an_error_when_the_time_is_over() -> None:
+    with pytest.raises(NotServedError, match="1 of 2 routers do not serve them yet"):
+        wait([told("r1", m="ready"), told("r2", m="loading")], until=5.0)
 
-    assert trouble == "1 of 2 routers do not serve them yet"
+
+def test_what_another_service_answers_there_is_no_word_of_these_routers() -> None:
+    trouble, _ = wait([told("another", m="loading")], until=5.0)
+
+    assert trouble == "no router could be asked whether it serves them: another service answers there"
+
+
+def test_that_a_key_is_needed_is_told_and_the_routers_are_none_that_do_not_serve() -> None:
+    error = {"field": "authorization", "message": "is missing", "accepted": "a key"}
+
+    trouble, _ = wait([NotAllowedError("/status", {"error": error})])
+
+    assert trouble.endswith("set NEVERBLANK_KEY")
 
 
 def test_a_service_that_cannot_be_reached_from_here_is_told_soon() -> None:

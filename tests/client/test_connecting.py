@@ -26,8 +26,11 @@ class Cluster:
         self.handle: Any = None
         self.attached: list[str] = []
 
-    def attach_or_start(self, config: str) -> Any:
+    async def attach_or_start(self, config: str) -> Any:
         self.attached.append(config)
+        if isinstance(self.handle, asyncio.CancelledError):
+            self.connected = True  # it is being started, and its caller leaves
+            raise self.handle
         if isinstance(self.handle, Exception):
             raise self.handle
         self.connected = True
@@ -115,3 +118,16 @@ async def test_the_backup_is_waited_for_while_it_loads() -> None:
 async def test_a_backup_that_goes_on_loading_is_waited_for_no_longer_than_was_asked() -> None:
     with pytest.raises(TimeoutError):
         await engine(Handle(*[{"backup": {"state": "loading"}}] * 1000))._load_backup_model(3.0)
+
+
+async def test_what_was_started_for_a_caller_that_left_ends_with_the_engine(cluster: Cluster) -> None:
+    cluster.handle = asyncio.CancelledError()
+    used = InferenceEngine()
+    with pytest.raises(asyncio.CancelledError):
+        await used.run_inference("m", {"text": "Hello"})
+    cluster.handle = Handle(BODY)
+    assert await used.run_inference("m", {"text": "Hello"}) == BODY
+
+    used.close()
+
+    assert not cluster.connected

@@ -94,15 +94,6 @@ def test_a_router_starts_with_it_as_its_port_is_locked_or_said_to_be_open(case: 
     assert not [found for found in examine(file, tmp_path) if isinstance(found, SettingsError)]
 
 
-def test_keys_take_the_place_of_an_open_port() -> None:
-    locked = {"open": False, "keys": "configs/keys.yaml"}
-    made = render(values(HIGH, over={"policy": {"access": locked}, "files": {"keys.yaml": {"keys": {}}}}))
-    (found,) = (each for each in made if each["kind"] == "RayService")
-    (router,) = yaml.safe_load(found["spec"]["serveConfigV2"])["applications"][0]["deployments"]
-
-    assert parse(PolicySettings, router["user_config"], HIGH).access.keys == locked["keys"]
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_the_switches_are_those_of_the_projects_own_config_for_clusters(case: str) -> None:
     own, made = yaml.safe_load((ROOT / "configs/gpu.yaml").read_text()), serve_config(case)
@@ -233,27 +224,6 @@ def test_hosts_with_gpus_ask_for_them_and_the_others_see_none() -> None:
     assert not any(variable["name"] == "NVIDIA_VISIBLE_DEVICES" for variable in gpu["env"])
 
 
-def test_secrets_are_named_and_never_made() -> None:
-    secrets = {"environment": ["providers"], "hubToken": {"name": "hub", "key": "token"}, "rayToken": "ray"}
-    made = render(values(HIGH, over={"secrets": secrets}))
-    (found,) = (each for each in made if each["kind"] == "RayService")
-
-    assert not any(each["kind"] == "Secret" for each in made)
-    assert found["spec"]["rayClusterConfig"]["authOptions"] == {"mode": "token", "secretName": "ray"}
-    for _, template in pod_templates(found):
-        (container,) = template["spec"]["containers"]
-        assert container["envFrom"] == [{"secretRef": {"name": "providers"}}]
-        token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
-        assert token in container["env"]
-
-
-def test_from_outside_only_requests_reach_the_hosts() -> None:
-    rules = one(HIGH, "NetworkPolicy")["spec"]["ingress"]
-    from_anywhere = [rule for rule in rules if "from" not in rule]
-
-    assert from_anywhere == [{"ports": [{"port": 8000}]}]
-
-
 @pytest.mark.parametrize(
     ("files", "over", "named"),
     [
@@ -271,6 +241,23 @@ def test_values_that_are_unknown_or_contradict_each_other_are_refused(
 ) -> None:
     with pytest.raises(RefusedError, match=named):
         render(values(*files, over=over))
+
+
+def test_a_new_head_starts_where_the_volume_of_the_old_one_is() -> None:
+    (head,) = pod_templates(service("one-node"))
+    _, template = head
+    (claim,) = (volume["persistentVolumeClaim"] for volume in template["spec"]["volumes"] if volume["name"] == "cache")
+    (term,) = template["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+
+    assert one("one-node", "PersistentVolumeClaim")["metadata"]["name"] == claim["claimName"]
+    assert service("one-node")["spec"]["upgradeStrategy"] == {"type": "NewCluster"}
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    # The first one, and what clears up behind the last one, wait for nobody: they are such pods themselves.
+    assert term["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    (without,) = term["labelSelector"]["matchExpressions"]
+    assert (without["key"] in template["metadata"]["labels"], without["operator"]) == (False, "DoesNotExist")
+    assert without["key"] in one("one-node", "Pod")["metadata"]["labels"]
+    assert all("affinity" not in spec for case in CASES if case != "one-node" for _, spec in pods(case))
 
 
 @pytest.mark.parametrize(("kind", "mounted"), [("volume", True), ("scratch", True), ("image", False)])

@@ -265,6 +265,7 @@ DEFAULTS: dict[str, tuple[Any, str]] = {
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": (False, "replicas that are ill would drain"),
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": (120, "serve_config.yaml lengthens it"),
     "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": ("5s", "configs/cluster.yaml shortens it"),
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": (5.0, "all configs lengthen it"),
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": (4 << 20, "serve_config.yaml raises it for large inputs and outputs"),
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": (True, "ray_serve/options.py switches it off for replicas"),
 }

@@ -27,6 +27,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "RAY_SERVE_HAPROXY_RETRIES": (_CONSTANTS, "serve_config.yaml has requests of a dead router replayed"),
     "RAY_SERVE_HAPROXY_RETRY_ON": (_CONSTANTS, "serve_config.yaml says when, and takes an option of Serve's back"),
     "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": (_CONSTANTS, "serve_config.yaml bounds what can be replayed"),
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": (_CONSTANTS, "all configs: a busy machine starts HAProxy slowly"),
     "RAY_SERVE_PROXY_USE_GRPC": (_CONSTANTS, "all configs: the proxy reaches replicas through gRPC"),
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": (_CONSTANTS, "all configs: inputs and outputs may be large"),
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": (_CONSTANTS, "ray_serve/options.py: no queue without bounds"),

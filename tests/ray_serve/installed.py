@@ -65,7 +65,8 @@ def constants_with(variables: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
             monkeypatch.delenv(name)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return runpy.run_path(find("ray.serve._private.constants").__file__)
+    found = runpy.run_path(find("ray.serve._private.constants").__file__)
+    return {f"RAY_SERVE_{name}": value for name, value in found.items()} | found  # some go without their prefix
 
 
 def _sources() -> Iterator[ast.Module]:

@@ -1,5 +1,6 @@
 """The service is found where one runs, and started where none does."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,60 +78,74 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Any:
     return install
 
 
-def test_a_process_that_is_connected_uses_the_service_of_its_cluster(use: Any) -> None:
+async def test_a_process_that_is_connected_uses_the_service_of_its_cluster(use: Any) -> None:
     fake = use(FakeRay(state("RUNNING"), connected=True))
 
-    assert attach.attach_or_start("serve_config.yaml") == f"handle to {APPLICATION}"
+    assert await attach.attach_or_start("serve_config.yaml") == f"handle to {APPLICATION}"
     assert (fake.done, fake.started) == ([], [])
 
 
-def test_a_service_that_runs_on_this_machine_is_used(use: Any) -> None:
+async def test_a_service_that_runs_on_this_machine_is_used(use: Any) -> None:
     fake = use(FakeRay(state("RUNNING"), clusters=1))
 
-    attach.attach_or_start("serve_config.yaml")
+    await attach.attach_or_start("serve_config.yaml")
 
     assert (fake.done, fake.started) == (["init auto"], [])
 
 
-def test_where_no_cluster_runs_one_is_started_with_every_application_and_no_http_port(use: Any) -> None:
+async def test_where_no_cluster_runs_one_is_started_with_every_application_and_no_http_port(use: Any) -> None:
     fake = use(FakeRay(None, state("DEPLOYING"), state("RUNNING")))
 
-    attach.attach_or_start("serve_config.yaml")
+    await attach.attach_or_start("serve_config.yaml")
 
     assert fake.done == ["init auto", "init", "start"]
     assert [target["name"] for target in fake.started] == [APPLICATION, "smollm2"]
     assert {target["route_prefix"] for target in fake.started} == {None}
 
 
-def test_a_cluster_without_the_service_is_left_alone(use: Any) -> None:
+async def test_a_cluster_without_the_service_is_left_alone(use: Any) -> None:
     fake = use(FakeRay(None, None, state("RUNNING"), clusters=1))
 
-    attach.attach_or_start("serve_config.yaml")
+    await attach.attach_or_start("serve_config.yaml")
 
     assert fake.done == ["init auto", "shutdown", "init", "start"]
 
 
-def test_a_cluster_that_is_named_gets_the_service(use: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cluster_that_is_named_gets_the_service(use: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ADDRESS_VARIABLE, "ray://there")
     fake = use(FakeRay(None, state("RUNNING"), clusters=1))
 
-    attach.attach_or_start("serve_config.yaml")
+    await attach.attach_or_start("serve_config.yaml")
 
     assert fake.done == ["init auto", "start"]
 
 
-def test_a_service_whose_router_cannot_start_is_an_error_that_says_why(use: Any) -> None:
+async def test_a_service_whose_router_cannot_start_is_an_error_that_says_why(use: Any) -> None:
     use(FakeRay(None, state("DEPLOY_FAILED", "no such file", **{ROUTER_DEPLOYMENT: "DEPLOY_FAILED"})))
 
     with pytest.raises(RuntimeError, match="no such file"):
-        attach.attach_or_start("serve_config.yaml")
+        await attach.attach_or_start("serve_config.yaml")
 
 
-def test_a_service_without_its_backup_is_there_all_the_same(use: Any) -> None:
+@pytest.mark.looptime
+async def test_a_service_that_does_not_start_is_waited_for_in_bounds_and_holds_up_nobody(
+    use: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(FakeRay(None, state("DEPLOYING", "no node has room")))
+    monkeypatch.setattr(attach, "_POLL_S", 1.0)
+    starting = asyncio.create_task(attach.attach_or_start("serve_config.yaml"))
+
+    await asyncio.sleep(attach._START_S / 2)
+    assert not starting.done()
+    with pytest.raises(RuntimeError, match="within 1800 s: no node has room"):
+        await starting
+
+
+async def test_a_service_without_its_backup_is_there_all_the_same(use: Any) -> None:
     failed = state("DEPLOY_FAILED", "the backup has no weights", **{ROUTER_DEPLOYMENT: "HEALTHY"})
     use(FakeRay(None, failed))
 
-    assert attach.attach_or_start("serve_config.yaml") == f"handle to {APPLICATION}"
+    assert await attach.attach_or_start("serve_config.yaml") == f"handle to {APPLICATION}"
 
 
 def test_the_builder_of_an_application_is_found_by_its_path() -> None:

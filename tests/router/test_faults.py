@@ -66,6 +66,22 @@ async def test_only_what_the_caller_can_mend_is_told_to_the_caller(
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_wrong_with_a_translated_request_is_left_to_another_model(
+    faulty: FaultyUpstream, *, stream: bool
+) -> None:
+    asked = {**CHAT, "model": "error-invalid-openai", "max_tokens": 50, "stream": stream}
+    async with router_of(faulty, "error-invalid-openai", "healthy") as router:
+        answered = await send(router, "/v1/messages", asked)
+        alone = await send(router, "/v1/messages", asked, headers=WITHOUT_FALLBACK)
+    async with router_of(faulty, "error-content-azure", "healthy") as router:
+        content = await send(router, "/v1/messages", asked | {"model": "error-content-azure"})
+
+    assert (answered.status_code, "fox" in answered.text) == (200, True)
+    assert "error-invalid-openai=rejected" in answered.headers["x-neverblank-attempts"]
+    assert (alone.status_code, content.status_code) == (400, 400)
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_a_request_that_is_too_long_for_every_model_is_the_callers_with_the_code(
     faulty: FaultyUpstream, *, stream: bool
 ) -> None:

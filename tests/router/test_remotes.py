@@ -1,6 +1,7 @@
 """What a router says of its remote models before anybody has asked for them."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -83,3 +84,14 @@ async def test_a_model_was_created_when_it_was_deployed_and_a_remote_one_with_th
     created = {facts["id"]: facts["created"] for facts in listed.describe_models()["data"]}
 
     assert created == {"backup": 200, "far": 200, "own": 300}
+
+
+async def test_a_remote_model_that_serve_has_told_nothing_of_yet_was_created_with_its_router() -> None:
+    policy = PolicySettings().with_overrides({"remotes": {"far": {"base_url": "http://x/v1", "model": "x"}}}, {})
+    backup: Any = Replica()
+    began = int(time.time())
+
+    listed = Router(FakeCluster(), backup, "backup", policy).describe_models()["data"]
+
+    assert all(began <= facts["created"] <= time.time() for facts in listed)
+    assert "far" in {facts["id"] for facts in listed}

@@ -69,6 +69,13 @@ def test_an_haproxy_that_was_replaced_outlives_the_longest_request_it_can_still_
     assert float(variables["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > longest + idle
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_listens_on_the_port_has_time_to_start_on_a_busy_machine(name: str) -> None:
+    variables = read(name)["controller_options"]["runtime_env"]["env_vars"]
+
+    assert float(variables["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"]) >= 20
+
+
 @pytest.mark.parametrize("name", ON_CLUSTERS)
 def test_on_clusters_haproxy_leaves_a_connection_to_a_silent_host_within_three_seconds(name: str) -> None:
     variables = read(name)["controller_options"]["runtime_env"]["env_vars"]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
@@ -64,6 +65,20 @@ def test_what_is_damaged_in_the_store_is_not_loaded(nodes: tuple[Path, Path], st
     with pytest.raises(NoSourceError):
         acquire(spec(HUB), nodes[1], "auto", events=RecordingEvents())
     assert not list((nodes[1] / "snapshots").glob("*.pkl"))
+
+
+def test_what_is_damaged_in_the_store_is_replaced_by_the_next_node_that_has_it(
+    nodes: tuple[Path, Path], store: str
+) -> None:
+    (pkl,) = (nodes[0] / "snapshots").glob("*.pkl")
+    files, root = fsspec.url_to_fs(store)
+    (remote,) = (name for name in files.ls(root, detail=False) if name.endswith(".pkl"))
+    files.pipe_file(remote, bytes(pkl.stat().st_size))
+
+    SharedStore(store).publish(pkl.stem, pkl, pkl.with_suffix(".json"))
+
+    assert files.cat_file(remote) == pkl.read_bytes()
+    acquire(spec(HUB), nodes[1], "auto", events=RecordingEvents())
 
 
 @pytest.mark.parametrize("writing", ["put_file", "pipe_file"])

@@ -118,6 +118,21 @@ async def test_a_policy_that_changes_takes_the_store_along_or_leaves_it() -> Non
     assert [shelf.closed for shelf in shelves] == [True, True]
 
 
+async def test_a_store_before_that_cannot_be_closed_is_told_and_costs_nobody_anything(
+    events: list[dict[str, Any]],
+) -> None:
+    class Stuck(Shelf):
+        async def aclose(self) -> None:
+            raise OSError("stuck")
+
+    keeper = keeper_of(Stuck())
+    keeper.use("", "", 1.0)
+
+    await keeper.aclose()
+
+    assert [(line["event"], line["where"]) for line in events] == [("internal_error", "responses")]
+
+
 async def test_an_address_says_what_the_store_is() -> None:
     stores = [open_store("sqlite:/tmp/x", ""), open_store("redis://localhost:6379/0", "secret")]
 

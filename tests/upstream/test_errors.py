@@ -115,6 +115,25 @@ def test_what_a_provider_repeats_of_a_request_is_no_word_of_its_own(code: Any, p
         assert read_complaint({"error": error}, status, {}).cause is Cause.INVALID
 
 
+@pytest.mark.parametrize(
+    ("field", "cause"),
+    [
+        ("tools[0].function.name", Cause.INVALID),
+        ("messages[2].tool_calls[0].id", Cause.INVALID),
+        ("prompt_cache_key", Cause.INVALID),
+        ("messages[0].content", Cause.TOO_LONG),
+        ("messages[2].content[0].text", Cause.TOO_LONG),
+        ("input", Cause.TOO_LONG),
+    ],
+)
+def test_a_name_that_is_too_long_for_every_model_is_no_prompt_that_is(field: str, cause: Cause) -> None:
+    said = f"Invalid '{field}': string too long. Expected a string with maximum length 64, but got one of length 74."
+    error = {"type": "invalid_request_error", "code": "string_above_max_length", "message": said}
+
+    for param in (field, None):
+        assert read_complaint({"error": error | {"param": param}}, 400, {}).cause is cause
+
+
 def test_an_error_within_a_quoted_error_is_read() -> None:
     said = "Error code: 400 - {'error': {'message': 'prompt is too long: 9 tokens > 8 maximum', 'type': 'x'}}"
 

@@ -8,6 +8,7 @@ from tests.upstream.dialects import DIALECTS
 from tests.upstream.dialects_of_messages import MESSAGE_DIALECTS
 from tests.upstream.faulty import FaultyUpstream
 from tests.upstream.test_dialects import made, streamed
+from tests.upstream.test_messages_request import a_message
 
 
 @pytest.mark.parametrize("name", MESSAGE_DIALECTS)
@@ -80,4 +81,4 @@ async def test_a_rate_limit_is_waited_for_by_its_own_headers(faulty: FaultyUpstr
 
 @pytest.mark.parametrize("name", [name for name in DIALECTS if "anthropic" in name])
 async def test_an_error_means_the_same_in_this_format(faulty: FaultyUpstream, name: str) -> None:
-    assert await call(faulty, name, api="messages") == await call(faulty, name)
+    assert await call(faulty, name, a_message(), api="messages") == await call(faulty, name)

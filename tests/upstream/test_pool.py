@@ -1,6 +1,9 @@
 """The pool: remote models that are changed while requests are under way."""
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from deployments.policy.outcome import Answered
 from deployments.settings.remotes import RemoteSpec
@@ -35,6 +38,21 @@ async def test_a_stream_under_way_to_a_model_that_is_removed_comes_to_its_end(fa
     async with asyncio.timeout(5):
         while faulty.open:  # noqa: ASYNC110 - the other end of a socket sets no event
             await asyncio.sleep(0.01)
+
+
+async def test_connections_that_cannot_be_closed_are_told_and_cost_the_others_nothing(
+    faulty: FaultyUpstream, events: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def retire() -> None:
+        raise OSError("stuck")
+
+    pool = UpstreamPool({"a": a_spec(faulty, "healthy"), "b": a_spec(faulty, "healthy")})
+    monkeypatch.setattr(pool.find("a"), "retire", retire)
+
+    pool.update({"b": a_spec(faulty, "healthy")})
+    await pool.aclose()
+
+    assert [(line["event"], line["where"]) for line in events] == [("internal_error", "upstreams")]
 
 
 async def test_an_attempt_that_falls_to_its_next_endpoint_behind_an_update_is_answered(faulty: FaultyUpstream) -> None:

@@ -40,7 +40,11 @@ the values. Serve configs are not among them. */}}
 {{- define "neverblank.serveConfig" -}}
 {{- $base := .Files.Get "files/configs/gpu.yaml" | fromYaml -}}
 {{- $runtime := $base.controller_options.runtime_env -}}
-{{- $router := dict "name" "Router" "user_config" .Values.policy -}}
+{{- $policy := .Values.policy -}}
+{{- if .Values.secrets.keys -}}
+{{- $policy = merge (dict "access" (dict "keys" "keys")) (omit .Values.policy "access") -}}
+{{- end -}}
+{{- $router := dict "name" "Router" "user_config" $policy -}}
 {{- if .Values.routers.spread -}}
 {{- $_ := set $router "max_replicas_per_node" 1 -}}
 {{- end -}}
@@ -106,6 +110,9 @@ securityContext:
   capabilities: {drop: [ALL]}
 volumeMounts:
   - {name: configs, mountPath: /srv/neverblank/configs, readOnly: true}
+  {{- if .root.Values.secrets.keys }}
+  - {name: keys, mountPath: /srv/neverblank/keys, readOnly: true}
+  {{- end }}
   {{- if ne .root.Values.snapshots.cache.kind "image" }}
   - {name: cache, mountPath: /var/cache/neverblank}
   {{- end }}
@@ -136,7 +143,22 @@ nodeSelector: {{ toYaml . | nindent 2 }}
 {{- with .tolerations }}
 tolerations: {{ toYaml . | nindent 2 }}
 {{- end }}
+{{- if eq .root.Values.snapshots.cache.kind "volume" }}
+# The volume is attached to one node: during an upgrade the new head starts beside the old one, where it is.
+affinity:
+  podAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      - topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels: {{ include "neverblank.selector" .root | nindent 12 }}
+          matchExpressions:
+            - {key: app.kubernetes.io/component, operator: DoesNotExist}
+{{- end }}
 volumes:
+  {{- with .root.Values.secrets.keys }}
+  - name: keys
+    secret: {secretName: {{ . }}}
+  {{- end }}
   - name: configs
     configMap:
       name: {{ include "neverblank.configName" .root }}
