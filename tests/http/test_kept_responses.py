@@ -193,6 +193,24 @@ async def test_a_slow_store_has_no_more_time_for_many_references_than_for_one() 
 
 
 @pytest.mark.looptime
+@pytest.mark.parametrize("timeout_s", [0.5, 30.0])
+async def test_what_a_request_refers_to_is_looked_for_within_its_own_deadline_and_in_the_time_of_one_question(
+    timeout_s: float,
+) -> None:
+    shelf = Shelf()
+    service = keeping(shelf)
+    first = await ask(service, stream=False)
+    reference = {"type": "item_reference", "id": first.output[0].id}
+    shelf.takes_s = STORE_ANSWERS_S * 0.9
+
+    asked = {"input": [reference], "previous_response_id": first.id, "timeout": timeout_s}
+    response = await send(service, RESPONSES, asked)
+
+    assert MESSAGE in response.text
+    assert asyncio.get_running_loop().time() <= min(timeout_s, STORE_ANSWERS_S)
+
+
+@pytest.mark.looptime
 async def test_a_request_that_waits_for_the_store_counts_as_one_that_arrives() -> None:
     shelf = Shelf()
     service = keeping(shelf)
