@@ -70,6 +70,11 @@ class Visit:
             written = estimate_tokens(answer.result) if isinstance(answer.result, str) else 0
             self._charge(answer.model, estimate_prompt_tokens(self._request), written)
 
+    def withdraw(self) -> None:
+        """Give back what was granted: the request was not begun after all."""
+        if self._grant is not None:
+            self._grant.withdraw()
+
     def rejected(self) -> None:
         """Charge nothing: no model has answered."""
         key_asked(self._key, "rejected")
@@ -144,9 +149,9 @@ async def begin_visit(
         InvalidRequestError: its key does not allow the model that it asks for (403), or has reached a limit (429).
     """
     asked = chains.asked(request, policy)
-    with arrival:
-        grant = await gate.let_in(holder, request, asked)
     refused = tuple(
         Ended(candidate, started, started, Refused(why)) for candidate, why in chains.refused(request, policy)
     )
+    with arrival:  # last: an error of ours behind it would leave what is granted taken for ever
+        grant = await gate.let_in(holder, request, asked)
     return Visit(gate, holder.name, grant, refused, request, asked)
