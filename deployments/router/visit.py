@@ -23,7 +23,6 @@ from deployments.request.prompt_estimate import estimate_prompt_tokens
 from deployments.router.routing import ChainBuilder
 from deployments.settings import PolicySettings
 
-
 _UNPAID = frozenset({Tier.LAST_RESORT, Tier.CACHE})
 """The tiers whose answers no model has written."""
 
