@@ -123,7 +123,7 @@ class ServeReplicas:
         try:
             given = await response
             outcome: Outcome = given if isinstance(given, _OUTCOMES) else _no_outcome(given)
-            call.outcome = outcome
+            call.told(outcome)
         except asyncio.CancelledError:
             if not is_own_cancellation():
                 return _cancelled(call, alone)
@@ -147,7 +147,7 @@ class ServeReplicas:
                     yield _no_outcome(item)
                     return
                 if call.outcome is None:
-                    call.outcome = _first(item)
+                    call.told(_first(item))
                 yield item
                 if not isinstance(item, (str, Extras)):
                     return
