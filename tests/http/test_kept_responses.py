@@ -4,9 +4,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
+from deployments.http.asgi import build_asgi
 from deployments.http.kept_responses import MOST_REFERRED
 from deployments.policy.outcome import Usage
 from deployments.request import TIMEOUT_HEADER
@@ -236,6 +238,25 @@ async def test_a_slow_store_makes_no_whole_answer_late(events: list[dict[str, An
     assert (response.json()["output"][0]["content"][0]["text"], response.json()["store"]) == ("Hello", False)
     assert asyncio.get_running_loop().time() <= 5.0
     assert [line["reason"] for line in events] == ["it took longer than 1 s"]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_an_error_of_ours_is_told_and_logged_where_no_model_could_answer(
+    method: str, events: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf()
+    service = keeping(shelf)
+    given = await ask(service, stream=False)
+    shelf.records = dict.fromkeys(shelf.records, b"{")  # a corrupt record
+    monkeypatch.setattr(service.keeper, "forget", service.keeper.find)
+
+    transport = httpx.ASGITransport(build_asgi(service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        response = await client.request(method, f"{RESPONSES}/{given.id}")
+
+    error = response.json()["error"]
+    assert (response.status_code, error["type"], error["code"]) == (500, "server_error", "internal_error")
+    assert [(line["event"], line["where"]) for line in events] == [("internal_error", "http")]
 
 
 async def test_a_stream_of_a_kept_response_is_refused_by_name() -> None:
