@@ -65,7 +65,9 @@ class MessagesFormat:
 
     form_demanded = FORM_DEMANDED_IN_MESSAGES
 
-    async def read(self, body: bytes, limits: Limits, headers: Mapping[str, str]) -> tuple[InferenceRequest, Reply]:
+    async def read(
+        self, body: bytes, limits: Limits, headers: Mapping[str, str], _started: float
+    ) -> tuple[InferenceRequest, Reply]:
         """See `ConversationFormat`."""
         asked = messages_request(body, limits, headers=headers)
         return asked, MessageReply(asked)

@@ -9,18 +9,30 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.http import anthropic, embeddings, native, openai, openai_responses, operation, pages, ranking, tokens
 from deployments.http.arrival import read_headers, read_request_id
 from deployments.http.cors import Cors
 from deployments.http.guard import let_through
-from deployments.http.problems import NOT_FOUND, problem_response
+from deployments.http.problems import NOT_FOUND, problem_response, server_error
+from deployments.http.responses import json_response
 from deployments.http.service import Service
+from deployments.observability import log
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.reason import cut
 
 _METHOD_NOT_ALLOWED = 405
+_FAULT = 500
+_STOPS_S = 5.0
+"""Seconds for which the end of the background tasks is waited for when the server stops."""
+
+_AS_IT_IS = (None, "POST")
+"""The methods whose responses nobody watches: endpoints of POST answer for errors of ours themselves, on the hot path.
+
+The start of the server, and its end, has none.
+"""
+
 _LONGEST_PATH = 200
 
 
@@ -30,8 +42,11 @@ def build_asgi(service: Service) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         task = asyncio.create_task(service.run())
-        yield
-        task.cancel()
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task}, timeout=_STOPS_S)
 
     routes: list[BaseRoute] = [
         *openai.openai_routes(service),
@@ -59,7 +74,7 @@ class _Application(Starlette):
         self._service = service
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Return Starlette's router, with 4xx errors turned into responses; the server answers others with 500."""
+        """Return Starlette's router, with errors turned into responses, those of ours as long as none has begun."""
         router = self.router
         # Nearly every path is that of a route, as it stands: the router would try the routes in order.
         plain = [route for route in self.routes if isinstance(route, Route) and not route.param_convertors]
@@ -67,17 +82,38 @@ class _Application(Starlette):
 
         async def explaining(scope: Scope, receive: Receive, send: Send) -> None:
             app, gate = known.get((scope.get("method", ""), scope.get("path", "")), router), self._service.gate
+            begun = send if scope.get("method") in _AS_IT_IS else _Noted(send)
             try:
                 if gate.is_locked and scope["type"] == "http":  # the others are the server's start, and web sockets
-                    await let_through(app, gate, scope, receive, send)
+                    await let_through(app, gate, scope, receive, begun)
                 else:
-                    await app(scope, receive, send)
+                    await app(scope, receive, begun)
             except InvalidRequestError as error:
                 await _explain(error.problem, scope)(scope, receive, send)
             except HTTPException as error:
                 await _refuse(error, scope)(scope, receive, send)
+            except Exception as error:
+                if not isinstance(begun, _Noted) or begun.has_begun:
+                    raise
+                log.internal_error("http", scope["path"], error)
+                await json_response(_BROKE, _FAULT)(scope, receive, send)
 
         return Cors(explaining, lambda: self._service.cors_origins)
+
+
+class _Noted:
+    """Sends a response, and notes whether it has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.has_begun = True
+        await self._send(message)
+
+
+_BROKE = server_error("The service has made a mistake, and cannot tell this now.", "internal_error")
 
 
 def _explain(problem: Problem, scope: Scope) -> Response:

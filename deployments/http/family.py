@@ -79,8 +79,10 @@ class ConversationFormat(Protocol):
         """As in `Family`."""
         ...
 
-    async def read(self, body: bytes, limits: Limits, headers: Mapping[str, str]) -> tuple[InferenceRequest, Reply]:
-        """Read a body; `headers` are by their names in lower case.
+    async def read(
+        self, body: bytes, limits: Limits, headers: Mapping[str, str], started: float
+    ) -> tuple[InferenceRequest, Reply]:
+        """Read a body that arrived at `started`; `headers` are by their names in lower case.
 
         Raises:
             InvalidRequestError: the body is not a valid request; the problem names a field of the format.
@@ -106,7 +108,7 @@ class Conversations:
 
     async def respond(self, body: bytes, headers: Mapping[str, str], request_id: str, started: float) -> ASGIApp:
         """See `Family`."""
-        asked, reply = await self.form.read(body, self.service.limits, headers)
+        asked, reply = await self.form.read(body, self.service.limits, headers, started)
         if not asked.stream:
             return await self._whole(await self.service.answer(asked, request_id, started), reply, request_id)
         opening = partial(self.service.stream, asked, request_id, started)

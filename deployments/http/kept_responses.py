@@ -17,7 +17,7 @@ from deployments.execution.clock import loop_time
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits
 from deployments.request.fields import read_name
-from deployments.storage.keeper import STORE_ANSWERS_S, ResponseKeeper
+from deployments.storage.keeper import ResponseKeeper
 from deployments.storage.store import RecordMissingError
 
 MOST_REFERRED = 64
@@ -55,9 +55,11 @@ def missing_response(field: str, keeper: ResponseKeeper) -> InvalidRequestError:
 
 
 async def conversation_before(
-    data: Mapping[str, Any], keeper: ResponseKeeper, limits: Limits
+    data: Mapping[str, Any], keeper: ResponseKeeper, limits: Limits, found_by: float
 ) -> tuple[Mapping[str, Any], ...]:
     """Return the items of the conversation that `previous_response_id` stands for; none where there is no such field.
+
+    The store has until `found_by`, on the loop's clock.
 
     Raises:
         InvalidRequestError: it is not kept, or is larger than a request may be.
@@ -69,7 +71,7 @@ async def conversation_before(
     if not keeper.is_on:
         raise missing_response(_PREVIOUS, keeper)
     try:
-        before = (await keeper.find(owned(key_of_response(name)))).items
+        before = (await keeper.find(owned(key_of_response(name)), found_by - loop_time())).items
     except RecordMissingError as error:
         raise missing_response(_PREVIOUS, keeper) from error
     if len(orjson.dumps(before)) > limits.max_bytes:
@@ -78,11 +80,13 @@ async def conversation_before(
     return before
 
 
-async def with_items(data: Mapping[str, Any], keeper: ResponseKeeper, limits: Limits) -> Mapping[str, Any]:
+async def with_items(
+    data: Mapping[str, Any], keeper: ResponseKeeper, limits: Limits, found_by: float
+) -> Mapping[str, Any]:
     """Return the request with the items themselves in the place of references to them.
 
-    A reference to what is not kept stays, and is refused where items are read. All of them together are found in the
-    time of one question, and are no larger than a request may be: a reference is short, and what it leads to is not.
+    A reference to what is not kept stays, and is refused where items are read. All of them together are found until
+    `found_by`, and are no larger than a request may be: a reference is short, and what it leads to is not.
 
     Raises:
         InvalidRequestError: the references lead to more responses than anybody needs, or to more than a request holds.
@@ -99,7 +103,6 @@ async def with_items(data: Mapping[str, Any], keeper: ResponseKeeper, limits: Li
         said = f"refers to items of {len(keys)} responses"
         raise InvalidRequestError(Problem("input", said, f"those of at most {MOST_REFERRED}"))
     items: dict[str, Any] = {}
-    found_by = loop_time() + STORE_ANSWERS_S
     for key in keys:
         try:
             kept = await keeper.find(owned(key), found_by - loop_time())

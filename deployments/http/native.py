@@ -44,11 +44,11 @@ def native_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
 
     async def infer(request: Request) -> ASGIApp:
-        return await serve(service, _Native(service, request.path_params.get("model", "")), request)
+        return await serve(service, _Native(service, request.path_params.get("model", "").rstrip("/")), request)
 
     return [
         post("/v1/infer", infer),
-        post("/v1/infer/{model}", infer),
+        post("/v1/infer/{model:path}", infer),
     ]
 
 

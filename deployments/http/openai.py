@@ -46,7 +46,9 @@ def openai_routes(service: Service) -> list[Route]:
         return json_response(anthropic_models(listed) if is_anthropics(read_headers(request.scope)) else listed)
 
     async def model(request: Request) -> Response:
-        name, headers = request.path_params["model"], read_headers(request.scope)
+        name, headers = request.path_params["model"].rstrip("/"), read_headers(request.scope)
+        if not name:
+            return await models(request)
         for facts in service.describe_models()["data"]:
             if facts["id"] == name:
                 return json_response(anthropic_model(facts) if is_anthropics(headers) else facts)
@@ -60,7 +62,7 @@ def openai_routes(service: Service) -> list[Route]:
         post("/v1/chat/completions", partial(serve, service, _OpenAI(service, CHAT))),
         post("/v1/completions", partial(serve, service, _OpenAI(service, COMPLETION))),
         Route("/v1/models", models, methods=["GET"]),
-        Route("/v1/models/{model}", model, methods=["GET"]),
+        Route("/v1/models/{model:path}", model, methods=["GET"]),
     ]
 
 

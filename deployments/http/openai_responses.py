@@ -30,6 +30,7 @@ from deployments.policy.answer import Answer
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits, decode_object
+from deployments.request.controls import read_timeout
 from deployments.request.inference import FORM_DEMANDED
 from deployments.request.openai_responses import ResponsesRequest, responses_request
 from deployments.storage.keeper import STORE_ANSWERS_S, KeptResponse, ResponseKeeper
@@ -39,11 +40,11 @@ from deployments.storage.store import RecordMissingError, StoreUnreachableError
 class ResponseReply:
     """The reply to one request: see `Reply`."""
 
-    def __init__(self, asked: ResponsesRequest | None, keeper: ResponseKeeper) -> None:
-        """Reply to `asked`, which is `None` where it was not read."""
+    def __init__(self, asked: ResponsesRequest | None, keeper: ResponseKeeper, started: float) -> None:
+        """Reply to `asked`, which arrived at `started`; it is `None` where it was not read."""
         self._asked = asked
         self._keeper = keeper
-        self._due = loop_time() + (asked.request.timeout_s if asked is not None else 0.0)
+        self._due = started + (asked.request.timeout_s if asked is not None else 0.0)
         self._frame = ResponseFrame(asked)
 
     async def body(self, answer: Answer, request_id: str) -> Mapping[str, Any]:
@@ -80,6 +81,16 @@ _SOON_S = 0.05
 """Seconds that a store has in any case: one that is well needs less."""
 
 
+_SHARE_OF_DEADLINE = 0.5
+"""The share of what is left of a deadline for which a request waits for what it refers to."""
+
+
+def _found_by(due: float) -> float:
+    """Return until when, on the loop's clock, the store is asked for a request that is due at `due`."""
+    now = loop_time()
+    return now + min(STORE_ANSWERS_S, max(0.0, _SHARE_OF_DEADLINE * (due - now)))
+
+
 def _noted(response: dict[str, Any], *, stored: bool) -> dict[str, Any]:
     return {**response, "store": stored, "neverblank": {**response["neverblank"], "stored": stored}}
 
@@ -93,7 +104,9 @@ class ResponsesApi:
         """Read and write the format for `service`, which keeps responses."""
         self._service = service
 
-    async def read(self, body: bytes, limits: Limits, headers: Mapping[str, str]) -> tuple[InferenceRequest, Reply]:
+    async def read(
+        self, body: bytes, limits: Limits, headers: Mapping[str, str], started: float
+    ) -> tuple[InferenceRequest, Reply]:
         """See `ConversationFormat`.
 
         Raises:
@@ -101,14 +114,16 @@ class ResponsesApi:
         """
         keeper = self._service.keeper
         with self._service.arrival():  # the store may be slow, and the body is held meanwhile
-            data = await with_items(decode_object(body, limits), keeper, limits)
-            before = await conversation_before(data, keeper, limits)
+            sent = decode_object(body, limits)
+            found_by = _found_by(started + read_timeout(sent, headers, limits))
+            data = await with_items(sent, keeper, limits, found_by)
+            before = await conversation_before(data, keeper, limits, found_by)
         asked = responses_request(data, limits, headers=headers, before=before)
-        return asked.request, ResponseReply(asked, keeper)
+        return asked.request, ResponseReply(asked, keeper, started)
 
     def unread(self) -> Reply:
         """See `ConversationFormat`."""
-        return ResponseReply(None, self._service.keeper)
+        return ResponseReply(None, self._service.keeper, 0.0)
 
 
 def responses_routes(service: Service) -> list[Route]:

@@ -53,7 +53,7 @@ class StatusEvents:
         """
         if self._watchers >= MOST_WATCHERS:
             message = f"are told to {MOST_WATCHERS} callers already"
-            raise InvalidRequestError(Problem("events", message, "a later time", HTTPStatus.SERVICE_UNAVAILABLE))
+            raise InvalidRequestError(Problem("events", message, "a later time", HTTPStatus.TOO_MANY_REQUESTS))
         self._watchers += 1
         try:
             await StreamingResponse(self.tell(), headers=UNBUFFERED, media_type=EVENT_STREAM)(scope, receive, send)

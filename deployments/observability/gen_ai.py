@@ -9,7 +9,7 @@ import orjson
 
 from deployments.policy.attempt import Ended
 from deployments.policy.outcome import Answered, Finished, Usage
-from deployments.policy.reason import cut
+from deployments.policy.reason import cut, well_formed
 
 PROVIDER = "neverblank"
 MAX_CONTENT_CHARACTERS = 4096
@@ -61,5 +61,5 @@ def of_attempt(operation: str, attempt: Ended, model: str, *, content: bool) -> 
 
 def of_text(role: str, text: str) -> str:
     """Return a message in the conventions' form, as JSON."""
-    part = {"type": "text", "content": cut(text, MAX_CONTENT_CHARACTERS)}
+    part = {"type": "text", "content": well_formed(cut(text, MAX_CONTENT_CHARACTERS))}
     return orjson.dumps([{"role": role, "parts": [part]}]).decode()

@@ -19,6 +19,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from deployments.policy.reason import well_formed
 from deployments.policy.trace_context import TraceContext
 
 MAX_WAITING = 2048
@@ -159,16 +160,23 @@ def _to_otel(facts: SpanFacts, resource: Any) -> Any:
     from opentelemetry.sdk.trace import ReadableSpan
 
     return ReadableSpan(
-        facts.name,
+        well_formed(facts.name),
         _otel_context(facts.context, facts.context.span_id),
         _otel_context(facts.context, facts.parent) if facts.parent else None,
         resource,
-        dict(facts.attributes),
+        {name: _well_formed(value) for name, value in facts.attributes.items()},
         kind=trace.SpanKind[facts.kind.name],
-        status=trace.Status(trace.StatusCode.ERROR, facts.error) if facts.error else trace.Status(),
+        status=trace.Status(trace.StatusCode.ERROR, well_formed(facts.error)) if facts.error else trace.Status(),
         start_time=facts.started_ns,
         end_time=facts.ended_ns,
     )
+
+
+def _well_formed(value: Any) -> Any:
+    """Return the value of an attribute without halves of surrogate pairs: one of them would cost its whole batch."""
+    if isinstance(value, list):
+        return [_well_formed(each) for each in value]
+    return well_formed(value) if isinstance(value, str) else value
 
 
 def _otel_context(context: TraceContext, span_id: str) -> Any:

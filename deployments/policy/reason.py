@@ -15,6 +15,11 @@ def cut(text: str, characters: int = MAX_REASON_CHARACTERS) -> str:
     return text if len(text) <= characters else text[: characters - 1] + "\u2026"
 
 
+def well_formed(text: str) -> str:
+    """Return `text` as UTF-8 can have it: a question mark stands for each half of a surrogate pair."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
 def loading_for(seconds: float) -> str:
     """Return what is said of a model that has been loading for `seconds`."""
     return f"loading its weights, {max(0.0, seconds):.0f} s so far"

@@ -119,15 +119,15 @@ class ServeReplicas:
     async def _outcome(self, send: Callable[[], Any], alone: Callable[[], bool]) -> Outcome:
         """Return the outcome that a replica gives to the call that `send` sends, or what has become of the call."""
         call = self._watch.open(self._deployment)
-        call.response = response = send()
         try:
-            given = await response
+            call.response = send()
+            given = await call.response
             outcome: Outcome = given if isinstance(given, _OUTCOMES) else _no_outcome(given)
-            call.outcome = outcome
+            call.told(outcome)
         except asyncio.CancelledError:
             if not is_own_cancellation():
                 return _cancelled(call, alone)
-            cancel(response)
+            cancel(call.response)
             raise
         except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
             return _cancelled(call, alone) if call.unanswered else self._fault(error, alone)
@@ -140,14 +140,14 @@ class ServeReplicas:
     ) -> AsyncGenerator[StreamItem, None]:
         """Give the items that a replica streams; a stream that just stops has been cut."""
         call = self._watch.open(self._deployment)
-        call.response = response = self._stream.remote(request, budget_s)
         try:
-            async for item in response:
+            call.response = self._stream.remote(request, budget_s)
+            async for item in call.response:
                 if not isinstance(item, _ITEMS):
                     yield _no_outcome(item)
                     return
                 if call.outcome is None:
-                    call.outcome = _first(item)
+                    call.told(_first(item))
                 yield item
                 if not isinstance(item, (str, Extras)):
                     return
@@ -160,7 +160,8 @@ class ServeReplicas:
             yield _cancelled(call, alone) if call.unanswered else self._fault(error, alone)
         finally:
             self._watch.close(call)
-            cancel(response)  # where the stream has ended, that does nothing
+            if call.response is not None:
+                cancel(call.response)  # where the stream has ended, that does nothing
 
     async def describe(self) -> dict[str, Any]:
         """Return the description that one replica gives of itself. Raises whatever Serve raises."""

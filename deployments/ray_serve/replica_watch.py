@@ -26,7 +26,10 @@ LOOK_S = 0.25
 """Seconds between two looks at who owes an answer."""
 
 HUNG_S = 0.5
-"""Seconds that a call must have waited for its being given up to count against its replica."""
+"""Seconds that a call must have waited, at least, for its being given up to count against its replica."""
+
+_WEIGHT = 0.1
+"""How far a shorter answer draws down what answers of a model take: that is about the longest of the last ones."""
 
 HANDSHAKE_SHARE = 0.25
 """The share of a ping's time after which the replica's process is asked beside for a sign of life."""
@@ -57,6 +60,8 @@ class Deployment(Protocol):
 class ReplicaCall:
     """A call that a replica has been sent, or waits to be.
 
+    `told` notes what it has come to.
+
     Attributes:
         deployment: whose replicas may take it.
         actor: the replica that it was sent to; empty before that.
@@ -64,9 +69,10 @@ class ReplicaCall:
         unanswered: it was given up, as its replica does not answer.
         response: what Serve gave for it.
         outcome: what it has come to; `Answered` from the first content of a stream on, `None` where it was given up.
+        seconds: how long that took.
     """
 
-    __slots__ = ("actor", "deployment", "outcome", "response", "started", "unanswered")
+    __slots__ = ("actor", "deployment", "outcome", "response", "seconds", "started", "unanswered")
 
     def __init__(self, deployment: Deployment, started: float) -> None:
         self.deployment, self.started = deployment, started
@@ -74,6 +80,11 @@ class ReplicaCall:
         self.unanswered = False
         self.response: Any = None
         self.outcome: Outcome | None = None
+        self.seconds = 0.0
+
+    def told(self, outcome: Outcome | None) -> None:
+        """Note what it has come to; `None` for a sign of life."""
+        self.outcome, self.seconds = outcome, loop_time() - self.started
 
     def give_up(self) -> None:
         """Cancel it, as its replica does not answer."""
@@ -102,6 +113,7 @@ class ReplicaWatch:
     def __init__(self) -> None:
         """Watch nothing yet."""
         self._names: dict[Deployment, str] = {}
+        self._usual_s: dict[Deployment, float] = {}
         self._calls: set[ReplicaCall] = set()
         self._state = Responsiveness()
         self._ejections = Ejections()
@@ -115,6 +127,7 @@ class ReplicaWatch:
     def add(self, name: str, deployment: Deployment) -> None:
         """Watch the replicas of `deployment`, too, which log lines call `name`; none that had that name before."""
         self._names = {each: known for each, known in self._names.items() if known != name} | {deployment: name}
+        self._usual_s = {each: seconds for each, seconds in self._usual_s.items() if each in self._names}
 
     def open(self, deployment: Deployment) -> ReplicaCall:
         """Begin a call, which the running task is about to send."""
@@ -126,8 +139,9 @@ class ReplicaWatch:
     def close(self, call: ReplicaCall) -> None:
         """End a call, and judge its replica by what it has come to.
 
-        A call that was given up counts against its replica if it was waited for long enough. A replica that answers no
-        ping is not judged: nobody knows what it would have said.
+        A call that was given up, or whose time was over, counts against its replica if it was waited for longer than
+        the last answers of its model took: else it may be its caller's deadline that is short. A replica that answers
+        no ping is not judged: nobody knows what it would have said.
         """
         self._calls.discard(call)
         if not call.actor or call.unanswered:
@@ -135,8 +149,14 @@ class ReplicaWatch:
         outcome = call.outcome
         if isinstance(outcome, Answered):
             self._ejections.answered(call.actor)
-        elif _is_failure(outcome) or (outcome is None and loop_time() - call.started >= HUNG_S):
+            usual_s = self._usual_s.get(call.deployment, 0.0)
+            self._usual_s[call.deployment] = max(call.seconds, usual_s + _WEIGHT * (call.seconds - usual_s))
+        elif _is_failure(outcome) or (isinstance(outcome, TimedOut | None) and self._was_long(call)):
             self._fail(call)
+
+    def _was_long(self, call: ReplicaCall) -> bool:
+        """Return whether a call has waited for longer than answers of its model do; false where none has answered."""
+        return loop_time() - call.started >= max(HUNG_S, self._usual_s.get(call.deployment, math.inf))
 
     def is_fit(self, actor: str) -> bool:
         """Return whether a replica answers pings, and does not fail every call."""
@@ -225,7 +245,7 @@ class ReplicaWatch:
 
 
 def _is_failure(outcome: Outcome | None) -> bool:
-    return isinstance(outcome, (Blank, TimedOut)) or (isinstance(outcome, Failed) and not outcome.misfit)
+    return isinstance(outcome, Blank) or (isinstance(outcome, Failed) and not outcome.misfit)
 
 
 def _has_answered(pinging: "asyncio.Task[None]") -> bool:

@@ -110,6 +110,15 @@ def with_controls(
     )
 
 
+def read_timeout(data: Mapping[str, Any], headers: Mapping[str, str], limits: Limits) -> float:
+    """Return the deadline in seconds that a body and `headers` ask for, for what has to be done before they are read.
+
+    Raises:
+        InvalidRequestError: it, or another control in the body, is not valid.
+    """
+    return _read_timeout(_read_body(data, limits), headers, limits)
+
+
 def _read_body(data: Mapping[str, Any], limits: Limits) -> Controls:
     if data.keys().isdisjoint(CONTROL_KEYS):
         return _NOTHING_SAID

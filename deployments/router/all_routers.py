@@ -61,7 +61,7 @@ class AllRouters:
             log.routers_not_asked(reason_of(error))
             answers = ()
         return {
-            tier: tier == Tier.LAST_RESORT or (bool(answers) and all(answer[tier] for answer in answers))
+            tier: tier == Tier.LAST_RESORT or (bool(answers) and all(answer.get(tier, False) for answer in answers))
             for tier in self._readiness()
         }
 

@@ -94,8 +94,7 @@ class Answering:
                 its key does not allow it (403), or has reached a limit (429).
             asyncio.CancelledError: the caller has gone away.
         """
-        visit = await self._let_in(request, started)
-        key, record = self._record(request, request_id, started, visit)
+        key, record = await self._begin(request, request_id, started)
         run = partial(self._execute, request, record, started, run_chain, _as_it_is)
         try:
             if key:
@@ -107,26 +106,35 @@ class Answering:
         except asyncio.CancelledError:
             record.abandoned()
             raise
-        record.answered(answer := traced(answer, visit))
+        except Exception:  # an error of ours: the key of the request has had nothing for it
+            record.rejected()
+            raise
+        record.answered(answer := traced(answer, record.visit))
         return answer
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
         """Return a stream that answers, once its first content is there. For the rest see `answer`."""
-        visit = await self._let_in(request, started)
-        key, record = self._record(request, request_id, started, visit)
-        opening = partial(open_stream, rules=self._policy().streams)
-        stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
-        if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
-            try:
+        key, record = await self._begin(request, request_id, started)
+        try:
+            opening = partial(open_stream, rules=self._policy().streams)
+            stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
+            if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
                 earlier = await self._cache.instead(key, stream.answer, started + request.timeout_s)
-            except asyncio.CancelledError:
-                record.abandoned()
-                raise
-            stream = CompletedStream(earlier) if isinstance(earlier.result, str) else stream
-        return RecordedStream(visited(stream, visit), record)
+                stream = CompletedStream(earlier) if isinstance(earlier.result, str) else stream
+            return RecordedStream(visited(stream, record.visit), record)
+        except asyncio.CancelledError:
+            record.abandoned()
+            raise
+        except Exception:  # as in `answer`
+            record.rejected()
+            raise
 
-    async def _let_in(self, request: InferenceRequest, started: float) -> Visit | None:
-        """Let a request in, and have the canary ask the backup beside it, if its key allows that."""
+    async def _begin(self, request: InferenceRequest, request_id: str, started: float) -> tuple[str, RequestRecord]:
+        """Let a request in, have the canary ask the backup beside it, if its key allows that, and begin its record.
+
+        Returns:
+            The request's key in the cache, which is empty where it has none, and its record.
+        """
         refuse_loops(request.via, self._service_id())
         if request.faults:
             self._gate.require_admin()
@@ -135,9 +143,14 @@ class Answering:
             visit = await begin_visit(
                 holder, self._gate, self._chains, request, self._policy(), started, self.accounting
             )
-        if visit is None or visit.allows_backup:
-            self.canary.offer(request)
-        return visit
+        try:
+            if visit is None or visit.allows_backup:
+                self.canary.offer(request)
+            return self._record(request, request_id, started, visit)
+        except BaseException:  # an error of ours: else what was granted to its key would be taken for ever
+            if visit is not None:
+                visit.withdraw()
+            raise
 
     async def _execute(
         self,
@@ -195,7 +208,8 @@ class Answering:
         key = self._cache.key_of(request, asked)
         if key and self._chains.spaces.asks_for_vectors(request, asked):  # the model of that name may be another by now
             key = ""
-        record = RequestRecord(
+        trace = begin_trace(policy.traces, request, request_id, asked, started, self._chains.knows)
+        record = RequestRecord(  # last: it counts the request as in flight
             self.accounting,
             request_id,
             asked,
@@ -206,8 +220,7 @@ class Answering:
             keep=partial(self._cache.keep, key) if key else None,
         )
         record.deadline_s = request.timeout_s
-        record.trace = begin_trace(policy.traces, request, request_id, asked, started, self._chains.knows)
-        record.visit = visit
+        record.trace, record.visit = trace, visit
         return key, record
 
     def describe(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from deployments.execution.clock import loop_time
 from deployments.execution.execution import terms_of
 from deployments.observability import log
 from deployments.policy.answer import Answer
+from deployments.policy.attempt import Tier
 from deployments.policy.breaker import Evidence, evidence
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.terms import beyond_terms
@@ -155,5 +156,11 @@ def _copy(request: InferenceRequest, settings: CanarySettings) -> InferenceReque
 
 
 def _can_be_asked_twice(request: InferenceRequest) -> bool:
-    """Return whether the backup could answer `request` as it is: a plain one, that wants no vectors and no drill."""
+    """Return whether the backup may see `request`, and could answer it as it is.
+
+    It may not where the caller lets only the model answer. A plain request wants no vectors, no drill, and nothing that
+    a model may lack: so `strict` keeps none of those from the backup.
+    """
+    if not request.fallback or Tier.BACKUP not in request.tiers:
+        return False
     return not (request.vectors or request.features or request.faults or request.prompt_tokens or request.passthrough)

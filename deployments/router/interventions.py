@@ -4,8 +4,9 @@
     share           so many requests begin with the backup; their primaries are asked where it does not answer
     reset           the breaker closes, and what speaks against the model is forgotten
 
-Every router has the same: an act goes to all of them, and a router that starts asks the others. Nothing is kept beyond
-the life of the last router.
+Every router has the same: an act goes to all of them, and a router that starts asks the others. Of two acts on one
+model, or on the share, the later one stands, in whatever order a router hears of them; acts on different ones leave
+each other alone. Nothing is kept beyond the life of the last router.
 """
 
 import math
@@ -38,6 +39,7 @@ class Hold(StrEnum):
     DRAINED = "drained"
 
 
+_HOLDS = {ActKind.HOLD: Hold.HELD, ActKind.DRAIN: Hold.DRAINED}
 _REASONS = {Hold.HELD: "its breaker is held open by the operator", Hold.DRAINED: "it is drained by the operator"}
 
 
@@ -48,11 +50,24 @@ class Interventions(Struct, frozen=True):
         holds: the models that are asked nothing new, and why.
         backup_share: the share of requests that begin with the backup, from 0 to 1.
         changed_at: when it was last changed, in seconds since 1970; 0 for never.
+        acted: when each model was last acted on, and the share, which has no name; of models not held, the last ones.
     """
 
     holds: Mapping[str, Hold] = {}
     backup_share: float = 0.0
     changed_at: float = 0.0
+    acted: Mapping[str, float] = {}
+
+    def after(self, subject: str, at: float, hold: Hold | None, share: float) -> "Interventions":
+        """Return what holds once `subject`, a model or the share, has been acted on at that time."""
+        holds = {model: held for model, held in self.holds.items() if model != subject}
+        if hold is not None:
+            holds[subject] = hold
+        acted = {**self.acted, subject: at}
+        spare = sorted((name for name in acted if name and name not in holds), key=lambda name: acted[name])
+        for name in spare[: max(0, len(spare) - MOST_MODELS)]:
+            del acted[name]
+        return Interventions(holds, self.backup_share if subject else share, max(self.changed_at, at), acted)
 
     @property
     def is_any(self) -> bool:
@@ -76,40 +91,40 @@ class Hands:
         return told
 
     def adopt(self, told: Mapping[str, Any]) -> None:
-        """Take over what another router `told`, if it is newer than what holds here.
+        """Take over what another router `told`, as far as it is newer than what holds here.
 
         Raises:
             msgspec.ValidationError: it is no description of interventions.
         """
         theirs = convert(told, Interventions)
-        if theirs.changed_at > self._now.changed_at:
-            self._change(theirs)
+        after = self._now
+        if not theirs.acted and theirs.changed_at > after.changed_at:  # of a version that tells only that
+            known = ("", *theirs.holds, *after.acted)
+            after = replace(theirs, acted=dict.fromkeys(known, theirs.changed_at))
+        for subject, at in theirs.acted.items():
+            if at > self._now.acted.get(subject, 0.0):
+                after = after.after(subject, at, theirs.holds.get(subject), theirs.backup_share)
+        if after is not self._now:
+            self._change(after)
 
     def moment(self, now: float) -> float:
         """Return the time of an act that is asked for `now`: behind the one before, by whatever clock."""
         return max(now, math.nextafter(self._now.changed_at, math.inf))
 
     def do(self, act: Act, at: float) -> None:
-        """Do what an operator has asked for at that time, in seconds since 1970; a later act stands.
+        """Do what an operator has asked for at that time, in seconds since 1970; a later act on the same stands.
 
         Raises:
             InvalidRequestError: too many models are held or drained already.
         """
-        if at < self._now.changed_at:
+        holds, hold = self._now.holds, _HOLDS.get(act.kind)
+        subject = "" if act.kind is ActKind.SHIFT else act.model
+        if at < self._now.acted.get(subject, 0.0):
             return
-        holds = dict(self._now.holds)
-        match act.kind:
-            case ActKind.SHIFT:
-                self._change(replace(self._now, backup_share=act.share, changed_at=at))
-                return
-            case ActKind.HOLD | ActKind.DRAIN:
-                if len(holds) == MOST_MODELS and act.model not in holds:
-                    message = f"is one more than {MOST_MODELS} that are held or drained"
-                    raise InvalidRequestError(Problem("model", message, "a release of another one before"))
-                holds[act.model] = Hold.HELD if act.kind is ActKind.HOLD else Hold.DRAINED
-            case ActKind.RELEASE | ActKind.RESET:
-                holds.pop(act.model, None)
-        self._change(replace(self._now, holds=holds, changed_at=at))
+        if hold is not None and len(holds) >= MOST_MODELS and act.model not in holds:
+            message = f"is one more than {MOST_MODELS} that are held or drained"
+            raise InvalidRequestError(Problem("model", message, "a release of another one before"))
+        self._change(self._now.after(subject, at, hold, act.share))
 
     def applied_to(self, client_of: Callable[[Candidate], ModelClient]) -> Callable[[Candidate], ModelClient]:
         """Return `client_of` for one request, with a refusal in the place of models that are not asked."""

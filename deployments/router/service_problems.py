@@ -114,7 +114,7 @@ def _of_models(status: Mapping[str, Any]) -> Iterator[_Found]:
 def _of_limit(where: str, told: Iterable[Mapping[str, Any]]) -> Iterator[_Found]:
     """Tell of a limit that is reached in a router; `told` is what each router knows of one model."""
     for facts in told:
-        if facts.get("in_flight", 0) >= facts.get("limit", 1):
+        if "limit" in facts and facts.get("in_flight", 0) >= facts["limit"]:
             what = f"is at its limit in a router: {facts['in_flight']} of {facts['limit']} attempts at a time"
             yield WARNING, where, what
             return

@@ -2,6 +2,8 @@
 
 A count is the sum over the routers. A state, a breaker or a latency is that of the router that has the worst of it: a
 model counts as ready once every router would ask it. `routers` has what each of them says, `problems` what is wrong.
+
+While the service is updated, its routers are of two versions: what one of the others does not tell counts as nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +28,33 @@ _OF_A_ROUTER = frozenset({
 _WORST = ("failure_rate", "p50_s", "p95_s", "first_content_p50_s", "first_content_p95_s")
 
 
+_SOUND: RouterFacts = {"on": False, "sound": True, "asked": 0, "failures_in_a_row": 0, "reason": ""}
+_RUNS: RouterFacts = {"running": True, "ends": 0, "reason": ""}
+_UNTOLD: RouterFacts = {
+    "discovery_age_s": 0.0,
+    "discovery_trouble": "",
+    "models": {},
+    "backup": {},
+    "background": {},
+    "warnings": (),
+    "answers": {},
+    **dict.fromkeys(_SUMS, 0),
+    **{where: {"on": False} for where in OUTSIDE},
+}
+"""What counts for a router that does not tell it; `_whole` has the rest."""
+
+
+def _whole(told: RouterFacts) -> RouterFacts:
+    """Return what a router says of itself with all that this version of it says."""
+    facts = {**_UNTOLD, **told}
+    return {
+        **facts,
+        "canary": {**_SOUND, **facts.get("canary", {})},
+        "interventions": {"changed_at": 0.0, **facts.get("interventions", {})},
+        "background": {name: {**_RUNS, **task} for name, task in facts["background"].items()},
+    }
+
+
 def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: Mapping[str, str]) -> dict[str, Any]:
     """Return the body of `GET /status`.
 
@@ -34,7 +63,8 @@ def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: 
         others: what the routers say that were asked; the one that answers may be among them.
         unheard: the routers that run and have not answered, and why.
     """
-    told = {each["replica"]: each for each in (*others, own)}
+    own = _whole(own)
+    told = {each["replica"]: _whole(each) for each in others} | {own["replica"]: own}
     routers = [told[replica] for replica in sorted(told)]
     status = {
         "router": own["router"],
@@ -43,7 +73,9 @@ def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: 
         "discovery_age_s": max(router["discovery_age_s"] for router in routers),
         "head": _head(routers),
         "models": _models(own, routers),
-        "backup": _model([own["backup"], *(router["backup"] for router in routers if router is not own)]),
+        "backup": _model(
+            [own["backup"], *(router["backup"] for router in routers if router is not own and router["backup"])]
+        ),
         "background": _tasks(routers),
         "canary": _canary([router["canary"] for router in routers]),
         **{key: _outside(own[key], [router[key] for router in routers]) for key in OUTSIDE},
@@ -52,7 +84,7 @@ def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: 
         "discovery_trouble": next((each["discovery_trouble"] for each in routers if each["discovery_trouble"]), ""),
         "interventions": max((router["interventions"] for router in routers), key=lambda each: each["changed_at"]),
         **{key: sum(router[key] for router in routers) for key in _SUMS},
-        "answers": {tier: sum(router["answers"][tier] for router in routers) for tier in own["answers"]},
+        "answers": {tier: sum(router["answers"].get(tier, 0) for router in routers) for tier in own["answers"]},
         "routers": [_router(router) for router in routers],
         "unheard": dict(unheard),
     }
@@ -88,8 +120,8 @@ def _model(told: Sequence[RouterFacts]) -> dict[str, Any]:
     """Return one model, or the backup; the first of `told` is by the router that answers."""
     worst = min(told, key=lambda facts: _STATES.index(ServingState.of(facts)))
     merged = {**next((facts for facts in told if facts is not _UNSEEN), _UNSEEN)}
-    merged |= {"state": worst["state"], "reason": worst.get("reason", "")}
-    if breakers := [facts["breaker"] for facts in told if "breaker" in facts]:
+    merged |= {"state": worst.get("state", ServingState.LOADING.value), "reason": worst.get("reason", "")}
+    if breakers := [facts["breaker"] for facts in told if facts.get("breaker") in _BREAKERS]:
         merged["breaker"] = min(breakers, key=_BREAKERS.index)
     for key in ("in_flight", "limit"):
         if values := [facts[key] for facts in told if key in facts]:

@@ -23,6 +23,9 @@ from deployments.request.prompt_estimate import estimate_prompt_tokens
 from deployments.router.routing import ChainBuilder
 from deployments.settings import PolicySettings
 
+_UNPAID = frozenset({Tier.LAST_RESORT, Tier.CACHE})
+"""The tiers whose answers no model has written."""
+
 
 class Visit:
     """One request with a key."""
@@ -38,8 +41,9 @@ class Visit:
     ) -> None:
         """Note what a request of the key named `key` was granted, and which candidates were `refused` to it."""
         self._gate, self._key, self._grant, self._refused = gate, key, grant, refused
-        self._request, self._asked = request, asked
+        self._request = request
         self._size = self._pieces = 0
+        self._writer = asked
 
     @property
     def allows_backup(self) -> bool:
@@ -54,21 +58,33 @@ class Visit:
         """Return `head` with the refused candidates in its trace."""
         return replace(head, attempts=(*self._refused, *head.attempts)) if self._refused else head
 
-    def wrote(self, text: str) -> None:
-        """Note a piece of a streamed answer."""
-        self._size += size_of(text)
-        self._pieces += bool(text)
+    def wrote(self, piece: TextDelta) -> None:
+        """Note a piece of a streamed answer, if a model has written it."""
+        if piece.served_by not in _UNPAID:
+            self._size += size_of(piece.text)
+            self._pieces += bool(piece.text)
+            self._writer = piece.model
 
     def answered(self, answer: Answer) -> None:
-        """Charge what the answer took: by its model's own counts, or estimated. What no model has written is free."""
+        """Charge what the answer took: by its model's own counts, or estimated. What no model has written is free.
+
+        A stream that a model has begun and the last resort has ended takes what the model has written.
+        """
         key_asked(self._key, "answered")
-        if answer.served_by in {Tier.LAST_RESORT, Tier.CACHE}:
+        if answer.served_by in _UNPAID and not self._pieces:
             self._settle(0.0, 0.0)
+        elif answer.served_by in _UNPAID:
+            self._charge(self._writer, estimate_prompt_tokens(self._request), self._written)
         elif answer.usage is not None:
             self._charge(answer.model, answer.usage.prompt_tokens, answer.usage.completion_tokens)
         else:
             written = estimate_tokens(answer.result) if isinstance(answer.result, str) else 0
             self._charge(answer.model, estimate_prompt_tokens(self._request), written)
+
+    def withdraw(self) -> None:
+        """Give back what was granted: the request was not begun after all."""
+        if self._grant is not None:
+            self._grant.withdraw()
 
     def rejected(self) -> None:
         """Charge nothing: no model has answered."""
@@ -78,7 +94,12 @@ class Visit:
     def abandoned(self) -> None:
         """Charge the prompt and what was written by then: to leave before the end is not free."""
         key_asked(self._key, "abandoned")
-        self._charge(self._asked, estimate_prompt_tokens(self._request), tokens_of_size(self._size, self._pieces))
+        self._charge(self._writer, estimate_prompt_tokens(self._request), self._written)
+
+    @property
+    def _written(self) -> int:
+        """The tokens that models have written of a streamed answer, estimated."""
+        return tokens_of_size(self._size, self._pieces)
 
     def _charge(self, model: str, prompt: int, written: int) -> None:
         self._settle(float(prompt + written), self._gate.price(model, prompt, written))
@@ -109,7 +130,7 @@ class VisitedStream:
                 yield StreamDone(self._visit.traced(item.answer))
                 continue
             if isinstance(item, TextDelta):
-                self._visit.wrote(item.text)
+                self._visit.wrote(item)
             yield item
 
     async def aclose(self) -> None:
@@ -144,9 +165,9 @@ async def begin_visit(
         InvalidRequestError: its key does not allow the model that it asks for (403), or has reached a limit (429).
     """
     asked = chains.asked(request, policy)
-    with arrival:
-        grant = await gate.let_in(holder, request, asked)
     refused = tuple(
         Ended(candidate, started, started, Refused(why)) for candidate, why in chains.refused(request, policy)
     )
+    with arrival:  # last: an error of ours behind it would leave what is granted taken for ever
+        grant = await gate.let_in(holder, request, asked)
     return Visit(gate, holder.name, grant, refused, request, asked)

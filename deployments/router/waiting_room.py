@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from deployments.execution.execution import NotReady
+from deployments.observability import log
 from deployments.policy.attempt import Candidate
 from deployments.router.registered_model import Readiness
 
@@ -34,6 +35,7 @@ class _Waiting:
     candidates: Sequence[Candidate] = field(compare=False)
     future: "asyncio.Future[Candidate | NotReady]" = field(compare=False)
     better_until: float | None = field(default=None, compare=False)
+    is_told: bool = field(default=False, compare=False)
 
 
 class WaitingRoom:
@@ -90,7 +92,13 @@ class WaitingRoom:
         for waiting in list(self._waiting):
             if gone == AT_A_TIME:
                 break
-            candidate = self._ready_for(waiting, now)
+            try:
+                candidate = self._ready_for(waiting, now)
+            except Exception as error:  # noqa: BLE001 - a bug of ours: it and the others wait on
+                if not waiting.is_told:
+                    log.internal_error("waiting", waiting.candidates[0].model, error)
+                waiting.is_told = True
+                continue
             if candidate is not None and not waiting.future.done():
                 waiting.future.set_result(candidate)
                 self._waiting.remove(waiting)

@@ -33,7 +33,18 @@ class ResponseSettings(Settings):
         720.0, gt=0, le=87_600, allow_inf_nan=False, description="How long a response is kept."
     )
 
-    def place(self, environment: Mapping[str, str]) -> tuple[str, str, float]:
-        """Return the address of the store, its password, and the seconds for which a response is kept there."""
+    max_megabytes: int = Field(
+        1024,
+        ge=16,
+        le=1_048_576,
+        description="How much of a file of SQLite is used, in MiB; the oldest responses make room for new ones. A "
+        "Redis has its own `maxmemory`.",
+    )
+
+    def place(self, environment: Mapping[str, str]) -> tuple[str, str, float, int]:
+        """Return the address of the store, its password, the seconds a response is kept there, and its largest size.
+
+        That is in bytes.
+        """
         password = environment.get(self.password_env, "") if self.password_env else ""
-        return self.store, password, self.retention_hours * 3600
+        return self.store, password, self.retention_hours * 3600, self.max_megabytes << 20

@@ -15,7 +15,7 @@ from msgspec import Struct
 from deployments.observability import log
 from deployments.observability.chores import Chores
 from deployments.storage.redis import RedisRecords
-from deployments.storage.sqlite import SqliteRecords
+from deployments.storage.sqlite import MOST_BYTES, SqliteRecords
 from deployments.storage.store import RecordStore, StoreUnreachableError
 
 STORE_ANSWERS_S = 2.0
@@ -36,20 +36,23 @@ class KeptResponse(Struct, frozen=True):
     items: tuple[Mapping[str, Any], ...]
 
 
-def open_store(address: str, password: str) -> RecordStore:
-    """Return the store at `address`: `sqlite:<path>`, `redis://…` or `rediss://…`. It is asked later."""
+def open_store(address: str, password: str, most_bytes: int = MOST_BYTES) -> RecordStore:
+    """Return the store at `address`: `sqlite:<path>`, `redis://…` or `rediss://…`. It is asked later.
+
+    A file of SQLite has at most so many bytes; a Redis has a bound of its own.
+    """
     if address.startswith(_SQLITE):
-        return SqliteRecords(address.removeprefix(_SQLITE))
+        return SqliteRecords(address.removeprefix(_SQLITE), most_bytes=most_bytes)
     return RedisRecords.at(address, password)
 
 
 class ResponseKeeper:
     """Keeps responses; off until `use` names a store."""
 
-    def __init__(self, opens: Callable[[str, str], RecordStore] = open_store) -> None:
+    def __init__(self, opens: Callable[[str, str, int], RecordStore] = open_store) -> None:
         self._opens = opens
         self._store: RecordStore | None = None
-        self._used = ("", "")
+        self._used = ("", "", 0)
         self._seconds = 0.0
         self._retiring = Chores("responses")
         self._trouble = ""
@@ -63,31 +66,32 @@ class ResponseKeeper:
         """Return whether responses are kept, and what was wrong with the store at its last answer, for `/status`."""
         return {"on": self.is_on, "reachable": not self._trouble, "reason": self._trouble}
 
-    def use(self, address: str, password: str, seconds: float) -> None:
+    def use(self, address: str, password: str, seconds: float, most_bytes: int = MOST_BYTES) -> None:
         """Keep responses in the store at `address` from now on; see `prepare`."""
-        self.prepare(address, password, seconds)()
+        self.prepare(address, password, seconds, most_bytes)()
 
-    def prepare(self, address: str, password: str, seconds: float) -> Callable[[], None]:
+    def prepare(self, address: str, password: str, seconds: float, most_bytes: int = MOST_BYTES) -> Callable[[], None]:
         """Return what has responses kept at `address` for so many `seconds`; nowhere where that is empty.
 
         Raises:
             RuntimeError: another store has to be closed, but no event loop is running.
         """
         before = self._store
-        if (address, password) == self._used:
+        used = (address, password, most_bytes)
+        if used == self._used:
             return partial(self._put_in_force, before, self._used, seconds)
         if before is not None:
             asyncio.get_running_loop()  # or this raises, before anything is changed
-        store = self._opens(address, password) if address else None
+        store = self._opens(*used) if address else None
 
         def change() -> None:
-            self._put_in_force(store, (address, password), seconds)
+            self._put_in_force(store, used, seconds)
             if before is not None:
                 self._retiring.start(before.aclose())
 
         return change
 
-    def _put_in_force(self, store: RecordStore | None, used: tuple[str, str], seconds: float) -> None:
+    def _put_in_force(self, store: RecordStore | None, used: tuple[str, str, int], seconds: float) -> None:
         if used != self._used:
             self._trouble = ""
         self._store, self._used, self._seconds = store, used, seconds

@@ -2,7 +2,7 @@
 
 SQLite blocks, so one thread of its own asks it, one question behind the other. The file is the owner's alone; a deleted
 record is overwritten, and is not in the write-ahead log any more. Records whose time is over are deleted with the next
-ones that are saved.
+ones that are saved; where the file has reached its largest size, so are those whose time is over next.
 """
 
 import asyncio
@@ -20,6 +20,12 @@ MOST_PENDING = 256
 
 _BUSY_S = 1.0
 _MOST_DELETED = 100
+_MOST_DISPLACED, _MOST_FREED = 1000, 64 << 20
+"""Records and bytes that give way to one: a file that is far too large becomes smaller step by step."""
+
+MOST_BYTES = 1 << 30
+"""The largest size of a file."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (key TEXT PRIMARY KEY, record BLOB NOT NULL, until REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS records_until ON records (until);
@@ -31,9 +37,13 @@ _Given = TypeVar("_Given")
 class SqliteRecords:
     """A `RecordStore` in one file."""
 
-    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
-        """Keep records in the file at `path`, made with the first of them; `clock` gives seconds since 1970."""
+    def __init__(self, path: str, clock: Callable[[], float] = time.time, most_bytes: int = MOST_BYTES) -> None:
+        """Keep records in the file at `path`, made with the first of them; `clock` gives seconds since 1970.
+
+        Of the file no more than `most_bytes` are used; a record that finds no room is not kept.
+        """
         self._path = path
+        self._most_bytes = most_bytes
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "records")
         self._pending = 0
@@ -41,6 +51,8 @@ class SqliteRecords:
 
     async def save(self, key: str, record: bytes, seconds: float) -> None:
         """See `RecordStore`."""
+        if len(record) > self._most_bytes:
+            raise StoreUnreachableError("a record is larger than its file may be")
         now = self._clock()
 
         def save(connection: sqlite3.Connection) -> None:
@@ -49,6 +61,11 @@ class SqliteRecords:
                     "DELETE FROM records WHERE key IN (SELECT key FROM records WHERE until <= ? LIMIT ?)",
                     (now, _MOST_DELETED),
                 )
+                excess = _used(connection) + len(record) - self._most_bytes
+                _displace(connection, excess)
+            if excess > 0 and _used(connection) + len(record) > self._most_bytes:
+                raise StoreUnreachableError("it is full")
+            with connection:
                 connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (key, record, now + seconds))
 
         await self._ask(save)
@@ -123,3 +140,26 @@ class SqliteRecords:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+def _used(connection: sqlite3.Connection) -> int:
+    """Return the bytes of the file that are in use; the others are used again."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {fact}").fetchone()[0] for fact in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def _displace(connection: sqlite3.Connection, excess: int) -> None:
+    """Delete the records whose time is over next, until about `excess` bytes are free, within bounds."""
+    if excess <= 0:
+        return
+    oldest = connection.execute(
+        "SELECT key, length(record) FROM records ORDER BY until LIMIT ?", (_MOST_DISPLACED,)
+    ).fetchall()
+    freed = 0
+    for key, size in oldest:
+        if freed >= min(excess, _MOST_FREED):
+            return
+        connection.execute("DELETE FROM records WHERE key = ?", (key,))
+        freed += size

@@ -100,6 +100,6 @@ async def test_what_does_not_exist_is_told_in_openais_form_with_the_path(
 
 
 async def test_the_same_beside_it_is_told_in_the_native_form() -> None:
-    for path in ("/nothing", "/v1/infer/a/b"):
+    for path in ("/nothing", "/v1/infer-a/b"):
         body = (await send(ScriptedService(), path)).json()
         assert (body["error"]["field"], path in body["result"]) == ("path", True)

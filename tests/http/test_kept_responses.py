@@ -4,9 +4,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
+from deployments.http.asgi import build_asgi
 from deployments.http.kept_responses import MOST_REFERRED
 from deployments.policy.outcome import Usage
 from deployments.request import TIMEOUT_HEADER
@@ -193,6 +195,24 @@ async def test_a_slow_store_has_no_more_time_for_many_references_than_for_one() 
 
 
 @pytest.mark.looptime
+@pytest.mark.parametrize("timeout_s", [0.5, 30.0])
+async def test_what_a_request_refers_to_is_looked_for_within_its_own_deadline_and_in_the_time_of_one_question(
+    timeout_s: float,
+) -> None:
+    shelf = Shelf()
+    service = keeping(shelf)
+    first = await ask(service, stream=False)
+    reference = {"type": "item_reference", "id": first.output[0].id}
+    shelf.takes_s = STORE_ANSWERS_S * 0.9
+
+    asked = {"input": [reference], "previous_response_id": first.id, "timeout": timeout_s}
+    response = await send(service, RESPONSES, asked)
+
+    assert MESSAGE in response.text
+    assert asyncio.get_running_loop().time() <= min(timeout_s, STORE_ANSWERS_S)
+
+
+@pytest.mark.looptime
 async def test_a_request_that_waits_for_the_store_counts_as_one_that_arrives() -> None:
     shelf = Shelf()
     service = keeping(shelf)
@@ -218,6 +238,25 @@ async def test_a_slow_store_makes_no_whole_answer_late(events: list[dict[str, An
     assert (response.json()["output"][0]["content"][0]["text"], response.json()["store"]) == ("Hello", False)
     assert asyncio.get_running_loop().time() <= 5.0
     assert [line["reason"] for line in events] == ["it took longer than 1 s"]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_an_error_of_ours_is_told_and_logged_where_no_model_could_answer(
+    method: str, events: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf()
+    service = keeping(shelf)
+    given = await ask(service, stream=False)
+    shelf.records = dict.fromkeys(shelf.records, b"{")  # a corrupt record
+    monkeypatch.setattr(service.keeper, "forget", service.keeper.find)
+
+    transport = httpx.ASGITransport(build_asgi(service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        response = await client.request(method, f"{RESPONSES}/{given.id}")
+
+    error = response.json()["error"]
+    assert (response.status_code, error["type"], error["code"]) == (500, "server_error", "internal_error")
+    assert [(line["event"], line["where"]) for line in events] == [("internal_error", "http")]
 
 
 async def test_a_stream_of_a_kept_response_is_refused_by_name() -> None:

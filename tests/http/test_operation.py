@@ -1,7 +1,10 @@
 """The endpoints of whoever operates the service: what they take, and what they refuse."""
 
+import asyncio
+
 import pytest
 
+from deployments.http.asgi import build_asgi
 from deployments.http.fallback_query import read_fallback_query
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.problem import InvalidRequestError
@@ -62,3 +65,21 @@ async def test_a_query_with_a_field_that_is_not_known_is_refused_in_the_form_of_
 
     assert response.status_code == 400
     assert "since, model, limit" in response.json()["error"]["message"]
+
+
+async def test_the_end_of_the_server_waits_for_the_end_of_its_background_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
+    async def run(_: ScriptedService) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            ended.set()
+
+    monkeypatch.setattr(ScriptedService, "run", run)
+    app = build_asgi(ScriptedService())
+    async with app.router.lifespan_context(app):
+        await asyncio.sleep(0)
+
+    assert ended.is_set()

@@ -124,7 +124,7 @@ async def test_models_are_listed_and_one_that_does_not_exist_is_not_found() -> N
 def test_the_description_is_valid_openapi_and_names_every_endpoint() -> None:
     validate(openapi())
 
-    served = {getattr(route, "path", "") for route in build_asgi(ScriptedService()).routes} - {"/"}
+    served = {getattr(route, "path_format", "") for route in build_asgi(ScriptedService()).routes} - {"/"}
     assert openapi()["paths"].keys() == served
 
 
@@ -138,6 +138,18 @@ def test_the_description_names_every_header_that_is_read_and_every_header_of_an_
         named = {described[each["$ref"].rsplit("/", 1)[-1]] for each in asked["parameters"]}
         assert named - {"model"} == CONTROL_HEADERS
         assert asked["responses"]["200"]["headers"].keys() == told.keys()
+
+
+@pytest.mark.parametrize("path", ["org%2Fname", "org/name", "org/name/"])
+async def test_the_name_of_a_model_in_a_path_may_have_a_slash(path: str) -> None:
+    service = ScriptedService()
+
+    answer = await send(service, f"/v1/infer/{path}", {"text": "Hi"})
+    described = await send(service, f"/v1/models/{path}")
+
+    assert (answer.status_code, service.asked[0].model) == (200, "org/name")
+    assert described.json()["error"]["code"] == "model_not_found"
+    assert (await send(service, "/v1/models/")).json() == (await send(service, "/v1/models")).json()
 
 
 async def test_the_description_is_served_for_programs_and_for_people() -> None:

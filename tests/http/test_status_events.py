@@ -60,5 +60,5 @@ async def test_a_watcher_too_many_is_refused_until_another_one_leaves(monkeypatc
     watchers = await asyncio.gather(*(Watcher().watch(app) for _ in range(MOST_WATCHERS + 2)))
     later = await Watcher().watch(app)
 
-    assert [each.status for each in watchers] == [200] * MOST_WATCHERS + [503] * 2
+    assert [each.status for each in watchers] == [200] * MOST_WATCHERS + [429] * 2
     assert later.status == 200

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from ray.core.generated.common_pb2 import ActorDiedErrorContext
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, StreamItem
 from deployments.ray_serve.handle import ServeReplicas
+from deployments.ray_serve.replica_watch import ReplicaWatch
 from tests.fakes import a_request, begun_stream, read_stream, read_whole
 
 
@@ -44,6 +46,7 @@ class Handle:
 
     def __init__(self, *script: Any) -> None:
         self.response = Response(list(script))
+        self.refuses: Exception | None = None
 
     def broadcast(self, *_: Any) -> "Handle":
         return self
@@ -59,6 +62,8 @@ class Handle:
         return self
 
     def remote(self, *_: Any) -> Response:
+        if self.refuses is not None:
+            raise self.refuses
         return self.response
 
 
@@ -118,6 +123,18 @@ async def test_a_replica_that_died_is_lost_for_good_and_one_that_is_unavailable_
 
     assert (before, after, of_a_member) == (0, 1, 1)
     assert replicas.lost(actors) == lost_later
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_that_cannot_even_be_sent_has_failed_and_is_watched_no_longer(*, stream: bool) -> None:
+    handle, watch = Handle(WAITS), ReplicaWatch()
+    handle.refuses = RuntimeError("the router of the handle is gone")
+    request = replace(a_request(), stream=stream)
+
+    outcome = await ServeReplicas(handle, "m", watch).start(request, 1.0)
+
+    assert outcome == Failed("RuntimeError: the router of the handle is gone")
+    assert not watch._calls
 
 
 async def test_what_the_replica_gives_is_passed_on() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from deployments.policy.ejection import FAILURES
+from deployments.policy.outcome import Answered, Outcome, TimedOut
 from deployments.policy.responsiveness import ReplicaPolicy
 from deployments.ray_serve.replica_watch import ReplicaWatch
 
@@ -62,6 +64,30 @@ async def test_a_watch_that_was_restarted_while_a_ping_was_under_way_pings_that_
 
     assert mute.pings >= 2
     assert watch.unresponsive == {"actor"}
+
+
+@pytest.mark.parametrize("outcome", [None, TimedOut("its time was over")], ids=["given up", "timed out"])
+async def test_a_deadline_shorter_than_answers_take_speaks_against_no_replica_and_a_longer_wait_does(
+    outcome: TimedOut | None,
+) -> None:
+    watch, deployment = ReplicaWatch(), Mute()
+
+    async def call(actor: str, seconds: float, outcome: Outcome | None = outcome) -> None:
+        made = watch.open(deployment)
+        made.actor = actor
+        await asyncio.sleep(seconds)
+        made.told(outcome)
+        watch.close(made)
+
+    for _ in range(FAILURES):
+        await call("another", 2.0, Answered("late, and well"))
+    for _ in range(FAILURES):
+        await call("actor", 1.0)
+    fit_before = watch.is_fit("actor")
+    for _ in range(FAILURES):
+        await call("actor", 2.5)
+
+    assert (fit_before, watch.is_fit("actor")) == (True, False)
 
 
 async def test_a_deployment_that_is_made_anew_takes_the_place_of_the_one_before() -> None:

@@ -128,7 +128,7 @@ async def test_of_the_short_answers_of_an_exercise_nothing_is_learnt_about_the_b
     router = await a_ready_router(canary={"share": 1.0})
     before = router.describe()["backup"]
     for _ in range(6):
-        await send(router, "/v1/infer/unknown", {"text": "Hi", "tiers": ["primary"]})
+        router._answering.canary.offer(a_request(text="Hi"))
         await asyncio.sleep(0.01)
 
     assert router.describe()["canary"]["asked"] == 6
@@ -178,9 +178,15 @@ async def test_a_share_of_the_real_requests_is_asked_of_the_backup_one_at_a_time
 
 
 @pytest.mark.parametrize(
-    "change", [lambda asked: replace(asked, vectors=True), lambda asked: replace(asked, prompt_tokens=(1,))]
+    "change",
+    [
+        lambda asked: replace(asked, vectors=True),
+        lambda asked: replace(asked, prompt_tokens=(1,)),
+        lambda asked: replace(asked, fallback=False),
+        lambda asked: replace(asked, tiers=frozenset({Tier.PRIMARY})),
+    ],
 )
-async def test_what_the_backup_could_not_answer_as_it_is_is_not_asked_twice(
+async def test_what_the_backup_could_not_answer_as_it_is_or_may_not_see_is_not_asked_twice(
     change: Callable[[InferenceRequest], InferenceRequest],
 ) -> None:
     backup = AskedBackup()

@@ -1,5 +1,7 @@
 """What an operator does by hand: drain, hold, reset, and send a share of the traffic to the backup."""
 
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -88,15 +90,58 @@ async def test_a_breaker_that_is_reset_lets_the_next_request_through(faulty: Fau
         assert (opened, router.describe()["models"]["first"]["breaker"]) == ("open", "closed")
 
 
-def test_of_two_routers_the_newer_act_holds_in_both() -> None:
-    older, newer = Hands(), Hands()
-    older.do(Act(ActKind.HOLD, "a"), 1.0)
-    newer.do(Act(ActKind.SHIFT, share=0.5), 2.0)
+ACTS = [
+    (Act(ActKind.HOLD, "a"), 1.0),
+    (Act(ActKind.SHIFT, share=0.5), 2.0),
+    (Act(ActKind.DRAIN, "b"), 3.0),
+    (Act(ActKind.RELEASE, "a"), 4.0),
+]
+AFTER_ACTS = ({"b": "drained"}, 0.5, 4.0)
 
-    older.adopt(newer.describe())
-    newer.adopt({"holds": {"a": "held"}, "backup_share": 0.0, "changed_at": 1.0})
 
-    assert older.describe() == newer.describe() == {"holds": {}, "backup_share": 0.5, "changed_at": 2.0}
+def what_holds(hands: Hands) -> tuple[dict[str, str], float, float]:
+    told = hands.describe()
+    return told["holds"], told["backup_share"], told["changed_at"]
+
+
+@pytest.mark.parametrize("acts", list(permutations(ACTS)), ids=lambda acts: "-".join(str(int(at)) for _, at in acts))
+def test_in_whatever_order_routers_hear_of_acts_the_same_holds_in_all(acts: Sequence[tuple[Act, float]]) -> None:
+    hands = Hands()
+
+    for act, at in acts:
+        hands.do(act, at)
+
+    assert what_holds(hands) == AFTER_ACTS
+
+
+def test_routers_that_have_missed_acts_of_each_other_come_to_the_same() -> None:
+    one, other = Hands(), Hands()
+    for number, (act, at) in enumerate(ACTS):
+        (one, other)[number % 2].do(act, at)
+
+    one.adopt(other.describe())
+    other.adopt(one.describe())
+
+    assert what_holds(one) == what_holds(other) == AFTER_ACTS
+
+
+def test_a_router_of_the_version_before_is_believed_as_a_whole_where_it_is_newer() -> None:
+    hands = Hands()
+    hands.do(Act(ActKind.HOLD, "a"), 2.0)
+
+    hands.adopt({"holds": {}, "backup_share": 0.5, "changed_at": 1.0})
+    before = what_holds(hands)
+    hands.adopt({"holds": {"b": "held"}, "backup_share": 0.5, "changed_at": 3.0})
+
+    assert (before, what_holds(hands)) == (({"a": "held"}, 0.0, 2.0), ({"b": "held"}, 0.5, 3.0))
+
+
+def test_of_models_that_were_released_only_so_many_are_remembered() -> None:
+    hands = Hands()
+    for number in range(3 * MOST_MODELS):
+        hands.do(Act(ActKind.RELEASE, f"model-{number}"), float(number + 1))
+
+    assert len(hands.describe()["acted"]) == MOST_MODELS
 
 
 def test_the_number_of_models_that_are_held_has_a_bound() -> None:

@@ -1,6 +1,7 @@
 """Keys in force: what is charged and told of them, files that change, and ports without any."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import pytest
 from starlette.types import Message
 
 from deployments.access import gate
+from deployments.execution.attempt import Begun, begin
 from deployments.http.asgi import build_asgi
 from deployments.observability import log
-from deployments.policy.outcome import Answered
+from deployments.policy.outcome import Answered, Failed, Outcome, StreamItem
 from deployments.router.router import Router
 from deployments.settings import PolicySettings, SettingsError
 from tests.access.keys import write_keys
-from tests.http.wire import CHAT, MESSAGES
+from tests.http.wire import CHAT, MESSAGES, events
 from tests.router.locked import Lock
 from tests.router.test_spaces import Scripted
 from tests.serving import FakeCluster
@@ -64,6 +66,29 @@ async def test_an_answer_is_charged_by_the_counts_of_the_model_that_gave_it_and_
     used = locked.router.describe()["access"]["used"]["k"]
 
     assert (used["money_per_day"]["used"], used["tokens_per_day"]["used"]) == (40.0, 60.0)
+
+
+async def test_a_stream_that_a_model_began_and_the_last_resort_ended_is_charged_as_far_as_the_model_wrote_it(
+    lock: Lock,
+) -> None:
+    limits = {"concurrent_requests": 1, "tokens_per_day": 10_000, "money_per_day": 1000}
+    locked = lock({"k": limits}, prices={"b": {"output": 1e6}})
+    pieces: list[StreamItem] = ["twelve words " * 6, Failed("its stream was cut")]
+
+    async def breaks_off(*_: Any, **__: Any) -> Outcome | Begun:
+        async def items() -> AsyncGenerator[StreamItem, None]:
+            while pieces:
+                yield pieces.pop(0)
+
+        return await begin(items()) if pieces else Failed("it broke")
+
+    locked.models["b"].start = breaks_off  # type: ignore[method-assign]
+    told = await locked.ask(model="b", stream=True, fallback=False)
+
+    used = {name: limit["used"] for name, limit in locked.router.describe()["access"]["used"]["k"].items()}
+    assert "twelve words" in told.text
+    assert events(told)[-1][1]["served_by"] == "last_resort"
+    assert used == {"concurrent_requests": 0, "tokens_per_day": 21, "money_per_day": 20}
 
 
 async def test_a_caller_that_leaves_gives_its_place_back_and_pays_for_what_was_begun(lock: Lock) -> None:

@@ -196,6 +196,29 @@ async def test_identical_requests_in_flight_share_no_answer_across_keys_with_oth
     assert (free["result"], held["served_by"]) == ("from b", "last_resort")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "broken", ["ChainBuilder.refused", "Canary.offer", "AnswerCache.key_of", "AnswerCache.instead", "begin_trace"]
+)
+async def test_an_error_of_ours_leaves_nothing_of_a_key_taken(
+    lock: Lock, broken: str, monkeypatch: pytest.MonkeyPatch, *, stream: bool
+) -> None:
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    tiers = ["primary"] if broken == "AnswerCache.instead" else ["primary", "backup"]  # it is for the last resort
+    locked = lock({"k": {"models": ["a"], "tiers": tiers, "concurrent_requests": 1}}, cache={"seconds": 60})
+    before = await locked.ask(model="a", stream=stream)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"deployments.router.answering.{broken}", breaks)
+        broke = await locked.ask(model="a", stream=stream)
+    after = await locked.ask(model="a", stream=stream)
+
+    told = locked.router.describe()
+    assert [each.status_code for each in (before, broke, after)] == [200, 200, 200]
+    assert (told["access"]["used"]["k"]["concurrent_requests"]["used"], told["in_flight"]) == (0, 0)
+
+
 async def test_a_fault_is_injected_only_for_an_administrator(lock: Lock) -> None:
     locked = lock({"k": {}, "boss": {"admin": True}}, drills={"enabled": True})
 

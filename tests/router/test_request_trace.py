@@ -86,6 +86,18 @@ async def test_a_request_and_each_of_its_attempts_is_a_span_of_its_callers_trace
     assert abs(own.raw.end_time_unix_nano / 1e9 - time.time()) < 60
 
 
+async def test_half_a_surrogate_pair_costs_no_spans(receiver: Receiver) -> None:
+    router, _, backup = await routing(receiver.url, Failed("it broke on \ud83d", log_reason="on \ud83d"), content=True)
+    backup.outcome = Answered("fine \ud83d \U0001f600")
+    await router.infer({"text": "Hi"}, "a")
+    await ask(router, **SAMPLED)
+
+    own, first, _ = receiver.of(TRACE, 3)
+
+    assert first.attributes["neverblank.reason"] == first.raw.status.message == "it broke on ?"
+    assert "fine ? \U0001f600" in own.attributes["gen_ai.output.messages"]
+
+
 @pytest.mark.parametrize("content", [False, True])
 async def test_what_was_said_is_in_a_span_only_if_the_setting_says_so(receiver: Receiver, *, content: bool) -> None:
     router, _, _ = await routing(receiver.url, content=content)

@@ -1,5 +1,6 @@
 """What the routers say of themselves, put together: the status of the whole service, and its problems."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -115,6 +116,41 @@ def test_a_head_that_answers_one_router_is_not_away() -> None:
 
     assert [where for _, where, _ in problems(one)] == ["router r1"]
     assert [where for _, where, _ in problems(all_of_them)] == ["head"]
+
+
+def lacking(told: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """What is told, without what stands at `path`."""
+    first, *rest = path
+    if not rest:
+        return {key: value for key, value in told.items() if key != first}
+    return {**told, first: lacking(told[first], tuple(rest))}
+
+
+def paths(told: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for key, value in told.items():
+        yield (key,)
+        if isinstance(value, dict):
+            yield from ((key, *path) for path in paths(value))
+
+
+@pytest.mark.parametrize(
+    "path", [each for each in paths(said("r2", {"m": MODEL})) if each != ("replica",)], ids=".".join
+)
+def test_what_a_router_of_another_version_does_not_tell_costs_no_status(path: tuple[str, ...]) -> None:
+    other = lacking(said("r2", {"m": MODEL}), path)
+
+    status = status_of_service(said("r1", {"m": MODEL}), [other], {})
+
+    unseen = path in {("models",), ("models", "m"), ("models", "m", "state"), ("backup", "state")}
+    assert (bool(status["problems"]), len(status["routers"])) == (unseen, 2)
+
+
+def test_a_state_that_only_another_version_knows_costs_no_status() -> None:
+    newer = said("r2", {"m": {**MODEL, "state": "asleep", "breaker": "forced"}})
+
+    status = status_of_service(said("r1", {"m": MODEL}), [newer], {})
+
+    assert (status["models"]["m"]["state"], status["models"]["m"]["breaker"]) == ("asleep", "closed")
 
 
 # --- the real router, among others ------------------------------------------------------------------

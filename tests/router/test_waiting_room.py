@@ -1,6 +1,7 @@
 """The waiting room: bounded, nearest deadline first, a few at a time, the better candidate within a short grace."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,22 @@ async def test_nobody_waits_for_those_who_have_failed_for_good() -> None:
 async def test_nobody_waits_beyond_the_deadline() -> None:
     assert await Models().room.wait((A,), 5.0) is NotReady.TOO_LATE
     assert now() == pytest.approx(5.0)
+
+
+async def test_an_error_in_looking_is_logged_once_and_ends_the_waiting_of_nobody(events: list[dict[str, Any]]) -> None:
+    def breaks(candidate: Candidate) -> Readiness:
+        if now() < 2.0 and candidate == A:
+            raise RuntimeError("a bug")
+        return Readiness.NOW if now() > 1.0 else Readiness.SOON
+
+    room = WaitingRoom(breaks, lambda: 2)
+    waiting = asyncio.ensure_future(room.wait((A,), 9.0))
+    other = await room.wait((BACKUP,), 9.5)
+    after = now()
+
+    assert (other, await waiting) == (BACKUP, A)
+    assert (after, now()) == pytest.approx((1.0, 2.0), abs=2 * PAUSE_S)
+    assert [line["event"] for line in events] == ["internal_error"]
 
 
 async def test_where_no_place_is_free_nobody_waits() -> None:

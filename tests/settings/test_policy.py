@@ -121,8 +121,8 @@ def test_a_log_line_has_the_names_of_headers_and_not_their_values() -> None:
 def test_a_store_of_responses_is_a_file_or_redis(store: str) -> None:
     policy = PolicySettings().with_overrides({"responses": {"store": store, "password_env": "PASSWORD"}}, {})
 
-    assert policy.responses.place({"PASSWORD": "secret"}) == (store, "secret", 30 * 24 * 3600)
-    assert policy.responses.place({}) == (store, "", 30 * 24 * 3600)
+    assert policy.responses.place({"PASSWORD": "secret"}) == (store, "secret", 30 * 24 * 3600, 1 << 30)
+    assert policy.responses.place({}) == (store, "", 30 * 24 * 3600, 1 << 30)
 
 
 @pytest.mark.parametrize("store", ["memory", "sqlite:relative", "redis://:secret@host", "redis://me:secret@host:1/0"])

@@ -102,7 +102,7 @@ async def test_what_is_wrong_with_the_store_is_told_until_it_answers_again() -> 
 async def test_a_policy_that_changes_takes_the_store_along_or_leaves_it() -> None:
     shelves: list[Shelf] = []
 
-    def opens(_address: str, _password: str) -> Shelf:
+    def opens(_address: str, _password: str, _most_bytes: int) -> Shelf:
         shelves.append(Shelf())
         return shelves[-1]
 

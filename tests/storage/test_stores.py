@@ -61,6 +61,26 @@ async def test_a_record_whose_time_is_over_is_not_there() -> None:
     assert HOUR - 2 < await redis.ttl("neverblank:record:a") <= HOUR
 
 
+async def test_a_file_of_sqlite_grows_no_larger_than_it_may_and_the_oldest_records_make_room(tmp_path: Path) -> None:
+    most = 512 << 10
+    now = iter(range(1000))
+    store = SqliteRecords(str(tmp_path / "records"), lambda: float(next(now)), most)
+    for number in range(100):
+        await store.save(str(number), bytes(16 << 10), HOUR)
+    size = (tmp_path / "records").stat().st_size
+
+    for too_much, why in ((most, "it is full"), (most + 1, "larger than its file")):
+        with pytest.raises(StoreUnreachableError, match=why):
+            await store.save("too large", bytes(too_much), HOUR)
+    await store.save("large", bytes(most // 2), HOUR)
+
+    assert size <= most + (64 << 10)
+    assert len(await store.load("large")) == most // 2
+    with pytest.raises(RecordMissingError):
+        await store.load("0")
+    await store.aclose()
+
+
 async def test_a_real_redis_forgets_a_record_whose_time_is_over(redis: RedisServer) -> None:
     store = RedisRecords.at(redis.url)
     await store.save("a", b"1", 0.2)
