@@ -82,7 +82,8 @@ async def test_a_stream_that_a_model_began_and_the_last_resort_ended_is_charged_
 
         return await begin(items()) if pieces else Failed("it broke")
 
-    locked.models["b"].start = breaks_off  # type: ignore[method-assign]
+    model: Any = locked.models["b"]
+    model.start = breaks_off
     told = await locked.ask(model="b", stream=True, fallback=False)
 
     used = {name: limit["used"] for name, limit in locked.router.describe()["access"]["used"]["k"].items()}
