@@ -7,6 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from deployments.policy.breaker import tell_nobody
+from deployments.policy.resilience import ResiliencePolicy, ResilienceState
+from deployments.policy.terms import Terms
+from deployments.router.drills import copied
 from deployments.router.router import Router
 from tests.http.wire import CHAT, events, send
 from tests.router.test_last_resort import a_ready_router
@@ -115,3 +119,16 @@ async def test_a_fault_that_is_none_is_refused_by_its_header(faulty: FaultyUpstr
 
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "x-neverblank-fault"
+
+
+def test_the_copy_of_what_a_router_knows_visits_no_single_observation_and_leaves_the_original_alone() -> None:
+    class Number(float):
+        def __deepcopy__(self, _: object) -> float:
+            raise AssertionError("thousands of them are copied one by one")
+
+    knows = ResilienceState(ResiliencePolicy(), tell_nobody, "backup")
+    knows.latencies.add("a", Number(1.0), Terms())
+
+    copied(knows).latencies.add("a", 9.0, Terms())
+
+    assert knows.latencies.describe("a")["p95_s"] == 1.0
