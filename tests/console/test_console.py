@@ -81,7 +81,7 @@ async def test_an_act_that_a_router_has_not_heard_of_is_not_told_as_done_everywh
     await page.get_by_role("link", name="Hands").click()
     await page.get_by_role("button", name="Drain: first").click()
 
-    await expect(page.locator("#done")).to_have_text("Done in 1 routers. Not heard by r2 (it is away).")
+    await expect(page.locator("#done")).to_have_text("Done in 1 router. Not heard by r2 (it is away).")
     await expect(page.locator("#done")).to_have_class("bad")
 
 
