@@ -11,6 +11,7 @@ from deployments.observability import metric_table as table
 from deployments.observability.metrics import drain_counts
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
+from deployments.policy.stream_events import TextDelta
 from deployments.router.accounting import RecordedStream, RequestAccounting, RequestRecord
 from deployments.router.visit import Visit
 from tests.fakes import a_request
@@ -68,7 +69,7 @@ async def test_a_caller_that_leaves_a_stream_is_charged_by_the_bytes_of_what_it_
     visit = Visit(gate, "key", grant, (), a_request(""), "a")
 
     for piece in ("你好" * 20, "", "!"):
-        visit.wrote(piece)
+        visit.wrote(TextDelta(piece, "a", Tier.PRIMARY))
     visit.abandoned()
 
     assert charged == [31.0]  # 121 bytes
