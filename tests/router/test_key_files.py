@@ -9,10 +9,10 @@ import pytest
 from starlette.types import Message
 
 from deployments.access import gate
-from deployments.execution.attempt import Begun, begin
+from deployments.execution.attempt import begin
 from deployments.http.asgi import build_asgi
 from deployments.observability import log
-from deployments.policy.outcome import Answered, Failed, Outcome, StreamItem
+from deployments.policy.outcome import Answered, Failed, StreamItem
 from deployments.router.router import Router
 from deployments.settings import PolicySettings, SettingsError
 from tests.access.keys import write_keys
@@ -75,7 +75,7 @@ async def test_a_stream_that_a_model_began_and_the_last_resort_ended_is_charged_
     locked = lock({"k": limits}, prices={"b": {"output": 1e6}})
     pieces: list[StreamItem] = ["twelve words " * 6, Failed("its stream was cut")]
 
-    async def breaks_off(*_: Any, **__: Any) -> Outcome | Begun:
+    async def breaks_off(*_: Any, **__: Any) -> Any:
         async def items() -> AsyncGenerator[StreamItem, None]:
             while pieces:
                 yield pieces.pop(0)
