@@ -15,7 +15,7 @@ _DEFAULT_URL = "http://127.0.0.1:8000"
 _TOLD_S = 30.0
 """Seconds in which a service tells what it knows, or does what it is told to. An answer has a deadline of its own."""
 
-MOST_BYTES = 256 << 20
+LONGEST_ANSWER = 256 << 20
 """Bytes of a response that are read; those of vectors are the largest ones."""
 
 _NO_HEADERS: Mapping[str, str] = {}
@@ -33,7 +33,7 @@ class AnswerTooLargeError(Exception):
     """A response is larger than what is read of one."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path}: the response is larger than {MOST_BYTES} bytes, and is not read on")
+        super().__init__(f"{path}: the response is larger than {LONGEST_ANSWER} bytes, and is not read on")
 
 
 class NotAllowedError(Exception):
@@ -55,7 +55,7 @@ async def fetch_json(url: str, path: str) -> dict[str, Any]:
 
     Raises:
         UnreachableError: nobody answers.
-        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
+        AnswerTooLargeError: the response is larger than `LONGEST_ANSWER`.
         NotAllowedError: it needs a key, or one of an administrator.
     """
     async with _session(url, _TOLD_S) as session, session.get(path) as response:
@@ -70,7 +70,7 @@ async def request_answer(url: str, body: dict[str, Any], headers: Mapping[str, s
 
     Raises:
         UnreachableError: nobody answers.
-        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
+        AnswerTooLargeError: the response is larger than `LONGEST_ANSWER`.
     """
     async with _session(url) as session, session.post("/v1/infer", json=body, headers=headers) as response:
         return await _read_json(response)
@@ -81,7 +81,7 @@ async def post_json(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]
 
     Raises:
         UnreachableError: nobody answers.
-        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
+        AnswerTooLargeError: the response is larger than `LONGEST_ANSWER`.
     """
     async with _session(url, _TOLD_S) as session, session.post(path, json=body) as response:
         return await _read_json(response)
@@ -94,7 +94,7 @@ async def stream_answer(
 
     Raises:
         UnreachableError: nobody answers.
-        AnswerTooLargeError: the response is larger than `MOST_BYTES`.
+        AnswerTooLargeError: the response is larger than `LONGEST_ANSWER`.
     """
     streamed = body | {"stream": True}
     async with _session(url) as session, session.post("/v1/infer", json=streamed, headers=headers) as response:
@@ -128,7 +128,7 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    left = MOST_BYTES
+    left = LONGEST_ANSWER
     async for piece in response.content.iter_any():
         left -= len(piece)
         if left < 0:

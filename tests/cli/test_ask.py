@@ -132,7 +132,7 @@ def test_an_answer_is_read_whole_where_it_is_long_and_not_without_a_bound(
 
     assert len(json.loads(command("ask", "Hi", "--json", *options).out)["result"]) == 5_000_000
 
-    monkeypatch.setattr(http_client, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(http_client, "LONGEST_ANSWER", 1 << 20)
     done = command("ask", "Hi", *options)
     assert done.code == 1
     assert "the response is larger than 1048576 bytes" in " ".join(done.err.split())

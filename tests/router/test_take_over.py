@@ -145,7 +145,7 @@ async def test_a_store_that_cannot_be_opened_leaves_the_old_policy_whole(monkeyp
     router = a_router(BEFORE)
     before = in_force(router)
 
-    def broken(address: str, _: str) -> Any:
+    def broken(address: str, *_: Any) -> Any:
         raise OSError(f"no {address}")
 
     monkeypatch.setattr(router.keeper, "_opens", broken)
