@@ -3,7 +3,8 @@
 A breaker judges a model. Of several replicas one may fail or hang everything while the others answer: half of the
 requests then fail, and the breaker never opens. So each replica is judged by its own row of failures. One that is
 ejected gets no calls while another replica can take them; then it is tried again, and one failure more ejects it for
-twice as long.
+twice as long. One that refuses a call because it loads has failed nothing, and gets none for a moment, either: it has
+the fewest requests under way, and would be sent the retry of what it has refused.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ FAILURES = 3
 
 FIRST_S, LONGEST_S = 10.0, 120.0
 """Seconds for which a replica is ejected: the first time, and at most."""
+
+LOADING_S = 2.0
+"""Seconds for which a replica is passed over that has refused a call because it loads. By then whoever deploys it has
+told all routers how it is."""
 
 MOST = 1024
 """Replicas that are remembered: many more than there are."""
@@ -41,16 +46,25 @@ class Ejections:
 
     def failed(self, actor: str, now: float) -> bool:
         """Note that a replica has failed a call, or has not answered it; return whether that ejects it."""
-        row = self._rows.setdefault(actor, _Row())
+        row = self._row(actor)
         row.failures += 1
-        if len(self._rows) > MOST:
-            del self._rows[next(iter(self._rows))]
         if row.failures < FAILURES or now < row.until:
             return False
         row.until = now + min(LONGEST_S, FIRST_S * 2**row.ejections)
         row.ejections = min(row.ejections + 1, 10)
         return True
 
+    def loads(self, actor: str, now: float) -> None:
+        """Note that a replica has refused a call because it loads."""
+        row = self._row(actor)
+        row.until = max(row.until, now + LOADING_S)
+
     def is_ejected(self, actor: str, now: float) -> bool:
         """Return whether a replica gets no calls at `now` while another one can take them."""
         return bool(self._rows) and actor in self._rows and now < self._rows[actor].until
+
+    def _row(self, actor: str) -> _Row:
+        row = self._rows.setdefault(actor, _Row())
+        if len(self._rows) > MOST:
+            del self._rows[next(iter(self._rows))]
+        return row

@@ -1,6 +1,6 @@
 """Which replicas get no calls for a while, as they fail every one."""
 
-from deployments.policy.ejection import FAILURES, FIRST_S, LONGEST_S, MOST, Ejections
+from deployments.policy.ejection import FAILURES, FIRST_S, LOADING_S, LONGEST_S, MOST, Ejections
 
 
 def ejected_at(state: Ejections, now: float) -> list[bool]:
@@ -52,3 +52,13 @@ def test_only_so_many_replicas_are_remembered() -> None:
         state.failed(str(number), 0.0)
 
     assert len(state._rows) == MOST
+
+
+def test_a_replica_that_loads_is_passed_over_for_a_moment_and_has_failed_nothing() -> None:
+    state = Ejections()
+    for now in (0.0, 0.5, 1.0):
+        state.loads("a", now)
+
+    assert state.is_ejected("a", 1.0 + LOADING_S - 0.1)
+    assert not state.is_ejected("a", 1.0 + LOADING_S)
+    assert not state.failed("a", 2.0 + LOADING_S)
