@@ -162,8 +162,8 @@ class ReplicaWatch:
         return loop_time() - call.started >= max(HUNG_S, self._usual_s.get(call.deployment, math.inf))
 
     def is_fit(self, actor: str) -> bool:
-        """Return whether a replica answers pings, does not fail every call, and has not just said that it loads."""
-        return actor not in self.unresponsive and not self._ejections.is_ejected(actor, loop_time())
+        """Return whether a replica answers pings, does not fail every call, and has not just failed or refused one."""
+        return actor not in self.unresponsive and not self._ejections.is_passed_over(actor, loop_time())
 
     def _fail(self, call: ReplicaCall) -> None:
         if self._ejections.failed(call.actor, loop_time()) and len(call.deployment.hosts()) > 1:
