@@ -140,6 +140,8 @@ class FakeCluster:
         await asyncio.Event().wait()
 
     async def routers_readiness(self) -> list[dict[str, bool]]:
+        self.questions += 1
+        await asyncio.sleep(self.pause_s)
         return []
 
     @property

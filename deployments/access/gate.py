@@ -141,9 +141,10 @@ class Gate:
         if path != self._path:  # another file was named meanwhile
             return
         self._stamp = stamp
-        self._keyring = keyring or self._keyring
+        if keyring is not None:  # also one without a single key: the last one was revoked
+            self._keyring = keyring
         if keyring is not None or trouble != self._trouble:
-            self._told(len(self._keyring or ()), trouble)
+            self._told(0 if self._keyring is None else len(self._keyring), trouble)
         self._trouble = trouble
 
     def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Holder:
@@ -252,8 +253,8 @@ class Gate:
 
 def _stamp(path: str) -> object:
     """Return a value that changes when the file, or the folder, at `path` does."""
-    place = resolve(path)
     try:
+        place = resolve(path)
         facts = {file.name: file.stat() for file in (key_files(place) if place.is_dir() else [place])}
         return {name: (each.st_mtime_ns, each.st_size, each.st_ino) for name, each in facts.items()}
     except OSError as error:

@@ -15,7 +15,7 @@ from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
 from deployments.cli.drill import drill
 from deployments.cli.fallbacks import fallbacks
-from deployments.cli.http_client import AnswerTooLargeError, NotAllowedError, UnreachableError
+from deployments.cli.http_client import AnswerTooLargeError, RefusedError, UnreachableError
 from deployments.cli.init import lay_out
 from deployments.cli.key import key_commands
 from deployments.cli.serve import run_service
@@ -70,7 +70,7 @@ app.command()(fallbacks)
 
 
 _MENDED_BY_THE_USER = (
-    *(SettingsError, SnapshotNotKeptError, UnreachableError, NotAllowedError, AnswerTooLargeError, ClusterError),
+    *(SettingsError, SnapshotNotKeptError, UnreachableError, RefusedError, AnswerTooLargeError, ClusterError),
     OSError,
 )
 

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -36,13 +37,28 @@ class AnswerTooLargeError(Exception):
         super().__init__(f"{path}: the response is larger than {LONGEST_ANSWER} bytes, and is not read on")
 
 
-class NotAllowedError(Exception):
+class RefusedError(Exception):
+    """The service does not tell that now, and says why."""
+
+    def __init__(self, path: str, body: dict[str, Any], hint: str = "") -> None:
+        super().__init__(f"{path}: {_explained(body)}{hint}")
+
+
+class NotAllowedError(RefusedError):
     """The service does not answer that without a key, or with this one."""
 
     def __init__(self, path: str, body: dict[str, Any]) -> None:
-        error = body["error"]
-        told = f"{path}: {error['field']} {error['message']} (accepted: {error['accepted']})"
-        super().__init__(f"{told}; set {_KEY_VARIABLE}")
+        super().__init__(path, body, f"; set {_KEY_VARIABLE}")
+
+
+def _explained(body: dict[str, Any]) -> str:
+    """Return what an error object says: the native API's, or that of OpenAI's API, which has all in one sentence."""
+    error = body.get("error")
+    if not isinstance(error, dict) or "message" not in error:
+        return "it gives no reason"
+    if "field" not in error:
+        return str(error["message"])
+    return f"{error['field']} {error['message']} (accepted: {error.get('accepted', '')})"
 
 
 def default_url() -> str:
@@ -57,11 +73,14 @@ async def fetch_json(url: str, path: str) -> dict[str, Any]:
         UnreachableError: nobody answers.
         AnswerTooLargeError: the response is larger than `LONGEST_ANSWER`.
         NotAllowedError: it needs a key, or one of an administrator.
+        RefusedError: too many ask the service that already, or it has made a mistake.
     """
     async with _session(url, _TOLD_S) as session, session.get(path) as response:
         body = await _read_json(response)
-        if response.status in {401, 403}:
+        if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             raise NotAllowedError(path, body)
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise RefusedError(path, body)
         return body
 
 

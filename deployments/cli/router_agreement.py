@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from deployments.cli.http_client import NotAllowedError, UnreachableError, fetch_json
+from deployments.cli.http_client import RefusedError, UnreachableError, fetch_json
 from deployments.ray_serve.dashboard import Details
 from deployments.ray_serve.routers import routers_of
 
@@ -68,7 +68,7 @@ def wait_for_routers(
             answered = clock()
         except (
             UnreachableError,
-            NotAllowedError,
+            RefusedError,
             TimeoutError,
             LookupError,
             TypeError,

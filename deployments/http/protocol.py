@@ -44,13 +44,14 @@ class RouterProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             sent.append((_REQUEST_ID, uuid4().hex.encode()))
         scope[SENT], scope["headers"] = sent, sent + LEFT_TO_THE_ROUTER
         scope[ARRIVED] = not self.cycle.more_body
-        self._answering = asyncio.current_task(self.loop)
+        self._answering = answering = asyncio.current_task(self.loop)
         if scope["http_version"] == "1.0" and hasattr(self.cycle, "chunked_encoding"):
             send = _unchunked(self.cycle, send)
         try:
             await self._application(scope, receive, send)
         finally:
-            self._answering = None
+            if self._answering is answering:  # else the next request of the connection is being answered already
+                self._answering = None
 
 
 def _unchunked(cycle: Any, send: Send) -> Send:

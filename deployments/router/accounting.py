@@ -172,7 +172,7 @@ class RequestRecord:
                 if self.trace is not None:
                     self.trace.answered(self.own_part(answer))
             except Exception as error:  # noqa: BLE001 - a bug of ours
-                log.internal_error("accounting", self.asked, error)
+                self._broke(error)
 
     def own_part(self, answer: Answer) -> Answer:
         """Return `answer` without what was done for another request: that is counted there."""
@@ -192,17 +192,29 @@ class RequestRecord:
     def rejected(self) -> None:
         """The model asked for calls the request invalid, and its caller is told so."""
         if self._close():
-            if self.visit is not None:
-                self.visit.rejected()
+            try:
+                if self.visit is not None:
+                    self.visit.rejected()
+            except Exception as error:  # noqa: BLE001 - a bug of ours
+                self._broke(error)
             self._end_trace("rejected")
 
     def abandoned(self) -> None:
         """The caller has left. After another end this does nothing."""
         if self._close():
-            if self.visit is not None:
-                self.visit.abandoned()
-            self._accounting.abandoned(self)
+            try:
+                if self.visit is not None:
+                    self.visit.abandoned()
+                self._accounting.abandoned(self)
+            except Exception as error:  # noqa: BLE001 - a bug of ours: its stream has to be stopped all the same
+                self._broke(error)
             self._end_trace("abandoned")
+
+    def _broke(self, error: Exception) -> None:
+        """Log an error of our own; what was granted to the key, and is not settled, is given back."""
+        log.internal_error("accounting", self.asked, error)
+        if self.visit is not None:
+            self.visit.withdraw()
 
     def _end_trace(self, error: str) -> None:
         if self.trace is not None:

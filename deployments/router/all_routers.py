@@ -22,6 +22,8 @@ from deployments.router.service_status import status_of_service
 OWN_STATUS, OWN_FALLBACKS, OWN_ACT, OWN_INTERVENTIONS = "own_status", "own_fallbacks", "own_act", "own_interventions"
 """The methods of a router that the others call: see `handle_methods`."""
 
+_READINESS = "ready"
+
 FOLLOW_EVERY_S = 20.0
 """Seconds after which a router asks the others again what an operator has done."""
 
@@ -55,6 +57,9 @@ class AllRouters:
 
     async def readiness(self) -> dict[str, bool]:
         """Return for each tier whether it is ready in every router; where a router does not say, no model tier is."""
+        return await self._shared(_READINESS, self._tiers)  # it needs no key, and is never one of too many
+
+    async def _tiers(self) -> dict[str, Any]:
         try:
             answers = await self._cluster.routers_readiness()
         except Exception as error:  # noqa: BLE001 - any error of Serve: a router that does not answer is not ready
@@ -122,15 +127,19 @@ class AllRouters:
             return Heard(), reason_of(error)
 
     async def _once(self, key: Any, ask: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
-        """Return what `ask` gives; whoever comes while it is under way for the same `key` waits for the same.
+        """Return what `_shared` gives.
 
         Raises:
             InvalidRequestError: too many other questions wait (429).
         """
+        if key not in self._asking and len(self._asking) >= MOST_WAITING:
+            message, accepted = "is one of too many at a time", "the same a moment later"
+            raise InvalidRequestError(Problem("query", message, accepted, _TOO_MANY))
+        return await self._shared(key, ask)
+
+    async def _shared(self, key: Any, ask: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
+        """Return what `ask` gives; whoever comes while it is under way for the same `key` waits for the same."""
         if key not in self._asking:
-            if len(self._asking) >= MOST_WAITING:
-                message, accepted = "is one of too many at a time", "the same a moment later"
-                raise InvalidRequestError(Problem("query", message, accepted, _TOO_MANY))
             asking = asyncio.create_task(ask())
             self._asking[key] = asking
             asking.add_done_callback(lambda _: self._asking.pop(key, None))

@@ -21,6 +21,9 @@ ENTRY_BYTES = 1 << 14
 _PREFIX = "neverblank:answer:"
 _MOST_WRITES = 64
 
+_CONNECTIONS = 64
+"""Connections to a Redis. A question beyond them waits: when many ask at once, all models have failed."""
+
 
 class AnswerStore(Protocol):
     """Keeps bytes by a key, each for some seconds. It raises nothing: a store that fails has nothing."""
@@ -86,15 +89,16 @@ class RedisStore:
     def __init__(self, url: str) -> None:
         """Connect to `url` when the first answer is kept or looked for."""
         self._redis = redis.Redis.from_url(
-            url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S, max_connections=_MOST_WRITES
+            url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S, max_connections=_CONNECTIONS
         )
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
         self._writes: set[asyncio.Task[None]] = set()
         self._reason = ""
 
     async def get(self, key: str) -> bytes:
         """Return what is kept; empty where nothing is, or the Redis does not say so in time."""
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT_S):
+            async with asyncio.timeout(REDIS_TIMEOUT_S), self._turns:
                 kept = await self._redis.get(_PREFIX + key)
         except (RedisError, OSError, TimeoutError) as error:
             self._note(reason_of(error))
@@ -122,7 +126,7 @@ class RedisStore:
 
     async def _write(self, key: str, value: bytes, seconds: float) -> None:
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT_S):
+            async with asyncio.timeout(REDIS_TIMEOUT_S), self._turns:
                 await self._redis.set(_PREFIX + key, value, px=max(1, round(seconds * 1000)))
         except (RedisError, OSError, TimeoutError) as error:
             self._note(reason_of(error))

@@ -115,8 +115,13 @@ def read_keys(path: str) -> Mapping[str, KeySpec]:
     Raises:
         SettingsError: it cannot be read, or does not fit. No error quotes what stands in it where a secret could.
     """
-    place = resolve(path)
-    keys = _read_folder(place, path) if place.is_dir() else _read_file(place, path)
+    try:
+        place = resolve(path)
+        is_folder = place.is_dir()
+    except (OSError, ValueError) as error:  # such as a folder above it that may not be looked into
+        why = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(path, "", f"cannot be read: {why}", f"a file below {root()}") from None
+    keys = _read_folder(place, path) if is_folder else _read_file(place, path)
     ids = Counter(key.id for key in keys.values())
     clashes = [name for name, key in keys.items() if ids[key.id] > 1]
     if clashes:
@@ -141,7 +146,9 @@ def key_name(file: Path) -> str:
 
 def _read_file(place: Path, path: str) -> Mapping[str, KeySpec]:
     data = _load_strictly(place, path)
-    return parse(KeysFile, {} if data is None else data, path).keys
+    if data is None:  # such as one that is just being written: nobody's key is to end by that
+        raise SettingsError(path, "", "is empty", "keys: {} where there is to be no key at all")
+    return parse(KeysFile, data, path).keys
 
 
 def _read_folder(place: Path, path: str) -> Mapping[str, KeySpec]:

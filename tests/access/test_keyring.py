@@ -117,6 +117,7 @@ def test_a_folder_has_one_file_for_each_key_as_mounted_secrets_do(tmp_path: Path
         ("keys:\n  a: {}\n  a: {}\n", ["'a' stands twice (line 3)"]),
         ("keys: {a: [nb-real-secret", ["is not YAML"]),
         ("- a", ["holds a list"]),
+        ("", ["is empty", "keys: {}"]),
     ],
 )
 def test_a_fault_of_the_file_is_told_by_its_place_and_quotes_no_secret(
@@ -129,3 +130,9 @@ def test_a_fault_of_the_file_is_told_by_its_place_and_quotes_no_secret(
 
     assert all(part in str(caught.value) for part in told), caught.value
     assert "nb-real-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a\0b"])
+def test_a_place_that_no_file_can_have_is_told_as_one_that_cannot_be_read(path: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_keys(path)

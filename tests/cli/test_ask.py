@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from deployments.access.problems import forbidden
 from deployments.cli import http_client
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.extras import Extras
+from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.router.service_status import status_of_service
 from tests.cli.serving import Done, listening, neverblank
 from tests.http.service import ScriptedService, an_answer
@@ -213,6 +215,35 @@ def test_a_query_for_fallbacks_that_is_refused_is_explained_and_ends_with_1(comm
 
     assert (done.code, done.out) == (1, "")
     assert "since" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal", "told"),
+    [
+        (("status",), forbidden("key", "is none of an administrator", "another"), "NEVERBLANK_KEY"),
+        (("fallbacks",), forbidden("key", "is none of an administrator", "another"), "NEVERBLANK_KEY"),
+        (("status",), InvalidRequestError(Problem("query", "is one of too many", "a later time", 429)), "too many"),
+        (("fallbacks",), ZeroDivisionError(), "has made a mistake"),
+    ],
+)
+def test_why_a_service_tells_nothing_is_said_in_one_line(
+    service: ScriptedService,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    refusal: Exception,
+    told: str,
+) -> None:
+    async def refuse(*_: Any) -> Any:
+        raise refusal
+
+    monkeypatch.setattr(service, "status_of_all", refuse)
+    monkeypatch.setattr(service, "fallbacks_of_all", refuse)
+
+    done = command(*words)
+
+    assert (done.code, done.out) == (1, "")
+    assert told in done.err.splitlines()[-1]
 
 
 def test_status_for_programs_is_what_the_router_says(command: Command) -> None:

@@ -114,6 +114,32 @@ async def test_what_is_done_behind_a_complete_response_is_not_cut_off_by_its_cal
     await asyncio.wait_for(ended.wait(), 10)
 
 
+async def test_a_request_whose_caller_has_gone_is_given_up_though_the_one_before_it_ended_later_than_its_response() -> (
+    None
+):
+    ends_first, second = asyncio.Event(), Asked()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/second":
+            await second(scope, receive, send)
+            return
+        await PlainTextResponse("Hello")(scope, receive, send)
+        await ends_first.wait()
+
+    protocol, wire = connected(app)
+    protocol.data_received(b"GET /first HTTP/1.1\r\nhost: x\r\n\r\n")
+    await asyncio.wait_for(wire.written.wait(), 10)
+    first, *_ = protocol.tasks
+    protocol.data_received(b"GET /second HTTP/1.1\r\nhost: x\r\n\r\n")
+    await asyncio.wait_for(second.begun.wait(), 10)
+    ends_first.set()
+    await asyncio.wait_for(first, 10)
+
+    protocol.connection_lost(None)
+
+    await asyncio.wait_for(second.given_up.wait(), 10)
+
+
 @pytest.mark.parametrize("sent", [b"", b"x-request-timeout-seconds: 2\r\n", b"x-request-disconnect-disabled: ?0\r\n"])
 async def test_serve_is_told_to_watch_neither_the_caller_nor_the_clock(sent: bytes) -> None:
     app = Asked()

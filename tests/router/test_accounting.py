@@ -118,3 +118,31 @@ async def test_an_answer_behind_its_deadline_and_the_first_content_of_a_stream_a
     ]
     assert first[0] == ("primary", "a")
     assert first[1] == pytest.approx(1.0)
+
+
+class Unchargeable:
+    """A visit in which every charge is an error of ours."""
+
+    def __init__(self) -> None:
+        self.given_back = 0
+
+    def answered(self, *_: Any) -> None:
+        raise ZeroDivisionError
+
+    rejected = abandoned = answered
+
+    def withdraw(self) -> None:
+        self.given_back += 1
+
+
+@pytest.mark.parametrize(("end", "told"), [("answered", [ANSWER]), ("rejected", []), ("abandoned", [])])
+async def test_what_was_granted_to_a_key_is_given_back_where_it_cannot_be_charged_and_that_breaks_nothing_else(
+    accounting: RequestAccounting, end: str, told: list[Any]
+) -> None:
+    visit: Any = Unchargeable()
+    record = a_record(accounting)
+    record.visit = visit
+
+    getattr(record, end)(*told)
+
+    assert (visit.given_back, accounting.in_flight) == (1, 0)

@@ -96,8 +96,10 @@ async def test_whoever_asks_while_the_routers_are_asked_gets_the_same_answer() -
     cluster.pause_s = 1.0
 
     told = await asyncio.gather(*(router.status() for _ in range(50)))
+    ready = await asyncio.gather(*(router.readiness_of_all() for _ in range(50)))
 
-    assert cluster.questions == 1
+    assert cluster.questions == 2
+    assert all(each == ready[0] for each in ready)
     assert all(each == told[0] for each in told)
 
 

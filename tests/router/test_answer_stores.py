@@ -1,11 +1,15 @@
 """Where answers are kept for the cache: what makes two requests identical, and how much room there is."""
 
+import asyncio
+
 import pytest
 
+from deployments.router import answer_stores
 from deployments.router.answer_cache import AnswerCache
-from deployments.router.answer_stores import ENTRY_BYTES, MemoryStore
+from deployments.router.answer_stores import ENTRY_BYTES, MemoryStore, RedisStore
 from deployments.settings import PolicySettings, SettingsError
 from deployments.settings.cache import CacheSettings
+from tests.redis_server import RedisServer
 from tests.upstream.test_messages_request import a_message
 
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
@@ -54,3 +58,19 @@ async def test_an_answer_is_kept_for_as_long_as_the_policy_says() -> None:
     store.put("a", b"a", -1)
 
     assert await store.get("a") == b""
+
+
+async def test_when_all_models_have_failed_at_once_each_caller_gets_the_earlier_answer_that_a_redis_has(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_stores, "_CONNECTIONS", 2)
+    monkeypatch.setattr(answer_stores, "REDIS_TIMEOUT_S", 30.0)
+    store = RedisStore(redis.url)
+    store.put("a", b"earlier", 60)
+    await asyncio.gather(*store._writes)
+
+    found = await asyncio.gather(*(store.get("a") for _ in range(30)))
+
+    assert found == [b"earlier"] * 30
+    assert store.describe()["reachable"] is True
+    await store.aclose()

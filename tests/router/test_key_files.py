@@ -141,6 +141,21 @@ async def test_a_file_of_keys_that_does_not_fit_leaves_the_keys_before_in_force_
     assert ["tokens_per_day" in trouble for _, trouble in told] == [False, True, False]
 
 
+@pytest.mark.parametrize(("text", "status", "count"), [("keys: {}\n", 401, 0), ("", 200, 1)])
+async def test_the_last_key_can_be_revoked_and_a_file_that_is_being_written_ends_none(
+    lock: Lock, monkeypatch: pytest.MonkeyPatch, text: str, status: int, count: int
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(log, "keys_read", lambda count, _: told.append(count))
+    locked = lock({"k": {}})
+
+    locked.file.write_text(text)
+    await locked.router.gate._look(str(locked.file))
+
+    assert (await locked.ask(model="b")).status_code == status
+    assert (locked.router.gate.is_locked, told) == (True, [1, count])
+
+
 async def test_a_key_that_names_a_model_nobody_knows_is_told_of_in_the_status(lock: Lock) -> None:
     locked = lock({"k": {"models": ["a", "typo", "b*", "far", "backup"]}})
     await locked.router._registry.refresh()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 
+from deployments.storage import redis as redis_records
 from deployments.storage import sqlite
 from deployments.storage.redis import RedisRecords
 from deployments.storage.sqlite import SqliteRecords
@@ -108,6 +109,20 @@ async def test_a_real_redis_that_was_gone_is_asked_again(redis: RedisServer) -> 
         await store.load("a")
     await store.save("a", b"2", HOUR)
     assert await store.load("a") == b"2"
+    await store.aclose()
+
+
+async def test_questions_beyond_the_connections_to_a_redis_wait_and_none_is_refused(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_records, "CONNECTIONS", 2)
+    monkeypatch.setattr(redis_records, "_ANSWERS_S", 30.0)
+    store, keys = RedisRecords.at(redis.url), [str(number) for number in range(30)]
+
+    await asyncio.gather(*(store.save(key, key.encode(), HOUR) for key in keys))
+
+    assert await asyncio.gather(*map(store.load, keys)) == [key.encode() for key in keys]
+    assert all(await asyncio.gather(*map(store.delete, keys)))
     await store.aclose()
 
 
