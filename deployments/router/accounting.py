@@ -1,5 +1,6 @@
 """Counts one router's requests: those in flight, those answered, those turned away, those whose caller has left."""
 
+import asyncio
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -110,6 +111,8 @@ class RequestAccounting:
 class RequestRecord:
     """One request, from its start to the one of its ends that comes first: answered, rejected or abandoned.
 
+    As a context manager it notes the end of a request that raises.
+
     Attributes:
         deadline_s: seconds from its arrival within which the answer is due; of a stream its first content.
         trace: its distributed trace; `None` where it is not traced.
@@ -156,6 +159,16 @@ class RequestRecord:
         self._open = True
         accounting.in_flight += 1
 
+    def __enter__(self) -> None:
+        """Begin to look for an answer."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """Note an end without an answer: the caller has left, or whatever was raised; it is raised further."""
+        if isinstance(error, asyncio.CancelledError):
+            self.abandoned()
+        elif isinstance(error, Exception):
+            self.rejected()
+
     def traced(self, execution: Execution) -> Execution:
         """Return `execution`, whose attempts are traced where the request is."""
         return execution if self.trace is None else self.trace.of(execution)
@@ -190,7 +203,7 @@ class RequestRecord:
             log.internal_error("accounting", self.asked, error)
 
     def rejected(self) -> None:
-        """The model asked for calls the request invalid, and its caller is told so."""
+        """The request has no answer: the model asked for calls it invalid, or an error of ours ended it."""
         if self._close():
             if self.visit is not None:
                 self.visit.rejected()
@@ -221,18 +234,18 @@ class RequestRecord:
 
 
 class RecordedStream:
-    """A stream whose end is recorded: answered at its `StreamDone`, abandoned where it is closed before."""
+    """A stream whose end is recorded: answered at its `StreamDone`, abandoned where it is closed before.
+
+    Attributes:
+        head: the head of the stream.
+    """
 
     def __init__(self, stream: AnswerStream, record: RequestRecord) -> None:
         """Pass `stream` on, and note its end in `record`."""
         self._stream = stream
         self._record = record
+        self.head = stream.head
         record.began(stream.head)
-
-    @property
-    def head(self) -> StreamHead:
-        """The head of the stream."""
-        return self._stream.head
 
     async def __aiter__(self) -> AsyncIterator[StreamEvent]:
         """Give what the stream gives, to its `StreamDone`."""

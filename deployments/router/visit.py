@@ -111,17 +111,16 @@ class Visit:
 
 
 class VisitedStream:
-    """The stream of a visit: what it gives is counted, and its trace has the refused candidates."""
+    """The stream of a visit: what it gives is counted, and its trace has the refused candidates.
+
+    Attributes:
+        head: the head of the stream.
+    """
 
     def __init__(self, stream: AnswerStream, visit: Visit) -> None:
         """Pass `stream` on."""
         self._stream, self._visit = stream, visit
-        self._head = visit.headed(stream.head)
-
-    @property
-    def head(self) -> StreamHead:
-        """The head of the stream."""
-        return self._head
+        self.head = visit.headed(stream.head)
 
     async def __aiter__(self) -> AsyncIterator[StreamEvent]:
         """Give what the stream gives, to its `StreamDone`."""

@@ -23,7 +23,7 @@ name nothing of the operator's account.
 
 import aiohttp
 
-from deployments.policy.outcome import WITHHELD, Answered, Failed, Outcome, Refused, Rejected, TimedOut
+from deployments.policy.outcome import WITHHELD, Answered, Failed, Refused, Rejected, TimedOut
 from deployments.upstream.causes import BUSY_STATUS, Cause, cause_of
 from deployments.upstream.complaints import Complaint
 
@@ -45,7 +45,9 @@ _TOLD = {
 """What is told of causes that a provider explains by the operator's account."""
 
 
-def classify_complaint(complaint: Complaint, explanation: str, *, translated: bool = False) -> Outcome:
+def classify_complaint(
+    complaint: Complaint, explanation: str, *, translated: bool = False
+) -> Answered | Failed | Refused | Rejected:
     """Return the outcome for an error, by the module's table.
 
     Args:
