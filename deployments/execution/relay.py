@@ -47,17 +47,16 @@ class Relay:
             ends: when the whole stream has to be over, on the event loop's clock.
         """
         execution = opener.execution
-        self._opener, self._rules, self._opened, self._ends = opener, opener.rules, opened, ends
+        self._opener, self._rules, self._ends = opener, opener.rules, ends
         self._chain, self._resilience, self._last_resort = execution.chain, execution.resilience, execution.last_tier()
         self._clock = asyncio.get_running_loop().time
         self._transcript = Transcript(opened.trace)
-        self._place = opened.place
-        self._watch = self._watch_of(opened.writer)
         self._resumes = 0
-        writer = opened.writer
-        self._dropped = list(execution.dropped_by(writer))
-        self._degraded = writer != self._chain.candidates[0] or bool(self._dropped)
-        self.head = StreamHead(writer.model, writer.tier, self._degraded, opened.trace, dropped=tuple(self._dropped))
+        self._dropped: list[str] = []
+        self._degraded = False
+        self._take_over(opened, opened.place)
+        writer, dropped = opened.writer, tuple(self._dropped)
+        self.head = StreamHead(writer.model, writer.tier, self._degraded, opened.trace, dropped=dropped)
         self._items = self._run()
 
     def __aiter__(self) -> AsyncIterator[StreamEvent]:
@@ -179,26 +178,25 @@ class Relay:
         opened = await self._opener.open(chain, self._transcript.text)
         place = self._transcript.extend(_continuing(opened.trace))
         if isinstance(opened, Opened):
-            self._opened, self._place = opened, place + opened.place
-            self._watch = self._watch_of(opened.writer)
-            self._degraded |= opened.writer != self._chain.candidates[0]
-            self._note_dropped(opened.writer)
+            self._take_over(opened, place + opened.place)
+            if SEVERAL in self._opener.execution.request.passthrough:
+                self._note((SEVERAL,))  # the further choices are not continued
         return opened
 
-    def _note_dropped(self, writer: Candidate) -> None:
-        """Note what a model that continues the text cannot do: beside its own limits, the further choices (`n`)."""
-        execution = self._opener.execution
-        further = (SEVERAL,) if SEVERAL in execution.request.passthrough else ()
-        self._note((*execution.dropped_by(writer), *further))
-
-    def _note(self, dropped: Sequence[str]) -> None:
-        self._dropped += [name for name in dropped if name not in self._dropped]
-        self._degraded |= bool(self._dropped)
-
-    def _watch_of(self, writer: Candidate) -> StreamWatch:
+    def _take_over(self, opened: Opened, place: int) -> None:
+        """Relay `opened` from now on; its attempt is at index `place` of the whole trace."""
+        self._opened, self._place = opened, place
+        writer = opened.writer
         own_s = self._chain.limits.get(writer.model, NO_LIMITS).stall_s
         stall_s = self._rules.stall_seconds if own_s is None else own_s
-        return StreamWatch(writer.model, self._resilience.paces, stall_s, self._rules.crawl_seconds)
+        self._watch = StreamWatch(writer.model, self._resilience.paces, stall_s, self._rules.crawl_seconds)
+        self._degraded |= writer != self._chain.candidates[0]
+        self._note(self._opener.execution.dropped_by(writer))
+
+    def _note(self, dropped: Sequence[str]) -> None:
+        """Note what a writer could not do of what was asked."""
+        self._dropped += [name for name in dropped if name not in self._dropped]
+        self._degraded |= bool(self._dropped)
 
     def _has_successor(self) -> bool:
         """Return whether somebody could carry on: a stream that crawls is better than one that ends."""

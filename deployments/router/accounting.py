@@ -15,9 +15,9 @@ from deployments.observability.fallback_log import FallbackLog
 from deployments.observability.log import fallback_facts
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
-from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead
+from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead, TextDelta
 from deployments.router.request_trace import RequestTrace
-from deployments.router.visit import Visit
+from deployments.router.visit import Visit, traced
 
 
 class RequestAccounting:
@@ -244,14 +244,19 @@ class RecordedStream:
         """Pass `stream` on, and note its end in `record`."""
         self._stream = stream
         self._record = record
-        self.head = stream.head
+        self.head = stream.head if record.visit is None else record.visit.headed(stream.head)
         record.began(stream.head)
 
     async def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        """Give what the stream gives, to its `StreamDone`."""
+        """Give what the stream gives, to its `StreamDone`; what a key pays for is counted on its way."""
+        visit = self._record.visit
         try:
             async for item in self._stream:
-                if type(item) is StreamDone:  # `isinstance` asks the metaclass where that is not so
+                if type(item) is TextDelta:  # `isinstance` asks the metaclass where that is not so
+                    if visit is not None:
+                        visit.wrote(item)
+                elif type(item) is StreamDone:
+                    item = StreamDone(traced(item.answer, visit))  # noqa: PLW2901 - its end
                     self._record.answered(item.answer)
                 yield item
         finally:

@@ -36,7 +36,7 @@ from deployments.router.interventions import Hands
 from deployments.router.registry import Registry
 from deployments.router.request_trace import begin_trace
 from deployments.router.routing import ChainBuilder
-from deployments.router.visit import Visit, begin_visit, traced, visited
+from deployments.router.visit import Visit, begin_visit, traced
 from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
 
@@ -114,7 +114,7 @@ class Answering:
             if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
                 earlier = await self._cache.instead(key, stream.answer, started + request.timeout_s)
                 stream = CompletedStream(earlier) if isinstance(earlier.result, str) else stream
-            return RecordedStream(visited(stream, record.visit), record)
+            return RecordedStream(stream, record)
 
     async def _begin(self, request: InferenceRequest, request_id: str, started: float) -> tuple[str, RequestRecord]:
         """Let a request in, have the canary ask the backup beside it, if its key allows that, and begin its record.
