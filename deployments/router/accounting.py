@@ -111,8 +111,6 @@ class RequestAccounting:
 class RequestRecord:
     """One request, from its start to the one of its ends that comes first: answered, rejected or abandoned.
 
-    As a context manager it notes the end of a request that raises.
-
     Attributes:
         deadline_s: seconds from its arrival within which the answer is due; of a stream its first content.
         trace: its distributed trace; `None` where it is not traced.
@@ -159,11 +157,8 @@ class RequestRecord:
         self._open = True
         accounting.in_flight += 1
 
-    def __enter__(self) -> None:
-        """Begin to look for an answer."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        """Note an end without an answer: the caller has left, or whatever was raised; it is raised further."""
+    def failed(self, error: BaseException) -> None:
+        """Note an end without an answer: the caller has left, or `error` was raised."""
         if isinstance(error, asyncio.CancelledError):
             self.abandoned()
         elif isinstance(error, Exception):

@@ -95,26 +95,32 @@ class Answering:
         """
         key, record = await self._begin(request, request_id, started)
         run = partial(self._execute, request, record, started, run_chain, _as_it_is)
-        with record:
+        try:
             if key:
                 answer, record.shared = await self._cache.share(key, request, started, run)
             else:
                 answer = await run()
             if answer.served_by is Tier.LAST_RESORT:
                 answer = await self._cache.instead(key, answer, started + request.timeout_s)
+        except BaseException as error:
+            record.failed(error)
+            raise
         record.answered(answer := traced(answer, record.visit))
         return answer
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
         """Return a stream that answers, once its first content is there. For the rest see `answer`."""
         key, record = await self._begin(request, request_id, started)
-        with record:
+        try:
             opening = partial(open_stream, rules=self._policy().streams)
             stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
             if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
                 earlier = await self._cache.instead(key, stream.answer, started + request.timeout_s)
                 stream = CompletedStream(earlier) if isinstance(earlier.result, str) else stream
             return RecordedStream(stream, record)
+        except BaseException as error:
+            record.failed(error)
+            raise
 
     async def _begin(self, request: InferenceRequest, request_id: str, started: float) -> tuple[str, RequestRecord]:
         """Let a request in, have the canary ask the backup beside it, if its key allows that, and begin its record.

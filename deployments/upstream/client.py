@@ -29,7 +29,6 @@ from deployments.policy.outcome import (
     Outcome,
     Refused,
     Rejected,
-    StreamEnd,
     StreamItem,
     TimedOut,
 )
@@ -235,7 +234,9 @@ class Upstream:
                         item = structs.replace(item, dropped=(*item.dropped, *dropped))  # noqa: PLW2901 - its end
                 yield item
             if chunks.error:
-                end = self._ended_by(chunks.error, request)
+                outcome = self._classify(read_complaint(chunks.error, _OK, {}), request)
+                # Withheld: behind a text that is all there is to say.
+                end = Finished(outcome.finish_reason) if isinstance(outcome, Answered) else outcome
                 self._endpoints.broke(on, end)
                 yield end
         except READING_ERRORS as error:
@@ -246,13 +247,6 @@ class Upstream:
             for reason, count in chunks.skipped_for.items():
                 log.upstream_event_skipped(self.name, reason, count)
             await post.aclose()
-
-    def _ended_by(self, error: Mapping[str, Any], request: InferenceRequest) -> StreamEnd:
-        """Return the end of an answer that an error object has ended."""
-        outcome = self._classify(read_complaint(error, _OK, {}), request)
-        if isinstance(outcome, Answered):  # withheld: behind a text that is all there is to say
-            return Finished(outcome.finish_reason)
-        return outcome
 
     async def _complaint(self, response: aiohttp.ClientResponse) -> Complaint:
         """Return the error in a response whose status is not 200."""
