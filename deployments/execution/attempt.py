@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Protocol
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from deployments.execution.pulse import sign_of_life
 from deployments.policy.blank import is_blank
@@ -22,6 +24,7 @@ from deployments.policy.outcome import (
     Finished,
     Outcome,
     Refused,
+    Rejected,
     StreamEnd,
     StreamItem,
     TimedOut,
@@ -60,6 +63,16 @@ class ModelClient(Protocol):
         ...
 
 
+class NotAsked(Struct, frozen=True):
+    """Stands in for a model that is not asked; `outcome` says why."""
+
+    outcome: Refused | Rejected
+
+    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - it is not asked
+        """Return the outcome."""
+        return self.outcome
+
+
 class Begun:
     """An attempt whose first content is there.
 
@@ -87,13 +100,7 @@ class Begun:
     @classmethod
     def completed(cls, answered: Answered) -> "Begun":
         """Return an attempt that holds all of `answered`."""
-        end = Finished(
-            answered.finish_reason,
-            answered.usage,
-            answered.tool_calls,
-            skipped=answered.skipped,
-            dropped=answered.dropped,
-        )
+        end = replace(end_of(answered), extras=NO_EXTRAS)  # they are given before the text
         return cls(text_of(answered), end=end, extras=answered.extras)
 
     def next(self) -> Awaitable[StreamItem]:
@@ -158,18 +165,23 @@ def as_items(outcome: Outcome) -> Iterator[StreamItem]:
         case Answered():
             if text := text_of(outcome):
                 yield text
-            yield Finished(
-                outcome.finish_reason,
-                outcome.usage,
-                outcome.tool_calls,
-                outcome.extras,
-                outcome.skipped,
-                outcome.dropped,
-            )
+            yield end_of(outcome)
         case Cancelled(reason):
             yield Failed(reason)
         case _:
             yield outcome
+
+
+def end_of(answered: Answered) -> Finished:
+    """Return the end of a stream that gives `answered`."""
+    return Finished(
+        answered.finish_reason,
+        answered.usage,
+        answered.tool_calls,
+        answered.extras,
+        answered.skipped,
+        answered.dropped,
+    )
 
 
 def text_of(answered: Answered) -> str:

@@ -5,11 +5,12 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from deployments.execution.attempt import Conform, ModelClient
+from deployments.execution.attempt import MAX_COLLECTED, Begun, Conform, ModelClient
 from deployments.policy.attempt import Candidate
 from deployments.policy.chain import FallbackChain
 from deployments.policy.last_resort import LastResort
 from deployments.policy.no_vector import NoVector
+from deployments.policy.outcome import Answered, Outcome
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.terms import Terms
 from deployments.policy.token_estimate import BYTES_PER_TOKEN
@@ -64,10 +65,16 @@ class Execution(Struct, frozen=True):
     conform: Conform | None = None
     dropped_by: DroppedBy = does_everything
 
-    @property
-    def terms(self) -> Terms:
-        """What the caller imposes on the models that answer."""
-        return terms_of(self.request)
+    async def attempt_whole(
+        self, request: InferenceRequest, candidate: Candidate, budget_s: float, max_characters: int = MAX_COLLECTED
+    ) -> Outcome:
+        """Make one attempt on `candidate`, read it to its end, and hold the answer to the form that was demanded."""
+        # The client is looked up within the attempt, so that an error of the lookup is a failed attempt.
+        started = await self.client_of(candidate).start(request, budget_s)
+        outcome = await started.read_to_end(max_characters) if isinstance(started, Begun) else started
+        if self.conform is None or not isinstance(outcome, Answered):
+            return outcome
+        return await self.conform(outcome)
 
 
 def terms_of(request: InferenceRequest) -> Terms:

@@ -113,10 +113,8 @@ def run_on(flight: Flight, resilience: ResilienceState, until: float, fair_s: fl
         for timer in timers:
             timer.cancel()
         now = loop.time()
-        is_fair = now - permit.started >= fair_s
-        result: Outcome | Begun = TimedOut("it had no answer in time") if is_fair else GIVEN_UP
-        if not task.cancelled():
-            result = result_of(task, permit.candidate)
+        late = TimedOut("it had no answer in time") if now - permit.started >= fair_s else GIVEN_UP
+        result = late if task.cancelled() else result_of(task, permit.candidate)
         if isinstance(result, Begun):  # first content is enough to show that the model works
             resilience.began(permit, now)
             resilience.record(permit, Finished(), now)

@@ -7,38 +7,16 @@ from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun
 from deployments.execution.execution import Execution
-from deployments.execution.race import Race
-from deployments.policy.attempt import Began, Candidate, Ended
+from deployments.execution.race import Opened, Race
+from deployments.policy.attempt import Candidate, Ended
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamPolicy
 from deployments.policy.outcome import CONTENT_FILTER, WITHHELD, Answered, Blank, Finished, Outcome
-from deployments.policy.permit import Permit
-from deployments.policy.step import Exhausted
+from deployments.policy.step import Accept, Exhausted
 from deployments.request import InferenceRequest
 
 SEVERAL = "n"
 """The field that asks for several choices. Only the first of them is continued by another model."""
-
-
-class Opened(Struct, frozen=True):
-    """A stream whose first content is there.
-
-    Attributes:
-        place: the index in `trace` of the attempt that gives the stream.
-        trace: the attempts that were made to open the stream.
-        begun: the stream; whoever takes it has to close it.
-        permit: to be handed back when the stream has ended; `None` where the whole answer was there at once.
-    """
-
-    place: int
-    trace: tuple[Ended | Began, ...]
-    begun: Begun
-    permit: Permit | None
-
-    @property
-    def writer(self) -> Candidate:
-        """The candidate that writes the stream."""
-        return self.trace[self.place].candidate
 
 
 class StreamOpener(Struct, frozen=True):
@@ -58,33 +36,28 @@ class StreamOpener(Struct, frozen=True):
         Raises:
             InvalidRequestError: the model asked for rejects the request.
         """
-        asked, conform = self.execution.request, self.execution.conform
-        request = _continuing(asked, written) if written else asked
+        execution, rules = self.execution, self.rules
+        request = _continuing(execution.request, written) if written else execution.request
 
         async def launch(candidate: Candidate, left_s: float) -> Outcome | Begun:
             # The stream may take longer than the deadline, which is that of its first content.
             due = replace(request, timeout_s=left_s)
-            started = await self.execution.client_of(candidate).start(due, self.rules.max_seconds)
-            if conform is not None:
-                if isinstance(started, Begun):
-                    started = await started.read_to_end(self.rules.max_characters)
-                return await conform(started) if isinstance(started, Answered) else started
+            if execution.conform is not None:
+                return await execution.attempt_whole(due, candidate, rules.max_seconds, rules.max_characters)
+            started = await execution.client_of(candidate).start(due, rules.max_seconds)
             if written and isinstance(started, Blank) and started.complete:
                 return Begun("", end=Finished())  # nothing to add is a proper end of the text
             if written and _is_withheld(started) and not chain.is_rescued(candidate, started):
                 return Begun("", end=Finished(CONTENT_FILTER))  # the sentence in its place is no part of the text
             return started
 
-        execution = self.execution
-        won = await Race(chain, execution.resilience, launch, execution.wait_ready, execution.terms).run()
-        if isinstance(won, Exhausted):
-            return won
-        if won.begun is not None:
-            return Opened(won.place, won.trace, won.begun, won.permit)
-        winner = won.trace[won.place]
+        ended = await Race(execution, chain, launch).run()
+        if not isinstance(ended, Accept):
+            return ended
+        winner = ended.trace[ended.place]
         assert isinstance(winner, Ended)  # noqa: S101 - it has no stream that goes on
         assert isinstance(winner.outcome, Answered)  # noqa: S101 - `next_step` accepts nothing else
-        return Opened(won.place, won.trace, Begun.completed(winner.outcome), None)
+        return Opened(ended.place, ended.trace, Begun.completed(winner.outcome), None)
 
 
 def _continuing(asked: InferenceRequest, written: str) -> InferenceRequest:

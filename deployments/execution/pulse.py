@@ -40,19 +40,17 @@ class Pulse:
 class Beats(Pulse):
     """A pulse that tells somebody of each sign of life, and passes it on to the pulse that was attached before it."""
 
-    __slots__ = ("_before", "_heard")
+    __slots__ = ("_heard",)
 
     def __init__(self, heard: Callable[[], None]) -> None:
         """Call `heard` at each sign of life."""
         super().__init__(_no_time)
         self._heard = heard
-        self._before = _pulse.get()
 
     def beat(self) -> None:
         """Tell of a sign of life."""
         self._heard()
-        if self._before is not None:
-            self._before.beat()
+        super().beat()
 
 
 def _no_time() -> float:

@@ -2,7 +2,7 @@
 
 A race can end in four ways:
 
-    Accept       `Won`; attempts still running are cancelled, down to the replica
+    Accept       `Accept`, or `Opened` where a stream goes on; attempts still running are cancelled, down to the replica
     Exhausted    no candidate answers in time
     Reject       InvalidRequestError: the model asked for calls the request invalid
     cancelled    the caller has gone away; every attempt is cancelled before CancelledError leaves
@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from deployments.execution.attempt import GIVEN_UP, Begun
 from deployments.execution.clock import SHORTEST_TIMER_S
-from deployments.execution.execution import NotReady, WaitReady
+from deployments.execution.execution import Execution, NotReady, terms_of
 from deployments.execution.flight import Flight, abandon, result_of, run_on
 from deployments.execution.pulse import Pulse
 from deployments.policy.allowance import NOTHING_EXTRA
@@ -34,52 +34,47 @@ from deployments.policy.next_step import next_step
 from deployments.policy.outcome import Outcome, Rejected, TimedOut
 from deployments.policy.permit import Permit
 from deployments.policy.problem import InvalidRequestError, Problem, status_of_code
-from deployments.policy.resilience import ResilienceState
 from deployments.policy.step import Accept, AwaitReady, Exhausted, Reject, Start, WaitUntil
-from deployments.policy.terms import Terms
 
 Launch = Callable[[Candidate, float], Coroutine[Any, Any, Outcome | Begun]]
 """Makes one attempt on a candidate, within a number of seconds. A `Begun` counts as an answer from its start."""
 
 
-class Won(Struct, frozen=True):
-    """A candidate answers.
+class Opened(Struct, frozen=True):
+    """A stream whose first content is there.
 
     Attributes:
-        place: the index of the winner in `trace`.
-        trace: all attempts. That of the winner is `Began` where its stream goes on; all others have ended.
-        begun: the winner's stream, to be closed by whoever takes it; `None` for a whole answer.
-        permit: the permit of that stream, to be handed back at its end; `None` for a whole answer.
+        place: the index in `trace` of the attempt that gives the stream.
+        trace: the attempts that were made to open the stream. That of its writer has begun; all others have ended.
+        begun: the stream; whoever takes it has to close it.
+        permit: to be handed back when the stream has ended; `None` where the whole answer was there at once.
     """
 
     place: int
     trace: tuple[Ended | Began, ...]
-    begun: Begun | None = None
-    permit: Permit | None = None
+    begun: Begun
+    permit: Permit | None
+
+    @property
+    def writer(self) -> Candidate:
+        """The candidate that writes the stream."""
+        return self.trace[self.place].candidate
 
 
 class Race:
     """One run of one chain."""
 
-    def __init__(
-        self,
-        chain: FallbackChain,
-        resilience: ResilienceState,
-        launch: Launch,
-        wait_ready: WaitReady,
-        terms: Terms,
-    ) -> None:
+    def __init__(self, execution: Execution, chain: FallbackChain, launch: Launch) -> None:
         """Get ready to run `chain`.
 
         Args:
-            chain: the candidates and their deadline, on the running event loop's clock.
-            resilience: gives permits for attempts, and takes their outcomes.
+            execution: the request, and what its attempts are made with.
+            chain: the chain of the request, or what is left of it.
             launch: makes an attempt.
-            wait_ready: waits for a candidate that cannot take the request yet.
-            terms: the terms of the request. Attempts of a stream end with their first content.
         """
-        self._wait_ready = wait_ready
-        self._chain, self._resilience, self._launch, self._terms = chain, resilience, launch, terms
+        self._resilience, self._wait_ready = execution.resilience, execution.wait_ready
+        self._terms = terms_of(execution.request)
+        self._chain, self._launch = chain, launch
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self._turn: asyncio.Future[None] | None = None
@@ -90,7 +85,7 @@ class Race:
         self._readied = 0
         self._retry_after_s = 0.0
 
-    async def run(self) -> Won | Exhausted:
+    async def run(self) -> Opened | Accept | Exhausted:
         """Run the chain to one of the ends in the module's table.
 
         Raises:
@@ -110,7 +105,7 @@ class Race:
                 elif type(step) is WaitUntil:
                     await self._wait(step.time, now)
                 elif type(step) is Accept:
-                    return self._won(step.place, step.trace, now)
+                    return self._accept(step, now)
                 elif isinstance(step, AwaitReady):
                     await self._wait_for_one(step.candidates, step.time)
                 elif isinstance(step, Exhausted):
@@ -139,12 +134,10 @@ class Race:
         if self._readied <= MAX_READY_ATTEMPTS:
             ready = await self._wait_ready(candidates, until)
         self._waits = not isinstance(ready, NotReady)
-        if ready is NotReady.NEVER:
-            self._start(candidates[0], Why.READY, self._clock())
-        elif ready is NotReady.NO_PLACE:
+        if ready is NotReady.NO_PLACE:
             self._retry_after_s = NO_PLACE_RETRY_AFTER_S
-        elif isinstance(ready, Candidate):
-            self._start(ready, Why.READY, self._clock())
+        elif ready is not NotReady.TOO_LATE:
+            self._start(candidates[0] if ready is NotReady.NEVER else ready, Why.READY, self._clock())
 
     def _start(self, candidate: Candidate, why: Why, now: float) -> None:
         direct = candidate == self._chain.candidates[0] and why is Why.NEXT
@@ -213,14 +206,15 @@ class Race:
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
 
-    def _won(self, place: int, trace: tuple[Ended | Began, ...], now: float) -> Won:
+    def _accept(self, accepted: Accept, now: float) -> Opened | Accept:
+        ended: Opened | Accept = accepted
         for flight in self._flights:
-            if flight.place == place:  # a stream: its permit is handed back at its end
-                self._flights.remove(flight)
-                self._close(trace, now)
-                return Won(place, trace, flight.begun, flight.permit)
-        self._close(trace, now)
-        return Won(place, trace)
+            if flight.place == accepted.place and flight.begun is not None:
+                self._flights.remove(flight)  # a stream: its permit is handed back at its end
+                ended = Opened(flight.place, accepted.trace, flight.begun, flight.permit)
+                break
+        self._close(accepted.trace, now)
+        return ended
 
     def _close(self, trace: Sequence[Ended | Began], now: float) -> None:
         """End the race: hand back the permits of attempts that are cut off, but let probes and witnesses run on."""
@@ -229,17 +223,15 @@ class Race:
             ended = trace[flight.place]
             fair_s = self._chain.usual_fair_s(ended.candidate.tier)
             flight.judge(self._resilience, now)
-            if flight.begun is None and self._runs_on(flight, until - now):
+            permit = flight.permit
+            if flight.begun is None and (permit.probe or (until > now and self._resilience.runs_on(permit))):
                 self._flights.remove(flight)
                 run_on(flight, self._resilience, until, fair_s)
                 continue
             outcome = ended.outcome if isinstance(ended, Ended) else GIVEN_UP
             if isinstance(outcome, TimedOut) and now - ended.started < fair_s:
                 outcome = GIVEN_UP  # the caller's deadline is no measure of a model
-            self._resilience.record(flight.permit, outcome, now)
-
-    def _runs_on(self, flight: Flight, seconds: float) -> bool:
-        return flight.permit.probe or (seconds > 0 and self._resilience.runs_on(flight.permit))
+            self._resilience.record(permit, outcome, now)
 
 
 def _problem(rejected: Rejected) -> Problem:

@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from msgspec.structs import replace
 
 from deployments.execution.attempt import GIVEN_UP, Begun
-from deployments.execution.opening import SEVERAL, Opened, StreamOpener
+from deployments.execution.opening import SEVERAL, StreamOpener
+from deployments.execution.race import Opened
 from deployments.execution.transcript import Transcript
 from deployments.execution.watch import StreamWatch
 from deployments.observability import log
@@ -24,14 +25,18 @@ from deployments.policy.blank import is_blank
 from deployments.policy.continuation import NO_LIMITS, successors
 from deployments.policy.deadline import Deadline
 from deployments.policy.extras import Extras
-from deployments.policy.outcome import Finished, StreamEnd, StreamItem, TimedOut
+from deployments.policy.outcome import Cancelled, Finished, StreamEnd, StreamItem, TimedOut
 from deployments.policy.put_behind import all_put_behind
 from deployments.policy.step import Exhausted
 from deployments.policy.stream_events import ExtrasDelta, StreamDone, StreamEvent, StreamHead, TextDelta
 
 
 class Relay:
-    """An `AnswerStream`: the text of the first model, continued by other models where it breaks off."""
+    """An `AnswerStream`: the text of the first model, continued by other models where it breaks off.
+
+    Attributes:
+        head: the head of the stream.
+    """
 
     def __init__(self, opener: StreamOpener, opened: Opened, ends: float) -> None:
         """Relay the stream that `opened` begins.
@@ -42,23 +47,17 @@ class Relay:
             ends: when the whole stream has to be over, on the event loop's clock.
         """
         execution = opener.execution
-        self._opener, self._rules, self._opened, self._ends = opener, opener.rules, opened, ends
+        self._opener, self._rules, self._ends = opener, opener.rules, ends
         self._chain, self._resilience, self._last_resort = execution.chain, execution.resilience, execution.last_tier()
         self._clock = asyncio.get_running_loop().time
         self._transcript = Transcript(opened.trace)
-        self._place = opened.place
-        self._watch = self._watch_of(opened.writer)
         self._resumes = 0
-        writer = opened.writer
-        self._dropped = list(execution.dropped_by(writer))
-        self._degraded = writer != self._chain.candidates[0] or bool(self._dropped)
-        self._head = StreamHead(writer.model, writer.tier, self._degraded, opened.trace, dropped=tuple(self._dropped))
+        self._dropped: list[str] = []
+        self._degraded = False
+        self._take_over(opened, opened.place)
+        writer, dropped = opened.writer, tuple(self._dropped)
+        self.head = StreamHead(writer.model, writer.tier, self._degraded, opened.trace, dropped=dropped)
         self._items = self._run()
-
-    @property
-    def head(self) -> StreamHead:
-        """The head of the stream."""
-        return self._head
 
     def __aiter__(self) -> AsyncIterator[StreamEvent]:
         """Give the texts, and what comes beside them, then one `StreamDone`."""
@@ -71,8 +70,9 @@ class Relay:
 
     async def _run(self) -> AsyncGenerator[StreamEvent, None]:
         try:
-            while True:
-                writer, begun, begins = self._opened.writer, self._opened.begun, self._transcript.length
+            step: Opened | StreamDone | Exhausted = self._opened
+            while isinstance(step, Opened):
+                writer, begun, begins = step.writer, step.begun, self._transcript.length
                 if begun.extras:
                     yield self._beside(begun.extras, writer)
                 item: StreamItem = begun.first
@@ -90,24 +90,19 @@ class Relay:
                     item = self._bound(begun, now) or await self._watch.next(begun, now)
                 if isinstance(item, Finished) and item.extras:
                     yield self._beside(item.extras, writer)
-                match await self._end(item, begins):
-                    case StreamDone() as done:
-                        yield done
-                        return
-                    case Exhausted():
-                        break
-                    case Opened():
-                        continue
-            text = self._last_resort.ending(self._transcript.text)
-            self._transcript.add(text)
-            said = replace(
-                self._last_resort.answer(self._transcript.trace),
-                result=self._transcript.text,
-                extras=self._transcript.extras,
-                dropped=tuple(self._dropped),
-            )
-            yield TextDelta(text, said.model, said.served_by)
-            yield StreamDone(said)
+                step = await self._end(item, begins)
+            if isinstance(step, Exhausted):
+                text = self._last_resort.ending(self._transcript.text)
+                self._transcript.add(text)
+                said = replace(
+                    self._last_resort.answer(self._transcript.trace),
+                    result=self._transcript.text,
+                    extras=self._transcript.extras,
+                    dropped=tuple(self._dropped),
+                )
+                yield TextDelta(text, said.model, said.served_by)
+                step = StreamDone(said)
+            yield step
         finally:
             await self._release()
 
@@ -144,21 +139,20 @@ class Relay:
             return Exhausted(())
 
     async def _close(self, end: StreamEnd, begins: int) -> None:
-        """Close the writer's stream, hand its permit back, and note the end in the transcript."""
-        self._watch.stop()
+        """Note the end of the writer's part in the transcript, and release the writer."""
         if isinstance(end, Finished):
             self._watch.finished()
-        now = self._clock()
-        if self._opened.permit is not None and not self._opened.permit.returned:
-            self._resilience.record(self._opened.permit, end, now)
-        self._transcript.close(self._place, end, begins, now)
-        await self._opened.begun.aclose()
+        self._transcript.close(self._place, end, begins, self._clock())
+        await self._release(end)
 
-    async def _release(self) -> None:
-        """Release a writer that is still at work: the reader has gone, or a bug of ours ended the relay."""
+    async def _release(self, end: StreamEnd | Cancelled = GIVEN_UP) -> None:
+        """Hand the writer's permit back and close its stream, once.
+
+        Without an `end` of its own it is still at work: the reader has gone, or a bug of ours ended the relay.
+        """
         self._watch.stop()
         if self._opened.permit is not None and not self._opened.permit.returned:
-            self._resilience.record(self._opened.permit, GIVEN_UP, self._clock())
+            self._resilience.record(self._opened.permit, end, self._clock())
         await self._opened.begun.aclose()
 
     async def _continue(self, broken: Candidate, end: StreamEnd) -> Opened | Exhausted:
@@ -184,26 +178,25 @@ class Relay:
         opened = await self._opener.open(chain, self._transcript.text)
         place = self._transcript.extend(_continuing(opened.trace))
         if isinstance(opened, Opened):
-            self._opened, self._place = opened, place + opened.place
-            self._watch = self._watch_of(opened.writer)
-            self._degraded |= opened.writer != self._chain.candidates[0]
-            self._note_dropped(opened.writer)
+            self._take_over(opened, place + opened.place)
+            if SEVERAL in self._opener.execution.request.passthrough:
+                self._note((SEVERAL,))  # the further choices are not continued
         return opened
 
-    def _note_dropped(self, writer: Candidate) -> None:
-        """Note what a model that continues the text cannot do: beside its own limits, the further choices (`n`)."""
-        execution = self._opener.execution
-        further = (SEVERAL,) if SEVERAL in execution.request.passthrough else ()
-        self._note((*execution.dropped_by(writer), *further))
-
-    def _note(self, dropped: Sequence[str]) -> None:
-        self._dropped += [name for name in dropped if name not in self._dropped]
-        self._degraded |= bool(self._dropped)
-
-    def _watch_of(self, writer: Candidate) -> StreamWatch:
+    def _take_over(self, opened: Opened, place: int) -> None:
+        """Relay `opened` from now on; its attempt is at index `place` of the whole trace."""
+        self._opened, self._place = opened, place
+        writer = opened.writer
         own_s = self._chain.limits.get(writer.model, NO_LIMITS).stall_s
         stall_s = self._rules.stall_seconds if own_s is None else own_s
-        return StreamWatch(writer.model, self._resilience.paces, stall_s, self._rules.crawl_seconds)
+        self._watch = StreamWatch(writer.model, self._resilience.paces, stall_s, self._rules.crawl_seconds)
+        self._degraded |= writer != self._chain.candidates[0]
+        self._note(self._opener.execution.dropped_by(writer))
+
+    def _note(self, dropped: Sequence[str]) -> None:
+        """Note what a writer could not do of what was asked."""
+        self._dropped += [name for name in dropped if name not in self._dropped]
+        self._degraded |= bool(self._dropped)
 
     def _has_successor(self) -> bool:
         """Return whether somebody could carry on: a stream that crawls is better than one that ends."""

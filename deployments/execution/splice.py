@@ -66,9 +66,8 @@ class Splicer:
         return "" if self._open else self._release()
 
     def _starts_over(self) -> bool:
-        written = _without_space(self._held)
         is_long = len(self._beginning) == STARTS_OVER
-        return is_long and len(written) >= STARTS_OVER and written.startswith(self._beginning) and not self._overlap()
+        return is_long and _without_space(self._held).startswith(self._beginning) and not self._overlap_of(self._held)
 
     def _undecided(self) -> bool:
         """Return whether the next piece can still change what is removed."""
@@ -90,9 +89,6 @@ class Splicer:
         if self._tail.endswith(" ") and held.startswith(" ") and not self._tail.endswith("  ") and held[1:2] != " ":
             return held[1:]
         return held
-
-    def _overlap(self) -> int:
-        return self._overlap_of(self._held)
 
     def _overlap_of(self, held: str) -> int:
         """Return how many characters at the start of `held` repeat the end of the text by mistake."""

@@ -41,17 +41,13 @@ class CompletedStream:
 
     Attributes:
         answer: the answer.
+        head: the head of the stream, made from the whole answer.
     """
 
     def __init__(self, answer: Answer) -> None:
         """Stream `answer`, whose result is a text."""
         self.answer = answer
-        self._head = StreamHead.of(answer)
-
-    @property
-    def head(self) -> StreamHead:
-        """The head of the stream, made from the whole answer."""
-        return self._head
+        self.head = StreamHead.of(answer)
 
     async def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
         """Give what came beside the text, the text, then `StreamDone`."""

@@ -2,20 +2,12 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from deployments.policy.attempt import Began, Ended
 from deployments.policy.extras import Extras, combine
 from deployments.policy.outcome import Answered, Finished, Outcome, Usage
 from deployments.policy.token_estimate import estimate_tokens
-
-
-class _Count(Struct, frozen=True):
-    """The token counts that one attempt gave; where it gave none, an estimate of the tokens that it wrote."""
-
-    usage: Usage | None
-    estimated: int
 
 
 class Transcript:
@@ -32,7 +24,8 @@ class Transcript:
         self._texts: list[str] = []
         self._pieces = 0
         self._extras: list[Extras] = []
-        self._counts: list[_Count] = []
+        self._known: list[Usage] = []  # the token counts of each attempt that gave its own
+        self._estimated: list[int] = []  # estimates of the tokens that each of the others wrote
 
     def add(self, text: str) -> None:
         """Append a piece of text."""
@@ -58,9 +51,10 @@ class Transcript:
         else:
             self._trace[place] = Ended(attempt.candidate, attempt.started, now, outcome, attempt.why, begins)
         usage = outcome.usage if isinstance(outcome, (Answered, Finished)) else None
-        if self.length > begins or usage is not None:
-            written = 0 if usage is not None else estimate_tokens(self.text[begins:], self._pieces)
-            self._counts.append(_Count(usage, written))
+        if usage is not None:
+            self._known.append(usage)
+        elif self.length > begins:
+            self._estimated.append(estimate_tokens(self.text[begins:], self._pieces))
         self._pieces = 0
 
     @property
@@ -79,7 +73,8 @@ class Transcript:
     def extras(self) -> Extras:
         """All that was given beside the text; without the details of token counts where several attempts wrote it."""
         extras = combine(self._extras)
-        return replace(extras, usage={}) if extras.usage and len(self._counts) > 1 else extras
+        several = len(self._known) + len(self._estimated) > 1
+        return replace(extras, usage={}) if extras.usage and several else extras
 
     @property
     def usage(self) -> Usage | None:
@@ -87,13 +82,12 @@ class Transcript:
 
         The counts of attempts that wrote a part without giving their counts are estimated: see `is_estimated`.
         """
-        known = [count.usage for count in self._counts if count.usage is not None]
-        if not known:
+        if not self._known:
             return None
-        written = sum(usage.completion_tokens for usage in known) + sum(count.estimated for count in self._counts)
-        return Usage(known[0].prompt_tokens, written)
+        written = sum(usage.completion_tokens for usage in self._known) + sum(self._estimated)
+        return Usage(self._known[0].prompt_tokens, written)
 
     @property
     def is_estimated(self) -> bool:
         """Whether a part of `usage` is estimated."""
-        return self.usage is not None and any(count.usage is None for count in self._counts)
+        return bool(self._known and self._estimated)

@@ -124,13 +124,8 @@ class ServeReplicas:
             given = await call.response
             outcome: Outcome = given if isinstance(given, _OUTCOMES) else _no_outcome(given)
             call.told(outcome)
-        except asyncio.CancelledError:
-            if not is_own_cancellation():
-                return _cancelled(call, alone)
-            cancel(call.response)
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
-            return _cancelled(call, alone) if call.unanswered else self._fault(error, alone)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever is raised is one failed attempt
+            return self._ended_by(error, call, alone)
         finally:
             self._watch.close(call)
         return outcome
@@ -152,12 +147,8 @@ class ServeReplicas:
                 if not isinstance(item, (str, Extras)):
                     return
             yield Failed("its stream was cut", transient=not alone())
-        except asyncio.CancelledError:
-            if is_own_cancellation():
-                raise
-            yield _cancelled(call, alone)
-        except Exception as error:  # noqa: BLE001 - whatever the transport raises is one failed attempt
-            yield _cancelled(call, alone) if call.unanswered else self._fault(error, alone)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever is raised is one failed attempt
+            yield self._ended_by(error, call, alone)
         finally:
             self._watch.close(call)
             if call.response is not None:
@@ -200,8 +191,20 @@ class ServeReplicas:
         except Exception as error:  # noqa: BLE001 - replicas come and go, and the next report follows at once
             log.expectation_unheard(self._name, f"{type(error).__name__}: {error}")
 
-    def _fault(self, error: Exception, alone: Callable[[], bool]) -> Refused | Failed:
+    def _ended_by(self, error: BaseException, call: ReplicaCall, alone: Callable[[], bool]) -> Refused | Failed:
+        """Return what has become of a call that `error` has ended, by the module's table.
+
+        Raises:
+            asyncio.CancelledError: its own caller has cancelled the call; so has the replica's work been, before.
+        """
+        if isinstance(error, asyncio.CancelledError) and is_own_cancellation():
+            cancel(call.response)
+            raise error
+        if call.unanswered:  # it may answer again at any moment, and is asked again where nobody else answers
+            return Failed(UNANSWERED, transient=not alone(), soon=True)
         match error:
+            case asyncio.CancelledError():
+                return Failed(_CANCELLED_BELOW, transient=not alone())
             case BackPressureError():
                 return Refused("its queue is full")
             case DeploymentUnavailableError():
@@ -231,13 +234,6 @@ def _first(item: StreamItem) -> Outcome | None:
     if isinstance(item, (Extras, Finished)) or item == "":
         return _WORKS if isinstance(item, Finished) else None
     return _WORKS if isinstance(item, str) else item
-
-
-def _cancelled(call: ReplicaCall, alone: Callable[[], bool]) -> Failed:
-    """Return what has become of a call that was cancelled, though not by its caller."""
-    if call.unanswered:  # it may answer again at any moment, and is asked again where nobody else answers
-        return Failed(UNANSWERED, transient=not alone(), soon=True)
-    return Failed(_CANCELLED_BELOW, transient=not alone())
 
 
 _WORKS = Answered("it works")

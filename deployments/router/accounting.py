@@ -1,5 +1,6 @@
 """Counts one router's requests: those in flight, those answered, those turned away, those whose caller has left."""
 
+import asyncio
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -14,9 +15,9 @@ from deployments.observability.fallback_log import FallbackLog
 from deployments.observability.log import fallback_facts
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Tier
-from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead
+from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead, TextDelta
 from deployments.router.request_trace import RequestTrace
-from deployments.router.visit import Visit
+from deployments.router.visit import Visit, traced
 
 
 class RequestAccounting:
@@ -156,6 +157,13 @@ class RequestRecord:
         self._open = True
         accounting.in_flight += 1
 
+    def failed(self, error: BaseException) -> None:
+        """Note an end without an answer: the caller has left, or `error` was raised."""
+        if isinstance(error, asyncio.CancelledError):
+            self.abandoned()
+        elif isinstance(error, Exception):
+            self.rejected()
+
     def traced(self, execution: Execution) -> Execution:
         """Return `execution`, whose attempts are traced where the request is."""
         return execution if self.trace is None else self.trace.of(execution)
@@ -190,7 +198,7 @@ class RequestRecord:
             log.internal_error("accounting", self.asked, error)
 
     def rejected(self) -> None:
-        """The model asked for calls the request invalid, and its caller is told so."""
+        """The request has no answer: the model asked for calls it invalid, or an error of ours ended it."""
         if self._close():
             try:
                 if self.visit is not None:
@@ -233,24 +241,29 @@ class RequestRecord:
 
 
 class RecordedStream:
-    """A stream whose end is recorded: answered at its `StreamDone`, abandoned where it is closed before."""
+    """A stream whose end is recorded: answered at its `StreamDone`, abandoned where it is closed before.
+
+    Attributes:
+        head: the head of the stream.
+    """
 
     def __init__(self, stream: AnswerStream, record: RequestRecord) -> None:
         """Pass `stream` on, and note its end in `record`."""
         self._stream = stream
         self._record = record
+        self.head = stream.head if record.visit is None else record.visit.headed(stream.head)
         record.began(stream.head)
 
-    @property
-    def head(self) -> StreamHead:
-        """The head of the stream."""
-        return self._stream.head
-
     async def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        """Give what the stream gives, to its `StreamDone`."""
+        """Give what the stream gives, to its `StreamDone`; what a key pays for is counted on its way."""
+        visit = self._record.visit
         try:
             async for item in self._stream:
-                if type(item) is StreamDone:  # `isinstance` asks the metaclass where that is not so
+                if type(item) is TextDelta:  # `isinstance` asks the metaclass where that is not so
+                    if visit is not None:
+                        visit.wrote(item)
+                elif type(item) is StreamDone:
+                    item = StreamDone(traced(item.answer, visit))  # noqa: PLW2901 - its end
                     self._record.answered(item.answer)
                 yield item
         finally:

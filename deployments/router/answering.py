@@ -4,7 +4,6 @@ answer, stream ──► the cache ──► ChainBuilder ──► execution �
 └─ an error in here: the last-resort message
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -37,7 +36,7 @@ from deployments.router.interventions import Hands
 from deployments.router.registry import Registry
 from deployments.router.request_trace import begin_trace
 from deployments.router.routing import ChainBuilder
-from deployments.router.visit import Visit, begin_visit, traced, visited
+from deployments.router.visit import Visit, begin_visit, traced
 from deployments.router.waiting_room import WaitingRoom
 from deployments.settings import PolicySettings
 
@@ -103,11 +102,8 @@ class Answering:
                 answer = await run()
             if answer.served_by is Tier.LAST_RESORT:
                 answer = await self._cache.instead(key, answer, started + request.timeout_s)
-        except asyncio.CancelledError:
-            record.abandoned()
-            raise
-        except Exception:  # an error of ours: the key of the request has had nothing for it
-            record.rejected()
+        except BaseException as error:
+            record.failed(error)
             raise
         record.answered(answer := traced(answer, record.visit))
         return answer
@@ -121,12 +117,9 @@ class Answering:
             if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
                 earlier = await self._cache.instead(key, stream.answer, started + request.timeout_s)
                 stream = CompletedStream(earlier) if isinstance(earlier.result, str) else stream
-            return RecordedStream(visited(stream, record.visit), record)
-        except asyncio.CancelledError:
-            record.abandoned()
-            raise
-        except Exception:  # as in `answer`
-            record.rejected()
+            return RecordedStream(stream, record)
+        except BaseException as error:
+            record.failed(error)
             raise
 
     async def _begin(self, request: InferenceRequest, request_id: str, started: float) -> tuple[str, RequestRecord]:
@@ -160,7 +153,7 @@ class Answering:
         run: Callable[[Execution], Awaitable[_Given]],
         instead: Callable[[Answer], _Given],
     ) -> _Given:
-        """Return what `run` gives, or `instead` of the last resort; any way out but a return is noted in `record`."""
+        """Return what `run` gives; where an error of ours ends it, `instead` of the last resort."""
         asked, policy = record.asked, self._policy()
         try:
             resilience = copied(self._resilience) if request.faults else self._resilience
@@ -172,10 +165,6 @@ class Answering:
             execution = self._executions.of(chain, request, asked, policy, resilience)
             return await run(record.traced(execution))
         except InvalidRequestError:
-            record.rejected()
-            raise
-        except asyncio.CancelledError:
-            record.abandoned()
             raise
         except Exception as error:  # noqa: BLE001 - the promise holds for our own bugs, too
             log.internal_error("router", asked, error)
@@ -219,8 +208,7 @@ class Answering:
             drill=bool(request.faults),
             keep=partial(self._cache.keep, key) if key else None,
         )
-        record.deadline_s = request.timeout_s
-        record.trace, record.visit = trace, visit
+        record.deadline_s, record.trace, record.visit = request.timeout_s, trace, visit
         return key, record
 
     def describe(self) -> dict[str, Any]:

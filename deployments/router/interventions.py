@@ -18,12 +18,11 @@ from typing import Any
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
-from deployments.execution.attempt import Begun, ModelClient
+from deployments.execution.attempt import ModelClient, NotAsked
 from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
-from deployments.policy.outcome import PUT_BEHIND, Outcome, Refused
+from deployments.policy.outcome import PUT_BEHIND, Refused
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request import InferenceRequest
 from deployments.request.acts import Act, ActKind
 
 MOST_MODELS = 256
@@ -136,10 +135,10 @@ class Hands:
 
         def client_by_hand(candidate: Candidate) -> ModelClient:
             if (hold := now.holds.get(candidate.model)) is not None:
-                return Withheld(Refused(_REASONS[hold]))
+                return NotAsked(Refused(_REASONS[hold]))
             if behind and candidate.tier is Tier.PRIMARY and candidate not in passed:
                 passed.add(candidate)
-                return Withheld(Refused(BEHIND))
+                return NotAsked(Refused(BEHIND))
             return client_of(candidate)
 
         return client_by_hand
@@ -147,13 +146,3 @@ class Hands:
     def _change(self, after: Interventions) -> None:
         self._now = after
         log.intervened({model: hold.value for model, hold in after.holds.items()}, after.backup_share)
-
-
-class Withheld(Struct, frozen=True):
-    """Stands in for a model that an operator has taken out, or put behind."""
-
-    refused: Refused
-
-    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:  # noqa: ARG002 - not asked
-        """Refuse the request."""
-        return self.refused

@@ -14,18 +14,17 @@ from msgspec import Struct
 
 from deployments.access.holder import HOLDER
 from deployments.access.rights import Rights
-from deployments.execution.attempt import ModelClient
+from deployments.execution.attempt import ModelClient, NotAsked
 from deployments.execution.execution import DroppedBy, does_everything
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.chain import FallbackChain, by_tier
 from deployments.policy.deadline import Deadline
-from deployments.policy.outcome import Outcome, Rejected
+from deployments.policy.outcome import Refused, Rejected
 from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.retry import NO_RETRIES
 from deployments.request import Feature, InferenceRequest
 from deployments.request.passing import OF_TEXTS
-from deployments.router.registered_model import Unreachable
 from deployments.router.registry import Registry
 from deployments.router.spaces import VectorSpaces
 from deployments.settings import PolicySettings
@@ -38,16 +37,6 @@ OF_OUR_OWN = frozenset({"n", "logprobs"})
 """The features that models of our own can have at all."""
 
 _ANY_FEATURE = "*"
-
-
-class Incapable(Struct, frozen=True):
-    """Stands in for a model that is not asked, as it could not do what is demanded."""
-
-    rejected: Rejected
-
-    async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - it is not asked
-        """Reject the request."""
-        return self.rejected
 
 
 class _Order(Struct, frozen=True):
@@ -192,7 +181,7 @@ class ChainBuilder:
 
         def client_within_rights(candidate: Candidate) -> ModelClient:
             if why := self._refusal(rights, candidate):
-                return Unreachable(why)
+                return NotAsked(Refused(why))
             return client_of(candidate)
 
         return client_within_rights
@@ -205,10 +194,10 @@ class ChainBuilder:
 
         def capable_client_of(candidate: Candidate) -> ModelClient:
             if request.prompt_tokens and not self._reads_tokens(candidate):
-                return Incapable(Rejected("it reads no token ids", "prompt", UNSUPPORTED, elsewhere=True))
+                return NotAsked(Rejected("it reads no token ids", "prompt", UNSUPPORTED, elsewhere=True))
             if dropped := [name for name in dropped_by(candidate) if name in needs]:
                 reason = f"it cannot do all that the strict request asks for: {', '.join(dropped)}"
-                return Incapable(Rejected(reason, needs[dropped[0]], UNSUPPORTED, elsewhere=True))
+                return NotAsked(Rejected(reason, needs[dropped[0]], UNSUPPORTED, elsewhere=True))
             return self.client_of(candidate)
 
         return capable_client_of

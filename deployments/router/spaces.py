@@ -8,14 +8,14 @@ A vector that is not of the space would be compared with others as if it were, a
 
 from collections.abc import Callable
 
-from deployments.execution.attempt import ModelClient
+from deployments.execution.attempt import ModelClient, NotAsked
 from deployments.policy.attempt import Candidate
 from deployments.policy.last_resort import LastResort
 from deployments.policy.no_vector import NoVector
+from deployments.policy.outcome import Refused
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request import InferenceRequest
 from deployments.request.native import VECTOR_TASK
-from deployments.router.registered_model import Unreachable
 from deployments.router.registry import Registry
 from deployments.upstream import UpstreamPool
 
@@ -79,7 +79,7 @@ class VectorSpaces:
             unseen = candidate.model == asked and self._is_unseen(asked)
             if its == space and (space or unseen or not request.vectors):
                 return client_of(candidate)
-            return Unreachable(_why(its, space))
+            return NotAsked(Refused(_why(its, space)))
 
         return client_within_space
 

@@ -4,7 +4,6 @@ A candidate that the key does not allow is no candidate: nothing that happens to
 in the trace as refused, before all attempts.
 """
 
-from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 
 from msgspec.structs import replace
@@ -16,7 +15,7 @@ from deployments.observability.key_metrics import key_asked, key_used
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Ended, Tier
 from deployments.policy.outcome import Refused
-from deployments.policy.stream_events import AnswerStream, StreamDone, StreamEvent, StreamHead, TextDelta
+from deployments.policy.stream_events import StreamHead, TextDelta
 from deployments.policy.token_estimate import estimate_tokens, size_of, tokens_of_size
 from deployments.request import InferenceRequest
 from deployments.request.prompt_estimate import estimate_prompt_tokens
@@ -110,42 +109,9 @@ class Visit:
             self._grant.settle(tokens, money)
 
 
-class VisitedStream:
-    """The stream of a visit: what it gives is counted, and its trace has the refused candidates."""
-
-    def __init__(self, stream: AnswerStream, visit: Visit) -> None:
-        """Pass `stream` on."""
-        self._stream, self._visit = stream, visit
-        self._head = visit.headed(stream.head)
-
-    @property
-    def head(self) -> StreamHead:
-        """The head of the stream."""
-        return self._head
-
-    async def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        """Give what the stream gives, to its `StreamDone`."""
-        async for item in self._stream:
-            if isinstance(item, StreamDone):
-                yield StreamDone(self._visit.traced(item.answer))
-                continue
-            if isinstance(item, TextDelta):
-                self._visit.wrote(item)
-            yield item
-
-    async def aclose(self) -> None:
-        """Stop the stream."""
-        await self._stream.aclose()
-
-
 def traced(answer: Answer, visit: Visit | None) -> Answer:
     """Return `answer` with the candidates in its trace that were refused to its key, if it came with one."""
     return answer if visit is None else visit.traced(answer)
-
-
-def visited(stream: AnswerStream, visit: Visit | None) -> AnswerStream:
-    """Return `stream`, counted if its request came with a key."""
-    return stream if visit is None else VisitedStream(stream, visit)
 
 
 async def begin_visit(

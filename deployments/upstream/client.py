@@ -7,7 +7,7 @@ start ──► an endpoint ──► POST …/completions ──► 200 ──�
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -15,13 +15,23 @@ from typing import Any
 import aiohttp
 from msgspec import structs
 
-from deployments.execution.attempt import Begun, as_items, begin
+from deployments.execution.attempt import Begun, begin
 from deployments.execution.execution import terms_of
 from deployments.execution.offered_tools import tool_names
 from deployments.execution.splice import StartsOverError
 from deployments.observability import log
 from deployments.policy.extras import Extras
-from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, StreamItem
+from deployments.policy.outcome import (
+    Answered,
+    Blank,
+    Failed,
+    Finished,
+    Outcome,
+    Refused,
+    Rejected,
+    StreamItem,
+    TimedOut,
+)
 from deployments.policy.problem import UNSUPPORTED
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.serving_state import ServingState
@@ -223,10 +233,12 @@ class Upstream:
                     if dropped and isinstance(item, Finished):
                         item = structs.replace(item, dropped=(*item.dropped, *dropped))  # noqa: PLW2901 - its end
                 yield item
-            for item in self._failed_within(chunks, request):
-                if not isinstance(item, (str, Extras)):
-                    self._endpoints.broke(on, item)
-                yield item
+            if chunks.error:
+                outcome = self._classify(read_complaint(chunks.error, _OK, {}), request)
+                # Withheld: behind a text that is all there is to say.
+                end = Finished(outcome.finish_reason) if isinstance(outcome, Answered) else outcome
+                self._endpoints.broke(on, end)
+                yield end
         except READING_ERRORS as error:
             fault = self._fault(error)
             self._endpoints.broke(on, fault)
@@ -235,16 +247,6 @@ class Upstream:
             for reason, count in chunks.skipped_for.items():
                 log.upstream_event_skipped(self.name, reason, count)
             await post.aclose()
-
-    def _failed_within(self, chunks: ChunkReader, request: InferenceRequest) -> Iterator[StreamItem]:
-        """Give the end of an answer that an error object has ended."""
-        if not chunks.error:
-            return
-        outcome = self._classify(read_complaint(chunks.error, _OK, {}), request)
-        if isinstance(outcome, Answered):  # withheld: behind a text that is all there is to say
-            yield Finished(outcome.finish_reason)
-        else:
-            yield from as_items(outcome)
 
     async def _complaint(self, response: aiohttp.ClientResponse) -> Complaint:
         """Return the error in a response whose status is not 200."""
@@ -257,7 +259,7 @@ class Upstream:
         decoded = _decode(body)
         return read_complaint(decoded if isinstance(decoded, (Mapping, list)) else None, response.status, headers, text)
 
-    def _classify(self, complaint: Complaint, request: InferenceRequest) -> Outcome:
+    def _classify(self, complaint: Complaint, request: InferenceRequest) -> Answered | Failed | Refused | Rejected:
         redactor, is_translated = self._redactor, (request.sent.api or "chat") != self.spec.api
         told = replace(complaint, codes=redactor.codes(complaint.codes), param=redactor.path(complaint.param))
         outcome = faults.classify_complaint(told, redactor.for_callers(complaint.message), translated=is_translated)
@@ -266,7 +268,7 @@ class Upstream:
             log.upstream_misconfigured(self.name, said)
         return outcome
 
-    def _fault(self, error: BaseException) -> Failed | Refused | Any:
+    def _fault(self, error: BaseException) -> Failed | Refused | TimedOut:
         if isinstance(error, StartsOverError):
             return Refused(str(error))
         if isinstance(error, (ResponseTooLargeError, EventTooLargeError)):

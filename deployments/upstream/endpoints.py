@@ -125,8 +125,6 @@ class Endpoints:
             terms: the terms of the request.
             left_s: seconds that the attempt may take, until the first content of a stream.
         """
-        if self.only is not None:
-            return await ask_one(self.only)
         clock = asyncio.get_running_loop().time
         left = list(self.all)
 

@@ -23,7 +23,7 @@ name nothing of the operator's account.
 
 import aiohttp
 
-from deployments.policy.outcome import WITHHELD, Answered, Failed, Outcome, Refused, Rejected, TimedOut
+from deployments.policy.outcome import WITHHELD, Answered, Failed, Refused, Rejected, TimedOut
 from deployments.upstream.causes import BUSY_STATUS, Cause, cause_of
 from deployments.upstream.complaints import Complaint
 
@@ -48,7 +48,9 @@ NO_CONNECTION = Failed("no connection", transient=True)
 """Nothing listens, or cannot be reached: the request was not sent."""
 
 
-def classify_complaint(complaint: Complaint, explanation: str, *, translated: bool = False) -> Outcome:
+def classify_complaint(
+    complaint: Complaint, explanation: str, *, translated: bool = False
+) -> Answered | Failed | Refused | Rejected:
     """Return the outcome for an error, by the module's table.
 
     Args:
