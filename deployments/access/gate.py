@@ -14,9 +14,10 @@ from typing import Any
 
 from deployments.access.counts import KeyCounts
 from deployments.access.credential import read_credential
+from deployments.access.grant import Clock, Grant
 from deployments.access.holder import HOLDER, Holder
 from deployments.access.keyring import Keyring
-from deployments.access.limits import Clock, Exchange, Grant, Limiter
+from deployments.access.limits import Exchange, Limiter
 from deployments.access.measure import Measure
 from deployments.access.problems import forbidden, no_key
 from deployments.policy.problem import InvalidRequestError
