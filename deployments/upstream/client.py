@@ -20,6 +20,7 @@ from deployments.execution.execution import terms_of
 from deployments.execution.offered_tools import tool_names
 from deployments.execution.splice import StartsOverError
 from deployments.observability import log
+from deployments.observability.chores import close_all
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Outcome, Refused, Rejected, StreamItem
 from deployments.policy.problem import UNSUPPORTED
@@ -100,13 +101,11 @@ class Upstream:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for endpoint in self._endpoints.all:
-            await endpoint.connection.aclose()
+        await close_all(self.name, *(endpoint.connection.aclose for endpoint in self._endpoints.all))
 
     async def retire(self) -> None:
         """Close all connections once the requests under way have ended; no new ones may be made."""
-        for endpoint in self._endpoints.all:
-            await endpoint.connection.retire()
+        await close_all(self.name, *(endpoint.connection.retire for endpoint in self._endpoints.all))
 
     def describe(self) -> dict[str, Any]:
         """Return the state, without secrets, for `/status`."""
