@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from time import time
 from typing import Any
 
+from deployments.access.clock import Clock, SteadyClock
 from deployments.access.counts import KeyCounts
 from deployments.access.credential import read_credential
-from deployments.access.grant import Clock, Grant
+from deployments.access.grant import Grant
 from deployments.access.holder import HOLDER, Holder
 from deployments.access.keyring import Keyring
 from deployments.access.limits import Exchange, Limiter
@@ -60,7 +61,7 @@ class Gate:
             counted: is told of each refusal.
             clock: tells the seconds since 1970.
         """
-        self._limiter = Limiter(KeyCounts(router), exchange, clock)
+        self._limiter = Limiter(KeyCounts(router), exchange, SteadyClock(clock))
         self._told, self._counted, self._clock = told, counted, clock
         self._path = self._trouble = ""
         self._keyring: Keyring | None = None

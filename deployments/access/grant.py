@@ -1,19 +1,11 @@
 """A request that was let in: what it has reserved, until it has ended."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from deployments.access.claims import Reserved
+from deployments.access.clock import Clock
 from deployments.access.counts import KeyCounts
 from deployments.access.measure import Measure
-
-
-class Clock(Protocol):
-    """Tells the time."""
-
-    def __call__(self) -> float:
-        """Return the seconds since 1970."""
-        ...
 
 
 class Grant:

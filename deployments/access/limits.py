@@ -15,8 +15,9 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from deployments.access.claims import BEFORE_ALL, Order
+from deployments.access.clock import Clock
 from deployments.access.counts import KeyCounts, Table
-from deployments.access.grant import Clock, Grant
+from deployments.access.grant import Grant
 from deployments.access.holder import Holder
 from deployments.access.measure import Measure, wait_s
 from deployments.access.problems import too_many
