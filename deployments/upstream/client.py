@@ -37,6 +37,7 @@ from deployments.upstream.decoding import decode_json
 from deployments.upstream.encodings import EncodingError
 from deployments.upstream.endpoints import Endpoints, Try, affinity_key, names_of
 from deployments.upstream.formats import REMOTE_FORMATS
+from deployments.upstream.naming import field_of_caller
 from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
 from deployments.upstream.plain import read_plain
 from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeError, read_items, read_whole
@@ -258,7 +259,8 @@ class Upstream:
 
     def _classify(self, complaint: Complaint, request: InferenceRequest) -> Outcome:
         redactor, is_translated = self._redactor, (request.sent.api or "chat") != self.spec.api
-        told = replace(complaint, codes=redactor.codes(complaint.codes), param=redactor.path(complaint.param))
+        field = redactor.path(field_of_caller(complaint, request, self.spec.api))
+        told = replace(complaint, codes=redactor.codes(complaint.codes), param=field)
         outcome = faults.classify_complaint(told, redactor.for_callers(complaint.message), translated=is_translated)
         if complaint.is_misconfigured:
             said = f"it answered {complaint.status}: {self._redactor.clean(complaint.message)}"
