@@ -1,4 +1,4 @@
-"""What a caller calls the field that a remote complains of: by the name in his own format, and only if he sent it.
+"""What a caller calls the field that a remote complains of: by the name in his own format, or nothing.
 
 A remote names the field of the body that the router wrote. The caller has sent another one: in another format, by
 another of two names that a format has for the same thing, or none at all, as the router sets some fields itself.
@@ -41,12 +41,27 @@ _TABLE = (
     _Names(("logprobs", "top_logprobs"), (), ("top_logprobs", "include")),
     _Names(("user",), ("metadata",), ("user",)),
 )
+_SET_HERE = frozenset(
+    {
+        "model",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "store",
+        "include",
+    }
+    | {"continue_final_message", "add_generation_prompt"}
+)
+"""What the router sets by itself. Any other field that the caller has not sent is one that the remote demands."""
+
 _OF_THE_PROMPT = frozenset({Cause.TOO_LONG, Cause.CONTENT})
 _FIRST_STEP = re.compile(r"[^.\[]*")
 
 
 def field_of_caller(complaint: Complaint, request: InferenceRequest, api: RemoteApi) -> str:
-    """Return the field of `request` that a remote which speaks `api` complains of; empty where the caller sent none.
+    """Return the field of `request` that a remote which speaks `api` complains of; empty where it is not the caller's.
 
     The place within a field is told where the caller speaks the same format: elsewhere it is another one.
     """
@@ -59,7 +74,8 @@ def field_of_caller(complaint: Complaint, request: InferenceRequest, api: Remote
         if name in sent:
             return name
     prompt = getattr(_CONVERSATION, own) if complaint.cause in _OF_THE_PROMPT else ()
-    return next((name for name in prompt if name in sent), "")
+    demanded = param if own == api and root not in _SET_HERE else ""
+    return next((name for name in prompt if name in sent), demanded)
 
 
 def _first_step(path: str) -> str:
@@ -90,5 +106,5 @@ def _names_sent(request: InferenceRequest) -> AbstractSet[str]:
         "parallel_tool_calls": wanted.parallel_tool_calls is not None,
         "user": request.user,
     }
-    prompt = {"prompt"} if request.raw else request.inputs.keys()
+    prompt = {"prompt"} if request.raw else request.inputs.keys() or {"messages" if request.messages else "text"}
     return {*prompt, *request.parameters.sent(), *request.passthrough, *(name for name, value in read.items() if value)}

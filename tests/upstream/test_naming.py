@@ -79,6 +79,7 @@ FLAT_FORM = {"format": {"type": "json_schema", "name": "a", "schema": SCHEMA}}
         (responses, {"text": FLAT_FORM}, "chat", "response_format.json_schema", "text"),
         (completion, {}, "chat", "messages", "prompt"),
         (completion, {"stop": "a"}, "messages", "stop_sequences", "stop"),
+        (chat, {}, "chat", "truncate", "truncate"),  # it is demanded of him
         (native, {}, "chat", "messages[0].content", "text"),
         (native, {"stop": "a"}, "messages", "stop_sequences", "stop"),
     ],
@@ -95,6 +96,8 @@ def test_a_complaint_names_the_callers_own_field(
     ("asked", "api", "named"),
     [
         (chat, "messages", "max_tokens"),
+        (chat, "chat", "stream_options"),
+        (chat, "chat", "max_completion_tokens"),
         (native, "responses", "text.format"),
         (native, "responses", "store"),
         (messages, "chat", "stop"),
