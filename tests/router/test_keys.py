@@ -237,7 +237,7 @@ async def test_questions_to_tokenizers_are_limited_as_requests_are_and_take_noth
     lock: Lock, path: str
 ) -> None:
     locked = lock({"k": {"requests_per_minute": 2, "tokens_per_minute": 4000}})
-    question = {"model": "b", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+    question: dict[str, Any] = {"model": "b", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
     if path == "/tokenize":
         question = {"model": "b", "prompt": "Hi"}
 
