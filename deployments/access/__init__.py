@@ -7,8 +7,11 @@ May import: policy, request, settings.
     keyring.py      the keys of a file, in force until a better file is there
     holder.py       whose key a request has come with
     rights.py       which models may answer it, in every tier
-    counts.py       what the keys have used, in all routers; shares.py: how much one router may use alone
-    limits.py       one request: let in, and settled when it has ended
+    counts.py       what the keys have used, in all routers, and how much one router may use alone
+    claims.py       what routers want beyond that, in one order
+    limits.py       a request is let in, or refused
+    grant.py        a request that was let in: settled when it has ended
+    clock.py        the time that counts are kept by
     measure.py      what is counted, and in which windows of time
     problems.py     401, 403 and 429
 """

@@ -9,16 +9,23 @@ without asking anybody:
 
 Whoever has exchanged knows all but what the others have let in since. So all shares together never exceed what is left,
 however long ago the exchanges were. A router whose share is used up exchanges before it refuses anybody; and what is
-more than a share, and not more than is left, is *claimed*: see `limits`. So nobody is refused as long as there is room.
+more than a share, and not more than is left, is *claimed*: see `claims`. So nobody is refused as long as there is room.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from deployments.access.claims import BEFORE_ALL, Claim, Order, OwnClaims, Reserved, heard
 from deployments.access.measure import MINUTE_S, WINDOWS_S, Measure
 
 Table = dict[str, Any]
-"""A table as it travels: `router`, `number`, and `counts`, a list of `[id, measure, window, count]`."""
+"""A table as it travels.
+
+router      its name
+number      above those of all tables that the router had heard: what claims are numbered by
+counts      a list of `[id, measure, window, count]`, claims among them
+claims      the claims in them, as `Claim.told` gives them
+"""
 
 
 class Cell:
@@ -54,7 +61,15 @@ class Cell:
         """Return how much all routers have counted: of the window before, the share that still matters."""
         current = self.own + self.others
         before = self.own_before + self.others_before
-        return before * (1 - now % MINUTE_S / MINUTE_S) + current if before else current
+        return before * self.weight(self.window - 1, now) + current if before else current
+
+    def weight(self, window: int, now: float) -> float:
+        """Return the share of what was counted in `window` that still matters."""
+        if window == self.window:
+            return 1.0
+        if window == self.window - 1 and self.window_s == MINUTE_S:
+            return 1 - now % MINUTE_S / MINUTE_S
+        return 0.0
 
     def add(self, window: int, amount: float) -> None:
         """Count `amount`, which may be negative, in `window`; what is over is not counted any more."""
@@ -78,6 +93,8 @@ class KeyCounts:
         self._cells: dict[tuple[str, Measure], Cell] = {}
         self._tables: dict[str, Table] = {}
         self._alive: frozenset[str] = frozenset({router})
+        self._claims = OwnClaims(router)
+        self._heard: list[Claim] = []
 
     @property
     def has_news(self) -> bool:
@@ -100,6 +117,20 @@ class KeyCounts:
         unshared = max(0.0, cell.unshared)
         return (left + unshared) / len(self._alive) - unshared
 
+    def claim(self, key: str, reserved: tuple[Reserved, ...]) -> Order:
+        """Note that what was counted for a request of `key` may prove too much, and return its place among claims."""
+        return self._claims.make(self._number + 1, key, reserved)
+
+    def end_claim(self, order: Order) -> None:
+        """Note that a claim is kept, or given up: then what was counted has been given back as well."""
+        self._claims.end(order)
+
+    def claimed(self, key: str, measure: Measure, now: float, after: Order = BEFORE_ALL) -> float:
+        """Return how much of what is used is only claimed, as far as is known, in places `after` one."""
+        cell = self.cell(key, measure, now)
+        later = (claim for claims in (self._claims, self._heard) for claim in claims if claim.order > after)
+        return sum(amount * cell.weight(window, now) for each in later for window, amount in each.of(key, measure))
+
     def tables(self, now: float) -> list[Table]:
         """Return all tables that are known, the router's own first, without what is over."""
         self._number += 1
@@ -113,7 +144,9 @@ class KeyCounts:
             if not (cell.own or cell.own_before or cell.others or cell.others_before or cell.unshared):
                 del self._cells[key, measure]
                 self._told, self._telling = self._told - cell.changes, self._telling - cell.changes
-        return [{"router": self._router, "number": self._number, "counts": counts}, *self._tables.values()]
+        claims = [each.told() for each in self._claims]
+        own = {"router": self._router, "number": self._number, "counts": counts, "claims": claims}
+        return [own, *self._tables.values()]
 
     def sharing(self) -> dict[tuple[str, Measure], float]:
         """Return what has been let in since the last exchange, which one that begins now makes known."""
@@ -141,6 +174,7 @@ class KeyCounts:
             known = self._tables.get(name)
             if name != self._router and (known is None or known["number"] < table["number"]):
                 self._tables[name] = table
+                self._number = max(self._number, table["number"])
 
     def _changes(self) -> int:
         return sum(cell.changes for cell in self._cells.values())
@@ -150,6 +184,10 @@ class KeyCounts:
         for cell in self._cells.values():
             cell.at(now)
             cell.others = cell.others_before = 0.0
+        # Nobody will keep or give up the claims of a router that has gone: what they count stays counted.
+        present = self._tables.keys() & self._alive
+        # A router of an older version makes none of its claims known, and gives up more of them than it has to.
+        self._heard = [claim for name in present for claim in heard(name, self._tables[name].get("claims", ()))]
         for name, table in list(self._tables.items()):
             kept: list[list[Any]] = []
             for key, kind, window, count in table["counts"]:

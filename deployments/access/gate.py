@@ -3,20 +3,24 @@
 authenticate    the key of a request, before its body is read: 401
 refuse_spent    a key that has nothing left, before the body is read: 429
 let_in          a request that was read: 403, 429, or a `Grant`
+question        a question to a tokenizer: 429, or it goes on
 refusals        the candidates that its key does not allow, and why: they are not asked, and stand in its trace
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from time import time
 from typing import Any
 
+from deployments.access.clock import Clock, SteadyClock
 from deployments.access.counts import KeyCounts
 from deployments.access.credential import read_credential
-from deployments.access.holder import HOLDER, Holder
+from deployments.access.grant import Grant
+from deployments.access.holder import HOLDER, Holder, questioner
 from deployments.access.keyring import Keyring
-from deployments.access.limits import Clock, Exchange, Grant, Limiter
+from deployments.access.limits import Exchange, Limiter
 from deployments.access.measure import Measure
 from deployments.access.problems import forbidden, no_key
 from deployments.policy.problem import InvalidRequestError
@@ -59,7 +63,7 @@ class Gate:
             counted: is told of each refusal.
             clock: tells the seconds since 1970.
         """
-        self._limiter = Limiter(KeyCounts(router), exchange, clock)
+        self._limiter = Limiter(KeyCounts(router), exchange, SteadyClock(clock))
         self._told, self._counted, self._clock = told, counted, clock
         self._path = self._trouble = ""
         self._keyring: Keyring | None = None
@@ -206,6 +210,28 @@ class Gate:
         except InvalidRequestError as error:
             self._refuse(holder.name, error)
             raise
+
+    @asynccontextmanager
+    async def question(self, request: InferenceRequest) -> AsyncIterator[None]:
+        """Hold while a tokenizer is asked for the current request, which counts towards limits: see `questioner`.
+
+        Raises:
+            InvalidRequestError: a limit is reached (429).
+        """
+        holder = HOLDER.get()
+        asking = None if holder is None else questioner(holder)
+        if asking is None or not asking.limits:
+            yield
+            return
+        try:
+            grant = await self._limiter.admit(asking, {}, request.timeout_s * _SHARE_OF_DEADLINE)
+        except InvalidRequestError as error:
+            self._refuse(asking.name, error)
+            raise
+        try:
+            yield
+        finally:
+            grant.settle(0.0, 0.0)
 
     def price(self, model: str, prompt_tokens: float, completion_tokens: float) -> float:
         """Return what an answer of `model` costs."""

@@ -3,6 +3,7 @@
 from contextvars import ContextVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from deployments.access.measure import Measure
 from deployments.access.rights import Rights
@@ -24,6 +25,19 @@ class Holder(Struct, frozen=True):
     rights: Rights
     limits: dict[Measure, float]
     admin: bool = False
+
+
+_OF_QUESTIONS = (Measure.REQUESTS, Measure.CONCURRENT)
+
+
+def questioner(holder: Holder) -> Holder:
+    """Return the holder as what it asks of tokenizers is counted: apart from its requests, and by the same limits.
+
+    Anthropic counts so: whoever counts the tokens of each prompt before it is sent has no fewer prompts for it. A
+    question takes no tokens and no money.
+    """
+    limits = {measure: limit for measure, limit in holder.limits.items() if measure in _OF_QUESTIONS}
+    return replace(holder, id=f"{holder.id}?", limits=limits)
 
 
 HOLDER: ContextVar[Holder | None] = ContextVar("holder", default=None)

@@ -11,9 +11,13 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
-from typing import Any, Protocol
+from typing import Any
+from weakref import WeakValueDictionary
 
+from deployments.access.claims import BEFORE_ALL, Order
+from deployments.access.clock import Clock
 from deployments.access.counts import KeyCounts, Table
+from deployments.access.grant import Grant
 from deployments.access.holder import Holder
 from deployments.access.measure import Measure, wait_s
 from deployments.access.problems import too_many
@@ -29,57 +33,14 @@ _AFTER_FAILURE_S = 1.0
 _LONGEST_EXCHANGE_S = 0.5
 _ROUNDING = 1e-9
 _PAUSE_S = 0.01
-_MOST_ROUNDS = 24
-"""Exchanges that one request may wait for. Each halves what the routers do not know of each other."""
+_MOST_ROUNDS = 100
+"""Exchanges that a claim may wait for. In each, the first of all claims is kept or given up."""
+
+_MOST_CLAIMS = 16
+"""Claims that a router makes for one key at a time. Each is compared with all others; the rest wait in line."""
 
 Exchange = Callable[[list[Table]], Awaitable[Sequence[Sequence[Table]]]]
 """Gives all routers, this one among them, the tables of this one, and returns those of each."""
-
-
-class Clock(Protocol):
-    """Tells the time."""
-
-    def __call__(self) -> float:
-        """Return the seconds since 1970."""
-        ...
-
-
-class Grant:
-    """A request that was let in. It is settled once, at whichever end comes first."""
-
-    __slots__ = ("_clock", "_counts", "_id", "_reserved")
-
-    def __init__(self, counts: KeyCounts, clock: Clock, key: str, wanted: Mapping[Measure, float]) -> None:
-        """Count what is `wanted`."""
-        self._counts, self._clock, self._id = counts, clock, key
-        now = clock()
-        self._reserved: list[tuple[Measure, int, float]] = []
-        for measure, amount in wanted.items():
-            cell = counts.cell(key, measure, now)
-            cell.add(cell.window, amount)
-            self._reserved.append((measure, cell.window, amount))
-
-    def withdraw(self) -> None:
-        """Give everything back: the request was not let in after all."""
-        self._give(dict.fromkeys(Measure, 0.0))
-
-    def settle(self, tokens: float, money: float) -> None:
-        """Give back what was reserved beyond `tokens` and `money`, or count what was used beyond the reservation."""
-        self._give(
-            {
-                Measure.TOKENS: tokens,
-                Measure.DAY_TOKENS: tokens,
-                Measure.DAY_MONEY: money,
-                Measure.CONCURRENT: 0.0,
-            }
-        )
-
-    def _give(self, used: Mapping[Measure, float]) -> None:
-        reserved, self._reserved = self._reserved, []
-        now = self._clock()
-        for measure, window, amount in reserved:
-            if (taken := used.get(measure)) is not None and taken != amount:
-                self._counts.cell(self._id, measure, now).add(window, taken - amount)
 
 
 class Limiter:
@@ -90,6 +51,7 @@ class Limiter:
         self._counts, self._exchange, self._clock = counts, exchange, clock
         self._exchanging: asyncio.Future[bool] | None = None
         self._asked = False
+        self._queues: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._spent: set[str] = set()
         self._exchanged_at = self._failed_at = -inf
         self.trouble = ""
@@ -120,15 +82,13 @@ class Limiter:
 
     async def _agree(self, holder: Holder, wanted: Mapping[Measure, float]) -> Grant | None:
         """Count a request once the other routers have told what they have counted; `None` where they leave no room."""
-        asked = False
-        for _ in range(_MOST_ROUNDS):
-            if self._asked and not self._short(holder, wanted):
-                return self._count(holder, wanted)
-            if asked and self._is_left(holder, wanted) and (grant := await self._claim(holder, wanted)):
-                return grant
-            if not self._may_ask(holder, wanted) or not (asked := await self._ask()):
-                break
-        return None
+        if not self._may_ask(holder, wanted) or not await self._ask():
+            return None
+        if not self._short(holder, wanted):
+            return self._count(holder, wanted)
+        queue = self._queues.setdefault(holder.id, asyncio.Semaphore(_MOST_CLAIMS))
+        async with queue:
+            return await self._claim(holder, wanted) if self._is_left(holder, wanted) else None
 
     def refuse_spent(self, holder: Holder) -> None:
         """Refuse a request that has not been read yet, if one was refused before and nothing at all is left since.
@@ -140,8 +100,7 @@ class Limiter:
             return
         now = self._clock()
         for measure, limit in holder.limits.items():
-            used = self._counts.cell(holder.id, measure, now).used(now)
-            if measure is not Measure.CONCURRENT and used >= limit:
+            if measure is not Measure.CONCURRENT and self._let_in(holder, measure) >= limit:
                 raise too_many(measure, limit, self._wait_s(holder, measure, min(1.0, limit), now))
         self._spent.discard(holder.id)
 
@@ -181,22 +140,27 @@ class Limiter:
         return Grant(self._counts, self._clock, holder.id, wanted)
 
     async def _claim(self, holder: Holder, wanted: Mapping[Measure, float]) -> Grant | None:
-        """Count a request that takes more than a share of what is left, unless another router has counted one, too.
+        """Count a request that takes more than a share of what is left; see `claims`.
 
-        Both have told each other before they look: if it is too much for both, neither keeps it, and they try again.
+        `None` where there is no room for it beside what was let in, or the others cannot be told.
         """
         grant = self._count(holder, wanted)
-        nothing = dict.fromkeys(wanted, 0.0)
+        order = self._counts.claim(holder.id, grant.reserved)
+        nothing, is_kept = dict.fromkeys(wanted, 0.0), False
         try:
-            is_told = await self._ask(afresh=True)
-        except BaseException:
-            grant.withdraw()
-            raise
-        if is_told and self._is_left(holder, nothing):
-            return grant
-        grant.withdraw()
-        await asyncio.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - spreads retries, keeps no secret
-        return None
+            for _ in range(_MOST_ROUNDS):
+                if not await self._ask(afresh=True):
+                    break
+                if is_kept := self._is_left(holder, nothing, order):
+                    break
+                if not self._is_left(holder, wanted):
+                    break
+                await asyncio.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - spreads questions, keeps no secret
+        finally:
+            self._counts.end_claim(order)
+            if not is_kept:
+                grant.withdraw()
+        return grant if is_kept else None
 
     def _short(self, holder: Holder, wanted: Mapping[Measure, float]) -> list[Measure]:
         """Return the measures of which this router has no share left for the request."""
@@ -206,13 +170,17 @@ class Limiter:
                 short.append(measure)
         return short
 
-    def _is_left(self, holder: Holder, wanted: Mapping[Measure, float]) -> bool:
-        """Return whether there is room for the request in all routers together, as far as is known."""
-        now = self._clock()
+    def _is_left(self, holder: Holder, wanted: Mapping[Measure, float], after: Order = BEFORE_ALL) -> bool:
+        """Return whether there is room in all routers together, as far as is known, if claims `after` one are none."""
         return all(
-            cost <= holder.limits[measure] - self._counts.cell(holder.id, measure, now).used(now) + _ROUNDING
+            cost <= holder.limits[measure] - self._let_in(holder, measure, after) + _ROUNDING
             for measure, cost in wanted.items()
         )
+
+    def _let_in(self, holder: Holder, measure: Measure, after: Order = BEFORE_ALL) -> float:
+        """Return how much is used, without the claims `after` one."""
+        now, counts = self._clock(), self._counts
+        return counts.cell(holder.id, measure, now).used(now) - counts.claimed(holder.id, measure, now, after)
 
     def _may_ask(self, holder: Holder, wanted: Mapping[Measure, float]) -> bool:
         """Return whether the other routers are to be asked before the request is refused.

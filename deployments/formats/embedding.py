@@ -20,16 +20,14 @@ from deployments.formats.sentence import Recipe, pool, read_recipe, unit
 from deployments.formats.text_batches import TextBatches, Vector
 from deployments.formats.text_bounds import longest_text
 from deployments.formats.tokenizing import told_in_vllms_words
+from deployments.formats.weights import load_weights
 from deployments.generation import Tokenization
-from deployments.generation.devices import Machine, choose_device, choose_dtype
 from deployments.generation.progress import Progress
-from deployments.observability import log
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Answered, Outcome, Rejected, Usage
 from deployments.request import InferenceRequest
 from deployments.request.tokens import TokensRequest
 from deployments.settings import HuggingFaceSpec
-from deployments.sources import acquire
 from deployments.sources.checkpoint import LoadedModel
 
 _READERS = 2
@@ -74,12 +72,7 @@ class EmbeddingModel:
             RecipeError: its files ask for something that is not known here.
             RuntimeError: a GPU is demanded and there is none.
         """
-        machine = Machine.here()
-        device = choose_device(spec.device, machine)
-        if spec.threads:
-            torch.set_num_threads(spec.threads)
-        loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=log.SourceEvents())
-        loaded.model.to(device)
+        loaded = load_weights(spec, cache)
         return cls(loaded, spec, read_recipe(loaded.folder, spec.embedding))
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - a batch is short

@@ -20,15 +20,13 @@ from deployments.formats.embedding_input import TOO_LONG, InputError
 from deployments.formats.sentence import RecipeError
 from deployments.formats.text_batches import TextBatches, Vector
 from deployments.formats.text_bounds import longest_text
-from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.formats.weights import load_weights
 from deployments.generation.progress import Progress
-from deployments.observability import log
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Answered, Outcome, Usage
 from deployments.request import InferenceRequest
 from deployments.request.ranking import pairs_in
 from deployments.settings import HuggingFaceSpec
-from deployments.sources import acquire
 from deployments.sources.checkpoint import LoadedModel
 
 _READERS = 2
@@ -82,13 +80,7 @@ class ScoringModel:
             RecipeError: they are not those of a model that scores pairs.
             RuntimeError: a GPU is demanded and there is none.
         """
-        machine = Machine.here()
-        device = choose_device(spec.device, machine)
-        if spec.threads:
-            torch.set_num_threads(spec.threads)
-        loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=log.SourceEvents())
-        loaded.model.to(device)
-        return cls(loaded, spec)
+        return cls(load_weights(spec, cache), spec)
 
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome:  # noqa: ARG002 - a batch is short
         """Answer with a list of one score for each pair, or reject what has none. The model's errors are raised.

@@ -18,11 +18,9 @@ from transformers import pipeline
 
 from deployments.formats.calling import CalledModel, FromCutText, UnreadableInputError
 from deployments.formats.text_bounds import TextBounds
-from deployments.generation.devices import Machine, choose_device, choose_dtype
-from deployments.observability import log
+from deployments.formats.weights import load_weights
 from deployments.request import extract_text
 from deployments.settings import HuggingFaceSpec
-from deployments.sources import acquire
 from deployments.sources.checkpoint import LoadedModel
 
 Call = Callable[[Mapping[str, Any]], Any]
@@ -35,15 +33,9 @@ def load_task(spec: HuggingFaceSpec, cache: Path) -> CalledModel:
         sources.NoSourceError: no source has its weights.
         RuntimeError: a GPU is demanded and there is none.
     """
-    machine = Machine.here()
-    device = choose_device(spec.device, machine)
-    if spec.threads:
-        torch.set_num_threads(spec.threads)
-    dtype = choose_dtype(spec.dtype, device, machine)
-    loaded = acquire(spec, cache, dtype, events=log.SourceEvents())
-    loaded.model.to(device)
+    loaded = load_weights(spec, cache)
     call = _TASKS[spec.task](loaded, spec)
-    facts = {"format": "huggingface", "task": spec.task, "weights": loaded.name, "device": device}
+    facts = {"format": "huggingface", "task": spec.task, "weights": loaded.name, "device": str(loaded.model.device)}
     return CalledModel(call, facts, spec.concurrency)
 
 

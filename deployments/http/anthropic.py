@@ -96,7 +96,8 @@ def anthropic_routes(service: Service) -> list[Route]:
                 log.internal_error("http", request.url.path, error)
                 told = anthropic_error("api_error", "The message could not be counted.", read_request_id(headers))
                 return json_response(told, UNAVAILABLE)
-            counted = await _count(service, asked)
+            async with service.gate.question(asked):
+                counted = await _count(service, asked)
         told = {"input_tokens": counted or estimate_prompt_tokens(asked), "neverblank": {"estimated": not counted}}
         return json_response(told)
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.access.gate import Gate
-from deployments.access.holder import HOLDER, Holder
+from deployments.access.holder import HOLDER, Holder, questioner
 from deployments.access.measure import Measure
 from deployments.policy.problem import InvalidRequestError
 
@@ -26,6 +26,9 @@ _OF_ADMINS = ("/status", "/v1/fallbacks", "/admin/")
 """How the paths of administrators begin."""
 
 _OF_ANTHROPIC = "/v1/messages"
+_QUESTIONS = frozenset({"/tokenize", "/detokenize", "/v1/messages/count_tokens"})
+"""What asks a tokenizer, and is counted apart."""
+
 _TOLD = {Measure.REQUESTS: b"requests", Measure.TOKENS: b"tokens"}
 
 
@@ -42,17 +45,18 @@ async def let_through(app: ASGIApp, gate: Gate, scope: Scope, receive: Receive, 
         return
     holder = gate.authenticate(scope["headers"])
     token = HOLDER.set(holder)
-    limited = not holder.limits.keys().isdisjoint(_TOLD)
+    counted = questioner(holder) if path in _QUESTIONS else holder
+    limited = not counted.limits.keys().isdisjoint(_TOLD)
     try:
         if path.startswith(_OF_ADMINS):
             gate.require_admin()
         elif scope["method"] == "POST":
-            gate.refuse_spent(holder)
-        await app(scope, receive, _telling(send, gate, holder, path) if limited else send)
+            gate.refuse_spent(counted)
+        await app(scope, receive, _telling(send, gate, counted, path) if limited else send)
     except InvalidRequestError as error:
         if not limited:
             raise
-        left = {name.decode(): value.decode() for name, value in limit_headers(gate, holder, path)}
+        left = {name.decode(): value.decode() for name, value in limit_headers(gate, counted, path)}
         raise InvalidRequestError(replace(error.problem, headers={**error.problem.headers, **left})) from error
     finally:
         HOLDER.reset(token)

@@ -1,29 +1,26 @@
 """Models that score pairs of texts: `POST /v1/rerank` (also `/rerank`, `/v2/rerank`) and `POST /v1/score` (`/score`).
 
-The bodies are those of vLLM, which are Jina's and Cohere's for reranking. Scores of another model are no answer: where
-no model of the space has any, the answer is an error (503, `vector_unavailable`), as for vectors.
+The bodies are those of vLLM, which are Jina's and Cohere's for reranking. Scores of another model are no answer, as of
+vectors: see `numbers`.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deployments.execution.clock import loop_time
 from deployments.execution.vectors import vectors_in
-from deployments.http.arrival import read_body, read_headers, read_request_id, skim_body
 from deployments.http.completions import provenance, theirs
-from deployments.http.problems import unavailable_body
-from deployments.http.responses import UNAVAILABLE, headers_of, json_response
+from deployments.http.endpoint import post
+from deployments.http.numbers import answer_in_numbers
+from deployments.http.responses import headers_of, json_response
 from deployments.http.service import Service
-from deployments.observability import log
 from deployments.policy.answer import Answer
-from deployments.policy.no_vector import no_vector_instead
 from deployments.policy.outcome import Usage
-from deployments.policy.problem import InvalidRequestError
 from deployments.policy.token_estimate import estimate_tokens
 from deployments.request import InferenceRequest
 from deployments.request.ranking import RerankRequest, pairs_in, rerank_request, score_request
@@ -36,50 +33,26 @@ def ranking_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints."""
 
     async def rerank(request: Request) -> Response:
-        return await _answer(service, request, rerank_request, lambda asked: asked.request, _ranked)
+        return await answer_in_numbers(
+            service, request, rerank_request, lambda asked: asked.request, partial(_respond, _ranked)
+        )
 
     async def score(request: Request) -> Response:
-        return await _answer(service, request, score_request, lambda asked: asked, _scored)
+        return await answer_in_numbers(service, request, score_request, lambda asked: asked, partial(_respond, _scored))
 
     return [
-        *(Route(path, rerank, methods=["POST"]) for path in ("/v1/rerank", "/rerank", "/v2/rerank")),
-        *(Route(path, score, methods=["POST"]) for path in ("/v1/score", "/score")),
+        *(post(path, rerank) for path in ("/v1/rerank", "/rerank", "/v2/rerank")),
+        *(post(path, score) for path in ("/v1/score", "/score")),
     ]
 
 
-async def _answer(
-    service: Service,
-    request: Request,
-    read: Callable[..., _Asked],
-    request_of: Callable[[_Asked], InferenceRequest],
-    written: Callable[[Sequence[float], _Asked], Mapping[str, Any]],
+async def _respond(
+    written: Callable[[Sequence[float], _Asked], Mapping[str, Any]], answer: Answer, asked: _Asked, request_id: str
 ) -> Response:
-    started = loop_time()
-    headers = read_headers(request.scope)
-    request_id = read_request_id(headers)
-    if service.overloaded():
-        await skim_body(request, service.limits, headers)
-        return _none(no_vector_instead(service.turn_away()))
-    with service.arrival():
-        body = await read_body(request, service.limits, headers)
-    try:
-        asked = read(body, service.limits, headers=headers)
-        answer = await service.answer(request_of(asked), request_id, started)
-        if answer.unavailable:
-            return _none(answer)
-        scores = [vector[0] for vector in vectors_in(answer.result)]
-        about = _about(answer, request_of(asked), request_id)
-        told = {**theirs(answer.extras.body, _OWN), **written(scores, asked), **about}
-        return json_response(told, 200, headers_of(answer))
-    except InvalidRequestError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a bug of ours: there is no score, and no page about it either
-        log.internal_error("http", request.url.path, error)
-        return _none(no_vector_instead(service.last_resort(refusal=True)))
-
-
-def _none(answer: Answer) -> Response:
-    return json_response(unavailable_body(answer), UNAVAILABLE, headers_of(answer))
+    scores = [vector[0] for vector in vectors_in(answer.result)]
+    request = asked.request if isinstance(asked, RerankRequest) else asked
+    told = {**theirs(answer.extras.body, _OWN), **written(scores, asked), **_about(answer, request, request_id)}
+    return json_response(told, 200, headers_of(answer))
 
 
 def _ranked(scores: Sequence[float], asked: RerankRequest) -> Mapping[str, Any]:

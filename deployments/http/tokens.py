@@ -68,7 +68,9 @@ async def _ask(service: Service, request: Request, read: _Read) -> Answer:
     with service.arrival():
         body = await read_body(request, service.limits, headers)
         try:
-            return await service.tokenize(read(body, service.limits, headers=headers))
+            asked = read(body, service.limits, headers=headers)
+            async with service.gate.question(asked.request):
+                return await service.tokenize(asked)
         except InvalidRequestError:
             raise
         except Exception as error:  # noqa: BLE001 - a bug of ours

@@ -1,10 +1,32 @@
 """Short work in the background that nobody waits for, such as closing what is no longer asked."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 from deployments.observability import log
+
+
+async def close_all(where: str, *closings: Callable[[], Awaitable[None]]) -> None:
+    """Call all `closings`, one after the other, whatever any of them raises: each is logged as `internal_error`.
+
+    One that is cancelled ends none of the others: the cancellation is raised once all have been called.
+
+    Args:
+        where: whose they are, in the log.
+        closings: what closes something, such as `aclose`.
+    """
+
+    async def close(closing: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await closing()
+        except Exception as error:  # noqa: BLE001 - any error: what is left has to be closed all the same
+            log.internal_error(where, "", error)
+
+    async with AsyncExitStack() as stack:
+        for closing in reversed(closings):
+            stack.push_async_callback(close, closing)
 
 
 class Chores:

@@ -17,6 +17,7 @@ from deployments.access.gate import Gate
 from deployments.access.problems import forbidden
 from deployments.execution.clock import loop_time
 from deployments.observability import log
+from deployments.observability.chores import close_all
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.observability.key_metrics import key_asked
 from deployments.observability.spans import describe_spans
@@ -255,9 +256,7 @@ class Router(HandleMethods):
         try:
             await self._background.run()
         finally:
-            await self._upstreams.aclose()
-            await self._answering.aclose()
-            await self._keeper.aclose()
+            await close_all("router", self._upstreams.aclose, self._answering.aclose, self._keeper.aclose)
 
     async def check_health(self) -> None:
         """Check the lock and discovery. Serve calls this; it replaces, or does not start, a router for which it raises.

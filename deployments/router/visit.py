@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from msgspec.structs import replace
 
 from deployments.access.gate import Gate
+from deployments.access.grant import Grant
 from deployments.access.holder import Holder
-from deployments.access.limits import Grant
 from deployments.observability.key_metrics import key_asked, key_used
 from deployments.policy.answer import Answer
 from deployments.policy.attempt import Ended, Tier

@@ -12,6 +12,7 @@ May import: policy, request, settings, observability, execution.
     continuation.py how a remote is asked in words to go on
     complaints.py   reads errors, whatever their shape
     causes.py       whose fault an error is
+    naming.py       what a caller calls the field that an error names
     mistakes.py     tells those of a caller from everything else
     waits.py        when a provider wants to be asked again
     family.py       what a format consists of; formats.py: all of them; messages/: Anthropic's

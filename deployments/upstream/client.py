@@ -20,6 +20,7 @@ from deployments.execution.execution import terms_of
 from deployments.execution.offered_tools import tool_names
 from deployments.execution.splice import StartsOverError
 from deployments.observability import log
+from deployments.observability.chores import close_all
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import (
     Answered,
@@ -46,6 +47,7 @@ from deployments.upstream.decoding import decode_json
 from deployments.upstream.encodings import EncodingError
 from deployments.upstream.endpoints import Endpoints, Try, affinity_key, names_of
 from deployments.upstream.formats import REMOTE_FORMATS
+from deployments.upstream.naming import field_of_caller
 from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
 from deployments.upstream.plain import read_plain
 from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeError, read_items, read_whole
@@ -110,13 +112,11 @@ class Upstream:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for endpoint in self._endpoints.all:
-            await endpoint.connection.aclose()
+        await close_all(self.name, *(endpoint.connection.aclose for endpoint in self._endpoints.all))
 
     async def retire(self) -> None:
         """Close all connections once the requests under way have ended; no new ones may be made."""
-        for endpoint in self._endpoints.all:
-            await endpoint.connection.retire()
+        await close_all(self.name, *(endpoint.connection.retire for endpoint in self._endpoints.all))
 
     def describe(self) -> dict[str, Any]:
         """Return the state, without secrets, for `/status`."""
@@ -261,7 +261,8 @@ class Upstream:
 
     def _classify(self, complaint: Complaint, request: InferenceRequest) -> Answered | Failed | Refused | Rejected:
         redactor, is_translated = self._redactor, (request.sent.api or "chat") != self.spec.api
-        told = replace(complaint, codes=redactor.codes(complaint.codes), param=redactor.path(complaint.param))
+        field = redactor.path(field_of_caller(complaint, request, self.spec.api))
+        told = replace(complaint, codes=redactor.codes(complaint.codes), param=field)
         outcome = faults.classify_complaint(told, redactor.for_callers(complaint.message), translated=is_translated)
         if complaint.is_misconfigured:
             said = f"it answered {complaint.status}: {self._redactor.clean(complaint.message)}"

@@ -16,6 +16,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from deployments.observability.chores import close_all
 from deployments.settings.remotes import EndpointSpec, RemoteSpec
 from deployments.upstream.formats import REMOTE_FORMATS
 
@@ -51,8 +52,7 @@ class Connection:
         sessions = [session for session in (self._session, self._fresh) if session is not None]
         self._session = self._fresh = None  # a request that still comes opens its own
         self._retired = True
-        for session in sessions:
-            await session.close()
+        await close_all("upstreams", *(session.close for session in sessions))
 
     async def retire(self) -> None:
         """Close all connections once the requests under way have ended.

@@ -54,7 +54,7 @@ def classify_complaint(
     """Return the outcome for an error, by the module's table.
 
     Args:
-        complaint: the error.
+        complaint: the error; its field is the caller's own.
         explanation: the message of the error without anything that a caller may not read; may be empty.
         translated: the request was sent to us in another format: what is invalid may be our translation of it.
     """
@@ -77,10 +77,10 @@ def classify_complaint(
             reason = (
                 f"the request is too long for it: {explanation}" if explanation else "the request is too long for it"
             )
-            return Rejected(reason, complaint.param or "messages", TOO_LONG_CODE, elsewhere=True)
+            return Rejected(reason, complaint.param or "body", TOO_LONG_CODE, elsewhere=True)
         case Cause.CONTENT:
             reason = explanation or "its provider rejects the content of the request"
-            return Rejected(reason, complaint.param or "messages", _content_code(complaint), content=True)
+            return Rejected(reason, complaint.param or "body", _content_code(complaint), content=True)
         case Cause.WITHHELD:
             return Answered(WITHHELD, None, "content_filter")
         case Cause.INVALID:

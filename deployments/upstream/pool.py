@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from deployments.observability.chores import Chores
+from deployments.observability.chores import Chores, close_all
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.client import Upstream
@@ -65,4 +65,5 @@ class UpstreamPool:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await asyncio.gather(*(upstream.aclose() for upstream in self._upstreams.values()), self._retiring.finish())
+        closings = (upstream.aclose for upstream in self._upstreams.values())
+        await close_all("upstreams", *closings, self._retiring.finish)

@@ -1,14 +1,17 @@
 """Limits hold for all routers together, whoever asks which of them, and are refused no sooner than they are reached."""
 
 import asyncio
+import copy
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deployments.access.counts import KeyCounts, Table
+from deployments.access.grant import Grant
 from deployments.access.holder import Holder
 from deployments.access.limits import Limiter
 from deployments.access.measure import Measure
@@ -27,6 +30,8 @@ class Routers:
         self.exchanges = 0
         self.cut = False
         self.takes_s, self.within_s = 0.0, 60.0
+        self.delays = random.Random(0)  # noqa: S311 - a seed, no secret
+        self.delayed_s = 0.0
         self.limiters = [Limiter(KeyCounts(f"r{n}"), self.exchange, lambda: self.now) for n in range(count)]
 
     async def exchange(self, tables: list[Table]) -> Sequence[list[Table]]:
@@ -34,7 +39,15 @@ class Routers:
         if self.cut:
             raise ConnectionError("nobody answers")
         await asyncio.sleep(self.takes_s)
-        return [each.hear(tables) for each in self.limiters]
+        return await asyncio.gather(*(self._heard_by(each, tables) for each in self.limiters))
+
+    async def _heard_by(self, limiter: Limiter, tables: list[Table]) -> list[Table]:
+        if not self.delayed_s:
+            return limiter.hear(tables)
+        await asyncio.sleep(self.delays.uniform(0, self.delayed_s))
+        answer = limiter.hear(copy.deepcopy(tables))
+        await asyncio.sleep(self.delays.uniform(0, self.delayed_s))
+        return answer
 
     async def admitted(self, router: int, holder: Holder, **costs: float) -> Any:
         counted = {Measure(name): cost for name, cost in costs.items()}
@@ -74,6 +87,46 @@ def test_a_limit_is_used_up_by_all_routers_together_and_never_exceeded(
     admitted = run_virtually(scenario())
 
     assert admitted == min(limit, len(order))
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    count=st.integers(2, 4),
+    asked=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 60), st.integers(0, 30)), max_size=40),
+    seed=st.integers(0, 1000),
+)
+@example(count=3, asked=[(router, 40, 0) for router in (0, 1, 2, 0, 1, 2)], seed=0)
+def test_of_requests_that_come_to_several_routers_at_once_none_is_refused_that_there_is_room_for(
+    count: int, asked: list[tuple[int, int, int]], seed: int
+) -> None:
+    async def scenario() -> list[tuple[int, bool]]:
+        routers, holder = Routers(count), a_holder(tokens_per_minute=100, requests_per_minute=1000)
+        routers.delays, routers.delayed_s = random.Random(seed), 0.01  # noqa: S311 - a seed, no secret
+
+        async def ask(router: int, tokens: int, after_ms: int) -> tuple[int, bool]:
+            await asyncio.sleep(after_ms / 1000)
+            return tokens, is_in(await routers.admitted(router % count, holder, tokens_per_minute=tokens))
+
+        return await asyncio.gather(*(ask(*each) for each in asked))
+
+    results = run_virtually(scenario())
+
+    left = 100 - sum(tokens for tokens, admitted in results if admitted)
+    assert left >= 0
+    assert all(tokens > left for tokens, admitted in results if not admitted)
+
+
+async def test_a_claim_of_a_router_that_has_gone_keeps_nobody_waiting() -> None:
+    routers, holder = Routers(3), a_holder(tokens_per_minute=100)
+    await routers.admitted(0, holder, tokens_per_minute=1)
+    gone = routers.limiters[2]._counts
+    gone.claim(holder.id, Grant(gone, lambda: NOON, holder.id, {Measure.TOKENS: 60}).reserved)
+    routers.limiters[1].hear(gone.tables(NOON))
+    routers.limiters.pop()
+
+    assert not is_in(await routers.admitted(0, holder, tokens_per_minute=50))
+    assert is_in(await routers.admitted(1, holder, tokens_per_minute=39))
+    assert routers.exchanges < 8
 
 
 async def test_a_minute_slides_and_the_refusal_says_when_to_come_back() -> None:

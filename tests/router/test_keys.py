@@ -230,3 +230,22 @@ async def test_a_fault_is_injected_only_for_an_administrator(lock: Lock) -> None
         statuses.append(response.status_code)
 
     assert statuses == [403, 200]
+
+
+@pytest.mark.parametrize("path", ["/tokenize", "/v1/messages/count_tokens"])
+async def test_questions_to_tokenizers_are_limited_as_requests_are_and_take_nothing_from_them(
+    lock: Lock, path: str
+) -> None:
+    locked = lock({"k": {"requests_per_minute": 2, "tokens_per_minute": 4000}})
+    question: dict[str, Any] = {"model": "b", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+    if path == "/tokenize":
+        question = {"model": "b", "prompt": "Hi"}
+
+    told = [await locked.ask(path=path, **question) for _ in range(3)]
+
+    assert [response.status_code == 429 for response in told] == [False, False, True]
+    assert "retry-after" in told[2].headers
+    remaining = [value for name, value in told[1].headers.items() if "remaining" in name]
+    assert remaining == ["0"], "of questions, and nothing is told of tokens, of which they take none"
+    assert [(await locked.ask(model="b")).status_code for _ in range(3)] == [200, 200, 429]
+    assert (await locked.ask(path=path, **question)).status_code == 429

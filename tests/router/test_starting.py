@@ -11,9 +11,11 @@ from deployments.execution.clock import loop_time
 from deployments.policy.breaker import Open
 from deployments.policy.outcome import Answered
 from deployments.ray_serve.cluster import DeployedApplication
+from deployments.router.answering import Answering
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
-from deployments.upstream import Upstream
+from deployments.storage.keeper import ResponseKeeper
+from deployments.upstream import Upstream, UpstreamPool
 from tests.http.wire import send
 from tests.serving import FakeCluster, Replica, application
 
@@ -72,6 +74,25 @@ async def test_where_serve_does_not_say_in_time_which_models_there_are_the_backu
     assert answer["served_by"] == "backup"
     assert "not ready: this router has not seen the models yet" in [tried["reason"] for tried in answer["attempts"]]
     assert took < by_s
+
+
+async def test_a_router_that_ends_closes_everything_whatever_one_part_of_it_raises(
+    monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]]
+) -> None:
+    closed = []
+    for part in (UpstreamPool, Answering, ResponseKeeper):
+
+        async def close(_: object, name: str = part.__name__) -> None:
+            closed.append(name)
+            raise OSError(name)
+
+        monkeypatch.setattr(part, "aclose", close)
+
+    async with running(FakeCluster()):
+        await asyncio.sleep(0.1)
+
+    assert closed == ["UpstreamPool", "Answering", "ResponseKeeper"]
+    assert [event["where"] for event in events if event["event"] == "internal_error"] == ["router"] * 3
 
 
 async def test_a_request_for_a_remote_model_does_not_wait_for_serve(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ray.serve.handle import DeploymentHandle
+
 from deployments.policy.outcome import Answered, Finished, Outcome
 from deployments.policy.responsiveness import ReplicaPolicy
 from deployments.ray_serve.cluster import DeployedApplication
 from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.replica_watch import ReplicaWatch, note_sent
+from deployments.replica.backup import BackupReplica
 from tests.serving import OWN, READY, FakeCluster, application
 
 
@@ -103,7 +106,12 @@ class _Handle:
         return _Handle(self.deployment, stream, self.method)
 
     def __getattr__(self, name: str) -> "_Handle":
+        if hasattr(DeploymentHandle, name) or not hasattr(BackupReplica, name):
+            raise AttributeError(f"this handle does not play {name}, or no replica has it")
         return _Handle(self.deployment, self.streamed, name)
+
+    def broadcast(self, method: str, *_: Any) -> "_Broadcast":
+        return _Broadcast(self.deployment, getattr(self, method).method)
 
     def remote(self, *_: Any) -> Response:
         return Response(self._play())
@@ -130,6 +138,24 @@ class _Handle:
                 yield f"{answer.result} {part} "
         if self.streamed:
             yield Finished() if isinstance(answer, Answered) else answer
+
+
+@dataclass(slots=True)
+class _Broadcast:
+    """One call of all replicas, which are asked once their answers are waited for."""
+
+    deployment: Deployment
+    method: str
+
+    async def results_async(self, *, timeout_s: float, return_exceptions: bool = False) -> list[Any]:
+        """Return what they all answer: those that are unplugged keep everybody waiting."""
+        replicas = list(self.deployment.replicas.values())
+        async with asyncio.timeout(timeout_s):
+            return await asyncio.gather(*map(self._of, replicas), return_exceptions=return_exceptions)
+
+    async def _of(self, replica: Placed) -> Any:
+        await replica.host.plugged.wait()
+        return READY if self.method == "describe" else None
 
 
 class HostedCluster(FakeCluster):

@@ -12,8 +12,7 @@ from tests.simulation.asking import Ask
 from tests.simulation.client import Exchange
 from tests.simulation.happenings import INVALID
 from tests.simulation.reading import Told, UnreadableError, read, read_error
-from tests.simulation.record import Call
-from tests.simulation.script import ScriptedError
+from tests.simulation.record import Call, own_fault
 from tests.simulation.world import Run
 
 LATE_S = 0.001
@@ -21,8 +20,6 @@ LATE_S = 0.001
 
 SILENT_S = 20.0
 """A stall, and the time within which somebody carries on, by the default policy."""
-
-_OURS = frozenset({"internal_error", "task_ended"})
 
 
 def faults(run: Run) -> list[str]:
@@ -179,9 +176,8 @@ def _nothing_left(run: Run) -> Iterator[str]:
 
 def _log(run: Run) -> Iterator[str]:
     for level, event, fields in run.logged:
-        error = fields.get("exc_info")
-        if (event in _OURS or error is not None) and not isinstance(error, ScriptedError):
-            yield f"{level} {event} {fields.get('where', '')} {error!r}"
+        if told := own_fault(event, fields):
+            yield f"{level} {told}"
 
 
 def _trace(run: Run) -> Iterator[str]:
@@ -288,7 +284,7 @@ CHECKS: dict[str, Callable[[Run], Iterator[str]]] = {
     "in the form that was demanded": _in_the_form,
     "not late, and not silent": _not_late,
     "nothing left behind": _nothing_left,
-    "no exception in the log": _log,
+    "no fault of ours in the log": _log,
     "a true trace": _trace,
     "no retry before its time": _patient,
 }

@@ -23,7 +23,7 @@ from tests.serving import OWN, FakeCluster, application
 from tests.simulation.asking import NATIVE, Ask
 from tests.simulation.client import exchange
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.record import NotedLog, Record
+from tests.simulation.record import NotedLog, Record, own_fault
 from tests.simulation.replicas import Replicas
 from tests.simulation.script import Life, Mood
 
@@ -101,6 +101,8 @@ def run_outage(outage: Outage) -> Outage:
     finally:
         metrics.drain_counts()
         loop.close()
+    told = [fault for _, event, fields in outage.logged if (fault := own_fault(event, fields))]
+    assert not told, told
     return outage
 
 

@@ -2,14 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Finished, Outcome, StreamItem
+from tests.simulation.script import ScriptedError
 
 _TOKEN = re.compile(r"q\d+q(?:p\d)?")
+_OURS = frozenset({"internal_error", "task_ended"})
+_A_BUG = re.compile(r"\b(Type|Attribute|Name|UnboundLocal|Lookup|Key|Index|Assertion|NotImplemented|Recursion)Error\b")
+"""What no network and no provider raises: our code has called something that is not there, or in a wrong way."""
 
 
 @dataclass(slots=True)
@@ -99,6 +103,14 @@ class Record:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def own_fault(event: str, fields: Mapping[str, Any]) -> str:
+    """What a log line tells of a fault of ours, or of what plays a part in the test; empty where it tells of none."""
+    error = fields.get("exc_info") or fields.get("exception")
+    if (event in _OURS or error is not None) and not isinstance(error, ScriptedError):
+        return f"{event} {fields.get('where', '')} {error!r}"
+    return f"{event} {fields['reason']}" if _A_BUG.search(str(fields.get("reason", ""))) else ""
 
 
 class NotedLog:

@@ -119,7 +119,7 @@ def test_a_remote_that_wants_reasoning_back_is_not_asked_without_it() -> None:
 async def test_a_request_that_is_invalid_with_and_without_the_prefix_is_the_callers(faulty: FaultyUpstream) -> None:
     text, end = await stream(faulty, "status-422", carrying_on())
 
-    assert (text, end) == ("", Rejected("Field required.", "messages"))
+    assert (text, end) == ("", Rejected("Field required.", "text"))
     assert len(faulty.requests) == 2
 
 

@@ -111,15 +111,15 @@ ANSWERS: dict[str, Answered] = (
 )
 INVALID = {
     "status-400": Rejected("temperature has to be 1 with this model.", "temperature", "unsupported_value"),
-    "status-422": Rejected("Field required.", "messages"),
+    "status-422": Rejected("Field required.", "text"),
     "too-long": Rejected(
         "the request is too long for it: This model's maximum context length is 4096 tokens.",
-        "messages",
+        "text",
         "context_length_exceeded",
         elsewhere=True,
     ),
     "against-policy": Rejected(
-        "Your request was rejected by our safety system.", "messages", "content_policy_violation", content=True
+        "Your request was rejected by our safety system.", "text", "content_policy_violation", content=True
     ),
 }
 

@@ -1,0 +1,27 @@
+"""The weights of a model in transformers' format, on the device that its spec asks for."""
+
+from pathlib import Path
+
+import torch
+
+from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.observability import log
+from deployments.settings import HuggingFaceSpec
+from deployments.sources import acquire
+from deployments.sources.checkpoint import LoadedModel
+
+
+def load_weights(spec: HuggingFaceSpec, cache: Path) -> LoadedModel:
+    """Load the weights from the first source that has them, and bring them to their device.
+
+    Raises:
+        sources.NoSourceError: no source has them.
+        RuntimeError: a GPU is demanded and there is none.
+    """
+    machine = Machine.here()
+    device = choose_device(spec.device, machine)
+    if spec.threads:
+        torch.set_num_threads(spec.threads)
+    loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=log.SourceEvents())
+    loaded.model.to(device)
+    return loaded
