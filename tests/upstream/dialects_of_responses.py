@@ -212,7 +212,7 @@ OF_RESPONSES: dict[str, Scenario] = {
     "responses-no-effort": refuses('"reasoning":', "Unsupported parameter: 'reasoning.effort' is not supported."),
     "responses-no-such-effort": refuses(
         '"effort": "minimal"',
-        "Unsupported value: 'reasoning.effort' does not support 'minimal' with this model. Supported values are: 'low'.",
+        "Unsupported value: 'reasoning.effort' does not support 'minimal' with this model. Use 'low'.",
     ),
     "responses-other-account": refuses("c2VhbGVk", "The encrypted content c2Vh could not be verified."),
 }

@@ -24,7 +24,7 @@ from deployments.request import InferenceRequest, ResponseFormat
 from deployments.request.inference import Feature, allowed_names
 from deployments.request.sampling import SAMPLING_KEYS
 from deployments.settings.remotes import RemoteSpec
-from deployments.upstream.family import Written
+from deployments.upstream.family import UnwritableError, Written, require_objects
 from deployments.upstream.messages.parts import CACHE, text_blocks
 from deployments.upstream.messages.turns import Dialogue, mended
 
@@ -116,6 +116,7 @@ def _from_chat(request: InferenceRequest) -> dict[str, Any]:
     dialogue = Dialogue(request.turns or request.messages or ({"role": "user", "content": request.text},))
     wanted = request.response_format
     body: dict[str, Any] = {key: value for key, value in request.passthrough.items() if key in _OWN_FIELDS}
+    require_objects(body, ("thinking", "output_config"))
     body["messages"] = dialogue.messages
     if dialogue.system:
         body["system"] = _plain(dialogue.system)
@@ -139,6 +140,8 @@ def _set_effort(body: dict[str, Any], request: InferenceRequest) -> None:
     effort = request.passthrough.get("reasoning_effort")
     if not effort or "thinking" in body:
         return
+    if not isinstance(effort, str):
+        raise UnwritableError("reasoning_effort", effort, "a text")
     if effort == "none":
         body["thinking"] = {"type": "disabled"}
         return
