@@ -72,10 +72,28 @@ def write_messages(request: InferenceRequest, spec: RemoteSpec, *, stream: bool)
         body["stop_sequences"] = list(request.parameters.stop)
     body |= {"model": spec.model, "max_tokens": parameters.get("max_tokens") or _default_length(body, spec)}
     if request.prefix:
-        body["messages"].append({"role": "assistant", "content": request.prefix.rstrip()})
+        body["messages"].append({"role": "assistant", "content": _begun(request)})
     if stream:
         body["stream"] = True
     return Written(MESSAGES, body, tuple(dropped))
+
+
+def _begun(request: InferenceRequest) -> str | list[Any]:
+    """Return the beginning of the answer, as it was sent where it is more than a text, with what was written since.
+
+    A message that paused (`pause_turn`) goes on behind what the provider's tools have found.
+    """
+    last = request.sent.body["messages"][-1] if request.sent.api == MESSAGES else {}
+    blocks = last.get("content")
+    if last.get("role") != "assistant" or not isinstance(blocks, list):
+        return request.prefix.rstrip()
+    said = "\n".join(block["text"] for block in blocks if block["type"] == "text")
+    if all(block["type"] == "text" for block in blocks) or not request.prefix.startswith(said):
+        return request.prefix.rstrip()
+    begun = [*mended([last])[0]["content"], *text_blocks(request.prefix[len(said) :])]
+    if begun[-1]["type"] == "text":
+        begun[-1] = {**begun[-1], "text": begun[-1]["text"].rstrip()}
+    return begun
 
 
 def thinks(body: Mapping[str, Any]) -> bool:
