@@ -126,6 +126,8 @@ def _has(body: Mapping[str, Any], quirk: ResponseQuirk) -> bool:
             return "verbosity" in body.get("text", {})
         case ResponseQuirk.REASONING:
             return any(item.get("type") == "reasoning" for item in body["input"])
+        case _:
+            return False  # those for values are found by the fields that they are about
 
 
 def _value_of(body: Mapping[str, Any], quirk: ResponseQuirk) -> Any:
