@@ -55,12 +55,11 @@ class StreamWatch:
         try:
             item = await begun.next()
         except asyncio.CancelledError:
-            if self._fired and task is not None:
-                self._fired = False
-                if task.uncancel() <= cancelling:  # nobody else has cancelled the task
-                    return TimedOut(f"silent for {self._stall_s:g} s")
+            if self._taken_back(task, cancelling):
+                return TimedOut(f"silent for {self._stall_s:g} s")
             raise
         except Exception as error:  # noqa: BLE001 - a bug in a model client must not cut the answer
+            self._taken_back(task, cancelling)
             log.internal_error("relay", self._model, error)
             return Failed(f"internal error while its stream was relayed: {type(error).__name__}")
         finally:
@@ -68,6 +67,17 @@ class StreamWatch:
         now = self._loop.time()
         self._meter.note(len(item) if isinstance(item, str) else 0, now - asked, now)
         return item
+
+    def _taken_back(self, task: "asyncio.Task[Any] | None", cancelling: int) -> bool:
+        """Take back the cancellation that ended a wait, if one has; return whether nobody else has cancelled the task.
+
+        So too where the client made another error of it: a task that stays cancelled takes the next cancellation that a
+        call passes on for its own.
+        """
+        if not self._fired or task is None:
+            return False
+        self._fired = False
+        return task.uncancel() <= cancelling
 
     def finished(self) -> None:
         """Learn the pace of a stream that has come to its proper end."""

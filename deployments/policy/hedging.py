@@ -14,7 +14,7 @@ from deployments.policy.deadline import ReservePolicy
 from deployments.policy.knob import Knobs, knob, share
 from deployments.policy.outcome import Answered, written_tokens
 from deployments.policy.quantile import Latencies
-from deployments.policy.silence import Patience, SilencePolicy, patience_for_stream, patience_for_whole
+from deployments.policy.silence import SHORT_PROMPT, Patience, SilencePolicy, patience_for_stream, patience_for_whole
 from deployments.policy.terms import Terms
 
 _MIN_BACKUP_SAMPLES = 5
@@ -81,7 +81,7 @@ class LatencyEstimator:
         seen = self._seen.of(model, streamed=terms.streamed)
         if not seen.count:
             return Patience()
-        ratio = terms.prompt_size / max(1.0, self._prompt_sizes.of(model, streamed=terms.streamed).value(1.0))
+        ratio = terms.prompt_size / max(SHORT_PROMPT, self._prompt_sizes.of(model, streamed=terms.streamed).value(1.0))
         if terms.streamed:
             return patience_for_stream(policy, seen, suspected=suspected).for_prompt(ratio)
         token_s = self._token_s.of(model, streamed=False)

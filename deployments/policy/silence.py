@@ -15,7 +15,8 @@ silence is reason enough to ask somebody else, but a failure only once it is far
 tells: see `FallbackChain.usual_fair_s`.
 
 A prompt that is longer than the longest one that a model has answered lately takes longer to read: the patience grows
-in proportion. See `ModelState.without_long_prompts` for the time-outs of such prompts.
+in proportion, where it is longer than `SHORT_PROMPT`, too. See `ModelState.without_long_prompts` for the time-outs of
+such prompts.
 """
 
 import math
@@ -27,6 +28,10 @@ from deployments.policy.knob import Knobs, knob, seconds
 from deployments.policy.quantile import WindowedQuantile
 
 QUANTILE = 0.99
+
+SHORT_PROMPT = 1000
+"""Characters of a prompt whose reading takes hardly any time beside the rest: a question of a line is no hundred times
+the work of a greeting, and a model that is greeted every few seconds must not be waited for a hundred times as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +57,8 @@ class Patience(Struct, frozen=True):
     Attributes:
         silent_s: seconds of silence after which it counts as silent, so that somebody else is asked.
         failed_s: seconds of silence after which that is a failure of its model; at least `silent_s`.
-        prompt_ratio: the length of the prompt, measured by the longest that the model has answered lately; at least 1.
+        prompt_ratio: the length of the prompt, measured by the longest that the model has answered lately, or by
+            `SHORT_PROMPT`; at least 1.
     """
 
     silent_s: float = math.inf

@@ -120,7 +120,7 @@ class PoolReplica(Replica):
 
         Raises:
             StalledError: the work of a model does not advance.
-            FruitlessError: every request fails or hangs, whichever model it is for.
+            FruitlessError: every request fails or hangs, whichever model it is for that has answered before.
         """
         for model, name in list(self._loaded.items()):
             export_engine(name, model.describe())

@@ -131,11 +131,11 @@ class Replica(ABC):
         try:
             started = await model.start(request, budget_s)
         except asyncio.CancelledError:
-            self.answers.given_up(began)
+            self.answers.given_up(began, name)
             raise
         except Exception as error:  # noqa: BLE001 - a model's own code: its failure is the attempt's outcome
             started = _raised(name, error)
-        self.answers.ended(started)
+        self.answers.ended(started, began, name)
         return name, started
 
 

@@ -137,6 +137,12 @@ def _reasons(turn: Mapping[str, Any]) -> bool:
     return any(name in turn for name in _REASONING)
 
 
+def is_of_value(said: str, value: Any) -> bool:
+    """Return whether a complaint, in lower case, is about the value of a field: others ask for another one."""
+    is_named = isinstance(value, str) and re.search(rf"\b{re.escape(value.lower())}\b", said) is not None
+    return is_named or (OF_VALUE.search(said) is not None and "only the default" not in said)
+
+
 ABOUT_PREFILL = re.compile(r"prefill|assistant (message|turn|role|response)|(last|final) message|alternate")
 """A complaint about a trailing assistant turn."""
 

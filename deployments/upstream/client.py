@@ -46,6 +46,7 @@ from deployments.upstream.connection import Post
 from deployments.upstream.decoding import decode_json
 from deployments.upstream.encodings import EncodingError
 from deployments.upstream.endpoints import Endpoints, Try, affinity_key, names_of
+from deployments.upstream.family import Written
 from deployments.upstream.formats import REMOTE_FORMATS
 from deployments.upstream.naming import field_of_caller
 from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
@@ -150,7 +151,10 @@ class Upstream:
             headers |= self._format.headers(request, endpoint.connection.further)
         tried: frozenset[Enum] = frozenset()
         while True:
-            path, body, dropped = self._format.write(request, self.spec, stream=request.stream)
+            written = self._format.written(request, self.spec)
+            if not isinstance(written, Written):
+                return written
+            path, body, dropped = written
             dropped += endpoint.adaptation.adapt(body, request, tried)
             if dropped and request.strict:
                 return _incapable(dropped)

@@ -1,13 +1,16 @@
 """What the formats of upstreams have in common: a writer of requests, a reader of answers, what is refused by some."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from deployments.observability import log
+from deployments.policy.outcome import Refused, Rejected
 from deployments.request import InferenceRequest, ResponseFormat
+from deployments.request.fields import kind
 from deployments.request.inference import Feature
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.complaints import Complaint
@@ -26,6 +29,30 @@ class Written(NamedTuple):
     path: str
     body: dict[str, Any]
     dropped: tuple[str, ...] = ()
+
+
+class UnwritableError(Exception):
+    """A field of a request, whose values nobody has checked before, has none that its format could be given.
+
+    Attributes:
+        field: the field; the text says what it is and what is accepted.
+    """
+
+    def __init__(self, field: str, value: Any, accepted: str) -> None:
+        """Refuse `value`."""
+        super().__init__(f"{field} is {kind(value)}; accepted: {accepted}")
+        self.field = field
+
+
+def require_objects(fields: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Hold those fields of `names` that are there to being objects, as others are put into them.
+
+    Raises:
+        UnwritableError: one is none.
+    """
+    for name in names:
+        if name in fields and not isinstance(fields[name], Mapping):
+            raise UnwritableError(name, fields[name], "an object")
 
 
 class Adapts(Protocol):
@@ -48,7 +75,11 @@ class Write(Protocol):
     """Writes requests."""
 
     def __call__(self, request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> Written:
-        """Return the `POST` for `request`, whose answer is to be streamed or not."""
+        """Return the `POST` for `request`, whose answer is to be streamed or not.
+
+        Raises:
+            UnwritableError: a field has a value that has no place in the format.
+        """
         ...
 
 
@@ -80,3 +111,13 @@ class FormatOfRemotes(Struct, frozen=True):
     translator: Callable[[bool], Translator] | None = None
     has: Callable[[Feature, InferenceRequest], bool] | None = None
     headers: Callable[[InferenceRequest, Mapping[str, str]], Mapping[str, str]] | None = None
+
+    def written(self, request: InferenceRequest, spec: RemoteSpec) -> Written | Rejected | Refused:
+        """Return the `POST` for `request`, or why there is none: that says nothing about the model."""
+        try:
+            return self.write(request, spec, stream=request.stream)
+        except UnwritableError as error:
+            return Rejected(str(error), error.field, elsewhere=True)
+        except Exception as error:  # noqa: BLE001 - a bug of ours
+            log.internal_error("writing a request", spec.model, error)
+            return Refused("the request could not be written in its format")

@@ -1,17 +1,20 @@
 """Bounds of streams, on virtual time; what resilience learns from them; answers of a demanded form."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
+from deployments.execution.attempt import Begun
 from deployments.execution.streams import open_stream
+from deployments.execution.watch import StreamWatch
 from deployments.policy.attempt import Tier
 from deployments.policy.breaker import Closed, Open
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamPolicy
 from deployments.policy.deadline import Deadline
-from deployments.policy.outcome import Answered, Failed
+from deployments.policy.outcome import Answered, Failed, StreamItem
 from tests.execution.driving import BACKUP, RESERVES, A, B, an_execution, clock, new_state
 from tests.execution.streaming import RULES, read
 from tests.streamers import Beat, ends, hangs, says, streams
@@ -111,3 +114,19 @@ async def test_a_bug_in_a_model_client_is_logged_and_costs_no_answer(events: lis
 
     assert got.text == f"One {BACKUP_TEXT}"
     assert [(event["event"], event["reason"]) for event in events] == [("internal_error", "boom")]
+
+
+async def test_a_client_that_makes_an_error_of_a_stall_leaves_no_cancellation_behind() -> None:
+    async def items() -> AsyncGenerator[StreamItem, None]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("the connection is gone") from None
+        yield ""
+
+    watch, task = StreamWatch("a", new_state().paces, 5.0, 10.0), asyncio.current_task()
+    end = await watch.next(Begun("One ", items()), clock())
+
+    assert isinstance(end, Failed)
+    assert task is not None
+    assert not task.cancelling(), "the next cancellation that a call passes on would be taken for its own"

@@ -11,7 +11,7 @@ from deployments.policy.silence import Patience, SilencePolicy
 from deployments.policy.terms import Terms
 from tests.policy.states import a_guard, admit, attempt
 
-SHORT, LONG = Terms(streamed=True, prompt_size=100), Terms(streamed=True, prompt_size=1000)
+SHORT, LONG = Terms(streamed=True, prompt_size=1000), Terms(streamed=True, prompt_size=10_000)
 LATE = TimedOut("no first content within 10 s")
 
 
@@ -44,6 +44,18 @@ def test_a_long_prompt_that_was_answered_is_the_measure_of_the_next_one() -> Non
     attempt(resilience, Answered("x"), 100.0, 105.0, terms=LONG)
 
     assert patience(resilience, LONG).silent_s == 1.5, "the largest latency is left out, and the ratio is 1"
+
+
+def test_a_line_is_no_long_prompt_though_nothing_but_greetings_were_answered() -> None:
+    resilience = a_guard(ResiliencePolicy(BreakerPolicy(failures=2), silence=SilencePolicy(factor=3.0)))
+    for each in range(30):
+        attempt(resilience, Answered("x"), each, each + 0.5, terms=Terms(streamed=True, prompt_size=2))
+    line = Terms(streamed=True, prompt_size=200)
+
+    assert patience(resilience, line).silent_s == 1.5
+    for now in (110, 120):
+        attempt(resilience, LATE, now, now + 9.0, terms=line)
+    assert isinstance(resilience.state("a"), Open)
 
 
 def test_nothing_is_known_of_a_model_without_a_history() -> None:

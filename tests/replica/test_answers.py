@@ -85,10 +85,10 @@ async def test_a_model_that_never_answered_anybody_is_not_replaced_as_that_would
 async def test_bad_requests_within_a_moment_or_far_apart_replace_no_replica(apart_s: float, then_s: float) -> None:
     now = [0.0]
     count = AnswerCount(lambda: now[0])
-    count.ended(Answered("x"))
+    count.ended(Answered("x"), now[0], "m")
     for _ in range(8):
         now[0] += apart_s
-        count.ended(Failed("ValueError"))
+        count.ended(Failed("ValueError"), now[0], "m")
     now[0] += then_s
 
     count.require_answers("m")
@@ -98,10 +98,38 @@ async def test_bad_requests_within_a_moment_or_far_apart_replace_no_replica(apar
 async def test_what_is_no_failure_of_the_replica_is_not_counted(said: Outcome) -> None:
     now = [0.0]
     count = AnswerCount(lambda: now[0])
-    count.ended(Answered("x"))
+    count.ended(Answered("x"), now[0], "m")
     for _ in range(20):
         now[0] += FRUITLESS_S
-        count.ended(said)
-        count.given_up(now[0])
+        count.ended(said, now[0], "m")
+        count.given_up(now[0], "m")
 
     count.require_answers("m")
+
+
+def test_callers_that_wait_for_less_time_than_answers_take_replace_no_replica() -> None:
+    now = [0.0]
+    count = AnswerCount(lambda: now[0])
+    now[0] += 8.0
+    count.ended(Answered("x"), 0.0, "m")
+    for _ in range(20):
+        now[0] += 5.0
+        count.given_up(now[0] - 5.0, "m")
+    count.require_answers("m")
+
+    for _ in range(20):
+        now[0] += 9.0
+        count.given_up(now[0] - 9.0, "m")
+    with pytest.raises(FruitlessError):
+        count.require_answers("m")
+
+
+def test_a_model_of_a_pool_that_has_never_answered_does_not_have_the_others_replaced() -> None:
+    now = [0.0]
+    count = AnswerCount(lambda: now[0])
+    count.ended(Answered("x"), 0.0, "well")
+    for _ in range(20):
+        now[0] += 5.0
+        count.ended(Failed("ValueError"), now[0], "broken")
+
+    count.require_answers("pool")

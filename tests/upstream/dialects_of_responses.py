@@ -210,5 +210,9 @@ OF_RESPONSES: dict[str, Scenario] = {
         "reasoning.encrypted_content", "Encrypted content is not supported with this model."
     ),
     "responses-no-effort": refuses('"reasoning":', "Unsupported parameter: 'reasoning.effort' is not supported."),
+    "responses-no-such-effort": refuses(
+        '"effort": "minimal"',
+        "Unsupported value: 'reasoning.effort' does not support 'minimal' with this model. Use 'low'.",
+    ),
     "responses-other-account": refuses("c2VhbGVk", "The encrypted content c2Vh could not be verified."),
 }

@@ -112,7 +112,23 @@ def _no_blank_stops(body: Mapping[str, Any]) -> str:
 
 
 def _no_adaptive(body: Mapping[str, Any]) -> str:
-    return "adaptive thinking is not supported on this model" if "thinking" in body else ""
+    refused = body.get("thinking", {}).get("type") == "adaptive"
+    return "adaptive thinking is not supported on this model" if refused else ""
+
+
+def _no_budget(body: Mapping[str, Any]) -> str:
+    use = 'Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
+    refused = body.get("thinking", {}).get("type") == "enabled"
+    return f'"thinking.type.enabled" is not supported for this model. {use}' if refused else ""
+
+
+def _no_such_effort(body: Mapping[str, Any]) -> str:
+    level = body.get("output_config", {}).get("effort")
+    return f"This model does not support effort level '{level}'." if level in {"xhigh", "max"} else ""
+
+
+def _no_effort(body: Mapping[str, Any]) -> str:
+    return "This model does not support the effort parameter." if "effort" in body.get("output_config", {}) else ""
 
 
 def _no_such_schema(body: Mapping[str, Any]) -> str:
@@ -131,6 +147,9 @@ OF_MESSAGES: dict[str, Scenario] = {
     "messages-no-sampling": particular(_no_sampling),
     "messages-not-both": particular(_not_both),
     "messages-no-adaptive": particular(_no_adaptive),
+    "messages-no-budget": particular(_no_budget),
+    "messages-no-effort": particular(_no_effort),
+    "messages-no-such-effort": particular(_no_such_effort),
     "messages-no-such-schema": particular(_no_such_schema),
 }
 

@@ -15,6 +15,7 @@ from tests.upstream.test_messages_request import HI, LOOK, a_chat, a_message, a_
 SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}}
 FORM = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}
+BUDGET = {"type": "enabled", "budget_tokens": 1024}
 THOUGHT: Any = calling("a", thinking_blocks=[SIGNED])
 
 
@@ -38,6 +39,7 @@ async def asked_twice(faulty: FaultyUpstream, scenario: str, request: InferenceR
         ("messages-no-blank-stops", a_chat(stop=["\n", "END"]), ("stop",)),
         ("messages-no-blank-stops", a_message(stop_sequences=["\n"]), ("stop",)),
         ("messages-no-adaptive", a_chat(reasoning_effort="high"), ("reasoning_effort",)),
+        ("messages-no-effort", a_chat(reasoning_effort="high"), ("reasoning_effort",)),
         ("messages-short", a_chat(), ()),
         ("messages-no-system-turns", a_message(HI, {"role": "system", "content": "In French."}, HI), ()),
     ],
@@ -59,6 +61,7 @@ async def test_what_a_model_never_takes_is_left_out_and_remembered(
             ("reasoning_effort",),
         ),
         ("messages-no-such-schema", a_chat(response_format=FORM), ()),
+        ("messages-no-such-effort", a_chat(reasoning_effort="xhigh"), ("reasoning_effort",)),
     ],
 )
 async def test_what_a_model_does_not_take_in_one_conversation_is_left_out_of_that_one(
@@ -66,6 +69,29 @@ async def test_what_a_model_does_not_take_in_one_conversation_is_left_out_of_tha
 ) -> None:
     assert await asked_twice(faulty, scenario, request_) == dropped
     assert len(faulty.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("scenario", "refused", "taken"),
+    [
+        ("messages-no-adaptive", a_chat(reasoning_effort="high"), a_message(thinking=BUDGET, max_tokens=4096)),
+        ("messages-no-adaptive", a_message(thinking={"type": "adaptive"}), a_message(thinking=BUDGET)),
+        ("messages-no-budget", a_message(thinking=BUDGET, max_tokens=4096), a_chat(reasoning_effort="high")),
+        ("messages-no-such-effort", a_chat(reasoning_effort="xhigh"), a_chat(reasoning_effort="low")),
+        ("messages-no-such-effort", a_chat(reasoning_effort="max"), a_message(thinking=BUDGET)),
+        ("messages-no-effort", a_chat(reasoning_effort="low"), a_message(thinking=BUDGET)),
+    ],
+)
+async def test_a_way_to_think_that_a_model_does_not_have_costs_nobody_another_one(
+    faulty: FaultyUpstream, scenario: str, refused: InferenceRequest, taken: InferenceRequest
+) -> None:
+    async with remote(faulty, scenario, api="messages") as upstream:
+        lost, kept = [await read_whole(upstream, request) for request in (refused, taken)]
+
+    assert isinstance(lost, Answered), lost
+    assert isinstance(kept, Answered), kept
+    assert (lost.dropped, kept.dropped) == (("reasoning_effort",), ())
+    assert "thinking" in faulty.requests[-1].body
 
 
 async def test_a_schema_that_is_not_taken_is_said_in_words(faulty: FaultyUpstream) -> None:

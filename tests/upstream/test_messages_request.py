@@ -7,6 +7,7 @@ import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pydantic import TypeAdapter
 
 from deployments.policy.outcome import Answered, Finished, Rejected
@@ -262,3 +263,20 @@ async def test_a_raw_text_is_what_a_user_says(faulty: FaultyUpstream) -> None:
     await call(faulty, "healthy", a_request("Say it."), api="messages")
 
     assert faulty.requests[-1].body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Say it."}]}]
+
+
+def test_a_message_that_paused_goes_on_behind_what_the_providers_tools_have_found() -> None:
+    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
+    search = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}}
+    said = {"type": "text", "text": "I look. "}
+    paused = {"role": "assistant", "content": [said, search, found]}
+    tools = [{"type": "web_search_20250305", "name": "web_search"}]
+    request = a_message(HI, paused, tools=tools)
+
+    assert written(request)["messages"] == [HI, paused]
+
+    on = replace(request, prefix=f"{request.prefix}It says ")
+    told = {"type": "text", "text": "It says"}
+    assert written(on)["messages"][-1]["content"] == [said, search, found, told]
+    texts = a_message(HI, {"role": "assistant", "content": [said, {"type": "text", "text": "And "}]})
+    assert written(texts)["messages"][-1] == {"role": "assistant", "content": "I look. \nAnd"}

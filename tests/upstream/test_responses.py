@@ -174,6 +174,16 @@ async def test_what_a_model_of_this_format_does_not_take_is_left_out_at_once(
     assert len(faulty.requests) == asked
 
 
+async def test_an_effort_that_a_model_does_not_have_costs_nobody_another_one(faulty: FaultyUpstream) -> None:
+    async with remote(faulty, "responses-no-such-effort", api="responses") as upstream:
+        lost, kept = [await read_whole(upstream, a_chat(reasoning_effort=effort)) for effort in ("minimal", "low")]
+
+    assert isinstance(lost, Answered), lost
+    assert isinstance(kept, Answered), kept
+    assert (lost.dropped, kept.dropped) == (("reasoning_effort",), ())
+    assert faulty.requests[-1].body["reasoning"] == {"effort": "low"}
+
+
 @pytest.mark.parametrize("translator", [ResponseEvents, MessageEvents])
 def test_a_tool_that_a_provider_runs_is_a_sign_of_life_and_an_event_of_nothing_is_none(
     translator: Callable[[bool], Translator],

@@ -24,7 +24,7 @@ from deployments.request import InferenceRequest, ResponseFormat
 from deployments.request.inference import Feature, allowed_names
 from deployments.request.sampling import SAMPLING_KEYS
 from deployments.settings.remotes import RemoteSpec
-from deployments.upstream.family import Written
+from deployments.upstream.family import UnwritableError, Written, require_objects
 from deployments.upstream.messages.parts import CACHE, text_blocks
 from deployments.upstream.messages.turns import Dialogue, mended
 
@@ -72,10 +72,28 @@ def write_messages(request: InferenceRequest, spec: RemoteSpec, *, stream: bool)
         body["stop_sequences"] = list(request.parameters.stop)
     body |= {"model": spec.model, "max_tokens": parameters.get("max_tokens") or _default_length(body, spec)}
     if request.prefix:
-        body["messages"].append({"role": "assistant", "content": request.prefix.rstrip()})
+        body["messages"].append({"role": "assistant", "content": _begun(request)})
     if stream:
         body["stream"] = True
     return Written(MESSAGES, body, tuple(dropped))
+
+
+def _begun(request: InferenceRequest) -> str | list[Any]:
+    """Return the beginning of the answer, as it was sent where it is more than a text, with what was written since.
+
+    A message that paused (`pause_turn`) goes on behind what the provider's tools have found.
+    """
+    last = request.sent.body["messages"][-1] if request.sent.api == MESSAGES else {}
+    blocks = last.get("content")
+    if last.get("role") != "assistant" or not isinstance(blocks, list):
+        return request.prefix.rstrip()
+    said = "\n".join(block["text"] for block in blocks if block["type"] == "text")
+    if all(block["type"] == "text" for block in blocks) or not request.prefix.startswith(said):
+        return request.prefix.rstrip()
+    begun = [*mended([last])[0]["content"], *text_blocks(request.prefix[len(said) :])]
+    if begun[-1]["type"] == "text":
+        begun[-1] = {**begun[-1], "text": begun[-1]["text"].rstrip()}
+    return begun
 
 
 def thinks(body: Mapping[str, Any]) -> bool:
@@ -116,6 +134,7 @@ def _from_chat(request: InferenceRequest) -> dict[str, Any]:
     dialogue = Dialogue(request.turns or request.messages or ({"role": "user", "content": request.text},))
     wanted = request.response_format
     body: dict[str, Any] = {key: value for key, value in request.passthrough.items() if key in _OWN_FIELDS}
+    require_objects(body, ("thinking", "output_config"))
     body["messages"] = dialogue.messages
     if dialogue.system:
         body["system"] = _plain(dialogue.system)
@@ -139,6 +158,8 @@ def _set_effort(body: dict[str, Any], request: InferenceRequest) -> None:
     effort = request.passthrough.get("reasoning_effort")
     if not effort or "thinking" in body:
         return
+    if not isinstance(effort, str):
+        raise UnwritableError("reasoning_effort", effort, "a text")
     if effort == "none":
         body["thinking"] = {"type": "disabled"}
         return

@@ -24,7 +24,7 @@ from deployments.request.passing import NEUTRAL
 from deployments.request.sampling import SAMPLING_KEYS
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.continuation import ask_to_go_on
-from deployments.upstream.family import Written, form_elsewhere
+from deployments.upstream.family import UnwritableError, Written, form_elsewhere, require_objects
 from deployments.upstream.responses.items import to_items
 
 RESPONSES = "responses"
@@ -73,6 +73,10 @@ def _as_sent(request: InferenceRequest, *, stream: bool) -> dict[str, Any]:
 def _from_chat(request: InferenceRequest) -> dict[str, Any]:
     passed = request.passthrough
     body: dict[str, Any] = {key: value for key, value in passed.items() if key in _OWN_FIELDS or key in NEUTRAL}
+    require_objects(body, ("reasoning", "text"))
+    include = body.get("include", [])
+    if not isinstance(include, list) or not all(isinstance(each, str) for each in include):
+        raise UnwritableError("include", include, "a list of texts")
     turns = request.turns or request.messages or ({"role": "user", "content": request.text},)
     body |= {"user": request.user} if request.user else {}
     if effort := passed.get("reasoning_effort"):

@@ -90,7 +90,7 @@ def _output(content: Any) -> str | list[dict[str, Any]]:
     """Return the output of a call: a text, or parts where it holds more than texts."""
     parts = _parts(content)
     if all(part["type"] == "input_text" for part in parts):
-        return "\n".join(part["text"] for part in parts)
+        return "\n".join(str(part.get("text") or "") for part in parts)
     return parts
 
 

@@ -5,7 +5,8 @@
     reasoning.effort, text.verbosity    left out, and listed
     reasoning of earlier turns          left out: another model, or another account, has encrypted it
 
-The last one depends on the conversation, and is not remembered.
+The last one depends on the conversation, and is not remembered. Nor is what is refused for its value alone: one caller
+asks for an effort that the model does not have, and others for one that it has.
 """
 
 import re
@@ -16,7 +17,7 @@ from typing import Any
 
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
-from deployments.upstream.adaptation import NOT_TAKEN
+from deployments.upstream.adaptation import NOT_TAKEN, is_of_value
 from deployments.upstream.complaints import Complaint
 from deployments.upstream.responses.body import ENCRYPTED
 from deployments.upstream.responses.items import without_reasoning_items
@@ -33,7 +34,17 @@ class ResponseQuirk(Enum):
     EFFORT = "reasoning.effort"
     VERBOSITY = "text.verbosity"
     REASONING = "reasoning items"
+    THIS_SAMPLING = "these values of sampling"
+    THIS_EFFORT = "this effort"
+    THIS_VERBOSITY = "this verbosity"
 
+
+_OF_VALUES: Mapping[ResponseQuirk, ResponseQuirk] = {
+    ResponseQuirk.SAMPLING: ResponseQuirk.THIS_SAMPLING,
+    ResponseQuirk.EFFORT: ResponseQuirk.THIS_EFFORT,
+    ResponseQuirk.VERBOSITY: ResponseQuirk.THIS_VERBOSITY,
+}
+_OF_REQUEST = frozenset({ResponseQuirk.REASONING, *_OF_VALUES.values()})
 
 _ABOUT: Mapping[ResponseQuirk, re.Pattern[str]] = {
     ResponseQuirk.REASONING: re.compile(
@@ -67,6 +78,7 @@ class ResponseAdaptation:
     ) -> tuple[str, ...]:
         """Change `body` for what the upstream does not take; returns the names of what the caller loses."""
         quirks = self.known | tried
+        quirks |= {quirk for quirk, of_value in _OF_VALUES.items() if of_value in quirks}
         dropped: list[str] = []
         if ResponseQuirk.SAMPLING in quirks:
             dropped += [name for name in _SAMPLED if body.pop(name, None) is not None]
@@ -83,7 +95,7 @@ class ResponseAdaptation:
 
     def learn(self, tried: frozenset[Enum]) -> None:
         """Remember that the upstream has answered without what is `tried`."""
-        self.known |= tried - {ResponseQuirk.REASONING}
+        self.known |= tried - _OF_REQUEST
 
     def find(
         self,
@@ -98,7 +110,7 @@ class ResponseAdaptation:
         for quirk, about in _ABOUT.items():
             is_refused = quirk is ResponseQuirk.REASONING or NOT_TAKEN.search(said)
             if is_refused and about.search(said) and _has(body, quirk):
-                return quirk
+                return _OF_VALUES.get(quirk, quirk) if is_of_value(said, _value_of(body, quirk)) else quirk
         return None
 
 
@@ -114,3 +126,16 @@ def _has(body: Mapping[str, Any], quirk: ResponseQuirk) -> bool:
             return "verbosity" in body.get("text", {})
         case ResponseQuirk.REASONING:
             return any(item.get("type") == "reasoning" for item in body["input"])
+        case _:
+            return False  # those for values are found by the fields that they are about
+
+
+def _value_of(body: Mapping[str, Any], quirk: ResponseQuirk) -> Any:
+    """Return what a caller has asked for in words, which a complaint may repeat."""
+    match quirk, body:
+        case ResponseQuirk.EFFORT, {"reasoning": {"effort": value}}:
+            return value
+        case ResponseQuirk.VERBOSITY, {"text": {"verbosity": value}}:
+            return value
+        case _:
+            return None
