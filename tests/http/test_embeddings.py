@@ -259,7 +259,8 @@ async def test_others_have_their_turn_while_many_vectors_are_written(path: str, 
     assert turns - before >= 5
 
 
-async def test_a_request_for_vectors_goes_on_with_the_trace_that_it_came_with() -> None:
+@pytest.mark.parametrize(("path", "body"), [(PATH, {"input": "x"}), ("/v1/rerank", {"query": "x", "documents": ["a"]})])
+async def test_a_request_for_vectors_goes_on_with_the_trace_that_it_came_with(path: str, body: dict[str, Any]) -> None:
     came_with: list[TraceContext | None] = []
 
     class Traced(ScriptedService):
@@ -268,6 +269,6 @@ async def test_a_request_for_vectors_goes_on_with_the_trace_that_it_came_with() 
             return await ScriptedService.answer(self, request, request_id, started)
 
     trace, span = "a" * 32, "b" * 16
-    await send(Traced(an_answer([VECTOR])), PATH, {"input": "x"}, headers={TRACEPARENT: f"00-{trace}-{span}-01"})
+    await send(Traced(an_answer([[0.5]])), path, body, headers={TRACEPARENT: f"00-{trace}-{span}-01"})
 
     assert came_with == [TraceContext(trace, span, sampled=True)]
