@@ -45,13 +45,16 @@ _TOLD = {
 """What is told of causes that a provider explains by the operator's account."""
 
 
-def classify_complaint(complaint: Complaint, explanation: str, *, translated: bool = False) -> Outcome:
+def classify_complaint(
+    complaint: Complaint, explanation: str, *, translated: bool = False, field: str = "messages"
+) -> Outcome:
     """Return the outcome for an error, by the module's table.
 
     Args:
         complaint: the error.
         explanation: the message of the error without anything that a caller may not read; may be empty.
         translated: the request was sent to us in another format: what is invalid may be our translation of it.
+        field: where the request has its texts, for a complaint about those that names no field.
     """
     status, wait_s, cause = complaint.status, complaint.retry_after_s, complaint.cause
     told = _TOLD.get(cause, explanation)
@@ -72,10 +75,10 @@ def classify_complaint(complaint: Complaint, explanation: str, *, translated: bo
             reason = (
                 f"the request is too long for it: {explanation}" if explanation else "the request is too long for it"
             )
-            return Rejected(reason, complaint.param or "messages", TOO_LONG_CODE, elsewhere=True)
+            return Rejected(reason, complaint.param or field, TOO_LONG_CODE, elsewhere=True)
         case Cause.CONTENT:
             reason = explanation or "its provider rejects the content of the request"
-            return Rejected(reason, complaint.param or "messages", _content_code(complaint), content=True)
+            return Rejected(reason, complaint.param or field, _content_code(complaint), content=True)
         case Cause.WITHHELD:
             return Answered(WITHHELD, None, "content_filter")
         case Cause.INVALID:
