@@ -130,7 +130,7 @@ def score_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = N
     if len(first) not in {1, len(second)}:
         told = f"has {len(first)} texts, and {names[1]} has {len(second)}"
         raise InvalidRequestError(Problem(names[0], told, f"one text, or as many as {names[1]}"))
-    first = first * len(second) if len(first) == 1 else first
+    first = [*first] * len(second) if len(first) == 1 else first
     return _request(data, asked, SCORE_FORM, first, second, limits, headers)
 
 
