@@ -2,7 +2,7 @@
 
     pairs ──► tokens (a thread; too long: refused, or the second text cut, and told) ──► batches ──► the model
 
-The score is what the model's one label has, by the function that its `config.json` names as sentence-transformers has
+The score is what the model's one label has, by the function that its files name as sentence-transformers has
 it, else between 0 and 1 (the sigmoid): sentence-transformers and vLLM do the same. The answer is a list of lists of one
 number. `extras.body` has `space`, `revision`, and `truncated` with what was cut.
 """
@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from deployments.formats.calling import InferenceThreads
-from deployments.formats.embedding_input import TOO_LONG, InputError
-from deployments.formats.sentence import RecipeError
+from deployments.formats.embedding_input import InputError
+from deployments.formats.pairs import PairReader
+from deployments.formats.sentence import RecipeError, read_score_files
 from deployments.formats.text_batches import TextBatches, Vector
 from deployments.formats.text_bounds import longest_text
 from deployments.formats.weights import load_weights
@@ -47,7 +48,7 @@ class ScoringModel:
     """Scores pairs of texts, in batches of what is asked at the same time."""
 
     def __init__(self, loaded: LoadedModel, spec: HuggingFaceSpec, clock: Callable[[], float] = time.monotonic) -> None:
-        """Score one pair, to find that it can be done.
+        """Score a batch of two pairs, to find that it can be done.
 
         Args:
             loaded: the model, on its device.
@@ -55,21 +56,29 @@ class ScoringModel:
             clock: seconds since any moment, by which `stalled_s` is measured.
 
         Raises:
-            RecipeError: the model has more labels than one, or a function that is not known here.
+            RecipeError: the model has more labels than one, or its files ask for what is not known here.
         """
         config = loaded.model.config
         if config.num_labels != 1:
             raise RecipeError(f"it has {config.num_labels} labels, and a model that scores has one")
-        self._activation = _activation(config)
+        files = read_score_files(loaded.folder)
+        if files.prompt and not spec.embedding.pair_template:
+            raise RecipeError(f"its prompt {files.prompt} goes before pairs; accepted: embedding.pair_template")
+        self._activation = _activation(config, files.activation)
         self._loaded, self._spec = loaded, spec
         bounds = (spec.embedding.max_tokens, longest_text(loaded))
         self._longest = min(bound for bound in bounds if bound > 0)
-        self._pad = loaded.tokenizer.pad_token_id or 0
+        cuts = spec.long_prompt == "truncate"
+        self._reader = PairReader(loaded.tokenizer, spec.embedding.pair_template, self._longest, cuts=cuts)
+        if config.pad_token_id is None:
+            config.pad_token_id = loaded.tokenizer.pad_token_id
+        # A language model's score is that of the last token that is not this one.
+        self._pad = config.pad_token_id or 0
         self._progress = Progress(clock)
         self._readers = InferenceThreads(_READERS, self._progress)
         thread = InferenceThreads(1, self._progress)
         self._batches = TextBatches(self._score, thread, spec.embedding.batch_texts, spec.embedding.batch_tokens)
-        self._score(self._tokenize([("a", "a")])[0])
+        self._score(self._tokenize([("a", "a"), ("a", "a a")])[0])
 
     @classmethod
     def load(cls, spec: HuggingFaceSpec, cache: Path) -> "ScoringModel":
@@ -109,6 +118,7 @@ class ScoringModel:
             "space": self._spec.vector_space,
             "revision": self._loaded.revision,
             "activation": self._activation,
+            "pairs": self._reader.by,
             "max_tokens": self._longest,
         }
 
@@ -132,16 +142,11 @@ class ScoringModel:
         """
         given, cut = [], []
         for index, (first, second) in enumerate(pairs):
-            read = self._loaded.tokenizer(first, second, truncation=False)
-            if (tokens := len(read["input_ids"])) > self._longest:
-                alone = len(self._loaded.tokenizer(first, "", truncation=False)["input_ids"])
-                if self._spec.long_prompt == "refuse" or alone >= self._longest:
-                    reason = f"has {tokens} tokens with its query; accepted: at most {self._longest}"
-                    raise InputError(f"documents[{index}]", reason, TOO_LONG, elsewhere=True)
-                read = self._loaded.tokenizer(first, second, truncation="only_second", max_length=self._longest)
-                cut.append({"index": index, "tokens": tokens, "kept": len(read["input_ids"])})
-            pair = _Pair(read["input_ids"])
-            pair.sides = read.get("token_type_ids", ())
+            read = self._reader.read(first, second, index)
+            if read.tokens > len(read.ids):
+                cut.append({"index": index, "tokens": read.tokens, "kept": len(read.ids)})
+            pair = _Pair(read.ids)
+            pair.sides = read.sides
             given.append(pair)
         return given, cut
 
@@ -166,13 +171,13 @@ class ScoringModel:
         return made
 
 
-def _activation(config: Any) -> str:
-    """Return the function that a model's `config.json` names for its scores.
+def _activation(config: Any, told: str) -> str:
+    """Return the function that is `told` by the files for the scores, or that the model's `config.json` names.
 
     Raises:
         RecipeError: it is not known here.
     """
-    told = (getattr(config, "sentence_transformers", None) or {}).get("activation_fn")
+    told = told or (getattr(config, "sentence_transformers", None) or {}).get("activation_fn")
     told = told or getattr(config, "sbert_ce_default_activation_function", None) or "Sigmoid"
     name = str(told).rpartition(".")[2]
     if name not in _FUNCTIONS:

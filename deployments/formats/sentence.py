@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -70,6 +70,39 @@ def read_recipe(folder: Path, settings: EmbeddingSettings) -> Recipe:
     normalize = recipe.normalize if settings.normalize == "auto" else settings.normalize
     longest = settings.max_tokens or recipe.max_tokens
     return Recipe(pooling, recipe.steps, normalize, longest, recipe.lower, recipe.prompts, recipe.default_prompt)
+
+
+class ScoreFiles(NamedTuple):
+    """What the files of a model that scores pairs say.
+
+    Attributes:
+        activation: the function that its scores go through; empty where they do not say.
+        prompt: the name of the prompt that goes before pairs; empty for none.
+    """
+
+    activation: str
+    prompt: str
+
+
+def read_score_files(folder: Path) -> ScoreFiles:
+    """Read the same files of a model that scores pairs of texts.
+
+    Raises:
+        RecipeError: the files cannot be read, or have steps behind the model itself.
+    """
+    try:
+        said, modules = _json(folder / "config_sentence_transformers.json"), folder / "modules.json"
+        usual = str(said.get("default_prompt_name") or "")
+        steps = json.loads(modules.read_text(encoding="utf-8")) if modules.is_file() else []
+        others = [kind for step in steps if (kind := step["type"].rpartition(".")[2]) != "Transformer"]
+        files = ScoreFiles(
+            str(said.get("activation_fn") or ""), usual if (said.get("prompts") or {}).get(usual) else ""
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecipeError(f"the files of sentence-transformers cannot be read: {error!r}") from error
+    if others:
+        raise RecipeError(f"modules.json has a module {others[0][:64]}, which is not known for scores here")
+    return files
 
 
 def _read(folder: Path) -> Recipe:

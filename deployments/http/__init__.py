@@ -5,7 +5,7 @@ May import: policy, request, access, observability, execution, storage, ray_serv
     asgi.py                       the application
     native.py, openai.py, …       the endpoints of the native API, OpenAI's (`openai_responses.py`) and Anthropic's
     family.py                     what is done for every family of wire formats
-    embeddings.py, ranking.py     vectors and scores; numbers.py: how requests for either are answered
+    embeddings.py, ranking.py     OpenAI's embeddings; reranking and scores; vectors.py: what they share
     tokens.py                     vLLM's tokens, health and version
     completions.py, chunks.py     answers in OpenAI's formats: as bodies, and as the chunks of streams
     message.py, message_writer.py the same in Anthropic's format: as bodies, and as the events of streams

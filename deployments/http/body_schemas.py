@@ -15,6 +15,7 @@ from deployments.request.embeddings import EMBEDDINGS_FORM
 from deployments.request.messages_fields import MESSAGES_FORM
 from deployments.request.native import INFER_FORM
 from deployments.request.openai_fields import CHAT_FORM, COMPLETION_FORM
+from deployments.request.ranking import RERANK_FORM, SCORE_FORM
 from deployments.request.responses_fields import RESPONSES_FORM
 from deployments.request.tokens import DETOKENIZE_FORM, TOKENIZE_FORM
 from deployments.request.words import accepted, unwrapped
@@ -26,6 +27,8 @@ FORMS: Sequence[BodyForm] = (
     RESPONSES_FORM,
     MESSAGES_FORM,
     EMBEDDINGS_FORM,
+    RERANK_FORM,
+    SCORE_FORM,
     TOKENIZE_FORM,
     DETOKENIZE_FORM,
 )

@@ -18,6 +18,7 @@ May import: policy.
     turns.py      chat turns                                 body.py              JSON in: size, depth, numbers
     conversation.py   what all messages are read into        hops.py              where a request has been
     embeddings.py OpenAI's embeddings                        compression.py       bodies that are compressed
+    ranking.py    reranking and scores of pairs              vector_body.py       what it shares with embeddings
     tokens.py     the tokens of a text, and their text      trace_headers.py     the trace that it is a part of
     operation_name.py  what it asks for, in OpenTelemetry's words
     prompt_estimate.py    about how many tokens it has

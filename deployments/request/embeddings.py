@@ -16,20 +16,14 @@ from msgspec import Meta, Struct
 from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
-from deployments.request.body_form import BodyForm, Common
-from deployments.request.controls import NO_HEADERS, with_controls
-from deployments.request.fields import read_model
+from deployments.request.body_form import BodyForm
+from deployments.request.controls import NO_HEADERS
 from deployments.request.inference import InferenceRequest
 from deployments.request.native import TEXT_KEYS
 from deployments.request.prompts import MAX_PROMPT_TOKENS, Ids
 from deployments.request.sampling import TokenId
 from deployments.request.structs import does, read_struct
-
-MAX_INPUTS = 2048
-"""Texts of one request, as OpenAI has it; a model's spec may have fewer (`embedding.max_texts`)."""
-
-MAX_INPUT_CHARACTERS = 1 << 20
-"""Characters of one text: more than any model reads."""
+from deployments.request.vector_body import MAX_INPUT_CHARACTERS, MAX_INPUTS, VectorsBody, vector_request
 
 MAX_DIMENSIONS = 1 << 16
 
@@ -41,7 +35,7 @@ _Entry = Annotated[_Text | TokenId | Ids, Meta(extra={"accepted": _TEXT})]
 _Input = _Text | Annotated[list[_Entry], Meta(min_length=1, max_length=MAX_PROMPT_TOKENS)]
 
 
-class EmbeddingsBody(Common, frozen=True, kw_only=True):
+class EmbeddingsBody(VectorsBody, frozen=True, kw_only=True):
     """The fields of `POST /v1/embeddings`."""
 
     input: Annotated[_Input, does("A text, the token ids of one, or a list of either.", accepted=_INPUT)]
@@ -53,7 +47,6 @@ class EmbeddingsBody(Common, frozen=True, kw_only=True):
         does("Shorter vectors, of a model that is trained for them."),
     ] = None
     prompt_name: Annotated[str, does("Of a model of our own: one of its prompts.")] = ""
-    user: Annotated[str, does("The id of the caller's end user, passed on to upstreams.")] = ""
 
 
 EMBEDDINGS_FORM = BodyForm("EmbeddingsRequest", EmbeddingsBody)
@@ -116,27 +109,22 @@ def embeddings_request(body: bytes, limits: Limits, *, headers: Mapping[str, str
     data = decode_object(body, limits)
     asked = read_struct(data, EmbeddingsBody)
     _check_input(asked.input)
-    passed = EMBEDDINGS_FORM.passed_on(data)
     inputs: dict[str, Any] = {"input": asked.input}
     if asked.dimensions is not None:
         inputs["dimensions"] = asked.dimensions
     if asked.prompt_name:
         inputs["prompt_name"] = asked.prompt_name
-    request = InferenceRequest(
+    request = vector_request(
+        data,
+        asked,
+        form=EMBEDDINGS_FORM,
         inputs=inputs,
+        count=find_vector_input(inputs).count,
+        limits=limits,
+        headers=headers,
         text=asked.input if isinstance(asked.input, str) else "",
-        messages=(),
-        model=read_model(asked.model),
-        timeout_s=limits.timeout_s,
-        user=asked.user,
-        stream=asked.stream,
-        passthrough=passed.fields,
-        features=passed.features,
-        max_tokens_default=limits.max_tokens,
-        vectors=True,
-        vector_count=find_vector_input(inputs).count,
     )
-    return EmbeddingsRequest(with_controls(request, data, headers, limits), asked.encoding_format == "base64")
+    return EmbeddingsRequest(request, asked.encoding_format == "base64")
 
 
 def _check_input(value: str | list[Any]) -> None:
@@ -155,15 +143,3 @@ def _check_input(value: str | list[Any]) -> None:
                 told = "a token id among texts" if is_id(item) else "an empty text"
                 where = f"is {told} (entry {place + 1} of {len(value)})"
                 raise InvalidRequestError(Problem(f"input[{place}]", where, _TEXT))
-
-
-def check_text(text: str, field: str, where: str) -> None:
-    """Check a text; `where` says which one of how many it is.
-
-    Raises:
-        InvalidRequestError: it is blank, or longer than any model reads.
-    """
-    if is_blank(text):
-        raise InvalidRequestError(Problem(field, f"is an empty text{where}", _TEXT))
-    if len(text) > MAX_INPUT_CHARACTERS:
-        raise InvalidRequestError(Problem(field, f"has {len(text)} characters{where}", _TEXT))

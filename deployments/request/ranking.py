@@ -3,7 +3,7 @@
 "query": "…", "documents": ["…", {"text": "…"}]     each document with the query: `POST /v1/rerank` (Jina, Cohere, vLLM)
 "top_n": 3, "return_documents": false               the best ones alone; without their texts
 "text_1": "…" or ["…"], "text_2": ["…", "…"]        one text with each of the others, or as many with as many in turn:
-                                                    `POST /v1/score` (vLLM); also `queries` and `documents`
+                                                    `POST /v1/score` (vLLM), which has other names for the two, too
 
 A score is a vector of one number: it is asked for, batched, checked and answered for within one space as vectors are.
 """
@@ -13,30 +13,66 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from deployments.policy.blank import is_blank
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
-from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
-from deployments.request.embeddings import MAX_INPUTS, check_text
-from deployments.request.fields import kind, read_model, read_name, refuse
+from deployments.request.body_form import BodyForm
+from deployments.request.controls import NO_HEADERS
 from deployments.request.inference import InferenceRequest
-from deployments.request.passing import read_passed
-from deployments.request.structs import read_struct
+from deployments.request.structs import does, read_struct
+from deployments.request.vector_body import MAX_INPUT_CHARACTERS, MAX_INPUTS, VectorsBody, vector_request
 
 PAIRS = "pairs"
 """The field of the inputs of a model: a list of pairs of texts, for each of which a list of one number is wanted."""
 
-_RERANK = frozenset({"model", "query", "documents", "top_n", "return_documents", "user"})
-_SCORED = (("text_1", "text_2"), ("queries", "documents"))
-_SCORE = frozenset({"model", "user", *(name for names in _SCORED for name in names)})
+_SCORED = (("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2"))
+"""The names that the two sides of pairs may have, as vLLM has them."""
+
+_A_TEXT = f"a text of at most {MAX_INPUT_CHARACTERS} characters with something visible in it"
+_DOCUMENT = f"{_A_TEXT}, or an object with such a `text`"
 _DOCUMENTS = f"a list of 1 to {MAX_INPUTS} texts, or of objects with `text`"
 _TEXTS = f"a text, or a list of 1 to {MAX_INPUTS} texts"
 
+_Text = Annotated[str, Meta(min_length=1, max_length=MAX_INPUT_CHARACTERS, extra={"accepted": _A_TEXT})]
+_Texts = _Text | Annotated[list[_Text], Meta(min_length=1, max_length=MAX_INPUTS)]
+_Side = Annotated[_Texts | None, Meta(extra={"accepted": _TEXTS})]
 
-class _Wanted(Struct, frozen=True):
-    """What is wanted of an order of documents."""
 
-    top_n: Annotated[int, Meta(ge=1, le=1 << 31)] | None = None
-    return_documents: bool = True
+class TextDocument(Struct, frozen=True):
+    """A document as an object. Other fields of it are not read."""
+
+    text: Annotated[_Text, does("Its text.")]
+
+
+_Document = Annotated[_Text | TextDocument, Meta(extra={"accepted": _DOCUMENT})]
+_Documents = Annotated[list[_Document], Meta(min_length=1, max_length=MAX_INPUTS)]
+
+
+class RerankBody(VectorsBody, frozen=True, kw_only=True):
+    """The fields of `POST /v1/rerank`."""
+
+    query: Annotated[_Text, does("What the documents are to answer.")]
+    documents: Annotated[_Documents, does("What is to be put in order.", accepted=_DOCUMENTS)]
+    top_n: Annotated[
+        Annotated[int, Meta(ge=1, le=1 << 31)] | None, does("So many of the best; without it all of them.")
+    ] = None
+    return_documents: Annotated[bool, does("The texts of the documents are told, too.")] = True
+
+
+class ScoreBody(VectorsBody, frozen=True, kw_only=True):
+    """The fields of `POST /v1/score`: the two sides of the pairs, in one of their names."""
+
+    text_1: Annotated[_Side, does("One text, which goes with each of `text_2`, or as many as those.")] = None
+    text_2: Annotated[_Side, does("One text, or several.")] = None
+    queries: Annotated[_Side, does("Another name of `text_1`.")] = None
+    documents: Annotated[_Side, does("Beside `queries`, another name of `text_2`.")] = None
+    items: Annotated[_Side, does("The same.")] = None
+    data_1: Annotated[_Side, does("Another name of `text_1`.")] = None
+    data_2: Annotated[_Side, does("Beside `data_1`, another name of `text_2`.")] = None
+
+
+RERANK_FORM = BodyForm("RerankRequest", RerankBody)
+SCORE_FORM = BodyForm("ScoreRequest", ScoreBody)
 
 
 class RerankRequest(Struct, frozen=True):
@@ -67,13 +103,12 @@ def rerank_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = 
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
     data = decode_object(body, limits)
-    query, given = _checked(data.get("query"), "query", ""), data.get("documents")
-    if not isinstance(given, list) or not given:
-        raise refuse("documents", given, _DOCUMENTS)
-    documents = _texts([each.get("text") if isinstance(each, Mapping) else each for each in given], "documents")
-    asked = read_struct(data, _Wanted)
+    asked = read_struct(data, RerankBody)
+    _refuse_blank(asked.query, "query")
+    documents = tuple(each.text if isinstance(each, TextDocument) else each for each in asked.documents)
+    _refuse_blank(documents, "documents")
     top_n = len(documents) if asked.top_n is None else min(asked.top_n, len(documents))
-    request = _request(data, [(query, document) for document in documents], _RERANK, limits, headers)
+    request = _request(data, asked, RERANK_FORM, [asked.query] * len(documents), documents, limits, headers)
     return RerankRequest(request, documents, top_n, asked.return_documents)
 
 
@@ -89,62 +124,70 @@ def score_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = N
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
     data = decode_object(body, limits)
-    names = next((names for names in _SCORED if names[0] in data), _SCORED[0])
-    first, second = (_read_texts(data.get(name), name) for name in names)
+    asked = read_struct(data, ScoreBody)
+    names = _sides(asked)
+    first, second = (_listed(getattr(asked, name), name) for name in names)
     if len(first) not in {1, len(second)}:
         told = f"has {len(first)} texts, and {names[1]} has {len(second)}"
         raise InvalidRequestError(Problem(names[0], told, f"one text, or as many as {names[1]}"))
-    first = first * len(second) if len(first) == 1 else first
-    return _request(data, list(zip(first, second, strict=True)), _SCORE, limits, headers)
+    first = [*first] * len(second) if len(first) == 1 else first
+    return _request(data, asked, SCORE_FORM, first, second, limits, headers)
 
 
 def pairs_in(inputs: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    """Return the pairs in the inputs of a request; none where it asks for something else."""
+    """Return the pairs in the inputs of a request; none where it asks for something else, or for more than pairs."""
     value = inputs.get(PAIRS)
-    return [(pair[0], pair[1]) for pair in value] if isinstance(value, (list, tuple)) else ()
+    if not isinstance(value, list | tuple) or not all(map(_is_pair, value)):
+        return ()
+    return [(first, second) for first, second in value]
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(each, str) for each in value)  # noqa: PLR2004 - a pair
 
 
 def _request(
     data: Mapping[str, Any],
-    pairs: Sequence[tuple[str, str]],
-    known: frozenset[str],
+    asked: VectorsBody,
+    form: BodyForm,
+    first: Sequence[str],
+    second: Sequence[str],
     limits: Limits,
     headers: Mapping[str, str],
 ) -> InferenceRequest:
-    passed = read_passed(data, CONTROL_KEYS | known, frozenset())
-    request = InferenceRequest(
-        inputs={PAIRS: [list(pair) for pair in pairs], "dimensions": 1},
-        text="",
-        messages=(),
-        model=read_model(data.get("model")),
-        timeout_s=limits.timeout_s,
-        user=read_name(data, "user"),
-        passthrough=passed.fields,
-        features=passed.features,
-        max_tokens_default=limits.max_tokens,
-        vectors=True,
-        vector_count=len(pairs),
-    )
-    return with_controls(request, data, headers, limits)
+    pairs = [[query, document] for query, document in zip(first, second, strict=True)]
+    inputs = {PAIRS: pairs, "dimensions": 1}
+    return vector_request(data, asked, form=form, inputs=inputs, count=len(pairs), limits=limits, headers=headers)
 
 
-def _read_texts(value: Any, field: str) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (_checked(value, field, ""),)
-    if not isinstance(value, list) or not value:
-        raise refuse(field, value, _TEXTS)
-    return _texts(value, field)
+def _sides(asked: ScoreBody) -> tuple[str, str]:
+    """Return the names in which both sides of the pairs are given.
+
+    Raises:
+        InvalidRequestError: one is missing, or they are given in more names than two.
+    """
+    given = [name for name in dict.fromkeys(name for names in _SCORED for name in names) if getattr(asked, name)]
+    names = next((names for names in _SCORED if set(given) <= {*names}), None)
+    if names is None:
+        problem = Problem(given[-1], f"is given beside {given[0]}", "text_1 and text_2, in one of their names")
+        raise InvalidRequestError(problem)
+    for name in names:
+        if name not in given:
+            raise InvalidRequestError(Problem(name, "is missing", _TEXTS))
+    return names
 
 
-def _texts(values: Sequence[Any], field: str) -> tuple[str, ...]:
-    if len(values) > MAX_INPUTS:
-        raise InvalidRequestError(Problem(field, f"has {len(values)} entries", f"at most {MAX_INPUTS}"))
-    told = ((place, f" (entry {place + 1} of {len(values)})") for place in range(len(values)))
-    return tuple(_checked(values[place], f"{field}[{place}]", where) for place, where in told)
+def _listed(texts: str | Sequence[str], field: str) -> Sequence[str]:
+    _refuse_blank(texts, field)
+    return [texts] if isinstance(texts, str) else texts
 
 
-def _checked(text: Any, field: str, where: str) -> str:
-    if not isinstance(text, str):
-        raise InvalidRequestError(Problem(field, f"is {kind(text)}{where}", "a text"))
-    check_text(text, field, where)
-    return text
+def _refuse_blank(texts: str | Sequence[str], field: str) -> None:
+    if isinstance(texts, str):
+        if is_blank(texts):
+            raise InvalidRequestError(Problem(field, "is an empty text", _A_TEXT))
+        return
+    for place, text in enumerate(texts):
+        if is_blank(text):
+            told = f"is an empty text (entry {place + 1} of {len(texts)})"
+            raise InvalidRequestError(Problem(f"{field}[{place}]", told, _A_TEXT))

@@ -63,5 +63,7 @@ Seconds = Annotated[float, Field(ge=LEAST_SECONDS, le=MOST_SECONDS, allow_inf_na
 NonEmpty = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 ModelId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 """Lower case letters, digits and `.`, `_`, `-`: it is a Serve application, a file name and part of a path."""
+WITH_SPACES = ("feature-extraction", "text-ranking")
+"""Tasks whose answers are vectors; a score is one of one number."""
 VectorSpace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/@-]{0,128}$")]
 """The name of a vector space; empty for none. Vectors can be compared within one space only."""

@@ -1,4 +1,4 @@
-"""How a model of the task `feature-extraction` makes vectors of texts."""
+"""How a model makes vectors of texts (`feature-extraction`), or scores of pairs of texts (`text-ranking`)."""
 
 from typing import Annotated, Literal
 
@@ -29,4 +29,11 @@ class EmbeddingSettings(Settings):
     batch_texts: int = Field(64, ge=1, description="The most texts of one batch.")
     batch_tokens: int = Field(
         4096, ge=1, description="The most tokens of one batch; a longer text is a batch of its own."
+    )
+    pair_template: str = Field(
+        "",
+        max_length=1 << 16,
+        description="How a query and a document are put into one text, for a model of `task: text-ranking`: a template "
+        "as vLLM takes it (`--chat-template`), with two messages of the roles `query` and `document`. Without it, "
+        "the template in its files, or the pair of its tokenizer.",
     )

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
-from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings, VectorSpace
+from deployments.settings.base import WITH_SPACES, ModelId, NonEmpty, Seconds, Settings, VectorSpace
 from deployments.settings.stream_limits import StreamLimitSettings
 
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -21,6 +21,9 @@ OWN_HEADERS = frozenset({"authorization", "content-type", "content-length", "hos
 
 RemoteApi = Literal["chat", "responses", "messages"]
 """OpenAI's chats, OpenAI's Responses, or Anthropic's Messages."""
+
+RankingApi = Literal["rerank", "tei", "score"]
+"""Reranking as Jina, Cohere, Voyage and vLLM have it; as Text Embeddings Inference has it; or vLLM's scores."""
 
 RequestKind = Literal["chat", "text"]
 """A chat, or a text completion; the native API's requests are chats."""
@@ -73,14 +76,20 @@ class RemoteSpec(StreamLimitSettings):
         description="What keys with a `boundary` know it by, such as `eu`. Without a label it is asked only for keys "
         "that may go anywhere.",
     )
-    task: Literal["text-generation", "feature-extraction"] = Field(
+    task: Literal["text-generation", "feature-extraction", "text-ranking"] = Field(
         "text-generation",
-        description="What it does: it writes, or it makes vectors of texts, and is asked at `/embeddings`.",
+        description="What it does: it writes; it makes vectors of texts, and is asked at `/embeddings`; or it scores "
+        "pairs of texts, and is asked as `ranking_api` says.",
+    )
+    ranking_api: RankingApi = Field(
+        "rerank",
+        description="How one of `task: text-ranking` is asked: at `/rerank` in the words of Jina, Cohere, Voyage and "
+        "vLLM; there in those of Text Embeddings Inference; or at vLLM's `/score`.",
     )
     space: VectorSpace = Field(
         "",
-        description="The vector space of its vectors. Only models of the same space answer for each other; one of "
-        "`task: feature-extraction` that names none has one of its own.",
+        description="The vector space of its vectors, or scores. Only models of the same space answer for each other; "
+        "one of `task: feature-extraction` or `text-ranking` that names none has one of its own.",
     )
     api_key_env: VariableName | None = Field(
         None,
@@ -154,7 +163,7 @@ class RemoteSpec(StreamLimitSettings):
 
     def vector_space(self, name: str) -> str:
         """The vector space of its answers, if it is called `name` here; empty for a model that writes."""
-        return (self.space or name) if self.task == "feature-extraction" else ""
+        return (self.space or name) if self.task in WITH_SPACES else ""
 
     @property
     def passes_on(self) -> tuple[RequestKind, ...]:
@@ -183,8 +192,10 @@ class RemoteSpec(StreamLimitSettings):
 
     @model_validator(mode="after")
     def _only_vectors_have_a_space(self) -> Self:
-        if self.space and self.task != "feature-extraction":
-            raise ValueError(f"space: does not go with task: {self.task}; accepted: task: feature-extraction")
+        if self.space and self.task not in WITH_SPACES:
+            raise ValueError(f"space: does not go with task: {self.task}; accepted: task: {' or '.join(WITH_SPACES)}")
+        if "ranking_api" in self.model_fields_set and self.task != "text-ranking":
+            raise ValueError(f"ranking_api: does not go with task: {self.task}; accepted: task: text-ranking")
         return self
 
     @model_validator(mode="after")

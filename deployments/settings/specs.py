@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from deployments.settings.base import ModelId, NonEmpty, Seconds, Settings
+from deployments.settings.base import WITH_SPACES, ModelId, NonEmpty, Seconds, Settings
 from deployments.settings.embedding import EmbeddingSettings
 from deployments.settings.errors import SettingsError
 from deployments.settings.file_specs import FileSpec, PickleSpec, PyTorchSpec, Target
@@ -144,10 +144,6 @@ class TextModelSpec(ServingSpec):
         return False
 
 
-_WITH_SPACES = ("feature-extraction", "text-ranking")
-"""Tasks whose answers are vectors; a score is one of one number."""
-
-
 class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
     """`format: huggingface`: text generation and chat, or another task."""
 
@@ -173,7 +169,7 @@ class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
     @property
     def vector_space(self) -> str:
         """The vector space of its answers: `space`, or its own id for a model that makes vectors, or scores."""
-        return self.space or (self.id if self.task in _WITH_SPACES else "")
+        return self.space or (self.id if self.task in WITH_SPACES else "")
 
     @property
     def keeps_snapshot(self) -> bool:
@@ -192,10 +188,10 @@ class HuggingFaceSpec(TextModelSpec, ModelServingSpec):
 
     @model_validator(mode="after")
     def _only_vectors_have_a_space(self) -> Self:
-        if self.task not in _WITH_SPACES:
+        if self.task not in WITH_SPACES:
             for key in ("space", "embedding"):
                 if key in self.model_fields_set:
-                    accepted = f"task: {' or '.join(_WITH_SPACES)}"
+                    accepted = f"task: {' or '.join(WITH_SPACES)}"
                     raise ValueError(f"{key}: does not go with task: {self.task}; accepted: {accepted}")
         return self
 

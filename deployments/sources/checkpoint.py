@@ -139,9 +139,11 @@ def load_checkpoint(
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, **local)
         auto_class: Any = getattr(transformers, AUTO_CLASSES[task])
-        model = auto_class.from_pretrained(checkpoint.folder, **local, **weights)
+        model, report = auto_class.from_pretrained(checkpoint.folder, **local, **weights, output_loading_info=True)
     except Exception as error:
         raise SourceError(f"cannot be read: {describe_error(error)}") from error
+    if checkpoint.gguf is None:
+        _require_all_weights(type(model).__name__, report["missing_keys"], task)
     return LoadedModel(
         model=model.eval(),
         tokenizer=tokenizer,
@@ -152,3 +154,15 @@ def load_checkpoint(
         dtype=dtype_name(model),
         folder=checkpoint.folder,
     )
+
+
+def _require_all_weights(kind: str, missing: Iterable[str], task: str) -> None:
+    """Raise `SourceError` for weights that no file has: transformers makes them up, and the model answers at random.
+
+    Many files of models that make vectors lack a pooler, which those do without here.
+    """
+    spared = task == "feature-extraction"
+    lacking = sorted(name for name in missing if not (spared and "pooler" in name.split(".")))
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise SourceError(f"it lacks {lacking[0]}{more}, without which a {kind} answers at random")

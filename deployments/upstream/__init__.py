@@ -19,7 +19,7 @@ May import: policy, request, settings, observability, execution.
     responses/      OpenAI's Responses
     translation.py  answers of other formats as those of chats
     wire.py         from a request to a body; text_form.py: what text completions have of their own
-    vectors.py      the same of vectors, and from a body to those
+    vectors.py      the same of vectors, and from a body to those; scores.py: of scores
     reading.py      from a response to the items of an answer: those below, put together
     plain.py        nearly every whole answer, read at once
     encodings.py    from encoded bytes to bytes

@@ -38,7 +38,6 @@ from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.serving_state import ServingState
 from deployments.request import Feature, InferenceRequest
 from deployments.request.passing import OF_TEXTS
-from deployments.request.ranking import PAIRS
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
 from deployments.upstream.complaints import Complaint, is_complaint, read_complaint
@@ -53,6 +52,7 @@ from deployments.upstream.passage import no_answer_of_ours, passage_headers, pro
 from deployments.upstream.plain import read_plain
 from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeError, read_items, read_whole
 from deployments.upstream.redaction import Redactor
+from deployments.upstream.scores import has_vectors, is_asked_in_other_words, read_scores, refuse_scores
 from deployments.upstream.sse import EventTooLargeError
 from deployments.upstream.stream import ChunkReader
 from deployments.upstream.text_form import is_sent_as_text
@@ -138,8 +138,8 @@ class Upstream:
     async def _ask(self, on: Try, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make an attempt on an endpoint; it is asked again at once without what of ours it does not take."""
         endpoint = on.endpoint
-        if request.vectors and PAIRS in request.inputs:
-            return Refused("it is asked for vectors, and scores no pairs")
+        if self.space and (refused := refuse_scores(request, self.spec)) is not None:
+            return refused
         if request.prompt_tokens and request.prefix:
             return Refused("it cannot go on with a text behind token ids")
         if endpoint.connection.lacks:
@@ -199,10 +199,11 @@ class Upstream:
             value = _decode(await read_whole(response, self.spec.max_vectors_bytes))
         except ResponseTooLargeError as error:  # as the caller has asked for so many: that says nothing of the model
             return Refused(f"its vectors are over max_answer_bytes: {error}")
-        if is_complaint(value) and not (isinstance(value, Mapping) and value.get("data")):
+        if is_complaint(value) and not has_vectors(value):
             return read_complaint(value, _OK, {})
         # In a thread: the numbers of many vectors are a lot to look through.
-        return await asyncio.to_thread(read_vectors, value, request, self.space)
+        read = read_scores if self.spec.task == "text-ranking" else read_vectors
+        return await asyncio.to_thread(read, value, request, self.space)
 
     async def _answer(
         self, body: Body, request: InferenceRequest, on: Try, post: Post, dropped: tuple[str, ...]
@@ -264,13 +265,14 @@ class Upstream:
         return read_complaint(decoded if isinstance(decoded, (Mapping, list)) else None, response.status, headers, text)
 
     def _classify(self, complaint: Complaint, request: InferenceRequest) -> Answered | Failed | Refused | Rejected:
-        redactor, is_translated = self._redactor, (request.sent.api or "chat") != self.spec.api
+        redactor = self._redactor
+        is_translated = (request.sent.api or "chat") != self.spec.api or is_asked_in_other_words(self.spec)
         field = redactor.path(field_of_caller(complaint, request, self.spec.api))
         told = replace(complaint, codes=redactor.codes(complaint.codes), param=field)
         outcome = faults.classify_complaint(told, redactor.for_callers(complaint.message), translated=is_translated)
         if complaint.is_misconfigured:
-            said = f"it answered {complaint.status}: {self._redactor.clean(complaint.message)}"
-            log.upstream_misconfigured(self.name, said)
+            in_full = f"it answered {complaint.status}: {self._redactor.clean(complaint.message)}"
+            log.upstream_misconfigured(self.name, in_full)
         return outcome
 
     def _fault(self, error: BaseException) -> Failed | Refused | TimedOut:

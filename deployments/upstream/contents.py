@@ -78,6 +78,14 @@ def read_usage(value: Any) -> Usage | None:
     return None if read is None or written is None or min(read, written) < 0 else Usage(read, written)
 
 
+def read_usage_of_input(value: Any) -> Usage | None:
+    """Return the count of what vectors were made of, in a `usage` object: nothing is written, so a total will do."""
+    if not isinstance(value, dict):
+        return None
+    count = _first_count(value, (*_READ, *_TOTAL))
+    return None if count is None else Usage(count, 0)
+
+
 _READ = ("prompt_tokens", "input_tokens", "promptTokens", "promptTokenCount", "prompt_eval_count")
 _WRITTEN = ("completion_tokens", "output_tokens", "completionTokens", "candidatesTokenCount", "eval_count")
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount")

@@ -12,6 +12,7 @@ from deployments.upstream.messages.quirks import MessageAdaptation
 from deployments.upstream.responses.body import RESPONSES, has_responses_feature, write_responses
 from deployments.upstream.responses.events import ResponseEvents
 from deployments.upstream.responses.quirks import ResponseAdaptation
+from deployments.upstream.scores import RERANK, SCORE
 from deployments.upstream.vectors import VECTORS
 from deployments.upstream.wire import CHATS, TEXTS, write_chat
 
@@ -32,7 +33,7 @@ def _headers_of_messages(request: InferenceRequest, own: Mapping[str, str]) -> M
 
 
 REMOTE_FORMATS: Mapping[RemoteApi, FormatOfRemotes] = {
-    "chat": FormatOfRemotes((CHATS, TEXTS, VECTORS), write_chat, Adaptation),
+    "chat": FormatOfRemotes((CHATS, TEXTS, VECTORS, RERANK, SCORE), write_chat, Adaptation),
     "responses": FormatOfRemotes(
         (RESPONSES,), write_responses, ResponseAdaptation, ResponseEvents, has_responses_feature
     ),

@@ -13,6 +13,7 @@ from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteApi
 from deployments.upstream.causes import Cause
 from deployments.upstream.complaints import Complaint
+from deployments.upstream.scores import field_of
 
 
 class _Names(NamedTuple):
@@ -57,6 +58,9 @@ _SET_HERE = frozenset(
 """What the router sets by itself. Any other field that the caller has not sent is one that the remote demands."""
 
 _OF_THE_PROMPT = frozenset({Cause.TOO_LONG, Cause.CONTENT})
+_TEXTS = frozenset({"input", "inputs", "text", "texts", "query", "queries", "documents", "text_1", "text_2"})
+"""What remotes call the texts that are to become vectors or scores."""
+
 _FIRST_STEP = re.compile(r"[^.\[]*")
 
 
@@ -68,6 +72,10 @@ def field_of_caller(complaint: Complaint, request: InferenceRequest, api: Remote
     sent = _names_sent(request)
     param, own = complaint.param, request.sent.api or "chat"
     root = _first_step(param)
+    if request.vectors:
+        if root in _TEXTS or (not root and complaint.cause in _OF_THE_PROMPT):
+            return field_of(request)
+        return "" if root in _SET_HERE else param
     if own == api and root in sent:
         return param
     for name in _meant(root, api, own):

@@ -15,7 +15,7 @@ from deployments.policy.outcome import Answered, Failed
 from deployments.request import InferenceRequest
 from deployments.request.embeddings import find_vector_input
 from deployments.settings.remotes import RemoteSpec
-from deployments.upstream.contents import read_usage
+from deployments.upstream.contents import read_usage_of_input
 
 VECTORS = "embeddings"
 """Their path below a base URL."""
@@ -50,7 +50,7 @@ def read_vectors(value: Any, request: InferenceRequest, space: str) -> Answered 
         return Failed(f"it {error}")
     about = {**fields_beside(value, _TOLD_ELSEWHERE), "dimensions": len(vectors[0]), "space": space}
     result = vectors[0] if wanted.single else vectors
-    return Answered(result, read_usage(value.get("usage")), extras=Extras(body=about))
+    return Answered(result, read_usage_of_input(value.get("usage")), extras=Extras(body=about))
 
 
 def _in_order(data: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

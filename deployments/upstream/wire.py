@@ -8,6 +8,7 @@ from deployments.request.inference import ANY_FORMAT
 from deployments.request.passing import OF_TEXTS
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream.family import Written, form_elsewhere
+from deployments.upstream.scores import to_scores_body
 from deployments.upstream.text_form import is_sent_as_text, raw_prompt, text_fields
 from deployments.upstream.vectors import VECTORS, to_vectors_body
 
@@ -24,6 +25,8 @@ def write_chat(request: InferenceRequest, spec: RemoteSpec, *, stream: bool) -> 
     """
     if spec.task == "feature-extraction":
         return Written(VECTORS, to_vectors_body(request, spec))
+    if spec.task == "text-ranking":
+        return Written(*to_scores_body(request, spec))
     if is_sent_as_text(request, spec):
         body = {**text_fields(request), "model": spec.model, "prompt": raw_prompt(request), **request.parameters.sent()}
         body |= {"user": request.user} if request.user else {}

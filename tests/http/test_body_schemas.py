@@ -15,6 +15,7 @@ from deployments.policy.problem import InvalidRequestError
 from deployments.request.embeddings import embeddings_request
 from deployments.request.native import from_body
 from deployments.request.openai import chat_request, completion_request
+from deployments.request.ranking import rerank_request, score_request
 from tests.http.wire import CHAT
 from tests.request.test_openai import LIMITS
 
@@ -24,6 +25,8 @@ READERS: dict[str, Any] = {
     "ChatRequest": (chat_request, CHAT),
     "CompletionRequest": (completion_request, {"prompt": "Hi"}),
     "EmbeddingsRequest": (embeddings_request, {"input": "Hi"}),
+    "RerankRequest": (rerank_request, {"query": "Hi", "documents": ["Hi", {"text": "Hi"}]}),
+    "ScoreRequest": (score_request, {"text_1": "Hi", "text_2": ["Hi"]}),
 }
 
 

@@ -273,6 +273,6 @@ async def test_a_request_for_vectors_or_scores_goes_on_with_the_trace_that_it_ca
             return await ScriptedService.answer(self, request, request_id, started)
 
     trace, span = "a" * 32, "b" * 16
-    await send(Traced(an_answer([VECTOR])), path, asked, headers={TRACEPARENT: f"00-{trace}-{span}-01"})
+    await send(Traced(an_answer([[0.5]])), path, asked, headers={TRACEPARENT: f"00-{trace}-{span}-01"})
 
     assert came_with == [TraceContext(trace, span, sampled=True)]

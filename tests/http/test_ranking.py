@@ -14,6 +14,7 @@ from tests.formats import bert
 from tests.http.test_embeddings import Loaded, Scripted, a_router
 from tests.http.wire import send
 from tests.upstream.faulty import FaultyUpstream
+from tests.upstream.scores import score_of
 
 RERANK, SCORE = "/v1/rerank", "/v1/score"
 QUERY, DOCUMENTS = "who is here", ["the cat sat on a mat", "paris", "who is in paris"]
@@ -124,7 +125,8 @@ async def test_a_model_of_the_same_space_answers_for_another_one() -> None:
         (RERANK, {"query": ["a"]}, "query"),
         (RERANK, {"documents": []}, "documents"),
         (RERANK, {"documents": "a"}, "documents"),
-        (RERANK, {"documents": ["a", {"image": "b"}]}, "documents[1]"),
+        (RERANK, {"documents": ["a", {"image": "b"}]}, "documents[1].text"),
+        (RERANK, {"stream": True}, "stream"),
         (RERANK, {"documents": ["a"] * 2049}, "documents"),
         (RERANK, {"top_n": 0}, "top_n"),
         (RERANK, {"return_documents": "yes"}, "return_documents"),
@@ -163,7 +165,43 @@ async def test_models_of_vectors_score_no_pairs_and_those_that_score_make_no_vec
 
     assert (scored.status_code, scored.json()["error"]["param"]) == (400, "model")
     assert (embedded.status_code, embedded.json()["error"]["param"]) == (400, "model")
-    assert (elsewhere.status_code, faulty.requests) == (503, [])
+    assert (elsewhere.status_code, elsewhere.json()["error"]["param"], faulty.requests) == (400, "model", [])
+
+
+def far(faulty: FaultyUpstream, scenario: str, **more: Any) -> dict[str, Any]:
+    url = f"http://127.0.0.1:{faulty.port}/v1"
+    return {"base_url": url, "model": scenario, "task": "text-ranking", "space": "s", **more}
+
+
+async def test_the_documents_are_put_in_order_by_a_remote_model(faulty: FaultyUpstream) -> None:
+    router = a_router({}, remotes={"m": far(faulty, "scores-unsorted")})
+    await router._registry.refresh()
+
+    told = (await send(router, RERANK, {**ASKED, "top_n": 2})).json()
+    scored = (await send(router, SCORE, {"model": "m", "text_1": QUERY, "text_2": DOCUMENTS})).json()
+
+    best = sorted(range(3), key=lambda place: -score_of(QUERY, DOCUMENTS[place]))[:2]
+    assert [(each["index"], each["document"]["text"]) for each in told["results"]] == [
+        (place, DOCUMENTS[place]) for place in best
+    ]
+    assert [each["score"] for each in scored["data"]] == [score_of(QUERY, document) for document in DOCUMENTS]
+    assert (told["model"], told["neverblank"]["served_by"], told["usage"]["prompt_tokens"]) == ("m", "primary", 7)
+
+
+@pytest.mark.parametrize("scenario", ["scores-one-too-few", "scores-wrong-index", "scores-nan", "status-500"])
+async def test_all_scores_of_an_answer_are_those_of_one_model_and_of_its_space(
+    faulty: FaultyUpstream, scenario: str
+) -> None:
+    twin, other = Scripted(Answered([[0.1], [0.9], [0.5]])), Scripted(Answered([[0.2]] * 3))
+    router = a_router(
+        {"twin": (twin, "s"), "other": (other, "t")}, remotes={"m": far(faulty, scenario, fallbacks=["other", "twin"])}
+    )
+    await router._registry.refresh()
+
+    told = (await send(router, RERANK, ASKED)).json()
+
+    assert [each["relevance_score"] for each in told["results"]] == [0.9, 0.5, 0.1]
+    assert (told["model"], told["neverblank"]["degraded"], other.requests) == ("twin", True, [])
 
 
 @pytest.mark.parametrize(("name", "between"), [("torch.nn.modules.linear.Identity", False), (None, True)])

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from deployments.policy.problem import InvalidRequestError, Problem
-from deployments.request.embeddings import MAX_INPUT_CHARACTERS, MAX_INPUTS, EmbeddingsRequest, embeddings_request
+from deployments.request.embeddings import EmbeddingsRequest, embeddings_request
+from deployments.request.vector_body import MAX_INPUT_CHARACTERS, MAX_INPUTS
 from tests.request.test_openai import LIMITS
 
 

@@ -10,6 +10,7 @@ from deployments.request.body import Limits
 from deployments.request.embeddings import embeddings_request
 from deployments.request.openai import chat_request
 from deployments.request.prompt_estimate import estimate_prompt_tokens
+from deployments.request.ranking import rerank_request
 
 LIMITS = Limits(max_bytes=100_000, timeout_s=30.0, max_timeout_s=300.0)
 TEXT = "x" * 400
@@ -20,6 +21,12 @@ def test_every_text_and_token_that_vectors_are_wanted_of_counts(given: Any, toke
     asked = embeddings_request(orjson.dumps({"input": given}), LIMITS)
 
     assert estimate_prompt_tokens(asked.request) == tokens
+
+
+def test_every_pair_that_scores_are_wanted_of_counts_with_its_query() -> None:
+    asked = rerank_request(orjson.dumps({"query": TEXT, "documents": [TEXT, TEXT]}), LIMITS)
+
+    assert estimate_prompt_tokens(asked.request) == 400
 
 
 def test_tools_count_as_their_model_reads_them_too() -> None:

@@ -93,6 +93,20 @@ def test_what_only_chats_have_does_not_go_with_another_format(fields: dict[str, 
         RemoteSpec.model_validate({**GOOD, "api": "messages", **fields})
 
 
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"space": "s"}, "space: .*text-ranking"),
+        ({"ranking_api": "tei"}, "ranking_api: .*text-ranking"),
+        ({"task": "feature-extraction", "ranking_api": "tei"}, "ranking_api: .*text-ranking"),
+        ({"task": "text-ranking", "api": "messages"}, "task: text-ranking .*api: messages"),
+    ],
+)
+def test_what_only_models_that_score_have_does_not_go_with_another_task(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        RemoteSpec.model_validate({**GOOD, **fields})
+
+
 def test_the_key_goes_where_the_format_has_it_unless_another_header_is_named() -> None:
     headers = [
         RemoteSpec.model_validate({**GOOD, **more}).key_header

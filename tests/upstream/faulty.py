@@ -6,6 +6,7 @@ port it listens on.
     POST /v1/chat/completions    the scenario named by `model`; the same of /v1/completions, in its format
     POST /v1/messages            the same, in Anthropic's format; at /v1/responses in that of OpenAI's Responses
     POST /v1/embeddings          the same, of vectors where there is one of that name
+    POST /v1/rerank, /v1/score   the same, of scores
     GET  /health                 200, or the status of `--health`
     GET  /counts                 how often each has been asked for
 
@@ -32,6 +33,7 @@ from tests.upstream.embeddings import VECTORS
 from tests.upstream.exchange import Exchange
 from tests.upstream.particular_messages import OF_MESSAGES
 from tests.upstream.scenarios import SCENARIOS, Scenario
+from tests.upstream.scores import SCORES
 
 __all__ = ["SCENARIOS", "SPOKEN", "FaultyUpstream", "able", "particular", "streamed"]
 
@@ -117,7 +119,10 @@ class FaultyUpstream:
 
 
 def _asked_for(exchange: Exchange) -> Scenario | None:
-    return VECTORS.get(str(exchange.body["model"])) if exchange.target.startswith("/v1/embeddings") else None
+    name = str(exchange.body["model"])
+    if exchange.target.startswith("/v1/embeddings"):
+        return VECTORS.get(name)
+    return SCORES.get(name) if exchange.target.startswith(("/v1/rerank", "/v1/score")) else None
 
 
 async def _gone(reader: asyncio.StreamReader) -> None:
