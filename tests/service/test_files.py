@@ -10,7 +10,7 @@ from ray import serve
 
 from tests.formats import causal
 from tests.formats.artefacts import ROWS, Linear, classifier
-from tests.service.conftest import GGUF, SECRET, SECRET_VARIABLE
+from tests.service.conftest import SECRET, SECRET_VARIABLE
 from tests.service.service import Service, eventually
 
 
@@ -62,13 +62,14 @@ def test_a_file_of_every_form_answers_as_it_does_when_it_is_called(service: Serv
     assert by_handle["result"] == expected
 
 
-@pytest.mark.parametrize("model", ["qwen2", "gguf"])
+@pytest.mark.parametrize(("model", "text"), [("qwen2", "Hello"), ("gguf", "raining")])
 def test_a_language_model_in_a_folder_writes_what_transformers_makes_of_it(
-    service: Service, cluster: None, files: dict[str, Path], model: str
+    service: Service, cluster: None, files: dict[str, Path], model: str, text: str
 ) -> None:
-    source = GGUF if model == "gguf" else files[model].parent / "qwen2-weights"
-    expected = causal.direct(source, "Hello", 6).rstrip("\ufffd")  # half a character at its end is left out
-    body = {"text": "Hello", "max_tokens": 6, "temperature": 0}
+    weights = files[model].parent / f"{model}-weights"
+    source = weights / "tiny.gguf" if model == "gguf" else weights
+    expected = causal.direct(source, text, 6).rstrip("\ufffd")  # half a character at its end is left out
+    body = {"text": text, "max_tokens": 6, "temperature": 0}
     # It is loaded when it is asked for, for which the backup answers.
     eventually(lambda: service.ask(body, model)[0]["served_by"] == "primary", 240)
 
@@ -114,12 +115,15 @@ def test_a_request_without_content_is_refused_before_any_model_is_asked(service:
 def test_what_is_not_to_be_loaded_is_answered_by_the_backup_with_the_reason(
     service: Service, files: dict[str, Path], model: str, why: str
 ) -> None:
-    eventually(lambda: state(service, model) == "failed", 60, every_s=0.5)
+    def answered_for() -> dict[str, Any] | None:
+        """A model that shares its process is loaded, and fails to be, when it is asked."""
+        answer, _ = service.ask({"input": ROWS, "max_tokens": 4}, model)
+        return answer if why in answer["attempts"][0]["reason"] else None
 
-    answer, _ = service.ask({"input": ROWS, "max_tokens": 4}, model)
+    answer = eventually(answered_for, 60, every_s=0.5)
 
     assert answer["served_by"] == "backup"
-    assert why in answer["attempts"][0]["reason"]
+    eventually(lambda: state(service, model) == "failed", 60, every_s=0.5)
     assert not (files[model].parent / "mark").exists()
 
 

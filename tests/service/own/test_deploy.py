@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,30 +10,9 @@ from tests.service.rollout import Rollout
 from tests.service.service import Service, eventually
 
 
-@pytest.fixture(scope="module")
-def rollout(tmp_path_factory: pytest.TempPathFactory) -> Rollout:
-    """Three models of one version each, one that sleeps, and a pool of three more that holds two at a time."""
-    made = Rollout(tmp_path_factory.mktemp("rollout"))
-    for name in ("steady", "changing", "breaking"):
-        made.write(name, arguments={"version": 1})
-    made.write("sleeper", arguments={"version": 1}, replicas={"min": 0, "max": 1})
-    members = [
-        made.write(name, listed=False, multiplexed=True, arguments={"version": version, "fail": name == "sick"})
-        for version, name in enumerate(("red", "green", "blue", "sick"))
-    ]
-    made.write_pool("colours", members, models_per_replica=2)
-    return made
-
-
-@pytest.fixture(scope="module")
-def service(rollout: Rollout) -> Iterator[Service]:
-    """A service of its own, started with `serve run` as a user's is."""
-    running = Service(rollout.config)
-    try:
-        running.wait_ready("steady", "changing", "breaking", "red", "green", "blue", "sick")
-        yield running
-    finally:
-        running.stop()
+@pytest.fixture
+def service(plain: Service) -> Service:
+    return plain
 
 
 def version(service: Service, model: str) -> str:
