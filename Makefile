@@ -70,10 +70,11 @@ TEAM := tests/service/own/test_keys.py tests/service/own/test_redis.py tests/ser
 test-observe: setup-dev weights prometheus redis  ## keys, a Redis, the dashboard and the alerts, on a small real service and a real Prometheus
 	$(BIN)/pytest --no-cov $(TEAM)
 
-# The files with the longest tests are not those with most tests: they keep their order, and none of them comes last.
+# `check` has run tests/architecture. The files with the longest tests are not those with most tests: they keep their order,
+# and none of them comes last.
 test: setup-dev  ## set everything up, then run every check and test; coverage may not fall
 	@$(MAKE) --no-print-directory -j 3 -Otarget packages weights clients check
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 $(WHOLE:%=--ignore %) \
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 --ignore tests/architecture $(WHOLE:%=--ignore %) \
 	  $$(command -v chromium >/dev/null || echo --ignore tests/console) --cov --cov-report= --cov-fail-under=0
 	$(BIN)/pytest --durations 25 $(WHOLE) \
 	  $$(command -v promtool >/dev/null || echo --ignore tests/service/own/test_observe.py) \
