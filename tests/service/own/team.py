@@ -110,11 +110,11 @@ class Team:
 def _that_stall(folder: Path) -> dict[str, str]:
     """Write the specs of models of which a test keeps all threads, or the engine, from going on."""
     file = artefacts.pickled(folder, Deadlocking())
-    small = {"max_ongoing_requests": THREADS, "num_cpus": 0.05}
-    pickled = {"format": "pickle", "path": str(file), "sha256": artefacts.digest(file), "allow_unsafe_imports": True}
+    small: dict[str, Any] = {"max_ongoing_requests": THREADS, "num_cpus": 0.05}
+    pickled: dict[str, Any] = {"format": "pickle", "path": str(file), "sha256": artefacts.digest(file)}
     return {
         "hanging": _stalling(folder, "hanging", format="python", target="tests.service.models:Blocking", **small),
-        "deadlocking": _stalling(folder, "deadlocking", **pickled, **small),
+        "deadlocking": _stalling(folder, "deadlocking", allow_unsafe_imports=True, **pickled, **small),
         "smollm2": _stalling(folder, "smollm2", "configs/models/smollm2.yaml"),
     }
 
