@@ -32,7 +32,7 @@ stop: setup  ## stop the service that was started here, and whatever it has left
 	@$(BIN)/neverblank stop
 
 # First what runs in process, two tests at a time; then what needs both cores for itself.
-WHOLE := tests/simulation/test_simulation.py tests/packaging tests/service
+WHOLE := tests/simulation/test_simulation.py tests/packaging tests/console tests/service
 
 observe: prometheus  ## a Prometheus on 127.0.0.1:9090 that scrapes the service of this host, with its alerts (Ctrl-C stops it)
 	@mkdir -p cache/prometheus
@@ -75,8 +75,9 @@ test-observe: setup-dev weights prometheus redis  ## keys, a Redis, the dashboar
 test: setup-dev  ## set everything up, then run every check and test; coverage may not fall
 	@$(MAKE) --no-print-directory -j 3 -Otarget packages weights clients check
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 --ignore tests/architecture $(WHOLE:%=--ignore %) \
-	  $$(command -v chromium >/dev/null || echo --ignore tests/console) --cov --cov-report= --cov-fail-under=0
+	  --cov --cov-report= --cov-fail-under=0
 	$(BIN)/pytest --durations 25 $(WHOLE) \
+	  $$(command -v chromium >/dev/null || echo --ignore tests/console) \
 	  $$(command -v promtool >/dev/null || echo --ignore tests/service/own/test_observe.py) \
 	  --cov --cov-append --cov-report=term-missing:skip-covered
 

@@ -1,7 +1,7 @@
 """Clients that people use, unchanged, in environments of their own, against the real service."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -19,32 +19,17 @@ def results() -> Iterator[list[Result]]:
         write_results(kept)
 
 
-@pytest.fixture(scope="module")
-def started(
-    service: Service, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[Client, Future[Result]]]:
-    """The clients whose tests are to be run, in their order: as one mostly waits, another one is run beside it."""
-    chosen = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
-    folder = tmp_path_factory.mktemp("clients")
-    pool = ThreadPoolExecutor(2)
-    yield {
-        client: pool.submit(run, client, service.port, folder / f"{place}.json")
-        for place, client in enumerate(spec.params["client"] for spec in chosen if spec is not None)
-    }
-    pool.shutdown(cancel_futures=True)
-
-
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.title)
-def test_a_client_works_unchanged(started: dict[Client, Future[Result]], client: Client, results: list[Result]) -> None:
-    results.append(started[client].result())
+def test_a_client_works_unchanged(service: Service, client: Client, tmp_path: Path, results: list[Result]) -> None:
+    results.append(run(client, service.port, tmp_path / "results.json"))
 
     assert results[-1].passed
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("client", MEASURING, ids=lambda client: client.title)
-def test_a_tool_works_unchanged(started: dict[Client, Future[Result]], client: Client) -> None:
-    assert started[client].result().passed
+def test_a_tool_works_unchanged(service: Service, client: Client, tmp_path: Path) -> None:
+    assert run(client, service.port, tmp_path / "results.json").passed
 
 
 def test_the_readme_says_which_clients_work(results: list[Result]) -> None:
