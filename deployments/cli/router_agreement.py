@@ -10,8 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from deployments.cli.http_client import RefusedError, UnreachableError, fetch_json
-from deployments.ray_serve.dashboard import Details
-from deployments.ray_serve.routers import routers_of
+from deployments.ray_serve.dashboard import Details, routers_of
 
 _INTERVAL_S = 0.1
 _UNREACHABLE_S = 10.0

@@ -13,11 +13,12 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus, ReplicaState
 
 from deployments.policy.responsiveness import ReplicaPolicy
+from deployments.ray_serve.dashboard import routers_of
 from deployments.ray_serve.errors import last_line
 from deployments.ray_serve.handle import ServeReplicas
 from deployments.ray_serve.names import BACKUP_DEPLOYMENT, MODEL_DEPLOYMENT, POOL_DEPLOYMENT, ROUTER_DEPLOYMENT
 from deployments.ray_serve.replica_watch import ReplicaWatch
-from deployments.ray_serve.routers import ASK_ROUTERS_S, Heard, ask_each, routers_of
+from deployments.ray_serve.routers import ASK_ROUTERS_S, Heard, ask_each
 from deployments.ray_serve.watched_router import watched
 from deployments.settings.applications import is_loopback
 from deployments.settings.offer import NO_OFFER, Offer

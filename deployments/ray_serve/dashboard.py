@@ -4,8 +4,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from deployments.ray_serve.names import ROUTER_DEPLOYMENT
+
 Details = Mapping[str, Any]
 """The description of a Serve instance in its REST interface: `ray.serve.schema.ServeInstanceDetails` as JSON."""
+
+
+def routers_of(details: Details) -> set[str]:
+    """Return the ids of the routers that run."""
+    return {
+        replica["replica_id"]
+        for application in details["applications"].values()
+        for replica in application.get("deployments", {}).get(ROUTER_DEPLOYMENT, {}).get("replicas", ())
+        if replica["state"] == "RUNNING"
+    }
 
 
 class ClusterError(Exception):

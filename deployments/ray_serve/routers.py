@@ -1,14 +1,13 @@
-"""All routers of the service at once: which of them run, and what each answers to one question."""
+"""All routers of the service at once: what each of them answers to one question."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
 from deployments.policy.reason import reason_of
-from deployments.ray_serve.names import ROUTER_DEPLOYMENT
 
 ASK_ROUTERS_S = 2.0
 """Seconds that the routers are given to answer a question to all of them."""
@@ -25,16 +24,6 @@ class Heard:
 
     answers: Sequence[Any] = ()
     reasons: Sequence[str] = ()
-
-
-def routers_of(details: Mapping[str, Any]) -> set[str]:
-    """Return the ids of the routers that run; `details` is `ray.serve.schema.ServeInstanceDetails` as JSON."""
-    return {
-        replica["replica_id"]
-        for application in details["applications"].values()
-        for replica in application.get("deployments", {}).get(ROUTER_DEPLOYMENT, {}).get("replicas", ())
-        if replica["state"] == "RUNNING"
-    }
 
 
 async def ask_each(routers: DeploymentHandle, question: str, *arguments: Any) -> Heard:

@@ -1,6 +1,8 @@
 """`neverblank deploy` and `neverblank stop` as they are called: what they print, and how they end."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -179,3 +181,10 @@ def test_stop_says_what_it_has_stopped(
     assert done.code == 0
     assert len(done.err.splitlines()) == len(told)
     assert all(words in done.err for words in told)
+
+
+def test_no_command_waits_for_ray_to_be_imported_before_it_is_known_to_need_it() -> None:
+    script = "import sys, deployments.cli; print(sorted({'ray', 'torch', 'transformers'} & sys.modules.keys()))"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603
+
+    assert told.stdout.strip() == "[]"

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.cli.http_client import NotAllowedError, UnreachableError
 from deployments.cli.router_agreement import NotServedError, wait_for_routers
-from deployments.ray_serve.routers import routers_of
+from deployments.ray_serve.dashboard import routers_of
 
 
 def replica(name: str, state: str = "RUNNING") -> dict[str, Any]:

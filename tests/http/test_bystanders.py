@@ -26,6 +26,9 @@ from tests.http.wire import CHAT
 from tests.serving import OWN, FakeCluster, application
 from tests.simulation.client import Exchange, exchange
 
+pytestmark = pytest.mark.no_cover
+"""Coverage makes every check take twice as long; tests/execution measures them."""
+
 HOSTILE: dict[str, tuple[str, dict[str, Any]]] = {
     "a megabyte of brackets": ("[" + "[]," * 349_000 + "[]]", {"type": "array", "title": "a"}),
     "as many values as are checked": ("[" + "[]," * 49_000 + "[]]", {"type": "array", "items": {"type": "array"}}),

@@ -181,7 +181,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ray.serve.schema.ReplicaDetails": (
         ("state", "actor_id", "actor_name", "replica_id"),
-        "ray_serve/cluster.py counts replicas and finds those that load; ray_serve/routers.py tells routers apart",
+        "ray_serve/cluster.py counts replicas and finds those that load; ray_serve/dashboard.py tells routers apart",
     ),
     "ray.serve.schema.DeploymentSchema": (
         ("name", "user_config", "ray_actor_options"),

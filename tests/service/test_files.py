@@ -10,7 +10,7 @@ from ray import serve
 
 from tests.formats import causal
 from tests.formats.artefacts import ROWS, Linear, classifier
-from tests.service.conftest import GGUF, SECRET, SECRET_VARIABLE
+from tests.service.conftest import SECRET, SECRET_VARIABLE
 from tests.service.service import Service, eventually
 
 
@@ -19,11 +19,21 @@ def state(service: Service, model: str) -> str:
     return str(states.get(model))
 
 
+def answer_of(service: Service, model: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask a model that shares its process. It is loaded when it is asked for, for which the backup answers."""
+
+    def answered() -> dict[str, Any] | None:
+        answer, _ = service.ask(body, model)
+        return answer if answer["served_by"] == "primary" else None
+
+    service.wait_ready(model)
+    return eventually(answered, 240)
+
+
 def test_a_pickled_pipeline_answers_over_http_and_through_the_handle(service: Service, cluster: None) -> None:
-    service.wait_ready("sklearn")
     expected = classifier().predict(ROWS).tolist()
 
-    answer, _ = service.ask({"input": ROWS}, "sklearn")
+    answer = answer_of(service, "sklearn", {"input": ROWS, "max_tokens": 4})
     by_handle = serve.get_app_handle("neverblank").infer.remote({"input": ROWS}, "sklearn").result()
 
     assert (answer["result"], answer["served_by"]) == (expected, "primary")
@@ -31,17 +41,13 @@ def test_a_pickled_pipeline_answers_over_http_and_through_the_handle(service: Se
 
 
 def test_an_exported_program_answers_over_http(service: Service) -> None:
-    service.wait_ready("torch")
-
-    answer, _ = service.ask({"input": [[1.0, 2.0, 3.0]]}, "torch")
+    answer = answer_of(service, "torch", {"input": [[1.0, 2.0, 3.0]], "max_tokens": 4})
 
     assert answer["result"] == Linear()(torch.tensor([[1.0, 2.0, 3.0]])).tolist()
 
 
 def test_a_classifier_answers_over_http_and_by_openais_api_in_json(service: Service) -> None:
-    service.wait_ready("bert")
-
-    answer, _ = service.ask({"text": "the cat sat"}, "bert")
+    answer = answer_of(service, "bert", {"text": "the cat sat"})
     chat = {"model": "bert", "messages": [{"role": "user", "content": "the cat sat"}]}
     completion = service.http.post("/v1/chat/completions", json=chat).json()
 
@@ -53,26 +59,24 @@ def test_a_classifier_answers_over_http_and_by_openais_api_in_json(service: Serv
 @pytest.mark.parametrize("model", ["skops", "torchscript", "state-dict"])
 def test_a_file_of_every_form_answers_as_it_does_when_it_is_called(service: Service, cluster: None, model: str) -> None:
     expected: Any = classifier().predict(ROWS).tolist() if model == "skops" else Linear()(torch.tensor(ROWS)).tolist()
-    service.wait_ready(model)
 
-    answer, _ = service.ask({"input": ROWS}, model)
+    answer = answer_of(service, model, {"input": ROWS, "max_tokens": 4})
     by_handle = serve.get_app_handle("neverblank").infer.remote({"input": ROWS}, model).result()
 
     assert (answer["result"], answer["served_by"]) == (expected, "primary")
     assert by_handle["result"] == expected
 
 
-@pytest.mark.parametrize("model", ["qwen2", "gguf"])
+@pytest.mark.parametrize(("model", "text"), [("qwen2", "Hello"), ("gguf", "raining")])
 def test_a_language_model_in_a_folder_writes_what_transformers_makes_of_it(
-    service: Service, cluster: None, files: dict[str, Path], model: str
+    service: Service, cluster: None, files: dict[str, Path], model: str, text: str
 ) -> None:
-    source = GGUF if model == "gguf" else files[model].parent / "qwen2-weights"
-    expected = causal.direct(source, "Hello", 6).rstrip("\ufffd")  # half a character at its end is left out
-    body = {"text": "Hello", "max_tokens": 6, "temperature": 0}
-    # It is loaded when it is asked for, for which the backup answers.
-    eventually(lambda: service.ask(body, model)[0]["served_by"] == "primary", 240)
+    weights = files[model].parent / f"{model}-weights"
+    source = weights / "tiny.gguf" if model == "gguf" else weights
+    expected = causal.direct(source, text, 6).rstrip("\ufffd")  # half a character at its end is left out
+    body = {"text": text, "max_tokens": 6, "temperature": 0}
 
-    answer, _ = service.ask(body, model)
+    answer = answer_of(service, model, body)
     by_handle = serve.get_app_handle("neverblank").infer.remote(body, model).result()
 
     assert (answer["result"], by_handle["result"]) == (expected, expected)
@@ -114,12 +118,15 @@ def test_a_request_without_content_is_refused_before_any_model_is_asked(service:
 def test_what_is_not_to_be_loaded_is_answered_by_the_backup_with_the_reason(
     service: Service, files: dict[str, Path], model: str, why: str
 ) -> None:
-    eventually(lambda: state(service, model) == "failed", 60, every_s=0.5)
+    def answered_for() -> dict[str, Any] | None:
+        """A model that shares its process is loaded, and fails to be, when it is asked."""
+        answer, _ = service.ask({"input": ROWS, "max_tokens": 4}, model)
+        return answer if why in answer["attempts"][0]["reason"] else None
 
-    answer, _ = service.ask({"input": ROWS, "max_tokens": 4}, model)
+    answer = eventually(answered_for, 60, every_s=0.5)
 
     assert answer["served_by"] == "backup"
-    assert why in answer["attempts"][0]["reason"]
+    eventually(lambda: state(service, model) == "failed", 60, every_s=0.5)
     assert not (files[model].parent / "mark").exists()
 
 

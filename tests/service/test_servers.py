@@ -15,6 +15,7 @@ CHAT = {
     "messages": [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, PICTURE]}],
     "tools": [TOOL],
     "top_k": 5,
+    "max_tokens": 8,
 }
 
 

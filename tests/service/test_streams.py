@@ -101,7 +101,7 @@ def test_a_slow_reader_holds_up_the_model_and_not_the_memory(service: Service, t
     routers = [p for p in service.family() if "ServeReplica:neverblank:Router" in " ".join(_words(p))]
     before = sum(p.memory_info().rss for p in routers)
     with socket.create_connection(("127.0.0.1", service.port)) as sock:
-        head = f"POST /v1/infer/firehose HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/infer/narrator HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
         sock.sendall(head.encode() + body)
         sock.recv(1000)
         # It reads no more. The model may fill the buffers on the way, and then has to wait.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import event as note
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -136,6 +137,7 @@ def split(data: bytes, sizes: Sequence[int]) -> list[bytes]:
     return [part for part in (*parts, data) if part]
 
 
+@pytest.mark.no_cover  # four hundred times what the tests of single dialects measure, at half the speed
 @settings(max_examples=400, deadline=None)
 @given(wires(), st.sampled_from(["text/event-stream", "application/json", "text/plain", "application/octet-stream"]))
 def test_a_good_answer_in_any_dialect_is_read_or_is_a_failure(

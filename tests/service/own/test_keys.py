@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.http.wire import ENDPOINTS
+from tests.service.own.team import Team
 from tests.service.service import eventually
-from tests.service.team import Team
 
 KINDS = {401: "authentication", 403: "permission", 429: "rate_limit"}
 BROKEN: dict[str, Any] = {"text": "Hello", "fault": "raise", "timeout": 20}

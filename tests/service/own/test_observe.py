@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from deployments.observability.metric_table import METRICS, SNAPSHOTS
-from tests.service.prometheus import OBSERVE, SEEN_S, Prometheus, measured, panels
+from tests.service.own.prometheus import OBSERVE, SEEN_S, Prometheus, measured, panels
+from tests.service.own.team import KEYS, Team
 from tests.service.service import ROOT, eventually
-from tests.service.team import KEYS, Team
 
 ALERTS = {rule["alert"]: rule for rule in yaml.safe_load((OBSERVE / "rules.yml").read_text())["groups"][0]["rules"]}
 NAME = re.compile(r"ray_(neverblank_\w+?)(?:_bucket)?(?=[\[{) ]|$)")

@@ -3,15 +3,12 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
-import yaml
 
-from tests.service.service import ROOT, Service, eventually
+from tests.service.service import Service, eventually
 
 WARM_UP_S = 12.0
 STOPPED_S = 12.0
@@ -31,25 +28,9 @@ class Asked:
     model: str
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of its own by the default policy, in which `steady` is asked in the place of `paced`."""
-    folder = tmp_path_factory.mktemp("stopped")
-    config: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-    main, model = config["applications"]
-    main["deployments"][0]["user_config"] = {"models": {"paced": {"fallbacks": ["steady"]}}}
-    config["applications"] = [main]
-    for name in ("paced", "steady"):
-        spec = {"format": "python", "target": "tests.service.models:Paced", "num_cpus": 0.05}
-        spec |= {"max_ongoing_requests": 128, "max_queued_requests": 128}
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"id": name, **spec}))
-        config["applications"].append({**model, "name": name, "args": {"spec": str(folder / f"{name}.yaml")}})
-    running = Service(config)
-    try:
-        running.wait_ready("paced", "steady")
-        yield running
-    finally:
-        running.stop()
+@pytest.fixture
+def service(plain: Service) -> Service:
+    return plain
 
 
 def ask_until(service: Service, end: float) -> list[Asked]:
@@ -80,5 +61,5 @@ def test_nobody_waits_for_a_replica_that_is_stopped_from_the_fourth_second_on(se
     assert {each.model for each in asked if each.at < stopped_at - 1.0} == {"paced"}
     assert max(waited) <= FEW_WAITED_S
     assert max(each.seconds for each in later) <= LONGEST_S
-    assert {each.model for each in later} == {"steady"}
+    assert {each.model for each in later} == {"spare"}
     eventually(lambda: service.ask({"text": "Hello"}, "paced")[0]["model"] == "paced", 30.0)

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,35 +10,14 @@ from tests.service.rollout import Rollout
 from tests.service.service import Service, eventually
 
 
-@pytest.fixture(scope="module")
-def rollout(tmp_path_factory: pytest.TempPathFactory) -> Rollout:
-    """Three models of one version each, one that sleeps, and a pool of three more that holds two at a time."""
-    made = Rollout(tmp_path_factory.mktemp("rollout"))
-    for name in ("steady", "changing", "breaking"):
-        made.write(name, arguments={"version": 1})
-    made.write("sleeper", arguments={"version": 1}, replicas={"min": 0, "max": 1})
-    members = [
-        made.write(name, listed=False, multiplexed=True, arguments={"version": version, "fail": name == "sick"})
-        for version, name in enumerate(("red", "green", "blue", "sick"))
-    ]
-    made.write_pool("colours", members, models_per_replica=2)
-    return made
-
-
-@pytest.fixture(scope="module")
-def service(rollout: Rollout) -> Iterator[Service]:
-    """A service of its own, started with `serve run` as a user's is."""
-    running = Service(rollout.config)
-    try:
-        running.wait_ready("steady", "changing", "breaking", "red", "green", "blue", "sick")
-        yield running
-    finally:
-        running.stop()
+@pytest.fixture
+def service(plain: Service) -> Service:
+    return plain
 
 
 def version(service: Service, model: str) -> str:
     """What a model says its version is; what else answered where it did not."""
-    answer, _ = service.ask({"text": "x"}, model)
+    answer, _ = service.ask({"text": "x", "max_tokens": 4}, model)
     return str(answer["result"]).partition(":")[0] if answer["served_by"] == "primary" else answer["served_by"]
 
 
@@ -124,7 +102,7 @@ def test_a_model_that_is_taken_off_the_list_is_gone_and_its_name_still_gets_an_a
 def test_a_model_that_sleeps_is_woken_by_a_request_that_the_backup_answers(service: Service) -> None:
     eventually(lambda: service.status()["models"]["sleeper"]["state"] == "idle")
 
-    answer, _ = service.ask({"text": "x"}, "sleeper")
+    answer, _ = service.ask({"text": "x", "max_tokens": 4}, "sleeper")
 
     assert answer["served_by"] == "backup"
     assert "being woken" in answer["attempts"][0]["reason"]
@@ -141,7 +119,7 @@ def test_the_models_of_a_pool_answer_from_one_process_however_few_it_holds(servi
 
 
 def test_a_model_of_a_pool_that_cannot_be_loaded_is_answered_for_and_takes_no_other_with_it(service: Service) -> None:
-    answer, _ = service.ask({"text": "x"}, "sick")
+    answer, _ = service.ask({"text": "x", "max_tokens": 4}, "sick")
 
     assert answer["served_by"] == "backup"
     assert "RuntimeError: no weights for version 3" in answer["attempts"][0]["reason"]
