@@ -29,6 +29,8 @@ class DrillRefusedError(Exception):
         super().__init__(f"{told}; a drill needs {needs}; where there are keys, an administrator's in {KEY_VARIABLE}")
 
 
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
 _Model = Annotated[str, typer.Option(help="The model; without it the service's default.")]
 _Timeout = Annotated[float, typer.Option(min=1.0, help="The deadline of each request in seconds.")]
 _Text = Annotated[str, typer.Option(help="What is asked.")]
@@ -44,10 +46,15 @@ def drill(
 ) -> None:
     """Bring about rows of the contract in the running service, one by one, and show what was promised and seen.
 
+    It takes a minute or two, as some of them last until their deadline.
+
     The policy has to allow it (`drills.enabled`). Exit code 1: a promise was not kept, or no service that takes
     drills could be reached.
     """
-    rows = [asyncio.run(_run(each, url, model, timeout, text)) for each in drills()]
+    rows: list[dict[str, Any]] = []
+    for number, each in enumerate(planned := drills(), 1):
+        _errors.print(f"{number} of {len(planned)}: {each.row}", style="dim")
+        rows.append(asyncio.run(_run(each, url, model, timeout, text)))
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:

@@ -60,8 +60,9 @@ def load(model: Any, path: str) -> Any:
     Raises:
         SettingsError: the file is missing, is not YAML, or does not fit.
     """
+    text = _read(path)
     try:
-        data = yaml.safe_load(_read(path).decode("utf-8"))
+        data = yaml.safe_load(text.decode("utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a day that no month has, depth without end
         raise SettingsError(path, "", is_not_yaml(error), "a YAML mapping") from None
     return parse(model, {} if data is None else data, path)

@@ -12,6 +12,7 @@ import pytest
 from deployments.cli import http_client
 from deployments.observability.fallback_log import FallbackQuery
 from deployments.policy.extras import Extras
+from deployments.policy.problem import Problem
 from deployments.router.service_status import status_of_service
 from tests.cli.serving import Done, listening, neverblank
 from tests.http.service import ScriptedService, an_answer
@@ -142,6 +143,18 @@ def test_a_result_that_is_no_text_is_printed_as_json(service: ScriptedService, c
     service.given = an_answer({"label": "cat"})
 
     assert json.loads(command("ask", "Hi").out) == {"label": "cat"}
+
+
+@pytest.mark.parametrize(("status", "is_told"), [(401, True), (403, True), (400, False)])
+def test_who_needs_another_key_is_told_where_it_is_read_from(
+    service: ScriptedService, command: Command, status: int, *, is_told: bool
+) -> None:
+    service.given = Problem("authorization", "is missing", "a valid key", status)
+
+    done = command("ask", "Hi")
+
+    assert done.code == 1
+    assert ("NEVERBLANK_KEY" in done.err) is is_told
 
 
 @pytest.mark.parametrize("options", [[], ["--stream"]])

@@ -60,6 +60,7 @@ async def test_a_service_that_allows_no_drills_breaks_no_promise_and_the_command
     assert (done.code, done.out) == (1, "")
     assert "x-neverblank-fault is not allowed here" in done.err
     assert "drills: {enabled: true}" in done.err
+    assert f"1 of {len(drills())}: it raises" in done.err
 
 
 def test_each_drill_is_a_row_of_the_contract() -> None:
