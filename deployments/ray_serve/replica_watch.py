@@ -19,7 +19,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from deployments.execution.clock import loop_time
 from deployments.observability import log
 from deployments.policy.ejection import Ejections
-from deployments.policy.outcome import Answered, Blank, Failed, Outcome, TimedOut
+from deployments.policy.outcome import Answered, Blank, Failed, Outcome, Refused, TimedOut
 from deployments.policy.responsiveness import ReplicaPolicy, Responsiveness
 
 LOOK_S = 0.25
@@ -151,6 +151,9 @@ class ReplicaWatch:
             self._ejections.answered(call.actor)
             usual_s = self._usual_s.get(call.deployment, 0.0)
             self._usual_s[call.deployment] = max(call.seconds, usual_s + _WEIGHT * (call.seconds - usual_s))
+        elif isinstance(outcome, Refused):
+            if outcome.soon:
+                self._ejections.loads(call.actor, loop_time())
         elif _is_failure(outcome) or (isinstance(outcome, TimedOut | None) and self._was_long(call)):
             self._fail(call)
 
@@ -159,8 +162,8 @@ class ReplicaWatch:
         return loop_time() - call.started >= max(HUNG_S, self._usual_s.get(call.deployment, math.inf))
 
     def is_fit(self, actor: str) -> bool:
-        """Return whether a replica answers pings, and does not fail every call."""
-        return actor not in self.unresponsive and not self._ejections.is_ejected(actor, loop_time())
+        """Return whether a replica answers pings, does not fail every call, and has not just failed or refused one."""
+        return actor not in self.unresponsive and not self._ejections.is_passed_over(actor, loop_time())
 
     def _fail(self, call: ReplicaCall) -> None:
         if self._ejections.failed(call.actor, loop_time()) and len(call.deployment.hosts()) > 1:

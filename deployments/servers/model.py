@@ -22,6 +22,7 @@ from deployments.servers.watch import SilenceWatch
 from deployments.settings.remotes import RemoteSpec
 from deployments.settings.server_specs import ServerSpec
 from deployments.upstream import Upstream
+from deployments.upstream.faults import NO_CONNECTION
 
 HOLD_S = 2.0
 """Seconds for which a request waits for a server that is started again. Many are back by then. A replica that refused
@@ -83,7 +84,10 @@ class ServerModel:
         passed = request if "best_of" in request.passthrough else replace(request, stream=True)
         with silence.waiting():
             begun = await upstream.start(passed, budget_s - (clock() - began))
-        if not isinstance(begun, (Failed, TimedOut)):  # no connection is no sign of life
+        if begun == NO_CONNECTION:
+            # It has just ended, and its supervisor is about to notice: nothing was asked that could have failed.
+            return Refused(f"{NOT_READY}its server takes no connection", transient=True, soon=True)
+        if not isinstance(begun, (Failed, TimedOut)):
             silence.sign()
         if not isinstance(begun, Begun):
             return begun

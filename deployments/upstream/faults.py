@@ -44,6 +44,9 @@ _TOLD = {
 }
 """What is told of causes that a provider explains by the operator's account."""
 
+NO_CONNECTION = Failed("no connection", transient=True)
+"""Nothing listens, or cannot be reached: the request was not sent."""
+
 
 def classify_complaint(complaint: Complaint, explanation: str, *, translated: bool = False) -> Outcome:
     """Return the outcome for an error, by the module's table.
@@ -102,7 +105,7 @@ def classify_transport(error: BaseException) -> tuple[Failed | TimedOut, bool]:
         case aiohttp.ServerDisconnectedError():
             return Failed("it closed the connection without a response", transient=True), False
         case aiohttp.ClientConnectorError():
-            return Failed("no connection", transient=True), False
+            return NO_CONNECTION, False
         case aiohttp.ClientOSError() | ConnectionError():
             return Failed("the connection was reset", transient=True), False
         case aiohttp.ClientResponseError():

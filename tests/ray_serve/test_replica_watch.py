@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from deployments.policy.ejection import FAILURES
-from deployments.policy.outcome import Answered, Outcome, TimedOut
+from deployments.policy.ejection import FAILURES, LOADING_S
+from deployments.policy.outcome import NOT_READY, Answered, Outcome, Refused, TimedOut
 from deployments.policy.responsiveness import ReplicaPolicy
 from deployments.ray_serve.replica_watch import ReplicaWatch
 
@@ -88,6 +88,20 @@ async def test_a_deadline_shorter_than_answers_take_speaks_against_no_replica_an
         await call("actor", 2.5)
 
     assert (fit_before, watch.is_fit("actor")) == (True, False)
+
+
+async def test_a_replica_that_has_refused_a_call_as_it_loads_is_passed_over_until_its_state_is_told() -> None:
+    watch, deployment = ReplicaWatch(), Mute()
+    fit = []
+    for soon in (False, True):
+        made = watch.open(deployment)
+        made.actor = "actor"
+        made.told(Refused(NOT_READY + "it is started again", transient=True, soon=soon))
+        watch.close(made)
+        fit.append(watch.is_fit("actor"))
+    await asyncio.sleep(LOADING_S)
+
+    assert (fit, watch.is_fit("actor")) == ([True, False], True)
 
 
 async def test_a_deployment_that_is_made_anew_takes_the_place_of_the_one_before() -> None:

@@ -47,6 +47,14 @@ async def healthy(running: ServerSupervisor, tmp_path: Path) -> AsyncIterator[Se
         yield model
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it is gone, or would be if its parent had looked."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def chat(**body: Any) -> Any:
     return chat_request(json.dumps(body).encode(), LIMITS).requests[0]
 
@@ -145,6 +153,23 @@ async def test_a_server_that_is_killed_in_mid_stream_is_a_transient_failure_of_i
         assert model.describe()["starts"] == 2
     (line,) = [event for event in events if event["event"] == "server_ended"]
     assert (line["model"], line["reason"]) == ("standin", "signal 9")
+
+
+async def test_a_server_that_has_ended_loads_before_its_supervisor_has_noticed(tmp_path: Path) -> None:
+    async with served(a_spec(), tmp_path) as (model, supervisor):
+        assert supervisor.running is not None
+        guard = psutil.Process(supervisor.running.process.pid)
+        server = guard.children(recursive=True)[-1]
+        guard.suspend()  # it would tell
+        try:
+            server.kill()
+            await until(lambda: has_ended(server))
+            refused = await ask(model)
+        finally:
+            guard.resume()
+
+    assert isinstance(refused, Refused)
+    assert (refused.transient, refused.soon) == (True, True)
 
 
 async def test_a_request_waits_for_a_server_that_is_started_again(tmp_path: Path) -> None:

@@ -160,6 +160,10 @@ def test_a_mistake_is_refused_by_its_place(client: Anthropic) -> None:
     assert (body["error"]["type"], body["error"]["param"]) == ("invalid_request_error", "messages[0].content[0]")
 
 
-def test_what_an_upstream_calls_invalid_is_the_callers(client: Anthropic) -> None:
-    with pytest.raises(anthropic.BadRequestError, match="temperature has to be 1"):
-        client.messages.create(model="status-400", messages=HELLO, max_tokens=8)
+def test_what_an_upstream_calls_invalid_of_a_translated_request_is_left_to_the_next_model(client: Anthropic) -> None:
+    message = client.messages.create(model="status-400", messages=HELLO, max_tokens=8)
+
+    told: Any = message.model_extra
+    (refused, answered) = told["neverblank"]["attempts"]
+    assert (refused["model"], "temperature has to be 1" in refused["reason"]) == ("status-400", True)
+    assert (answered["model"], message.model, bool(text_of(message).strip())) == ("backup", "backup", True)

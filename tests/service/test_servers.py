@@ -69,17 +69,18 @@ def test_while_one_of_two_servers_is_started_again_the_other_one_answers(service
     eventually(lambda: facts(service, "twins")["replicas"] == {"running": 2, "starting": 0})
     told = facts(service, "twins")
     psutil.Process(told["process"]).children(recursive=True)[-1].kill()
-    seconds, tiers = [], []
+    seconds, told_by = [], []
     until = time.monotonic() + 6.0
     while time.monotonic() < until:
         began = time.monotonic()
-        tiers.append(ask(service, "twins")["neverblank"]["served_by"])
+        told_by.append(ask(service, "twins")["neverblank"])
         seconds.append(time.monotonic() - began)
 
-    assert set(tiers) == {"primary"}, tiers
+    elsewhere = [each["attempts"] for each in told_by if each["served_by"] != "primary"]
+    assert not elsewhere, (elsewhere, len(told_by))
     slow = [round(each, 2) for each in seconds if each > 1.0]
-    assert len(tiers) > 20
-    assert len(slow) <= 2, (slow, len(tiers))
+    assert len(told_by) > 20
+    assert len(slow) <= 2, (slow, len(told_by))
 
 
 def test_a_text_completion_reaches_the_servers_own(service: Service) -> None:
