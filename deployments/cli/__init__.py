@@ -4,6 +4,7 @@ May import: access, request, settings, sources, formats, generation and ray_serv
 """
 
 import sys
+from importlib.metadata import version as installed_version
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from deployments.cli.acts import breaker, drain, shift
 from deployments.cli.ask import ask
 from deployments.cli.check import check_files
 from deployments.cli.deploy import deploy
-from deployments.cli.drill import drill
+from deployments.cli.drill import DrillRefusedError, drill
 from deployments.cli.fallbacks import fallbacks
 from deployments.cli.http_client import AnswerTooLargeError, RefusedError, UnreachableError
 from deployments.cli.init import lay_out
@@ -34,8 +35,19 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP)
 _errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        typer.echo(installed_version("neverblank"))
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+]
+
+
 @app.callback()
-def _commands() -> None:
+def _commands(*, version: _Version = False) -> None:
     """With a callback, typer asks for the name of a command even where there is only one."""
 
 
@@ -71,6 +83,7 @@ app.command()(fallbacks)
 
 _MENDED_BY_THE_USER = (
     *(SettingsError, SnapshotNotKeptError, UnreachableError, RefusedError, AnswerTooLargeError, ClusterError),
+    DrillRefusedError,
     OSError,
 )
 

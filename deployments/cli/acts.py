@@ -12,7 +12,7 @@ from deployments.cli.options import Url
 from deployments.request.acts import ActKind
 
 _Model = Annotated[str, typer.Argument(help="The model.")]
-_Undo = Annotated[bool, typer.Option("--undo", help="Ask it again.")]
+_Undo = Annotated[bool, typer.Option("--undo", help="Take it back: the model is asked again.")]
 _Share = Annotated[float, typer.Argument(min=0, max=1, help="The share, from 0 to 1; 0 ends it.")]
 
 _errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
@@ -27,19 +27,21 @@ class BreakerAct(StrEnum):
 
 
 def breaker(
-    model: _Model, act: Annotated[BreakerAct, typer.Argument(help="hold: keep it open; reset: close it.")], url: Url
+    model: _Model,
+    act: Annotated[BreakerAct, typer.Argument(help="hold: keep it open; reset: close it; release: end a hold.")],
+    url: Url,
 ) -> None:
-    """Hold the breaker of a model open, reset it, or release it. Exit code 1: no, and why."""
+    """Hold the breaker of a model open, reset it, or release it. Exit code 1: not done, and the reason is printed."""
     _do(url, {"act": act.value, "model": model})
 
 
 def drain(model: _Model, url: Url, *, undo: _Undo = False) -> None:
-    """Ask a model nothing new; what is under way goes on. Exit code 1: no, and why."""
+    """Ask a model nothing new; what is under way goes on. Exit code 1: not done, and the reason is printed."""
     _do(url, {"act": (ActKind.RELEASE if undo else ActKind.DRAIN).value, "model": model})
 
 
 def shift(share: _Share, url: Url) -> None:
-    """Have a share of the requests begin with the backup. Exit code 1: no, and why."""
+    """Have a share of the requests begin with the backup. Exit code 1: not done, and the reason is printed."""
     _do(url, {"act": ActKind.SHIFT.value, "share": share})
 
 

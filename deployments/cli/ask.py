@@ -8,13 +8,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deployments.cli.http_client import request_answer, stream_answer
+from deployments.cli.http_client import KEY_VARIABLE, request_answer, stream_answer
 from deployments.cli.options import AsJson, Url
 
 _Text = Annotated[str, typer.Argument(help="What is asked.")]
 _Model = Annotated[str, typer.Option(help="The model; without it the service's default.")]
 _Timeout = Annotated[float, typer.Option(help="The deadline in seconds; 0 leaves it to the service.")]
 _Stream = Annotated[bool, typer.Option("--stream", help="Print the answer as it is written.")]
+
+_OF_THE_KEY = {"authentication", "permission"}
+"""The types of the errors that another key would mend."""
 
 _errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
@@ -43,6 +46,8 @@ def ask(
     elif not streamed or "error" in answer:
         typer.echo(answer["result"] if isinstance(answer["result"], str) else json.dumps(answer["result"]))
     if "error" in answer:
+        if answer["error"].get("type") in _OF_THE_KEY:
+            _errors.print(f"neverblank: the key is read from {KEY_VARIABLE}", style="red")
         raise typer.Exit(1)
     if not as_json:
         _errors.print(_trace(answer), soft_wrap=False)

@@ -23,14 +23,17 @@ _errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 def check_files(files: _Files = None, *, as_json: AsJson = False) -> None:
     """Validate Serve configs and specs without starting anything.
 
-    Every error names file, key, what is wrong and what is accepted. Exit code 1: there is one. Of a cluster's config
-    it is told which models the loss of one node may take along with the backup. Memory is estimated: the weights, once
-    where replicas share them, and what a replica takes beside them, for all replicas under load.
+    Every error names file, key, what is wrong and what is accepted; a file without one is named, too. Exit code 1:
+    there is an error. Of a cluster's config it is told which models the loss of one node may take along with the
+    backup. Memory is estimated: the weights, once where replicas share them, and what a replica takes beside them, for
+    all replicas under load.
     """
     planned: list[Planned] = []
     faults: list[SettingsError] = []
     exposed: list[Exposed] = []
+    sound: list[Path] = []
     for file in files or [DEFAULT_CONFIG]:
+        before = len(faults)
         for found in examine(file, Path(cache_folder())):
             if isinstance(found, SettingsError):
                 faults.append(found)
@@ -38,6 +41,10 @@ def check_files(files: _Files = None, *, as_json: AsJson = False) -> None:
                 exposed.append(found)
             else:
                 planned.append(found)
+        if len(faults) == before:
+            sound.append(file)
+    for file in sound:
+        _errors.print(f"{file}: no fault", style="green")
     for fault in faults:
         _errors.print(str(fault), style="red")
     for warning in exposed:

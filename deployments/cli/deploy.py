@@ -64,6 +64,8 @@ def deploy(
             if settled(now) or time.monotonic() > end:
                 break
             time.sleep(_INTERVAL_S)
+    if not _errors.is_terminal:
+        _errors.line()  # to a file the table is written without the end of its last line
     models = [entry.name for entry in now if entry.state == "ready" and entry.name in _models(wanted, str(config))]
     is_served = True
     try:

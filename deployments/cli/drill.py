@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -11,12 +12,24 @@ from rich.markup import escape
 from rich.table import Table
 
 from deployments.cli.drills import Drill, drills
-from deployments.cli.http_client import request_answer, stream_answer
+from deployments.cli.http_client import KEY_VARIABLE, request_answer, stream_answer
 from deployments.cli.options import AsJson, Url
 from deployments.request.injected_faults import FAULT_HEADER
 
 _GRACE_S = 0.5
 """How much later than its deadline an answer may arrive: it has a way of its own."""
+
+
+class DrillRefusedError(Exception):
+    """The service does not take the drill: that breaks no promise."""
+
+    def __init__(self, error: Mapping[str, Any]) -> None:
+        told = f"{error['field']} {error['message']} (accepted: {error['accepted']})"
+        needs = "drills: {enabled: true} in the policy, then `neverblank deploy`"
+        super().__init__(f"{told}; a drill needs {needs}; where there are keys, an administrator's in {KEY_VARIABLE}")
+
+
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 _Model = Annotated[str, typer.Option(help="The model; without it the service's default.")]
 _Timeout = Annotated[float, typer.Option(min=1.0, help="The deadline of each request in seconds.")]
@@ -33,9 +46,15 @@ def drill(
 ) -> None:
     """Bring about rows of the contract in the running service, one by one, and show what was promised and seen.
 
-    The policy has to allow it (`drills.enabled`). Exit code 1: a promise was not kept, or no service could be reached.
+    It takes a minute or two, as some of them last until their deadline.
+
+    The policy has to allow it (`drills.enabled`). Exit code 1: a promise was not kept, or no service that takes
+    drills could be reached.
     """
-    rows = [asyncio.run(_run(each, url, model, timeout, text)) for each in drills()]
+    rows: list[dict[str, Any]] = []
+    for number, each in enumerate(planned := drills(), 1):
+        _errors.print(f"{number} of {len(planned)}: {each.row}", style="dim")
+        rows.append(asyncio.run(_run(each, url, model, timeout, text)))
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
@@ -57,6 +76,8 @@ async def _run(each: Drill, url: str, model: str, deadline_s: float, text: str) 
             answer = item
     else:
         answer = await request_answer(url, body, headers)
+    if "field" in (error := answer.get("error") or {}):
+        raise DrillRefusedError(error)
     seconds = time.monotonic() - started if content_s is None else content_s
     kept = "error" not in answer and "attempts" in answer and each.holds(answer) and seconds <= deadline_s + _GRACE_S
     return {
@@ -71,7 +92,7 @@ async def _run(each: Drill, url: str, model: str, deadline_s: float, text: str) 
 
 def _seen(answer: dict[str, Any]) -> str:
     if error := answer.get("error"):
-        return f"{error.get('field', 'error')} {error.get('message', '')}"
+        return f"error {error.get('message', '')}"
     tried = ", ".join(f"{attempt['model']} {attempt['outcome']}" for attempt in answer.get("attempts", ()))
     return f"{answer.get('served_by', 'no answer')}: {tried}"
 

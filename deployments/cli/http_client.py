@@ -10,8 +10,10 @@ from typing import Any
 import aiohttp
 
 _URL_VARIABLE = "NEVERBLANK_URL"
-_KEY_VARIABLE = "NEVERBLANK_KEY"
-_DEFAULT_URL = "http://127.0.0.1:8000"
+KEY_VARIABLE = "NEVERBLANK_KEY"
+"""The environment variable with the key that is sent."""
+DEFAULT_URL = "http://127.0.0.1:8000"
+"""Where a service listens unless its config says otherwise."""
 
 _TOLD_S = 30.0
 """Seconds in which a service tells what it knows, or does what it is told to. An answer has a deadline of its own."""
@@ -27,7 +29,9 @@ class UnreachableError(Exception):
 
     def __init__(self, url: str, error: BaseException) -> None:
         why = str(error) or "nothing came in time"
-        super().__init__(f"no service answers at {url} ({why}); start one with `make serve`, or name it with --url")
+        super().__init__(
+            f"no service answers at {url} ({why}); start one with `neverblank serve`, or name it with --url"
+        )
 
 
 class AnswerTooLargeError(Exception):
@@ -48,7 +52,7 @@ class NotAllowedError(RefusedError):
     """The service does not answer that without a key, or with this one."""
 
     def __init__(self, path: str, body: dict[str, Any]) -> None:
-        super().__init__(path, body, f"; set {_KEY_VARIABLE}")
+        super().__init__(path, body, f"; set {KEY_VARIABLE}")
 
 
 def _explained(body: dict[str, Any]) -> str:
@@ -63,7 +67,7 @@ def _explained(body: dict[str, Any]) -> str:
 
 def default_url() -> str:
     """The address of the service: `NEVERBLANK_URL`, else port 8000 of this machine."""
-    return os.environ.get(_URL_VARIABLE, _DEFAULT_URL)
+    return os.environ.get(_URL_VARIABLE, DEFAULT_URL)
 
 
 async def fetch_json(url: str, path: str) -> dict[str, Any]:
@@ -158,7 +162,7 @@ async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 @asynccontextmanager
 async def _session(url: str, within_s: float | None = None) -> AsyncIterator[aiohttp.ClientSession]:
     timeout = aiohttp.ClientTimeout(total=within_s, sock_connect=5)
-    key = os.environ.get(_KEY_VARIABLE)
+    key = os.environ.get(KEY_VARIABLE)
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         async with aiohttp.ClientSession(url, timeout=timeout, read_bufsize=1 << 20, headers=headers) as session:

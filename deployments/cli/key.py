@@ -68,6 +68,9 @@ def new(
 
     _change(file, add)
     typer.echo(str(credential))
+    _errors.print(
+        f"shown this once: {file} has a salted hash. Routers ask for keys where the policy has access: {{keys: {file}}}"
+    )
 
 
 @key_commands.command()
@@ -102,6 +105,8 @@ def revoke(name: _Name, file: _File = DEFAULT_KEYS) -> None:
 @key_commands.command("list")
 def list_keys(file: _File = DEFAULT_KEYS, *, as_json: AsJson = False) -> None:
     """Show the keys: what each may, and how much of it."""
+    if not resolve(file).exists():
+        raise SettingsError(file, "", "does not exist", "`neverblank key new NAME` makes it")
     keys = read_keys(file)
     if as_json:
         hidden = {"hash", "previous_hash"}

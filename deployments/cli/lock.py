@@ -20,8 +20,8 @@ def examine_lock(file: str, host: str | None, policy: PolicySettings, known: Col
         known: the names of all models that it lists.
 
     Raises:
-        SettingsError: the file of the keys does not fit, a key names a model that is not known, or other machines can
-            reach a port without keys that is not said to be open.
+        SettingsError: the file of the keys does not fit, a key names a model that is not known or is bounded in money
+            where nothing costs any, or other machines can reach a port without keys that is not said to be open.
     """
     if policy.access.keys is None:
         if not (policy.access.open or is_loopback(host)):
@@ -30,12 +30,19 @@ def examine_lock(file: str, host: str | None, policy: PolicySettings, known: Col
             raise SettingsError(file, "http_options.host", wrong, accepted)
         return
     path = policy.access.keys
+    keys = read_keys(path)
     faults = [
         Fault(path, f"keys.{name}.models", f"names {model!r}, which no model is called", ", ".join(sorted(known)))
-        for name, key in read_keys(path).items()
+        for name, key in keys.items()
         for model in key.models
         if "*" not in model and model not in known | policy.remotes.keys()
     ]
+    if not policy.prices:
+        faults += [
+            Fault(path, f"keys.{name}.money_per_day", "bounds nothing: no model has a price", "prices in the policy")
+            for name, key in keys.items()
+            if key.money_per_day is not None
+        ]
     if faults:
         raise SettingsError.of(faults)
 

@@ -62,6 +62,7 @@ def stop_orphaned_haproxies() -> int:
     _, alive = psutil.wait_procs(orphans, timeout=5)
     for process in alive:
         _signal(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=5)  # who starts a service next finds the port free
     return len(orphans)
 
 

@@ -1,9 +1,9 @@
 """`neverblank serve`: sets up what the service needs, runs it until Ctrl-C, and leaves nothing behind.
 
-clear    an HAProxy that a dead service has left: it would hold the port
+clear    an HAProxy that a dead service has left: it would hold the port, which has to be free
 pull     the weights of the models, and their snapshots
 run      `serve run`, in a process group of its own: Ctrl-C at a terminal reaches this process alone, which passes it
-         on once, and is still there to clear up
+         on once, and is still there to clear up. A line says when a model can answer
 clear    what the service leaves
 """
 
@@ -15,11 +15,13 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 from typing import Annotated
 
 import typer
 
+from deployments.cli.port import address_of, announce_when_ready, require_free_port
 from deployments.cli.processes import stop_orphaned_haproxies
 from deployments.cli.weights import pull
 from deployments.ray_serve.front import BINARY_VARIABLE, FRONT_COMMAND
@@ -44,14 +46,18 @@ _SIGNALLED = 128
 def run_service(config: _Config = None, *, weights: _Pull = True) -> None:
     """Set the service up and run it until Ctrl-C, as `make serve` does.
 
-    Exit code: that of `serve run`. 1: no source could give a model's weights, or the config cannot be read.
+    Exit code: that of `serve run`. 1: no source could give a model's weights, the config cannot be read, or another
+    program has its port.
     """
     chosen = str(config or default_config())
-    read_serve_config(chosen)
+    content = read_serve_config(chosen)
     stop_orphaned_haproxies()
+    require_free_port(content, chosen)
     if weights:
         pull(Path(chosen))
     with _passing_signals_on([_program(), SERVE_COMMAND[1], str(resolve(chosen))]) as process:
+        watched = (address_of(content), lambda: process.poll() is None)
+        Thread(target=announce_when_ready, args=watched, daemon=True).start()
         status = process.wait()
     stop_orphaned_haproxies()
     raise typer.Exit(status if status >= 0 else _SIGNALLED - status)

@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from deployments.settings import SettingsError, resolve
+from deployments.settings import SettingsError, resolve, root
+from deployments.settings.files import is_not_yaml
 
 SERVE_CONFIG = "serve_config.yaml"
 """The Serve config that is meant where none is named."""
@@ -19,8 +20,11 @@ def read_yaml(file: str) -> Any:
     """
     try:
         return yaml.safe_load(resolve(file).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(file, "", f"cannot be read ({type(error).__name__})", "a YAML file") from error
+    except OSError as error:
+        accepted = f"a file below {root()}; `neverblank init` lays out the first ones"
+        raise SettingsError(file, "", f"cannot be read: {error.strerror}", accepted) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SettingsError(file, "", is_not_yaml(error), "a YAML file") from None
 
 
 def is_serve_config(data: Any) -> bool:

@@ -60,11 +60,20 @@ def load(model: Any, path: str) -> Any:
     Raises:
         SettingsError: the file is missing, is not YAML, or does not fit.
     """
+    text = _read(path)
     try:
-        data = yaml.safe_load(_read(path).decode("utf-8"))
+        data = yaml.safe_load(text.decode("utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a day that no month has, depth without end
-        raise SettingsError(path, "", f"is not YAML: {error}", "a YAML mapping") from error
+        raise SettingsError(path, "", is_not_yaml(error), "a YAML mapping") from None
     return parse(model, {} if data is None else data, path)
+
+
+def is_not_yaml(error: yaml.YAMLError | ValueError | RecursionError) -> str:
+    """What is wrong with a text that is not YAML, and on which line, as `error` has it. It quotes no line of it."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        return f"is not YAML: {error.problem}{line}"
+    return f"is not YAML ({type(error).__name__})"
 
 
 def _read(path: str) -> bytes:

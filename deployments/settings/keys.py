@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from deployments.settings.base import Settings
 from deployments.settings.errors import Fault, SettingsError
-from deployments.settings.files import parse, resolve, root
+from deployments.settings.files import is_not_yaml, parse, resolve, root
 from deployments.settings.remotes import SECRET, Label
 
 MOST_KEYS = 10_000
@@ -181,11 +181,8 @@ def _load_strictly(place: Path, path: str) -> Any:
         return yaml.load(place.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise SettingsError(path, "", f"cannot be read: {error.strerror}", f"a file below {root()}") from None
-    except yaml.MarkedYAMLError as error:
-        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
-        raise SettingsError(path, "", f"is not YAML: {error.problem}{line}", "a YAML mapping") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SettingsError(path, "", f"is not YAML ({type(error).__name__})", "a YAML mapping") from None
+        raise SettingsError(path, "", is_not_yaml(error), "a YAML mapping") from None
 
 
 class _UniqueKeys(yaml.SafeLoader):

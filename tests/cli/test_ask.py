@@ -146,6 +146,18 @@ def test_a_result_that_is_no_text_is_printed_as_json(service: ScriptedService, c
     assert json.loads(command("ask", "Hi").out) == {"label": "cat"}
 
 
+@pytest.mark.parametrize(("status", "is_told"), [(401, True), (403, True), (400, False)])
+def test_who_needs_another_key_is_told_where_it_is_read_from(
+    service: ScriptedService, command: Command, status: int, *, is_told: bool
+) -> None:
+    service.given = Problem("authorization", "is missing", "a valid key", status)
+
+    done = command("ask", "Hi")
+
+    assert done.code == 1
+    assert ("NEVERBLANK_KEY" in done.err) is is_told
+
+
 @pytest.mark.parametrize("options", [[], ["--stream"]])
 def test_a_request_that_is_malformed_is_explained_and_ends_with_1(command: Command, options: list[str]) -> None:
     done = command("ask", "Hi", "--timeout=-1", *options)

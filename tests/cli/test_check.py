@@ -41,9 +41,28 @@ def test_without_a_file_the_services_own_config_is_meant() -> None:
 
 
 def test_what_would_be_loaded_is_told_for_programs(tmp_path: Path) -> None:
-    (planned,) = json.loads(check(config(tmp_path), "--json").output)
+    (planned,) = json.loads(check(config(tmp_path), "--json").stdout)
 
     assert (planned["name"], planned["format"], planned["source"]) == ("m", "python", "examples.echo:Echo")
+
+
+def test_each_file_without_a_fault_is_named_and_no_other_one(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("applications:\n  - name: [")
+
+    checked = check("configs/policy.yaml", broken)
+
+    assert checked.exit_code == 1
+    assert "configs/policy.yaml: no fault" in checked.stderr
+    assert f"{broken}: no fault" not in checked.stderr
+
+
+def test_a_file_that_is_not_yaml_is_named_with_the_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("applications:\n  - name: a\n]\n")
+
+    assert f"{broken}: is not YAML: " in check(broken).stderr
+    assert "(line 3)" in check(broken).stderr
 
 
 BACKUP = "sources: [{kind: hub, repo: some/model}]\n"
@@ -118,7 +137,7 @@ def test_weights_over_the_limit_are_a_fault(tmp_path: Path, monkeypatch: pytest.
     weights = causal.qwen2(tmp_path / "weights")
     monkeypatch.setenv("NEVERBLANK_MODELS", str(tmp_path))
     spec = f"format: huggingface\nid: m\nsources: [{{kind: path, path: {weights}}}]\n"
-    (planned,) = json.loads(check(config(tmp_path, spec=spec), "--json").output)
+    (planned,) = json.loads(check(config(tmp_path, spec=spec), "--json").stdout)
     monkeypatch.setenv("MAX_MODEL_SIZE_MB", "1")
     (weights / "model.safetensors").write_bytes(b" " * 1_000_001)
 
@@ -133,7 +152,7 @@ def test_a_file_is_weighed_and_one_that_is_elsewhere_is_no_fault(
     (tmp_path / "here.skops").write_bytes(b"1234567")
     for name, size in (("here", 7), ("gone", None)):
         spec = f"format: pickle\nid: m\npath: {tmp_path}/{name}.skops\n"
-        (planned,) = json.loads(check(config(tmp_path, spec=spec), "--json").output)
+        (planned,) = json.loads(check(config(tmp_path, spec=spec), "--json").stdout)
         assert planned["size"] == size
 
 
@@ -143,7 +162,7 @@ def test_the_models_of_a_pool_are_told_with_it(tmp_path: Path) -> None:
     application = {"name": "p", "import_path": "deployments.app:build_pool", "args": {"pool": f"{tmp_path}/pool.yaml"}}
     (tmp_path / "serve.yaml").write_text(json.dumps({"applications": [application]}))
 
-    (planned,) = json.loads(check(tmp_path / "serve.yaml", "--json").output)
+    (planned,) = json.loads(check(tmp_path / "serve.yaml", "--json").stdout)
     assert (planned["name"], planned["replicas"]) == ("m", "pool p")
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -135,6 +136,12 @@ def test_deploy_waits_for_a_cluster_that_is_silent_for_seconds(
 
     assert done.code == code
     assert ("does not answer" in done.err) == bool(code)
+
+
+def test_the_version_is_that_of_the_package(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert neverblank(capsys, monkeypatch, "--version").out.strip() == version("neverblank")
 
 
 def test_a_config_that_does_not_fit_is_told_before_a_cluster_is_looked_for(

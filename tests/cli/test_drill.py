@@ -51,14 +51,16 @@ async def test_every_promise_that_a_drill_tries_is_kept_by_a_real_router(
     assert (done.code, len(seen)) == (0, len(drills()))
 
 
-async def test_a_service_that_allows_no_drills_keeps_none_and_the_exit_code_says_so(
+async def test_a_service_that_allows_no_drills_breaks_no_promise_and_the_command_says_what_it_needs(
     faulty: FaultyUpstream, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with two_models(faulty, enabled=False) as router:
-        done, seen = await drilled(router, capsys, monkeypatch)
+    async with two_models(faulty, enabled=False) as router, served(router) as url:
+        done = await asyncio.to_thread(neverblank, capsys, monkeypatch, "drill", "--url", url)
 
-    assert done.code == 1
-    assert {row["seen"] for row in seen} == {"x-neverblank-fault is not allowed here"}
+    assert (done.code, done.out) == (1, "")
+    assert "x-neverblank-fault is not allowed here" in done.err
+    assert "drills: {enabled: true}" in done.err
+    assert f"1 of {len(drills())}: it raises" in done.err
 
 
 def test_each_drill_is_a_row_of_the_contract() -> None:

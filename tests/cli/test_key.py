@@ -110,6 +110,18 @@ def test_what_does_not_fit_is_refused_and_the_file_stays_as_it_is(
     assert file.read_text() == before
 
 
+def test_where_there_are_no_keys_yet_the_list_says_how_one_is_made(tmp_path: Path) -> None:
+    assert "neverblank key new" in run("list", "--file", tmp_path / "keys.yaml", fails=SettingsError)
+
+
+def test_who_makes_a_key_is_told_what_to_do_with_it_beside_it_and_not_in_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    made = CliRunner().invoke(app, ["key", "new", "team", "--file", str(file)])
+
+    assert opens(file, made.stdout.strip()) == "team"
+    assert f"access: {{keys: {file}}}" in made.stderr
+
+
 @pytest.mark.parametrize(
     ("host", "access", "told"),
     [
@@ -121,6 +133,7 @@ def test_what_does_not_fit_is_refused_and_the_file_stays_as_it_is(
         ("0.0.0.0", {"keys": "good.yaml"}, ""),  # noqa: S104 - locked
         ("127.0.0.1", {"keys": "typo.yaml"}, "keys.a.models: names 'smolm2'"),
         ("127.0.0.1", {"keys": "none.yaml"}, "cannot be read"),
+        ("127.0.0.1", {"keys": "money.yaml"}, "keys.a.money_per_day: bounds nothing"),
         ("127.0.0.1", {"keys": "good.yaml", "open": True}, "access.open"),
     ],
 )
@@ -129,6 +142,7 @@ def test_check_says_before_the_start_who_could_ask(
 ) -> None:
     write_keys(tmp_path / "good.yaml", a={"models": ["smollm2", "backup", "x-*"]})
     write_keys(tmp_path / "typo.yaml", a={"models": ["smolm2"]})
+    write_keys(tmp_path / "money.yaml", a={"money_per_day": 5})
     config = yaml.safe_load(Path("serve_config.yaml").read_text())
     config["http_options"]["host"] = host
     if "keys" in access:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -32,7 +33,7 @@ WAITS = """
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's folder with a config, and no HAProxy to look after."""
-    (tmp_path / "serve_config.yaml").write_text("applications: []\n")
+    (tmp_path / "serve_config.yaml").write_text("http_options: {port: 0}\napplications: []\n")
     monkeypatch.setenv("NEVERBLANK_ROOT", str(tmp_path))
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     monkeypatch.setattr(serve, "stop_orphaned_haproxies", lambda: 0)
@@ -70,6 +71,33 @@ def test_the_weights_come_first(
     neverblank(capsys, monkeypatch, "serve")
 
     assert pulled == [Path("serve_config.yaml")]
+
+
+def test_a_port_that_another_program_has_is_named_and_nothing_is_started(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_program", lambda: str(program(project, SAYS)))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        (project / "serve_config.yaml").write_text(f"http_options: {{port: {port}}}\napplications: []\n")
+
+        done = neverblank(capsys, monkeypatch, "serve", "--no-weights")
+
+    assert done.code == 1
+    assert f"http_options: 127.0.0.1:{port}: Address already in use" in done.err
+    assert not (project / "said").exists()
+
+
+def test_the_port_of_a_cluster_elsewhere_is_not_looked_at_here(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_program", lambda: str(program(project, SAYS)))
+    monkeypatch.setenv("RAY_ADDRESS", "ray://elsewhere:10001")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        config = f"http_options: {{port: {other.getsockname()[1]}}}\napplications: []\n"
+        (project / "serve_config.yaml").write_text(config)
+
+        assert neverblank(capsys, monkeypatch, "serve", "--no-weights").code == 7
 
 
 def test_a_config_that_is_not_there_is_named_and_nothing_is_started(

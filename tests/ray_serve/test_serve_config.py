@@ -17,7 +17,7 @@ def test_the_applications_of_the_projects_own_config_are_listed() -> None:
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("applications: [", "cannot be read"),
+        ("applications: [", "is not YAML: .*line 1"),
         ("id: m", "applications: is missing"),
         ("- 1", "applications: is missing"),
         ("applications:", "applications: is not a list of mappings"),

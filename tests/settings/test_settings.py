@@ -75,7 +75,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     error = error_of(lambda: read_model_spec(str(tmp_path / "nowhere.yaml")))
 
     assert error.file.endswith("nowhere.yaml")
-    assert "cannot be read" in error.wrong
+    assert error.wrong == "cannot be read: No such file or directory"
     assert error.accepted
 
 
