@@ -177,9 +177,9 @@ def _activation(config: Any, told: str) -> str:
     Raises:
         RecipeError: it is not known here.
     """
-    told = told or (getattr(config, "sentence_transformers", None) or {}).get("activation_fn")
-    told = told or getattr(config, "sbert_ce_default_activation_function", None) or "Sigmoid"
-    name = str(told).rpartition(".")[2]
+    named = told or (getattr(config, "sentence_transformers", None) or {}).get("activation_fn")
+    named = named or getattr(config, "sbert_ce_default_activation_function", None) or "Sigmoid"
+    name = str(named).rpartition(".")[2]
     if name not in _FUNCTIONS:
         raise RecipeError(f"its scores go through {name[:64]}; known: {', '.join(_FUNCTIONS)}")
     return name
