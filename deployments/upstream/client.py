@@ -33,7 +33,6 @@ from deployments.policy.outcome import (
     StreamItem,
     TimedOut,
 )
-from deployments.policy.problem import UNSUPPORTED
 from deployments.policy.resilience import ResiliencePolicy
 from deployments.policy.serving_state import ServingState
 from deployments.request import Feature, InferenceRequest
@@ -126,7 +125,7 @@ class Upstream:
         is_lacking = len(lacking) == len(endpoints)
         told: dict[str, Any] = {
             "state": ServingState.FAILED if is_lacking else ServingState.READY,
-            "reason": _lacking(lacking[0]).reason if lacking else "",
+            "reason": faults.lacks(lacking[0]).reason if lacking else "",
             "format": "remote",
             "upstream": endpoints[0].spec.base_url,
             "model": self.spec.model,
@@ -143,7 +142,7 @@ class Upstream:
         if request.prompt_tokens and request.prefix:
             return Refused("it cannot go on with a text behind token ids")
         if endpoint.connection.lacks:
-            lacking = _lacking(endpoint.connection.lacks)
+            lacking = faults.lacks(endpoint.connection.lacks)
             log.upstream_misconfigured(self.name, lacking.reason)
             return lacking
         headers = passage_headers(request, self._service_id(), budget_s)
@@ -157,7 +156,7 @@ class Upstream:
             path, body, dropped = written
             dropped += endpoint.adaptation.adapt(body, request, tried)
             if dropped and request.strict:
-                return _incapable(dropped)
+                return faults.drops(dropped)
             result = await self._post(on, endpoint.connection.post(path, body, headers), request, dropped)
             if not isinstance(result, Complaint):
                 if tried and isinstance(result, (Answered, Begun, Blank)):  # it was no fault of the rest of the request
@@ -286,15 +285,6 @@ class Upstream:
         if is_misconfigured:
             log.upstream_misconfigured(self.name, f"{outcome.reason}: {self._redactor.clean(str(error))}")
         return outcome
-
-
-def _lacking(variable: str) -> Failed:
-    return Failed(f"the router's environment lacks {variable}")
-
-
-def _incapable(dropped: tuple[str, ...]) -> Rejected:
-    reason = f"it cannot do all that the strict request asks for: {', '.join(dropped)}"
-    return Rejected(reason, dropped[0], UNSUPPORTED, elsewhere=True)
 
 
 def _decode(body: bytes) -> Any:

@@ -24,6 +24,7 @@ name nothing of the operator's account.
 import aiohttp
 
 from deployments.policy.outcome import WITHHELD, Answered, Failed, Refused, Rejected, TimedOut
+from deployments.policy.problem import UNSUPPORTED
 from deployments.upstream.causes import BUSY_STATUS, Cause, cause_of
 from deployments.upstream.complaints import Complaint
 
@@ -114,6 +115,17 @@ def classify_transport(error: BaseException) -> tuple[Failed | TimedOut, bool]:
             return Failed("its response is not valid HTTP"), False
         case _:
             return Failed(type(error).__name__), False
+
+
+def lacks(variable: str) -> Failed:
+    """Return the outcome where the router's environment has no credential for a remote."""
+    return Failed(f"the router's environment lacks {variable}")
+
+
+def drops(dropped: tuple[str, ...]) -> Rejected:
+    """Return the outcome where a remote cannot be asked for all that a strict request asks for."""
+    reason = f"it cannot do all that the strict request asks for: {', '.join(dropped)}"
+    return Rejected(reason, dropped[0], UNSUPPORTED, elsewhere=True)
 
 
 def _content_code(complaint: Complaint) -> str:
