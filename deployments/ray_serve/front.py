@@ -8,6 +8,7 @@ routers anew. This is such a program: it changes lines of the file, and becomes 
     no application known    503 with `NOBODY`; Serve's own answer is 404 as text, as if the path were wrong
     no router left          the same, by the lines `http-error` of the Serve config; Serve's fallback, the Python
                             proxy on the head, would hold the request until there is a router
+    every router is down    they are asked all the same, and a process that was replaced asks its successor (`ways_out`)
     Serve drains the node   `/healthz` and `/readyz` are 503, too, so that whoever asks them sends no more before
                             HAProxy ends; Serve's file has that for `/-/healthz` alone
 
@@ -21,6 +22,8 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from deployments.ray_serve.ways_out import with_ways_out
 
 HOST_VARIABLE = "NEVERBLANK_HAPROXY_HOST"
 CERTIFICATE_VARIABLE = "NEVERBLANK_TLS_CERTIFICATE"
@@ -81,7 +84,7 @@ def adapt(text: str, environment: Mapping[str, str]) -> str:
         text, found = pattern.subn(replacement, text)
         if found != 1:
             raise UnknownFileError(f"HAProxy's file has {found} times what {pattern.pattern!r} stands for")
-    return _FALLBACK.sub(r"\1 disabled", text)
+    return with_ways_out(_FALLBACK.sub(r"\1 disabled", text), " ssl verify none" if certificate else "")
 
 
 def become_haproxy() -> None:
