@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -56,7 +57,7 @@ class _Finding:
 
 def find_faults(adapter: TypeAdapter[Any], data: Any, file: str, error: ValidationError) -> tuple[Fault, ...]:
     """Everything that is wrong with `data`, read from `file`, which `adapter` has refused with `error`."""
-    schema = adapter.json_schema()
+    schema = _schema(adapter)
     found: dict[tuple[_Path, str], _Finding] = {}
     taken_out: set[str] = set()
     rest = data
@@ -79,6 +80,12 @@ def find_faults(adapter: TypeAdapter[Any], data: Any, file: str, error: Validati
         except ValidationError as again:
             error = again
     return tuple(_in_order(found.values(), data, file))
+
+
+@lru_cache(maxsize=32)
+def _schema(adapter: TypeAdapter[Any]) -> Mapping[str, Any]:
+    """Kept: it takes a tenth of a second to make, and a router takes settings over on its event loop."""
+    return adapter.json_schema()
 
 
 def _in_order(findings: Any, data: Any, file: str) -> Iterator[Fault]:
