@@ -1,4 +1,7 @@
-"""What HAProxy does with a request whose routers are down by its checks, or gone: two ways out that Serve's file lacks.
+"""What HAProxy does with a request whose routers are down by its checks, or gone: ways out that Serve's file lacks.
+
+    no router is told       the routers that were told last are asked on, if they live. While Serve builds a new version
+                            of an application, it tells HAProxy of none, though the old ones serve on: for seconds.
 
     every router is down    what the checks say is passed over, and all of them are tried. A router that is to stop
                             fails its checks at once, and takes requests for seconds more: until HAProxy knows its
@@ -7,18 +10,38 @@
                             any more. When those are gone, the next request of each kept connection would be lost: it
                             is handed to the process that has the port now.
 
-Serve does without: the first is a 500 or a wait at its fallback, the second a 500 (`docs/reproductions`).
+Serve has its fallback for the first two, the Python proxy on the head, and nothing for the last (`docs/reproductions`).
 """
 
 import re
+from collections.abc import Mapping
 
 _ADDED = re.compile(r"(?ms)^    # ways out\n.*?^    # end\n")
 _SECTION = re.compile(r"(?m)^(?=frontend |backend |listen )")
 _FRONT = re.compile(r"frontend http_frontend\n\s+bind (\S+):(\d+)")
 _ROUTED = re.compile(r"(?m)^    use_backend (\S+) if is_\1\n")
 _SERVER = re.compile(r"(?m)^(\s+server \S+ \S+) check(?!.* backup).*\n")
+_PLACE = "    # Servers in this backend\n"
 _TIMES = re.compile(r"(?m)^\s+timeout .*\n")
 _ANYWHERE = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # noqa: S104 - recognized
+
+
+def with_known_routers(text: str, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Return Serve's file `text` with the routers of before where it has none now, and the routers that it has then.
+
+    Args:
+        text: the file as Serve writes it.
+        known: the lines of the routers of before, by the name of their application's section.
+    """
+    sections, told = _SECTION.split(text), dict[str, str]()
+    for n, section in enumerate(sections):
+        if section.startswith("backend ") and _PLACE in section:
+            name = section.split(maxsplit=2)[1]
+            servers = "".join(found[0] for found in _SERVER.finditer(section))
+            if not servers and (servers := known.get(name, "")):
+                sections[n] = section.replace(_PLACE, _PLACE + servers)
+            told[name] = servers
+    return "".join(sections), told
 
 
 def with_ways_out(text: str, tls: str = "") -> str:

@@ -5,7 +5,8 @@ The file is made by Serve's own template and changed by `neverblank-haproxy`; th
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 import trustme
 
 from deployments.ray_serve.front import CERTIFICATE_VARIABLE, adapt
-from tests.ray_serve.test_front import answers_at, served_file
+from tests.ray_serve.test_front import ROOT, answers_at, served_file
 from tests.ray_serve.test_haproxy import HAPROXY
 
 
@@ -41,8 +42,10 @@ class Routerlike:
             yield
 
 
-async def haproxy(stack: AsyncExitStack, file: Path, *more: str) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(str(HAPROXY), "-db", "-f", str(file), *more)
+async def haproxy(
+    stack: AsyncExitStack, file: Path, *more: str, program: Sequence[str] = (str(HAPROXY),)
+) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(*program, "-db", "-f", str(file), *more, cwd=ROOT)
 
     async def end() -> None:
         if process.returncode is None:
@@ -115,6 +118,34 @@ async def test_a_kept_connection_of_an_haproxy_that_was_replaced_is_answered_by_
 
     assert (before.text, after.text) == ("old", "new")
     assert after.headers["connection"] == "close"
+
+
+async def test_while_serve_tells_of_no_router_those_of_before_are_asked_but_not_those_before_a_start(
+    tmp_path: Path,
+) -> None:
+    old = Routerlike("old")
+    program = (sys.executable, "-m", "deployments.ray_serve.front")
+    file = tmp_path / "haproxy.cfg"
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(old.listening())
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=5.0, headers={"connection": "close"}))
+        _, ports = served_file(tmp_path, old.port)
+        url = f"http://127.0.0.1:{ports['http']}"
+        first = await haproxy(stack, file, program=program)
+        await until(client, url, 200)
+        served_file(tmp_path, known="fallback", ports=ports)
+        second = await haproxy(stack, file, "-sf", str(first.pid), program=program)
+        await first.wait()
+        building = await client.get(f"{url}/")
+        second.terminate()
+        await second.wait()
+        served_file(tmp_path, known="fallback", ports=ports)
+        await haproxy(stack, file, program=program)
+        await until(client, url, 503)
+        anew = await client.get(f"{url}/")
+
+    assert (building.status_code, building.text) == (200, "old")
+    assert anew.status_code == 503
 
 
 def keeping(text: str) -> str:
