@@ -10,7 +10,8 @@
                             any more. When those are gone, the next request of each kept connection would be lost: it
                             is handed to the process that has the port now.
 
-Serve has its fallback for the first two, the Python proxy on the head, and nothing for the last (`docs/reproductions`).
+Serve has its fallback for all three, the Python proxy on the head, which goes with the head and holds what it cannot give
+to anybody; `front` disables it.
 """
 
 import re
