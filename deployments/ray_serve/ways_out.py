@@ -2,7 +2,6 @@
 
     no router is told       the routers that were told last are asked on, if they live. While Serve builds a new version
                             of an application, it tells HAProxy of none, though the old ones serve on: for seconds.
-
     every router is down    what the checks say is passed over, and all of them are tried. A router that is to stop
                             fails its checks at once, and takes requests for seconds more: until HAProxy knows its
                             successors there is nobody else. A router that is busy misses checks, too.
@@ -10,8 +9,8 @@
                             any more. When those are gone, the next request of each kept connection would be lost: it
                             is handed to the process that has the port now.
 
-Serve has its fallback for all three, the Python proxy on the head, which goes with the head and holds what it cannot give
-to anybody; `front` disables it.
+Serve has its fallback for all three, the Python proxy on the head, which goes with the head and holds what it cannot
+give to anybody; `front` disables it.
 """
 
 import re
