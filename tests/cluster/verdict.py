@@ -15,6 +15,8 @@ from deployments.policy.blank import is_blank
 from tests.cluster.hosts import Outage
 
 GRACE_S = 0.5
+TOLD = 12
+"""So many are told one by one of those that did not get what they were owed, and of those that got the last resort."""
 TIERS = ("primary", "backup", "last_resort")
 
 
@@ -138,9 +140,12 @@ class Tally:
     def __str__(self) -> str:
         lines = [f"{len(self.sent)} requests: {dict(self.counts)}, slowest {self.slowest_s(0, float('inf')):.2f} s"]
         origin = self.sent[0].started if self.sent else 0.0
+        judged = zip(self.verdicts, self.sent, strict=True)
+        resorts = [(verdict, one) for verdict, one in judged if verdict is Verdict.LAST_RESORT]
+        told = [*self.bad[:TOLD], *resorts[: TOLD // 2], *resorts[TOLD // 2 :][-TOLD // 2 :]]
         lines += [
             f"  {verdict} at {one.started - origin:.1f} s: {one.kind} through {one.host} {one.status} {one.served_by}, "
             f"{one.seconds:.1f} s, first {one.first_s:.1f} s {one.error} {one.attempts}"
-            for verdict, one in self.bad[:12]
+            for verdict, one in told
         ]
         return "\n".join(lines)

@@ -34,12 +34,14 @@ MACHINE = "127.0.0.2"
 """Stands for an address that other machines can reach: what listens on 127.0.0.1 alone is not there."""
 
 
-def served_file(folder: Path, upstream: int = 1, known: str = "router") -> tuple[str, dict[str, int]]:
+def served_file(
+    folder: Path, upstream: int = 1, known: str = "router", ports: dict[str, int] | None = None
+) -> tuple[str, dict[str, int]]:
     """HAProxy's file as Serve writes it for one router, on a `draining` node too, for `nothing` or a `fallback` alone.
 
     And its ports.
     """
-    ports = {name: free_port() for name in ("http", "stats", "metrics")}
+    ports = ports or {name: free_port() for name in ("http", "stats", "metrics")}
     options = HTTPOptions(host="0.0.0.0", port=ports["http"])  # noqa: S104 - the front end is for all to reach
     config = HAProxyConfig(
         http_options=options,

@@ -1,0 +1,83 @@
+"""What HAProxy does with a request whose routers are down by its checks, or gone: ways out that Serve's file lacks.
+
+    no router is told       the routers that were told last are asked on, if they live. While Serve builds a new version
+                            of an application, it tells HAProxy of none, though the old ones serve on: for seconds.
+    every router is down    what the checks say is passed over, and all of them are tried. A router that is to stop
+                            fails its checks at once, and takes requests for seconds more: until HAProxy knows its
+                            successors there is nobody else. A router that is busy misses checks, too.
+    HAProxy was replaced    the process that was keeps its connections and the routers that it knew, and checks nobody
+                            any more. When those are gone, the next request of each kept connection would be lost: it
+                            is handed to the process that has the port now.
+
+Serve has its fallback for all three, the Python proxy on the head, which goes with the head and holds what it cannot
+give to anybody; `front` disables it.
+"""
+
+import re
+from collections.abc import Mapping
+
+_ADDED = re.compile(r"(?ms)^    # ways out\n.*?^    # end\n")
+_SECTION = re.compile(r"(?m)^(?=frontend |backend |listen )")
+_FRONT = re.compile(r"frontend http_frontend\n\s+bind (\S+):(\d+)")
+_ROUTED = re.compile(r"(?m)^    use_backend (\S+) if is_\1\n")
+_SERVER = re.compile(r"(?m)^(\s+server \S+ \S+) check(?!.* backup).*\n")
+_PLACE = "    # Servers in this backend\n"
+_TIMES = re.compile(r"(?m)^\s+timeout .*\n")
+_ANYWHERE = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # noqa: S104 - recognized
+
+
+def with_known_routers(text: str, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Return Serve's file `text` with the routers of before where it has none now, and the routers that it has then.
+
+    Args:
+        text: the file as Serve writes it.
+        known: the lines of the routers of before, by the name of their application's section.
+    """
+    sections, told = _SECTION.split(text), dict[str, str]()
+    for n, section in enumerate(sections):
+        if section.startswith("backend ") and _PLACE in section:
+            name = section.split(maxsplit=2)[1]
+            servers = "".join(found[0] for found in _SERVER.finditer(section))
+            if not servers and (servers := known.get(name, "")):
+                sections[n] = section.replace(_PLACE, _PLACE + servers)
+            told[name] = servers
+    return "".join(sections), told
+
+
+def with_ways_out(text: str, tls: str = "") -> str:
+    """Return HAProxy's file `text` with both ways; a second time changes nothing.
+
+    Args:
+        text: the file as Serve writes it. Without an application there is nothing to get out of.
+        tls: what a server's line needs to speak to the port of HTTP.
+    """
+    text = _ADDED.sub("", text)
+    sections = _SECTION.split(text)
+    n, bound = next(((n, _FRONT.match(one)) for n, one in enumerate(sections) if _FRONT.match(one)), (0, None))
+    if bound is None or not _ROUTED.search(sections[n]):
+        return text
+    unchecked = {one.split(maxsplit=2)[1]: _unchecked(one) for one in sections if one.startswith("backend ")}
+
+    def ways(found: re.Match[str]) -> str:
+        name = found[1]
+        rules = f"    use_backend successor if is_{name} {{ stopping }}\n"
+        if unchecked.get(name):
+            rules += f"    use_backend {name}-unchecked if is_{name} {{ nbsrv({name}) eq 0 }}\n"
+        return _added(rules) + found[0]
+
+    rules = _ROUTED.sub(ways, sections[n])
+    host, port = bound.groups()
+    successor = f"backend successor\n    server next {_ANYWHERE.get(host, host)}:{port}{tls}\n"
+    sections[n] = rules + _added("".join([*unchecked.values(), successor]))
+    return "".join(sections)
+
+
+def _added(lines: str) -> str:
+    return f"    # ways out\n{lines}    # end\n"
+
+
+def _unchecked(section: str) -> str:
+    """A section's servers without their checks, in a section of their own; empty without servers."""
+    servers = "".join(f"{found[1]}\n" for found in _SERVER.finditer(section))
+    name = section.split(maxsplit=2)[1]
+    return servers and f"backend {name}-unchecked\n{''.join(_TIMES.findall(section))}{servers}"

@@ -1,0 +1,174 @@
+"""What HAProxy does with a request whose routers fail their checks, or are gone: it is answered all the same.
+
+The file is made by Serve's own template and changed by `neverblank-haproxy`; the HAProxy is the one that Ray brings.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from deployments.ray_serve.front import CERTIFICATE_VARIABLE, adapt
+from tests.ray_serve.test_front import ROOT, answers_at, served_file
+from tests.ray_serve.test_haproxy import HAPROXY
+
+
+class Routerlike:
+    """Answers requests with its name, and health checks with `healthy`."""
+
+    def __init__(self, name: str, *, healthy: bool = True) -> None:
+        self.name, self.healthy = name, healthy
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        status = "503 Some" if head.startswith(b"GET /-/healthz") and not self.healthy else "200 OK"
+        body = self.name.encode()
+        writer.write(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+        await writer.drain()
+        writer.close()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        async with server:
+            yield
+
+
+async def haproxy(
+    stack: AsyncExitStack, file: Path, *more: str, program: Sequence[str] = (str(HAPROXY),)
+) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(*program, "-db", "-f", str(file), *more, cwd=ROOT)
+
+    async def end() -> None:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+    stack.push_async_callback(end)
+    return process
+
+
+async def until(client: httpx.AsyncClient, url: str, status: int) -> None:
+    """Wait until HAProxy's own health check has a status."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                if (await client.get(f"{url}/-/healthz", headers={"connection": "close"})).status_code == status:
+                    return
+            except httpx.TransportError:
+                pass  # it does not listen yet
+            await asyncio.sleep(0.05)
+
+
+async def test_where_every_router_fails_its_checks_they_are_asked_all_the_same(tmp_path: Path) -> None:
+    leaving = Routerlike("leaving", healthy=False)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(leaving.listening())
+        text, ports = served_file(tmp_path, leaving.port)
+        (tmp_path / "haproxy.cfg").write_text(adapt(text, {}))
+        await haproxy(stack, tmp_path / "haproxy.cfg")
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=5.0))
+        url = f"http://127.0.0.1:{ports['http']}"
+        await until(client, url, 503)
+        answered = await client.get(f"{url}/healthz")
+
+    assert (answered.status_code, answered.text) == (200, "leaving")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_kept_connection_of_an_haproxy_that_was_replaced_is_answered_by_the_new_one(
+    tmp_path: Path, scheme: str
+) -> None:
+    environment, verify = {}, scheme == "http"
+    if not verify:
+        chain = tmp_path / "chain.pem"
+        trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(chain))
+        environment = {CERTIFICATE_VARIABLE: str(chain)}
+    old, new = Routerlike("old"), Routerlike("new")
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(new.listening())
+        first, second = tmp_path / "first", tmp_path / "second"
+        for folder in (first, second):
+            folder.mkdir()
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=5.0, verify=verify))
+        other = await stack.enter_async_context(httpx.AsyncClient(timeout=5.0, verify=verify))
+        async with old.listening():
+            text, ports = served_file(first, old.port)
+            url = f"{scheme}://127.0.0.1:{ports['http']}"
+            (first / "haproxy.cfg").write_text(adapt(keeping(text), environment))
+            replaced = await haproxy(stack, first / "haproxy.cfg")
+            await until(other, url, 200)
+            before = await client.get(f"{url}/")
+            text, _ = served_file(second, new.port, ports=ports)
+            (second / "haproxy.cfg").write_text(adapt(keeping(text), environment))
+            await haproxy(stack, second / "haproxy.cfg", "-sf", str(replaced.pid))
+            async with asyncio.timeout(10):
+                while (await other.get(f"{url}/", headers={"connection": "close"})).text != "new":  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        after = await client.get(f"{url}/")
+        await asyncio.wait_for(replaced.wait(), 10)
+
+    assert (before.text, after.text) == ("old", "new")
+    assert after.headers["connection"] == "close"
+
+
+async def test_while_serve_tells_of_no_router_those_of_before_are_asked_but_not_those_before_a_start(
+    tmp_path: Path,
+) -> None:
+    old = Routerlike("old")
+    program = (sys.executable, "-m", "deployments.ray_serve.front")
+    file = tmp_path / "haproxy.cfg"
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(old.listening())
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=5.0, headers={"connection": "close"}))
+        _, ports = served_file(tmp_path, old.port)
+        url = f"http://127.0.0.1:{ports['http']}"
+        first = await haproxy(stack, file, program=program)
+        await until(client, url, 200)
+        served_file(tmp_path, known="fallback", ports=ports)
+        second = await haproxy(stack, file, "-sf", str(first.pid), program=program)
+        await first.wait()
+        building = await client.get(f"{url}/")
+        second.terminate()
+        await second.wait()
+        served_file(tmp_path, known="fallback", ports=ports)
+        await haproxy(stack, file, program=program)
+        await until(client, url, 503)
+        anew = await client.get(f"{url}/")
+
+    assert (building.status_code, building.text) == (200, "old")
+    assert anew.status_code == 503
+
+
+def keeping(text: str) -> str:
+    """Serve's file with the option that it has where HAProxy is told the state of its servers."""
+    return text.replace("    option abortonclose\n", "    option abortonclose\n    option idle-close-on-response\n")
+
+
+async def test_a_replaced_haproxy_without_a_successor_says_so(tmp_path: Path) -> None:
+    old = Routerlike("old")
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
+        await stack.enter_async_context(old.listening())
+        text, ports = served_file(tmp_path, old.port)
+        url = f"http://127.0.0.1:{ports['http']}"
+        (tmp_path / "haproxy.cfg").write_text(adapt(keeping(text), {}))
+        process = await haproxy(stack, tmp_path / "haproxy.cfg")
+        await until(client, url, 200)
+        await client.get(f"{url}/")
+        process.send_signal(signal.SIGUSR1)
+        async with asyncio.timeout(10):
+            while await answers_at("127.0.0.1", ports["http"]):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+        answered = await client.get(f"{url}/")
+
+    assert answered.status_code == 503
+    assert answered.json()["served_by"] == "last_resort"
