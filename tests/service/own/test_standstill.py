@@ -58,7 +58,8 @@ def test_nobody_waits_for_a_replica_that_is_stopped_from_the_fourth_second_on(se
 
     waited = [each.seconds for each in asked if each.at >= stopped_at - DEADLINE_S]
     later = [each for each in asked if each.at >= stopped_at + FOURTH_SECOND_S]
-    assert {each.model for each in asked if each.at < stopped_at - 1.0} == {"paced"}
+    before = [each.model for each in asked if each.at < stopped_at - 1.0]
+    assert before.count("paced") >= 0.9 * len(before)  # of the rest a hedge may have won
     assert max(waited) <= FEW_WAITED_S
     assert max(each.seconds for each in later) <= LONGEST_S
     assert {each.model for each in later} == {"spare"}
