@@ -28,9 +28,10 @@ CONFIG, VARIABLES = ROOT / "configs/cluster.yaml", ROOT / "configs/ray.env"
 SPECS = "tests/cluster/configs"
 OBJECT_STORE, REDIS_PORT = "100000000", 6390
 START_S = 240.0
-DRAIN_S = 900
+DRAIN_S = 720
 """So long, at most, a host that is to leave waits for what is under way on it, as the chart's `drainSeconds`. With less
-than a router may take to drain, Serve would stop its routers before there are others."""
+than a router may take to drain, Serve would stop its routers before there are others; what it has beyond that, replicas
+wait for room elsewhere, of which there is none on two hosts with one replica each."""
 STORE = os.environ.get("NEVERBLANK_CLUSTER_STORE", "rocksdb")
 """Where the head keeps what the cluster is: `rocksdb`, or `redis`, which then runs outside of all hosts."""
 SERVING = ("ray::ServeReplica", "haproxy.cfg", "gcs_server")
