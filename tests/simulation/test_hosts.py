@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deployments.policy.ejection import FIRST_S
 from deployments.policy.outcome import Failed
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
@@ -156,9 +157,9 @@ async def test_a_replica_that_answers_pings_and_no_request_is_out_of_use_within_
         bad.says, bad.takes_s = lambda: Failed("broken"), 3600.0 if hangs else 0.01
         during = await ask_for(router, 6.0)
         bad.says, bad.takes_s = None, 0.2
-        later = await ask_for(router, 20.0)
+        later = await ask_for(router, FIRST_S + 10.0)
 
     assert {answer["served_by"] for _, _, answer in during} <= {"primary", "backup"}
     assert {answer["result"] for at, _, answer in during if at >= 3.0} == {"a on near"}
     assert max(took for at, took, _ in during if at >= 3.0) <= 0.5
-    assert {answer["result"] for at, _, answer in later if at >= 15.0} == {"a on near", "a on far"}
+    assert {answer["result"] for at, _, answer in later if at >= FIRST_S + 5.0} == {"a on near", "a on far"}
