@@ -21,6 +21,7 @@ _SECTION = re.compile(r"(?m)^(?=frontend |backend |listen )")
 _FRONT = re.compile(r"frontend http_frontend\n\s+bind (\S+):(\d+)")
 _ROUTED = re.compile(r"(?m)^    use_backend (\S+) if is_\1\n")
 _SERVER = re.compile(r"(?m)^(\s+server \S+ \S+) check(?!.* backup).*\n")
+_NAME = re.compile(r"(?m)^\s+server (\S+) ")
 _PLACE = "    # Servers in this backend\n"
 _TIMES = re.compile(r"(?m)^\s+timeout .*\n")
 _ANYWHERE = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # noqa: S104 - recognized
@@ -39,7 +40,12 @@ def with_known_routers(text: str, known: Mapping[str, str]) -> tuple[str, dict[s
             name = section.split(maxsplit=2)[1]
             servers = "".join(found[0] for found in _SERVER.finditer(section))
             if not servers and (servers := known.get(name, "")):
-                sections[n] = section.replace(_PLACE, _PLACE + servers)
+                # HAProxy starts with no file that has a name twice.
+                taken = set(_NAME.findall(section))
+                again = "".join(
+                    line for line in servers.splitlines(True) if not taken.intersection(_NAME.findall(line))
+                )
+                sections[n] = section.replace(_PLACE, _PLACE + again)
             told[name] = servers
     return "".join(sections), told
 

@@ -10,6 +10,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def served_file(
         path_prefix="/",
         app_name="a",
         servers=[server] if known in {"router", "draining"} else [],
-        fallback_server=server if known == "fallback" else None,
+        fallback_server=replace(server, name="fallback") if known == "fallback" else None,
     )
     backends = {} if known == "nothing" else {"b": backend}
     api: Any = HAProxyApi(cfg=config, backend_configs=backends, config_file_path=str(folder / "haproxy.cfg"))
