@@ -14,6 +14,12 @@ SLACK_S = 0.1
 """What the issue of an answer may take beyond its deadline, measured by the caller."""
 
 
+@pytest.fixture(autouse=True)
+def well(service: Service) -> None:
+    """The model that fails on demand has answered: a replica that fails every request for a while is replaced."""
+    service.ask({"text": "Hello"}, "faulty")
+
+
 def backup_answer(service: Service, body: dict[str, Any], model: str) -> dict[str, Any]:
     """Ask `model`, require the backup's answer in time, and give the attempt made before it."""
     answer, seconds = service.ask(body | {"timeout": DEADLINE_S, "max_tokens": 8}, model)
