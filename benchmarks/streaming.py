@@ -30,7 +30,7 @@ class Relayed:
 
 
 def run() -> Report:
-    """A model that never waits, from one and from eight streams; then 64 streams at a reader's latencies."""
+    """A model that never waits, from one and from eight streams; then 64 streams at a reader's pace."""
     talker = {"name": "talker", "args": {"spec": "benchmarks/configs/talker.yaml"}}
     bare = {"name": "bare", "route_prefix": "/bare", "import_path": "benchmarks.bare:build", "args": {}}
     with serving(config(talker, bare, build="tests.service.standin:build_instant"), "talker") as service:
@@ -54,18 +54,18 @@ def run() -> Report:
             _row(streams, "as fast as it goes", contenders(streams, {"words": WORDS // streams}), ROUNDS)
             for streams in STREAMS
         ]
-    chart = Chart(("streams", "latencies"), ("words_s", "bare_words_s"), "words/s")
+    chart = Chart(("streams", "pace"), ("words_s", "bare_words_s"), "words/s")
     return Report("streaming", "What one router relays", rows, chart)
 
 
-def _row(streams: int, latencies: str, contenders: dict[str, Callable[[], Relayed]], rounds: int) -> dict[str, Any]:
+def _row(streams: int, pace: str, contenders: dict[str, Callable[[], Relayed]], rounds: int) -> dict[str, Any]:
     for measure in contenders.values():
         measure()
     runs = in_turn(contenders, rounds)
     ours, bare = runs["ours"], runs["bare"]
     return {
         "streams": streams,
-        "latencies": latencies,
+        "pace": pace,
         "words_s": median((one.words_s for one in ours), 0),
         "bare_words_s": median((one.words_s for one in bare), 0),
         "words_ratio": ratio((one.words_s for one in ours), (one.words_s for one in bare)),

@@ -51,7 +51,7 @@ def with_known_routers(text: str, known: Mapping[str, str]) -> tuple[str, dict[s
 
 
 def with_ways_out(text: str, tls: str = "") -> str:
-    """Return HAProxy's file `text` with both ways; a second time changes nothing.
+    """Return HAProxy's file `text` with the second and the third way; a second time changes nothing.
 
     Args:
         text: the file as Serve writes it. Without an application there is nothing to get out of.
