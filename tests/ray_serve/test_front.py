@@ -6,15 +6,17 @@ The file is made by Serve's own template, and the HAProxy is the one that Ray br
 import asyncio
 import json
 import os
+import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import trustme
 from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
@@ -81,21 +83,49 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 @asynccontextmanager
-async def started(folder: Path, known: str = "router", **environment: str) -> AsyncIterator[Mapping[str, int]]:
+async def started(folder: Path, known: str = "router", **environment: str) -> AsyncIterator[dict[str, int]]:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     _, ports = served_file(folder, server.sockets[0].getsockname()[1], known)
-    in_serve = {BINARY_VARIABLE: sys.executable}  # it names what is started here: that must not start itself
-    command = [sys.executable, "-m", "deployments.ray_serve.front", "-db", "-f", str(folder / "haproxy.cfg")]
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **in_serve, **environment})
+    ports["upstream"] = server.sockets[0].getsockname()[1]
+    async with server, running(folder, **environment):
+        yield ports
+
+
+@asynccontextmanager
+async def succeeded(folder: Path, ports: dict[str, int], known: str) -> AsyncIterator[None]:
+    """Another HAProxy takes over from the one that runs in `folder`, as Serve's routers have changed."""
+    before = int((folder / "pid").read_text())
+    served_file(folder, ports["upstream"], known, ports)
+    async with running(folder, "-sf", str(before)):
+        async with asyncio.timeout(20):
+            while psutil.pid_exists(before) and psutil.Process(before).status() != psutil.STATUS_ZOMBIE:
+                await asyncio.sleep(0.05)
+        yield
+
+
+@asynccontextmanager
+async def running(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[None]:
+    process = await program(folder, *arguments, **environment)
+    (folder / "pid").write_text(str(process.pid))
     try:
         async with asyncio.timeout(20):
-            while not await answers_at("127.0.0.1", ports["metrics"]):  # noqa: ASYNC110 - another process
+            while process.returncode is None and not (folder / "s.sock").exists():
                 await asyncio.sleep(0.05)
-        yield ports
+        yield
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
-        server.close()
+
+
+async def program(
+    folder: Path, *arguments: str, stderr: int | None = None, **environment: str
+) -> asyncio.subprocess.Process:
+    """Start HAProxy as Serve does."""
+    in_serve = {BINARY_VARIABLE: sys.executable}  # it names what is started here: that must not start itself
+    command = [sys.executable, "-m", "deployments.ray_serve.front", "-db", "-f", str(folder / "haproxy.cfg")]
+    variables = {**os.environ, **in_serve, **environment}
+    return await asyncio.create_subprocess_exec(*command, *arguments, cwd=ROOT, env=variables, stderr=stderr)
 
 
 async def answers_at(host: str, port: int) -> bool:
@@ -109,7 +139,7 @@ async def answers_at(host: str, port: int) -> bool:
 
 async def test_statistics_and_metrics_are_for_this_machine_and_the_service_for_all(tmp_path: Path) -> None:
     async with started(tmp_path) as ports:
-        reached = {name: await answers_at(MACHINE, port) for name, port in ports.items()}
+        reached = {name: await answers_at(MACHINE, ports[name]) for name in ("http", "stats", "metrics")}
         async with httpx.AsyncClient() as client:
             metrics = await client.get(f"http://127.0.0.1:{ports['metrics']}/metrics")
 
@@ -143,16 +173,37 @@ async def test_the_service_is_answered_over_tls_with_the_operators_certificate(t
 
 
 @pytest.mark.parametrize("known", ["nothing", "fallback"])
-async def test_where_no_router_is_known_the_answer_is_the_last_resort_at_once_and_the_host_is_not_to_be_used(
-    tmp_path: Path, known: str
+async def test_until_the_first_router_is_known_the_port_is_closed(tmp_path: Path, known: str) -> None:
+    async with started(tmp_path, known) as ports:
+        early = await answers_at("127.0.0.1", ports["http"])
+        async with succeeded(tmp_path, ports, known="router"), httpx.AsyncClient(timeout=5.0) as client:
+            first = await client.post(f"http://127.0.0.1:{ports['http']}/v1/infer", json={"text": "Hello"})
+
+    assert not early
+    assert first.text == "ok"
+
+
+async def test_where_no_application_is_left_the_answer_is_the_last_resort_at_once_and_the_host_is_not_to_be_used(
+    tmp_path: Path,
 ) -> None:
-    async with started(tmp_path, known) as ports, httpx.AsyncClient(timeout=5.0) as client:
-        url = f"http://127.0.0.1:{ports['http']}"
-        answered = [await client.post(f"{url}/v1/infer", json={"text": "Hello"}) for _ in range(2)]
-        check = await client.get(f"{url}/healthz")
+    async with started(tmp_path) as ports, httpx.AsyncClient(timeout=5.0) as client:
+        async with succeeded(tmp_path, ports, known="nothing"), succeeded(tmp_path, ports, known="nothing"):
+            url = f"http://127.0.0.1:{ports['http']}"
+            answered = [await client.post(f"{url}/v1/infer", json={"text": "Hello"}) for _ in range(2)]
+            check = await client.get(f"{url}/healthz")
 
     assert [one.json() for one in answered] == [json.loads(NOBODY)] * 2
     assert {(one.status_code, one.headers["retry-after"]) for one in (*answered, check)} == {(503, "1")}
+
+
+async def test_a_port_that_is_taken_is_told_at_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        served_file(tmp_path, known="nothing", ports={"http": other.getsockname()[1], "stats": 1, "metrics": 2})
+        process = await program(tmp_path, stderr=asyncio.subprocess.PIPE)
+        _, told = await asyncio.wait_for(process.communicate(), 20)
+
+    assert process.returncode
+    assert "Address already in use" in told.decode()
 
 
 async def test_a_node_that_serve_drains_is_not_to_be_used_and_answers_what_it_is_sent(tmp_path: Path) -> None:
