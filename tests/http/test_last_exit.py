@@ -141,10 +141,12 @@ async def test_the_last_resort_behind_an_error_of_our_own_goes_on_in_the_block_t
 class BreaksOffBetweenBlocks(ScriptedStream):
     """A stream that breaks behind a text and a block of its model's own."""
 
-    async def __aiter__(self) -> AsyncIterator[TextDelta | ExtrasDelta]:  # type: ignore[override]
+    async def __aiter__(self) -> AsyncIterator[TextDelta | ExtrasDelta]:
         yield TextDelta("Half", self.answer.model, self.answer.served_by)
         searched = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}}
-        yield ExtrasDelta(Extras(message={OUTPUT_ITEMS: [{"done": searched}]}), self.answer.model, self.answer.served_by)
+        yield ExtrasDelta(
+            Extras(message={OUTPUT_ITEMS: [{"done": searched}]}), self.answer.model, self.answer.served_by
+        )
         breaks()
 
 
