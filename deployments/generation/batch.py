@@ -18,6 +18,10 @@ from deployments.generation.sequence import BatchedSequence, BatchItem, EngineRe
 from deployments.observability import log
 
 _KNOWN_GRAMMARS = 256  # that the engine is taken to have compiled
+_REST_AFTER_GRAMMAR = 3.0
+"""Steps with a new grammar are followed by so many times their length without one, so that everybody else in the batch
+keeps three quarters of the engine, whatever forms some caller sends."""
+
 _READ_AHEAD = 1024
 """Tokens of prompts that may wait inside the engine to be read. What is behind them joins later: it can still be given
 up without being read, which a prompt in the engine cannot."""
@@ -75,6 +79,8 @@ class Batch:
         self._running: list[BatchedSequence] = []
         self._arrived: list[BatchedSequence] = []
         self._grammars: dict[Grammar, None] = {}
+        self._compiles = False
+        self._next_grammar = -math.inf
         self._outbox = Outbox()
         self._progress = Progress(clock)
         self._is_broken = False
@@ -120,16 +126,19 @@ class Batch:
             for sequence in arrived:
                 self._admit(sequence)
             if self._running or self._engine.leaving():
+                began = self._clock()
                 self._step()
+                if self._compiles:
+                    now = self._clock()
+                    self._next_grammar = now + _REST_AFTER_GRAMMAR * (now - began)
 
     def _joining(self) -> list[BatchedSequence]:
-        """Take those who join before the next step. One new grammar at most: the engine compiles it within the step.
+        """Take those who join before the next step.
 
         Those whose callers have gone do not join, nor do those whose budget is over: nothing is read or compiled for
-        them. Prompts are read in the order in which they came, so the others lose nothing by waiting here.
+        them. Prompts are read in the order in which they came, so the others lose nothing by waiting here. The engine
+        compiles a new grammar within the step: one joins at most, in its turn, and passes those that wait for theirs.
         """
-        joining: list[BatchedSequence] = []
-        has_new = False
         now = self._clock()
         waiting: list[BatchedSequence] = []
         for sequence in self._arrived:
@@ -140,22 +149,37 @@ class Batch:
             self._progress.end(advanced=False)
             if end is not None:
                 self._outbox.put(sequence, end)
+        is_alone = not self._running and all(map(self._compiles_for, waiting))
+        turn = is_alone or now >= self._next_grammar
+        self._compiles = False
         unread = self._engine.unread()
-        for sequence in waiting:
+        joining: list[BatchedSequence] = []
+        later: list[BatchedSequence] = []
+        for place, sequence in enumerate(waiting):
             if unread and unread + len(sequence.tokens) > _READ_AHEAD:
+                later += waiting[place:]
                 break
+            if self._compiles_for(sequence):
+                if self._compiles or not turn:
+                    later.append(sequence)
+                    continue
+                self._compiles = True
+                self._know(sequence.sampling.grammar)
             unread += len(sequence.tokens)
-            grammar = sequence.sampling.grammar
-            if grammar is not None and grammar not in self._grammars:
-                if has_new:
-                    break
-                has_new = True
-                self._grammars[grammar] = None
-                if len(self._grammars) > _KNOWN_GRAMMARS:
-                    del self._grammars[next(iter(self._grammars))]
             joining.append(sequence)
-        self._arrived = waiting[len(joining) :]
+        self._arrived = later
         return joining
+
+    def _compiles_for(self, sequence: BatchedSequence) -> bool:
+        """Return whether the engine compiles a grammar when `sequence` joins."""
+        grammar = sequence.sampling.grammar
+        return grammar is not None and grammar not in self._grammars
+
+    def _know(self, grammar: Grammar | None) -> None:
+        if grammar is not None:
+            self._grammars[grammar] = None
+        if len(self._grammars) > _KNOWN_GRAMMARS:
+            del self._grammars[next(iter(self._grammars))]
 
     def _admit(self, sequence: BatchedSequence) -> None:
         try:

@@ -4,10 +4,11 @@ import pytest
 
 from deployments.generation import Sampling
 from deployments.generation.detokenizer import Detokenizer
+from deployments.generation.grammar import JsonGrammar
 from deployments.generation.prompts import FittedPrompt
 from deployments.generation.sequence import BatchedSequence
 from tests.clock import FakeClock, until
-from tests.generation.batches import Decoder, FakeEngine, batch_of, read
+from tests.generation.batches import Decoder, FakeEngine, batch_of, read, sequence
 
 
 def prompt_of(size: int, *, budget_s: float = 60.0) -> BatchedSequence:
@@ -64,3 +65,63 @@ async def test_the_prompt_of_a_caller_who_waits_no_more_is_not_read(*, late: boo
     assert batch.active == 0
     if late:
         assert (await second.next()).finish_reason == "deadline"  # type: ignore[union-attr]
+
+
+async def test_beside_others_a_new_grammar_joins_only_after_three_times_what_the_one_before_it_took() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    batch = batch_of(engine, capacity=8, clock=clock)
+    beside = sequence("a", 9)
+    batch.add(beside)
+    await until(lambda: len(engine.requests) == 1)
+    batch.add(sequence("g", 1, grammar=JsonGrammar("1")))
+    engine.steps.release()
+    await until(lambda: len(engine.requests) == 2)
+    clock.now += 2.0  # what the engine takes for this step
+    batch.add(sequence("h", 1, grammar=JsonGrammar("2")))
+    engine.steps.release()
+    await until(lambda: engine.taken == 2)
+    clock.now += 5.9
+    engine.steps.release(2)
+    await until(lambda: engine.taken == 4)
+    early = len(engine.requests)
+    clock.now += 0.2
+    engine.steps.release(2)
+    await until(lambda: len(engine.requests) == 3)
+    engine.steps.release(9)
+
+    assert early == 2
+    assert (await read(beside))[1].text == "abcdefghi"
+
+
+async def test_a_request_without_a_form_passes_those_whose_forms_wait_to_be_compiled() -> None:
+    engine = FakeEngine()
+    batch = batch_of(engine, capacity=8)
+    batch.add(sequence("a", 2))
+    await until(lambda: len(engine.requests) == 1)
+    forms = [sequence(letter, 1, grammar=JsonGrammar(letter)) for letter in "xyz"]
+    for each in forms:
+        batch.add(each)
+    plain = sequence("b", 1)
+    batch.add(plain)
+    engine.steps.release()
+    await until(lambda: len(engine.requests) == 3)
+    joined = [chr(request.next) for request in engine.requests[1:]]
+    engine.steps.release(9)
+
+    assert joined == ["x", "b"]
+    assert [(await read(each))[1].text for each in (plain, *forms)] == ["b", "x", "y", "z"]
+
+
+async def test_new_grammars_do_not_wait_where_nobody_waits_for_them() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    batch = batch_of(engine, clock=clock)
+    first, second = (sequence(letter, 1, grammar=JsonGrammar(letter)) for letter in "xy")
+    batch.add(first)
+    await until(lambda: len(engine.requests) == 1)
+    clock.now += 2.0
+    engine.steps.release()
+    await read(first)
+    batch.add(second)
+    engine.steps.release()
+
+    assert (await read(second))[1].text == "y"
