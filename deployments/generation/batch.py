@@ -26,6 +26,10 @@ _READ_AHEAD = 1024
 """Tokens of prompts that may wait inside the engine to be read. What is behind them joins later: it can still be given
 up without being read, which a prompt in the engine cannot."""
 
+_PASSED_S = 0.005
+"""Seconds for each token of its prompt for which a request lets those pass that came later and have less to be read. On
+a CPU that is about what a token takes: a long prompt waits as long for others as others would have waited for it."""
+
 
 class BatchingEngine(Protocol):
     """An engine with continuous batching. All methods are called from one thread."""
@@ -136,8 +140,8 @@ class Batch:
         """Take those who join before the next step.
 
         Those whose callers have gone do not join, nor do those whose budget is over: nothing is read or compiled for
-        them. Prompts are read in the order in which they came, so the others lose nothing by waiting here. The engine
-        compiles a new grammar within the step: one joins at most, in its turn, and passes those that wait for theirs.
+        them. The engine reads prompts one after the other, as they join: short ones pass long ones, but not for ever.
+        It compiles a new grammar within the step: one joins at most, in its turn, and others pass those that wait.
         """
         now = self._clock()
         waiting: list[BatchedSequence] = []
@@ -149,6 +153,7 @@ class Batch:
             self._progress.end(advanced=False)
             if end is not None:
                 self._outbox.put(sequence, end)
+        waiting.sort(key=lambda each: each.began + _PASSED_S * len(each.tokens))
         is_alone = not self._running and all(map(self._compiles_for, waiting))
         turn = is_alone or now >= self._next_grammar
         self._compiles = False

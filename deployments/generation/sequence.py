@@ -61,6 +61,7 @@ class BatchedSequence:
         detokenizer: makes text of what is written.
         loop: the caller's event loop.
         request: the request inside the engine; `None` until it has been added.
+        began: when its budget began, in seconds of the batch's clock.
         given_up: set by the caller when it wants no more: the sequence leaves the batch after the next step.
     """
 
@@ -72,6 +73,7 @@ class BatchedSequence:
         self.detokenizer = detokenizer
         self.loop = asyncio.get_running_loop()
         self.request: EngineRequest | None = None
+        self.began = now
         self.given_up = False
         self._deadline = now + sampling.budget_s
         self._items: asyncio.Queue[BatchItem] = asyncio.Queue()

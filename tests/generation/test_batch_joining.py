@@ -11,9 +11,9 @@ from tests.clock import FakeClock, until
 from tests.generation.batches import Decoder, FakeEngine, batch_of, read, sequence
 
 
-def prompt_of(size: int, *, budget_s: float = 60.0) -> BatchedSequence:
+def prompt_of(size: int, *, budget_s: float = 60.0, now: float = 0.0) -> BatchedSequence:
     sampling = Sampling(2, 0.0, budget_s)
-    return BatchedSequence(FittedPrompt([ord("a")] * size, 2), sampling, Detokenizer(Decoder().decode, ()), 0.0)
+    return BatchedSequence(FittedPrompt([ord("a")] * size, 2), sampling, Detokenizer(Decoder().decode, ()), now)
 
 
 async def test_a_long_prompt_joins_only_once_the_one_before_it_is_read() -> None:
@@ -41,6 +41,22 @@ async def test_short_prompts_join_together() -> None:
 
     assert [(await read(each))[1].text for each in sequences] == ["ab"] * 4
     assert engine.taken <= 3
+
+
+@pytest.mark.parametrize(("came_s", "order"), [(9.8, [1000, 30, 2000]), (9.9, [1000, 2000, 30])])
+async def test_a_short_prompt_passes_a_long_one_that_came_not_long_before_it(came_s: float, order: list[int]) -> None:
+    engine = FakeEngine()
+    batch = batch_of(engine)
+    batch.add(prompt_of(1000))
+    await until(lambda: len(engine.requests) == 1)
+    batch.add(prompt_of(2000))
+    last = prompt_of(30, now=came_s)
+    batch.add(last)
+    engine.steps.release(9)
+    await read(last)
+    await until(lambda: len(engine.requests) == 3)
+
+    assert [request.prompt for request in engine.requests] == order
 
 
 @pytest.mark.parametrize("late", [True, False])
