@@ -72,8 +72,8 @@ test-observe: setup-dev weights prometheus redis  ## keys, a Redis, the dashboar
 
 # `check` has run tests/architecture. The files with the longest tests are not those with most tests: they keep their order,
 # and none of them comes last.
-test: setup-dev  ## set everything up, then run every check and test; coverage may not fall
-	@$(MAKE) --no-print-directory -j 3 -Otarget packages weights clients check
+test:  ## set everything up, then run every check and test; coverage may not fall
+	@$(MAKE) --no-print-directory -j 3 -Otarget EXTRAS='[dev,cpu]' weights check packages clients
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 --ignore tests/architecture $(WHOLE:%=--ignore %) \
 	  --cov --cov-report= --cov-fail-under=0
 	$(BIN)/pytest --durations 25 $(WHOLE) \
@@ -204,8 +204,8 @@ EXTRAS ?= $(if $(wildcard /dev/nvidiactl),,[cpu])
 
 $(VENV)/.installed: pyproject.toml configs/constraints.txt | $(BIN)/python
 	$(PIP) -e '.$(EXTRAS)'
-	@touch $@
+	@echo '$(EXTRAS)' >$@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) -e '.[dev,cpu]'
+	grep -q dev $< || $(PIP) -e '.[dev,cpu]'
 	@touch $@
