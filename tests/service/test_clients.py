@@ -1,6 +1,7 @@
 """Clients that people use, unchanged, in environments of their own, against the real service."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,26 @@ def results() -> Iterator[list[Result]]:
         write_results(kept)
 
 
+@pytest.fixture(scope="module")
+def started(
+    service: Service, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Client, Future[Result]]]:
+    """Those of `CLIENTS` that are to be tested, in their order: as one mostly waits, another one runs beside it."""
+    specs = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+    chosen = [spec.params["client"] for spec in specs if spec is not None]
+    folder = tmp_path_factory.mktemp("clients")
+    pool = ThreadPoolExecutor(2)
+    yield {
+        client: pool.submit(run, client, service.port, folder / f"{place}.json")
+        for place, client in enumerate(chosen)
+        if client in CLIENTS
+    }
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.title)
-def test_a_client_works_unchanged(service: Service, client: Client, tmp_path: Path, results: list[Result]) -> None:
-    results.append(run(client, service.port, tmp_path / "results.json"))
+def test_a_client_works_unchanged(started: dict[Client, Future[Result]], client: Client, results: list[Result]) -> None:
+    results.append(started[client].result())
 
     assert results[-1].passed
 

@@ -40,11 +40,13 @@ class Prometheus:
         eventually(lambda: self._http.get("/-/ready").status_code == 200)
 
     def wait_for(self, expression: str, meanwhile: Callable[[], object] = lambda: None) -> list[dict[str, Any]]:
-        """Wait until an expression gives data, calling `meanwhile`; an error says how each target is scraped."""
+        """Wait until an expression gives data, with `meanwhile` called until then; an error says how each target is."""
 
         def found() -> list[dict[str, Any]]:
-            meanwhile()
-            return self.query(expression)
+            data = self.query(expression)
+            if not data:
+                meanwhile()
+            return data
 
         try:
             return eventually(found, SEEN_S, every_s=1.0)
