@@ -12,9 +12,13 @@ from deployments.policy.continuation import NO_LIMITS, StreamLimits
 from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import CONTENT_FILTER, Answered, Finished, Outcome, Rejected
 from deployments.policy.retry import RetryPolicy
-from deployments.policy.trace import FAIR_SHARE
 
 DEFAULT_RETRY = RetryPolicy()
+
+FAIR_SHARE = 0.5
+"""An attempt that is cut off at its per-try timeout counts as timed out only if it had at least this share of an even
+part of its tier's time. Otherwise it counts as cancelled: a retry that was started late, or a model that was asked late
+because another one failed late, must not be charged with the time of others."""
 
 FIRST_CONTENT_SHARE = 1 / 3
 """The next candidate of a stream is started once this share of the deadline has passed in silence. The limit of a model
@@ -110,7 +114,7 @@ class FallbackChain(Struct, frozen=True):
         return end if alive > started else min(end, tier_end)
 
     def fair_s(self, tier: Tier) -> float:
-        """Return the seconds that an attempt must have had to be charged with a time-out: see `trace.FAIR_SHARE`."""
+        """Return the seconds that an attempt must have had to be charged with a time-out: see `FAIR_SHARE`."""
         begins = self.deadline.start
         if tier is Tier.BACKUP and self.primaries:
             begins = self.deadline.cut_over
