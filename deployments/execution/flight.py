@@ -24,14 +24,12 @@ class Flight:
     """An attempt whose permit is not handed back.
 
     Attributes:
-        place: its index in the trace.
         permit: its permit.
         task: makes the attempt.
         pulse: its signs of life.
         begun: the stream that it has begun; `None` before that, and for a whole answer.
     """
 
-    place: int
     permit: Permit
     task: asyncio.Task[Outcome | Begun]
     pulse: Pulse
