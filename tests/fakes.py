@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import looptime
 from msgspec.structs import replace
 
-from deployments.execution.attempt import Begun, ModelClient, as_items
+from deployments.execution.attempt import Begun, ModelClient
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, StreamItem, StreamPart
 from deployments.request import InferenceRequest, Parameters
 
@@ -110,12 +110,10 @@ def scripted(*script: Play, lingers_s: float = 0.0, dies_with: BaseException | N
 async def read_stream(client: ModelClient, request: InferenceRequest, budget_s: float = 10.0) -> list[StreamItem]:
     """What `client` streams for `request`, to its end."""
     started = await client.start(replace(request, stream=True), budget_s)
-    if not isinstance(started, Begun):
-        return list(as_items(started))
-    async with aclosing(started):
-        items: list[StreamItem] = [started.extras, started.first] if started.extras else [started.first]
-        while isinstance(items[-1], StreamPart):
-            items.append(await started.next())
+    async with aclosing(started if isinstance(started, Begun) else Begun.completed(started)) as begun:
+        items: list[StreamItem] = [part for part in (begun.extras, begun.first) if part]
+        while not items or isinstance(items[-1], StreamPart):
+            items.append(await begun.next())
         return items
 
 

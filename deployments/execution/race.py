@@ -200,10 +200,8 @@ class Race:
                 del self._flights[place]
                 run_on(flight, self._resilience, until, fair_s)
             else:  # the caller's deadline is no measure of a model
-                is_fair = now - ended.started >= fair_s
-                self._resilience.record(
-                    permit, ended.outcome if is_fair and isinstance(ended, Ended) else GIVEN_UP, now
-                )
+                outcome = ended.outcome if isinstance(ended, Ended) and now - ended.started >= fair_s else GIVEN_UP
+                self._resilience.record(permit, outcome, now)
 
 
 def _problem(rejected: Rejected) -> Problem:
