@@ -73,7 +73,7 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
 
 
 def _step_tiers(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
-    backups, cut_over = chain.backups, chain.deadline.cut_over
+    backups, cut_over = chain.of(Tier.BACKUP), chain.deadline.cut_over
     begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
     if backups and not begun and now >= cut_over:
         return _cut_over(chain, attempts)
@@ -104,8 +104,8 @@ def _cut_over(chain: FallbackChain, attempts: Sequence[Attempt]) -> Start:
         attempt.why is Why.CUT_OVER and not (isinstance(attempt, Ended) and isinstance(attempt.outcome, Refused))
         for attempt in attempts
     )
-    following = None if started else _unasked(chain.primaries, attempts)
-    return Start(following or chain.backups[0], Why.CUT_OVER)
+    following = None if started else _unasked(chain.of(Tier.PRIMARY), attempts)
+    return Start(following or chain.of(Tier.BACKUP)[0], Why.CUT_OVER)
 
 
 def _last_chance(

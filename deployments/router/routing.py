@@ -17,7 +17,7 @@ from deployments.access.rights import Rights
 from deployments.execution.attempt import ModelClient, NotAsked
 from deployments.execution.execution import DroppedBy, does_everything
 from deployments.policy.attempt import Candidate, Tier
-from deployments.policy.chain import FallbackChain, by_tier
+from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import Refused, Rejected
 from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
@@ -79,8 +79,7 @@ class ChainBuilder:
         """
         candidates = self.candidates(request, policy)
         self._require_takers(request, candidates, policy.ignored_features)
-        backups = by_tier(candidates)[1]
-        backup = backups[0].model if backups else self._backup_name
+        backup = next((each.model for each in candidates if each.tier is Tier.BACKUP), self._backup_name)
         first = candidates[0].model if candidates else self._backup_name
         latencies, streamed = self._resilience.latencies, request.stream
         reserves = policy.reserves.to_reserves(latencies.reserve_s(backup, streamed=streamed))
