@@ -16,7 +16,17 @@ import looptime
 from msgspec.structs import replace
 
 from deployments.execution.attempt import Begun, ModelClient
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, StreamItem, StreamPart
+from deployments.policy.outcome import (
+    Answered,
+    Blank,
+    Cancelled,
+    Failed,
+    Finished,
+    Outcome,
+    Refused,
+    StreamItem,
+    StreamPart,
+)
 from deployments.request import InferenceRequest, Parameters
 
 T = TypeVar("T")
@@ -110,11 +120,15 @@ def scripted(*script: Play, lingers_s: float = 0.0, dies_with: BaseException | N
 async def read_stream(client: ModelClient, request: InferenceRequest, budget_s: float = 10.0) -> list[StreamItem]:
     """What `client` streams for `request`, to its end."""
     started = await client.start(replace(request, stream=True), budget_s)
-    async with aclosing(started if isinstance(started, Begun) else Begun.completed(started)) as begun:
-        items: list[StreamItem] = [part for part in (begun.extras, begun.first) if part]
+    begun = started if isinstance(started, Begun) else Begun.completed(started)
+    async with aclosing(begun):
+        items: list[StreamItem] = [begun.first] if begun.first else []
         while not items or isinstance(items[-1], StreamPart):
             items.append(await begun.next())
-        return items
+    if begun.end is None:
+        return [begun.extras, *items] if begun.extras else items
+    end = items[-1]
+    return [*items[:-1], replace(end, extras=begun.extras) if isinstance(end, Finished) else end]
 
 
 async def read_whole(client: ModelClient, request: InferenceRequest, budget_s: float = 10.0) -> Outcome:

@@ -110,6 +110,11 @@ class Begun:
             case _:
                 return cls("", end=outcome)
 
+    @property
+    def so_far(self) -> tuple[StreamPart, ...]:
+        """What is there already, as parts of a stream."""
+        return tuple(part for part in (self.extras, self.first) if part)
+
     def next(self) -> Awaitable[StreamItem]:
         """Return the next part, or the end, behind which nothing may be asked for. Errors of the attempt are raised."""
         return _given(self.end or _CUT) if self._items is None else anext(self._items, _CUT)

@@ -80,9 +80,8 @@ class Race:
         self._attempts: list[Attempt] = []
         self._flights: dict[int, Flight] = {}  # by their places in `_attempts`
         self._skip: frozenset[Candidate] = frozenset()
-        self._waits = True
         self._readied = 0
-        self._retry_after_s = 0.0
+        self._unready: NotReady | None = None  # why no candidate is waited for any more
 
     async def run(self) -> Opened | Accept | Exhausted:
         """Run the chain to one of the ends in the module's table.
@@ -93,23 +92,23 @@ class Race:
         try:
             while True:
                 now = self._clock()
-                allowance = self._resilience.allowance(now, wait=self._waits, skip=self._skip)
+                allowance = self._resilience.allowance(now, wait=self._unready is None, skip=self._skip)
                 match next_step(self._chain, self._attempts, now, allowance):
                     case Start(candidate, why):
                         self._start(candidate, why, now)
                     case WaitUntil(until):
                         await self._wait(until, now)
-                    case AwaitReady(candidates, until):
-                        await self._wait_for_one(candidates, until)
                     case Accept(place, trace) as accepted:
                         winner = self._flights.pop(place, None)  # a stream: its permit is handed back at its end
                         self._close(trace, now)
                         if winner is None or winner.begun is None:
                             return accepted
                         return Opened(place, trace, winner.begun, winner.permit)
+                    case AwaitReady(candidates, until):
+                        await self._wait_for_one(candidates, until)
                     case Exhausted(trace):
                         self._close(trace, now)
-                        return Exhausted(trace, self._retry_after_s)
+                        return Exhausted(trace, NO_PLACE_RETRY_AFTER_S if self._unready is NotReady.NO_PLACE else 0.0)
                     case Reject(rejected, trace):
                         self._close(trace, now)
                         raise InvalidRequestError(_problem(rejected))
@@ -131,14 +130,13 @@ class Race:
         self._readied += 1
         may_wait = self._readied <= MAX_READY_ATTEMPTS
         ready = await self._wait_ready(candidates, until) if may_wait else NotReady.TOO_LATE
-        self._waits = not isinstance(ready, NotReady)
-        if ready is NotReady.NO_PLACE:
-            self._retry_after_s = NO_PLACE_RETRY_AFTER_S
-        elif ready is not NotReady.TOO_LATE:
-            self._start(candidates[0] if ready is NotReady.NEVER else ready, Why.READY, self._clock())
+        self._unready = ready if isinstance(ready, NotReady) else None
+        chosen = candidates[0] if ready is NotReady.NEVER else ready
+        if isinstance(chosen, Candidate):
+            self._start(chosen, Why.READY, self._clock())
 
     def _start(self, candidate: Candidate, why: Why, now: float) -> None:
-        direct = candidate == self._chain.candidates[0] and why is Why.NEXT
+        direct = candidate == self._chain.candidates[0] and why in _ITS_TURN
         permit = self._resilience.admit(candidate, why, now, self._terms, direct=direct)
         if isinstance(permit, Permit):
             pulse = Pulse(self._clock)
@@ -212,6 +210,9 @@ def _problem(rejected: Rejected) -> Problem:
         message, accepted = f"was refused by the model: {rejected.reason}", "what it takes"
     return Problem(rejected.field, message, accepted, status_of_code(rejected.code), code=rejected.code)
 
+
+_ITS_TURN = frozenset({Why.NEXT, Why.CONTINUE})
+"""Reasons to ask the first candidate of a chain."""
 
 _EARLY = frozenset({Why.HEDGE, Why.FAILOVER, Why.BESIDE_PROBE})
 """Reasons to ask a candidate before its turn."""

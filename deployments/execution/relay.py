@@ -21,7 +21,7 @@ from deployments.execution.transcript import Transcript
 from deployments.execution.watch import StreamWatch
 from deployments.observability import log
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Began, Candidate, Ended, Why
+from deployments.policy.attempt import Candidate
 from deployments.policy.blank import is_blank
 from deployments.policy.continuation import NO_LIMITS, StreamPolicy, successors
 from deployments.policy.deadline import Deadline
@@ -171,7 +171,7 @@ class Relay:
             continues=True,
         )
         opened = await open_chain(self._execution, self._rules, chain, self._transcript.text)
-        place = self._transcript.extend(_continuing(opened.trace))
+        place = self._transcript.extend(opened.trace)
         if isinstance(opened, Opened):
             self._take_over(opened, place + opened.place)
             if SEVERAL in self._execution.request.passthrough:
@@ -218,10 +218,3 @@ class Relay:
 
 
 _CRAWLS = TimedOut("it writes far slower than it usually does")
-
-
-def _continuing(trace: tuple[Ended | Began, ...]) -> tuple[Ended | Began, ...]:
-    """Mark the first attempt of a continuation as `CONTINUE`."""
-    if trace and trace[0].why is Why.NEXT:
-        return (replace(trace[0], why=Why.CONTINUE), *trace[1:])
-    return trace

@@ -207,7 +207,8 @@ def _step_tier(
 def _next_in_tier(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt]) -> Start | _TierDone:
     """Start the first candidate of `tier` that has not been asked."""
     following = _unasked(chain.of(tier), attempts)
-    return _TierDone() if following is None else Start(following)
+    why = Why.CONTINUE if chain.continues and not attempts else Why.NEXT
+    return _TierDone() if following is None else Start(following, why)
 
 
 def _unasked(

@@ -101,10 +101,8 @@ class Replica(ABC):
         name, started = starting.result()
         async with aclosing(started if isinstance(started, Begun) else Begun.completed(started)) as begun:
             try:
-                if begun.extras:
-                    yield begun.extras
-                if begun.first:
-                    yield begun.first
+                for part in begun.so_far:
+                    yield part
                 while isinstance(item := await begun.next(), StreamPart):
                     yield item
                 yield item
