@@ -58,21 +58,20 @@ def result_of(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outc
     """Return the result of a finished task. A client must not raise: an error is logged as a bug, and is `Failed`."""
     if task.cancelled():
         return Failed("the call was cancelled from outside", transient=True)
-    error = task.exception()
-    if error is None:
+    if (error := task.exception()) is None:
         return task.result()
     log.internal_error("attempt", candidate.model, error)
     return Failed(f"internal error: {type(error).__name__}")
 
 
-_losers = Chores("cancelled attempt")
+losers = Chores("cancelled attempt")
 """What is done with the attempts that have lost; no other task waits for it."""
 
 
 def abandon(task: asyncio.Task[Outcome | Begun]) -> None:
     """Cancel `task`, and close the stream that it may have begun."""
     task.cancel()
-    _losers.start(_close(task))
+    losers.start(_close(task))
 
 
 async def _close(task: asyncio.Task[Outcome | Begun]) -> None:
@@ -81,7 +80,7 @@ async def _close(task: asyncio.Task[Outcome | Begun]) -> None:
         await begun.aclose()
 
 
-def run_on(flight: Flight, resilience: ResilienceState, until: float, fair_s: float) -> None:
+async def run_on(flight: Flight, resilience: ResilienceState, until: float, fair_s: float) -> None:
     """Let a probe or a witness that has lost run on until `until` at the most, and record its outcome.
 
     Args:
@@ -90,10 +89,6 @@ def run_on(flight: Flight, resilience: ResilienceState, until: float, fair_s: fl
         until: a time on the event loop's clock.
         fair_s: seconds that the attempt must have had to be charged with having no answer by then.
     """
-    _losers.start(_run_on(flight, resilience, until, fair_s))
-
-
-async def _run_on(flight: Flight, resilience: ResilienceState, until: float, fair_s: float) -> None:
     task, permit = flight.task, flight.permit
     while not task.done() and (now := loop_time()) < until:
         if flight.judge(resilience, now) and not resilience.is_awaited(permit):

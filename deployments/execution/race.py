@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from deployments.execution.attempt import GIVEN_UP, Begun
 from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.execution.execution import Execution, NotReady, terms_of
-from deployments.execution.flight import Flight, abandon, result_of, run_on
+from deployments.execution.flight import Flight, abandon, losers, result_of, run_on
 from deployments.execution.pulse import Pulse
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.backoff import Backoff
@@ -75,7 +75,6 @@ class Race:
         self._terms = terms_of(execution.request)
         self._chain, self._launch = chain, launch
         self._loop = asyncio.get_running_loop()
-        self._clock = self._loop.time
         self._news = asyncio.Event()  # an attempt has begun or ended, or it is time to look
         self._attempts: list[Attempt] = []
         self._flights: dict[int, Flight] = {}  # by their places in `_attempts`
@@ -91,7 +90,7 @@ class Race:
         """
         try:
             while True:
-                now = self._clock()
+                now = self._loop.time()
                 allowance = self._resilience.allowance(now, wait=self._unready is None, skip=self._skip)
                 match next_step(self._chain, self._attempts, now, allowance):
                     case Start(candidate, why):
@@ -115,7 +114,7 @@ class Race:
         finally:
             for flight in self._flights.values():
                 if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker
-                    self._resilience.record(flight.permit, GIVEN_UP, self._clock())
+                    self._resilience.record(flight.permit, GIVEN_UP, self._loop.time())
                 abandon(flight.task)
 
     async def _wait_for_one(self, candidates: Sequence[Candidate], until: float) -> None:
@@ -126,24 +125,25 @@ class Race:
         A candidate that called itself ready may refuse all the same: before it is asked again there is a pause.
         """
         if self._readied:
-            await asyncio.sleep(min(READY_PAUSES.pause_s(self._readied), max(0.0, until - self._clock())))
+            await asyncio.sleep(min(READY_PAUSES.pause_s(self._readied), max(0.0, until - self._loop.time())))
         self._readied += 1
         may_wait = self._readied <= MAX_READY_ATTEMPTS
         ready = await self._wait_ready(candidates, until) if may_wait else NotReady.TOO_LATE
         self._unready = ready if isinstance(ready, NotReady) else None
         chosen = candidates[0] if ready is NotReady.NEVER else ready
         if isinstance(chosen, Candidate):
-            self._start(chosen, Why.READY, self._clock())
+            self._start(chosen, Why.READY, self._loop.time())
 
     def _start(self, candidate: Candidate, why: Why, now: float) -> None:
         direct = candidate == self._chain.candidates[0] and why in _ITS_TURN
         permit = self._resilience.admit(candidate, why, now, self._terms, direct=direct)
         if isinstance(permit, Permit):
-            pulse = Pulse(self._clock)
+            pulse = Pulse(self._loop.time)
             task = self._loop.create_task(self._attempt(candidate, now, pulse))
             self._flights[len(self._attempts)] = Flight(permit, task, pulse)
-            running = Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience.silent_s)
-            self._attempts.append(running)
+            self._attempts.append(
+                Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience.silent_s)
+            )
         elif why in _EARLY:  # not an attempt in the trace: its own turn is still to come
             self._skip |= {candidate}
         else:
@@ -165,7 +165,7 @@ class Race:
         finally:
             timer.cancel()
         self._news.clear()
-        now = self._clock()
+        now = self._loop.time()
         for place, flight in tuple(self._flights.items()):
             if isinstance(running := self._attempts[place], Running):
                 self._look(place, running, flight, now)
@@ -196,7 +196,7 @@ class Race:
             flight.judge(self._resilience, now)
             if flight.begun is None and (permit.probe or (until > now and self._resilience.runs_on(permit))):
                 del self._flights[place]
-                run_on(flight, self._resilience, until, fair_s)
+                losers.start(run_on(flight, self._resilience, until, fair_s))
             else:  # the caller's deadline is no measure of a model
                 outcome = ended.outcome if isinstance(ended, Ended) and now - ended.started >= fair_s else GIVEN_UP
                 self._resilience.record(permit, outcome, now)

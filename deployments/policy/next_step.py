@@ -65,8 +65,12 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
             place = min(answered, key=lambda place: chain.candidates.index(attempts[place].candidate))
         return _accept(chain, attempts, place, now)
     for attempt in attempts:
-        if isinstance(attempt, Ended) and (rejected := _final_rejection(chain, attempt)) is not None:
-            return Reject(rejected, _close(chain, attempts, now))
+        match attempt:
+            # A fallback's rejection does not end the chain, nor does one that others may not share.
+            case Ended(candidate=candidate, outcome=Rejected(elsewhere=False) as rejected) if (
+                candidate == chain.candidates[0] and not chain.is_rescued(candidate, rejected)
+            ):
+                return Reject(rejected, _close(chain, attempts, now))
     if now >= chain.deadline.answer_by:
         return _exhausted(chain, attempts, now)
     return _step_tiers(chain, attempts, now, allowance)
@@ -244,14 +248,5 @@ def _answered_at(chain: FallbackChain, attempt: Attempt) -> float | None:
             return began
         case Ended(ended=ended, outcome=Answered() as answer) if not chain.is_rescued(attempt.candidate, answer):
             return ended
-        case _:
-            return None
-
-
-def _final_rejection(chain: FallbackChain, attempt: Ended) -> Rejected | None:
-    """Return the rejection that ends the chain at once: a fallback's does not, nor one that others may not share."""
-    match attempt.outcome:
-        case Rejected(elsewhere=False) as rejected if attempt.candidate == chain.candidates[0]:
-            return None if chain.is_rescued(attempt.candidate, rejected) else rejected
         case _:
             return None

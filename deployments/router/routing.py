@@ -77,7 +77,8 @@ class ChainBuilder:
         Raises:
             InvalidRequestError: the request asks for something that none of the candidates could do.
         """
-        candidates = self.candidates(request, policy)
+        # Best first; empty where the request's `tiers`, `fallback` or key exclude all.
+        candidates = self._order_of(request, policy).candidates
         self._require_takers(request, candidates, policy.ignored_features)
         backup = next((each.model for each in candidates if each.tier is Tier.BACKUP), self._backup_name)
         first = candidates[0].model if candidates else self._backup_name
@@ -100,10 +101,6 @@ class ChainBuilder:
             rescue_withheld=policy.rescue.content_filter,
             jitter=random.random(),  # noqa: S311 - spreads retries, keeps no secret
         )
-
-    def candidates(self, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
-        """Return the candidates for `request`, best first; empty where its `tiers`, `fallback` or key exclude all."""
-        return self._order_of(request, policy).candidates
 
     def refused(self, request: InferenceRequest, policy: PolicySettings) -> tuple[tuple[Candidate, str], ...]:
         """Return the candidates that the key of the current request excludes, and why."""
