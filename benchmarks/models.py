@@ -17,8 +17,8 @@ class Talker:
     async def stream(self, inputs: Mapping[str, Any]) -> AsyncIterator[str]:
         """Word by word."""
         loop = asyncio.get_running_loop()
-        began, latencies = loop.time(), float(inputs.get("per_second", 0))
+        began, pace = loop.time(), float(inputs.get("per_second", 0))
         for number in range(int(inputs["words"])):
-            if latencies:
-                await asyncio.sleep(began + number / latencies - loop.time())
+            if pace:
+                await asyncio.sleep(began + number / pace - loop.time())
             yield WORD

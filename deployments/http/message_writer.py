@@ -62,7 +62,7 @@ class MessageWriter:
         if not self._begun:
             self._begun = True
             yield self._start(stream.head.model)
-        self._cut = self._open not in ("", "thinking")
+        self._cut = self._has_said or self._open not in ("", "thinking")
         async for item in stream:
             match item:
                 case TextDelta(text, model, _):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -40,9 +41,10 @@ class StatusEvents:
         """Give the events, until `WATCHED_S` have passed."""
         ends = loop_time() + WATCHED_S
         while loop_time() < ends:
-            status = await self._service.status_of_all()
-            fallbacks = await self._service.fallbacks_of_all(FallbackQuery(limit=_FALLBACKS))
-            yield event({"status": status, "fallbacks": fallbacks})
+            with suppress(InvalidRequestError):  # too many ask at this moment: the next second tells the same
+                status = await self._service.status_of_all()
+                fallbacks = await self._service.fallbacks_of_all(FallbackQuery(limit=_FALLBACKS))
+                yield event({"status": status, "fallbacks": fallbacks})
             await asyncio.sleep(EVERY_S)
 
     async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:

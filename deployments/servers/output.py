@@ -29,7 +29,9 @@ _PORT_TAKEN = re.compile(r"address (is )?already in use|EADDRINUSE|port \d+ is (
 _NAMES_A_FAULT = re.compile(
     r"error\b|exception\b|fatal|cannot|could not|failed|not found|no such|invalid", re.IGNORECASE
 )
-_NAMES_A_PAGE = re.compile(r"^For further information visit ")  # pydantic's last line
+_NAMES_A_PAGE = re.compile(
+    r"^(\([^()]*\) *)?For further information visit "
+)  # pydantic's last line; vLLM names its process
 _ENDS_OF_LINES = re.compile(rb"[\r\n]+")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -13,7 +13,8 @@ from deployments.http.completions import Format
 from deployments.http.message import message_body
 from deployments.http.response_body import ResponseFrame
 from deployments.policy.answer import Answer
-from deployments.policy.stream_events import StreamDone, TextDelta
+from deployments.policy.extras import OUTPUT_ITEMS, Extras
+from deployments.policy.stream_events import ExtrasDelta, StreamDone, TextDelta
 from deployments.request import native
 from tests.http.service import MESSAGE, ScriptedService, ScriptedStream, an_answer
 from tests.http.wire import CHAT, ENDPOINTS, MESSAGES, send
@@ -135,6 +136,30 @@ async def test_the_last_resort_behind_an_error_of_our_own_goes_on_in_the_block_t
     assert [name.removeprefix("content_block_") for name, _ in told] == [
         *("message_start", "start", "delta", "delta", "stop", "message_delta", "message_stop")
     ]
+
+
+class BreaksOffBetweenBlocks(ScriptedStream):
+    """A stream that breaks behind a text and a block of its model's own."""
+
+    async def __aiter__(self) -> AsyncIterator[TextDelta | ExtrasDelta]:
+        yield TextDelta("Half", self.answer.model, self.answer.served_by)
+        searched = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}}
+        yield ExtrasDelta(
+            Extras(message={OUTPUT_ITEMS: [{"done": searched}]}), self.answer.model, self.answer.served_by
+        )
+        breaks()
+
+
+async def test_a_message_that_breaks_between_two_blocks_is_told_as_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stream(*_: object) -> ScriptedStream:
+        return BreaksOffBetweenBlocks((), an_answer())
+
+    monkeypatch.setattr(ScriptedService, "stream", stream)
+    told = events_of(await send(ScriptedService(), "/v1/messages", MESSAGES | {"stream": True}))
+
+    started = [data["content_block"]["type"] for name, data in told if name == "content_block_start"]
+    assert started == ["text", "server_tool_use", "text"]
+    assert _marked_ends(told) == ["max_tokens"]
 
 
 def _marked_ends(told: list[tuple[str, Any]]) -> list[Any]:

@@ -9,6 +9,7 @@ import pytest
 from deployments.http import status_events
 from deployments.http.asgi import build_asgi
 from deployments.http.status_events import MOST_WATCHERS
+from deployments.policy.problem import InvalidRequestError, Problem
 from tests.http.service import ScriptedService
 
 pytestmark = pytest.mark.looptime
@@ -62,3 +63,23 @@ async def test_a_watcher_too_many_is_refused_until_another_one_leaves(monkeypatc
 
     assert [each.status for each in watchers] == [200] * MOST_WATCHERS + [429] * 2
     assert later.status == 200
+
+
+async def test_a_second_in_which_too_many_others_ask_is_left_out_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(status_events, "WATCHED_S", 5.0)
+    asked = 0
+
+    async def refused_once(_: ScriptedService) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise InvalidRequestError(Problem("query", "is one of too many at a time", "a moment later", 429))
+        return {"asked": asked}
+
+    monkeypatch.setattr(ScriptedService, "status_of_all", refused_once)
+    watcher = await Watcher().watch(build_asgi(ScriptedService()))
+
+    assert [each["status"]["asked"] for each in watcher.told] == [1, 3, 4, 5]
+    assert (watcher.status, watcher.ended) == (200, True)

@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -98,18 +98,18 @@ async def succeeded(folder: Path, ports: dict[str, int], known: str) -> AsyncIte
     served_file(folder, ports["upstream"], known, ports)
     async with running(folder, "-sf", str(before)):
         async with asyncio.timeout(20):
-            while psutil.pid_exists(before) and psutil.Process(before).status() != psutil.STATUS_ZOMBIE:
+            while psutil.pid_exists(before) and psutil.Process(before).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         yield
 
 
 @asynccontextmanager
 async def running(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[None]:
-    process = await program(folder, *arguments, **environment)
+    process = await program(folder, *arguments, environment=environment)
     (folder / "pid").write_text(str(process.pid))
     try:
         async with asyncio.timeout(20):
-            while process.returncode is None and not (folder / "s.sock").exists():
+            while process.returncode is None and not (folder / "s.sock").exists():  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
         yield
     finally:
@@ -119,12 +119,12 @@ async def running(folder: Path, *arguments: str, **environment: str) -> AsyncIte
 
 
 async def program(
-    folder: Path, *arguments: str, stderr: int | None = None, **environment: str
+    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None, stderr: int | None = None
 ) -> asyncio.subprocess.Process:
     """Start HAProxy as Serve does."""
     in_serve = {BINARY_VARIABLE: sys.executable}  # it names what is started here: that must not start itself
     command = [sys.executable, "-m", "deployments.ray_serve.front", "-db", "-f", str(folder / "haproxy.cfg")]
-    variables = {**os.environ, **in_serve, **environment}
+    variables = {**os.environ, **in_serve, **(environment or {})}
     return await asyncio.create_subprocess_exec(*command, *arguments, cwd=ROOT, env=variables, stderr=stderr)
 
 
@@ -186,11 +186,15 @@ async def test_until_the_first_router_is_known_the_port_is_closed(tmp_path: Path
 async def test_where_no_application_is_left_the_answer_is_the_last_resort_at_once_and_the_host_is_not_to_be_used(
     tmp_path: Path,
 ) -> None:
-    async with started(tmp_path) as ports, httpx.AsyncClient(timeout=5.0) as client:
-        async with succeeded(tmp_path, ports, known="nothing"), succeeded(tmp_path, ports, known="nothing"):
-            url = f"http://127.0.0.1:{ports['http']}"
-            answered = [await client.post(f"{url}/v1/infer", json={"text": "Hello"}) for _ in range(2)]
-            check = await client.get(f"{url}/healthz")
+    async with (
+        started(tmp_path) as ports,
+        succeeded(tmp_path, ports, known="nothing"),
+        succeeded(tmp_path, ports, known="nothing"),
+        httpx.AsyncClient(timeout=5.0) as client,
+    ):
+        url = f"http://127.0.0.1:{ports['http']}"
+        answered = [await client.post(f"{url}/v1/infer", json={"text": "Hello"}) for _ in range(2)]
+        check = await client.get(f"{url}/healthz")
 
     assert [one.json() for one in answered] == [json.loads(NOBODY)] * 2
     assert {(one.status_code, one.headers["retry-after"]) for one in (*answered, check)} == {(503, "1")}

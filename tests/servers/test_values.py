@@ -113,6 +113,18 @@ def test_last_words_are_those_that_name_a_fault_in_the_bounds_of_a_reason(tmp_pa
     assert written(b"one\ntwo\n", tmp_path).last_words() == "one | two"
 
 
+def test_last_words_are_the_fault_where_a_process_is_named_before_the_page_that_explains_it(tmp_path: Path) -> None:
+    data = (
+        b"(APIServer pid=7) pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
+        b"(APIServer pid=7)   Value error, User-specified max_model_len (999999) is greater than 8192.%s\n"
+        b"(APIServer pid=7)     For further information visit https://errors.pydantic.dev/2.14/v/value_error\n"
+    )
+    words = written(data % (b" To allow it, set a variable." * 60), tmp_path).last_words()
+
+    assert words.startswith("(APIServer pid=7)   Value error, User-specified max_model_len (999999) is greater")
+    assert "visit" not in words
+
+
 def test_lines_are_kept_in_bounds_in_a_file_of_their_user_without_secrets(tmp_path: Path) -> None:
     output = written(b"the key is hunter22\n" + b"x" * 100_000 + b"\n" * 3, tmp_path, ("hunter22",))
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.observability import log
 from deployments.ray_serve.options import autoscaling_config
-from deployments.settings import read_backup_spec
+from deployments.settings import read_backup_spec, read_model_spec, root
+from deployments.sources import acquire
 from tests.service.service import ROOT, Service, Upstream
 
 HERE = Path(__file__).parent
@@ -19,6 +21,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.soak)
             item.add_marker(pytest.mark.timeout(1200))
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2 as safetensors, made from the file that the package has."""
+    spec = read_model_spec("configs/models/smollm2.yaml")
+    loaded = acquire(spec, root() / "cache", "float32", events=log.SourceEvents())  # type: ignore[arg-type]
+    made = tmp_path_factory.mktemp("smollm2")
+    loaded.model.save_pretrained(made)
+    loaded.tokenizer.save_pretrained(made)
+    return made
 
 
 @pytest.fixture(scope="session")

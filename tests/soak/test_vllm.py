@@ -1,35 +1,46 @@
-"""The real vLLM as a child process, in its build for CPUs, in an environment of its own that `make test-vllm` makes."""
+"""The real vLLM as a child process, in an environment of its own.
+
+`make test-vllm` makes one with the build for CPUs. `make test-gpu` takes one that is there, on a machine with a GPU.
+"""
 
 import json
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
 
-from deployments.observability import log
 from deployments.policy.outcome import Answered, Finished, Outcome, Refused
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.openai import chat_request
 from deployments.servers.model import ServerModel
 from deployments.servers.supervision import ServerStartError, ServerSupervisor
-from deployments.settings import ServerSpec, read_model_spec, root
-from deployments.sources import acquire
+from deployments.settings import ServerSpec, root
 from tests.clock import until
 from tests.fakes import read_stream, read_whole
 
 ENVIRONMENT = Path(os.environ.get("NEVERBLANK_TEST_VLLM", root() / "cache/vllm"))
+DEVICE: Literal["cpu", "cuda"] = "cuda" if os.environ.get("NEVERBLANK_TEST_VLLM_DEVICE") == "cuda" else "cpu"
 BUDGET_S = 240.0
 START_S = 600.0
-ARGUMENTS = (
-    *("--dtype", "float32", "--enforce-eager", "--max-model-len", "512"),
-    # A small model may write nothing but white space where a grammar allows it.
-    *("--structured-outputs-config", '{"disable_any_whitespace": true}'),
-)
+# A small model may write nothing but white space where a grammar allows it. vLLM 0.24 wants the backend named.
+_NO_WHITESPACE = {
+    "cpu": '{"disable_any_whitespace": true}',
+    "cuda": '{"backend": "xgrammar", "disable_any_whitespace": true}',
+}
+_OF_THE_DEVICE = {
+    "cpu": ("--dtype", "float32", "--max-model-len", "512"),
+    "cuda": ("--dtype", "bfloat16", "--max-model-len", "2048", "--gpu-memory-utilization", "0.3"),
+}
+ARGUMENTS = (*_OF_THE_DEVICE[DEVICE], "--enforce-eager", "--structured-outputs-config", _NO_WHITESPACE[DEVICE])
+_ENV = {
+    "cpu": {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"},
+    "cuda": {"VLLM_NO_USAGE_STATS": "1"},
+}
 LIMITS = Limits(max_bytes=1 << 20, timeout_s=300.0, max_timeout_s=300.0)
 TOOL = {
     "type": "function",
@@ -48,7 +59,7 @@ TOOL = {
 @pytest.fixture(scope="module", autouse=True)
 def environment() -> None:
     """What `make test-vllm` and `make soak` make; without it nothing here would be shown."""
-    assert (ENVIRONMENT / "bin/python").exists(), f"{ENVIRONMENT} has no vLLM: `make test-vllm` makes it"
+    assert (ENVIRONMENT / "bin/python").exists(), f"no vLLM in {ENVIRONMENT}: see `make help`"
 
 
 def a_spec(model: Path, *arguments: str, **more: Any) -> ServerSpec:
@@ -59,10 +70,10 @@ def a_spec(model: Path, *arguments: str, **more: Any) -> ServerSpec:
         "model": str(model),
         "python": str(ENVIRONMENT / "bin/python"),
         "arguments": (*ARGUMENTS, *arguments),
-        "env": {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"},
+        "env": _ENV[DEVICE],
         "stall_seconds": 120,
         "load_timeout_seconds": START_S,
-        "device": "cpu",
+        "device": DEVICE,
         **more,
     }
     return ServerSpec.model_validate(fields)
@@ -71,17 +82,6 @@ def a_spec(model: Path, *arguments: str, **more: Any) -> ServerSpec:
 def chat(content: str, **more: Any) -> InferenceRequest:
     body = {"messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 24, **more}
     return chat_request(json.dumps(body).encode(), LIMITS).requests[0]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SmolLM2 as safetensors, made from the file that the package has."""
-    spec = read_model_spec("configs/models/smollm2.yaml")
-    loaded = acquire(spec, root() / "cache", "float32", events=log.SourceEvents())  # type: ignore[arg-type]
-    made = tmp_path_factory.mktemp("smollm2")
-    loaded.model.save_pretrained(made)
-    loaded.tokenizer.save_pretrained(made)
-    return made
 
 
 @pytest.fixture(scope="module")
