@@ -15,8 +15,18 @@ from typing import Any, TypeVar
 import looptime
 from msgspec.structs import replace
 
-from deployments.execution.attempt import Begun, ModelClient, as_items
-from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, StreamItem, StreamPart
+from deployments.execution.attempt import Begun, ModelClient
+from deployments.policy.outcome import (
+    Answered,
+    Blank,
+    Cancelled,
+    Failed,
+    Finished,
+    Outcome,
+    Refused,
+    StreamItem,
+    StreamPart,
+)
 from deployments.request import InferenceRequest, Parameters
 
 T = TypeVar("T")
@@ -110,13 +120,15 @@ def scripted(*script: Play, lingers_s: float = 0.0, dies_with: BaseException | N
 async def read_stream(client: ModelClient, request: InferenceRequest, budget_s: float = 10.0) -> list[StreamItem]:
     """What `client` streams for `request`, to its end."""
     started = await client.start(replace(request, stream=True), budget_s)
-    if not isinstance(started, Begun):
-        return list(as_items(started))
-    async with aclosing(started):
-        items: list[StreamItem] = [started.extras, started.first] if started.extras else [started.first]
-        while isinstance(items[-1], StreamPart):
-            items.append(await started.next())
-        return items
+    begun = started if isinstance(started, Begun) else Begun.completed(started)
+    async with aclosing(begun):
+        items: list[StreamItem] = [begun.first] if begun.first else []
+        while not items or isinstance(items[-1], StreamPart):
+            items.append(await begun.next())
+    if begun.end is None:
+        return [begun.extras, *items] if begun.extras else items
+    end = items[-1]
+    return [*items[:-1], replace(end, extras=begun.extras) if isinstance(end, Finished) else end]
 
 
 async def read_whole(client: ModelClient, request: InferenceRequest, budget_s: float = 10.0) -> Outcome:

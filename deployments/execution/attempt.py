@@ -6,12 +6,12 @@
 Nothing is read ahead of a reader: a reader that does not read holds up the model that writes.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import orjson
 from msgspec import Struct
-from msgspec.structs import replace
 
 from deployments.execution.pulse import sign_of_life
 from deployments.policy.blank import is_blank
@@ -27,6 +27,7 @@ from deployments.policy.outcome import (
     Rejected,
     StreamEnd,
     StreamItem,
+    StreamPart,
     TimedOut,
     stream_to_outcome,
 )
@@ -98,10 +99,21 @@ class Begun:
         self._items = items
 
     @classmethod
-    def completed(cls, answered: Answered) -> "Begun":
-        """Return an attempt that holds all of `answered`."""
-        end = replace(end_of(answered), extras=NO_EXTRAS)  # they are given before the text
-        return cls(text_of(answered), end=end, extras=answered.extras)
+    def completed(cls, outcome: Outcome) -> "Begun":
+        """Return an attempt that is over: all of an answer, or nothing but the reason why there is none."""
+        match outcome:
+            case Answered(usage=usage, finish_reason=reason, tool_calls=calls):
+                end = Finished(reason, usage, calls, skipped=outcome.skipped, dropped=outcome.dropped)
+                return cls(text_of(outcome), end=end, extras=outcome.extras)
+            case Cancelled(reason):
+                return cls("", end=Failed(reason))
+            case _:
+                return cls("", end=outcome)
+
+    @property
+    def so_far(self) -> tuple[StreamPart, ...]:
+        """What is there already, as parts of a stream."""
+        return tuple(part for part in (self.extras, self.first) if part)
 
     def next(self) -> Awaitable[StreamItem]:
         """Return the next part, or the end, behind which nothing may be asked for. Errors of the attempt are raised."""
@@ -109,20 +121,15 @@ class Begun:
 
     async def read_to_end(self, max_characters: int = MAX_COLLECTED) -> Outcome:
         """Return the whole answer; `Failed` beyond `max_characters`. Errors of the attempt are raised."""
-        texts, size, extras = [self.first], len(self.first), [self.extras]
+        parts = _Parts([self.first], [self.extras], len(self.first))
         try:
-            while isinstance(item := await self.next(), (str, Extras)):
-                sign_of_life()
-                if isinstance(item, Extras):
-                    extras.append(item)
-                    continue
-                texts.append(item)
-                size += len(item)
-                if size > max_characters:
+            while isinstance(item := await self.next(), StreamPart):
+                parts.add(item)
+                if parts.size > max_characters:
                     return Failed(f"its answer has more than {max_characters} characters")
         finally:
             await self.aclose()
-        return stream_to_outcome("".join(texts), item, extras)
+        return stream_to_outcome("".join(parts.texts), item, parts.extras)
 
     async def aclose(self) -> None:
         """Stop the model; a second call does nothing."""
@@ -136,52 +143,37 @@ async def _given(end: StreamEnd) -> StreamItem:
 
 async def begin(items: AsyncGenerator[StreamItem, None]) -> Outcome | Begun:
     """Read `items` up to the first content; close `items` where there is none. Errors of `items` are raised."""
-    texts: list[str] = []
-    extras: list[Extras] = []
-    size = 0
-    begun = False
+    parts, begun = _Parts(), None
     try:
-        while isinstance(item := await anext(items, _CUT), (str, Extras)):
-            sign_of_life()
-            if isinstance(item, Extras):
-                extras.append(item)
-                continue
-            texts.append(item)
-            size += len(item)
-            if item and not is_blank(item):
-                begun = True
-                return Begun("".join(texts), items, extras=combine(extras))
-            if size > _MAX_BLANK:
-                return Blank(f"{size} characters, none of them visible, and no end")
+        while isinstance(item := await anext(items, _CUT), StreamPart):
+            parts.add(item)
+            if isinstance(item, str) and not is_blank(item):
+                begun = Begun("".join(parts.texts), items, extras=combine(parts.extras))
+                return begun
+            if parts.size > _MAX_BLANK:
+                return Blank(f"{parts.size} characters, none of them visible, and no end")
     finally:
-        if not begun:
+        if begun is None:
             await items.aclose()
-    return stream_to_outcome("".join(texts), item, extras)
+    return stream_to_outcome("".join(parts.texts), item, parts.extras)
 
 
-def as_items(outcome: Outcome) -> Iterator[StreamItem]:
-    """Give a whole outcome as the items of a stream: its text, if it has one, and its end."""
-    match outcome:
-        case Answered():
-            if text := text_of(outcome):
-                yield text
-            yield end_of(outcome)
-        case Cancelled(reason):
-            yield Failed(reason)
-        case _:
-            yield outcome
+@dataclass(slots=True)
+class _Parts:
+    """What has been read of an answer; `size` is the number of characters in its texts."""
 
+    texts: list[str] = field(default_factory=list)
+    extras: list[Extras] = field(default_factory=list)
+    size: int = 0
 
-def end_of(answered: Answered) -> Finished:
-    """Return the end of a stream that gives `answered`."""
-    return Finished(
-        answered.finish_reason,
-        answered.usage,
-        answered.tool_calls,
-        answered.extras,
-        answered.skipped,
-        answered.dropped,
-    )
+    def add(self, part: StreamPart) -> None:
+        """Take a part, which is a sign of life."""
+        sign_of_life()
+        if isinstance(part, str):
+            self.texts.append(part)
+            self.size += len(part)
+        else:
+            self.extras.append(part)
 
 
 def text_of(answered: Answered) -> str:

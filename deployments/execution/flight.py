@@ -8,11 +8,12 @@ has gone silent. These run on behind the race, until the deadline of their reque
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from deployments.execution.attempt import GIVEN_UP, Begun
+from deployments.execution.clock import SHORTEST_TIMER_S, loop_time
 from deployments.execution.pulse import Pulse
 from deployments.observability import log
+from deployments.observability.chores import Chores
 from deployments.policy.attempt import Candidate
 from deployments.policy.outcome import Failed, Finished, Outcome, TimedOut
 from deployments.policy.permit import Permit
@@ -24,14 +25,12 @@ class Flight:
     """An attempt whose permit is not handed back.
 
     Attributes:
-        place: its index in the trace.
         permit: its permit.
         task: makes the attempt.
         pulse: its signs of life.
         begun: the stream that it has begun; `None` before that, and for a whole answer.
     """
 
-    place: int
     permit: Permit
     task: asyncio.Task[Outcome | Begun]
     pulse: Pulse
@@ -59,37 +58,29 @@ def result_of(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outc
     """Return the result of a finished task. A client must not raise: an error is logged as a bug, and is `Failed`."""
     if task.cancelled():
         return Failed("the call was cancelled from outside", transient=True)
-    error = task.exception()
-    if error is None:
+    if (error := task.exception()) is None:
         return task.result()
     log.internal_error("attempt", candidate.model, error)
     return Failed(f"internal error: {type(error).__name__}")
 
 
-_background: set[asyncio.Task[Any]] = set()
-"""Tasks of losers that are ending. The event loop keeps only weak references, and no other task waits for these."""
+losers = Chores("cancelled attempt")
+"""What is done with the attempts that have lost; no other task waits for it."""
 
 
-def abandon(task: asyncio.Task[Any]) -> None:
+def abandon(task: asyncio.Task[Outcome | Begun]) -> None:
     """Cancel `task`, and close the stream that it may have begun."""
     task.cancel()
-    _background.add(task)
-    task.add_done_callback(_abandoned)
+    losers.start(_close(task))
 
 
-def _abandoned(task: asyncio.Task[Any]) -> None:
-    _background.discard(task)
-    if task.cancelled():
-        return
-    if (error := task.exception()) is not None:
-        log.internal_error("cancelled attempt", "", error)
-    elif isinstance(begun := task.result(), Begun):
-        closing = task.get_loop().create_task(begun.aclose())
-        _background.add(closing)
-        closing.add_done_callback(_abandoned)
+async def _close(task: asyncio.Task[Outcome | Begun]) -> None:
+    await asyncio.wait({task})
+    if not task.cancelled() and isinstance(begun := task.result(), Begun):
+        await begun.aclose()
 
 
-def run_on(flight: Flight, resilience: ResilienceState, until: float, fair_s: float) -> None:
+async def run_on(flight: Flight, resilience: ResilienceState, until: float, fair_s: float) -> None:
     """Let a probe or a witness that has lost run on until `until` at the most, and record its outcome.
 
     Args:
@@ -98,30 +89,19 @@ def run_on(flight: Flight, resilience: ResilienceState, until: float, fair_s: fl
         until: a time on the event loop's clock.
         fair_s: seconds that the attempt must have had to be charged with having no answer by then.
     """
-    loop = asyncio.get_running_loop()
-    permit = flight.permit
-    timers = [loop.call_at(until, flight.task.cancel)]
-    _background.add(flight.task)
-
-    def look() -> None:
-        if flight.judge(resilience, loop.time()) and not resilience.is_awaited(permit):
-            flight.task.cancel()
-        elif flight.judged_at < until:
-            timers.append(loop.call_at(flight.judged_at, look))
-
-    def ended(task: asyncio.Task[Outcome | Begun]) -> None:
-        for timer in timers:
-            timer.cancel()
-        now = loop.time()
-        late = TimedOut("it had no answer in time") if now - permit.started >= fair_s else GIVEN_UP
-        result = late if task.cancelled() else result_of(task, permit.candidate)
-        if isinstance(result, Begun):  # first content is enough to show that the model works
-            resilience.began(permit, now)
-            resilience.record(permit, Finished(), now)
-            _abandoned(task)
-        else:
-            _background.discard(task)
-            resilience.record(permit, result, now)
-
-    look()
-    flight.task.add_done_callback(ended)
+    task, permit = flight.task, flight.permit
+    while not task.done() and (now := loop_time()) < until:
+        if flight.judge(resilience, now) and not resilience.is_awaited(permit):
+            break
+        await asyncio.wait({task}, timeout=max(SHORTEST_TIMER_S, min(until, flight.judged_at) - now))
+    task.cancel()
+    await asyncio.wait({task})
+    now = loop_time()
+    late = TimedOut("it had no answer in time") if now - permit.started >= fair_s else GIVEN_UP
+    result = late if task.cancelled() else result_of(task, permit.candidate)
+    if isinstance(result, Begun):  # first content is enough to show that the model works
+        resilience.began(permit, now)
+        resilience.record(permit, Finished(), now)
+        await result.aclose()
+    else:
+        resilience.record(permit, result, now)

@@ -23,15 +23,14 @@ from msgspec.structs import replace
 from deployments.execution.attempt import GIVEN_UP, Begun
 from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.execution.execution import Execution, NotReady, terms_of
-from deployments.execution.flight import Flight, abandon, result_of, run_on
+from deployments.execution.flight import Flight, abandon, losers, result_of, run_on
 from deployments.execution.pulse import Pulse
-from deployments.policy.allowance import NOTHING_EXTRA
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.backoff import Backoff
 from deployments.policy.chain import FallbackChain
 from deployments.policy.impossible import NO_SUCH_MODEL
 from deployments.policy.next_step import next_step
-from deployments.policy.outcome import Outcome, Rejected, TimedOut
+from deployments.policy.outcome import Outcome, Rejected
 from deployments.policy.permit import Permit
 from deployments.policy.problem import InvalidRequestError, Problem, status_of_code
 from deployments.policy.step import Accept, AwaitReady, Exhausted, Reject, Start, WaitUntil
@@ -76,14 +75,12 @@ class Race:
         self._terms = terms_of(execution.request)
         self._chain, self._launch = chain, launch
         self._loop = asyncio.get_running_loop()
-        self._clock = self._loop.time
-        self._turn: asyncio.Future[None] | None = None
+        self._news = asyncio.Event()  # an attempt has begun or ended, or it is time to look
         self._attempts: list[Attempt] = []
-        self._flights: list[Flight] = []
+        self._flights: dict[int, Flight] = {}  # by their places in `_attempts`
         self._skip: frozenset[Candidate] = frozenset()
-        self._waits = True
         self._readied = 0
-        self._retry_after_s = 0.0
+        self._unready: NotReady | None = None  # why no candidate is waited for any more
 
     async def run(self) -> Opened | Accept | Exhausted:
         """Run the chain to one of the ends in the module's table.
@@ -93,31 +90,31 @@ class Race:
         """
         try:
             while True:
-                now = self._clock()
-                # The first attempt needs no extra, so the budgets need not be asked.
-                allowance = NOTHING_EXTRA
-                if self._attempts:
-                    allowance = self._resilience.allowance(now, wait=self._waits, skip=self._skip)
-                step = next_step(self._chain, self._attempts, now, allowance)
-                # By type, the usual ones first: a `match` asks the metaclass for each one that does not fit.
-                if type(step) is Start:
-                    self._start(step.candidate, step.why, now)
-                elif type(step) is WaitUntil:
-                    await self._wait(step.time, now)
-                elif type(step) is Accept:
-                    return self._accept(step, now)
-                elif isinstance(step, AwaitReady):
-                    await self._wait_for_one(step.candidates, step.time)
-                elif isinstance(step, Exhausted):
-                    self._close(step.trace, now)
-                    return Exhausted(step.trace, self._retry_after_s)
-                elif isinstance(step, Reject):
-                    self._close(step.trace, now)
-                    raise InvalidRequestError(_problem(step.rejected))
+                now = self._loop.time()
+                allowance = self._resilience.allowance(now, wait=self._unready is None, skip=self._skip)
+                match next_step(self._chain, self._attempts, now, allowance):
+                    case Start(candidate, why):
+                        self._start(candidate, why, now)
+                    case WaitUntil(until):
+                        await self._wait(until, now)
+                    case Accept(place, trace) as accepted:
+                        winner = self._flights.pop(place, None)  # a stream: its permit is handed back at its end
+                        self._close(trace, now)
+                        if winner is None or winner.begun is None:
+                            return accepted
+                        return Opened(place, trace, winner.begun, winner.permit)
+                    case AwaitReady(candidates, until):
+                        await self._wait_for_one(candidates, until)
+                    case Exhausted(trace):
+                        self._close(trace, now)
+                        return Exhausted(trace, NO_PLACE_RETRY_AFTER_S if self._unready is NotReady.NO_PLACE else 0.0)
+                    case Reject(rejected, trace):
+                        self._close(trace, now)
+                        raise InvalidRequestError(_problem(rejected))
         finally:
-            for flight in self._flights:
+            for flight in self._flights.values():
                 if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker
-                    self._resilience.record(flight.permit, GIVEN_UP, self._clock())
+                    self._resilience.record(flight.permit, GIVEN_UP, self._loop.time())
                 abandon(flight.task)
 
     async def _wait_for_one(self, candidates: Sequence[Candidate], until: float) -> None:
@@ -128,26 +125,25 @@ class Race:
         A candidate that called itself ready may refuse all the same: before it is asked again there is a pause.
         """
         if self._readied:
-            await asyncio.sleep(min(READY_PAUSES.pause_s(self._readied), max(0.0, until - self._clock())))
+            await asyncio.sleep(min(READY_PAUSES.pause_s(self._readied), max(0.0, until - self._loop.time())))
         self._readied += 1
-        ready: Candidate | NotReady = NotReady.TOO_LATE
-        if self._readied <= MAX_READY_ATTEMPTS:
-            ready = await self._wait_ready(candidates, until)
-        self._waits = not isinstance(ready, NotReady)
-        if ready is NotReady.NO_PLACE:
-            self._retry_after_s = NO_PLACE_RETRY_AFTER_S
-        elif ready is not NotReady.TOO_LATE:
-            self._start(candidates[0] if ready is NotReady.NEVER else ready, Why.READY, self._clock())
+        may_wait = self._readied <= MAX_READY_ATTEMPTS
+        ready = await self._wait_ready(candidates, until) if may_wait else NotReady.TOO_LATE
+        self._unready = ready if isinstance(ready, NotReady) else None
+        chosen = candidates[0] if ready is NotReady.NEVER else ready
+        if isinstance(chosen, Candidate):
+            self._start(chosen, Why.READY, self._loop.time())
 
     def _start(self, candidate: Candidate, why: Why, now: float) -> None:
-        direct = candidate == self._chain.candidates[0] and why is Why.NEXT
+        direct = candidate == self._chain.candidates[0] and why in _ITS_TURN
         permit = self._resilience.admit(candidate, why, now, self._terms, direct=direct)
         if isinstance(permit, Permit):
-            pulse = Pulse(self._clock)
+            pulse = Pulse(self._loop.time)
             task = self._loop.create_task(self._attempt(candidate, now, pulse))
-            self._flights.append(Flight(len(self._attempts), permit, task, pulse))
-            running = Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience.silent_s)
-            self._attempts.append(running)
+            self._flights[len(self._attempts)] = Flight(permit, task, pulse)
+            self._attempts.append(
+                Running(candidate, now, why, permit.probe, permit.suspected, patience_s=permit.patience.silent_s)
+            )
         elif why in _EARLY:  # not an attempt in the trace: its own turn is still to come
             self._skip |= {candidate}
         else:
@@ -158,80 +154,52 @@ class Race:
         try:
             return await self._launch(candidate, self._chain.deadline.answer_by - now)
         finally:
-            self._wake()  # the race resumes in a later turn of the loop, when this task is done
+            self._news.set()  # the race resumes in a later turn of the loop, when this task is done
 
     async def _wait(self, until: float, now: float) -> None:
         """Wait until an attempt begins, ends or is silent for too long, at most until `until`; then note what has."""
-        self._turn = self._loop.create_future()
-        due = until
-        for flight in self._flights:
-            due = min(due, flight.judged_at)
-        timer = self._loop.call_at(max(due, now + SHORTEST_TIMER_S), self._wake)
+        due = min([until, *(flight.judged_at for flight in self._flights.values())])
+        timer = self._loop.call_at(max(due, now + SHORTEST_TIMER_S), self._news.set)
         try:
-            await self._turn
+            await self._news.wait()
         finally:
-            self._turn = None
             timer.cancel()
-        now = self._clock()
-        for flight in tuple(self._flights):
-            if flight.begun is not None:
-                continue
-            if flight.task.done():
-                self._note(flight, now)
-            else:
-                self._look(flight, now)
+        self._news.clear()
+        now = self._loop.time()
+        for place, flight in tuple(self._flights.items()):
+            if isinstance(running := self._attempts[place], Running):
+                self._look(place, running, flight, now)
 
-    def _look(self, flight: Flight, now: float) -> None:
-        """Note the signs of life of an attempt, or its silence."""
-        running = self._attempts[flight.place]
-        if isinstance(running, Running) and flight.pulse.at > running.alive:
-            self._attempts[flight.place] = replace(running, alive=flight.pulse.at)
-        flight.judge(self._resilience, now)
-
-    def _note(self, flight: Flight, now: float) -> None:
-        running = self._attempts[flight.place]
+    def _look(self, place: int, running: Running, flight: Flight, now: float) -> None:
+        """Note the result of an attempt; where it has none yet its signs of life, or its silence."""
+        if not flight.task.done():
+            self._attempts[place] = replace(running, alive=flight.pulse.at)
+            flight.judge(self._resilience, now)
+            return
         result = result_of(flight.task, running.candidate)
         if isinstance(result, Begun):
             flight.begun = result
             self._resilience.began(flight.permit, now)
-            self._attempts[flight.place] = Began(running.candidate, running.started, now, running.why)
+            self._attempts[place] = Began(running.candidate, running.started, now, running.why)
         else:
-            self._flights.remove(flight)
+            del self._flights[place]
             self._resilience.record(flight.permit, result, now)
             rescued = self._chain.is_rescued(running.candidate, result)
-            ended = Ended(running.candidate, running.started, now, result, running.why, rescued=rescued)
-            self._attempts[flight.place] = ended
-
-    def _wake(self) -> None:
-        if self._turn is not None and not self._turn.done():
-            self._turn.set_result(None)
-
-    def _accept(self, accepted: Accept, now: float) -> Opened | Accept:
-        ended: Opened | Accept = accepted
-        for flight in self._flights:
-            if flight.place == accepted.place and flight.begun is not None:
-                self._flights.remove(flight)  # a stream: its permit is handed back at its end
-                ended = Opened(flight.place, accepted.trace, flight.begun, flight.permit)
-                break
-        self._close(accepted.trace, now)
-        return ended
+            self._attempts[place] = Ended(running.candidate, running.started, now, result, running.why, rescued=rescued)
 
     def _close(self, trace: Sequence[Ended | Began], now: float) -> None:
         """End the race: hand back the permits of attempts that are cut off, but let probes and witnesses run on."""
         until = self._chain.deadline.answer_by
-        for flight in list(self._flights):
-            ended = trace[flight.place]
+        for place, flight in tuple(self._flights.items()):
+            ended, permit = trace[place], flight.permit
             fair_s = self._chain.usual_fair_s(ended.candidate.tier)
             flight.judge(self._resilience, now)
-            permit = flight.permit
             if flight.begun is None and (permit.probe or (until > now and self._resilience.runs_on(permit))):
-                self._flights.remove(flight)
-                run_on(flight, self._resilience, until, fair_s)
-                continue
-            outcome = ended.outcome if isinstance(ended, Ended) else GIVEN_UP
-            if isinstance(outcome, TimedOut) and now - ended.started < fair_s:
-                outcome = GIVEN_UP  # the caller's deadline is no measure of a model
-            self._resilience.record(permit, outcome, now)
+                del self._flights[place]
+                losers.start(run_on(flight, self._resilience, until, fair_s))
+            else:  # the caller's deadline is no measure of a model
+                outcome = ended.outcome if isinstance(ended, Ended) and now - ended.started >= fair_s else GIVEN_UP
+                self._resilience.record(permit, outcome, now)
 
 
 def _problem(rejected: Rejected) -> Problem:
@@ -242,6 +210,9 @@ def _problem(rejected: Rejected) -> Problem:
         message, accepted = f"was refused by the model: {rejected.reason}", "what it takes"
     return Problem(rejected.field, message, accepted, status_of_code(rejected.code), code=rejected.code)
 
+
+_ITS_TURN = frozenset({Why.NEXT, Why.CONTINUE})
+"""Reasons to ask the first candidate of a chain."""
 
 _EARLY = frozenset({Why.HEDGE, Why.FAILOVER, Why.BESIDE_PROBE})
 """Reasons to ask a candidate before its turn."""

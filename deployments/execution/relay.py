@@ -14,15 +14,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from msgspec.structs import replace
 
 from deployments.execution.attempt import GIVEN_UP, Begun
-from deployments.execution.opening import SEVERAL, StreamOpener
+from deployments.execution.execution import Execution
+from deployments.execution.opening import SEVERAL, open_chain
 from deployments.execution.race import Opened
 from deployments.execution.transcript import Transcript
 from deployments.execution.watch import StreamWatch
 from deployments.observability import log
 from deployments.policy.answer import Answer
-from deployments.policy.attempt import Began, Candidate, Ended, Why
+from deployments.policy.attempt import Candidate
 from deployments.policy.blank import is_blank
-from deployments.policy.continuation import NO_LIMITS, successors
+from deployments.policy.continuation import NO_LIMITS, StreamPolicy, successors
 from deployments.policy.deadline import Deadline
 from deployments.policy.extras import Extras
 from deployments.policy.outcome import Cancelled, Finished, StreamEnd, StreamItem, TimedOut
@@ -38,16 +39,16 @@ class Relay:
         head: the head of the stream.
     """
 
-    def __init__(self, opener: StreamOpener, opened: Opened, ends: float) -> None:
+    def __init__(self, execution: Execution, rules: StreamPolicy, opened: Opened, ends: float) -> None:
         """Relay the stream that `opened` begins.
 
         Args:
-            opener: opens further streams that continue this one.
+            execution: the request, and what further streams that continue this one are made with.
+            rules: the bounds of the stream.
             opened: the stream whose first content is there.
             ends: when the whole stream has to be over, on the event loop's clock.
         """
-        execution = opener.execution
-        self._opener, self._rules, self._ends = opener, opener.rules, ends
+        self._execution, self._rules, self._ends = execution, rules, ends
         self._chain, self._resilience, self._last_resort = execution.chain, execution.resilience, execution.last_tier()
         self._clock = asyncio.get_running_loop().time
         self._transcript = Transcript(opened.trace)
@@ -117,8 +118,8 @@ class Relay:
             return begun.end
         if self._transcript.length >= self._rules.max_characters or now >= self._ends:
             return Finished("length")
-        if self._watch.crawls and self._has_successor():
-            return TimedOut("it writes far slower than it usually does")
+        if self._watch.crawls and self._successors(_CRAWLS):
+            return _CRAWLS
         return None
 
     async def _end(self, end: StreamEnd, begins: int) -> StreamDone | Opened | Exhausted:
@@ -129,21 +130,16 @@ class Relay:
         """
         writer = self._opened.writer
         try:
-            await self._close(end, begins)
+            self._transcript.close(self._place, end, begins, self._clock())
+            await self._release(end)
             if isinstance(end, Finished):
+                self._watch.finished()
                 self._note(end.dropped)
                 return StreamDone(self._answer(writer, end))
             return await self._continue(writer, end)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not cut the answer
             log.internal_error("relay", writer.model, error)
             return Exhausted(())
-
-    async def _close(self, end: StreamEnd, begins: int) -> None:
-        """Note the end of the writer's part in the transcript, and release the writer."""
-        if isinstance(end, Finished):
-            self._watch.finished()
-        self._transcript.close(self._place, end, begins, self._clock())
-        await self._release(end)
 
     async def _release(self, end: StreamEnd | Cancelled = GIVEN_UP) -> None:
         """Hand the writer's permit back and close its stream, once.
@@ -157,10 +153,9 @@ class Relay:
 
     async def _continue(self, broken: Candidate, end: StreamEnd) -> Opened | Exhausted:
         """Open a stream that continues the text, and make it the one that is relayed."""
-        unasked = all_put_behind(self._chain.candidates, self._transcript.trace)
-        candidates = successors(self._chain.candidates, broken, end, self._resumes, unasked)
+        candidates = self._successors(end)
         self._resumes = self._resumes + 1 if broken in candidates else 0
-        if not candidates or is_blank(self._transcript.text):
+        if not candidates:
             return Exhausted(())
         now = self._clock()
         seconds = min(self._rules.continue_seconds, max(0.001, self._ends - now))
@@ -175,11 +170,11 @@ class Relay:
             rescue_content=True,
             continues=True,
         )
-        opened = await self._opener.open(chain, self._transcript.text)
-        place = self._transcript.extend(_continuing(opened.trace))
+        opened = await open_chain(self._execution, self._rules, chain, self._transcript.text)
+        place = self._transcript.extend(opened.trace)
         if isinstance(opened, Opened):
             self._take_over(opened, place + opened.place)
-            if SEVERAL in self._opener.execution.request.passthrough:
+            if SEVERAL in self._execution.request.passthrough:
                 self._note((SEVERAL,))  # the further choices are not continued
         return opened
 
@@ -191,16 +186,19 @@ class Relay:
         stall_s = self._rules.stall_seconds if own_s is None else own_s
         self._watch = StreamWatch(writer.model, self._resilience.paces, stall_s, self._rules.crawl_seconds)
         self._degraded |= writer != self._chain.candidates[0]
-        self._note(self._opener.execution.dropped_by(writer))
+        self._note(self._execution.dropped_by(writer))
 
     def _note(self, dropped: Sequence[str]) -> None:
         """Note what a writer could not do of what was asked."""
         self._dropped += [name for name in dropped if name not in self._dropped]
         self._degraded |= bool(self._dropped)
 
-    def _has_successor(self) -> bool:
-        """Return whether somebody could carry on: a stream that crawls is better than one that ends."""
-        return self._opened.writer != self._chain.candidates[-1] and not is_blank(self._transcript.text)
+    def _successors(self, end: StreamEnd) -> tuple[Candidate, ...]:
+        """Return who could carry on where the writer's part has come to `end`; nobody where there is no text yet."""
+        candidates = self._chain.candidates
+        unasked = all_put_behind(candidates, self._transcript.trace)
+        is_text = not is_blank(self._transcript.text)
+        return successors(candidates, self._opened.writer, end, self._resumes, unasked) if is_text else ()
 
     def _answer(self, writer: Candidate, end: Finished) -> Answer:
         text = self._transcript.text
@@ -219,8 +217,4 @@ class Relay:
         )
 
 
-def _continuing(trace: tuple[Ended | Began, ...]) -> tuple[Ended | Began, ...]:
-    """Mark the first attempt of a continuation as `CONTINUE`."""
-    if trace and trace[0].why is Why.NEXT:
-        return (replace(trace[0], why=Why.CONTINUE), *trace[1:])
-    return trace
+_CRAWLS = TimedOut("it writes far slower than it usually does")

@@ -1,6 +1,6 @@
 """Streamed answers: a race for the first content, then a relay that outlives the models it relays.
 
-open_stream ──► StreamOpener: `Race` for the first content ──► Relay: texts, and the next model where one breaks
+open_stream ──► open_chain: `Race` for the first content ──► Relay: texts, and the next model where one breaks
                    └── exhausted: the last-resort message, as a stream
 """
 
@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from deployments.execution.execution import Execution
-from deployments.execution.opening import StreamOpener
+from deployments.execution.opening import open_chain
 from deployments.execution.relay import Relay
 from deployments.policy.answer import Answer
 from deployments.policy.continuation import StreamPolicy
@@ -29,11 +29,10 @@ async def open_stream(execution: Execution, rules: StreamPolicy) -> AnswerStream
         InvalidRequestError: the model asked for rejects the request.
     """
     started = asyncio.get_running_loop().time()
-    opener = StreamOpener(execution, rules)
-    opened = await opener.open(execution.chain)
+    opened = await open_chain(execution, rules, execution.chain)
     if isinstance(opened, Exhausted):
         return CompletedStream(execution.last_tier().answer(opened.trace, opened.retry_after_s))
-    return Relay(opener, opened, ends=started + rules.max_seconds)
+    return Relay(execution, rules, opened, ends=started + rules.max_seconds)
 
 
 class CompletedStream:

@@ -46,10 +46,9 @@ class Transcript:
     def close(self, place: int, outcome: Outcome | Finished, begins: int, now: float) -> None:
         """Note the end of the attempt at index `place`, whose text begins at character `begins`."""
         attempt = self._trace[place]
-        if isinstance(attempt, Ended):  # its whole answer was there when it was accepted
-            self._trace[place] = replace(attempt, from_character=begins)
-        else:
-            self._trace[place] = Ended(attempt.candidate, attempt.started, now, outcome, attempt.why, begins)
+        if isinstance(attempt, Began):  # of a whole answer the attempt had ended when it was accepted
+            attempt = Ended(attempt.candidate, attempt.started, now, outcome, attempt.why)
+        self._trace[place] = replace(attempt, from_character=begins)
         usage = outcome.usage if isinstance(outcome, (Answered, Finished)) else None
         if usage is not None:
             self._known.append(usage)

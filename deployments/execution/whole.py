@@ -17,8 +17,7 @@ async def run_chain(execution: Execution) -> Answer:
     Raises:
         InvalidRequestError: the model asked for rejects the request.
     """
-    launch = partial(execution.attempt_whole, execution.request)
-    won = await Race(execution, execution.chain, launch).run()
+    won = await Race(execution, execution.chain, partial(execution.attempt_whole, execution.request)).run()
     if isinstance(won, Exhausted):
         return execution.last_tier().answer(won.trace, won.retry_after_s)
     trace = cast("tuple[Ended, ...]", won.trace)  # no launch here gives a stream

@@ -23,6 +23,3 @@ class Allowance(Struct, frozen=True):
 
 EVERYTHING = Allowance()
 """Allows every extra."""
-
-NOTHING_EXTRA = Allowance(retry=False, hedge=False)
-"""Allows none; enough for the first attempt of a request, for which no budget need be asked."""

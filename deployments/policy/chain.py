@@ -12,9 +12,13 @@ from deployments.policy.continuation import NO_LIMITS, StreamLimits
 from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import CONTENT_FILTER, Answered, Finished, Outcome, Rejected
 from deployments.policy.retry import RetryPolicy
-from deployments.policy.trace import FAIR_SHARE
 
 DEFAULT_RETRY = RetryPolicy()
+
+FAIR_SHARE = 0.5
+"""An attempt that is cut off at its per-try timeout counts as timed out only if it had at least this share of an even
+part of its tier's time. Otherwise it counts as cancelled: a retry that was started late, or a model that was asked late
+because another one failed late, must not be charged with the time of others."""
 
 FIRST_CONTENT_SHARE = 1 / 3
 """The next candidate of a stream is started once this share of the deadline has passed in silence. The limit of a model
@@ -62,23 +66,13 @@ class FallbackChain(Struct, frozen=True):
     jitter: float = 0.5
 
     def __post_init__(self) -> None:
-        by_tier(self.candidates)
+        _by_tier(self.candidates)
         if not 0 <= self.jitter < 1:
             raise ValueError("jitter is at least 0 and below 1")
 
-    @property
-    def primaries(self) -> tuple[Candidate, ...]:
-        """The candidates of the primary tier."""
-        return by_tier(self.candidates)[0]
-
-    @property
-    def backups(self) -> tuple[Candidate, ...]:
-        """The candidates of the backup tier."""
-        return by_tier(self.candidates)[1]
-
     def of(self, tier: Tier) -> tuple[Candidate, ...]:
         """The candidates of `tier`."""
-        return self.primaries if tier is Tier.PRIMARY else self.backups
+        return _by_tier(self.candidates)[tier is Tier.BACKUP]
 
     def is_rescued(self, candidate: Candidate, outcome: Outcome | Finished) -> bool:
         """Return whether the policy has the next candidate asked where this outcome would have been the caller's."""
@@ -96,8 +90,7 @@ class FallbackChain(Struct, frozen=True):
         What is left of the tier's time is divided evenly among `candidate` and those behind it in the tier. A candidate
         that has shown at `alive` that it is at work has the tier's time, as long as it goes on showing that.
         """
-        tier_end = self._tier_end(candidate.tier, started)
-        return min(tier_end, self._own_end(candidate, started, alive, tier_end))
+        return min(self._tier_end(candidate.tier, started), self._own_end(candidate, started, alive))
 
     def charged_from(self, candidate: Candidate, started: float, alive: float = -math.inf) -> float:
         """Return from when on an attempt that is cut off counts as timed out.
@@ -105,14 +98,13 @@ class FallbackChain(Struct, frozen=True):
         That is the end of its per-try timeout; but the end of its tier's time is nothing that a model which is at work
         could be charged with.
         """
-        tier_end = self._tier_end(candidate.tier, started)
-        end = self._own_end(candidate, started, alive, tier_end)
-        return end if alive > started else min(end, tier_end)
+        is_at_work = alive > started
+        return self._own_end(candidate, started, alive) if is_at_work else self.per_try_end(candidate, started)
 
     def fair_s(self, tier: Tier) -> float:
-        """Return the seconds that an attempt must have had to be charged with a time-out: see `trace.FAIR_SHARE`."""
+        """Return the seconds that an attempt must have had to be charged with a time-out: see `FAIR_SHARE`."""
         begins = self.deadline.start
-        if tier is Tier.BACKUP and self.primaries:
+        if tier is Tier.BACKUP and self.of(Tier.PRIMARY):
             begins = self.deadline.cut_over
         even = (self._tier_end(tier, begins) - begins) / len(self.of(tier))
         return FAIR_SHARE * min(even, self._silence_s(self.of(tier)[0]))
@@ -128,13 +120,13 @@ class FallbackChain(Struct, frozen=True):
         usual = Deadline(self.deadline.start, self.deadline.start + self.usual_s, self.deadline.reserves)
         return replace(self, deadline=usual).fair_s(tier)
 
-    def _own_end(self, candidate: Candidate, started: float, alive: float, tier_end: float) -> float:
+    def _own_end(self, candidate: Candidate, started: float, alive: float) -> float:
         """Return when the time of a candidate is over, its tier's end aside where it is the tier's last."""
         silence_s = self._silence_s(candidate)
         peers = self.of(candidate.tier)
         left = len(peers) - peers.index(candidate)
-        # The last one gets the tier's end itself: `started + (tier_end - started)` can differ from it by an ulp.
-        even_s = math.inf if left == 1 else (tier_end - started) / left
+        # The last one gets the tier's end itself: `started + (its end - started)` can differ from it by an ulp.
+        even_s = math.inf if left == 1 else (self._tier_end(candidate.tier, started) - started) / left
         if alive > started:
             quiet_s = silence_s if math.isfinite(silence_s) else even_s
             return min(alive + quiet_s, started + self._reasoning_s(candidate))
@@ -146,7 +138,7 @@ class FallbackChain(Struct, frozen=True):
         Where a backup follows, the primary tier has until the cut-over. A primary that is started after the cut-over
         (the event loop was held up) has until `answer_by`, like the backups.
         """
-        followed = tier is Tier.PRIMARY and started < self.deadline.cut_over and bool(self.backups)
+        followed = tier is Tier.PRIMARY and started < self.deadline.cut_over and bool(self.of(Tier.BACKUP))
         return self.deadline.cut_over if followed else self.deadline.answer_by
 
     def _silence_s(self, candidate: Candidate) -> float:
@@ -163,7 +155,7 @@ class FallbackChain(Struct, frozen=True):
 
 
 @lru_cache(maxsize=1024)
-def by_tier(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+def _by_tier(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
     """Split candidates into the two tiers. Cached: the same few sequences come with every request."""
     if len(set(candidates)) != len(candidates):
         raise ValueError("a chain holds every candidate once")

@@ -37,7 +37,7 @@ from deployments.policy.outcome import Answered, Failed, Refused, Rejected
 from deployments.policy.put_behind import ask_beside, first_put_behind
 from deployments.policy.retry import retry_at
 from deployments.policy.step import Accept, AwaitReady, Exhausted, Reject, Start, Step, WaitUntil
-from deployments.policy.trace import close_trace
+from deployments.policy.trace import cut_off
 
 PROBE_GRACE_S = 0.02
 """Seconds by which a probe may answer later than the model beside it and still win: a model that has recovered is to
@@ -53,42 +53,31 @@ class _TierDone(Struct, frozen=True):
 
 def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance = EVERYTHING) -> Step:
     """Return what to do at `now`, given all attempts made so far in the order of their starts."""
-    if not attempts and chain.candidates and now < chain.deadline.cut_over:
-        return Start(chain.candidates[0])  # as `_step_tiers` has it, where nothing has happened yet
-    if len(attempts) == 1:  # the usual case
-        if _is_acceptable(chain, attempts[0]):
-            return _accept(chain, attempts, 0, now)
-        if (quiet := _beside_one(chain, attempts[0], now, allowance)) is not None:
-            return quiet
-    acceptable = [place for place, attempt in enumerate(attempts) if _is_acceptable(chain, attempt)]
-    if acceptable:
-        place = min(acceptable, key=lambda place: _answered_at(attempts[place]))
+    answered = {
+        place: time for place, attempt in enumerate(attempts) if (time := _answered_at(chain, attempt)) is not None
+    }
+    if answered:
+        place = min(answered, key=answered.__getitem__)
         if attempts[place].why is Why.BESIDE_PROBE:
-            grace = min(_answered_at(attempts[place]) + PROBE_GRACE_S, chain.deadline.answer_by)
+            grace = min(answered[place] + PROBE_GRACE_S, chain.deadline.answer_by)
             if now < grace and any(isinstance(attempt, Running) and attempt.probe for attempt in attempts):
                 return WaitUntil(grace)
-            place = min(acceptable, key=lambda place: chain.candidates.index(attempts[place].candidate))
+            place = min(answered, key=lambda place: chain.candidates.index(attempts[place].candidate))
         return _accept(chain, attempts, place, now)
     for attempt in attempts:
-        if isinstance(attempt, Ended) and isinstance(attempt.outcome, Rejected) and _is_final_rejection(chain, attempt):
-            return Reject(attempt.outcome, _close(chain, attempts, now))
+        match attempt:
+            # A fallback's rejection does not end the chain, nor does one that others may not share.
+            case Ended(candidate=candidate, outcome=Rejected(elsewhere=False) as rejected) if (
+                candidate == chain.candidates[0] and not chain.is_rescued(candidate, rejected)
+            ):
+                return Reject(rejected, _close(chain, attempts, now))
     if now >= chain.deadline.answer_by:
         return _exhausted(chain, attempts, now)
     return _step_tiers(chain, attempts, now, allowance)
 
 
-def _beside_one(chain: FallbackChain, attempt: Attempt, now: float, allowance: Allowance) -> WaitUntil | None:
-    """Return the wait beside an only attempt, as `_step_tiers` has it; `None` where it may have anything else."""
-    if not isinstance(attempt, Running) or attempt.why is not Why.NEXT or attempt.probe or attempt.suspected:
-        return None
-    until = chain.per_try_end(attempt.candidate, attempt.started, attempt.alive)
-    if len(chain.candidates) > 1:
-        until = min(until, attempt.silent_at, _hedge_at(chain, [attempt]) if allowance.hedge else math.inf)
-    return WaitUntil(until) if now < min(until, chain.deadline.cut_over) and not allowance.skip else None
-
-
 def _step_tiers(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
-    backups, cut_over = chain.backups, chain.deadline.cut_over
+    backups, cut_over = chain.of(Tier.BACKUP), chain.deadline.cut_over
     begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
     if backups and not begun and now >= cut_over:
         return _cut_over(chain, attempts)
@@ -119,8 +108,8 @@ def _cut_over(chain: FallbackChain, attempts: Sequence[Attempt]) -> Start:
         attempt.why is Why.CUT_OVER and not (isinstance(attempt, Ended) and isinstance(attempt.outcome, Refused))
         for attempt in attempts
     )
-    following = None if started else _unasked(chain.primaries, attempts)
-    return Start(following or chain.backups[0], Why.CUT_OVER)
+    following = None if started else _unasked(chain.of(Tier.PRIMARY), attempts)
+    return Start(following or chain.of(Tier.BACKUP)[0], Why.CUT_OVER)
 
 
 def _last_chance(
@@ -175,9 +164,7 @@ def _extra(
 
     A candidate that refuses to be an extra is passed over: its own turn is still to come.
     """
-    latest = attempts[-1] if attempts else None
-    if not isinstance(latest, Running):
-        latest = next((attempt for attempt in reversed(attempts) if isinstance(attempt, Running)), None)
+    latest = next((attempt for attempt in reversed(attempts) if isinstance(attempt, Running)), None)
     if latest is None:
         return None
     following = _unasked(chain.candidates, attempts, allowance.skip)
@@ -194,13 +181,8 @@ def _extra(
 def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
     """Return when a hedge is due: `hedge_after_s` after the first candidate was asked, if only that one was."""
     first = chain.candidates[0]
-    running = attempts[-1]
-    if first.tier is not Tier.PRIMARY or not isinstance(running, Running):
-        return math.inf
-    for attempt in attempts:
-        if attempt.candidate != first:
-            return math.inf
-    return attempts[0].started + chain.hedge_after_s
+    only = isinstance(attempts[-1], Running) and all(attempt.candidate == first for attempt in attempts)
+    return attempts[0].started + chain.hedge_after_s if only and first.tier is Tier.PRIMARY else math.inf
 
 
 def _step_tier(
@@ -229,7 +211,8 @@ def _step_tier(
 def _next_in_tier(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt]) -> Start | _TierDone:
     """Start the first candidate of `tier` that has not been asked."""
     following = _unasked(chain.of(tier), attempts)
-    return _TierDone() if following is None else Start(following)
+    why = Why.CONTINUE if chain.continues and not attempts else Why.NEXT
+    return _TierDone() if following is None else Start(following, why)
 
 
 def _unasked(
@@ -237,17 +220,10 @@ def _unasked(
 ) -> Candidate | None:
     """Return the first of `candidates` that has not been asked and is not to be skipped; `None` where there is none."""
     asked = [attempt.candidate for attempt in attempts]
-    for candidate in candidates:
-        if candidate not in asked and candidate not in skip:
-            return candidate
-    return None
+    return next((candidate for candidate in candidates if candidate not in asked and candidate not in skip), None)
 
 
 def _accept(chain: FallbackChain, attempts: Sequence[Attempt], place: int, now: float) -> Accept:
-    if len(attempts) == 1:  # the usual case
-        winner = attempts[0]
-        assert not isinstance(winner, Running)  # noqa: S101 - it is acceptable
-        return Accept(0, (winner,))
     trace: list[Ended | Began] = list(_close(chain, attempts, now))
     if isinstance(winner := attempts[place], Began):
         trace[place] = winner
@@ -259,38 +235,18 @@ def _close(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tup
     first_start: dict[Candidate, float] = {}
     for attempt in attempts:
         first_start.setdefault(attempt.candidate, attempt.started)
-    ends = [
-        chain.charged_from(
-            attempt.candidate,
-            first_start[attempt.candidate],
-            attempt.alive if isinstance(attempt, Running) else -math.inf,
-        )
+    return tuple(
+        attempt if isinstance(attempt, Ended) else cut_off(chain, attempt, first_start[attempt.candidate], now)
         for attempt in attempts
-    ]
-    return close_trace(attempts, ends, [chain.fair_s(attempt.candidate.tier) for attempt in attempts], now)
+    )
 
 
-def _is_acceptable(chain: FallbackChain, attempt: Attempt) -> bool:
-    if isinstance(attempt, Ended):
-        return isinstance(attempt.outcome, Answered) and not chain.is_rescued(attempt.candidate, attempt.outcome)
-    return isinstance(attempt, Began)
-
-
-def _answered_at(attempt: Attempt) -> float:
-    """Return when an attempt had its answer, or the first content of a stream."""
+def _answered_at(chain: FallbackChain, attempt: Attempt) -> float | None:
+    """Return when an attempt had an acceptable answer, or the first content of a stream; `None` where it has none."""
     match attempt:
         case Began(began=began):
             return began
-        case Ended(ended=ended):
+        case Ended(ended=ended, outcome=Answered() as answer) if not chain.is_rescued(attempt.candidate, answer):
             return ended
-        case Running():
-            return math.inf
-
-
-def _is_final_rejection(chain: FallbackChain, attempt: Ended) -> bool:
-    """Return whether a rejection ends the chain at once: a fallback's does not, nor one that others may not share."""
-    if attempt.candidate != chain.candidates[0] or (
-        isinstance(attempt.outcome, Rejected) and attempt.outcome.elsewhere
-    ):
-        return False
-    return not chain.is_rescued(attempt.candidate, attempt.outcome)
+        case _:
+            return None

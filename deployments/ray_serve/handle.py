@@ -137,10 +137,8 @@ class ServeReplicas:
         call = self._watch.open(self._deployment)
         try:
             call.response = self._stream.remote(request, budget_s)
-            async for item in call.response:
-                if not isinstance(item, _ITEMS):
-                    yield _no_outcome(item)
-                    return
+            async for given in call.response:
+                item: StreamItem = given if isinstance(given, _ITEMS) else _no_outcome(given)
                 if call.outcome is None:
                     call.told(_first(item))
                 yield item

@@ -10,6 +10,7 @@ A call costs an entry in a set. Nobody is pinged while every answer comes within
 import asyncio
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Protocol
@@ -94,11 +95,9 @@ class ReplicaCall:
 
 def cancel(response: Any) -> None:
     """Cancel a call that Serve has taken, down to its replica."""
-    try:
+    # A call that had been refused raises the refusal when it is cancelled: nothing runs.
+    with suppress(BackPressureError, DeploymentUnavailableError):
         response.cancel()
-    except (BackPressureError, DeploymentUnavailableError):
-        # The call had been refused, and to cancel it raises the refusal: nothing runs.
-        return
 
 
 def note_sent(actor: str) -> None:

@@ -2,17 +2,17 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
-from deployments.execution.attempt import Begun, as_items
+from deployments.execution.attempt import Begun
 from deployments.execution.pulse import Beats
 from deployments.formats import LoadProgress, ServedModel, Tokenizing, load_model
 from deployments.observability import log
-from deployments.policy.extras import Extras
-from deployments.policy.outcome import Failed, Outcome, Refused, Rejected, StreamItem
+from deployments.policy.outcome import Failed, Outcome, Refused, Rejected, StreamItem, StreamPart
 from deployments.policy.problem import UNSUPPORTED
 from deployments.policy.reason import locate_error, reason_of
 from deployments.policy.serving_state import ServingState
@@ -90,21 +90,20 @@ class Replica(ABC):
                 async for item in items:
                     yield item
             return
-        starting = _Starting(self._start(request, budget_s))
-        async with aclosing(starting.signs()) as signs:
+        # A task of its own: the start may take long, and shows meanwhile that the model is at work.
+        news, context = asyncio.Event(), copy_context()
+        context.run(Beats(news.set).attach)
+        starting = asyncio.create_task(self._start(request, budget_s), context=context)
+        starting.add_done_callback(lambda _: news.set())
+        async with aclosing(_signs(starting, news)) as signs:
             async for sign in signs:
                 yield sign
         name, started = starting.result()
-        if not isinstance(started, Begun):
-            for item in as_items(started):
-                yield item
-            return
-        async with aclosing(started):
+        async with aclosing(started if isinstance(started, Begun) else Begun.completed(started)) as begun:
             try:
-                if started.extras:
-                    yield started.extras
-                yield started.first
-                while isinstance(item := await started.next(), (str, Extras)):
+                for part in begun.so_far:
+                    yield part
+                while isinstance(item := await begun.next(), StreamPart):
                     yield item
                 yield item
             except Exception as error:  # noqa: BLE001 - a model's own code: its failure ends the stream
@@ -139,38 +138,15 @@ class Replica(ABC):
         return name, started
 
 
-class _Starting:
-    """The start of an answer, in a task of its own: it may take long, and show meanwhile that it is at work."""
-
-    def __init__(self, start: Coroutine[Any, Any, tuple[str, Outcome | Begun]]) -> None:
-        self._start = start
-        self._task: asyncio.Task[tuple[str, Outcome | Begun]] | None = None
-        self._news = asyncio.Event()
-
-    async def signs(self) -> AsyncGenerator[str, None]:
-        """Yield an empty text for the signs of life since the last one, until the answer has begun or failed."""
-        self._task = asyncio.ensure_future(self._run())
-        self._task.add_done_callback(lambda _: self._news.set())
-        try:
-            while True:
-                await self._news.wait()
-                self._news.clear()
-                if self._task.done():
-                    return
-                yield ""
-        finally:
-            if not self._task.done():
-                self._task.cancel()
-                await asyncio.wait({self._task})
-
-    def result(self) -> tuple[str, Outcome | Begun]:
-        """What the start has come to, once all signs are read."""
-        assert self._task is not None  # noqa: S101 - the signs have been read
-        return self._task.result()
-
-    async def _run(self) -> tuple[str, Outcome | Begun]:
-        Beats(self._news.set).attach()
-        return await self._start
+async def _signs(starting: "asyncio.Task[Any]", news: asyncio.Event) -> AsyncGenerator[str, None]:
+    """Yield an empty text for the `news` since the last one, until `starting` is done; cancel it where nobody reads."""
+    try:
+        while await news.wait() and not starting.done():
+            news.clear()
+            yield ""
+    finally:
+        starting.cancel()
+        await asyncio.wait({starting})
 
 
 def _raised(name: str, error: Exception) -> Failed:

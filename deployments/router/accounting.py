@@ -157,8 +157,11 @@ class RequestRecord:
         self._open = True
         accounting.in_flight += 1
 
-    def failed(self, error: BaseException) -> None:
-        """Note an end without an answer: the caller has left, or `error` was raised."""
+    def __enter__(self) -> None:
+        """Hold the record while the request is answered."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Note an end without an answer: the caller has left, or an error was raised."""
         if isinstance(error, asyncio.CancelledError):
             self.abandoned()
         elif isinstance(error, Exception):

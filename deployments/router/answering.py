@@ -94,33 +94,27 @@ class Answering:
             asyncio.CancelledError: the caller has gone away.
         """
         key, record = await self._begin(request, request_id, started)
-        run = partial(self._execute, request, record, started, run_chain, _as_it_is)
-        try:
+        run = partial(self._execute, request, record, started, run_chain, lambda last_resort: last_resort)
+        with record:
             if key:
                 answer, record.shared = await self._cache.share(key, request, started, run)
             else:
                 answer = await run()
             if answer.served_by is Tier.LAST_RESORT:
                 answer = await self._cache.instead(key, answer, started + request.timeout_s)
-        except BaseException as error:
-            record.failed(error)
-            raise
         record.answered(answer := traced(answer, record.visit))
         return answer
 
     async def stream(self, request: InferenceRequest, request_id: str, started: float) -> AnswerStream:
         """Return a stream that answers, once its first content is there. For the rest see `answer`."""
         key, record = await self._begin(request, request_id, started)
-        try:
+        with record:
             opening = partial(open_stream, rules=self._policy().streams)
             stream: AnswerStream = await self._execute(request, record, started, opening, CompletedStream)
             if key and isinstance(stream, CompletedStream) and stream.answer.served_by is Tier.LAST_RESORT:
                 earlier = await self._cache.instead(key, stream.answer, started + request.timeout_s)
                 stream = CompletedStream(earlier) if isinstance(earlier.result, str) else stream
             return RecordedStream(stream, record)
-        except BaseException as error:
-            record.failed(error)
-            raise
 
     async def _begin(self, request: InferenceRequest, request_id: str, started: float) -> tuple[str, RequestRecord]:
         """Let a request in, have the canary ask the backup beside it, if its key allows that, and begin its record.
@@ -224,7 +218,3 @@ class Answering:
     async def aclose(self) -> None:
         """Close the connections of the cache."""
         await self._cache.aclose()
-
-
-def _as_it_is(last_resort: Answer) -> Answer:
-    return last_resort

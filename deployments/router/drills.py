@@ -103,10 +103,8 @@ async def _cut(started: Begun, words: int) -> AsyncGenerator[StreamItem, None]:
 async def _items(started: Begun) -> AsyncGenerator[StreamItem, None]:
     """Give what a stream gives, from its first content to its end; stop the model where nobody reads on."""
     try:
-        if started.extras:
-            yield started.extras
-        if started.first:
-            yield started.first
+        for part in started.so_far:
+            yield part
         while not isinstance(item := await started.next(), StreamEnd):
             yield item
         yield item

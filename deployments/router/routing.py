@@ -17,7 +17,7 @@ from deployments.access.rights import Rights
 from deployments.execution.attempt import ModelClient, NotAsked
 from deployments.execution.execution import DroppedBy, does_everything
 from deployments.policy.attempt import Candidate, Tier
-from deployments.policy.chain import FallbackChain, by_tier
+from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import Refused, Rejected
 from deployments.policy.problem import UNSUPPORTED, InvalidRequestError, Problem
@@ -77,10 +77,10 @@ class ChainBuilder:
         Raises:
             InvalidRequestError: the request asks for something that none of the candidates could do.
         """
-        candidates = self.candidates(request, policy)
+        # Best first; empty where the request's `tiers`, `fallback` or key exclude all.
+        candidates = self._order_of(request, policy).candidates
         self._require_takers(request, candidates, policy.ignored_features)
-        backups = by_tier(candidates)[1]
-        backup = backups[0].model if backups else self._backup_name
+        backup = next((each.model for each in candidates if each.tier is Tier.BACKUP), self._backup_name)
         first = candidates[0].model if candidates else self._backup_name
         latencies, streamed = self._resilience.latencies, request.stream
         reserves = policy.reserves.to_reserves(latencies.reserve_s(backup, streamed=streamed))
@@ -101,10 +101,6 @@ class ChainBuilder:
             rescue_withheld=policy.rescue.content_filter,
             jitter=random.random(),  # noqa: S311 - spreads retries, keeps no secret
         )
-
-    def candidates(self, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
-        """Return the candidates for `request`, best first; empty where its `tiers`, `fallback` or key exclude all."""
-        return self._order_of(request, policy).candidates
 
     def refused(self, request: InferenceRequest, policy: PolicySettings) -> tuple[tuple[Candidate, str], ...]:
         """Return the candidates that the key of the current request excludes, and why."""

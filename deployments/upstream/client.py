@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -102,13 +103,9 @@ class Upstream:
     async def start(self, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
         """Make one attempt; see `ModelClient`. The upstream may stream what was to come whole, or the reverse."""
         if (only := self._endpoints.only) is not None:  # nothing to choose
-            return await self._ask(only, request, budget_s)
-
-        async def ask_one(on: Try) -> Outcome | Begun:
-            return await self._ask(on, request, budget_s)
-
+            return await self._ask(request, budget_s, only)
         key, left_s = affinity_key(request, self.spec.affinity), min(budget_s, request.timeout_s)
-        return await self._endpoints.ask(ask_one, key, terms_of(request), left_s)
+        return await self._endpoints.ask(partial(self._ask, request, budget_s), key, terms_of(request), left_s)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -134,7 +131,7 @@ class Upstream:
         }
         return {**told, "endpoints": [endpoint.to_json() for endpoint in endpoints]} if len(endpoints) > 1 else told
 
-    async def _ask(self, on: Try, request: InferenceRequest, budget_s: float) -> Outcome | Begun:
+    async def _ask(self, request: InferenceRequest, budget_s: float, on: Try) -> Outcome | Begun:
         """Make an attempt on an endpoint; it is asked again at once without what of ours it does not take."""
         endpoint = on.endpoint
         if self.space and (refused := refuse_scores(request, self.spec)) is not None:

@@ -182,10 +182,6 @@ class ChunkReader:
     def _first(self) -> int:
         return 0 if 0 in self._choices else min(self._choices, default=0)
 
-    @property
-    def _main(self) -> list[ChoiceReader]:
-        return [self._choices[self._first]] if self._choices else []
-
     def _read(self, value: Any, name: str) -> list[StreamPart]:
         """Read one value of an event."""
         if not isinstance(value, dict):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Blank, Failed, Finished, Refused, StreamEnd, TimedOut
-from tests.execution.driving import ANSWER_BY, BACKUP, A, B
+from tests.execution.driving import ANSWER_BY, BACKUP, A, B, let_losers_go
 from tests.execution.streaming import LAST_RESORT, Read, read
 from tests.fakes import run_virtually
 from tests.streamers import HANGS, Beat, Script, ScriptedStreamer
@@ -49,8 +49,7 @@ CASTS = st.tuples(
 
 async def play(cast: dict[Candidate, ScriptedStreamer]) -> tuple[Read, int]:
     got = await read(cast)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await let_losers_go()
     return got, len(asyncio.all_tasks()) - 1
 
 

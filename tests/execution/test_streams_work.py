@@ -8,6 +8,7 @@ from deployments.policy.breaker import Closed, Open
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamLimits, StreamPolicy
 from deployments.policy.deadline import Deadline
+from deployments.policy.outcome import PUT_BEHIND, Refused
 from deployments.policy.resilience import ResilienceState
 from deployments.policy.stream_events import StreamDone, TextDelta
 from tests.execution.driving import BACKUP, RESERVES, A, B, an_execution, clock, new_state
@@ -144,6 +145,16 @@ async def test_a_stream_that_crawls_goes_on_where_nobody_could_carry_on() -> Non
     got = await ask({A: crawling()}, resilience)
 
     assert got.text == "Begin. " + "word " * 200
+
+
+async def test_a_stream_that_crawls_is_handed_on_to_a_model_that_was_put_behind() -> None:
+    resilience = new_state()
+    await a_known_pace(resilience)
+    behind = streams([Beat(Refused(PUT_BEHIND))], [*says("and b ends it."), *ends()])
+
+    got = await ask({B: behind, A: crawling()}, resilience)
+
+    assert got.text == "Begin. " + "word " * 10 + "and b ends it."
 
 
 async def test_a_model_without_a_history_may_write_as_slowly_as_it_does() -> None:

@@ -12,7 +12,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from deployments.policy.outcome import Answered, Failed, Finished, Outcome, Refused, StreamItem
 from deployments.ray_serve.handle import ServeReplicas
-from deployments.ray_serve.replica_watch import ReplicaWatch
+from deployments.ray_serve.replica_watch import ReplicaCall, ReplicaWatch
 from tests.fakes import a_request, begun_stream, read_stream, read_whole
 
 
@@ -145,6 +145,20 @@ async def test_what_the_replica_gives_is_passed_on() -> None:
 async def test_what_no_replica_of_ours_would_give_is_a_failure() -> None:
     assert isinstance(await call({"result": "x"}), Failed)
     assert isinstance((await stream("a", 5))[-1], Failed)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_no_replica_of_ours_would_give_counts_against_its_replica(*, stream: bool) -> None:
+    told = []
+
+    class Told(ReplicaWatch):
+        def close(self, call: ReplicaCall) -> None:
+            told.append(call.outcome)
+            super().close(call)
+
+    await ServeReplicas(Handle(7), "m", Told()).start(replace(a_request(), stream=stream), 1.0)
+
+    assert told == [Failed("its replica gave a int")]
 
 
 async def test_a_stream_without_an_end_was_cut() -> None:

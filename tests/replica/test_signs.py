@@ -51,7 +51,7 @@ async def test_a_stream_that_is_given_up_before_its_first_content_cancels_the_mo
     await served.check_health()
     stream = served.stream(a_request("Hello"), 10.0)
     assert await anext(stream) == ""
-    (waiting,) = [task for task in asyncio.all_tasks() if "_run" in repr(task.get_coro())]
+    (waiting,) = [task for task in asyncio.all_tasks() if "_start" in repr(task.get_coro())]
     await stream.aclose()
 
     assert waiting.cancelled()

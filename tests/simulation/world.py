@@ -220,7 +220,7 @@ async def _live(world: World, run: Run, loop: SimulatedLoop) -> None:
     for each in replicas.values():
         each.runs.set()
     await asyncio.sleep(0.01)
-    run.left += [f"a task behind a race: {task}" for task in flight._background]
+    run.left += [f"a task behind a race: {task}" for task in flight.losers._tasks]
 
 
 async def _ask(app: Any, ask: Ask, run: Run) -> None:
