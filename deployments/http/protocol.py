@@ -1,4 +1,4 @@
-"""The HTTP protocol of a router's connections: cancels a request whose caller has disconnected.
+"""The HTTP protocol of a router's connections: joins writes, and cancels a request whose caller has disconnected.
 
 By default, Serve watches each request for a disconnect and for a time-out, with two tasks, a queue and a timer. Two
 headers tell Serve to leave both to the application. The connection knows of a disconnect anyway. The time-out has to be
@@ -7,20 +7,21 @@ cut the stream at that time without an error.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from deployments.http.arrival import ARRIVED, REQUEST_ID_HEADER, SENT
+from deployments.http.writes import JoinedWrites
 from deployments.ray_serve.ingress import LEFT_TO_THE_ROUTER, serve_http_with
 
 _REQUEST_ID = REQUEST_ID_HEADER.encode()
 
 
 class RouterProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """The protocol that uvicorn chooses, with disconnects handled here."""
+    """The protocol that uvicorn chooses, with joined writes and disconnects handled here."""
 
     app: ASGIApp
 
@@ -29,6 +30,10 @@ class RouterProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         super().__init__(*args, **options)
         self._application, self.app = self.app, self._answer
         self._answering: asyncio.Task[Any] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Speak HTTP on `transport`, with its writes joined."""
+        super().connection_made(JoinedWrites(cast("asyncio.Transport", transport)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the request that is being answered: its caller has disconnected."""

@@ -1,4 +1,4 @@
-"""A router's connections: a request whose caller has gone is given up, and Serve leaves it to the router."""
+"""A router's connections: what is written is joined, a request whose caller has gone is given up, and Serve leaves it to the router."""
 
 import asyncio
 from typing import Any
@@ -50,6 +50,61 @@ def connected(app: Any) -> tuple[RouterProtocol, Wire]:
     protocol, wire = RouterProtocol(config, ServerState(), {}, asyncio.get_running_loop()), Wire()
     protocol.connection_made(wire)
     return protocol, wire
+
+
+async def test_the_head_of_a_response_and_its_body_are_one_write() -> None:
+    protocol, wire = connected(PlainTextResponse("Hello"))
+
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    await asyncio.wait_for(wire.written.wait(), 10)
+
+    assert len(wire.writes) == 1
+    assert wire.writes[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert wire.writes[0].endswith(b"\r\n\r\nHello")
+    assert not wire.closed
+
+
+async def test_a_connection_is_closed_behind_what_was_written() -> None:
+    protocol, wire = connected(PlainTextResponse("Hello"))
+
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    await asyncio.wait_for(wire.written.wait(), 10)
+
+    assert b"".join(wire.writes).endswith(b"Hello")
+    assert wire.closed
+
+
+async def test_a_head_that_nothing_follows_yet_is_not_kept_back() -> None:
+    gate = asyncio.Event()
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await gate.wait()
+        await send({"type": "http.response.body", "body": b"late"})
+
+    protocol, wire = connected(app)
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    await asyncio.wait_for(wire.written.wait(), 10)
+    wire.written.clear()
+    gate.set()
+    await asyncio.wait_for(wire.written.wait(), 10)
+
+    assert wire.writes[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert wire.writes[1:] == [b"4\r\nlate\r\n0\r\n\r\n"]
+
+
+async def test_each_piece_of_a_stream_is_written_at_once() -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for piece, more in ((b"one", True), (b"two", True), (b"three", False)):
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+    protocol, wire = connected(app)
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    await asyncio.wait_for(wire.written.wait(), 10)
+
+    assert len(wire.writes) == 3
+    assert wire.writes[0].endswith(b"\r\n\r\n3\r\none\r\n")
 
 
 class Asked:
