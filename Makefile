@@ -67,12 +67,12 @@ TEAM := tests/service/own/test_keys.py tests/service/own/test_redis.py tests/ser
 test-observe: setup-dev weights prometheus redis  ## keys, a Redis, the dashboard and the alerts, on a small real service and a real Prometheus
 	$(BIN)/pytest --no-cov $(TEAM)
 
-# First what runs in process, three tests at a time on two cores, as some of them wait: `check` has run tests/architecture;
+# First what runs in process, two tests at a time: `check` has run tests/architecture;
 # the files with the longest tests are not those with most tests: they keep their order, and none of them comes last.
 # Then what starts Ray, whose processes give way to all others: not beside the first part, and held to seconds in places.
 test:  ## set everything up, then run every check and test; coverage may not fall
 	@$(MAKE) --no-print-directory -j 3 -Otarget EXTRAS='[dev,cpu]' weights check packages clients
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 \
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 \
 	  --ignore tests/architecture --ignore tests/packaging --ignore tests/service --deselect $(WORLDS) \
 	  $$(command -v chromium >/dev/null || echo --ignore tests/console) --cov --cov-report= --cov-fail-under=0
 	@$(MAKE) --no-print-directory -j 3 test-service test-packaging test-worlds

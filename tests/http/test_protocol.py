@@ -1,4 +1,4 @@
-"""A router's connections: what is written is joined, a request whose caller has gone is given up, and Serve leaves it to the router."""
+"""A router's connections: a response is one write, one whose caller has gone is given up, and Serve leaves it to us."""
 
 import asyncio
 from typing import Any
