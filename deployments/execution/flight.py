@@ -64,7 +64,7 @@ def result_of(task: asyncio.Task[Outcome | Begun], candidate: Candidate) -> Outc
     return Failed(f"internal error: {type(error).__name__}")
 
 
-losers = Chores("cancelled attempt")
+losers = Chores("attempt that lost")
 """What is done with the attempts that have lost; no other task waits for it."""
 
 

@@ -19,16 +19,19 @@ from deployments.observability import log
 
 _KNOWN_GRAMMARS = 256  # that the engine is taken to have compiled
 _REST_AFTER_GRAMMAR = 3.0
-"""Steps with a new grammar are followed by so many times their length without one, so that everybody else in the batch
-keeps three quarters of the engine, whatever forms some caller sends."""
+"""After a new grammar was compiled, none joins for so many times the longest step of that time: those who are in the
+batch meanwhile keep three quarters of the engine, whatever forms some caller sends."""
 
 _READ_AHEAD = 1024
 """Tokens of prompts that may wait inside the engine to be read. What is behind them joins later: it can still be given
 up without being read, which a prompt in the engine cannot."""
 
 _PASSED_S = 0.005
-"""Seconds for each token of its prompt for which a request lets those pass that came later and have less to be read. On
-a CPU that is about what a token takes: a long prompt waits as long for others as others would have waited for it."""
+"""A request lets later ones with shorter prompts pass for so many seconds for each token of its own. On a CPU that is
+about what a token takes: a long prompt waits as long for others as others would have waited for it."""
+
+_PASSED_SHARE = 0.25
+"""Of its budget, however long the prompt is."""
 
 
 class BatchingEngine(Protocol):
@@ -83,7 +86,8 @@ class Batch:
         self._running: list[BatchedSequence] = []
         self._arrived: list[BatchedSequence] = []
         self._grammars: dict[Grammar, None] = {}
-        self._compiles = False
+        self._compiling: BatchedSequence | None = None
+        self._longest_s = 0.0
         self._next_grammar = -math.inf
         self._outbox = Outbox()
         self._progress = Progress(clock)
@@ -132,9 +136,7 @@ class Batch:
             if self._running or self._engine.leaving():
                 began = self._clock()
                 self._step()
-                if self._compiles:
-                    now = self._clock()
-                    self._next_grammar = now + _REST_AFTER_GRAMMAR * (now - began)
+                self._rest(self._clock() - began)
 
     def _joining(self) -> list[BatchedSequence]:
         """Take those who join before the next step.
@@ -153,10 +155,9 @@ class Batch:
             self._progress.end(advanced=False)
             if end is not None:
                 self._outbox.put(sequence, end)
-        waiting.sort(key=lambda each: each.began + _PASSED_S * len(each.tokens))
+        waiting.sort(key=_turn_of)
         is_alone = not self._running and all(map(self._compiles_for, waiting))
-        turn = is_alone or now >= self._next_grammar
-        self._compiles = False
+        is_turn = self._compiling is None and (is_alone or now >= self._next_grammar)
         unread = self._engine.unread()
         joining: list[BatchedSequence] = []
         later: list[BatchedSequence] = []
@@ -165,15 +166,28 @@ class Batch:
                 later += waiting[place:]
                 break
             if self._compiles_for(sequence):
-                if self._compiles or not turn:
+                if not is_turn:
                     later.append(sequence)
                     continue
-                self._compiles = True
+                is_turn = False
+                self._compiling, self._longest_s = sequence, 0.0
                 self._know(sequence.sampling.grammar)
             unread += len(sequence.tokens)
             joining.append(sequence)
         self._arrived = later
         return joining
+
+    def _rest(self, step_s: float) -> None:
+        """Note how long a step took, and once the text of the new grammar has begun, let none join for a while.
+
+        The engine compiles a grammar in one of the steps until then: it reads first what joined before.
+        """
+        if (compiling := self._compiling) is None:
+            return
+        self._longest_s = max(self._longest_s, step_s)
+        if compiling.has_begun or compiling not in self._running:
+            self._next_grammar = self._clock() + _REST_AFTER_GRAMMAR * self._longest_s
+            self._compiling = None
 
     def _compiles_for(self, sequence: BatchedSequence) -> bool:
         """Return whether the engine compiles a grammar when `sequence` joins."""
@@ -191,6 +205,9 @@ class Batch:
             sequence.request = self._engine.add(sequence.tokens, sequence.sampling)
         except Exception as error:  # noqa: BLE001 - raised to the request's caller
             self._running.remove(sequence)
+            if sequence is self._compiling and sequence.sampling.grammar is not None:
+                self._compiling = None
+                self._grammars.pop(sequence.sampling.grammar, None)
             self._progress.end()
             self._outbox.put(sequence, error)
             self._outbox.send()
@@ -248,3 +265,9 @@ class Batch:
         for sequence in waiting:
             self._progress.end()
             self._outbox.put(sequence, BrokenEngineError())
+
+
+def _turn_of(sequence: BatchedSequence) -> float:
+    """Return when a sequence joins, as a moment of the batch's clock: the earlier ones go first."""
+    passed_s = min(_PASSED_S * len(sequence.tokens), _PASSED_SHARE * sequence.sampling.budget_s)
+    return sequence.began + passed_s

@@ -82,6 +82,11 @@ class BatchedSequence:
         self._space = 0
         self._is_json = sampling.grammar is not None and not isinstance(sampling.grammar, TagGrammar)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a token has been written."""
+        return bool(self._written)
+
     async def next(self) -> str | Generation:
         """Wait for the next text, or for the complete generation, which is the last item. Raises its error instead."""
         item = await self._items.get()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -10,6 +9,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.execution.clock import loop_time
+from deployments.http.alive import COMMENT
 from deployments.http.responses import EVENT_STREAM, UNBUFFERED, event
 from deployments.http.service import Service
 from deployments.observability.fallback_log import FallbackQuery
@@ -41,9 +41,12 @@ class StatusEvents:
         """Give the events, until `WATCHED_S` have passed."""
         ends = loop_time() + WATCHED_S
         while loop_time() < ends:
-            with suppress(InvalidRequestError):  # too many ask at this moment: the next second tells the same
+            try:
                 status = await self._service.status_of_all()
                 fallbacks = await self._service.fallbacks_of_all(FallbackQuery(limit=_FALLBACKS))
+            except InvalidRequestError:  # too many ask at this moment: the next second may tell
+                yield COMMENT
+            else:
                 yield event({"status": status, "fallbacks": fallbacks})
             await asyncio.sleep(EVERY_S)
 

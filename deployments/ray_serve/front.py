@@ -98,6 +98,9 @@ def adapt(text: str, environment: Mapping[str, str], *, opened: bool = True) -> 
 def can_be_opened(text: str) -> None:
     """Find out whether the port of HTTP in HAProxy's file `text` can be opened, as it will be later.
 
+    It is not kept: with the options that HAProxies need to replace each other, Linux lets anybody bind beside a socket
+    that does not listen.
+
     Raises:
         OSError: it cannot be; HAProxy itself would say so only when the first router is known.
     """
@@ -122,7 +125,7 @@ def become_haproxy() -> None:
     memory = file.with_name(f"{file.name}.routers")
     before: dict[str, Any] = {"opened": False, "known": {}}
     if "-sf" in arguments and memory.exists():
-        before = json.loads(memory.read_text(encoding="utf-8"))
+        before |= json.loads(memory.read_text(encoding="utf-8"))
     text, known = with_known_routers(file.read_text(encoding="utf-8"), before["known"])
     opened = before["opened"] or any(known.values())
     (new := memory.with_suffix(".new")).write_text(json.dumps({"opened": opened, "known": known}), encoding="utf-8")

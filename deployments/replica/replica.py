@@ -95,9 +95,13 @@ class Replica(ABC):
         context.run(Beats(news.set).attach)
         starting = asyncio.create_task(self._start(request, budget_s), context=context)
         starting.add_done_callback(lambda _: news.set())
-        async with aclosing(_signs(starting, news)) as signs:
-            async for sign in signs:
-                yield sign
+        try:
+            async with aclosing(_signs(starting, news)) as signs:
+                async for sign in signs:
+                    yield sign
+        except BaseException:  # whoever reads has left, maybe just as the answer has begun
+            await _close(starting)
+            raise
         name, started = starting.result()
         async with aclosing(started if isinstance(started, Begun) else Begun.completed(started)) as begun:
             try:
@@ -145,8 +149,17 @@ async def _signs(starting: "asyncio.Task[Any]", news: asyncio.Event) -> AsyncGen
             news.clear()
             yield ""
     finally:
-        starting.cancel()
-        await asyncio.wait({starting})
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+
+
+async def _close(starting: "asyncio.Task[tuple[str, Outcome | Begun]]") -> None:
+    """Close what a start has begun that nobody reads."""
+    if starting.done() and not starting.cancelled() and starting.exception() is None:
+        _, started = starting.result()
+        if isinstance(started, Begun):
+            await started.aclose()
 
 
 def _raised(name: str, error: Exception) -> Failed:

@@ -25,8 +25,12 @@ class FakeRequest:
         self.cancelled = False
         self.incomplete = False
         self.guilty = False
+        self.waits = 0
 
     def step(self) -> None:
+        if self.waits:
+            self.waits -= 1
+            return
         self.is_read = True
         if self.left and not self.cancelled:
             self.left -= 1

@@ -109,6 +109,49 @@ async def test_beside_others_a_new_grammar_joins_only_after_three_times_what_the
     assert (await read(beside))[1].text == "abcdefghi"
 
 
+async def test_the_rest_is_measured_on_the_step_that_compiles_though_others_are_read_before() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    batch = batch_of(engine, capacity=8, clock=clock)
+    beside = sequence("a", 20)
+    batch.add(beside)
+    await until(lambda: len(engine.requests) == 1)
+    batch.add(sequence("g", 1, grammar=JsonGrammar("1")))
+    engine.steps.release()
+    await until(lambda: len(engine.requests) == 2)
+    engine.requests[1].waits = 2  # steps in which the engine reads what joined before
+    batch.add(sequence("h", 1, grammar=JsonGrammar("2")))
+    for step_s in (0.1, 0.1, 2.0):
+        taken = engine.taken
+        clock.now += step_s
+        engine.steps.release()
+        await until(lambda taken=taken: engine.taken == taken + 1)  # type: ignore[misc]
+    clock.now += 5.0
+    engine.steps.release(2)
+    await until(lambda: engine.taken == 6)
+    early = len(engine.requests)
+    clock.now += 2.0
+    engine.steps.release(2)
+    await until(lambda: len(engine.requests) == 3)
+    engine.steps.release(20)
+    await read(beside)
+
+    assert early == 2
+
+
+async def test_a_long_prompt_lets_others_pass_for_a_quarter_of_its_budget_at_most() -> None:
+    engine = FakeEngine()
+    batch = batch_of(engine)
+    batch.add(prompt_of(1000))
+    await until(lambda: len(engine.requests) == 1)
+    batch.add(prompt_of(9000, budget_s=20.0))
+    last = prompt_of(10, now=5.0)
+    batch.add(last)
+    engine.steps.release(9)
+    await read(last)
+
+    assert [request.prompt for request in engine.requests] == [1000, 9000, 10]
+
+
 async def test_a_request_without_a_form_passes_those_whose_forms_wait_to_be_compiled() -> None:
     engine = FakeEngine()
     batch = batch_of(engine, capacity=8)

@@ -28,7 +28,7 @@ class Watcher:
 
     @property
     def told(self) -> list[Any]:
-        return [json.loads(each.removeprefix("data: ")) for each in self.text.split("\n\n") if each]
+        return [json.loads(each[6:]) for each in self.text.split("\n\n") if each.startswith("data: ")]
 
     async def _receive(self) -> Any:
         await asyncio.Event().wait()

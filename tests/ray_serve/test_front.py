@@ -98,9 +98,16 @@ async def succeeded(folder: Path, ports: dict[str, int], known: str) -> AsyncIte
     served_file(folder, ports["upstream"], known, ports)
     async with running(folder, "-sf", str(before)):
         async with asyncio.timeout(20):
-            while psutil.pid_exists(before) and psutil.Process(before).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
+            while not _has_ended(before):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
         yield
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @asynccontextmanager
@@ -111,6 +118,7 @@ async def running(folder: Path, *arguments: str, **environment: str) -> AsyncIte
         async with asyncio.timeout(20):
             while process.returncode is None and not (folder / "s.sock").exists():  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
+        assert process.returncode is None
         yield
     finally:
         if process.returncode is None:
@@ -176,10 +184,11 @@ async def test_the_service_is_answered_over_tls_with_the_operators_certificate(t
 async def test_until_the_first_router_is_known_the_port_is_closed(tmp_path: Path, known: str) -> None:
     async with started(tmp_path, known) as ports:
         early = await answers_at("127.0.0.1", ports["http"])
+        lives = await answers_at("127.0.0.1", ports["stats"])
         async with succeeded(tmp_path, ports, known="router"), httpx.AsyncClient(timeout=5.0) as client:
             first = await client.post(f"http://127.0.0.1:{ports['http']}/v1/infer", json={"text": "Hello"})
 
-    assert not early
+    assert (early, lives) == (False, True)
     assert first.text == "ok"
 
 

@@ -2,11 +2,16 @@
 
 import asyncio
 import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
+import pytest
+
+from deployments.execution.attempt import Begun
 from deployments.execution.pulse import sign_of_life
 from deployments.formats import LoadProgress
-from deployments.policy.outcome import Answered, Finished, Outcome
+from deployments.policy.outcome import Answered, Finished, Outcome, StreamItem
 from deployments.policy.serving_state import ServingState
 from deployments.replica.replica import SingleReplica
 from tests.fakes import a_request
@@ -55,6 +60,53 @@ async def test_a_stream_that_is_given_up_before_its_first_content_cancels_the_mo
     await stream.aclose()
 
     assert waiting.cancelled()
+
+
+class Beginning(Thinking):
+    """Has begun its answer at once; counts the turns of the loop from then on, and calls `leave` in one of them."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__()
+        self.turns, self.closed = turns, False
+        self.leave: Callable[[], Any] = print
+        self.text = self._write()
+
+    async def _write(self) -> AsyncGenerator[StreamItem, None]:
+        try:
+            yield "at"
+            await asyncio.Event().wait()
+        finally:
+            self.closed = True
+
+    async def start(self, request: Any, budget_s: float) -> Begun:  # type: ignore[override]
+        first = await anext(self.text)
+        self._count(self.turns)
+        return Begun(first, self.text)  # type: ignore[arg-type]
+
+    def _count(self, left: int) -> None:
+        if left:
+            asyncio.get_running_loop().call_soon(self._count, left - 1)
+        else:
+            self.leave()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_whoever_leaves_as_an_answer_begins_leaves_no_stream_of_the_model_open(turns: int) -> None:
+    model = Beginning(turns)
+    served = SingleReplica("m", lambda: model, 30.0, 60.0)
+    await served.check_health()
+
+    async def read() -> None:
+        async with aclosing(served.stream(a_request("Hello"), 10.0)) as stream:
+            async for _ in stream:
+                pass
+
+    reading = asyncio.create_task(read())
+    model.leave = reading.cancel
+    await asyncio.wait({reading}, timeout=5.0)
+    await asyncio.sleep(0.01)
+
+    assert (reading.cancelled(), model.closed) == (True, True)
 
 
 async def test_a_replica_tells_what_its_load_is_doing() -> None:

@@ -1,6 +1,6 @@
 """Requests that are sent to a service from the moment at which a router answers.
 
-Before that, HAProxy has the port already, and answers by itself that it knows no router: see docs/ray.md.
+Before that the port is closed, or HAProxy answers by itself that it knows no router: see docs/ray.md.
 """
 
 import asyncio

@@ -142,7 +142,7 @@ def _not_late(run: Run) -> Iterator[str]:
     for done in whole(run):
         moment = first_event(done) if done.ask.stream else done.ended or 0.0
         due = max(done.started + done.ask.timeout_s, done.arrived) + held_up(run, done.started, moment)
-        due += signs_before(done, moment) * done.ask.reads_every_s
+        due += done.ask.reads_every_s if signs_before(done, moment) else 0.0
         if done.ask.valid and done.status in (200, 503) and moment > due + LATE_S:
             yield f"{done.ask.token}: {moment - due:.3f} s late"
         if done.ask.stream and not done.ask.reads_every_s:
@@ -154,9 +154,9 @@ def first_event(done: Exchange) -> float:
     return next((at for at, chunk in done.chunks if not chunk.startswith(b":")), done.ended or 0.0)
 
 
-def signs_before(done: Exchange, moment: float) -> int:
-    """How many signs of life came before `moment`. A reader who takes his time over one gets what follows later."""
-    return sum(at < moment and chunk.startswith(b":") for at, chunk in done.chunks)
+def signs_before(done: Exchange, moment: float) -> bool:
+    """Whether a sign of life came before `moment`. Who takes his time over the last one gets the rest later."""
+    return any(at < moment and chunk.startswith(b":") for at, chunk in done.chunks)
 
 
 def _silent(run: Run, done: Exchange) -> Iterator[str]:
