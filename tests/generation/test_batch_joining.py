@@ -3,6 +3,7 @@
 import pytest
 
 from deployments.generation import Sampling
+from deployments.generation.batch import Batch
 from deployments.generation.detokenizer import Detokenizer
 from deployments.generation.grammar import JsonGrammar
 from deployments.generation.prompts import FittedPrompt
@@ -83,15 +84,20 @@ async def test_the_prompt_of_a_caller_who_waits_no_more_is_not_read(*, late: boo
         assert (await second.next()).finish_reason == "deadline"  # type: ignore[union-attr]
 
 
-async def test_beside_others_a_new_grammar_joins_only_after_three_times_what_the_one_before_it_took() -> None:
-    engine, clock = FakeEngine(), FakeClock()
-    batch = batch_of(engine, capacity=8, clock=clock)
-    beside = sequence("a", 9)
+async def with_a_new_form(engine: FakeEngine, clock: FakeClock, tokens: int) -> tuple[Batch, BatchedSequence]:
+    """A batch in which one writes so many tokens, and another one has just joined whose form is new."""
+    batch, beside = batch_of(engine, capacity=8, clock=clock), sequence("a", tokens)
     batch.add(beside)
     await until(lambda: len(engine.requests) == 1)
     batch.add(sequence("g", 1, grammar=JsonGrammar("1")))
     engine.steps.release()
     await until(lambda: len(engine.requests) == 2)
+    return batch, beside
+
+
+async def test_beside_others_a_new_grammar_joins_only_after_three_times_what_the_one_before_it_took() -> None:
+    engine, clock = FakeEngine(), FakeClock()
+    batch, beside = await with_a_new_form(engine, clock, 9)
     clock.now += 2.0  # what the engine takes for this step
     batch.add(sequence("h", 1, grammar=JsonGrammar("2")))
     engine.steps.release()
@@ -111,13 +117,7 @@ async def test_beside_others_a_new_grammar_joins_only_after_three_times_what_the
 
 async def test_the_rest_is_measured_on_the_step_that_compiles_though_others_are_read_before() -> None:
     engine, clock = FakeEngine(), FakeClock()
-    batch = batch_of(engine, capacity=8, clock=clock)
-    beside = sequence("a", 20)
-    batch.add(beside)
-    await until(lambda: len(engine.requests) == 1)
-    batch.add(sequence("g", 1, grammar=JsonGrammar("1")))
-    engine.steps.release()
-    await until(lambda: len(engine.requests) == 2)
+    batch, beside = await with_a_new_form(engine, clock, 20)
     engine.requests[1].waits = 2  # steps in which the engine reads what joined before
     batch.add(sequence("h", 1, grammar=JsonGrammar("2")))
     for step_s in (0.1, 0.1, 2.0):
