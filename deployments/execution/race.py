@@ -207,7 +207,7 @@ def _problem(rejected: Rejected) -> Problem:
     if rejected == NO_SUCH_MODEL:
         message, accepted = "does not exist", "one of those in GET /v1/models"
     else:
-        message, accepted = f"was refused by the model: {rejected.reason}", "what it takes"
+        message, accepted = f"was refused by the model: {rejected.reason.rstrip('.')}", "what it takes"
     return Problem(rejected.field, message, accepted, status_of_code(rejected.code), code=rejected.code)
 
 

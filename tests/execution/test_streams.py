@@ -90,6 +90,11 @@ async def test_a_stream_that_the_model_calls_invalid_is_handed_back_to_its_calle
         await read({A: streams([Beat(Rejected("no such parameter", "seed"))]), BACKUP: streams(A_BACKUP)})
 
 
+async def test_a_complaint_that_is_a_sentence_is_told_with_one_full_stop() -> None:
+    with pytest.raises(InvalidRequestError, match=r"no such parameter\. Accepted"):
+        await read({A: streams([Beat(Rejected("no such parameter.", "seed"))]), BACKUP: streams(A_BACKUP)})
+
+
 # --- after the first content ------------------------------------------------------------------------
 
 HANG_UPS: dict[str, Script] = {
