@@ -26,6 +26,8 @@ CACHE_GIGABYTES = 1
 
 _BATCHED_TOKENS = 256  # of prompts in one step: more would delay the requests that are writing
 _MEASURED_TOKENS = 128
+_PIECE = 224
+"""Tokens of a piece of a prompt: whole blocks, and no more than a step reads beside 32 requests that write."""
 
 _STEPS_TO_LEAVE = 4  # for requests that have been cancelled; they do so with the next one
 
@@ -34,6 +36,7 @@ class OpenVINOEngine:
     """OpenVINO's pipeline as a `BatchingEngine`.
 
     Attributes:
+        piece: see `BatchingEngine`.
         suspects: the grammars that it may have failed to compile.
     """
 
@@ -42,13 +45,14 @@ class OpenVINOEngine:
         self._pipeline = pipeline
         self._lookup = lookup
         self._number = 0
+        self.piece = _PIECE
         self.suspects = SuspectGrammars()
         self._reading: list[OpenVINORequest] = []
         self._read_at_once = _BATCHED_TOKENS // 2  # of prompts, whatever else is in the step
         self._room = self._measured() if lookup.tokens else None
 
-    def add(self, tokens: Sequence[int], sampling: Sampling) -> "OpenVINORequest":
-        """See `BatchingEngine`.
+    def add(self, tokens: Sequence[int], sampling: Sampling, unread: int | None = None) -> "OpenVINORequest":
+        """See `BatchingEngine`; nothing of the prompt has been read where `unread` is not given.
 
         Raises:
             FatalGrammarError: it has failed to compile the grammar before.
@@ -61,7 +65,7 @@ class OpenVINOEngine:
             self.step()  # gives back what was cancelled since the last one
             if not self._room.has(most):
                 raise BatchFullError(f"its cache may have no room for {most} tokens more")
-        request = self._add(tokens, sampling)
+        request = self._add(tokens, sampling, unread)
         self._reading.append(request)
         if self._room:
             self._room.hold(most, lambda: request.over)
@@ -88,11 +92,11 @@ class OpenVINOEngine:
 
     def unread(self) -> int:
         """See `BatchingEngine`."""
-        return sum(request.prompt_tokens for request in self._reading)
+        return sum(request.unread for request in self._reading if request.reading)
 
     def recover(self) -> None:
         """See `BatchingEngine`. Raises as well where a prompt may have been left half read: see the module."""
-        is_half_read = self.unread() > self._read_at_once
+        is_half_read = sum(request.prompt_tokens for request in self._reading) > self._read_at_once
         for request in self._reading:
             request.drop()
         self._reading.clear()
@@ -104,7 +108,7 @@ class OpenVINOEngine:
             self._pipeline.step()
         raise RuntimeError("cancelled requests do not leave the engine")
 
-    def _add(self, tokens: Sequence[int], sampling: Sampling) -> "OpenVINORequest":
+    def _add(self, tokens: Sequence[int], sampling: Sampling, unread: int | None = None) -> "OpenVINORequest":
         import numpy as np
 
         self._number += 1
@@ -114,7 +118,7 @@ class OpenVINOEngine:
         handle = self._pipeline.add_request(self._number, ids, config)
         if sampling.grammar:
             self.suspects.watch(self._number, sampling.grammar)
-        return OpenVINORequest(handle, self._number, sampling, self.suspects, len(tokens))
+        return OpenVINORequest(handle, self._number, sampling, self.suspects, len(tokens), unread)
 
     def _measured(self) -> CacheRoom:
         """The room of the cache, which OpenVINO does not tell: by the share of it that a request takes."""
@@ -132,16 +136,24 @@ class OpenVINORequest:
     Attributes:
         logprobs: as in `EngineRequest`.
         prompt_tokens: those of its prompt.
+        unread: those of them that had not been read before.
         reading: whether its prompt is being read, and has to be to its end.
         unwanted: whether it was cancelled meanwhile.
     """
 
     def __init__(
-        self, handle: Any, number: int, sampling: Sampling, suspects: SuspectGrammars, prompt_tokens: int = 0
+        self,
+        handle: Any,
+        number: int,
+        sampling: Sampling,
+        suspects: SuspectGrammars,
+        prompt_tokens: int = 0,
+        unread: int | None = None,
     ) -> None:
         """Hold the handle of the request `number`; `suspects` hears when it has begun or left."""
         self.logprobs: list[float] = []
         self.prompt_tokens = prompt_tokens
+        self.unread = prompt_tokens if unread is None else unread
         self.reading = True
         self.unwanted = False
         self._handle = handle

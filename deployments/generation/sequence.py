@@ -61,6 +61,8 @@ class BatchedSequence:
         detokenizer: makes text of what is written.
         loop: the caller's event loop.
         request: the request inside the engine; `None` until it has been added.
+        read: how many tokens of the prompt the engine has read ahead.
+        marks: of the beginnings in which the prompt is read; empty if it is read at once (see `beginnings`).
         began: when its budget began, in seconds of the batch's clock.
         given_up: set by the caller when it wants no more: the sequence leaves the batch after the next step.
     """
@@ -73,6 +75,8 @@ class BatchedSequence:
         self.detokenizer = detokenizer
         self.loop = asyncio.get_running_loop()
         self.request: EngineRequest | None = None
+        self.read = 0
+        self.marks: Sequence[int] = ()
         self.began = now
         self.given_up = False
         self._deadline = now + sampling.budget_s

@@ -15,9 +15,10 @@ from tests.clock import FakeClock
 class FakeRequest:
     """Writes the letters from the prompt's last token on, and finishes at its limit."""
 
-    def __init__(self, tokens: Sequence[int], limit: int) -> None:
+    def __init__(self, tokens: Sequence[int], limit: int, unread: int) -> None:
         self.logprobs: list[float] = []
         self.prompt = len(tokens)
+        self.to_read = unread
         self.is_read = False
         self.next = tokens[-1]
         self.left = limit
@@ -56,17 +57,18 @@ class FakeRequest:
 class FakeEngine:
     """An engine that steps when a test lets it."""
 
-    def __init__(self) -> None:
+    def __init__(self, piece: int = 0) -> None:
+        self.piece = piece
         self.steps = threading.Semaphore(0)
         self.requests: list[FakeRequest] = []
         self.broken = False
         self.lost = False
         self.taken = 0
 
-    def add(self, tokens: Sequence[int], sampling: Sampling) -> FakeRequest:
+    def add(self, tokens: Sequence[int], sampling: Sampling, unread: int) -> FakeRequest:
         if tokens[0] == 0:
             raise ValueError("no such token")
-        self.requests.append(FakeRequest(tokens, sampling.max_tokens))
+        self.requests.append(FakeRequest(tokens, sampling.max_tokens, unread))
         return self.requests[-1]
 
     def step(self) -> None:
@@ -81,7 +83,7 @@ class FakeEngine:
         return False
 
     def unread(self) -> int:
-        return sum(request.prompt for request in self.requests if not request.is_read)
+        return sum(request.to_read for request in self.requests if not request.is_read)
 
     def recover(self) -> None:
         if self.lost:

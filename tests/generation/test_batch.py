@@ -238,7 +238,7 @@ async def test_one_new_grammar_joins_a_step_as_the_engine_compiles_it_within_the
 
 async def test_nothing_is_read_or_compiled_for_a_caller_who_has_gone_before_joining() -> None:
     engine = FakeEngine()
-    batch = batch_of(engine)
+    batch = batch_of(engine, capacity=8)
     waiting = [sequence(letter, 2, grammar=JsonGrammar(letter)) for letter in "abx"]
     for each in waiting:
         batch.add(each)

@@ -53,3 +53,26 @@ def test_a_prompt_whose_reader_went_away_is_answered_rightly_for_the_next_one(fi
 
     assert gone.over
     assert text_of(engine, engine.add(prompt, WRITING)) == right
+
+
+@pytest.mark.parametrize("lookup", [NO_LOOKUP, PromptLookup(5)], ids=["plain", "prompt lookup"])
+def test_a_prompt_that_was_read_in_pieces_is_answered_like_one_that_was_read_at_once(
+    file: Path, lookup: PromptLookup
+) -> None:
+    source = random.Random(4)  # noqa: S311 - not a secret
+    prompt = [source.randrange(3, 250) for _ in range(1100)]
+    fresh = engine_of(file, lookup)
+    right = text_of(fresh, fresh.add(prompt, WRITING))
+    engine = engine_of(file, lookup)
+    for _ in range(6):
+        engine.add([5, 6, 7], WRITING)
+    engine.step()
+
+    for end in range(engine.piece, len(prompt), engine.piece):
+        assert len(text_of(engine, engine.add(prompt[:end], Sampling(1, 0.0, 60.0), engine.piece))) == 1
+    last = engine.add(prompt, WRITING, len(prompt) % engine.piece)
+    engine.step()
+    begun = last.read()
+
+    assert begun, "it has read again what it had read"
+    assert [*begun, *text_of(engine, last)] == right
