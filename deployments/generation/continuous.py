@@ -18,10 +18,9 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from math import ceil
 from typing import Any
 
-from transformers import ContinuousBatchingConfig, GenerationConfig
+from transformers import GenerationConfig
 
 from deployments.generation import (
     BatchFullError,
@@ -35,19 +34,13 @@ from deployments.generation import (
     read_to_end,
 )
 from deployments.generation.batch_sampling import batch_logits_processors, processor_arguments
+from deployments.generation.cache_size import batching_config
 from deployments.generation.detokenizer import Detokenizer
 from deployments.generation.grammar_matcher import TokenMatcher
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.stopping import NO_END
 from deployments.generation.transformers import TransformersGenerator
 
-CACHE_BYTES = 1 << 30
-"""For the keys and values of all requests on a CPU; memory is taken as the cache fills. On a GPU the cache takes a
-share of the free memory."""
-
-_GPU_SHARE = 0.8
-_BATCHED_TOKENS = 256  # of prompts in one step, on a CPU: more would delay the requests that are writing
-_PAGE_TOKENS = 64
 _WARM_UP_S = 120.0
 _STOP_S = 5.0
 
@@ -252,30 +245,3 @@ def batchable(sampling: Sampling) -> bool:
     """Whether a request with this sampling can be in the batch; the module's table says why others cannot."""
     by_what_is_written = sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1
     return not (by_what_is_written or sampling.logit_bias or sampling.min_tokens or sampling.logprobs is not None)
-
-
-def batching_config(model: Any, context: int, capacity: int, gpu_share: float) -> ContinuousBatchingConfig:
-    """Return transformers' batching for `model`: within our own bounds on a CPU, by the free memory on a GPU.
-
-    Args:
-        model: a `PreTrainedModel` on its device.
-        context: the model's context, in tokens.
-        capacity: the most requests in the batch.
-        gpu_share: the share of a GPU that this replica may use.
-    """
-    if model.device.type != "cpu":
-        share = _GPU_SHARE * min(1.0, gpu_share)
-        return ContinuousBatchingConfig(max_requests_per_batch=capacity, max_memory_percent=share)
-    config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    block = 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize * _PAGE_TOKENS
-    return ContinuousBatchingConfig(
-        page_size=_PAGE_TOKENS,
-        # No more than all requests together can fill: the attention mask of every step is as wide as the cache.
-        num_blocks=max(2 * capacity, min(ceil(CACHE_BYTES / block), capacity * ceil(context / _PAGE_TOKENS))),
-        max_batch_tokens=max(_BATCHED_TOKENS, capacity),
-        max_requests_per_batch=capacity,
-        use_cuda_graph=False,
-        use_async_batching=False,
-    )

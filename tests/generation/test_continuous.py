@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from deployments.generation import (
     PromptTooLongError,
     Sampling,
 )
-from deployments.generation.continuous import ContinuousGenerator, batchable, batching_config
+from deployments.generation.continuous import ContinuousGenerator, batchable
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.transformers import TransformersGenerator
 from tests.clock import FakeClock
@@ -205,24 +204,6 @@ def test_a_model_that_cannot_be_batched_says_so_when_it_is_loaded() -> None:
 
     with pytest.raises(CannotLoadError, match="no paged attention"):
         ContinuousGenerator(made, prompts, TransformersGenerator(made, prompts, concurrency=1), capacity=1)
-
-
-def test_on_a_gpu_the_cache_takes_the_replicas_share_of_the_memory_and_graphs_are_kept() -> None:
-    gpu = SimpleNamespace(device=SimpleNamespace(type="cuda"))
-
-    whole, half = batching_config(gpu, 128, 8, 1.0), batching_config(gpu, 128, 8, 0.5)
-
-    assert (whole.max_memory_percent, half.max_memory_percent) == (0.8, 0.4)
-    assert (half.max_requests_per_batch, half.use_cuda_graph, half.auto_switch_to_flash) == (8, None, True)
-
-
-def test_the_cache_of_a_cpu_is_bounded_and_has_room_for_every_request() -> None:
-    short, long = batching_config(model(), 128, 8, 1.0), batching_config(model(), 1 << 30, 8, 1.0)
-    bytes_a_block = 2 * 1 * 1 * 16 * 4 * short.page_size
-
-    assert short.num_blocks * short.page_size == 8 * 128
-    assert long.num_blocks * bytes_a_block == 1 << 30
-    assert short.max_batch_tokens == 256
 
 
 async def test_smollm2_writes_the_same_in_a_batch(smollm2: TransformersGenerator) -> None:
