@@ -8,9 +8,9 @@ It starts Serve with HAProxy, and an application whose only replica takes ten se
 replica. All the while a caller asks once a second, with five seconds of patience, and each change of what it gets is
 printed.
 
-What Serve 2.60's source says, and what is to be seen: `404 Path '/' not found` as text, as if the caller had made a
-mistake, and then requests that are held by the fallback proxy until a replica is there or the caller has lost its
-patience. What was expected: 503, with `retry-after`, at once; or a setting for the status, the body, and whether there
+Seen with Ray 2.60.0: `404 Path '/' not found` as text for the first ten seconds, as if the caller had made a mistake;
+then, and again once the replica was killed, requests that the fallback proxy holds until the caller's five seconds are
+over. What was expected: 503, with `retry-after`, at once; or a setting for the status, the body, and whether there
 is a fallback. A load balancer takes a 404 for an answer: it neither asks another node nor takes this one out of use.
 """
 

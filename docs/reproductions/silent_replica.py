@@ -8,11 +8,12 @@ It starts an application of two replicas, and stops the process of one of them (
 pulled: nothing is refused or reset, nothing comes any more. Callers ask ten times a second, with sixty seconds of
 patience.
 
-What Serve 2.60's source says, and what is to be seen: requests that were given to the silent replica, before its health
-checks have failed, wait until the replica is killed by Serve or the caller loses patience; there is another replica,
-which answers in milliseconds all the while. Serve sets no `timeout server`, and has no setting for `tcp-ut`, keep-alive
-probes or `on-marked-down shutdown-sessions` of its servers. What was expected: a setting by which such requests are
-given to the other replica, or are ended, seconds after the first one went silent.
+Seen with Ray 2.60.0: of 300 requests the one that the silent replica had been given waited for all of the caller's
+sixty seconds, though the other replica answered everybody else in milliseconds. HAProxy asks the replica with the
+fewest requests under way, so there is one such request for each that comes while the others are busy. Serve sets no
+`timeout server`, and has no setting for `tcp-ut`, keep-alive probes or `on-marked-down shutdown-sessions` of its
+servers. What was expected: a setting by which such requests are given to the other replica, or are ended, seconds
+after the first one went silent.
 """
 
 import os
