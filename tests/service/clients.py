@@ -50,10 +50,12 @@ CLIENTS = (
     Client("pydantic-ai-slim", "agents", ("pydantic_ai_agents.py",)),
     Client("openai-agents", "agents", ("openai_agents.py",)),
     Client("instructor", "instructor", ("instructor_forms.py",)),
+    Client("cohere", "agents", ("cohere_rank.py",)),
     Client("openai", "node", ("openai.mjs",)),
     Client("@ai-sdk/openai", "node", ("ai.mjs", "ai_openai.mjs")),
     Client("@ai-sdk/openai-compatible", "node", ("ai.mjs", "ai_openai_compatible.mjs")),
     Client("@ai-sdk/anthropic", "node", ("ai.mjs", "ai_anthropic.mjs")),
+    Client("@ai-sdk/cohere", "node", ("ai_cohere.mjs",)),
 )
 
 MEASURING = (
