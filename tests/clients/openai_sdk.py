@@ -6,6 +6,8 @@ from openai import BaseModel as OpenAIModel
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
+from tests.clients.relay import Relay
+
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]
 PARIS = "'Paris' has 2102650 inhabitants."
 COUNT: dict[str, object] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -105,6 +107,14 @@ def test_scores(url: str) -> None:
 
     assert [each.index for each in answer.data] == [0, 1]
     assert all(0 < each.score < 1 for each in answer.data)
+
+
+def test_retries(url: str, relay: Relay) -> None:
+    relay.break_next()
+    answer = OpenAI(base_url=f"{url}/v1", api_key="none").chat.completions.create(model="smollm2", messages=HELLO)
+
+    assert (answer.choices[0].message.content or "").strip()
+    assert relay.is_whole
 
 
 def test_models_and_errors(url: str) -> None:
