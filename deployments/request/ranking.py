@@ -25,6 +25,9 @@ from deployments.request.vector_body import MAX_INPUT_CHARACTERS, MAX_INPUTS, Ve
 PAIRS = "pairs"
 """The field of the inputs of a model: a list of pairs of texts, for each of which a list of one number is wanted."""
 
+RANKING_TASK = "text-ranking"
+"""The task of models that score pairs."""
+
 _SCORED = (("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2"))
 """The names that the two sides of pairs may have, as vLLM has them."""
 

@@ -151,6 +151,16 @@ async def test_what_cannot_be_scored_is_refused_by_its_place(path: str, body: di
     assert response.status_code in {400, 404}
 
 
+@pytest.mark.parametrize("model", ["chat", "nobody"])
+async def test_a_model_that_scores_no_pairs_is_refused_with_the_task_of_those_that_do(model: str) -> None:
+    router = a_router({"m": (Scripted(Answered([[0.5]])), "m"), "chat": (Scripted(Answered("Hi")), "")})
+    await router._registry.refresh()
+
+    error = (await send(router, RERANK, {**ASKED, "model": model})).json()["error"]
+
+    assert "a model of the task text-ranking" in error["message"]
+
+
 async def test_models_of_vectors_score_no_pairs_and_those_that_score_make_no_vectors(
     folder: Path, tmp_path: Path, faulty: FaultyUpstream
 ) -> None:
