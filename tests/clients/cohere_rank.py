@@ -29,5 +29,5 @@ def test_errors(url: str) -> None:
     asking = cohere.ClientV2(api_key="none", base_url=url)
     asking.rerank(model="ranking", query=QUERY, documents=DOCUMENTS)
 
-    with pytest.raises(cohere.BadRequestError, match="chat"):
+    with pytest.raises(cohere.BadRequestError, match="text-ranking"):
         asking.rerank(model="smollm2", query=QUERY, documents=DOCUMENTS)

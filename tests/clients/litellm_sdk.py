@@ -53,7 +53,7 @@ def test_embedding(url: str) -> None:
     assert len(litellm.embedding(**there(url, "vectors"), input=["One", "Two"]).data) == 2
 
 
-@pytest.mark.parametrize(("provider", "path"), [("hosted_vllm", ""), ("cohere", ""), ("infinity", ""), ("jina_ai", "/v1/rerank")])
+@pytest.mark.parametrize(("provider", "path"), [("hosted_vllm", ""), ("cohere", ""), ("jina_ai", "/v1/rerank")])
 def test_rerank(url: str, provider: str, path: str) -> None:
     asked = {"query": "who is here", "documents": ["the cat sat on a mat", "paris"]}
     told = litellm.rerank(model=f"{provider}/ranking", api_base=url + path, api_key="none", **asked, top_n=2)

@@ -57,6 +57,18 @@ async def test_documents_come_back_in_the_order_of_their_scores(folder: Path) ->
     assert (told["model"], told["neverblank"]["served_by"], told["usage"]["prompt_tokens"]) == ("m", "primary", 29)
 
 
+async def test_an_order_has_the_meta_of_coheres_format_or_that_of_its_remote_model(faulty: FaultyUpstream) -> None:
+    router = a_router({"m": (Scripted(Answered([[0.5]] * 3)), "m")}, remotes={"far": far(faulty, "scores-cohere")})
+    await router._registry.refresh()
+
+    ours, theirs = [(await send(router, "/v2/rerank", {**ASKED, "model": model})).json() for model in ("m", "far")]
+    scored = (await send(router, SCORE, {"model": "m", "text_1": QUERY, "text_2": DOCUMENTS})).json()
+
+    assert ours["meta"] == {"api_version": {"version": "2"}}
+    assert theirs["meta"]["tokens"] == {"input_tokens": 7, "output_tokens": 0}
+    assert "meta" not in scored
+
+
 @pytest.mark.parametrize("names", [("text_1", "text_2"), ("queries", "documents")])
 async def test_scores_are_those_of_one_text_with_each_or_of_each_with_one(folder: Path, names: tuple[str, str]) -> None:
     router = a_router({"m": (Loaded(a_model(folder)), "m")})
