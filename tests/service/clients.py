@@ -12,7 +12,6 @@ from tests.service.service import ROOT
 
 SCRIPTS = ROOT / "tests/clients"
 INSTALLED = ROOT / "cache/clients"
-RESULTS = INSTALLED / "results.json"
 _LONGEST_S = 240.0
 _REPORT = '{"name":'
 """The beginning of what a script reports; packages print warnings beside it."""
