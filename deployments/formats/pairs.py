@@ -9,7 +9,7 @@ cannot be told how it wants to be asked, it is not loaded. A chat template that 
 many models have one from the language model that they were made of.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from deployments.formats.embedding_input import TOO_LONG, InputError
@@ -39,25 +39,30 @@ class PairReader:
         by: what says how: `pair_template`, `chat_template` or `tokenizer`.
     """
 
-    def __init__(self, tokenizer: Any, template: str, longest: int, *, cuts: bool) -> None:
+    def __init__(self, tokenizer: Any, template: str, longest: int, *, cuts: bool, prompt: str = "") -> None:
         """Find out how pairs are read.
 
         Args:
             tokenizer: the model's.
-            template: the spec's template; empty where it has none.
+            template: the spec's template, which has everything in it; empty where it has none.
             longest: the most tokens of a pair.
             cuts: the end of the second text is left out where a pair is too long.
+            prompt: what the files have said before each pair: a system turn of the tokenizer's template.
 
         Raises:
-            RecipeError: the template has no place for both texts, or nothing says how pairs are to be read.
+            RecipeError: the template has no place for both texts or for the prompt, or nothing says how pairs are to
+                be read.
         """
         self._tokenizer, self._longest, self._cuts = tokenizer, longest, cuts
         own = getattr(tokenizer, "chat_template", None)
         own = own if isinstance(own, str) and all(role in own for role in _ROLES) else ""
         self._template = template or own
         self.by = "pair_template" if template else "chat_template" if own else "tokenizer"
+        self._before = [{"role": "system", "content": prompt}] if prompt and not template else []
         if self._template:
-            self._require_both_places()
+            self._require_places()
+        elif self._before:
+            raise _no_place_for(prompt)
         elif not _sets_something_between(tokenizer):
             raise RecipeError(
                 "its tokenizer sets nothing between two texts, and it has no template with the roles query and "
@@ -91,6 +96,9 @@ class PairReader:
 
     def _rendered(self, first: str, second: str) -> str:
         turns = [{"role": role, "content": text} for role, text in zip(_ROLES, (first, second), strict=True)]
+        return self._written([*self._before, *turns])
+
+    def _written(self, turns: Sequence[Mapping[str, str]]) -> str:
         rendered: str = self._tokenizer.apply_chat_template(turns, chat_template=self._template, tokenize=False)
         return rendered
 
@@ -115,14 +123,17 @@ class PairReader:
         reason = f"has {tokens} tokens with its query; accepted: at most {self._longest}"
         return InputError(f"documents[{place}]", reason, TOO_LONG, elsewhere=True)
 
-    def _require_both_places(self) -> None:
-        """Raise `RecipeError` unless the template writes both texts, which is seen by what it writes."""
+    def _require_places(self) -> None:
+        """Raise `RecipeError` unless the template writes both texts and the prompt, which is seen by what it writes."""
         try:
             written = {self._rendered(*pair) for pair in (("a", "a"), ("b", "a"), ("a", "b"))}
+            unprompted = self._written([{"role": role, "content": "a"} for role in _ROLES])
         except Exception as error:  # a template is a program, and may raise anything
             raise RecipeError(f"the {self.by} cannot be rendered: {error}") from error
         if len(written) < 3:  # noqa: PLR2004 - it is the same for two of the three
             raise RecipeError(f"the {self.by} does not write both texts; accepted: the roles query and document")
+        if self._before and unprompted in written:
+            raise _no_place_for(self._before[0]["content"])
 
 
 def _sets_something_between(tokenizer: Any) -> bool:
@@ -130,3 +141,8 @@ def _sets_something_between(tokenizer: Any) -> bool:
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", "b"))
     ids, together = tokenizer("a", "b")["input_ids"], [*first, *second]
     return all(ids[place : place + len(together)] != together for place in range(len(ids)))
+
+
+def _no_place_for(prompt: str) -> RecipeError:
+    told = f"no template writes its prompt {prompt[:64]!r}, which goes before pairs as a system turn"
+    return RecipeError(f"{told}; accepted: embedding.pair_template")

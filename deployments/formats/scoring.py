@@ -1,10 +1,11 @@
-"""Models that score pairs of texts (cross-encoders), in transformers' format (`task: text-ranking`).
+"""Models that score pairs of texts (rerankers), in transformers' format (`task: text-ranking`).
 
     pairs ──► tokens (a thread; too long: refused, or the second text cut, and told) ──► batches ──► the model
 
-The score is what the model's one label has, by the function that its files name as sentence-transformers has
-it, else between 0 and 1 (the sigmoid): sentence-transformers and vLLM do the same. The answer is a list of lists of one
-number. `extras.body` has `space`, `revision`, and `truncated` with what was cut.
+The score is what the model's one label has, or what a language model's logits have for the words that its files name
+(`LogitScore`), by the function that its files name as sentence-transformers has it, else between 0 and 1 (the sigmoid):
+sentence-transformers and vLLM do the same. The answer is a list of lists of one number. `extras.body` has `space`,
+`revision`, and `truncated` with what was cut.
 """
 
 import time
@@ -18,7 +19,7 @@ import torch
 from deployments.formats.calling import InferenceThreads
 from deployments.formats.embedding_input import InputError
 from deployments.formats.pairs import PairReader
-from deployments.formats.sentence import RecipeError, read_score_files
+from deployments.formats.sentence import LogitScore, RecipeError, read_score_files
 from deployments.formats.text_batches import TextBatches, Vector
 from deployments.formats.text_bounds import longest_text
 from deployments.formats.weights import load_weights
@@ -58,18 +59,20 @@ class ScoringModel:
         Raises:
             RecipeError: the model has more labels than one, or its files ask for what is not known here.
         """
-        config = loaded.model.config
-        if config.num_labels != 1:
+        config, files = loaded.model.config, read_score_files(loaded.folder)
+        if files.logits is None and config.num_labels != 1:
             raise RecipeError(f"it has {config.num_labels} labels, and a model that scores has one")
-        files = read_score_files(loaded.folder)
-        if files.prompt and not spec.embedding.pair_template:
-            raise RecipeError(f"its prompt {files.prompt} goes before pairs; accepted: embedding.pair_template")
+        if files.logits is not None and not all(0 <= each < config.vocab_size for each in files.logits.tokens):
+            raise RecipeError(f"its score is read from tokens that it does not have: {files.logits.tokens}")
+        self._logits = files.logits
         self._activation = _activation(config, files.activation)
         self._loaded, self._spec = loaded, spec
         bounds = (spec.embedding.max_tokens, longest_text(loaded))
         self._longest = min(bound for bound in bounds if bound > 0)
         cuts = spec.long_prompt == "truncate"
-        self._reader = PairReader(loaded.tokenizer, spec.embedding.pair_template, self._longest, cuts=cuts)
+        self._reader = PairReader(
+            loaded.tokenizer, spec.embedding.pair_template, self._longest, cuts=cuts, prompt=files.prompt
+        )
         if config.pad_token_id is None:
             config.pad_token_id = loaded.tokenizer.pad_token_id
         # A language model's score is that of the last token that is not this one.
@@ -118,6 +121,7 @@ class ScoringModel:
             "space": self._spec.vector_space,
             "revision": self._loaded.revision,
             "activation": self._activation,
+            "score": "head" if self._logits is None else "logits",
             "pairs": self._reader.by,
             "max_tokens": self._longest,
         }
@@ -151,24 +155,48 @@ class ScoringModel:
         return given, cut
 
     def _score(self, pairs: Sequence[Sequence[int]]) -> list[Vector]:
-        width, device = max(map(len, pairs)), self._loaded.model.device
-
-        def padded(rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
-            return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows], device=device)
-
-        inputs = {
-            "input_ids": padded(pairs, self._pad),
-            "attention_mask": padded([[1] * len(each) for each in pairs], 0),
-        }
-        sides = [pair.sides for pair in pairs if isinstance(pair, _Pair) and pair.sides]
-        if len(sides) == len(pairs):
-            inputs["token_type_ids"] = padded(sides, 0)
         with torch.inference_mode():
-            scores = _FUNCTIONS[self._activation](self._loaded.model(**inputs).logits.float())
+            read = self._by_head(pairs) if self._logits is None else self._by_logits(pairs, self._logits)
+            scores = _FUNCTIONS[self._activation](read)
         if not bool(torch.isfinite(scores).all()):
             raise FloatingPointError("the model gave a score that is NaN or an infinity")
         made: list[Vector] = scores.cpu().tolist()
         return made
+
+    def _by_head(self, pairs: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return one number a pair, in float32: what the model's one label has."""
+        inputs = {"input_ids": self._padded(pairs, self._pad), "attention_mask": self._padded(_ones(pairs), 0)}
+        sides = [pair.sides for pair in pairs if isinstance(pair, _Pair) and pair.sides]
+        if len(sides) == len(pairs):
+            inputs["token_type_ids"] = self._padded(sides, 0)
+        scores: torch.Tensor = self._loaded.model(**inputs).logits.float()
+        return scores
+
+    def _by_logits(self, pairs: Sequence[Sequence[int]], score: LogitScore) -> torch.Tensor:
+        """Return one number a pair, in float32: how much likelier the model is to go on with the one token.
+
+        Padded on the left, all pairs end at the same place, and the logits of no other one are made: a batch of all of
+        them would be as large as the model.
+        """
+        mask = self._padded(_ones(pairs), 0, left=True)
+        logits = self._loaded.model(
+            input_ids=self._padded(pairs, self._pad, left=True),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
+            logits_to_keep=1,
+            use_cache=False,
+        ).logits[:, -1].float()  # fmt: skip
+        scores: torch.Tensor = logits[:, score.yes] - (0.0 if score.no is None else logits[:, score.no])
+        return scores.unsqueeze(1)
+
+    def _padded(self, rows: Sequence[Sequence[int]], fill: int, *, left: bool = False) -> torch.Tensor:
+        width, spaces = max(map(len, rows)), [fill]
+        made = [[*spaces * (width - len(row)), *row] if left else [*row, *spaces * (width - len(row))] for row in rows]
+        return torch.tensor(made, device=self._loaded.model.device)
+
+
+def _ones(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    return [[1] * len(row) for row in rows]
 
 
 def _activation(config: Any, told: str) -> str:

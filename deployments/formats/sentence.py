@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 
 from deployments.settings import EmbeddingSettings
+from deployments.sources.checkpoint import SCORES_BY_LOGITS, steps_behind
 
 Layer = Callable[[torch.Tensor], torch.Tensor]
 _ACTIVATIONS: Mapping[str, Layer] = {
@@ -72,37 +73,59 @@ def read_recipe(folder: Path, settings: EmbeddingSettings) -> Recipe:
     return Recipe(pooling, recipe.steps, normalize, longest, recipe.lower, recipe.prompts, recipe.default_prompt)
 
 
+class LogitScore(NamedTuple):
+    """How a score is read from what a language model would write behind a pair.
+
+    Attributes:
+        yes: the token whose logit is the score.
+        no: the token whose logit is taken away from it; `None` for none.
+    """
+
+    yes: int
+    no: int | None
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Both tokens, or the one."""
+        return (self.yes,) if self.no is None else (self.yes, self.no)
+
+
 class ScoreFiles(NamedTuple):
     """What the files of a model that scores pairs say.
 
     Attributes:
         activation: the function that its scores go through; empty where they do not say.
-        prompt: the name of the prompt that goes before pairs; empty for none.
+        prompt: what goes before pairs; empty for nothing.
+        logits: how the score is read from the logits of a language model; `None` for a model with a head for scores.
     """
 
     activation: str
     prompt: str
+    logits: LogitScore | None
 
 
 def read_score_files(folder: Path) -> ScoreFiles:
     """Read the same files of a model that scores pairs of texts.
 
     Raises:
-        RecipeError: the files cannot be read, or have steps behind the model itself.
+        RecipeError: the files cannot be read, or have steps behind the model itself that are not known here.
     """
     try:
-        said, modules = _json(folder / "config_sentence_transformers.json"), folder / "modules.json"
-        usual = str(said.get("default_prompt_name") or "")
-        steps = json.loads(modules.read_text(encoding="utf-8")) if modules.is_file() else []
-        others = [kind for step in steps if (kind := step["type"].rpartition(".")[2]) != "Transformer"]
-        files = ScoreFiles(
-            str(said.get("activation_fn") or ""), usual if (said.get("prompts") or {}).get(usual) else ""
-        )
+        said, steps = _json(folder / "config_sentence_transformers.json"), steps_behind(folder)
+        prompt = str((said.get("prompts") or {}).get(said.get("default_prompt_name") or "") or "")
+        place = steps.pop(SCORES_BY_LOGITS, None)
+        logits = None if place is None else _logit_score(_json(place / "config.json"))
+        files = ScoreFiles(str(said.get("activation_fn") or ""), prompt, logits)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecipeError(f"the files of sentence-transformers cannot be read: {error!r}") from error
-    if others:
-        raise RecipeError(f"modules.json has a module {others[0][:64]}, which is not known for scores here")
+    if steps:
+        raise RecipeError(f"modules.json has a module {next(iter(steps))[:64]}, which is not known for scores here")
     return files
+
+
+def _logit_score(config: Mapping[str, Any]) -> LogitScore:
+    no = config.get("false_token_id")
+    return LogitScore(int(config["true_token_id"]), None if no is None else int(no))
 
 
 def _read(folder: Path) -> Recipe:

@@ -18,6 +18,10 @@ from deployments.policy.answer import Answer
 from deployments.request import InferenceRequest
 from deployments.request.ranking import RerankRequest, rerank_request, score_request
 
+_META: Mapping[str, Any] = {"meta": {"api_version": {"version": "2"}}}
+"""What Cohere's format has beside the results: without it the AI SDK takes no answer of Cohere's for one."""
+
+_NOTHING: Mapping[str, Any] = {}
 _OWN = frozenset({"id", "object", "created", "results", "data", "model", "usage", "neverblank", "error", "dimensions"})
 
 
@@ -42,7 +46,7 @@ def _ranked(scores: VectorRows, answer: Answer, asked: RerankRequest, request_id
         }
         for place in order
     ]
-    return _body({"results": results}, answer, asked.request, request_id)
+    return _body({"results": results}, answer, asked.request, request_id, _META)
 
 
 def _scored(scores: VectorRows, answer: Answer, asked: InferenceRequest, request_id: str) -> bytes:
@@ -50,6 +54,13 @@ def _scored(scores: VectorRows, answer: Answer, asked: InferenceRequest, request
     return _body({"object": "list", "data": data}, answer, asked, request_id)
 
 
-def _body(told: Mapping[str, Any], answer: Answer, request: InferenceRequest, request_id: str) -> bytes:
+def _body(
+    told: Mapping[str, Any],
+    answer: Answer,
+    request: InferenceRequest,
+    request_id: str,
+    beneath: Mapping[str, Any] = _NOTHING,
+) -> bytes:
+    """Write an answer; what is `beneath` gives way to what its model has told."""
     about = {"id": f"score-{request_id}", "created": int(time.time()), **told_of(answer, request, request_id)}
-    return orjson.dumps({**theirs(answer.extras.body, _OWN), **told, **about})
+    return orjson.dumps({**beneath, **theirs(answer.extras.body, _OWN), **told, **about})

@@ -27,6 +27,7 @@ from deployments.request.body import Limits, decode_object
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.conversation import note_feature, note_foreign
 from deployments.request.dialogue import read_dialogue
+from deployments.request.entries import counting_entries
 from deployments.request.fields import MAX_TYPE, read_model, refuse
 from deployments.request.inference import ANY_FORMAT, Feature, InferenceRequest, ResponseFormat, Sent
 from deployments.request.messages_fields import (
@@ -54,6 +55,7 @@ _EFFORTS = ((10_000, "high"), (5_000, "medium"), (0, "low"))
 """For budgets of at least so many tokens of thinking, the effort; the steps are LiteLLM's."""
 
 
+@counting_entries
 def messages_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> InferenceRequest:
     """Read the body of `POST /v1/messages`.
 

@@ -46,6 +46,11 @@ def check_size(size: int, limits: Limits) -> None:
         raise InvalidRequestError(Problem("body", "is too large", f"at most {limits.max_bytes} bytes", status=413))
 
 
+def without_mark(body: bytes) -> bytes:
+    """Return a body without the byte order mark that it may begin with."""
+    return body.removeprefix(BOM_UTF8)
+
+
 def decode(body: bytes, limits: Limits) -> Any:
     """Decode a JSON body, which may begin with a byte order mark.
 
@@ -54,7 +59,7 @@ def decode(body: bytes, limits: Limits) -> Any:
     """
     check_size(len(body), limits)
     try:
-        data = orjson.loads(body.removeprefix(BOM_UTF8))
+        data = orjson.loads(without_mark(body))
     except orjson.JSONDecodeError as error:
         # Only the position: the decoder's message may quote the content.
         place = f"is not valid JSON (line {error.lineno}, column {error.colno})"

@@ -18,6 +18,7 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
 from deployments.request.body_form import BodyForm
 from deployments.request.controls import NO_HEADERS
+from deployments.request.entries import counting_entries
 from deployments.request.inference import InferenceRequest
 from deployments.request.native import TEXT_KEYS
 from deployments.request.prompts import MAX_PROMPT_TOKENS, Ids
@@ -95,6 +96,7 @@ def is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+@counting_entries
 def embeddings_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> EmbeddingsRequest:
     """Read the body of `POST /v1/embeddings`.
 

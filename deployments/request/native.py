@@ -14,6 +14,7 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode, encode
 from deployments.request.body_form import BodyForm, Common
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
+from deployments.request.entries import counting_entries
 from deployments.request.fields import read_model, refuse
 from deployments.request.inference import InferenceRequest
 from deployments.request.sampling import Parameters, read_parameters
@@ -102,6 +103,7 @@ def _plain_name(model: Any) -> str:
     return str.__str__(model)
 
 
+@counting_entries
 def from_mapping(
     data: Any, limits: Limits, *, model: str = "", headers: Mapping[str, str] = NO_HEADERS
 ) -> InferenceRequest:

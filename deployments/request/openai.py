@@ -12,6 +12,7 @@ from deployments.request.body_form import BodyForm
 from deployments.request.chat import read_chat
 from deployments.request.controls import CONTINUE_HEADER, NO_HEADERS, with_controls
 from deployments.request.conversation import Chat
+from deployments.request.entries import counting_entries
 from deployments.request.fields import read_model
 from deployments.request.inference import Feature, InferenceRequest
 from deployments.request.openai_fields import CHAT_FORM, COMPLETION_FORM, ChatBody, CompletionBody, StreamOptions
@@ -56,6 +57,7 @@ def repeated(request: InferenceRequest) -> str:
     return last["content"] if last["role"] == "assistant" else ""
 
 
+@counting_entries
 def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:
     """Read the body of `POST /v1/chat/completions`.
 
@@ -92,6 +94,7 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
     return OpenAIRequest((request,), *_usage_wanted(asked), asked.echo)
 
 
+@counting_entries
 def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:
     """Read the body of `POST /v1/completions`; see `chat_request`."""
     data = without_nulls(decode_object(body, limits))

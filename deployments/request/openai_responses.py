@@ -22,6 +22,7 @@ from msgspec import Struct
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
+from deployments.request.entries import counting_entries
 from deployments.request.fields import read_model
 from deployments.request.inference import Feature, InferenceRequest, Sent
 from deployments.request.items import read_input_items
@@ -71,6 +72,7 @@ class ResponsesRequest(Struct, frozen=True):
         return wanted
 
 
+@counting_entries
 def responses_request(
     data: Mapping[str, Any],
     limits: Limits,

@@ -18,12 +18,16 @@ from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request.body import Limits, decode_object
 from deployments.request.body_form import BodyForm
 from deployments.request.controls import NO_HEADERS
+from deployments.request.entries import counting_entries
 from deployments.request.inference import InferenceRequest
 from deployments.request.structs import does, read_struct
 from deployments.request.vector_body import MAX_INPUT_CHARACTERS, MAX_INPUTS, VectorsBody, vector_request
 
 PAIRS = "pairs"
 """The field of the inputs of a model: a list of pairs of texts, for each of which a list of one number is wanted."""
+
+RANKING_TASK = "text-ranking"
+"""The task of models that score pairs."""
 
 _SCORED = (("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2"))
 """The names that the two sides of pairs may have, as vLLM has them."""
@@ -91,6 +95,7 @@ class RerankRequest(Struct, frozen=True):
     returns: bool
 
 
+@counting_entries
 def rerank_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> RerankRequest:
     """Read the body of `POST /v1/rerank`.
 
@@ -112,6 +117,7 @@ def rerank_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = 
     return RerankRequest(request, documents, top_n, asked.return_documents)
 
 
+@counting_entries
 def score_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> InferenceRequest:
     """Read the body of `POST /v1/score`.
 

@@ -17,6 +17,7 @@ from deployments.request.body_form import BodyForm, ModelName
 from deployments.request.chat import CHAT_MESSAGES, ChatMessages, read_chat
 from deployments.request.controls import CONTROL_KEYS, NO_HEADERS, with_controls
 from deployments.request.conversation import Chat
+from deployments.request.entries import counting_entries
 from deployments.request.fields import read_model
 from deployments.request.inference import ANY_FORMAT, InferenceRequest
 from deployments.request.prompts import MAX_PROMPT_TOKENS
@@ -80,6 +81,7 @@ class TokensRequest(Struct, frozen=True):
     strings: bool = False
 
 
+@counting_entries
 def tokenize_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> TokensRequest:
     """Read the body of `POST /tokenize`.
 
@@ -126,6 +128,7 @@ def tokenize_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] 
     )
 
 
+@counting_entries
 def detokenize_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> TokensRequest:
     """Read the body of `POST /detokenize`; see `tokenize_request`."""
     data = without_nulls(decode_object(body, limits))

@@ -16,6 +16,7 @@ from deployments.policy.outcome import Refused
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.request import InferenceRequest
 from deployments.request.native import VECTOR_TASK
+from deployments.request.ranking import RANKING_TASK, pairs_in
 from deployments.router.registry import Registry
 from deployments.upstream import UpstreamPool
 
@@ -62,9 +63,12 @@ class VectorSpaces:
             raise InvalidRequestError(Problem("messages", "are given to a model of vectors", "text, or input"))
         if self.of(asked) or self._is_unseen(asked):
             return
-        accepted = f"a model of the task {VECTOR_TASK}, or one whose spec names a space"
+        task, lacks = (
+            (RANKING_TASK, "scores no pairs") if pairs_in(request.inputs) else (VECTOR_TASK, "gives no vectors")
+        )
+        accepted = f"a model of the task {task}, or one whose spec names a space"
         if self._registry.knows(asked) or self._upstreams.find(asked) is not None:
-            raise InvalidRequestError(Problem("model", "gives no vectors", accepted))
+            raise InvalidRequestError(Problem("model", lacks, accepted))
         raise InvalidRequestError(Problem("model", "is not known", accepted, status=404, code="model_not_found"))
 
     def held_to(

@@ -3,6 +3,7 @@
 Weights are safetensors or GGUF, never pickles. Code in a checkpoint runs only if the spec allows it and pins a commit.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -110,6 +111,9 @@ AUTO_CLASSES = {
 }
 """The class of transformers that loads the weights for each task."""
 
+SCORES_BY_LOGITS = "LogitScore"
+"""The step in `modules.json` with which sentence-transformers reads a score from a language model's logits."""
+
 
 def load_checkpoint(
     checkpoint: Checkpoint, dtype: str, task: str = "text-generation", *, runs_code: bool = False
@@ -138,7 +142,8 @@ def load_checkpoint(
         weights["quantization_config"] = GgufConfig(dequantize=True)
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, **local)
-        auto_class: Any = getattr(transformers, AUTO_CLASSES[task])
+        scores_by_logits = task == "text-ranking" and SCORES_BY_LOGITS in steps_behind(checkpoint.folder)
+        auto_class: Any = getattr(transformers, AUTO_CLASSES["text-generation" if scores_by_logits else task])
         model, report = auto_class.from_pretrained(checkpoint.folder, **local, **weights, output_loading_info=True)
     except Exception as error:
         raise SourceError(f"cannot be read: {describe_error(error)}") from error
@@ -154,6 +159,20 @@ def load_checkpoint(
         dtype=dtype_name(model),
         folder=checkpoint.folder,
     )
+
+
+def steps_behind(folder: Path) -> dict[str, Path]:
+    """Return the folders of the steps that sentence-transformers has behind the model itself, by their kinds.
+
+    Raises:
+        OSError: `modules.json` is there and cannot be read.
+        ValueError: it is no JSON.
+        KeyError, TypeError, AttributeError: it is no list of steps with a `type` and a `path`.
+    """
+    file = folder / "modules.json"
+    steps = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    kinds = ((step["type"].rpartition(".")[2], folder / step["path"]) for step in steps)
+    return {kind: place for kind, place in kinds if kind != "Transformer"}
 
 
 def _require_all_weights(kind: str, missing: Iterable[str], task: str) -> None:

@@ -51,3 +51,13 @@ def test_responses(url: str) -> None:
 
 def test_embedding(url: str) -> None:
     assert len(litellm.embedding(**there(url, "vectors"), input=["One", "Two"]).data) == 2
+
+
+@pytest.mark.parametrize(("provider", "path"), [("hosted_vllm", ""), ("cohere", ""), ("jina_ai", "/v1/rerank")])
+def test_rerank(url: str, provider: str, path: str) -> None:
+    asked = {"query": "who is here", "documents": ["the cat sat on a mat", "paris"]}
+    told = litellm.rerank(model=f"{provider}/ranking", api_base=url + path, api_key="none", **asked, top_n=2)
+
+    scores = [each["relevance_score"] for each in told.results]
+    assert sorted(each["index"] for each in told.results) == [0, 1]
+    assert scores == sorted(scores, reverse=True)

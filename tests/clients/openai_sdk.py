@@ -2,8 +2,11 @@
 
 import pytest
 from openai import AsyncOpenAI, BadRequestError, OpenAI
+from openai import BaseModel as OpenAIModel
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
+
+from tests.clients.relay import Relay
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]
 PARIS = "'Paris' has 2102650 inhabitants."
@@ -13,6 +16,15 @@ COUNT: dict[str, object] = {"type": "object", "properties": {"city": {"type": "s
 class City(BaseModel):
     name: str
     inhabitants: int
+
+
+class Score(BaseModel):
+    index: int
+    score: float
+
+
+class Scores(OpenAIModel):
+    data: list[Score]
 
 
 def client(url: str) -> OpenAI:
@@ -86,6 +98,23 @@ def test_embeddings(url: str) -> None:
     answer = client(url).embeddings.create(model="vectors", input=["One", "Two"], encoding_format="float")
 
     assert [len(each.embedding) for each in answer.data] == [len(answer.data[0].embedding)] * 2
+
+
+def test_scores(url: str) -> None:
+    """By the way that its page names for endpoints that it has no method for."""
+    pairs = {"model": "ranking", "text_1": "who is here", "text_2": ["the cat sat on a mat", "paris"]}
+    answer = client(url).post("/score", body=pairs, cast_to=Scores)
+
+    assert [each.index for each in answer.data] == [0, 1]
+    assert all(0 < each.score < 1 for each in answer.data)
+
+
+def test_retries(url: str, relay: Relay) -> None:
+    relay.break_next()
+    answer = OpenAI(base_url=f"{url}/v1", api_key="none").chat.completions.create(model="smollm2", messages=HELLO)
+
+    assert (answer.choices[0].message.content or "").strip()
+    assert relay.is_whole
 
 
 def test_models_and_errors(url: str) -> None:

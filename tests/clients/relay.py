@@ -20,6 +20,7 @@ class Relay:
         """Begin to listen for clients of the service at `port`."""
         self._port = port
         self._tiers: list[str] = []
+        self._to_break = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -27,6 +28,15 @@ class Relay:
     def forget(self) -> None:
         """Begin anew with an empty list of who answered."""
         self._tiers.clear()
+
+    def break_next(self, connections: int = 1) -> None:
+        """End so many of the next connections when something is sent in them, as a proxy does that restarts."""
+        self._to_break = connections
+
+    @property
+    def is_whole(self) -> bool:
+        """No connection is to be broken any more."""
+        return not self._to_break
 
     def require_models(self) -> None:
         """Require that a model that was asked for has answered, and nobody in its place.
@@ -46,6 +56,11 @@ class Relay:
         with suppress(OSError):  # closed
             while True:
                 client, _ = self._listener.accept()
+                if self._to_break:
+                    self._to_break -= 1
+                    with client:
+                        client.recv(1)
+                    continue
                 service = socket.create_connection(("127.0.0.1", self._port))
                 for source, sink, keep in ((client, service, False), (service, client, True)):
                     threading.Thread(target=self._pass_on, args=(source, sink, keep), daemon=True).start()

@@ -126,10 +126,9 @@ def test_a_model_that_writes_is_not_given_a_head_of_random_numbers(
 @pytest.mark.parametrize(
     ("file", "says", "told"),
     [
-        ("modules.json", [{"type": "a.Transformer", "path": ""}, {"type": "a.LogitScore", "path": "1"}], "LogitScore"),
-        ("modules.json", {"type": "a.Transformer"}, "cannot be read"),
+        ("modules.json", [{"type": "a.Transformer", "path": ""}, {"type": "a.Dense", "path": "1"}], "Dense"),
         ("config_sentence_transformers.json", {"activation_fn": "torch.nn.modules.activation.Softplus"}, "Softplus"),
-        ("config_sentence_transformers.json", {"prompts": {"web": "Find: "}, "default_prompt_name": "web"}, "web"),
+        ("config_sentence_transformers.json", {"prompts": {"web": "Find: "}, "default_prompt_name": "web"}, "Find: "),
     ],
 )
 def test_what_the_files_of_sentence_transformers_ask_for_and_is_not_known_fails_the_load(
@@ -139,4 +138,14 @@ def test_what_the_files_of_sentence_transformers_ask_for_and_is_not_known_fails_
     (folder / file).write_text(json.dumps(says))
 
     with pytest.raises(RecipeError, match=told):
+        a_model(folder, monkeypatch)
+
+
+def test_files_of_sentence_transformers_that_cannot_be_read_fail_the_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = a_folder(tmp_path / "m", chat_template=TEMPLATE)
+    (folder / "modules.json").write_text('{"type": "a.Transformer"}')
+
+    with pytest.raises(NoSourceError, match="cannot be read"):
         a_model(folder, monkeypatch)

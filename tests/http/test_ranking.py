@@ -57,6 +57,18 @@ async def test_documents_come_back_in_the_order_of_their_scores(folder: Path) ->
     assert (told["model"], told["neverblank"]["served_by"], told["usage"]["prompt_tokens"]) == ("m", "primary", 29)
 
 
+async def test_an_order_has_the_meta_of_coheres_format_or_that_of_its_remote_model(faulty: FaultyUpstream) -> None:
+    router = a_router({"m": (Scripted(Answered([[0.5]] * 3)), "m")}, remotes={"far": far(faulty, "scores-cohere")})
+    await router._registry.refresh()
+
+    ours, theirs = [(await send(router, "/v2/rerank", {**ASKED, "model": model})).json() for model in ("m", "far")]
+    scored = (await send(router, SCORE, {"model": "m", "text_1": QUERY, "text_2": DOCUMENTS})).json()
+
+    assert ours["meta"] == {"api_version": {"version": "2"}}
+    assert theirs["meta"]["tokens"] == {"input_tokens": 7, "output_tokens": 0}
+    assert "meta" not in scored
+
+
 @pytest.mark.parametrize("names", [("text_1", "text_2"), ("queries", "documents")])
 async def test_scores_are_those_of_one_text_with_each_or_of_each_with_one(folder: Path, names: tuple[str, str]) -> None:
     router = a_router({"m": (Loaded(a_model(folder)), "m")})
@@ -149,6 +161,16 @@ async def test_what_cannot_be_scored_is_refused_by_its_place(path: str, body: di
 
     assert response.json()["error"]["param"] == param
     assert response.status_code in {400, 404}
+
+
+@pytest.mark.parametrize("model", ["chat", "nobody"])
+async def test_a_model_that_scores_no_pairs_is_refused_with_the_task_of_those_that_do(model: str) -> None:
+    router = a_router({"m": (Scripted(Answered([[0.5]])), "m"), "chat": (Scripted(Answered("Hi")), "")})
+    await router._registry.refresh()
+
+    error = (await send(router, RERANK, {**ASKED, "model": model})).json()["error"]
+
+    assert "a model of the task text-ranking" in error["message"]
 
 
 async def test_models_of_vectors_score_no_pairs_and_those_that_score_make_no_vectors(

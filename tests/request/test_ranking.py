@@ -64,7 +64,7 @@ def test_pairs_are_read_in_each_of_their_names(names: tuple[str, str]) -> None:
         ({**ASKED, "documents": []}, "documents", "is an empty list", DOCUMENTS),
         ({**ASKED, "documents": ["a"] * 2049}, "documents", "has 2049 entries", DOCUMENTS),
         ({**ASKED, "documents": ["a", 3]}, "documents[1]", "is a number (entry 2 of 2)", DOCUMENT),
-        ({**ASKED, "documents": ["a", {"text": None}]}, "documents[1].text", "is missing", TEXT),
+        ({**ASKED, "documents": ["a", {"text": None}]}, "documents[1].text", "is missing (entry 2 of 2)", TEXT),
         ({**ASKED, "documents": ["a", " ", "b"]}, "documents[1]", "is an empty text (entry 2 of 3)", TEXT),
         ({**ASKED, "top_n": 1.5}, "top_n", "is a number", "a whole number from 1 to 2147483648"),
     ],

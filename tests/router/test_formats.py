@@ -18,6 +18,7 @@ NATIVE = {"text": "Say it."}
 FRONTS = {
     "chat": ("/v1/chat/completions", CHAT),
     "messages": ("/v1/messages", MESSAGES),
+    "responses": ("/v1/responses", {"input": "Say it."}),
     "native": ("/v1/infer", NATIVE),
 }
 BACKS = ("chat", "responses", "messages")
@@ -49,6 +50,8 @@ def said(response: Any) -> str:
         body = response.json()
         if "result" in body:
             return str(body["result"])
+        if "output" in body:
+            return str(body["output"][-1]["content"][-1]["text"])
         return str(body["choices"][0]["message"]["content"] if "choices" in body else body["content"][-1]["text"])
     events = [line.removeprefix("data: ") for line in response.text.splitlines() if line.startswith("data: {")]
     return "".join(_text_of(event) for event in events)
@@ -58,6 +61,10 @@ def _text_of(event: str) -> str:
     match json.loads(event):
         case {"delta": {"type": "text_delta", "text": str(text)}} | {"choices": [{"delta": {"content": str(text)}}]}:
             return text
+        case {"type": "response.output_text.delta", "delta": str(text)}:
+            return text
+        case {"type": str()}:
+            return ""  # another event of a response, such as one that repeats the text
         case {"text": str(text)} | {"delta": str(text)}:
             return text
         case _:

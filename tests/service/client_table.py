@@ -1,6 +1,7 @@
-"""The table of the README that says which clients work, as the results of their tests have it.
+"""The tables of the README that say which clients work, as the results of their tests have it.
 
-`python -m tests.service.client_table` writes it there, from the results of the last whole run of `test_clients`.
+`python -m tests.service.client_table` writes them there, from the results of the last whole run of `test_clients` in
+`make test`, and in `make soak`. A table whose results are not there stays as it is.
 """
 
 import json
@@ -9,12 +10,14 @@ from dataclasses import asdict
 
 import msgspec
 
-from tests.service.clients import RESULTS, Result
+from tests.service.clients import INSTALLED, Result
 from tests.service.service import ROOT
 
 README = ROOT / "README.md"
-BEGIN, END = "<!-- clients -->\n", "<!-- /clients -->\n"
-_MOST_NAMED = 10
+RESULTS = {"clients": INSTALLED / "results.json", "tools": INSTALLED / "tools.json"}
+"""Where the results of each table are kept."""
+
+_MOST_NAMED = 12
 
 
 def row(result: Result) -> str:
@@ -32,16 +35,21 @@ def table(results: Sequence[Result]) -> str:
     return "| client | version | what passes |\n|---|---|---|\n" + "".join(map(row, results))
 
 
-def write_results(results: Sequence[Result]) -> None:
-    """Keep the results of a run."""
-    RESULTS.write_text(json.dumps([asdict(result) for result in results]))
+def write_results(results: Sequence[Result], which: str) -> None:
+    """Keep the results of a run, for the table `which`."""
+    RESULTS[which].write_text(json.dumps([asdict(result) for result in results]))
 
 
-def read_results() -> list[Result]:
-    """Return the results of the last run."""
-    return msgspec.json.decode(RESULTS.read_bytes(), type=list[Result])
+def written(text: str, which: str, results: Sequence[Result]) -> str:
+    """Return the README's `text` with the table `which` made anew."""
+    begin, end = f"<!-- {which} -->\n", f"<!-- /{which} -->\n"
+    before, _, rest = text.partition(begin)
+    return before + begin + table(results) + end + rest.partition(end)[2]
 
 
 if __name__ == "__main__":
-    before, _, rest = README.read_text().partition(BEGIN)
-    README.write_text(before + BEGIN + table(read_results()) + END + rest.partition(END)[2])
+    readme = README.read_text()
+    for name, file in RESULTS.items():
+        if file.exists():
+            readme = written(readme, name, msgspec.json.decode(file.read_bytes(), type=list[Result]))
+    README.write_text(readme)

@@ -12,7 +12,6 @@ from tests.service.service import ROOT
 
 SCRIPTS = ROOT / "tests/clients"
 INSTALLED = ROOT / "cache/clients"
-RESULTS = INSTALLED / "results.json"
 _LONGEST_S = 240.0
 _REPORT = '{"name":'
 """The beginning of what a script reports; packages print warnings beside it."""
@@ -50,10 +49,12 @@ CLIENTS = (
     Client("pydantic-ai-slim", "agents", ("pydantic_ai_agents.py",)),
     Client("openai-agents", "agents", ("openai_agents.py",)),
     Client("instructor", "instructor", ("instructor_forms.py",)),
+    Client("cohere", "agents", ("cohere_rank.py",)),
     Client("openai", "node", ("openai.mjs",)),
     Client("@ai-sdk/openai", "node", ("ai.mjs", "ai_openai.mjs")),
     Client("@ai-sdk/openai-compatible", "node", ("ai.mjs", "ai_openai_compatible.mjs")),
     Client("@ai-sdk/anthropic", "node", ("ai.mjs", "ai_anthropic.mjs")),
+    Client("@ai-sdk/cohere", "node", ("ai_cohere.mjs",)),
 )
 
 MEASURING = (

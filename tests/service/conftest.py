@@ -78,12 +78,13 @@ def _pickled(folder: Path, name: str, value: Any) -> dict[str, Any]:
 
 def _members(folder: Path) -> dict[str, dict[str, Any]]:
     """Specs of models that share a process: a file of every form, and two that cannot be loaded."""
-    weights = {name: folder / f"{name}-weights" for name in ("qwen2", "gguf", "bert", "vectors")}
+    weights = {name: folder / f"{name}-weights" for name in ("qwen2", "gguf", "bert", "vectors", "ranking")}
     weights["gguf"].mkdir()
     causal.qwen2(weights["qwen2"])
     tiny.gguf(weights["gguf"] / "tiny.gguf")
     bert.folder(weights["bert"], "text-classification")
     bert.folder(weights["vectors"], "feature-extraction")
+    bert.folder(weights["ranking"], "text-ranking")
     from_weights = {
         name: {"format": "huggingface", "threads": 1, "sources": [{"kind": "path", "path": str(at)}]}
         for name, at in weights.items()
@@ -108,6 +109,7 @@ def _members(folder: Path) -> dict[str, dict[str, Any]]:
         },
         "bert": {**from_weights["bert"], "task": "text-classification"},
         "vectors": {**from_weights["vectors"], "task": "feature-extraction", "dtype": "float32"},
+        "ranking": {**from_weights["ranking"], "task": "text-ranking", "dtype": "float32"},
         "qwen2": {**from_weights["qwen2"], **written},
         "gguf": {**from_weights["gguf"], **written, "snapshot": False},
         "missing": {"format": "python", "target": "no_such_module:Model"},

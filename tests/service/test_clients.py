@@ -17,7 +17,16 @@ def results() -> Iterator[list[Result]]:
     kept: list[Result] = []
     yield kept
     if len(kept) == len(CLIENTS):
-        write_results(kept)
+        write_results(kept, "clients")
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[list[Result]]:
+    """The same of the tools of `make soak`."""
+    kept: list[Result] = []
+    yield kept
+    if len(kept) == len(MEASURING):
+        write_results(kept, "tools")
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +55,18 @@ def test_a_client_works_unchanged(started: dict[Client, Future[Result]], client:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("client", MEASURING, ids=lambda client: client.title)
-def test_a_tool_works_unchanged(service: Service, client: Client, tmp_path: Path) -> None:
-    assert run(client, service.port, tmp_path / "results.json").passed
+def test_a_tool_works_unchanged(service: Service, client: Client, tmp_path: Path, measured: list[Result]) -> None:
+    measured.append(run(client, service.port, tmp_path / "results.json"))
+
+    assert measured[-1].passed
+
+
+@pytest.mark.soak
+def test_the_readme_says_which_tools_work(measured: list[Result]) -> None:
+    told = README.read_text()
+
+    assert measured
+    assert [row(result) for result in measured if row(result) not in told] == []
 
 
 def test_the_readme_says_which_clients_work(results: list[Result]) -> None:

@@ -79,7 +79,7 @@ class Exchange:
         turns: Sequence[Mapping[str, Any]] = self.body.get("messages") or [
             {"role": item["role"], "content": "".join(map(_text_of, item["content"]))}
             for item in self.body["input"]
-            if item["type"] == "message"
+            if item.get("type", "message") == "message"
         ]
         return turns
 
