@@ -109,6 +109,15 @@ class Cluster:
             application["deployments"] = [*kept, found | {"num_replicas": count}]
             self.replicas[name] = count
 
+    def keep_routers_apart(self, *, apart: bool) -> None:
+        """Run at most one router on a host, as in `deploy/kuberay/high-availability.yaml`; or as many as there are."""
+        router = self.config["applications"][0]["deployments"][0]
+        router.pop("max_replicas_per_node", None)
+        if apart:
+            router["max_replicas_per_node"] = 1
+        self.deploy()
+        self.wait_whole()
+
     def start(self) -> None:
         """Start Ray on every host, and the service."""
         self.start_head()

@@ -1,6 +1,11 @@
-"""What callers get when a host is killed, unplugged or cut off under load."""
+"""What callers get when a host is killed, unplugged or cut off under load.
+
+Each host has a router of its own: where both are on one host, the other host loses all with it, and where both have
+been moved away from a host that was lost, it stays without one when it is back.
+"""
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,6 +22,14 @@ SETTLED_S = 3.0
 SOON_S = 1.5
 GONE_S = 7.0
 """Less than Ray takes to call a host dead (`configs/ray.env`): one that was ends itself when it is back."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def apart(started: Cluster) -> Iterator[None]:
+    """A router on each of the two hosts, also after one was lost."""
+    started.keep_routers_apart(apart=True)
+    yield
+    started.keep_routers_apart(apart=False)
 
 
 def waited(tally: Tally, lost: float, seconds: float) -> float:
