@@ -51,11 +51,17 @@ class _TierDone(Struct, frozen=True):
     """Every candidate of a tier has been asked; the last one is not retried, or its per-try timeout is over."""
 
 
+_DONE = _TierDone()
+
+
 def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance = EVERYTHING) -> Step:
     """Return what to do at `now`, given all attempts made so far in the order of their starts."""
-    answered = {
-        place: time for place, attempt in enumerate(attempts) if (time := _answered_at(chain, attempt)) is not None
-    }
+    answered: dict[int, float] = {}  # by the place: when there was an acceptable answer, or first content
+    for place, attempt in enumerate(attempts):
+        if isinstance(attempt, Began):
+            answered[place] = attempt.began
+        elif isinstance(attempt, Ended) and _is_acceptable(chain, attempt):
+            answered[place] = attempt.ended
     if answered:
         place = min(answered, key=answered.__getitem__)
         if attempts[place].why is Why.BESIDE_PROBE:
@@ -77,16 +83,16 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
 
 
 def _step_tiers(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
-    backups, cut_over = chain.of(Tier.BACKUP), chain.deadline.cut_over
+    backups, cut_over = chain.backups, chain.deadline.cut_over
     begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
     if backups and not begun and now >= cut_over:
         return _cut_over(chain, attempts)
     # A primary tier that was left because the retry budget was empty does not retry once there is budget again.
     primary_done = bool(begun) and begun[0].why is Why.NEXT
-    primary = _TierDone() if primary_done else _step_tier(chain, Tier.PRIMARY, attempts, now, allowance)
+    primary = _DONE if primary_done else _step_tier(chain, Tier.PRIMARY, attempts, now, allowance)
     if isinstance(primary, Start):
         return primary
-    backup: Start | WaitUntil | _TierDone = WaitUntil(cut_over) if backups else _TierDone()
+    backup: Start | WaitUntil | _TierDone = WaitUntil(cut_over) if backups else _DONE
     if begun:
         backup = _step_tier(chain, Tier.BACKUP, attempts, now, allowance)
     elif isinstance(primary, _TierDone):
@@ -108,8 +114,8 @@ def _cut_over(chain: FallbackChain, attempts: Sequence[Attempt]) -> Start:
         attempt.why is Why.CUT_OVER and not (isinstance(attempt, Ended) and isinstance(attempt.outcome, Refused))
         for attempt in attempts
     )
-    following = None if started else _unasked(chain.of(Tier.PRIMARY), attempts)
-    return Start(following or chain.of(Tier.BACKUP)[0], Why.CUT_OVER)
+    following = None if started else _unasked(chain.primaries, attempts)
+    return Start(following or chain.backups[0], Why.CUT_OVER)
 
 
 def _last_chance(
@@ -212,7 +218,7 @@ def _next_in_tier(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt])
     """Start the first candidate of `tier` that has not been asked."""
     following = _unasked(chain.of(tier), attempts)
     why = Why.CONTINUE if chain.continues and not attempts else Why.NEXT
-    return _TierDone() if following is None else Start(following, why)
+    return _DONE if following is None else Start(following, why)
 
 
 def _unasked(
@@ -220,7 +226,10 @@ def _unasked(
 ) -> Candidate | None:
     """Return the first of `candidates` that has not been asked and is not to be skipped; `None` where there is none."""
     asked = [attempt.candidate for attempt in attempts]
-    return next((candidate for candidate in candidates if candidate not in asked and candidate not in skip), None)
+    for candidate in candidates:
+        if candidate not in asked and candidate not in skip:
+            return candidate
+    return None
 
 
 def _accept(chain: FallbackChain, attempts: Sequence[Attempt], place: int, now: float) -> Accept:
@@ -232,6 +241,9 @@ def _accept(chain: FallbackChain, attempts: Sequence[Attempt], place: int, now: 
 
 def _close(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tuple[Ended, ...]:
     """Return the trace with every attempt as ended at `now`."""
+    ended = tuple(attempt for attempt in attempts if isinstance(attempt, Ended))
+    if len(ended) == len(attempts):  # the usual case
+        return ended
     first_start: dict[Candidate, float] = {}
     for attempt in attempts:
         first_start.setdefault(attempt.candidate, attempt.started)
@@ -241,12 +253,5 @@ def _close(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tup
     )
 
 
-def _answered_at(chain: FallbackChain, attempt: Attempt) -> float | None:
-    """Return when an attempt had an acceptable answer, or the first content of a stream; `None` where it has none."""
-    match attempt:
-        case Began(began=began):
-            return began
-        case Ended(ended=ended, outcome=Answered() as answer) if not chain.is_rescued(attempt.candidate, answer):
-            return ended
-        case _:
-            return None
+def _is_acceptable(chain: FallbackChain, ended: Ended) -> bool:
+    return isinstance(ended.outcome, Answered) and not chain.is_rescued(ended.candidate, ended.outcome)
