@@ -168,7 +168,9 @@ class Race:
 
     async def _wait(self, until: float, now: float) -> None:
         """Wait until an attempt begins, ends or is silent for too long, at most until `until`; then note what has."""
-        due = min([until, *(flight.judged_at for flight in self._flights.values())])
+        due = until
+        for flight in self._flights.values():
+            due = min(due, flight.judged_at)
         timer = self._loop.call_at(max(due, now + SHORTEST_TIMER_S), self._wake)
         try:
             await self._news

@@ -196,9 +196,9 @@ def _step_tier(
 ) -> Start | WaitUntil | _TierDone:
     """Return the next step of `tier` on its own: retry its latest candidate, start the following one, or wait."""
     mine = [attempt for attempt in attempts if attempt.candidate.tier is tier]
-    mine = [attempt for attempt in mine if not (isinstance(attempt, Ended) and attempt.why in _EXTRAS)] or mine
     if not mine:
         return _next_in_tier(chain, tier, attempts)
+    mine = [attempt for attempt in mine if not (isinstance(attempt, Ended) and attempt.why in _EXTRAS)] or mine
     front = mine[-1].candidate
     tries = [attempt for attempt in mine if attempt.candidate == front]
     last = tries[-1]
