@@ -58,10 +58,11 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
     """Return what to do at `now`, given all attempts made so far in the order of their starts."""
     answered: dict[int, float] = {}  # by the place: when there was an acceptable answer, or first content
     for place, attempt in enumerate(attempts):
-        if isinstance(attempt, Began):
+        if type(attempt) is Ended:  # `isinstance` asks the metaclass where that is not so; here and below
+            if _is_acceptable(chain, attempt):
+                answered[place] = attempt.ended
+        elif type(attempt) is Began:
             answered[place] = attempt.began
-        elif isinstance(attempt, Ended) and _is_acceptable(chain, attempt):
-            answered[place] = attempt.ended
     if answered:
         place = min(answered, key=answered.__getitem__)
         if attempts[place].why is Why.BESIDE_PROBE:
@@ -90,19 +91,19 @@ def _step_tiers(chain: FallbackChain, attempts: Sequence[Attempt], now: float, a
     # A primary tier that was left because the retry budget was empty does not retry once there is budget again.
     primary_done = bool(begun) and begun[0].why is Why.NEXT
     primary = _DONE if primary_done else _step_tier(chain, Tier.PRIMARY, attempts, now, allowance)
-    if isinstance(primary, Start):
+    if type(primary) is Start:
         return primary
     backup: Start | WaitUntil | _TierDone = WaitUntil(cut_over) if backups else _DONE
     if begun:
         backup = _step_tier(chain, Tier.BACKUP, attempts, now, allowance)
     elif isinstance(primary, _TierDone):
         backup = _next_in_tier(chain, Tier.BACKUP, attempts)
-    if isinstance(backup, Start):
+    if type(backup) is Start:
         return backup
     extra = _extra(chain, attempts, now, allowance)
-    if isinstance(extra, Start):
+    if type(extra) is Start:
         return extra
-    waits = [step.time for step in (primary, backup, extra) if isinstance(step, WaitUntil)]
+    waits = [step.time for step in (primary, backup, extra) if type(step) is WaitUntil]
     if not waits and not any(isinstance(attempt, Running) for attempt in attempts):
         return _last_chance(chain, attempts, now, allowance)
     return WaitUntil(min([*waits, chain.deadline.answer_by]))
@@ -170,9 +171,10 @@ def _extra(
 
     A candidate that refuses to be an extra is passed over: its own turn is still to come.
     """
-    latest = next((attempt for attempt in reversed(attempts) if isinstance(attempt, Running)), None)
-    if latest is None:
+    running = [attempt for attempt in attempts if type(attempt) is Running]
+    if not running:
         return None
+    latest = running[-1]
     following = _unasked(chain.candidates, attempts, allowance.skip)
     if following is None:
         return None if _unasked(chain.candidates, attempts) else ask_beside(chain, attempts, latest, now)
@@ -187,7 +189,8 @@ def _extra(
 def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
     """Return when a hedge is due: `hedge_after_s` after the first candidate was asked, if only that one was."""
     first = chain.candidates[0]
-    only = isinstance(attempts[-1], Running) and all(attempt.candidate == first for attempt in attempts)
+    asked = [attempt.candidate for attempt in attempts]
+    only = isinstance(attempts[-1], Running) and asked.count(first) == len(asked)
     return attempts[0].started + chain.hedge_after_s if only and first.tier is Tier.PRIMARY else math.inf
 
 
@@ -241,9 +244,9 @@ def _accept(chain: FallbackChain, attempts: Sequence[Attempt], place: int, now: 
 
 def _close(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tuple[Ended, ...]:
     """Return the trace with every attempt as ended at `now`."""
-    ended = tuple(attempt for attempt in attempts if isinstance(attempt, Ended))
+    ended = [attempt for attempt in attempts if type(attempt) is Ended]
     if len(ended) == len(attempts):  # the usual case
-        return ended
+        return tuple(ended)
     first_start: dict[Candidate, float] = {}
     for attempt in attempts:
         first_start.setdefault(attempt.candidate, attempt.started)
