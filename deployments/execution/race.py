@@ -92,17 +92,18 @@ class Race:
         try:
             while True:
                 now = self._loop.time()
-                match next_step(self._chain, self._attempts, now, self._allowance(now)):
-                    case Start(candidate, why):
-                        self._start(candidate, why, now)
-                    case WaitUntil(until):
-                        await self._wait(until, now)
-                    case Accept(place, trace) as accepted:
-                        winner = self._flights.pop(place, None)  # a stream: its permit is handed back at its end
-                        self._close(trace, now)
+                step = next_step(self._chain, self._attempts, now, self._allowance(now))
+                match step:  # what is in a step is read from it: captures cost more than all of the rest
+                    case Start():
+                        self._start(step.candidate, step.why, now)
+                    case WaitUntil():
+                        await self._wait(step.time, now)
+                    case Accept():
+                        winner = self._flights.pop(step.place, None)  # a stream: its permit is handed back at its end
+                        self._close(step.trace, now)
                         if winner is None or winner.begun is None:
-                            return accepted
-                        return Opened(place, trace, winner.begun, winner.permit)
+                            return step
+                        return Opened(step.place, step.trace, winner.begun, winner.permit)
                     case AwaitReady(candidates, until):
                         await self._wait_for_one(candidates, until)
                     case Exhausted(trace):

@@ -49,8 +49,8 @@ def native_routes(service: Service) -> list[Route]:
         return serve(service, _Native(service, request.path_params.get("model", "").rstrip("/")), request)
 
     return [
+        post("/v1/infer/{model:path}", infer),  # first: see `asgi`
         post("/v1/infer", infer),
-        post("/v1/infer/{model:path}", infer),
     ]
 
 
