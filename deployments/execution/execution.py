@@ -83,5 +83,5 @@ def terms_of(request: InferenceRequest) -> Terms:
     kind = "tool_call" if form.demands_tool_call else str(form.constraint.get("type", "")) if form.is_json else ""
     steered = bool(asked.stop or asked.stop_token_ids or asked.logit_bias)
     size = len(request.text) + len(request.prefix) + BYTES_PER_TOKEN * len(request.prompt_tokens)
-    size += sum(len(turn["content"]) for turn in request.messages)
+    size += sum([len(turn["content"]) for turn in request.messages])
     return Terms(request.stream, kind, asked.max_tokens, steered, size)

@@ -7,7 +7,8 @@ has gone silent. These run on behind the race, until the deadline of their reque
 
 import asyncio
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from deployments.execution.attempt import GIVEN_UP, Begun
 from deployments.execution.clock import SHORTEST_TIMER_S, loop_time
@@ -20,8 +21,7 @@ from deployments.policy.permit import Permit
 from deployments.policy.resilience import ResilienceState
 
 
-@dataclass(slots=True)
-class Flight:
+class Flight(Struct, eq=False):
     """An attempt whose permit is not handed back.
 
     Attributes:

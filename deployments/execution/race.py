@@ -25,6 +25,7 @@ from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.execution.execution import Execution, NotReady, terms_of
 from deployments.execution.flight import Flight, abandon, losers, result_of, run_on
 from deployments.execution.pulse import Pulse
+from deployments.policy.allowance import EVERYTHING, Allowance
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Why
 from deployments.policy.backoff import Backoff
 from deployments.policy.chain import FallbackChain
@@ -75,7 +76,7 @@ class Race:
         self._terms = terms_of(execution.request)
         self._chain, self._launch = chain, launch
         self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()  # an attempt has begun or ended, or it is time to look
+        self._news = self._loop.create_future()  # done once an attempt has begun or ended, or it is time to look
         self._attempts: list[Attempt] = []
         self._flights: dict[int, Flight] = {}  # by their places in `_attempts`
         self._skip: frozenset[Candidate] = frozenset()
@@ -91,18 +92,18 @@ class Race:
         try:
             while True:
                 now = self._loop.time()
-                allowance = self._resilience.allowance(now, wait=self._unready is None, skip=self._skip)
-                match next_step(self._chain, self._attempts, now, allowance):
-                    case Start(candidate, why):
-                        self._start(candidate, why, now)
-                    case WaitUntil(until):
-                        await self._wait(until, now)
-                    case Accept(place, trace) as accepted:
-                        winner = self._flights.pop(place, None)  # a stream: its permit is handed back at its end
-                        self._close(trace, now)
+                step = next_step(self._chain, self._attempts, now, self._allowance(now))
+                match step:  # what is in a step is read from it: captures cost more than all of the rest
+                    case Start():
+                        self._start(step.candidate, step.why, now)
+                    case WaitUntil():
+                        await self._wait(step.time, now)
+                    case Accept():
+                        winner = self._flights.pop(step.place, None)  # a stream: its permit is handed back at its end
+                        self._close(step.trace, now)
                         if winner is None or winner.begun is None:
-                            return accepted
-                        return Opened(place, trace, winner.begun, winner.permit)
+                            return step
+                        return Opened(step.place, step.trace, winner.begun, winner.permit)
                     case AwaitReady(candidates, until):
                         await self._wait_for_one(candidates, until)
                     case Exhausted(trace):
@@ -116,6 +117,12 @@ class Race:
                 if not flight.permit.returned:  # a probe's, too: it must free its place in the breaker
                     self._resilience.record(flight.permit, GIVEN_UP, self._loop.time())
                 abandon(flight.task)
+
+    def _allowance(self, now: float) -> Allowance:
+        """Return which extras may be made at `now`; before the first attempt there are none to make."""
+        if not self._attempts and self._unready is None:
+            return EVERYTHING
+        return self._resilience.allowance(now, wait=self._unready is None, skip=self._skip)
 
     async def _wait_for_one(self, candidates: Sequence[Candidate], until: float) -> None:
         """Start an attempt on the first of `candidates` that becomes ready; without one, wait no more.
@@ -154,17 +161,23 @@ class Race:
         try:
             return await self._launch(candidate, self._chain.deadline.answer_by - now)
         finally:
-            self._news.set()  # the race resumes in a later turn of the loop, when this task is done
+            self._wake()  # the race resumes in a later turn of the loop, when this task is done
+
+    def _wake(self) -> None:
+        if not self._news.done():
+            self._news.set_result(None)
 
     async def _wait(self, until: float, now: float) -> None:
         """Wait until an attempt begins, ends or is silent for too long, at most until `until`; then note what has."""
-        due = min([until, *(flight.judged_at for flight in self._flights.values())])
-        timer = self._loop.call_at(max(due, now + SHORTEST_TIMER_S), self._news.set)
+        due = until
+        for flight in self._flights.values():
+            due = min(due, flight.judged_at)
+        timer = self._loop.call_at(max(due, now + SHORTEST_TIMER_S), self._wake)
         try:
-            await self._news.wait()
+            await self._news
         finally:
             timer.cancel()
-        self._news.clear()
+        self._news = self._loop.create_future()
         now = self._loop.time()
         for place, flight in tuple(self._flights.items()):
             if isinstance(running := self._attempts[place], Running):

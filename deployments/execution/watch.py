@@ -48,7 +48,7 @@ class StreamWatch:
             asked: the time, on the event loop's clock.
         """
         self._since = asked
-        self._waiting = task = asyncio.current_task()
+        self._waiting = task = asyncio.current_task(self._loop)
         cancelling = 0 if task is None else task.cancelling()
         if self._timer is None:
             self._timer = self._loop.call_at(asked + self._stall_s, self._look)

@@ -49,8 +49,8 @@ def build_asgi(service: Service) -> Starlette:
             await asyncio.wait({task}, timeout=_STOPS_S)
 
     routes: list[BaseRoute] = [
+        *native.native_routes(service),  # first: the router tries them in order where a model is in the path
         *openai.openai_routes(service),
-        *native.native_routes(service),
         *openai_responses.responses_routes(service),
         *anthropic.anthropic_routes(service),
         *embeddings.embedding_routes(service),
@@ -98,7 +98,7 @@ class _Application(Starlette):
                 log.internal_error("http", scope["path"], error)
                 await json_response(_BROKE, _FAULT)(scope, receive, send)
 
-        return Cors(explaining, lambda: self._service.cors_origins)
+        return Cors(explaining, self._service)
 
 
 class _Noted:

@@ -5,11 +5,13 @@ POST /v1/infer, /v1/infer/{model}    an answer; with `stream: true` its pieces (
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import ClassVar
 
 import orjson
+from msgspec import Struct
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,22 +45,21 @@ from deployments.request.inference import FORM_DEMANDED
 def native_routes(service: Service) -> list[Route]:
     """Return the routes of the endpoints in the module's table."""
 
-    async def infer(request: Request) -> ASGIApp:
-        return await serve(service, _Native(service, request.path_params.get("model", "").rstrip("/")), request)
+    def infer(request: Request) -> Awaitable[ASGIApp]:
+        return serve(service, _Native(service, request.path_params.get("model", "").rstrip("/")), request)
 
     return [
+        post("/v1/infer/{model:path}", infer),  # first: see `asgi`
         post("/v1/infer", infer),
-        post("/v1/infer/{model:path}", infer),
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Native:
+class _Native(Struct, frozen=True):
     """The native API, as a family; `model` is the one in the path."""
 
+    form_demanded: ClassVar = FORM_DEMANDED
     service: Service
     model: str
-    form_demanded = FORM_DEMANDED
 
     async def respond(self, body: bytes, headers: Mapping[str, str], request_id: str, started: float) -> ASGIApp:
         service = self.service

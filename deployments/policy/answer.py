@@ -57,8 +57,12 @@ class Answer(Struct, frozen=True):
 
     def to_json(self, request_id: str) -> dict[str, Any]:
         """Return the answer as a body of the native API."""
-        return {
-            **self._result_or_error(),
+        body: dict[str, Any] = {}
+        if self.unavailable:
+            body["error"] = {"type": "unavailable", "code": self.unavailable, "message": self.result}
+        else:
+            body["result"] = self.result
+        body |= {
             "model": self.model,
             "served_by": str(self.served_by),
             "degraded": self.degraded,
@@ -66,23 +70,18 @@ class Answer(Struct, frozen=True):
             "attempts": trace_to_json(self.attempts),
             "request_id": request_id,
             "usage": self.usage.to_json() if self.usage else None,
-            **({"refusal": True} if self.refusal else {}),
-            **({"tool_calls": list(self.tool_calls)} if self.tool_calls else {}),
-            **({"extras": self.extras.to_json()} if self.extras else {}),
-            **self.caveats(),
         }
-
-    def _result_or_error(self) -> dict[str, Any]:
-        if not self.unavailable:
-            return {"result": self.result}
-        return {"error": {"type": "unavailable", "code": self.unavailable, "message": self.result}}
-
-    def caveats(self) -> dict[str, Any]:
-        """Return what the caller should know where not all is as it was asked: what was dropped, what is estimated."""
-        return {
-            **({"dropped": list(self.dropped)} if self.dropped else {}),
-            **({"usage_estimated": True} if self.usage_estimated else {}),
-        }
+        if self.refusal:
+            body["refusal"] = True
+        if self.tool_calls:
+            body["tool_calls"] = list(self.tool_calls)
+        if self.extras:
+            body["extras"] = self.extras.to_json()
+        if self.dropped:
+            body["dropped"] = list(self.dropped)
+        if self.usage_estimated:
+            body["usage_estimated"] = True
+        return body
 
 
 def winning_answer(

@@ -109,12 +109,13 @@ class Ended(Struct, frozen=True):
 
     def to_json(self, *, quotes: bool = True) -> dict[str, Any]:
         """Return the attempt as one item of an answer's `attempts`; without `quotes`, as a log line may have it."""
+        said = self.outcome.reason if quotes else reason_for_log(self.outcome)
         line: dict[str, Any] = {
             "tier": str(self.candidate.tier),
             "model": self.candidate.model,
             "why": str(self.why),
             "outcome": self.name,
-            "reason": self._reason(quotes=quotes),
+            "reason": said or (_WITHHELD_REASON if self.rescued else ""),
             "ms": round(max(0.0, self.ended - self.started) * 1000, 2),
         }
         if self.from_character is not None:
@@ -128,20 +129,18 @@ class Ended(Struct, frozen=True):
             line["code"] = self.outcome.code
         return line
 
-    def _reason(self, *, quotes: bool) -> str:
-        said = self.outcome.reason if quotes else reason_for_log(self.outcome)
-        return said or (_WITHHELD_REASON if self.rescued else "")
-
 
 _WITHHELD_REASON = "its content filter withheld the answer"
 
 
 def trace_to_json(trace: Sequence[Ended], *, quotes: bool = True) -> list[dict[str, Any]]:
     """Return the attempts of an answer as its `attempts`: `at_ms` is when each was started, behind the first one."""
-    first = trace[0].started if trace else 0.0
-    return [
-        {**ended.to_json(quotes=quotes), "at_ms": round(max(0.0, ended.started - first) * 1000, 2)} for ended in trace
-    ]
+    lines = []
+    for ended in trace:
+        line = ended.to_json(quotes=quotes)
+        line["at_ms"] = round(max(0.0, ended.started - trace[0].started) * 1000, 2)
+        lines.append(line)
+    return lines
 
 
 Attempt = Running | Began | Ended

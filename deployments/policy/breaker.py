@@ -239,8 +239,8 @@ def record(
         return state
     now = span.ended
     match state, evidence(outcome):
-        case Closed(epoch, window=window), Evidence.SUCCESS:
-            return Closed(epoch, 0, window.add(now, policy.window_seconds / BUCKETS, failed=False))
+        case Closed(), Evidence.SUCCESS:
+            return Closed(state.epoch, 0, state.window.add(now, policy.window_seconds / BUCKETS, failed=False))
         case Closed(), Evidence.FAILURE:
             return _failed(state, policy, span, draw, alone=isinstance(outcome, TimedOut))
         case HalfOpen(epoch, _, openings), Evidence.FAILURE:

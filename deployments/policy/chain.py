@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from deployments.policy.attempt import Candidate, Tier
 from deployments.policy.continuation import NO_LIMITS, StreamLimits
@@ -44,6 +44,9 @@ class FallbackChain(Struct, frozen=True):
         waits: where no candidate can take the request yet and one will soon, the request waits for that one.
         continues: the candidates continue a text that is out already: the request cannot be rejected any more.
         jitter: a draw in [0, 1) that spreads retries.
+        primaries: the candidates of the primary tier.
+        backups: those of the backup tier. These two are worked out, whatever is given, and once: each step of a request
+            asks for them several times.
 
     Raises:
         ValueError: the same model stands twice in one tier, a candidate is out of the order primary, backup, or the
@@ -64,15 +67,19 @@ class FallbackChain(Struct, frozen=True):
     waits: bool = True
     continues: bool = False
     jitter: float = 0.5
+    primaries: tuple[Candidate, ...] = ()
+    backups: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
-        _by_tier(self.candidates)
+        primaries, backups = _by_tier(self.candidates)
+        force_setattr(self, "primaries", primaries)
+        force_setattr(self, "backups", backups)
         if not 0 <= self.jitter < 1:
             raise ValueError("jitter is at least 0 and below 1")
 
     def of(self, tier: Tier) -> tuple[Candidate, ...]:
         """The candidates of `tier`."""
-        return _by_tier(self.candidates)[tier is Tier.BACKUP]
+        return self.backups if tier is Tier.BACKUP else self.primaries
 
     def is_rescued(self, candidate: Candidate, outcome: Outcome | Finished) -> bool:
         """Return whether the policy has the next candidate asked where this outcome would have been the caller's."""
@@ -104,7 +111,7 @@ class FallbackChain(Struct, frozen=True):
     def fair_s(self, tier: Tier) -> float:
         """Return the seconds that an attempt must have had to be charged with a time-out: see `FAIR_SHARE`."""
         begins = self.deadline.start
-        if tier is Tier.BACKUP and self.of(Tier.PRIMARY):
+        if tier is Tier.BACKUP and self.primaries:
             begins = self.deadline.cut_over
         even = (self._tier_end(tier, begins) - begins) / len(self.of(tier))
         return FAIR_SHARE * min(even, self._silence_s(self.of(tier)[0]))
@@ -138,7 +145,7 @@ class FallbackChain(Struct, frozen=True):
         Where a backup follows, the primary tier has until the cut-over. A primary that is started after the cut-over
         (the event loop was held up) has until `answer_by`, like the backups.
         """
-        followed = tier is Tier.PRIMARY and started < self.deadline.cut_over and bool(self.of(Tier.BACKUP))
+        followed = tier is Tier.PRIMARY and started < self.deadline.cut_over and bool(self.backups)
         return self.deadline.cut_over if followed else self.deadline.answer_by
 
     def _silence_s(self, candidate: Candidate) -> float:

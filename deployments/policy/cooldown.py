@@ -35,9 +35,9 @@ class Cooldown:
 
     def refusal(self, now: float) -> Refused | None:
         """Return the refusal of an attempt at `now`; `None` where it may be made."""
-        left = self.left_s(now)
-        if not left:
+        if now >= self.until:
             return None
+        left = self.left_s(now)
         return Refused(f"it asked for a pause, of which {left:.1f} s are left", transient=True, retry_after_s=left)
 
     def learn(self, outcome: Outcome | Finished, started: float, now: float, longest_s: float) -> None:

@@ -7,13 +7,14 @@ before that, the model will most likely answer first, and the work of the other 
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deployments.policy.deadline import ReservePolicy
 from deployments.policy.knob import Knobs, knob, share
 from deployments.policy.outcome import Answered, written_tokens
-from deployments.policy.quantile import Latencies
+from deployments.policy.quantile import MAX_KEYS, WindowedQuantile
 from deployments.policy.silence import SHORT_PROMPT, Patience, SilencePolicy, patience_for_stream, patience_for_whole
 from deployments.policy.terms import Terms
 
@@ -41,8 +42,25 @@ class HedgingPolicy(Knobs):
     budget_share: float = share(0.05, "Hedges may be this share of the requests.")
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What was seen of the last answers of one model, streamed or whole.
+
+    Attributes:
+        seconds: their latencies.
+        prompt_sizes: how much there was to read for each of them.
+        token_s: the seconds that each token took, of whole answers whose tokens are known.
+    """
+
+    seconds: WindowedQuantile = field(default_factory=WindowedQuantile)
+    prompt_sizes: WindowedQuantile = field(default_factory=WindowedQuantile)
+    token_s: WindowedQuantile = field(default_factory=WindowedQuantile)
+
+
 class LatencyEstimator:
     """Recent latencies of each model. Those of streams last until the first content, and are kept apart.
+
+    Those of the `MAX_KEYS` models that answered last are remembered.
 
     Attributes:
         policy: the rules by which a model counts as slow; may be replaced at any time.
@@ -53,43 +71,47 @@ class LatencyEstimator:
         """Start without any observation."""
         self.policy = policy
         self.reserves = reserves
-        self._seen = Latencies()
-        self._token_s = Latencies()
-        self._prompt_sizes = Latencies()
+        self._seen: OrderedDict[tuple[str, bool], _Seen] = OrderedDict()
 
     def add(self, model: str, seconds: float, terms: Terms, answer: Answered | None = None) -> None:
         """Add an answer of `model` within `terms` that took `seconds`; `answer` where it is there as a whole."""
-        self._seen.add(model, seconds, streamed=terms.streamed)
-        self._prompt_sizes.add(model, terms.prompt_size, streamed=terms.streamed)
+        key = (model, terms.streamed)
+        if (seen := self._seen.get(key)) is None:
+            seen = self._seen[key] = _Seen()
+            if len(self._seen) > MAX_KEYS:
+                self._seen.popitem(last=False)
+        self._seen.move_to_end(key)
+        seen.seconds.add(seconds)
+        seen.prompt_sizes.add(terms.prompt_size)
         if not terms.streamed and answer is not None and (tokens := written_tokens(answer)):
-            self._token_s.add(model, seconds / tokens, streamed=False)
+            seen.token_s.add(seconds / tokens)
 
     def hedge_after_s(self, model: str, beside: str, *, streamed: bool) -> float:
         """Return the seconds after which the candidate `beside` is started beside `model`.
 
         Infinite where hedging is off, or `model` has fewer than `min_samples` latencies.
         """
-        seen = self._seen.of(model, streamed=streamed)
+        seen = self._seconds_of(model, streamed=streamed)
         if not self.policy.enabled or seen.count < self.policy.min_samples:
             return math.inf
-        behind = self._seen.of(beside, streamed=streamed)
+        behind = self._seconds_of(beside, streamed=streamed)
         beside_s = behind.value(0.5) if behind.count >= _MIN_BACKUP_SAMPLES else self.reserves.backup_min_seconds
         return max(seen.value(self.policy.quantile), beside_s)
 
     def patience(self, model: str, policy: SilencePolicy, terms: Terms, *, suspected: bool) -> Patience:
         """Return for how long an attempt on `model` may be silent; see `silence`."""
-        seen = self._seen.of(model, streamed=terms.streamed)
-        if not seen.count:
+        seen = self._seen.get((model, terms.streamed))
+        if seen is None:
             return Patience()
-        ratio = terms.prompt_size / max(SHORT_PROMPT, self._prompt_sizes.of(model, streamed=terms.streamed).value(1.0))
+        ratio = terms.prompt_size / max(SHORT_PROMPT, seen.prompt_sizes.value(1.0))
         if terms.streamed:
-            return patience_for_stream(policy, seen, suspected=suspected).for_prompt(ratio)
-        token_s = self._token_s.of(model, streamed=False)
-        return patience_for_whole(policy, seen, token_s, terms.max_tokens, suspected=suspected).for_prompt(ratio)
+            return patience_for_stream(policy, seen.seconds, suspected=suspected).for_prompt(ratio)
+        patience = patience_for_whole(policy, seen.seconds, seen.token_s, terms.max_tokens, suspected=suspected)
+        return patience.for_prompt(ratio)
 
     def reserve_s(self, backup: str, *, streamed: bool) -> float:
         """Return the seconds of a deadline that are kept for `backup`: the most that is allowed until it is known."""
-        seen = self._seen.of(backup, streamed=streamed)
+        seen = self._seconds_of(backup, streamed=streamed)
         if seen.count < _MIN_BACKUP_SAMPLES:
             return self.reserves.backup_max_seconds
         usual = seen.value(self.reserves.backup_quantile)
@@ -97,20 +119,27 @@ class LatencyEstimator:
 
     def overdue_s(self, model: str, *, streamed: bool) -> float:
         """Return the seconds after which an attempt on `model` will most likely be answered by the backup."""
-        seen = self._seen.of(model, streamed=streamed)
+        seen = self._seconds_of(model, streamed=streamed)
         believed = seen.count >= self.policy.min_samples
         return max(_MIN_OVERDUE_S, seen.value(self.policy.quantile)) if believed else _OVERDUE_S
 
     def median_s(self, model: str) -> float:
         """Return the median latency of whole answers of `model`, in seconds; 0 if there are none."""
-        seen = self._seen.of(model, streamed=False)
+        seen = self._seconds_of(model, streamed=False)
         return seen.value(0.5) if seen.count else 0.0
 
     def describe(self, model: str) -> Mapping[str, float]:
         """Return the 50th and 95th percentile of `model` in seconds, as far as they are known, for `/status`."""
         facts: dict[str, float] = {}
         for streamed, prefix in ((False, ""), (True, "first_content_")):
-            seen = self._seen.of(model, streamed=streamed)
+            seen = self._seconds_of(model, streamed=streamed)
             if seen.count:
                 facts[f"{prefix}p50_s"], facts[f"{prefix}p95_s"] = seen.value(0.5), seen.value(0.95)
         return facts
+
+    def _seconds_of(self, model: str, *, streamed: bool) -> WindowedQuantile:
+        seen = self._seen.get((model, streamed))
+        return _NOTHING if seen is None else seen.seconds
+
+
+_NOTHING = WindowedQuantile()

@@ -51,11 +51,18 @@ class _TierDone(Struct, frozen=True):
     """Every candidate of a tier has been asked; the last one is not retried, or its per-try timeout is over."""
 
 
+_DONE = _TierDone()
+
+
 def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance = EVERYTHING) -> Step:
     """Return what to do at `now`, given all attempts made so far in the order of their starts."""
-    answered = {
-        place: time for place, attempt in enumerate(attempts) if (time := _answered_at(chain, attempt)) is not None
-    }
+    answered: dict[int, float] = {}  # by the place: when there was an acceptable answer, or first content
+    for place, attempt in enumerate(attempts):
+        if type(attempt) is Ended:  # `isinstance` asks the metaclass where that is not so; here and below
+            if _is_acceptable(chain, attempt):
+                answered[place] = attempt.ended
+        elif type(attempt) is Began:
+            answered[place] = attempt.began
     if answered:
         place = min(answered, key=answered.__getitem__)
         if attempts[place].why is Why.BESIDE_PROBE:
@@ -77,26 +84,26 @@ def next_step(chain: FallbackChain, attempts: Sequence[Attempt], now: float, all
 
 
 def _step_tiers(chain: FallbackChain, attempts: Sequence[Attempt], now: float, allowance: Allowance) -> Step:
-    backups, cut_over = chain.of(Tier.BACKUP), chain.deadline.cut_over
+    backups, cut_over = chain.backups, chain.deadline.cut_over
     begun = [attempt for attempt in attempts if attempt.candidate.tier is Tier.BACKUP]
     if backups and not begun and now >= cut_over:
         return _cut_over(chain, attempts)
     # A primary tier that was left because the retry budget was empty does not retry once there is budget again.
     primary_done = bool(begun) and begun[0].why is Why.NEXT
-    primary = _TierDone() if primary_done else _step_tier(chain, Tier.PRIMARY, attempts, now, allowance)
-    if isinstance(primary, Start):
+    primary = _DONE if primary_done else _step_tier(chain, Tier.PRIMARY, attempts, now, allowance)
+    if type(primary) is Start:
         return primary
-    backup: Start | WaitUntil | _TierDone = WaitUntil(cut_over) if backups else _TierDone()
+    backup: Start | WaitUntil | _TierDone = WaitUntil(cut_over) if backups else _DONE
     if begun:
         backup = _step_tier(chain, Tier.BACKUP, attempts, now, allowance)
     elif isinstance(primary, _TierDone):
         backup = _next_in_tier(chain, Tier.BACKUP, attempts)
-    if isinstance(backup, Start):
+    if type(backup) is Start:
         return backup
     extra = _extra(chain, attempts, now, allowance)
-    if isinstance(extra, Start):
+    if type(extra) is Start:
         return extra
-    waits = [step.time for step in (primary, backup, extra) if isinstance(step, WaitUntil)]
+    waits = [step.time for step in (primary, backup, extra) if type(step) is WaitUntil]
     if not waits and not any(isinstance(attempt, Running) for attempt in attempts):
         return _last_chance(chain, attempts, now, allowance)
     return WaitUntil(min([*waits, chain.deadline.answer_by]))
@@ -108,8 +115,8 @@ def _cut_over(chain: FallbackChain, attempts: Sequence[Attempt]) -> Start:
         attempt.why is Why.CUT_OVER and not (isinstance(attempt, Ended) and isinstance(attempt.outcome, Refused))
         for attempt in attempts
     )
-    following = None if started else _unasked(chain.of(Tier.PRIMARY), attempts)
-    return Start(following or chain.of(Tier.BACKUP)[0], Why.CUT_OVER)
+    following = None if started else _unasked(chain.primaries, attempts)
+    return Start(following or chain.backups[0], Why.CUT_OVER)
 
 
 def _last_chance(
@@ -164,9 +171,10 @@ def _extra(
 
     A candidate that refuses to be an extra is passed over: its own turn is still to come.
     """
-    latest = next((attempt for attempt in reversed(attempts) if isinstance(attempt, Running)), None)
-    if latest is None:
+    running = [attempt for attempt in attempts if type(attempt) is Running]
+    if not running:
         return None
+    latest = running[-1]
     following = _unasked(chain.candidates, attempts, allowance.skip)
     if following is None:
         return None if _unasked(chain.candidates, attempts) else ask_beside(chain, attempts, latest, now)
@@ -181,7 +189,8 @@ def _extra(
 def _hedge_at(chain: FallbackChain, attempts: Sequence[Attempt]) -> float:
     """Return when a hedge is due: `hedge_after_s` after the first candidate was asked, if only that one was."""
     first = chain.candidates[0]
-    only = isinstance(attempts[-1], Running) and all(attempt.candidate == first for attempt in attempts)
+    asked = [attempt.candidate for attempt in attempts]
+    only = isinstance(attempts[-1], Running) and asked.count(first) == len(asked)
     return attempts[0].started + chain.hedge_after_s if only and first.tier is Tier.PRIMARY else math.inf
 
 
@@ -190,9 +199,9 @@ def _step_tier(
 ) -> Start | WaitUntil | _TierDone:
     """Return the next step of `tier` on its own: retry its latest candidate, start the following one, or wait."""
     mine = [attempt for attempt in attempts if attempt.candidate.tier is tier]
-    mine = [attempt for attempt in mine if not (isinstance(attempt, Ended) and attempt.why in _EXTRAS)] or mine
     if not mine:
         return _next_in_tier(chain, tier, attempts)
+    mine = [attempt for attempt in mine if not (isinstance(attempt, Ended) and attempt.why in _EXTRAS)] or mine
     front = mine[-1].candidate
     tries = [attempt for attempt in mine if attempt.candidate == front]
     last = tries[-1]
@@ -212,7 +221,7 @@ def _next_in_tier(chain: FallbackChain, tier: Tier, attempts: Sequence[Attempt])
     """Start the first candidate of `tier` that has not been asked."""
     following = _unasked(chain.of(tier), attempts)
     why = Why.CONTINUE if chain.continues and not attempts else Why.NEXT
-    return _TierDone() if following is None else Start(following, why)
+    return _DONE if following is None else Start(following, why)
 
 
 def _unasked(
@@ -220,7 +229,10 @@ def _unasked(
 ) -> Candidate | None:
     """Return the first of `candidates` that has not been asked and is not to be skipped; `None` where there is none."""
     asked = [attempt.candidate for attempt in attempts]
-    return next((candidate for candidate in candidates if candidate not in asked and candidate not in skip), None)
+    for candidate in candidates:
+        if candidate not in asked and candidate not in skip:
+            return candidate
+    return None
 
 
 def _accept(chain: FallbackChain, attempts: Sequence[Attempt], place: int, now: float) -> Accept:
@@ -232,6 +244,9 @@ def _accept(chain: FallbackChain, attempts: Sequence[Attempt], place: int, now: 
 
 def _close(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tuple[Ended, ...]:
     """Return the trace with every attempt as ended at `now`."""
+    ended = [attempt for attempt in attempts if type(attempt) is Ended]
+    if len(ended) == len(attempts):  # the usual case
+        return tuple(ended)
     first_start: dict[Candidate, float] = {}
     for attempt in attempts:
         first_start.setdefault(attempt.candidate, attempt.started)
@@ -241,12 +256,5 @@ def _close(chain: FallbackChain, attempts: Sequence[Attempt], now: float) -> tup
     )
 
 
-def _answered_at(chain: FallbackChain, attempt: Attempt) -> float | None:
-    """Return when an attempt had an acceptable answer, or the first content of a stream; `None` where it has none."""
-    match attempt:
-        case Began(began=began):
-            return began
-        case Ended(ended=ended, outcome=Answered() as answer) if not chain.is_rescued(attempt.candidate, answer):
-            return ended
-        case _:
-            return None
+def _is_acceptable(chain: FallbackChain, ended: Ended) -> bool:
+    return isinstance(ended.outcome, Answered) and not chain.is_rescued(ended.candidate, ended.outcome)

@@ -150,8 +150,9 @@ class ResilienceState:
     def began(self, permit: Permit, now: float) -> None:
         """Record that the first content of a stream is there: hedges, reserve and limit learn from this latency."""
         permit.first_s = now - permit.started
-        self._answered(permit, now)
-        self._learn(permit, permit.first_s, now)
+        known = self._models[permit.candidate.model]
+        self._answered(permit, known, now)
+        self._learn(permit, known, permit.first_s, now, None)
 
     def silent(self, permit: Permit) -> None:
         """Record that the attempt has been silent for far longer than its model usually is; once for each permit."""
@@ -202,10 +203,10 @@ class ResilienceState:
         known = self._models[model]
         said = known.without_long_prompts(beyond_terms(outcome, permit.terms), permit.patience.prompt_ratio)
         if breaker.evidence(said) is Evidence.SUCCESS:
-            self._answered(permit, now)
+            self._answered(permit, known, now)
         if math.isinf(permit.first_s) and isinstance(outcome, (Answered, TimedOut)):
             answer = outcome if isinstance(outcome, Answered) else None
-            self._learn(permit, math.inf if answer is None else now - permit.started, now, answer)
+            self._learn(permit, known, math.inf if answer is None else now - permit.started, now, answer)
         known.cooldown.learn(outcome, permit.started, now, self._policy.retries.hold_seconds)
         known.limit.release()
         known.watched -= permit.watched
@@ -274,9 +275,8 @@ class ResilienceState:
             return known.breaker, breaker.Admission(known.breaker.epoch, probe=False)
         return breaker.admit(known.breaker, self._policy.breaker, now)
 
-    def _answered(self, permit: Permit, now: float) -> None:
+    def _answered(self, permit: Permit, known: ModelState, now: float) -> None:
         """Note that the model has answered: it is not suspected, and a silence of this attempt was none."""
-        known = self._models[permit.candidate.model]
         known.suspected, known.excused, permit.silent = False, 0, False
         if permit.charged:
             permit.charged = False
@@ -286,13 +286,12 @@ class ResilienceState:
     def _share(self, candidate: Candidate, *, direct: bool) -> float:
         return 1 - self._policy.limits.backup_reserved_share if direct and candidate == self._local_backup else 1.0
 
-    def _learn(self, permit: Permit, seconds: float, now: float, answer: Answered | None = None) -> None:
+    def _learn(self, permit: Permit, known: ModelState, seconds: float, now: float, answer: Answered | None) -> None:
         """Learn that `answer`, or the first content of a stream, took `seconds`; infinite for none in time."""
-        limit = self._models[permit.candidate.model].limit
         if seconds < math.inf:
             self.latencies.add(permit.candidate.model, seconds, permit.terms, answer)
         # Unloaded: hardly any other attempt ran beside it, at its start and at its end.
-        limit.learn(seconds, permit.started, now, unloaded=permit.unloaded and limit.unloaded)
+        known.limit.learn(seconds, permit.started, now, unloaded=permit.unloaded and known.limit.unloaded)
 
     def _move(self, model: str, known: ModelState, after: BreakerState, reason: str) -> None:
         before, known.breaker = known.breaker, after

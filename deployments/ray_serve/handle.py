@@ -13,7 +13,8 @@ response that nobody awaits any more.
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from functools import partial
 from typing import Any
 
 import grpc
@@ -97,9 +98,9 @@ class ServeReplicas:
         mute = self._watch.unresponsive
         return sum(actor in mute and not self.lost((actor,)) for actor in actors) if mute else 0
 
-    async def start(
+    def start(
         self, request: InferenceRequest, budget_s: float, *, alone: Callable[[], bool] = lambda: False
-    ) -> Outcome | Begun:
+    ) -> Coroutine[Any, Any, Outcome | Begun]:
         """Have one replica answer `request`; see the module's table for what can come back, and `ModelClient`.
 
         Args:
@@ -109,12 +110,12 @@ class ServeReplicas:
                 seconds to be replaced.
         """
         if request.stream:
-            return await begin(self._items(request, budget_s, alone))
-        return await self._outcome(lambda: self._infer.remote(request, budget_s), alone)
+            return begin(self._items(request, budget_s, alone))
+        return self._outcome(partial(self._infer.remote, request, budget_s), alone)
 
-    async def tokenize(self, asked: TokensRequest) -> Outcome:
+    def tokenize(self, asked: TokensRequest) -> Coroutine[Any, Any, Outcome]:
         """Have one replica answer a question to its tokenizer; the rest as in `start`."""
-        return await self._outcome(lambda: self._tokenize.remote(asked), lambda: False)
+        return self._outcome(partial(self._tokenize.remote, asked), lambda: False)
 
     async def _outcome(self, send: Callable[[], Any], alone: Callable[[], bool]) -> Outcome:
         """Return the outcome that a replica gives to the call that `send` sends, or what has become of the call."""

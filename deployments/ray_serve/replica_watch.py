@@ -73,10 +73,11 @@ class ReplicaCall:
         seconds: how long that took.
     """
 
-    __slots__ = ("actor", "deployment", "outcome", "response", "seconds", "started", "unanswered")
+    __slots__ = ("_clock", "actor", "deployment", "outcome", "response", "seconds", "started", "unanswered")
 
-    def __init__(self, deployment: Deployment, started: float) -> None:
-        self.deployment, self.started = deployment, started
+    def __init__(self, deployment: Deployment) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self.deployment, self.started = deployment, self._clock()
         self.actor = ""
         self.unanswered = False
         self.response: Any = None
@@ -85,7 +86,7 @@ class ReplicaCall:
 
     def told(self, outcome: Outcome | None) -> None:
         """Note what it has come to; `None` for a sign of life."""
-        self.outcome, self.seconds = outcome, loop_time() - self.started
+        self.outcome, self.seconds = outcome, self._clock() - self.started
 
     def give_up(self) -> None:
         """Cancel it, as its replica does not answer."""
@@ -130,7 +131,7 @@ class ReplicaWatch:
 
     def open(self, deployment: Deployment) -> ReplicaCall:
         """Begin a call, which the running task is about to send."""
-        call = ReplicaCall(deployment, loop_time())
+        call = ReplicaCall(deployment)
         self._calls.add(call)
         _CALL.set(call)
         return call

@@ -153,7 +153,7 @@ class Answering:
             resilience = copied(self._resilience) if request.faults else self._resilience
             resilience.begin(loop_time())
             chain = self._chains.chain(request, policy, started)
-            if request.wait and not self._chains.begins_remotely(chain):
+            if request.wait and not self._registry.has_looked and not self._chains.begins_remotely(chain):
                 await self._registry.first_look(chain.deadline.cut_over)
             self._chains.spaces.require_vectors_whole(request, asked)
             execution = self._executions.of(chain, request, asked, policy, resilience)

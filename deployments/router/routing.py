@@ -40,9 +40,10 @@ _ANY_FEATURE = "*"
 
 
 class _Order(Struct, frozen=True):
-    """The candidates of a chain, best first, and those that the key of the request excludes."""
+    """The candidates of a chain, best first, their first backup, and those that the key of the request excludes."""
 
     candidates: tuple[Candidate, ...]
+    backup: str
     refused: tuple[tuple[Candidate, str], ...] = ()
 
 
@@ -78,12 +79,13 @@ class ChainBuilder:
             InvalidRequestError: the request asks for something that none of the candidates could do.
         """
         # Best first; empty where the request's `tiers`, `fallback` or key exclude all.
-        candidates = self._order_of(request, policy).candidates
-        self._require_takers(request, candidates, policy.ignored_features)
-        backup = next((each.model for each in candidates if each.tier is Tier.BACKUP), self._backup_name)
+        order = self._order_of(request, policy)
+        candidates = order.candidates
+        if request.features:
+            self._require_takers(request, candidates, policy.ignored_features)
         first = candidates[0].model if candidates else self._backup_name
         latencies, streamed = self._resilience.latencies, request.stream
-        reserves = policy.reserves.to_reserves(latencies.reserve_s(backup, streamed=streamed))
+        reserves = policy.reserves.to_reserves(latencies.reserve_s(order.backup, streamed=streamed))
         hedges = request.hedge and len(candidates) > 1
         beside = candidates[1].model if hedges else ""
         return FallbackChain(
@@ -116,7 +118,10 @@ class ChainBuilder:
             if len(self._orders) >= _MOST_ORDERS:  # callers choose names, so the cache needs a bound
                 self._orders.clear()
             candidates = self._order(asked, request, policy)
-            self._orders[key] = _Order(candidates) if holder is None else self._within(holder.rights, candidates)
+            refused = () if holder is None else self._refused(holder.rights, candidates)
+            left = tuple(each for each in candidates if each not in dict(refused))
+            backup = next((each.model for each in left if each.tier is Tier.BACKUP), self._backup_name)
+            self._orders[key] = _Order(left, backup, refused)
         return self._orders[key]
 
     def _order(self, asked: str, request: InferenceRequest, policy: PolicySettings) -> tuple[Candidate, ...]:
@@ -132,11 +137,10 @@ class ChainBuilder:
             allowed = [candidate for candidate in allowed if candidate.model == asked]
         return tuple(allowed)
 
-    def _within(self, rights: Rights, candidates: tuple[Candidate, ...]) -> "_Order":
-        """Return `candidates` without those that a key with these `rights` may not have; they cannot be reached."""
+    def _refused(self, rights: Rights, candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, str], ...]:
+        """Return those of `candidates` that a key with these `rights` may not have, and why; they cannot be reached."""
         reasons = [(candidate, self._refusal(rights, candidate)) for candidate in candidates]
-        allowed = tuple(candidate for candidate, why in reasons if not why)
-        return _Order(allowed, tuple((candidate, why) for candidate, why in reasons if why))
+        return tuple((candidate, why) for candidate, why in reasons if why)
 
     def _refusal(self, rights: Rights, candidate: Candidate) -> str:
         remote = self._upstreams.find(candidate.model)
