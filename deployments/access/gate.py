@@ -78,6 +78,11 @@ class Gate:
         """Whether a key is asked for."""
         return self._keyring is not None
 
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody but this machine is meant to reach the port: no key is asked for, and it is not said to be open."""
+        return self._keyring is None and not self._policy.access.open
+
     def is_admin(self) -> bool:
         """Return whether the current request may see and change the service: by its key, or as nobody needs one.
 

@@ -18,6 +18,7 @@ from deployments.http.guard import let_through
 from deployments.http.problems import NOT_FOUND, problem_response, server_error
 from deployments.http.responses import json_response
 from deployments.http.service import Service
+from deployments.http.sites import refuse_other_sites
 from deployments.observability import log
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.reason import cut
@@ -87,6 +88,8 @@ class _Application(Starlette):
                 if gate.is_locked and scope["type"] == "http":  # the others are the server's start, and web sockets
                     await let_through(app, gate, scope, receive, begun)
                 else:
+                    if scope["type"] == "http":
+                        refuse_other_sites(scope, self._service.cors_origins, is_private=gate.is_private)
                     await app(scope, receive, begun)
             except InvalidRequestError as error:
                 await _explain(error.problem, scope)(scope, receive, send)
