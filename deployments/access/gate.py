@@ -80,7 +80,7 @@ class Gate:
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody but this machine is meant to reach the port: no key is asked for, and it is not said to be open."""
+        """Whether only this machine is meant to reach the port: no key is asked for, and it is not said to be open."""
         return self._keyring is None and not self._policy.access.open
 
     def is_admin(self) -> bool:
