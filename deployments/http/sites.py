@@ -24,7 +24,7 @@ _READ_ONLY = frozenset({"GET", "HEAD", "OPTIONS"})
 _OF_THE_SAME_PAGE = frozenset({"same-origin", "none"})
 """How browsers call a request of the site itself, or of their user; all other programs say nothing."""
 _WEB = ("http://", "https://", "null")
-"""How the origins of pages begin. Those of applications and of extensions have other schemes, which no site can have."""
+"""How the origins of pages begin. Applications and extensions have other schemes, which no site can have."""
 _BROWSER = "Mozilla/"
 _LOCAL = (".localhost", ".local", ".internal", ".home.arpa")
 """How names end that nobody can register."""
