@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -139,4 +140,5 @@ def _refuse(error: HTTPException, scope: Scope) -> Response:
         problem = Problem("path", told, "those in GET /openapi.json", NOT_FOUND, code="unknown_url")
     else:
         problem = Problem("request", error.detail, "see GET /docs", error.status_code)
-    return _explain(problem, scope)
+    told = {name: value for name, value in (error.headers or {}).items() if name.lower() != "allow"}
+    return _explain(replace(problem, headers={**told, **problem.headers}), scope)
