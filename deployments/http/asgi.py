@@ -140,5 +140,5 @@ def _refuse(error: HTTPException, scope: Scope) -> Response:
         problem = Problem("path", told, "those in GET /openapi.json", NOT_FOUND, code="unknown_url")
     else:
         problem = Problem("request", error.detail, "see GET /docs", error.status_code)
-    told = {name: value for name, value in (error.headers or {}).items() if name.lower() != "allow"}
-    return _explain(replace(problem, headers={**told, **problem.headers}), scope)
+    kept = {name: value for name, value in (error.headers or {}).items() if name.lower() != "allow"}
+    return _explain(replace(problem, headers={**kept, **problem.headers}), scope)

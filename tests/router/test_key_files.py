@@ -54,24 +54,6 @@ async def test_what_is_left_is_told_with_refusals_too_whether_their_bodies_were_
     assert [each.headers[name] for each in (forbidden, *answers)] == ["1", "0", "0", "0"]
 
 
-@pytest.mark.parametrize(
-    ("path", "status", "name"),
-    [
-        ("/v1/nothing", 404, "x-ratelimit-remaining-requests"),
-        ("/v1/chat/completions", 405, "x-ratelimit-remaining-requests"),
-        ("/v1/messages/nothing", 404, "anthropic-ratelimit-requests-remaining"),
-        ("/v1/messages", 405, "anthropic-ratelimit-requests-remaining"),
-    ],
-)
-async def test_what_is_left_is_told_where_there_is_no_such_path_or_method_too(
-    lock: Lock, path: str, status: int, name: str
-) -> None:
-    response = await lock({"k": {"requests_per_minute": 3}}).ask(path=path)
-
-    assert (response.status_code, response.headers[name]) == (status, "3")
-    assert status == 404 or response.headers["allow"] == "POST, OPTIONS"
-
-
 async def test_an_answer_is_charged_by_the_counts_of_the_model_that_gave_it_and_a_last_resort_is_free(
     lock: Lock,
 ) -> None:
