@@ -11,6 +11,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 START_S = 30.0
+IS_THERE = shutil.which("redis-server") is not None
+WANTED = "redis-server is not there: apt-get install redis-server"
+needs_redis = pytest.mark.skipif(not IS_THERE, reason=WANTED)
+"""On a test that wants a Redis, and has no other use for a `RedisServer`."""
 
 
 class RedisServer:
@@ -18,8 +22,8 @@ class RedisServer:
 
     def __init__(self, folder: Path) -> None:
         """Start it on a free port. It keeps nothing on a disk: one that is started again is empty."""
-        if shutil.which("redis-server") is None:
-            pytest.skip("redis-server is not there: apt-get install redis-server")
+        if not IS_THERE:
+            pytest.skip(WANTED)
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             self.port = int(listener.getsockname()[1])

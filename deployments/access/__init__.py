@@ -12,6 +12,7 @@ May import: policy, request, settings.
     limits.py       a request is let in, or refused
     grant.py        a request that was let in: settled when it has ended
     clock.py        the time that counts are kept by
+    overview.py     what the status tells of the keys
     measure.py      what is counted, and in which windows of time
     problems.py     401, 403 and 429
 """

@@ -8,7 +8,6 @@ refusals        the candidates that its key does not allow, and why: they are no
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from time import time
@@ -22,6 +21,7 @@ from deployments.access.holder import HOLDER, Holder, questioner
 from deployments.access.keyring import Keyring
 from deployments.access.limits import Exchange, Limiter
 from deployments.access.measure import Measure
+from deployments.access.overview import KeyOverview
 from deployments.access.problems import forbidden, no_key
 from deployments.policy.problem import InvalidRequestError
 from deployments.request import InferenceRequest
@@ -69,7 +69,7 @@ class Gate:
         self._keyring: Keyring | None = None
         self._stamp: object = None
         self._policy = PolicySettings()
-        self._refused: Counter[str] = Counter()
+        self._overview = KeyOverview()
         self.hear = self._limiter.hear
         self.exchange_forever = self._limiter.exchange_forever
 
@@ -77,6 +77,11 @@ class Gate:
     def is_locked(self) -> bool:
         """Whether a key is asked for."""
         return self._keyring is not None
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only this machine is meant to reach the port: no key is asked for, and it is not said to be open."""
+        return self._keyring is None and not self._policy.access.open
 
     def is_admin(self) -> bool:
         """Return whether the current request may see and change the service: by its key, or as nobody needs one.
@@ -162,10 +167,12 @@ class Gate:
             raise self._refuse("", no_key())
         assert self._keyring is not None  # noqa: S101 - nobody is asked for a key where there are none
         try:
-            return self._keyring.find(sent, self._clock())
+            holder = self._keyring.find(sent, self._clock())
         except InvalidRequestError as error:
             self._refuse("", error)
             raise
+        self._overview.asked(holder)
+        return holder
 
     def refuse_spent(self, holder: Holder) -> None:
         """Refuse a request that asks a model, before its body is read, where its key has nothing left.
@@ -243,18 +250,11 @@ class Gate:
         return self._limiter.left(holder, measure)
 
     def describe(self, knows: Callable[[str], bool]) -> dict[str, Any]:
-        """Return the keys, their limits and what is wrong, for `/status`; `knows` tells whether there is a model."""
+        """Return what to tell of the keys, and what is wrong, for `/status`; `knows` tells whether there is a model."""
         if self._keyring is None:
             return {"keys": None}
-        unknown = {name: [each for each in models if not knows(each)] for name, models in self._keyring.models.items()}
-        return {
-            "keys": len(self._keyring),
-            "trouble": self._trouble,
-            "exchange_trouble": self._limiter.trouble,
-            "unknown_models": {name: models for name, models in unknown.items() if models},
-            "refused": dict(self._refused),
-            "used": {each.name: self._limiter.describe(each) for each in self._keyring.holders if each.limits},
-        }
+        told = self._overview.describe(self._keyring, knows, self._limiter.describe)
+        return {"trouble": self._trouble, "exchange_trouble": self._limiter.trouble, **told}
 
     def _costs(self, holder: Holder, request: InferenceRequest, model: str) -> Mapping[Measure, float]:
         if holder.limits.keys() <= {Measure.REQUESTS, Measure.CONCURRENT}:
@@ -268,7 +268,7 @@ class Gate:
 
     def _refuse(self, name: str, error: InvalidRequestError) -> InvalidRequestError:
         """Count a refusal of the key `name`, which is empty where there is no valid one, and return it."""
-        self._refused[name or f"({error.problem.code})"] += 1
+        self._overview.refused(name or f"({error.problem.code})")
         self._counted(name, error.problem.code)
         return error
 

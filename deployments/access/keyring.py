@@ -32,21 +32,31 @@ class _Key(Struct, frozen=True):
 
 
 class Keyring:
-    """The keys of one reading of the file."""
+    """The keys of one reading of the file.
+
+    Attributes:
+        limited: the holders of keys with limits.
+        named: the models that keys name, each with the names of these keys.
+    """
 
     def __init__(self, keys: Mapping[str, KeySpec]) -> None:
         """Hold `keys`, by their names."""
         self._keys = {key.id: _read(name, key) for name, key in keys.items()}
-        self.models = {name: tuple(each for each in key.models if "*" not in each) for name, key in keys.items()}
+        self.limited = tuple(key.holder for key in self._keys.values() if key.holder.limits)
+        self.named: dict[str, list[str]] = {}
+        for name, spec in keys.items():
+            for model in spec.models:
+                if "*" not in model:
+                    self.named.setdefault(model, []).append(name)
 
     def __len__(self) -> int:
         """The number of keys."""
         return len(self._keys)
 
-    @property
-    def holders(self) -> list[Holder]:
-        """The holders of all keys."""
-        return [key.holder for key in self._keys.values()]
+    def get(self, key_id: str) -> Holder | None:
+        """Return the holder of the key with that id; `None` where there is none."""
+        key = self._keys.get(key_id)
+        return None if key is None else key.holder
 
     def find(self, sent: Credential, now: float) -> Holder:
         """Return the holder of the key that was sent at `now`, in seconds since 1970.

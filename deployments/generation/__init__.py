@@ -58,7 +58,8 @@ class Sampling:
         budget_s: seconds after which generation ends with the text written so far.
         top_p: sample from the smallest set of likeliest tokens that has this much probability.
         stop: texts that end the generation; the answer does not contain them.
-        seed: the same seed, prompt and sampling give the same text; `None` draws a seed.
+        seed: the same seed, prompt and sampling give the same text, as far as the engine computes
+            the same; `None` draws a seed.
         presence_penalty: subtracted from the logit of every token that has been written.
         frequency_penalty: subtracted from the logit of a token once for each time it has been written.
         logit_bias: token id to the value that is added to its logit.

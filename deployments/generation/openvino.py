@@ -1,8 +1,13 @@
 """Generation with OpenVINO GenAI's continuous batching: the fast engine for CPUs.
 
 It computes with the quantised weights of a GGUF file, which is where its speed comes from. Its greedy answers begin
-like those of transformers and part where two tokens are nearly equally likely. A `seed` is passed on, but the requests
-of a batch share one random number generator: an answer is repeatable only if nothing else is in the batch.
+like those of transformers and part where two tokens are nearly equally likely.
+
+Each request draws from a random number generator of its own, which its `seed` begins. What it draws from is not
+the same to the last bit twice: the logits depend on how many requests are in the step, and on how much of the prompt
+comes from the cache. OpenVINO draws by adding probabilities up in the order of the vocabulary, so at a high
+temperature a difference that small often leads to another token. So a seed repeats an answer only to a request that is
+alone in the batch and finds in the cache what the earlier one found.
 """
 
 import asyncio

@@ -19,6 +19,6 @@ May import: policy, request, access, observability, execution, storage, ray_serv
     pages.py                      the description of all endpoints
     guard.py                      asks for keys, and tells what is left for one
     service.py                    the router as this room sees it
-    cors.py                       pages of other origins
+    cors.py, sites.py             pages of other origins: what they may read, and what they may not send
     arrival.py, protocol.py       bodies on their way in; connections
 """

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from deployments.http.guard import let_through
 from deployments.http.problems import NOT_FOUND, problem_response, server_error
 from deployments.http.responses import json_response
 from deployments.http.service import Service
+from deployments.http.sites import refuse_other_sites
 from deployments.observability import log
 from deployments.policy.problem import InvalidRequestError, Problem
 from deployments.policy.reason import cut
@@ -87,6 +89,8 @@ class _Application(Starlette):
                 if gate.is_locked and scope["type"] == "http":  # the others are the server's start, and web sockets
                     await let_through(app, gate, scope, receive, begun)
                 else:
+                    if scope["type"] == "http":
+                        refuse_other_sites(scope, self._service.cors_origins, is_private=gate.is_private)
                     await app(scope, receive, begun)
             except InvalidRequestError as error:
                 await _explain(error.problem, scope)(scope, receive, send)
@@ -136,4 +140,5 @@ def _refuse(error: HTTPException, scope: Scope) -> Response:
         problem = Problem("path", told, "those in GET /openapi.json", NOT_FOUND, code="unknown_url")
     else:
         problem = Problem("request", error.detail, "see GET /docs", error.status_code)
-    return _explain(problem, scope)
+    kept = {name: value for name, value in (error.headers or {}).items() if name.lower() != "allow"}
+    return _explain(replace(problem, headers={**kept, **problem.headers}), scope)

@@ -13,6 +13,7 @@ from math import floor
 from time import time
 
 from msgspec.structs import replace
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.access.gate import Gate
@@ -38,6 +39,7 @@ async def let_through(app: ASGIApp, gate: Gate, scope: Scope, receive: Receive, 
     Raises:
         InvalidRequestError: it has no valid key (401), its key is not an administrator's (403), or has nothing left
             (429).
+        HTTPException: Starlette's router has no such path (404), or not by this method (405).
     """
     path = scope["path"]
     if path in OPEN_PATHS or path.startswith(_OPEN_FOLDER) or scope["method"] == "OPTIONS":
@@ -53,10 +55,12 @@ async def let_through(app: ASGIApp, gate: Gate, scope: Scope, receive: Receive, 
         elif scope["method"] == "POST":
             gate.refuse_spent(counted)
         await app(scope, receive, _telling(send, gate, counted, path) if limited else send)
-    except InvalidRequestError as error:
+    except (InvalidRequestError, HTTPException) as error:
         if not limited:
             raise
         left = {name.decode(): value.decode() for name, value in limit_headers(gate, counted, path)}
+        if isinstance(error, HTTPException):  # no such path, or not by this method
+            raise HTTPException(error.status_code, error.detail, {**(error.headers or {}), **left}) from error
         raise InvalidRequestError(replace(error.problem, headers={**error.problem.headers, **left})) from error
     finally:
         HOLDER.reset(token)

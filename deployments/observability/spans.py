@@ -22,6 +22,9 @@ from msgspec import Struct
 from deployments.policy.reason import well_formed
 from deployments.policy.trace_context import TraceContext
 
+MOST_ENDPOINTS = 4
+"""Endpoints that spans of one process go to at a time, each with a thread."""
+
 MAX_WAITING = 2048
 """Spans that wait to be sent."""
 
@@ -84,6 +87,7 @@ class SpanExporter:
         """Send to `endpoint`, an address such as `http://127.0.0.1:4318/v1/traces`."""
         self._endpoint = endpoint
         self._waiting: queue.Queue[SpanFacts | None] = queue.Queue(MAX_WAITING)
+        self._is_closed = False
         threading.Thread(target=self._run, name="spans", daemon=True).start()
 
     def send(self, facts: SpanFacts) -> None:
@@ -95,7 +99,8 @@ class SpanExporter:
 
     def close(self) -> None:
         """End once what waits has been tried."""
-        with suppress(queue.Full):  # it ends with the process
+        self._is_closed = True
+        with suppress(queue.Full):  # then it ends once nothing waits
             self._waiting.put_nowait(None)
 
     def _run(self) -> None:
@@ -109,6 +114,7 @@ class SpanExporter:
         goes_on = True
         while goes_on:
             batch, goes_on = self._next_batch()
+            goes_on = goes_on and not (self._is_closed and self._waiting.empty())
             try:
                 is_sent = sender.export([_to_otel(facts, resource) for facts in batch]) is SpanExportResult.SUCCESS
             except Exception:  # noqa: BLE001 - what the library raises costs these spans, and no later ones
@@ -192,10 +198,15 @@ def _exporters() -> dict[str, SpanExporter]:
 
 
 def exporter_to(endpoint: str) -> SpanExporter:
-    """Return what sends spans to `endpoint` in this process; one for another endpoint ends."""
+    """Return what sends spans to `endpoint` in this process.
+
+    Those of the last few endpoints are kept: routers whose endpoints differ may share a replica. One more ends the one
+    that was asked for the longest ago.
+    """
     known = _exporters()
-    if endpoint not in known:
-        for name in list(known):
-            known.pop(name).close()
-        known[endpoint] = SpanExporter(endpoint)
-    return known[endpoint]
+    if (exporter := known.pop(endpoint, None)) is None:
+        exporter = SpanExporter(endpoint)
+    known[endpoint] = exporter  # behind all others
+    while len(known) > MOST_ENDPOINTS:
+        known.pop(next(iter(known))).close()
+    return exporter

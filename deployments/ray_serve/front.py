@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deployments.ray_serve.ways_out import with_known_routers, with_ways_out
+from deployments.ray_serve.ways_out import with_known_routers, with_silence_limited, with_ways_out
 
 HOST_VARIABLE = "NEVERBLANK_HAPROXY_HOST"
 CERTIFICATE_VARIABLE = "NEVERBLANK_TLS_CERTIFICATE"
@@ -92,7 +92,8 @@ def adapt(text: str, environment: Mapping[str, str], *, opened: bool = True) -> 
         text, found = pattern.subn(replacement, text)
         if found != 1:
             raise UnknownFileError(f"HAProxy's file has {found} times what {pattern.pattern!r} stands for")
-    return with_ways_out(_FALLBACK.sub(r"\1 disabled", text), " ssl verify none" if certificate else "")
+    text = with_ways_out(_FALLBACK.sub(r"\1 disabled", text), " ssl verify none" if certificate else "")
+    return with_silence_limited(text)
 
 
 def can_be_opened(text: str) -> None:

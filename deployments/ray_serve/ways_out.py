@@ -9,7 +9,10 @@
                             any more. When those are gone, the next request of each kept connection would be lost: it
                             is handed to the process that has the port now.
 
-Serve has its fallback for all three, the Python proxy on the head, which goes with the head and holds what it cannot
+    a host went silent      what was sent to its router is given up by the `tcp-ut` of `default-server`, and asked of
+                            another router. HAProxy 2.8 reads that there and gives it to no server: here each gets it.
+
+Serve has its fallback for the first three, the Python proxy on the head, which goes with the head and holds what it cannot
 give to anybody; `front` disables it.
 """
 
@@ -24,6 +27,8 @@ _SERVER = re.compile(r"(?m)^(\s+server \S+ \S+) check(?!.* backup).*\n")
 _NAME = re.compile(r"(?m)^\s+server (\S+) ")
 _PLACE = "    # Servers in this backend\n"
 _TIMES = re.compile(r"(?m)^\s+timeout .*\n")
+_TCP_UT = re.compile(r"(?m)^\s+default-server .*?\b(tcp-ut \S+)")
+_WITHOUT_TCP_UT = re.compile(r"(?m)^(\s+server (?!.*\btcp-ut\b).*\S)$")
 _ANYWHERE = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # noqa: S104 - recognized
 
 
@@ -76,6 +81,13 @@ def with_ways_out(text: str, tls: str = "") -> str:
     successor = f"backend successor\n    server next {_ANYWHERE.get(host, host)}:{port}{tls}\n"
     sections[n] = rules + _added("".join([*unchecked.values(), successor]))
     return "".join(sections)
+
+
+def with_silence_limited(text: str) -> str:
+    """Return HAProxy's file `text` with the `tcp-ut` of its `default-server`, where it has one, at every server."""
+    if (found := _TCP_UT.search(text)) is None:
+        return text
+    return _WITHOUT_TCP_UT.sub(rf"\1 {found[1]}", text)
 
 
 def _added(lines: str) -> str:

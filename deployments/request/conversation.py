@@ -135,18 +135,23 @@ class Conversation(Struct):
         self._plain.append({"role": role, "content": content})
         self._places.append(place)
 
-    def chat(self, calls_place: str, *, goes_on: bool = True) -> Chat:
+    def chat(self, calls_place: str, *, goes_on: bool = True, paused: bool = False) -> Chat:
         """Return the whole conversation, which has at least one turn.
 
         Args:
             calls_place: the place of calls in the last turn.
             goes_on: an assistant's turn at the end is the beginning of the answer; else it is a turn like any other.
+            paused: the last turn is one that a provider goes on with behind its own tools, also where it has no text:
+                whoever speaks another format is asked without it.
 
         Raises:
             InvalidRequestError: there is no turn to answer, or the last one is blank or calls tools.
         """
         if self._turns[-1].get("tool_calls"):
             raise InvalidRequestError(Problem(calls_place, "have no result", "a tool's message for each of them"))
+        if paused and len(self._turns) > 1 and not self._said_last()["content"].strip():
+            plain = require_last(self._plain[:-1], self._places[:-1])
+            return Chat(tuple(self._turns[:-1]), self._joined(plain), "", {}, tuple(self.features.values()))
         if not goes_on:
             plain, prefix = require_last(self._plain, self._places), ""
         else:

@@ -34,6 +34,8 @@ NATIVE_END = "native_finish_reason"
 _MESSAGES = f"a list of objects with `role` ({', '.join(MESSAGE_ROLES)}) and `content`"
 _MESSAGE_FIELDS = frozenset({"role", "content"})
 _ERROR = "Error: "
+_OF_PROVIDERS_TOOLS = ("_tool_use", "_tool_result")
+"""How blocks of a provider's own tools are called: `server_tool_use`, `web_search_tool_result`, `mcp_tool_use` …"""
 
 
 def read_dialogue(system: Any, messages: Any) -> Chat:
@@ -49,14 +51,19 @@ def read_dialogue(system: Any, messages: Any) -> Chat:
         reader.system(system, "system")
     for number, message in enumerate(messages):
         reader.read(message, f"messages[{number}]")
-    return reader.conversation.chat(f"messages[{len(messages) - 1}].content")
+    return reader.conversation.chat(f"messages[{len(messages) - 1}].content", paused=reader.paused)
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads the messages in order."""
+    """Reads the messages in order.
+
+    Attributes:
+        paused: the last one is an assistant's with blocks of a provider's own tools: it may go on without any text.
+    """
 
     conversation: Conversation = field(default_factory=Conversation)
+    paused: bool = False
 
     def system(self, content: Any, place: str) -> None:
         blocks = read_blocks(content, place, self.conversation)
@@ -70,6 +77,7 @@ class _Reader:
     def read(self, message: Any, place: str) -> None:
         if not isinstance(message, Mapping):
             raise refuse(place, message, _MESSAGES)
+        self.paused = False
         role = message.get("role")
         if role not in MESSAGE_ROLES:
             raise InvalidRequestError(Problem(f"{place}.role", "is not a role", ", ".join(MESSAGE_ROLES)))
@@ -130,6 +138,7 @@ class _Reader:
                 case _:
                     said.append(block)
         parts = [to_part(block) for block in said]
+        self.paused = not calls and any(block.kind.endswith(_OF_PROVIDERS_TOOLS) for block in said)
         words = self.conversation.in_words(parts, [block.place for block in said])
         turn: dict[str, Any] = {"role": "assistant"}
         if parts or not calls:

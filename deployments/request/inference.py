@@ -124,7 +124,8 @@ class Sent(Struct, frozen=True):
     Attributes:
         api: that format, as the spec of a remote model names it; empty where a request is in OpenAI's chats, which all
             are read into.
-        body: the fields of the body, without controls, `model` and `stream`.
+        body: the fields of the body, without controls, `model` and `stream`; of a chat, those alone whose names are
+            others than here.
         betas: the features that the caller has opted into (`anthropic-beta`).
     """
 

@@ -14,7 +14,7 @@ from deployments.request.controls import CONTINUE_HEADER, NO_HEADERS, with_contr
 from deployments.request.conversation import Chat
 from deployments.request.entries import counting_entries
 from deployments.request.fields import read_model
-from deployments.request.inference import Feature, InferenceRequest
+from deployments.request.inference import AS_A_CHAT, Feature, InferenceRequest, Sent
 from deployments.request.openai_fields import CHAT_FORM, COMPLETION_FORM, ChatBody, CompletionBody, StreamOptions
 from deployments.request.passing import PassedOn
 from deployments.request.prompts import RawPrompt, read_prompts
@@ -22,6 +22,7 @@ from deployments.request.response_format import FOREIGN_FORMAT, format_features,
 from deployments.request.sampling import Parameters, check_lengths, read_parameters
 from deployments.request.structs import read_struct, without_nulls
 
+_NEWER = "max_completion_tokens"
 _GOES_ON, _BEGINS = "continue_final_message", "add_generation_prompt"
 _NO_CHAT = Chat((), (), "")
 _STREAM_OPTIONS = frozenset(StreamOptions.__struct_fields__)
@@ -178,8 +179,15 @@ def _read_common(
         passthrough={**fields, **options},
         features=tuple(features.values()),
         max_tokens_default=limits.max_tokens,
+        sent=_read_sent(data),
     )
     return with_controls(request, data, headers, limits)
+
+
+def _read_sent(data: Mapping[str, Any]) -> Sent:
+    """Return what the caller calls by another name than a request does, for whoever complains of it."""
+    newer, older = data.get(_NEWER), data.get("max_tokens")
+    return AS_A_CHAT if newer is None or older is not None else Sent(body={_NEWER: newer})
 
 
 def _with_newer_name(parameters: Parameters, asked: ChatBody) -> Parameters:
@@ -189,7 +197,7 @@ def _with_newer_name(parameters: Parameters, asked: ChatBody) -> Parameters:
         return parameters
     if parameters.max_tokens is not None:
         accepted = "the same number in both, or only one of them"
-        raise InvalidRequestError(Problem("max_completion_tokens", "differs from max_tokens", accepted))
+        raise InvalidRequestError(Problem(_NEWER, "differs from max_tokens", accepted))
     parameters = replace(parameters, max_tokens=newer)
     check_lengths(parameters)
     return parameters

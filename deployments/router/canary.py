@@ -26,7 +26,7 @@ from deployments.request import InferenceRequest, Parameters
 from deployments.settings.canary import CanarySettings
 
 _IDLE_S = 1.0
-"""Seconds after which a canary that is off looks whether it is on."""
+"""Seconds after which a canary that waits, or is off, looks whether its settings are others."""
 
 _SPREAD = 0.2
 """The share of a pause by which pauses differ: routers that began together do not ask together."""
@@ -72,13 +72,23 @@ class Canary:
                 await asyncio.sleep(_IDLE_S)
                 continue
             pause_s = settings.every_seconds * (1 + _SPREAD * (random.random() - 0.5))  # noqa: S311 - no secret
-            await asyncio.sleep(pause_s)
+            if await self._changes(settings, pause_s):
+                continue
             if self._under_way is None and loop_time() - self._answered_at >= pause_s:
                 asking = self._begin(_request(settings))
                 try:
                     await asyncio.wait({asking})
                 finally:
                     asking.cancel()
+
+    async def _changes(self, settings: CanarySettings, within_s: float) -> bool:
+        """Return true once other `settings` are in force, and false where none are within so many seconds."""
+        ends = loop_time() + within_s
+        while (left_s := ends - loop_time()) > 0:
+            await asyncio.sleep(min(left_s, _IDLE_S))
+            if self._settings() != settings:
+                return True
+        return False
 
     def answered(self) -> None:
         """The backup has answered a real request: it is sound, and need not be asked for a while."""

@@ -25,6 +25,7 @@ _OF_A_ROUTER = frozenset({
     "p50_s", "p95_s", "first_content_p50_s", "first_content_p95_s",
 })  # fmt: skip
 """What each router finds out about a model by itself; all else is the same in all of them."""
+_TROUBLES = ("trouble", "exchange_trouble")
 _WORST = ("failure_rate", "p50_s", "p95_s", "first_content_p50_s", "first_content_p95_s")
 
 
@@ -35,6 +36,7 @@ _UNTOLD: RouterFacts = {
     "discovery_trouble": "",
     "models": {},
     "backup": {},
+    "access": {},
     "background": {},
     "warnings": (),
     "answers": {},
@@ -79,7 +81,7 @@ def status_of_service(own: RouterFacts, others: Iterable[RouterFacts], unheard: 
         "background": _tasks(routers),
         "canary": _canary([router["canary"] for router in routers]),
         **{key: _outside(own[key], [router[key] for router in routers]) for key in OUTSIDE},
-        "access": own["access"],
+        "access": _access(own["access"], [router["access"] for router in routers]),
         "warnings": sorted({warning for router in routers for warning in router["warnings"]}),
         "discovery_trouble": next((each["discovery_trouble"] for each in routers if each["discovery_trouble"]), ""),
         "interventions": max((router["interventions"] for router in routers), key=lambda each: each["changed_at"]),
@@ -95,6 +97,18 @@ def _outside(own: RouterFacts, told: Iterable[RouterFacts]) -> dict[str, Any]:
     """Return something outside of the service that routers use: it is reachable if it is for each of them."""
     reason = next((each["reason"] for each in told if each.get("reason")), "")
     return {**own, **({"reachable": False, "reason": reason} if reason else {})}
+
+
+def _access(own: RouterFacts, told: Sequence[RouterFacts]) -> dict[str, Any]:
+    """Return the keys as the router that answers has them, with what is wrong with them in any router."""
+    troubles = {key: "; ".join(sorted({each[key] for each in told if each.get(key)})) for key in _TROUBLES}
+    unknown = [models for models in (each.get("unknown_models") for each in told) if models]
+    merged = {
+        name: sorted({model for models in unknown for model in models.get(name, ())})
+        for name in sorted({name for models in unknown for name in models})
+    }
+    found = {key: trouble for key, trouble in troubles.items() if trouble}
+    return {**own, **found, **({"unknown_models": merged} if merged else {})}
 
 
 def _head(routers: Sequence[RouterFacts]) -> dict[str, Any]:

@@ -61,6 +61,9 @@ _OF_THE_PROMPT = frozenset({Cause.TOO_LONG, Cause.CONTENT})
 _TEXTS = frozenset({"input", "inputs", "text", "texts", "query", "queries", "documents", "text_1", "text_2"})
 """What remotes call the texts that are to become vectors or scores."""
 
+_OLDER = {"max_completion_tokens": "max_tokens"}
+"""The older names of what has two in a chat."""
+
 _FIRST_STEP = re.compile(r"[^.\[]*")
 
 
@@ -114,5 +117,7 @@ def _names_sent(request: InferenceRequest) -> AbstractSet[str]:
         "parallel_tool_calls": wanted.parallel_tool_calls is not None,
         "user": request.user,
     }
+    others = request.sent.body.keys()  # the newer of two names
+    parameters = request.parameters.sent().keys() - {_OLDER[name] for name in others if name in _OLDER}
     prompt = {"prompt"} if request.raw else request.inputs.keys() or {"messages" if request.messages else "text"}
-    return {*prompt, *request.parameters.sent(), *request.passthrough, *(name for name, value in read.items() if value)}
+    return {*prompt, *others, *parameters, *request.passthrough, *(name for name, value in read.items() if value)}

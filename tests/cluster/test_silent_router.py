@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from deployments.ray_serve.ways_out import with_silence_limited
 from tests.cluster.hosts import Host, hosts, lacking
 from tests.ray_serve.test_haproxy import HAPROXY, free_port, settings_of
 
@@ -52,7 +53,7 @@ def routers() -> Iterator[Sequence[Host]]:
 def url(routers: Sequence[Host], tmp_path: Path) -> Iterator[str]:
     wanted, port, file = settings_of("configs/cluster.yaml"), free_port(), tmp_path / "haproxy.cfg"
     servers = "\n".join(f"    server r{one.number} {one.address}:30000 check" for one in routers)
-    file.write_text(f"""\
+    text = f"""\
 defaults
     mode http
     timeout connect {wanted["TIMEOUT_CONNECT_S"]}s
@@ -68,7 +69,8 @@ backend routers
     http-reuse always
     default-server fall {wanted["HEALTH_CHECK_FALL"]} inter {wanted["HEALTH_CHECK_INTER"]} check
 {servers}
-""")
+"""
+    file.write_text(with_silence_limited(text))
     process = subprocess.Popen([HAPROXY, "-db", "-f", file], stderr=subprocess.DEVNULL)  # noqa: S603
     yield f"http://127.0.0.1:{port}"
     process.kill()
@@ -122,3 +124,15 @@ async def test_what_a_silent_router_had_not_answered_is_asked_of_another_one_and
     whole = [one for one in streamed if isinstance(one, tuple)]
     assert (len(broken), len(whole)) == (2, 2), streamed
     assert all(text == "word" * 40 for _, text, _ in whole)
+
+
+@pytest.mark.soak
+async def test_a_request_that_is_sent_to_a_router_which_has_just_gone_silent_is_asked_of_another_one(
+    url: str, routers: Sequence[Host]
+) -> None:
+    await wait_for(url)  # and leave HAProxy a connection to each of them
+    routers[0].unplug()
+    answered = await under_way(url, "whole", 4, lambda: None)
+
+    assert [one[:2] for one in answered if isinstance(one, tuple)] == [(200, "ok")] * 4, answered
+    assert max(one[2] for one in answered if isinstance(one, tuple)) < 0.5 + LEFT_S

@@ -172,6 +172,20 @@ async def test_drawing_from_the_likeliest_token_alone_is_taking_it(
     assert drawn == await generator.generate(STORY, greedy(8))
 
 
+async def test_a_seed_gives_whoever_is_alone_the_same_text_once_the_prompt_has_been_read(
+    generator: OpenVINOGenerator,
+) -> None:
+    async def say(seed: int) -> str:
+        return (await generator.generate(STORY, Sampling(16, 1.5, 60.0, seed=seed))).text
+
+    await generator.generate(STORY, greedy(4))
+    await say(1)
+    texts = [await say(1) for _ in range(3)]
+
+    assert len({*texts}) == 1
+    assert await say(2) != texts[0]
+
+
 async def test_an_answer_ends_neither_before_its_shortest_length_nor_at_an_end_token_it_ignores(
     generator: OpenVINOGenerator,
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from deployments.ray_serve.front import CERTIFICATE_VARIABLE, adapt
+from deployments.ray_serve.ways_out import with_silence_limited
 from tests.ray_serve.test_front import ROOT, answers_at, served_file
 from tests.ray_serve.test_haproxy import HAPROXY
 
@@ -174,3 +175,15 @@ async def test_a_replaced_haproxy_without_a_successor_says_so(tmp_path: Path) ->
 
     assert answered.status_code == 503
     assert answered.json()["served_by"] == "last_resort"
+
+
+def test_what_the_servers_have_by_default_against_silence_stands_at_each_of_them_as_haproxy_gives_it_to_none() -> None:
+    told = "    default-server tcp-ut 2500ms\nbackend b\n    use-server a if TRUE\n    server a 1.2.3.4:5 check\n"
+    also = f"{told}    server b 1.2.3.4:6 tcp-ut 9s\n"
+
+    written = with_silence_limited(also)
+
+    assert "    server a 1.2.3.4:5 check tcp-ut 2500ms\n    server b 1.2.3.4:6 tcp-ut 9s\n" in written
+    assert "    use-server a if TRUE\n" in written
+    assert with_silence_limited(written) == written
+    assert with_silence_limited("    server a 1.2.3.4:5 check\n") == "    server a 1.2.3.4:5 check\n"

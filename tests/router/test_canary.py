@@ -211,3 +211,20 @@ async def test_the_backup_of_a_router_whose_canary_fails_is_not_ready_and_is_ask
     assert router.describe()["canary"]["sound"] is False
     answer = await send(router, "/v1/infer", {"text": "Hi", "timeout": 1})
     assert [attempt["model"] for attempt in answer.json()["attempts"]] == ["backup"]
+
+
+@pytest.mark.looptime
+async def test_a_pause_that_is_changed_or_turned_off_is_the_new_one_within_a_second() -> None:
+    backup, held = AskedBackup(), [CanarySettings(every_seconds=3600)]
+    canary = Canary(backup, lambda: held[0])
+    running = asyncio.create_task(canary.run())
+
+    await asyncio.sleep(5)
+    held[0] = CanarySettings(every_seconds=10)
+    await asyncio.sleep(13)
+    asked = len(backup.asked)
+    held[0] = CanarySettings()
+    await asyncio.sleep(60)
+    running.cancel()
+
+    assert (asked, len(backup.asked)) == (1, 1)

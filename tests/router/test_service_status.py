@@ -162,3 +162,16 @@ def test_a_file_of_keys_that_does_not_fit_is_a_problem_of_the_service() -> None:
     found = problems(status_of_service(said("r1", {}, access=access), [], {}))
 
     assert [each[:2] for each in found] == [("error", "keys"), ("warning", "key team")]
+
+
+def test_what_is_wrong_with_the_keys_of_any_router_is_a_problem_whichever_router_answers() -> None:
+    fine = said("r1", {}, access={"keys": 2, "trouble": "", "exchange_trouble": "", "unknown_models": {"team": ["a"]}})
+    told = {"trouble": "keys.yaml: is not YAML", "exchange_trouble": "no answer", "unknown_models": {"team": ["b"]}}
+    other, older = said("r2", {}, access={"keys": 1, **told}), {**said("r3", {})}
+    del older["access"]
+
+    status = status_of_service(fine, [other, older], {})
+
+    assert status["access"] == {"keys": 2, **told, "unknown_models": {"team": ["a", "b"]}}
+    assert {"keys", "key team"} <= {each["where"] for each in status["problems"]}
+    assert any("is not YAML" in each["what"] for each in status["problems"])

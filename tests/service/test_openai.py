@@ -67,12 +67,14 @@ def test_a_streamed_chat_has_a_role_contents_one_finish_reason_and_counts_where_
     assert {chunk.model for chunk in chunks} == {"smollm2"}
 
 
-def test_a_seed_gives_the_same_text_and_another_one_another(client: OpenAI) -> None:
+def test_a_seed_gives_the_same_text_once_its_prompt_has_been_read_and_another_one_another(client: OpenAI) -> None:
     def say(seed: int) -> str | None:
         answer = client.chat.completions.create(
             model="smollm2", messages=HELLO, max_tokens=24, temperature=1.5, seed=seed
         )
         return answer.choices[0].message.content
+
+    say(1)  # what comes from the cache of prompts is not the same to the last bit as what is read
 
     assert say(1) == say(1) != say(2)
 

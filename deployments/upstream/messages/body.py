@@ -125,7 +125,8 @@ def _default_length(body: Mapping[str, Any], spec: RemoteSpec) -> int:
 def _as_sent(request: InferenceRequest) -> dict[str, Any]:
     body = {key: value for key, value in request.sent.body.items() if key not in SAMPLING_KEYS}
     messages = mended(body["messages"])
-    if messages and isinstance(messages[-1], Mapping) and messages[-1].get("role") == "assistant":
+    ends = messages[-1] if messages and isinstance(messages[-1], Mapping) else {}
+    if request.prefix and ends.get("role") == "assistant":
         messages.pop()  # the beginning of the answer, which goes behind the others again, with what was written since
     return {**body, "messages": messages}
 

@@ -4,7 +4,6 @@ Its models and its backup are replaced after `STALL_S` without progress.
 """
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import yaml
 
 from tests.access.keys import bearer, write_keys
 from tests.formats import artefacts
-from tests.redis_server import RedisServer
+from tests.redis_server import IS_THERE, WANTED, RedisServer
 from tests.service.models import Deadlocking
 from tests.service.service import ROOT, Service, Upstream
 
@@ -47,7 +46,7 @@ class Team:
     def __init__(self, upstream: Upstream, folder: Path) -> None:
         """Start it, and wait until its models are ready."""
         self.folder = folder
-        self._redis = RedisServer(folder) if shutil.which("redis-server") else None
+        self._redis = RedisServer(folder) if IS_THERE else None
         self.keys = write_keys(folder / "keys.yaml", **KEYS)
         config: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
         own, model = config["applications"]
@@ -87,7 +86,7 @@ class Team:
     def redis(self) -> RedisServer:
         """The Redis. Where there can be none, whatever wants it is skipped."""
         if self._redis is None:
-            pytest.skip("redis-server is not there: apt-get install redis-server")
+            pytest.skip(WANTED)
         return self._redis
 
     def send(self, key: str, path: str, body: Any = None, *, method: str = "POST") -> httpx.Response:

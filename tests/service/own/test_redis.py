@@ -1,12 +1,12 @@
 """A real Redis behind a real service: earlier answers, kept responses, and answers that go on when it is gone."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.redis_server import needs_redis
 from tests.service.own.team import Team
 from tests.service.service import eventually
 
@@ -40,7 +40,7 @@ def test_an_earlier_answer_is_for_the_key_that_got_it(drained: Team) -> None:
     assert drained.send("home", "/v1/infer/steady", ASKED).json()["served_by"] == "last_resort"
 
 
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not there")
+@needs_redis
 def test_a_kept_response_is_found_by_every_router_and_only_by_its_key(team: Team) -> None:
     kept = team.send("home", "/v1/responses", SAID).json()
     path = f"/v1/responses/{kept['id']}"
