@@ -12,8 +12,8 @@
     a host went silent      what was sent to its router is given up by the `tcp-ut` of `default-server`, and asked of
                             another router. HAProxy 2.8 reads that there and gives it to no server: here each gets it.
 
-Serve has its fallback for the first three, the Python proxy on the head, which goes with the head and holds what it cannot
-give to anybody; `front` disables it.
+Serve has its fallback for the first three, the Python proxy on the head, which goes with the head and holds what it
+cannot give to anybody; `front` disables it.
 """
 
 import re
