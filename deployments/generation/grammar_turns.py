@@ -32,7 +32,7 @@ class GrammarTurns:
         return self._compiling is None and (is_alone or now >= self._next)
 
     def begin(self, sequence: BatchedSequence) -> None:
-        """Take the grammar of `sequence`, which joins, for known: it is compiled in one of the next steps."""
+        """Take the grammar of `sequence` for known: its prompt is read from now on, and then it is compiled."""
         if (grammar := sequence.sampling.grammar) is None:
             return
         self._compiling, self._longest_s = sequence, 0.0
@@ -40,20 +40,25 @@ class GrammarTurns:
         if len(self._known) > _KNOWN:
             del self._known[next(iter(self._known))]
 
-    def refused(self, sequence: BatchedSequence) -> None:
-        """Forget the grammar of `sequence` where the engine has just refused it."""
+    def left(self, sequence: BatchedSequence) -> None:
+        """Forget the grammar of `sequence` where it was its turn, and it has left before it joined."""
         if sequence is self._compiling and sequence.sampling.grammar is not None:
             self._compiling = None
             self._known.pop(sequence.sampling.grammar, None)
 
-    def after_step(self, now: float, step_s: float, running: Sequence[BatchedSequence]) -> None:
+    def after_step(self, now: float, step_s: float, there: Sequence[BatchedSequence]) -> None:
         """Note how long a step took, and once the text of the new grammar has begun, let none join for a while.
 
         The engine compiles a grammar in one of the steps until then: it reads first what joined before.
+
+        Args:
+            now: seconds of the batch's clock.
+            step_s: what the step took.
+            there: who is in the batch or waits.
         """
         if (compiling := self._compiling) is None:
             return
         self._longest_s = max(self._longest_s, step_s)
-        if compiling.has_begun or compiling not in running:
+        if compiling.has_begun or compiling not in there:
             self._next = now + _REST * self._longest_s
             self._compiling = None

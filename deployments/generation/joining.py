@@ -13,7 +13,7 @@ from deployments.generation.beginnings import Beginnings, Part
 from deployments.generation.grammar_turns import GrammarTurns
 from deployments.generation.sequence import BatchedSequence
 
-_READ_AHEAD = 512
+_READ_AHEAD = 256
 """Tokens of prompts that may wait inside the engine to be read. What is behind them joins later: it can still be given
 up without being read, which a prompt in the engine cannot."""
 
@@ -87,7 +87,7 @@ class JoinQueue:
 
         Those whose callers have gone do not join, nor do those whose budget is over: nothing is read or compiled for
         them. Short prompts pass long ones, but not for ever. The engine compiles a new grammar within the step: one
-        joins at most, in its turn, and others pass those that wait.
+        sequence with such a grammar is read and joins, in its turn, and others pass those that wait.
 
         Args:
             now: seconds of the batch's clock.
@@ -104,7 +104,7 @@ class JoinQueue:
             if unread and unread + part.size > _READ_AHEAD:
                 self._waiting += waiting[place:]
                 break
-            if part.is_all and self._grammars.is_new(sequence):
+            if self._grammars.is_new(sequence):
                 if not is_open:
                     self._waiting.append(sequence)
                     continue
@@ -122,8 +122,7 @@ class JoinQueue:
     def refused(self, part: Part) -> None:
         """Forget a part that the engine has not taken."""
         self._reading.pop(part.sequence, None)
-        if part.is_all:
-            self._grammars.refused(part.sequence)
+        self._grammars.left(part.sequence)
 
     def after_step(
         self, now: float, step_s: float, running: Sequence[BatchedSequence]
@@ -134,7 +133,7 @@ class JoinQueue:
             The sequences of whose prompts the engine has given a beginning up, and why: they wait no more.
         """
         failed: list[tuple[BatchedSequence, IncompleteGenerationError]] = []
-        self._grammars.after_step(now, step_s, running)
+        self._grammars.after_step(now, step_s, [*running, *self._waiting, *self._reading])
         for sequence, part in list(self._reading.items()):
             part.steps += 1
             try:
@@ -172,6 +171,7 @@ class JoinQueue:
                 if part is None:
                     staying.append(sequence)
                 continue
+            self._grammars.left(sequence)
             if part is not None:
                 del self._reading[sequence]
                 if part.request is not None:

@@ -35,7 +35,7 @@ async def test_a_long_prompt_joins_only_once_the_one_before_it_is_read() -> None
 async def test_short_prompts_join_together() -> None:
     engine = FakeEngine()
     batch = batch_of(engine)
-    sequences = [prompt_of(200) for _ in range(4)]
+    sequences = [prompt_of(60) for _ in range(4)]
     for each in sequences:
         batch.add(each)
     engine.steps.release(9)

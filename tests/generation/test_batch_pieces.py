@@ -13,10 +13,13 @@ from tests.generation.batches import Decoder, FakeEngine, batch_of, read, sequen
 PIECE = 100
 
 
-def prompt_of(size: int, letter: str = "x", *, budget_s: float = 60.0, now: float = 0.0) -> BatchedSequence:
+def prompt_of(
+    size: int, letter: str = "x", *, budget_s: float = 60.0, now: float = 0.0, form: str = ""
+) -> BatchedSequence:
     """A prompt of so many tokens that goes on with "ab"."""
     tokens = [ord(letter)] * (size - 1) + [ord("a")]
-    return BatchedSequence(FittedPrompt(tokens, 2), Sampling(2, 0.0, budget_s), Detokenizer(Decoder().decode, ()), now)
+    sampling = Sampling(2, 0.0, budget_s, grammar=JsonGrammar(form) if form else None)
+    return BatchedSequence(FittedPrompt(tokens, 2), sampling, Detokenizer(Decoder().decode, ()), now)
 
 
 def sizes(engine: FakeEngine) -> list[tuple[int, int]]:
@@ -147,3 +150,34 @@ async def test_forms_that_wait_to_be_compiled_leave_half_of_the_places_to_others
     engine.steps.release(40)
 
     assert (await read(plain))[1].text == "b"
+
+
+async def test_the_prompt_of_a_form_is_not_read_before_it_is_the_turn_of_its_form() -> None:
+    engine = FakeEngine(PIECE)
+    batch = batch_of(engine, capacity=8)
+    first, second = (prompt_of(250, letter, form=letter) for letter in "xy")
+    beside = sequence("a", 40)
+    batch.add(beside)
+    await until(lambda: len(engine.requests) == 1)
+    batch.add(first)
+    batch.add(second)
+    engine.steps.release(60)
+
+    assert [(await read(each))[1].text for each in (first, second)] == ["ab", "ab"]
+    assert sizes(engine)[:5] == [(1, 1), (100, 100), (200, 100), (250, 50), (100, 100)]
+
+
+async def test_a_form_whose_caller_left_while_its_prompt_was_read_takes_nobodys_turn() -> None:
+    engine = FakeEngine(PIECE)
+    batch = batch_of(engine, capacity=8)
+    first, second = (prompt_of(250, "x", form="1") for _ in range(2))
+    batch.add(sequence("a", 40))
+    await until(lambda: len(engine.requests) == 1)
+    batch.add(first)
+    engine.steps.release()
+    await until(lambda: len(engine.requests) == 2)
+    first.given_up = True
+    batch.add(second)
+    engine.steps.release(60)
+
+    assert (await read(second))[1].text == "ab"
