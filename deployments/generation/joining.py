@@ -5,6 +5,7 @@ prompt joins when it has nearly been read, piece by piece (see `beginnings`): be
 caller who goes away costs one piece at most.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,9 @@ On a CPU that is about what a token takes: a long prompt waits as long for other
 
 _PASSED_SHARE = 0.25
 """Of its budget, however long the prompt is."""
+
+_WRITING = 1.0
+"""After a step that has read a piece, none is read for so many times as long while others write: half of the time."""
 
 _FORMS_SHARE = 0.5
 """Of the places of a batch: so many different forms at most wait to be compiled."""
@@ -59,6 +63,7 @@ class JoinQueue:
         self._arrived: list[BatchedSequence] = []
         self._waiting: list[BatchedSequence] = []
         self._reading: dict[BatchedSequence, Part] = {}
+        self._next_piece = -math.inf  # in seconds of the batch's clock
 
     def __len__(self) -> int:
         """Return how many have not joined."""
@@ -86,8 +91,9 @@ class JoinQueue:
         """Take what the engine is given before its next step.
 
         Those whose callers have gone do not join, nor do those whose budget is over: nothing is read or compiled for
-        them. Short prompts pass long ones, but not for ever. The engine compiles a new grammar within the step: one
-        sequence with such a grammar is read and joins, in its turn, and others pass those that wait.
+        them. Short prompts pass long ones, but not for ever, and while somebody writes, pieces have half of the time.
+        The engine compiles a new grammar within the step: one sequence with such a grammar is read and joins, in its
+        turn, and others pass those that wait.
 
         Args:
             now: seconds of the batch's clock.
@@ -104,6 +110,9 @@ class JoinQueue:
             if unread and unread + part.size > _READ_AHEAD:
                 self._waiting += waiting[place:]
                 break
+            if not part.is_all and running and now < self._next_piece:
+                self._waiting.append(sequence)
+                continue
             if self._grammars.is_new(sequence):
                 if not is_open:
                     self._waiting.append(sequence)
@@ -134,6 +143,8 @@ class JoinQueue:
         """
         failed: list[tuple[BatchedSequence, IncompleteGenerationError]] = []
         self._grammars.after_step(now, step_s, [*running, *self._waiting, *self._reading])
+        if self._reading:
+            self._next_piece = now + _WRITING * step_s
         for sequence, part in list(self._reading.items()):
             part.steps += 1
             try:

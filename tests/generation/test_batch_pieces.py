@@ -54,6 +54,27 @@ async def test_a_short_prompt_joins_between_two_pieces_of_a_long_one() -> None:
     assert (await read(long))[1].text == "ab"
 
 
+async def test_while_others_write_as_much_time_passes_without_a_piece_as_the_last_one_took() -> None:
+    engine, clock = FakeEngine(PIECE), FakeClock()
+    batch, beside, long = batch_of(engine, clock=clock), sequence("a", 20), prompt_of(900)
+    batch.add(beside)
+    await until(lambda: len(engine.requests) == 1)
+    batch.add(long)
+    engine.steps.release()
+    await until(lambda: len(engine.requests) == 2)
+    clock.now += 1.0  # what the piece takes
+    engine.steps.release(6)
+    await until(lambda: engine.taken == 7)
+    early = len(engine.requests)
+    clock.now += 1.1
+    engine.steps.release()
+    await until(lambda: len(engine.requests) == 3)
+    engine.steps.release(60)
+
+    assert early == 2
+    assert (await read(beside))[1].text == "abcdefghijklmnopqrst"
+
+
 @pytest.mark.parametrize("late", [True, False])
 async def test_who_goes_while_a_long_prompt_is_read_costs_a_piece(*, late: bool) -> None:
     engine, clock = FakeEngine(PIECE), FakeClock()
