@@ -256,13 +256,15 @@ _ALSO["answered"] |= {"withheld"}  # and rescued by the policy
 
 
 def _patient(run: Run) -> Iterator[str]:
-    """Whoever says when it wants to be asked again is not asked again before."""
-    for done, told in answers(run):
-        calls = run.record.of(done.ask.tokens[0])
-        retried = [attempt["model"] for attempt in told.attempts if attempt["why"] == "retry"]
-        for before, after in pairwise(calls):
-            is_retry = before.model == after.model in retried and not done.ask.stream
-            if is_retry and before.ended is not None and after.started < before.ended + before.retry_after_s - 1e-6:
+    """Whoever says when it wants to be asked again is not asked again before, whatever the reason to ask it is."""
+    for done, _ in answers(run):
+        if done.ask.stream:
+            continue
+        last: dict[str, Call] = {}
+        for after in run.record.of(done.ask.tokens[0]):
+            before = last.get(after.model)
+            last[after.model] = after
+            if before and before.ended is not None and after.started < before.ended + before.retry_after_s - 1e-6:
                 yield f"{done.ask.token}: call {after.number} on {after.model} came too soon behind {before.number}"
 
 
