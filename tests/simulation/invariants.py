@@ -199,24 +199,26 @@ def _compared(run: Run, told: Told, calls: list[Call], done: Exchange) -> Iterat
     """Each attempt is a call, in the order of their starts, but for those that were refused before they were made.
 
     An attempt on a remote model may be two: one that was answered with an error, and a second try at once without the
-    field of ours that may be to blame, or on a fresh connection.
+    field of ours that may be to blame, or on a fresh connection. The second stands wherever it was started: by then
+    other models may have been asked beside the first, and their attempts stand behind its attempt.
     """
 
     @cache
-    def fits(attempt_at: int, call_at: int) -> bool:
+    def fits(attempt_at: int, left: tuple[int, ...]) -> bool:
+        """Whether the attempts from that one on are the calls that are `left`."""
         if attempt_at == len(told.attempts):
-            return call_at == len(calls)
+            return not left
         attempt = told.attempts[attempt_at]
-        for ends_at in range(call_at, min(call_at + 2, len(calls))):
-            last = calls[ends_at]
-            is_one = ends_at == call_at or _is_second_try(calls[call_at], last)
-            agrees = is_one and last.model == attempt["model"] and _agrees(last, attempt, done)
-            if agrees and fits(attempt_at + 1, ends_at + 1):
-                return True
+        if left:
+            first, *others = left
+            for each in (first, *[each for each in others if _is_second_try(calls[first], calls[each])]):
+                agrees = calls[each].model == attempt["model"] and _agrees(calls[each], attempt, done)
+                if agrees and fits(attempt_at + 1, tuple(other for other in others if other != each)):
+                    return True
         made_none = attempt["outcome"] == "refused" or (attempt["outcome"] == "cancelled" and attempt["ms"] == 0)
-        return made_none and fits(attempt_at + 1, call_at)
+        return made_none and fits(attempt_at + 1, left)
 
-    if not fits(0, 0):
+    if not fits(0, tuple(range(len(calls)))):
         tried = [(attempt["model"], attempt["outcome"], attempt["reason"][:40]) for attempt in told.attempts]
         yield f"attempts {tried} are not the calls {[(call.model, call.outcome, call.number) for call in calls]}"
 
