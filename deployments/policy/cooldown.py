@@ -43,7 +43,8 @@ class Cooldown:
     def learn(self, outcome: Outcome | Finished, started: float, now: float, longest_s: float) -> None:
         """Learn from the outcome of an attempt that was started at `started`; nobody is held for over `longest_s`."""
         match outcome:
-            case Answered() | Finished() if started >= self.since:
+            # One that was started at the very moment of the refusal was not started behind it.
+            case Answered() | Finished() if started > self.since:
                 self.until, self.since = -math.inf, -math.inf
             case Refused(retry_after_s=wait_s) | Failed(retry_after_s=wait_s) if wait_s > 0:
                 self.until, self.since = max(self.until, now + min(wait_s, longest_s)), now

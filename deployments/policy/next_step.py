@@ -17,7 +17,8 @@ Rules kept here:
 6. Where the model that was asked for calls the request invalid, the request is rejected: no other candidate is asked,
    unless the policy rescues it. Where it says that another model may take the request (a larger context), the others
    are asked, and the request is rejected only if none of them answers. Where no candidate can ever take it, as each of
-   them has rejected it or does not exist, it is rejected, too: to ask again would be in vain.
+   them has rejected it or does not exist, it is rejected, too: to ask again would be in vain. A model that vanished
+   behind its first attempt did exist when it was asked for.
 7. Where every candidate has been asked, and one of them will be ready soon (it starts, loads, is being replaced or
    woken), the request waits for that one until `deadline.answer_by`.
 8. A candidate that was put behind is asked once everybody else has failed, or is waited for in vain: see `put_behind`.
@@ -32,7 +33,7 @@ from msgspec import Struct
 from deployments.policy.allowance import EVERYTHING, Allowance
 from deployments.policy.attempt import Attempt, Began, Candidate, Ended, Running, Tier, Why
 from deployments.policy.chain import FallbackChain
-from deployments.policy.impossible import why_impossible
+from deployments.policy.impossible import last_words, why_impossible
 from deployments.policy.outcome import Answered, Failed, Refused, Rejected
 from deployments.policy.put_behind import ask_beside, first_put_behind
 from deployments.policy.retry import retry_at
@@ -145,7 +146,7 @@ def _rejection(chain: FallbackChain, trace: Sequence[Ended]) -> Rejected | None:
         is_first = ended.candidate == chain.candidates[0] and not chain.rescue_rejected
         if is_first and isinstance(ended.outcome, Rejected) and ended.outcome.elsewhere:
             return ended.outcome
-    last = {ended.candidate: ended.outcome for ended in trace}
+    last = last_words(trace)
     return why_impossible([last.get(candidate) for candidate in chain.candidates])
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from deployments.access.counts import Table
 from deployments.observability import log
 from deployments.policy.attempt import Candidate, Tier
+from deployments.policy.impossible import NOT_LOOKED
 from deployments.policy.outcome import UNKNOWN_MODEL
 from deployments.policy.responsiveness import ReplicaPolicy
 from deployments.ray_serve.cluster import DeployedApplication
@@ -265,7 +266,7 @@ class Registry:
         self._trouble = trouble
 
 
-_NOT_LOOKED = Unreachable("not ready: this router has not seen the models yet", soon=True)
+_NOT_LOOKED = Unreachable(NOT_LOOKED, soon=True)
 _NOT_SEEN = Unreachable("not ready: this router cannot ask which models there are")
 
 

@@ -2,8 +2,11 @@
 
 import pytest
 
-from deployments.policy.attempt import Ended
-from deployments.policy.outcome import Answered, Refused, Rejected
+from deployments.policy.attempt import Ended, Why
+from deployments.policy.impossible import NOT_LOOKED
+from deployments.policy.next_step import next_step
+from deployments.policy.outcome import UNKNOWN_MODEL, Answered, Failed, Outcome, Refused, Rejected
+from deployments.policy.step import Exhausted, Reject
 from tests.policy.simulation import BACKUP, A, B, Part, answers, fails, play
 from tests.policy.test_chain_extras import chain
 
@@ -37,6 +40,26 @@ def test_a_request_that_is_too_long_for_a_fallback_only_is_not_the_callers() -> 
 
 def test_a_request_that_is_too_long_is_not_asked_again_of_the_same_model() -> None:
     assert [candidate for _, candidate in play(chain(A), {A: LONG}).starts] == [A]
+
+
+@pytest.mark.parametrize(
+    ("first", "is_callers"),
+    [
+        (Refused(UNKNOWN_MODEL), True),
+        (Refused(NOT_LOOKED, soon=True), True),
+        (Refused("not ready: it loads", soon=True), False),
+        (Refused("busy", transient=True), False),
+        (Failed("it broke", transient=True), False),
+    ],
+)
+def test_only_a_model_that_was_not_there_when_it_was_asked_for_is_the_callers_mistake(
+    first: Outcome, *, is_callers: bool
+) -> None:
+    asked = [Ended(A, 0.0, 0.0, first, Why.NEXT), Ended(A, 0.1, 0.1, Refused(UNKNOWN_MODEL), Why.RETRY)]
+
+    last = next_step(chain(A), asked, 0.2)
+
+    assert isinstance(last, Reject if is_callers else Exhausted)
 
 
 def test_a_request_that_is_rejected_for_its_content_is_the_callers_at_once() -> None:

@@ -67,6 +67,18 @@ def test_a_success_that_began_before_the_pause_does_not_end_it_and_one_that_bega
     assert isinstance(admit(state, 22.0), Permit)
 
 
+def test_a_success_that_began_at_the_very_moment_of_the_refusal_does_not_end_the_pause() -> None:
+    state = a_state()
+    refused, beside = admit(state, 0.0), admit(state, 1.0)
+    assert isinstance(refused, Permit)
+    assert isinstance(beside, Permit)
+
+    state.record(refused, WAIT, 1.0)
+    state.record(beside, Answered("fine"), 2.0)
+
+    assert isinstance(admit(state, 3.0), Refused)
+
+
 def test_a_later_and_shorter_pause_does_not_shorten_a_longer_one() -> None:
     state = a_state()
     other = admit(state, 0.0)

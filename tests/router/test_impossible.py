@@ -6,7 +6,7 @@ import openai
 import pytest
 
 from deployments.formats.huggingface import FEATURES
-from deployments.policy.outcome import Answered, Failed, Outcome, Rejected
+from deployments.policy.outcome import UNKNOWN_MODEL, Answered, Failed, Outcome, Refused, Rejected
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.http.test_openai_client import client_of
@@ -76,6 +76,33 @@ async def test_a_model_that_does_not_exist_is_not_found_where_no_other_may_answe
     assert (native.status_code, native.json()["error"]["code"]) == (404, "model_not_found")
     assert native.json()["result"]
     assert (await ask(router, model="nobody")).neverblank["served_by"] == "backup"
+
+
+class Vanishes(Gives):
+    """Is taken out of the cluster as it refuses its first request."""
+
+    cluster: FakeCluster
+    router: Router
+
+    async def start(self, request: object, budget_s: float, *, alone: Any = None) -> Outcome:
+        self.cluster.known.pop("a", None)
+        await self.router._registry.refresh()
+        return await super().start(request, budget_s)
+
+
+async def test_a_model_that_vanishes_while_a_request_is_under_way_is_an_outage_and_not_the_callers_mistake() -> None:
+    cluster = FakeCluster(a=application("a"), **{OWN: application(OWN)})
+    cluster.replicas["a"] = vanishing = Vanishes(Refused("busy", transient=True))
+    router = Router(cluster, Gives(ANSWERED), "backup", PolicySettings())
+    vanishing.cluster, vanishing.router = cluster, router
+    await router._registry.refresh()
+
+    response = await send(router, "/v1/infer/a", {"text": "Hi", "fallback": False})
+
+    assert [tried["reason"] for tried in response.json()["attempts"]] == ["busy", UNKNOWN_MODEL]
+    assert (response.status_code, response.json()["served_by"]) == (200, "last_resort")
+    again = await send(router, "/v1/infer/a", {"text": "Hi", "fallback": False})
+    assert again.status_code == 404
 
 
 async def test_a_model_is_not_called_unknown_before_serve_has_said_which_there_are() -> None:

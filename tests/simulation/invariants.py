@@ -199,24 +199,26 @@ def _compared(run: Run, told: Told, calls: list[Call], done: Exchange) -> Iterat
     """Each attempt is a call, in the order of their starts, but for those that were refused before they were made.
 
     An attempt on a remote model may be two: one that was answered with an error, and a second try at once without the
-    field of ours that may be to blame, or on a fresh connection.
+    field of ours that may be to blame, or on a fresh connection. The second stands wherever it was started: by then
+    other models may have been asked beside the first, and their attempts stand behind its attempt.
     """
 
     @cache
-    def fits(attempt_at: int, call_at: int) -> bool:
+    def fits(attempt_at: int, left: tuple[int, ...]) -> bool:
+        """Whether the attempts from that one on are the calls that are `left`."""
         if attempt_at == len(told.attempts):
-            return call_at == len(calls)
+            return not left
         attempt = told.attempts[attempt_at]
-        for ends_at in range(call_at, min(call_at + 2, len(calls))):
-            last = calls[ends_at]
-            is_one = ends_at == call_at or _is_second_try(calls[call_at], last)
-            agrees = is_one and last.model == attempt["model"] and _agrees(last, attempt, done)
-            if agrees and fits(attempt_at + 1, ends_at + 1):
-                return True
+        if left:
+            first, *others = left
+            for each in (first, *[each for each in others if _is_second_try(calls[first], calls[each])]):
+                agrees = calls[each].model == attempt["model"] and _agrees(calls[each], attempt, done)
+                if agrees and fits(attempt_at + 1, tuple(other for other in others if other != each)):
+                    return True
         made_none = attempt["outcome"] == "refused" or (attempt["outcome"] == "cancelled" and attempt["ms"] == 0)
-        return made_none and fits(attempt_at + 1, call_at)
+        return made_none and fits(attempt_at + 1, left)
 
-    if not fits(0, 0):
+    if not fits(0, tuple(range(len(calls)))):
         tried = [(attempt["model"], attempt["outcome"], attempt["reason"][:40]) for attempt in told.attempts]
         yield f"attempts {tried} are not the calls {[(call.model, call.outcome, call.number) for call in calls]}"
 
@@ -256,13 +258,15 @@ _ALSO["answered"] |= {"withheld"}  # and rescued by the policy
 
 
 def _patient(run: Run) -> Iterator[str]:
-    """Whoever says when it wants to be asked again is not asked again before."""
-    for done, told in answers(run):
-        calls = run.record.of(done.ask.tokens[0])
-        retried = [attempt["model"] for attempt in told.attempts if attempt["why"] == "retry"]
-        for before, after in pairwise(calls):
-            is_retry = before.model == after.model in retried and not done.ask.stream
-            if is_retry and before.ended is not None and after.started < before.ended + before.retry_after_s - 1e-6:
+    """Whoever says when it wants to be asked again is not asked again before, whatever the reason to ask it is."""
+    for done, _ in answers(run):
+        if done.ask.stream:
+            continue
+        last: dict[str, Call] = {}
+        for after in run.record.of(done.ask.tokens[0]):
+            before = last.get(after.model)
+            last[after.model] = after
+            if before and before.ended is not None and after.started < before.ended + before.retry_after_s - 1e-6:
                 yield f"{done.ask.token}: call {after.number} on {after.model} came too soon behind {before.number}"
 
 
