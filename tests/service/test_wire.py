@@ -30,9 +30,11 @@ def test_openais_client_gets_the_vectors_of_a_model_of_our_own(service: Service)
 def test_a_models_own_tokenizer_tells_tokens_and_their_text(service: Service, model: str) -> None:
     def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
         # A further replica of the backup may be loading: nobody stands in for it.
-        eventually(lambda: service.http.post(path, json={"model": model, **body}).status_code == 200, 120)
-        answered: dict[str, Any] = service.http.post(path, json={"model": model, **body}).json()
-        return answered
+        def answer() -> dict[str, Any] | None:
+            response = service.http.post(path, json={"model": model, **body})
+            return response.json() if response.status_code == 200 else None
+
+        return eventually(answer, 120)
 
     told = ask("/tokenize", {"prompt": "the cat"})
     back = ask("/detokenize", {"tokens": told["tokens"]})
