@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.generation import CannotLoadError, Prompt, Sampling, TextGenerator
-from deployments.generation.devices import Machine, choose_device, choose_dtype, may_have_gpu
+from deployments.generation.devices import Machine, choose_device, choose_dtype, configure_torch, may_have_gpu
 from deployments.generation.process import ProcessGenerator
 from deployments.generation.prompt_lookup import PromptLookup
 from deployments.generation.worker import EngineConfig
@@ -163,8 +163,6 @@ def _recommended(file: Path) -> Mapping[str, Any]:
 
 
 def _transformers(spec: TextModelSpec, cache: Path, name: str, found: LoadedModel | None = None) -> LoadedEngine:
-    import torch
-
     from deployments.sources.acquire import acquire
     from deployments.sources.serialization import cast_weights
 
@@ -172,8 +170,7 @@ def _transformers(spec: TextModelSpec, cache: Path, name: str, found: LoadedMode
         log.engine_not_used(name, "prompt lookup", "transformers has none for requests that share a batch")
     machine = Machine.here()
     device = choose_device(spec.device, machine)
-    if spec.threads:
-        torch.set_num_threads(spec.threads)
+    configure_torch(device, spec.threads)
     dtype = choose_dtype(spec.dtype, device, machine)
     loaded = cast_weights(found, dtype) if found else acquire(spec, cache, dtype, events=log.SourceEvents())
 

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import torch
-
-from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.generation.devices import Machine, choose_device, choose_dtype, configure_torch
 from deployments.observability import log
 from deployments.settings import HuggingFaceSpec
 from deployments.sources import acquire
@@ -20,8 +18,7 @@ def load_weights(spec: HuggingFaceSpec, cache: Path) -> LoadedModel:
     """
     machine = Machine.here()
     device = choose_device(spec.device, machine)
-    if spec.threads:
-        torch.set_num_threads(spec.threads)
+    configure_torch(device, spec.threads)
     loaded = acquire(spec, cache, choose_dtype(spec.dtype, device, machine), events=log.SourceEvents())
     loaded.model.to(device)
     return loaded

@@ -1,6 +1,6 @@
 """Sampling in a batch, each request by its own parameters: processors of the batch's logits.
 
-    matcher         masks the tokens that the request's grammar does not allow (not while steps are captured in graphs)
+    matcher         masks the tokens that the request's grammar does not allow
     temperature     the divisor of the logits
     top_k           the number of the likeliest tokens that are kept
     top_p           the nucleus among those
@@ -63,10 +63,7 @@ class _PerRequest(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]  # t
 
     def _apply(self, scores: torch.Tensor, values: torch.Tensor, change: _Change) -> torch.Tensor:
         """`scores` with `change(row, value)` for every row whose value is not 0."""
-        changed = values != 0
-        if scores.device.type != "cpu":  # a captured graph has to run the same operations for every batch
-            return torch.where(changed.unsqueeze(-1), change(scores, values), scores)
-        rows = changed.nonzero().squeeze(-1)
+        rows = (values != 0).nonzero().squeeze(-1)
         if rows.numel():
             scores = scores.index_copy(0, rows, change(scores[rows], values[rows]))
         return scores
@@ -94,7 +91,7 @@ class _Grammar(_PerRequest):
 
     def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - as in its base
         for row, mask in self._masks.items():
-            scores[row].masked_fill_(mask, -torch.inf)
+            scores[row].masked_fill_(mask.to(scores.device), -torch.inf)
         return scores
 
 

@@ -1,5 +1,6 @@
 """How much transformers' continuous batching keeps in its cache of keys and values, and reads in a step."""
 
+from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
@@ -17,6 +18,9 @@ formula 1.2 to 1.5 for SmolLM2, Qwen2.5 (0.5B, 7B) and Gemma 3 (270M). It refuse
 _BATCHED_TOKENS = 256  # of prompts in one step, on a CPU: more would delay the requests that are writing
 _GPU_BATCHED_TOKENS = 512  # on a GPU: the attention mask has this, times all tokens of the cache
 _PAGE_TOKENS = 64
+
+_STEP_BY_STEP: Mapping[str, Any] = {"use_cuda_graph": False, "use_async_batching": False}
+"""What a grammar allows depends on the token of the step before: steps neither overlap nor are captured in graphs."""
 
 
 def batching_config(
@@ -48,6 +52,7 @@ def batching_config(
             max_batch_tokens=max(_GPU_BATCHED_TOKENS, capacity),
             max_requests_per_batch=capacity,
             max_memory_percent=share,
+            **_STEP_BY_STEP,
         )
     return ContinuousBatchingConfig(
         page_size=_PAGE_TOKENS,
@@ -55,8 +60,7 @@ def batching_config(
         num_blocks=max(2 * capacity, min(ceil(CACHE_BYTES / block), blocks)),
         max_batch_tokens=max(_BATCHED_TOKENS, capacity),
         max_requests_per_batch=capacity,
-        use_cuda_graph=False,
-        use_async_batching=False,
+        **_STEP_BY_STEP,
     )
 
 

@@ -2,13 +2,12 @@
 
     greedy and sampled, with seeds and stop texts    in the batch: one forward pass writes a token for every request,
                                                      chosen by the request's own sampling (`batch_sampling`)
-    grammars                                         in the batch on a CPU; on a GPU with `generate`, as its steps are
-                                                     captured in graphs and overlap: no mask is made in time
+    grammars                                         in the batch: a mask is made for each of its requests before a step
     penalties, logit_bias, min_tokens, logprobs      outside the batch, with `generate`: they depend on the tokens that
                                                      have been written, which the batch's processors are not given
 
 The manager of transformers runs in a thread of its own and hands each token to the event loop. It decides itself about
-flash attention and CUDA graphs, which it uses on GPUs that have them.
+flash attention, which it uses on GPUs that have it.
 """
 
 import asyncio
@@ -73,7 +72,6 @@ class ContinuousGenerator:
         """
         self._tokenizer = tokenizer
         self._unbatched = unbatched
-        self._masks = model.device.type == "cpu"
         self._capacity = capacity
         self._clock = clock
         self._active = 0
@@ -109,8 +107,7 @@ class ContinuousGenerator:
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Generation, None]:
         """See `TextGenerator`. A slow reader does not slow the batch down: at most `max_tokens` wait to be read."""
-        is_batched = batchable(sampling) and (sampling.grammar is None or self._masks)
-        stream = self._stream if is_batched else self._unbatched.stream
+        stream = self._stream if batchable(sampling) else self._unbatched.stream
         return stream(prompt, sampling)
 
     def warm_up(self, prompt: Prompt, sampling: Sampling) -> None:

@@ -3,7 +3,7 @@
 The index of the largest `logit + Gumbel noise` is a draw from the softmax of the logits (the Gumbel-max trick;
 Maddison, Tarlow and Minka, A* Sampling, 2014). The noise of a token is a hash of the token's id and a key, and every
 token that a request writes has a key of its own: a hash of the request's seed and of the token's position. So a seed
-gives the same text in a batch as alone, and no state has to be kept on a GPU, where steps are captured in graphs.
+gives the same text in a batch as alone, and no state has to be kept on a GPU.
 """
 
 import random

@@ -16,7 +16,7 @@ def test_on_a_gpu_the_cache_has_room_for_every_request_and_no_more() -> None:
     batching = batching_config(on_gpu(), 128, 8, 1.0, free_bytes=1 << 37)
 
     assert batching.num_blocks * batching.page_size == 8 * 128
-    assert (batching.max_requests_per_batch, batching.use_cuda_graph, batching.auto_switch_to_flash) == (8, None, True)
+    assert (batching.max_requests_per_batch, batching.use_cuda_graph, batching.auto_switch_to_flash) == (8, False, True)
 
 
 def test_on_a_gpu_whose_memory_has_no_room_for_every_request_the_cache_takes_the_replicas_share() -> None:

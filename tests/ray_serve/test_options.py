@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ray.serve.config import RequestRouterConfig
 
-from deployments.generation.devices import Machine, choose_device, choose_dtype
+from deployments.generation.devices import Machine, choose_device, choose_dtype, configure_torch
 from deployments.ray_serve.options import autoscaling_config, model_options, replica_options
 from deployments.settings import BackupSpec, Replicas, ServingSpec, SettingsError, read_backup_spec, read_pool_spec
 from deployments.settings.policy import PolicySettings
@@ -65,6 +66,18 @@ def test_a_demanded_gpu_that_is_missing_is_an_error() -> None:
 )
 def test_the_precision_is_one_the_hardware_is_fast_at(wanted: str, device: str, machine: Machine, dtype: str) -> None:
     assert choose_dtype(wanted, device, machine) == dtype
+
+
+def test_attention_on_a_gpu_is_not_planned_anew_for_every_length_of_a_batch() -> None:
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        configure_torch("cpu", 0)
+        on_cpu = torch.backends.cuda.cudnn_sdp_enabled()
+        configure_torch("cuda", 0)
+        assert (on_cpu, torch.backends.cuda.cudnn_sdp_enabled()) == (True, False)
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def test_nothing_a_replica_streams_is_queued_without_bounds() -> None:
