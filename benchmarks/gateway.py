@@ -23,7 +23,8 @@ import yaml
 from benchmarks import wrk
 from benchmarks.report import Chart, Report, in_turn, median, ratio
 from benchmarks.stage import config, serving
-from tests.service.service import ROOT, eventually, free_port
+from tests.ports import free_port
+from tests.service.service import ROOT, eventually
 
 CONNECTIONS = {1: (1, 16), 2: (16,)}
 """By routers: one, as the others are one process each, and two, as serve_config.yaml has them."""

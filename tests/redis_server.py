@@ -1,7 +1,6 @@
 """A real Redis: Debian's `redis-server`, in a process of its own. Where there is none, its tests are skipped."""
 
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+
+from tests.ports import free_port
 
 START_S = 30.0
 IS_THERE = shutil.which("redis-server") is not None
@@ -24,9 +25,7 @@ class RedisServer:
         """Start it on a free port. It keeps nothing on a disk: one that is started again is empty."""
         if not IS_THERE:
             pytest.skip(WANTED)
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = int(listener.getsockname()[1])
+        self.port = free_port()
         self._folder = folder
         self.start()
 

@@ -12,7 +12,8 @@ import pytest
 
 from deployments.ray_serve.ways_out import with_silence_limited
 from tests.cluster.hosts import Host, hosts, lacking
-from tests.ray_serve.test_haproxy import HAPROXY, free_port, settings_of
+from tests.ports import free_port
+from tests.ray_serve.test_haproxy import HAPROXY, settings_of
 
 ROUTER = """
 import asyncio

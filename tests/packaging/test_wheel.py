@@ -19,7 +19,8 @@ import psutil
 import pytest
 import yaml
 
-from tests.service.service import ROOT, eventually, free_port, unmeasured
+from tests.ports import free_port
+from tests.service.service import ROOT, eventually, unmeasured
 
 START_S = 300.0
 

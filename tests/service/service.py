@@ -5,7 +5,6 @@ import math
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,18 +19,12 @@ import psutil
 import yaml
 
 from deployments.cli.processes import stop_orphaned_haproxies
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.prefix) / "bin"
 START_S = 420.0
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def eventually(what: Callable[[], T | Literal[False] | None], timeout_s: float = 60.0, every_s: float = 0.05) -> T:

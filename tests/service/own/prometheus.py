@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.service.service import ROOT, Service, eventually, free_port
+from tests.ports import free_port
+from tests.service.service import ROOT, Service, eventually
 
 SEEN_S = 90.0
 """Seconds until what was counted is surely seen: it is reported every ten, scraped every ten, and a rate needs two."""
