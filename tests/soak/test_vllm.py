@@ -27,16 +27,13 @@ ENVIRONMENT = Path(os.environ.get("NEVERBLANK_TEST_VLLM", root() / "cache/vllm")
 DEVICE: Literal["cpu", "cuda"] = "cuda" if os.environ.get("NEVERBLANK_TEST_VLLM_DEVICE") == "cuda" else "cpu"
 BUDGET_S = 240.0
 START_S = 600.0
-# A small model may write nothing but white space where a grammar allows it. vLLM 0.24 wants the backend named.
-_NO_WHITESPACE = {
-    "cpu": '{"disable_any_whitespace": true}',
-    "cuda": '{"backend": "xgrammar", "disable_any_whitespace": true}',
-}
+# A small model may write nothing but white space where a grammar allows it. vLLM wants the backend named for that.
+_NO_WHITESPACE = '{"backend": "xgrammar", "disable_any_whitespace": true}'
 _OF_THE_DEVICE = {
     "cpu": ("--dtype", "float32", "--max-model-len", "512"),
     "cuda": ("--dtype", "bfloat16", "--max-model-len", "2048", "--gpu-memory-utilization", "0.3"),
 }
-ARGUMENTS = (*_OF_THE_DEVICE[DEVICE], "--enforce-eager", "--structured-outputs-config", _NO_WHITESPACE[DEVICE])
+ARGUMENTS = (*_OF_THE_DEVICE[DEVICE], "--enforce-eager", "--structured-outputs-config", _NO_WHITESPACE)
 _ENV = {
     "cpu": {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"},
     "cuda": {"VLLM_NO_USAGE_STATS": "1"},
