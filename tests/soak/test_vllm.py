@@ -43,6 +43,7 @@ TOOL = {
     "type": "function",
     "function": {
         "name": "get_weather",
+        "strict": True,  # without it vLLM 0.32 writes any JSON for arguments
         "parameters": {
             "type": "object",
             "properties": {"city": {"enum": ["Paris", "Rome"]}},
