@@ -26,8 +26,8 @@ def run() -> Report:
     # A hedge answers first now and then: what is asked here is what a failure costs.
     off = {"enabled": False}
     # Callers who wait for less time than is usual show nothing about a model: here it is usual to wait for this long.
-    usual = {"timeout_seconds": DEADLINE_S}
-    data = config(faulty, build="tests.service.standin:build_instant", breaker=breaker, hedging=off, **usual)
+    policy: dict[str, Any] = {"breaker": breaker, "hedging": off, "timeout_seconds": DEADLINE_S}
+    data = config(faulty, build="tests.service.standin:build_instant", **policy)
     with serving(data, "faulty") as service:
         asking = _Caller(service)
         rows = [asking.instant(kind, fault) for kind, fault in _FAULTS.items()]

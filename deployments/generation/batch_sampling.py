@@ -1,6 +1,7 @@
 """Sampling in a batch, each request by its own parameters: processors of the batch's logits.
 
     matcher         masks the tokens that the request's grammar does not allow
+    written         penalties, biases and the shortest answer, as `logits` has them for a request alone
     temperature     the divisor of the logits
     top_k           the number of the likeliest tokens that are kept
     top_p           the nucleus among those
@@ -29,9 +30,19 @@ from deployments.generation.gumbel import DrawKeys, gumbel_noise
 _Change = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def processor_arguments(sampling: Sampling, matcher: TokenMatcher | None = None) -> Mapping[str, Any]:
-    """The arguments of a request for the batch's processors; none for a greedy request that no grammar holds."""
-    held = {"matcher": matcher} if matcher else {}
+def processor_arguments(
+    sampling: Sampling, written: LogitsProcessorList, matcher: TokenMatcher | None = None
+) -> Mapping[str, Any]:
+    """The arguments of a request for the batch's processors; none for a greedy request that no grammar holds.
+
+    Args:
+        sampling: the request's sampling.
+        written: its `logits.written_processors`.
+        matcher: holds it to its grammar.
+    """
+    held: dict[str, Any] = {"matcher": matcher} if matcher else {}
+    if written:
+        held["written"] = written
     if sampling.temperature <= 0:
         return held
     return {
@@ -46,7 +57,7 @@ def processor_arguments(sampling: Sampling, matcher: TokenMatcher | None = None)
 
 def batch_logits_processors() -> ContinuousBatchingLogitsProcessorList:
     """The processors of a batch."""
-    chain = [_Grammar(), _Temperature(), _TopK(), _TopP(), _MinP(), _GumbelNoise()]
+    chain = [_Grammar(), _Written(), _Temperature(), _TopK(), _TopP(), _MinP(), _GumbelNoise()]
     processors = ContinuousBatchingLogitsProcessorList(LogitsProcessorList(chain))
     processors.tensors_required = len(chain)  # transformers counts only the processors that it has converted itself
     return processors
@@ -92,6 +103,28 @@ class _Grammar(_PerRequest):
     def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - as in its base
         for row, mask in self._masks.items():
             scores[row].masked_fill_(mask.to(scores.device), -torch.inf)
+        return scores
+
+
+class _Written(_PerRequest):
+    """Changes the logits of a request by what it has read and written, one request after the other."""
+
+    supported_kwargs = {"written": LogitsProcessorList}  # noqa: RUF012 - as in its base
+
+    def __init__(self) -> None:
+        self._rows: dict[int, tuple[LogitsProcessorList, list[int]]] = {}
+
+    def prepare_tensor_args(self, requests_with_new_token: Sequence[Any]) -> torch.Tensor:
+        self._rows.clear()
+        for row, request in enumerate(requests_with_new_token):
+            if written := request.state.logit_processor_kwargs.get("written"):
+                self._rows[row] = written, [*request.state.initial_tokens, *request.state.generated_tokens]
+        return torch.tensor([row in self._rows for row in range(len(requests_with_new_token))], dtype=torch.int32)
+
+    def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - as in its base
+        for row, (change, tokens) in self._rows.items():
+            read_and_written = torch.tensor([tokens], dtype=torch.int64, device=scores.device)
+            scores[row] = change(read_and_written, scores[row].unsqueeze(0))[0]
         return scores
 
 

@@ -3,8 +3,8 @@
     greedy and sampled, with seeds and stop texts    in the batch: one forward pass writes a token for every request,
                                                      chosen by the request's own sampling (`batch_sampling`)
     grammars                                         in the batch: a mask is made for each of its requests before a step
-    penalties, logit_bias, min_tokens, logprobs      outside the batch, with `generate`: they depend on the tokens that
-                                                     have been written, which the batch's processors are not given
+    penalties, logit_bias, min_tokens                in the batch, request by request, from all tokens before the step
+    logprobs                                         outside the batch, with `generate`
 
 The manager of transformers runs in a thread of its own and hands each token to the event loop. It decides itself about
 flash attention, which it uses on GPUs that have it.
@@ -36,6 +36,7 @@ from deployments.generation.batch_sampling import batch_logits_processors, proce
 from deployments.generation.cache_size import batching_config
 from deployments.generation.detokenizer import Detokenizer
 from deployments.generation.grammar_matcher import TokenMatcher
+from deployments.generation.logits import written_processors
 from deployments.generation.prompts import PromptTokenizer
 from deployments.generation.stopping import NO_END
 from deployments.generation.transformers import TransformersGenerator
@@ -205,7 +206,8 @@ class ContinuousGenerator:
 
         self._manager.register_result_handler(request_id, take)
         ends = NO_END if sampling.ignore_eos else self._eos
-        options = {"streaming": True, "eos_token_id": ends, **processor_arguments(sampling, matcher)}
+        written = written_processors(sampling, len(tokens), self._unbatched.end_tokens)
+        options = {"streaming": True, "eos_token_id": ends, **processor_arguments(sampling, written, matcher)}
         if self._manager.add_request(tokens, request_id, sampling.max_tokens, **options) is None:
             raise RuntimeError(f"the batch has ended: {self._manager.background_thread_status.fatal_error}")
         self._in_batch.add(request_id)
@@ -240,5 +242,4 @@ def _stop_manager(manager: Any) -> None:
 
 def batchable(sampling: Sampling) -> bool:
     """Whether a request with this sampling can be in the batch; the module's table says why others cannot."""
-    by_what_is_written = sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1
-    return not (by_what_is_written or sampling.logit_bias or sampling.min_tokens or sampling.logprobs is not None)
+    return sampling.logprobs is None

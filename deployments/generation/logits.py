@@ -1,7 +1,6 @@
 """Sampling for a single request: processors of its logits. Those of a batch are in `batch_sampling`."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from transformers import (
@@ -26,15 +25,7 @@ def logits_processors(sampling: Sampling, prompt_tokens: int, end_tokens: Sequen
         prompt_tokens: how many tokens at the beginning of the input are the prompt.
         end_tokens: the tokens that end an answer.
     """
-    chain: list[Any] = []
-    if sampling.repetition_penalty != 1:
-        chain.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
-    if sampling.presence_penalty or sampling.frequency_penalty:
-        chain.append(_Penalties(sampling.presence_penalty, sampling.frequency_penalty, prompt_tokens))
-    if sampling.logit_bias:
-        chain.append(_Bias(dict(sampling.logit_bias)))
-    if early := [*end_tokens, *sampling.stop_token_ids] if sampling.min_tokens else []:
-        chain.append(_NotBefore(prompt_tokens + sampling.min_tokens, early))
+    chain = written_processors(sampling, prompt_tokens, end_tokens)
     if sampling.temperature > 0:
         chain.append(TemperatureLogitsWarper(sampling.temperature))
         if sampling.top_k:
@@ -44,7 +35,24 @@ def logits_processors(sampling: Sampling, prompt_tokens: int, end_tokens: Sequen
         if sampling.min_p:
             chain.append(MinPLogitsWarper(sampling.min_p))
         chain.append(_GumbelNoise(sampling.seed))
-    return LogitsProcessorList(chain)
+    return chain
+
+
+def written_processors(sampling: Sampling, prompt_tokens: int, end_tokens: Sequence[int]) -> LogitsProcessorList:
+    """Those of `logits_processors` that change logits by what has been read and written, or by their ids.
+
+    There are none for most requests. The arguments are those of `logits_processors`.
+    """
+    chain = LogitsProcessorList()
+    if sampling.repetition_penalty != 1:
+        chain.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+    if sampling.presence_penalty or sampling.frequency_penalty:
+        chain.append(_Penalties(sampling.presence_penalty, sampling.frequency_penalty, prompt_tokens))
+    if sampling.logit_bias:
+        chain.append(_Bias(dict(sampling.logit_bias)))
+    if early := [*end_tokens, *sampling.stop_token_ids] if sampling.min_tokens else []:
+        chain.append(_NotBefore(prompt_tokens + sampling.min_tokens, early))
+    return chain
 
 
 class LogprobRecorder(LogitsProcessor):  # type: ignore[misc]  # transformers has no types

@@ -133,13 +133,31 @@ async def test_a_request_whose_stream_is_closed_leaves_the_batch(batched: Contin
 
 @pytest.mark.parametrize(
     "more",
-    [{"presence_penalty": 0.5}, {"frequency_penalty": 0.5, "temperature": 0.8}, {"logit_bias": {65: 5.0}}],
+    [
+        {"presence_penalty": 5.0},
+        {"frequency_penalty": 0.5, "temperature": 0.8},
+        {"repetition_penalty": 3.0},
+        {"logit_bias": {65: 5.0}},
+        {"min_tokens": 12, "logit_bias": {256: 50.0}},
+    ],
     ids=lambda more: next(iter(more)),
 )
-async def test_sampling_that_the_batch_does_not_support_is_generated_outside_it(
+async def test_what_was_written_changes_a_text_in_the_batch_as_it_does_alone_and_its_neighbour_in_nothing(
     batched: ContinuousGenerator, alone: TransformersGenerator, more: dict[str, Any]
 ) -> None:
-    sampling = Sampling(12, **{"temperature": 0.0, "budget_s": 60.0, "seed": 7, **more})
+    sampling = Sampling(24, **{"temperature": 0.0, "budget_s": 60.0, "seed": 7, **more})
+    plain = await alone.generate(HELLO, greedy(24))
+    both = await asyncio.gather(batched.generate(HELLO, sampling), batched.generate(HELLO, greedy(24)))
+
+    assert batchable(sampling)
+    assert both[0] == await alone.generate(HELLO, sampling) != plain
+    assert both[1] == plain
+
+
+async def test_log_probabilities_are_told_outside_the_batch(
+    batched: ContinuousGenerator, alone: TransformersGenerator
+) -> None:
+    sampling = greedy(12, logprobs=2)
 
     assert not batchable(sampling)
     assert await batched.generate(HELLO, sampling) == await alone.generate(HELLO, sampling)

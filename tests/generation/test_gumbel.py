@@ -1,6 +1,7 @@
 """Tokens are drawn by their probabilities, and each request of a batch by its own sampling."""
 
 import torch
+from transformers import LogitsProcessorList
 
 from deployments.generation import Sampling
 from deployments.generation.batch_sampling import batch_logits_processors, processor_arguments
@@ -17,7 +18,7 @@ def processed_logits(samplings: list[Sampling], logits: torch.Tensor = LOGITS) -
     processors = batch_logits_processors()
     arguments = torch.zeros(processors.tensors_required, len(samplings) + 2, dtype=torch.int32)  # with unused places
     processors.fill_defaults(arguments)
-    requests = [future_request(processor_arguments(sampling)) for sampling in samplings]
+    requests = [future_request(processor_arguments(sampling, LogitsProcessorList())) for sampling in samplings]
     processors.prepare_tensor_args(requests, arguments)
     processed: torch.Tensor = processors(torch.zeros(0), logits.expand(len(samplings), -1).clone(), arguments)
     return processed

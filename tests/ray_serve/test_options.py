@@ -69,13 +69,14 @@ def test_the_precision_is_one_the_hardware_is_fast_at(wanted: str, device: str, 
 
 
 def test_attention_on_a_gpu_is_not_planned_anew_for_every_length_of_a_batch() -> None:
-    before = torch.backends.cuda.cudnn_sdp_enabled()
+    enabled: Any = torch.backends.cuda.cudnn_sdp_enabled  # torch has no types for it
+    before = enabled()
     try:
         torch.backends.cuda.enable_cudnn_sdp(True)
         configure_torch("cpu", 0)
-        on_cpu = torch.backends.cuda.cudnn_sdp_enabled()
+        on_cpu = enabled()
         configure_torch("cuda", 0)
-        assert (on_cpu, torch.backends.cuda.cudnn_sdp_enabled()) == (True, False)
+        assert (on_cpu, enabled()) == (True, False)
     finally:
         torch.backends.cuda.enable_cudnn_sdp(before)
 
