@@ -111,7 +111,7 @@ class TextModelSpec(ServingSpec):
         2,
         ge=1,
         description=(
-            "Requests transformers generates beside its batch (with penalties or a bias) in one replica; "
+            "Requests transformers generates beside its batch (with `logprobs`) in one replica; "
             "three times as many wait."
         ),
     )
