@@ -12,9 +12,10 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give what waits for the cluster more time: it starts within the first of them."""
+    """Give what waits for the cluster more time, if it has not said how much: it starts within the first of them."""
     for item in items:
-        if HERE in item.path.parents and "cluster" in getattr(item, "fixturenames", ()):
+        waits = HERE in item.path.parents and "cluster" in getattr(item, "fixturenames", ())
+        if waits and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(900))
 
 

@@ -15,9 +15,9 @@ from tests.cluster.cluster import STORE, Cluster
 from tests.cluster.load import Load, Traffic
 from tests.service.service import eventually
 
-pytestmark = pytest.mark.soak
-
 HEADLESS_S = float(os.environ.get("NEVERBLANK_CLUSTER_HEADLESS_S", "120"))
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900 + HEADLESS_S)]
 
 
 def troubles(cluster: Cluster) -> list[str]:

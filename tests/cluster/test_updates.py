@@ -1,6 +1,7 @@
 """What callers get while the service is changed under them.
 
-Scaling goes on for three minutes, or `NEVERBLANK_CLUSTER_SCALING_S`.
+Scaling goes on for three minutes, or `NEVERBLANK_CLUSTER_SCALING_S`; a stream takes 50 seconds, which is longer than the
+twenty that routers were once given to drain, or `NEVERBLANK_CLUSTER_STREAM_S`.
 """
 
 import itertools
@@ -14,11 +15,11 @@ from tests.cluster.load import Load, Traffic
 from tests.cluster.verdict import Tally
 from tests.service.service import eventually
 
-pytestmark = pytest.mark.soak
-
 SCALING_S = float(os.environ.get("NEVERBLANK_CLUSTER_SCALING_S", "180"))
-STREAMED = Traffic(per_second=4, streams=6, words=50, pause_s=1.0)
-"""Streams that last longer than the 20 seconds that routers were once given to drain."""
+STREAM_S = int(os.environ.get("NEVERBLANK_CLUSTER_STREAM_S", "50"))
+STREAMED = Traffic(per_second=4, streams=6, words=STREAM_S, pause_s=1.0)
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900 + SCALING_S + 6 * STREAM_S)]
 
 
 def require_whole(tally: Tally) -> None:
