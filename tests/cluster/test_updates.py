@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import START_S, Cluster
 from tests.cluster.load import Load, Traffic
 from tests.cluster.verdict import Tally
 from tests.service.service import eventually
@@ -18,6 +18,9 @@ from tests.service.service import eventually
 SCALING_S = float(os.environ.get("NEVERBLANK_CLUSTER_SCALING_S", "180"))
 STREAM_S = int(os.environ.get("NEVERBLANK_CLUSTER_STREAM_S", "50"))
 STREAMED = Traffic(per_second=4, streams=6, words=STREAM_S, pause_s=1.0)
+
+WHOLE_S = START_S + STREAM_S
+"""A replica that is replaced ends when its streams have."""
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900 + SCALING_S + 6 * STREAM_S)]
 
@@ -40,7 +43,7 @@ def test_a_rolling_update_of_routers_backup_and_model_loses_no_request_and_cuts_
         args["routers"] = cluster.replicas["Router"] = 5 - args["routers"]
         spec = cluster.config["applications"][1]["args"]
         spec["digest"] = f"{time.time()}"
-        cluster.deploy()
+        cluster.deploy(WHOLE_S)
         time.sleep(5)
     tally = load.tally
 
@@ -57,7 +60,7 @@ def test_hosts_that_leave_and_come_back_one_by_one_lose_no_request_and_cut_no_st
         for host in cluster.workers:
             took.append(cluster.leave(host))
             cluster.join(host)
-            cluster.wait_whole()
+            cluster.wait_whole(WHOLE_S)
     tally = load.tally
 
     print(f"hosts one by one, which took {took[0]:.0f} and {took[1]:.0f} s to leave: {tally}")  # noqa: T201 - the figures asked for
@@ -72,7 +75,7 @@ def test_scaling_up_and_down_all_the_time_loses_no_request_and_cuts_no_stream(cl
                 break
             changes += 1
             cluster.scale(Router=routers, Model=models)
-            cluster.deploy()
+            cluster.deploy(WHOLE_S)
             time.sleep(5)
     tally = load.tally
 
