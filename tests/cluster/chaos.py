@@ -97,12 +97,15 @@ def _ill(_: Cluster, host: Host, draw: random.Random) -> Callable[[], None]:
 
 
 def _update(cluster: Cluster, _: Host, __: random.Random) -> Callable[[], None]:
-    cluster.config["applications"][1]["args"]["digest"] = f"{time.time()}"
-    cluster.deploy()
+    cluster.change_model()
+    cluster.deploy(_UPDATE_S)
     return lambda: None
 
 
 REPLICA = "ray::ServeReplica"
+_UPDATE_S = 900.0
+"""What is replaced ends when its streams have, one replica after the other."""
+
 KINDS: dict[str, Kind] = {
     "kill a host": _kill,
     "unplug a host": _unplug,

@@ -26,6 +26,8 @@ from tests.service.service import BIN, eventually, unmeasured
 
 CONFIG, VARIABLES = ROOT / "configs/cluster.yaml", ROOT / "configs/ray.env"
 SPECS = "tests/cluster/configs"
+VERSIONS = (f"{SPECS}/steady.yaml", f"{SPECS}/steady-next.yaml")
+"""The versions of the model, of which an update takes the other one."""
 OBJECT_STORE, REDIS_PORT = "100000000", 6390
 START_S = 240.0
 DRAIN_S = 720
@@ -63,7 +65,7 @@ class Cluster:
         main |= {"import_path": "tests.cluster.models:build"}
         main["args"] |= {"backup": f"{SPECS}/backup.yaml", "routers": 2}
         main["deployments"][0]["user_config"] |= {"default_model": "steady"}
-        model |= {"name": "steady", "args": {"spec": f"{SPECS}/steady.yaml"}}
+        model |= {"name": "steady", "args": {"spec": VERSIONS[0]}}
         self.config["applications"] = [main, model]
         self.replicas = {"Router": 2, "Backup": 2, "Model": 2}
         if len(made) == 1:
@@ -108,6 +110,11 @@ class Cluster:
             found = next((one for one in application.get("deployments", ()) if one["name"] == name), {"name": name})
             application["deployments"] = [*kept, found | {"num_replicas": count}]
             self.replicas[name] = count
+
+    def change_model(self) -> None:
+        """Have the next `deploy` replace the model by its other version."""
+        args = self.config["applications"][1]["args"]
+        args["spec"] = next(version for version in VERSIONS if version != args["spec"])
 
     def keep_routers_apart(self, *, apart: bool) -> None:
         """Run at most one router on a host, as in `deploy/kuberay/high-availability.yaml`; or as many as there are."""

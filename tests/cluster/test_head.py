@@ -37,8 +37,8 @@ def test_requests_go_on_without_the_head_the_status_says_so_and_models_can_be_de
         without = troubles(cluster)
         cluster.start_head()
         back = cluster.wait_whole()
-        changed = f"{time.time()}"
-        cluster.config["applications"][1]["args"]["digest"] = changed
+        before = cluster.actors("steady", "Model")
+        cluster.change_model()
         cluster.deploy()
         time.sleep(5)
     tally = load.tally
@@ -48,4 +48,6 @@ def test_requests_go_on_without_the_head_the_status_says_so_and_models_can_be_de
     assert "last resort" not in tally.counts
     assert any("has not answered for" in each and "as they were then" in each for each in without), without
     eventually(lambda: not troubles(cluster), 30)
-    assert changed in str(cluster.details()["applications"]["steady"])
+    after = cluster.actors("steady", "Model")
+    assert len(after) == 2
+    assert not {*before.values()} & {*after.values()}
