@@ -1,5 +1,6 @@
 """Random faults under load, by a seed: one at a time, each undone before the next, so that something is always owed."""
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,8 @@ class Fault:
         host: the address of the host it was made to.
         since: when it was made, on the monotonic clock.
         until: when it was undone.
-        whole_after_s: seconds after that until every replica ran and every host answered again.
+        whole_after_s: seconds after that until every replica ran and every host answered again; infinite where that
+            took longer than `START_S`.
     """
 
     name: str
@@ -39,6 +41,11 @@ Kind = Callable[[Cluster, Host, random.Random], Callable[[], None]]
 def _kill(cluster: Cluster, host: Host, _: random.Random) -> Callable[[], None]:
     host.kill()
     return lambda: cluster.join(host)
+
+
+def _kill_head(cluster: Cluster, _: Host, __: random.Random) -> Callable[[], None]:
+    cluster.head.kill()
+    return cluster.start_head
 
 
 def _unplug(_: Cluster, host: Host, __: random.Random) -> Callable[[], None]:
@@ -108,6 +115,7 @@ _UPDATE_S = 900.0
 
 KINDS: dict[str, Kind] = {
     "kill a host": _kill,
+    "kill the head": _kill_head,
     "unplug a host": _unplug,
     "cut a pair of hosts": _cut_pair,
     "cut one way between two hosts": _cut_one_way,
@@ -130,10 +138,10 @@ def _undone(undo: Callable[[], None]) -> Iterator[None]:
         undo()
 
 
-def play(cluster: Cluster, seed: int, seconds: float, told: Callable[[str], None]) -> list[Fault]:
-    """Make faults drawn by `seed` for `seconds`, each for 5 to 20 seconds; each is told as it is made."""
+def play(cluster: Cluster, seed: int, seconds: float, told: Callable[[str], None]) -> Iterator[Fault]:
+    """Make faults drawn by `seed` for `seconds`, each for 5 to 20 seconds; each is told as it is made, and yielded."""
     draw = random.Random(seed)  # noqa: S311 - what happens when
-    began, faults = time.monotonic(), list[Fault]()
+    began = time.monotonic()
     while time.monotonic() - began < seconds:
         name, host = draw.choice(list(KINDS)), draw.choice(list(cluster.workers))
         lasts = draw.uniform(5.0, 20.0)
@@ -142,6 +150,12 @@ def play(cluster: Cluster, seed: int, seconds: float, told: Callable[[str], None
         with _undone(KINDS[name](cluster, host, draw)):
             time.sleep(lasts)
         until = time.monotonic()
-        faults.append(Fault(name, host.address, since, until, cluster.wait_whole()))
+        yield Fault(name, host.address, since, until, _whole_after_s(cluster))
         time.sleep(draw.uniform(1.0, 5.0))
-    return faults
+
+
+def _whole_after_s(cluster: Cluster) -> float:
+    try:
+        return cluster.wait_whole()
+    except TimeoutError:
+        return math.inf

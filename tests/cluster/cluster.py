@@ -30,7 +30,7 @@ VERSIONS = (f"{SPECS}/steady.yaml", f"{SPECS}/steady-next.yaml")
 """The versions of the model, of which an update takes the other one."""
 OBJECT_STORE, REDIS_PORT = "100000000", 6390
 START_S = 240.0
-DRAIN_S = 720
+DRAIN_S = 900
 """So long, at most, a host that is to leave waits for what is under way on it, as the chart's `drainSeconds`. With less
 than a router may take to drain, Serve would stop its routers before there are others; what it has beyond that, replicas
 wait for room elsewhere, of which there is none on two hosts with one replica each."""
@@ -153,9 +153,9 @@ class Cluster:
         head.revived()
 
     def join(self, host: Host) -> None:
-        """Start Ray on a host, as a node of the cluster."""
+        """Start Ray on a host, as a node; again when it has ended, as one does that Ray has taken for dead."""
         command = _ray(host, f"--address={self.head.address}:6379", "--num-cpus=2", "--block")
-        host.launch(*command, env=self.environment)
+        host.supervise(*command, env=self.environment)
         host.revived()
 
     def leave(self, host: Host, within_s: float = DRAIN_S + 30) -> float:

@@ -61,6 +61,22 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+# What systemd does for a service with `Restart=always`: a second after it has ended it is started again, and what
+# it has left behind is killed before that. SIGTERM to both ends both.
+_SUPERVISED = """
+trap "exit 0" TERM
+while :; do
+  "$@" >/dev/null 2>&1 &
+  wait $!
+  for process in /proc/[0-9]*; do
+    id=${process#/proc/}
+    [ $id = 1 ] || [ $id = $$ ] || [ "$(cat $process/comm 2>/dev/null)" = sleep ] || kill -9 $id 2>/dev/null
+  done
+  sleep 1
+done
+"""
+
+
 @dataclass(slots=True)
 class Outage:
     """A time in which a host could not be reached from outside; `until` is the monotonic clock, too."""
@@ -150,9 +166,9 @@ class Host:
             raise RuntimeError(f"host {self.number}: {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.stdout
 
-    def launch(self, *words: str, env: Mapping[str, str]) -> None:
-        """Have a command run on the host, for as long as it wants."""
-        self.start("setsid", "--fork", "sh", "-c", 'exec "$@" >/dev/null 2>&1', "sh", *words, env=env)
+    def supervise(self, *words: str, env: Mapping[str, str]) -> None:
+        """Have a command run on the host, and start it again whenever it has ended, until it is told to."""
+        self.start("setsid", "--fork", "sh", "-c", _SUPERVISED, "sh", *words, env=env)
 
     def processes(self, part: str = "") -> list[psutil.Process]:
         """What runs on it, as this machine sees it: those whose command line holds `part`."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ray.serve import Application
+from ray.util import get_node_ip_address
 
 from deployments.settings import PythonSpec
 from tests.service.standin import StandIn, build_with
@@ -15,7 +16,7 @@ ILL = Path("/mnt/own/ill")
 
 
 class Steady:
-    """Answers after a tenth of a second; a stream has the `words` and the `pause` that its request asks for."""
+    """Answers after a tenth of a second, and says on which host; a stream has the `words` and the `pause` asked for."""
 
     def __init__(self, name: str = "steady") -> None:
         self._name = name
@@ -23,7 +24,7 @@ class Steady:
     async def infer(self, inputs: Mapping[str, Any]) -> str:
         await self._fault()
         await asyncio.sleep(0.1)
-        return f"{self._name} says hello"
+        return f"{self._name} on {get_node_ip_address()} says hello"
 
     async def stream(self, inputs: Mapping[str, Any]) -> AsyncIterator[str]:
         await self._fault()

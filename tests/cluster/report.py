@@ -1,6 +1,7 @@
 """The report of an hour of chaos: figures as JSON, and answers by tier over time with the faults marked."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def figures(tally: Tally, faults: Sequence[Fault], seed: int) -> dict[str, Any]:
                 "host": fault.host,
                 "from": round(fault.since - origin, 1),
                 "to": round(fault.until - origin, 1),
-                "whole_after_s": round(fault.whole_after_s, 1),
+                "whole_after_s": round(fault.whole_after_s, 1) if math.isfinite(fault.whole_after_s) else "never",
                 **_during(tally, fault),
             }
             for fault in faults

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.cluster import Cluster
-from tests.cluster.hosts import cut_pair, mend_pair
+from tests.cluster.cluster import START_S, Cluster
+from tests.cluster.hosts import Host, cut_pair, mend_pair
 from tests.cluster.load import Load, Traffic
 from tests.cluster.verdict import Tally
+from tests.service.service import eventually
 
 pytestmark = pytest.mark.soak
 
@@ -23,6 +24,10 @@ SOON_S = 1.5
 GONE_S = 7.0
 """Less than Ray takes to call a host dead (`configs/ray.env`): one that was ends itself when it is back."""
 
+LONG_GONE_S = 40.0
+USED_S = 10.0
+"""So long, at most, a host waits for requests once a router and a model run on it again."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def apart(started: Cluster) -> Iterator[None]:
@@ -30,6 +35,20 @@ def apart(started: Cluster) -> Iterator[None]:
     started.keep_routers_apart(apart=True)
     yield
     started.keep_routers_apart(apart=False)
+
+
+def wait_ready(cluster: Cluster, host: Host) -> float:
+    """Wait until actors that a host did not have before are a router and a model on it; when that was."""
+    kinds = [("neverblank", "Router"), ("steady", "Model")]
+    eventually(lambda: all(host.address in cluster.where(*kind) for kind in kinds), START_S, every_s=0.2)
+    return time.monotonic()
+
+
+def require_used(tally: Tally, host: Host, ready: float) -> None:
+    """Require that requests are sent to a host, and answered by its replica, soon after it was `ready`."""
+    answered = [one for one in tally.sent if ready <= one.started <= ready + USED_S and one.served_by == "primary"]
+    assert any(one.host == host.address for one in answered)
+    assert any(f" {host.address} " in one.result for one in answered)
 
 
 def waited(tally: Tally, lost: float, seconds: float) -> float:
@@ -54,6 +73,27 @@ def test_no_request_is_lost_late_or_kept_waiting_when_a_host_goes_silent_and_whe
     assert not tally.bad, str(tally)
     assert waited(tally, lost, GONE_S) <= SOON_S, str(tally)
     assert tally.last_resort_s <= SETTLED_S, str(tally)
+
+
+def test_no_request_is_lost_or_late_when_a_host_goes_silent_for_so_long_that_it_is_replaced_and_comes_back(
+    cluster: Cluster,
+) -> None:
+    host = cluster.workers[0]
+    with Load(cluster.hosts, Traffic()) as load:
+        time.sleep(3)
+        lost = time.monotonic()
+        host.unplug()
+        time.sleep(LONG_GONE_S)
+        host.plug()
+        ready = wait_ready(cluster, host)
+        time.sleep(USED_S)
+    tally = load.tally
+
+    print(f"unplugged for {LONG_GONE_S:.0f} s, ready {ready - lost - LONG_GONE_S:.0f} s after that: {tally}")  # noqa: T201 - the figures asked for
+    assert not tally.bad, str(tally)
+    assert waited(tally, lost, LONG_GONE_S) <= SOON_S, str(tally)
+    assert "last resort" not in tally.counts, str(tally)
+    require_used(tally, host, ready)
 
 
 def test_no_request_is_lost_or_late_when_a_router_and_the_replicas_of_another_host_do_not_see_each_other(
@@ -83,10 +123,11 @@ def test_no_request_is_lost_or_late_when_a_host_is_killed_and_it_is_in_use_again
         host.kill()
         time.sleep(8)
         cluster.join(host)
-        cluster.wait_whole()
+        ready = wait_ready(cluster, host)
+        time.sleep(USED_S)
     tally = load.tally
 
     print(f"killed: {tally}")  # noqa: T201 - the figures asked for
     assert not tally.bad, str(tally)
     assert tally.last_resort_s <= 1.0, str(tally)
-    assert host.address in cluster.where("neverblank", "Router")
+    require_used(tally, host, ready)

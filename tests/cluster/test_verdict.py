@@ -47,4 +47,6 @@ def test_a_tally_tells_what_was_bad_how_long_the_last_resort_answered_and_what_w
 
     assert (tally.bad, tally.last_resort_s) == ([], 2.5)
     assert tally.slowest_s(10.0, 11.0) == 0.2
+    both = Tally.joined(Tally.of([sent(started=12.0)]), Tally.of([sent(result="", started=11.0)]))
+    assert list(both.verdicts) == ["blank", "answered"]
     assert Tally.of([sent(result="")]).bad[0][0] is Verdict.BLANK

@@ -110,6 +110,13 @@ class Tally:
         """Judge all of `sent`."""
         return cls(sent, [judge(one, outages) for one in sent])
 
+    @classmethod
+    def joined(cls, *tallies: "Tally") -> "Tally":
+        """All that several tallies have, in the order in which it was sent."""
+        judged = [pair for tally in tallies for pair in zip(tally.sent, tally.verdicts, strict=True)]
+        judged.sort(key=lambda pair: pair[0].started)
+        return cls([sent for sent, _ in judged], [verdict for _, verdict in judged])
+
     @property
     def counts(self) -> Counter[str]:
         """How many got what."""
