@@ -64,13 +64,14 @@ def run(*command: str) -> str:
 # What systemd does for a service with `Restart=always`: a second after it has ended it is started again, and what
 # it has left behind is killed before that. SIGTERM to both ends both.
 _SUPERVISED = """
+exec >/dev/null 2>&1
 trap "exit 0" TERM
 while :; do
-  "$@" >/dev/null 2>&1 &
+  "$@" &
   wait $!
   for process in /proc/[0-9]*; do
     id=${process#/proc/}
-    [ $id = 1 ] || [ $id = $$ ] || [ "$(cat $process/comm 2>/dev/null)" = sleep ] || kill -9 $id 2>/dev/null
+    [ $id = 1 ] || [ $id = $$ ] || [ "$(cat $process/comm)" = sleep ] || kill -9 $id
   done
   sleep 1
 done
