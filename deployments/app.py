@@ -25,7 +25,7 @@ from deployments.ray_serve.names import (
     POOL_DEPLOYMENT,
     ROUTER_DEPLOYMENT,
 )
-from deployments.ray_serve.options import HEALTH, LOGGING, backup_options, model_options
+from deployments.ray_serve.options import HEALTH, LOGGING, backup_options, model_options, placement
 from deployments.replica.backup import BackupReplica
 from deployments.replica.multiplexed import Load, PoolReplica
 from deployments.replica.replica import ModelReplica
@@ -123,7 +123,7 @@ def build(args: Mapping[str, Any]) -> Application:
         # The router refuses by its own rules; Serve's default of 5 requests would refuse long before.
         max_ongoing_requests=4096,
         ray_actor_options={"num_cpus": 0.1},
-        max_surge_percent=100,
+        **placement(arguments.routers_per_node),
         # It ends as soon as nothing is under way. A shorter time would cut streams at every update.
         graceful_shutdown_timeout_s=policy.longest_seconds + _MARGIN_S,
         logging_config=LOGGING,

@@ -81,6 +81,15 @@ def test_the_projects_own_application_has_routers_and_a_backup_beside_them() -> 
     assert application._bound_deployment.max_ongoing_requests == 4096
 
 
+def test_routers_that_are_kept_apart_are_replaced_one_after_the_other_as_others_may_have_no_node_to_go_to() -> None:
+    apart, anywhere = build({"routers_per_node": 1})._bound_deployment, build({})._bound_deployment
+
+    def told(one: Any) -> tuple[Any, Any]:
+        return one._replica_config.max_replicas_per_node, one._deployment_config.max_surge_percent
+
+    assert (told(apart), told(anywhere)) == ((1, 0), (None, 100))
+
+
 def test_a_router_that_is_replaced_may_end_the_longest_stream_that_its_policy_allows(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text("max_timeout_seconds: 100\nstreams: {max_seconds: 1000}\n")

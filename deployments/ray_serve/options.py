@@ -95,14 +95,23 @@ def replica_options(spec: ServingSpec, gpus: float, *, untrusted: bool = False) 
         # Serve counts a request as queued until a replica has accepted it, though one may have room: with a smaller
         # number, a burst that the replicas have room for would be refused.
         "max_queued_requests": spec.max_queued_requests + spec.max_ongoing_requests * spec.replicas.max,
-        # Without a surge Serve stops the only replica before its successor has loaded.
-        "max_surge_percent": 100 if spec.replicas.beside else 0,
         "max_constructor_retry_count": START_ATTEMPTS,
         "graceful_shutdown_timeout_s": spec.replicas.drain_seconds,
         "logging_config": LOGGING,
         **HEALTH,
-        **({} if spec.replicas.per_node is None else {"max_replicas_per_node": spec.replicas.per_node}),
+        **placement(spec.replicas.per_node, surge=spec.replicas.surge),
     }
+
+
+def placement(per_node: int | None, *, surge: bool = True) -> dict[str, Any]:
+    """How many replicas a node may hold, and whether a new version starts beside the old one.
+
+    Without a surge Serve stops the only replica before its successor has loaded. But old and new replicas, and those
+    that drain, count together for a node: where there are no more nodes than replicas, a surge would never end.
+    """
+    if per_node is None:
+        return {"max_surge_percent": 100 if surge else 0}
+    return {"max_surge_percent": 0, "max_replicas_per_node": per_node}
 
 
 def autoscaling_config(spec: ServingSpec) -> dict[str, Any]:

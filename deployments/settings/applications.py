@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from pydantic import Field
+
 from deployments.settings.base import NonEmpty, Settings
 from deployments.settings.files import parse
 from deployments.settings.specs import read_pool_spec
@@ -20,7 +22,13 @@ class AppArguments(Settings):
 
     policy: NonEmpty = "configs/policy.yaml"
     backup: NonEmpty = "configs/backup.yaml"
-    routers: int = 2
+    routers: int = Field(2, ge=1, description="Routers that always run.")
+    routers_per_node: int | None = Field(
+        None,
+        ge=1,
+        description="Routers that one node may hold, so that the loss of a node leaves some; without it all may be "
+        "on one. There have to be nodes for all of them. An update then replaces one router after the other.",
+    )
     digest: str = ""
 
     @property

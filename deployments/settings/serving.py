@@ -42,11 +42,6 @@ class Replicas(Settings):
             raise ValueError("per_node: is set; accepted: with a min of 2 or more")
         return self
 
-    @property
-    def beside(self) -> bool:
-        """A new version loads beside the old one."""
-        return self.surge and self.per_node is None
-
 
 class ServingSpec(Settings):
     """How a model is served, whatever its format."""

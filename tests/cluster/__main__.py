@@ -33,7 +33,6 @@ def main() -> int:
     print(f"seed {asked.seed}", flush=True)  # noqa: T201
     faults: list[Fault] = []
     with tempfile.TemporaryDirectory() as folder, running(3, Path(folder)) as cluster:
-        cluster.keep_routers_apart(apart=True)
         load, short = Load(cluster.hosts, TRAFFIC), Load(cluster.hosts, SHORT)
         try:
             with load, short:

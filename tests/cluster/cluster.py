@@ -63,12 +63,13 @@ class Cluster:
         self.config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
         main, model, *_ = self.config["applications"]
         main |= {"import_path": "tests.cluster.models:build"}
-        main["args"] |= {"backup": f"{SPECS}/backup.yaml", "routers": 2}
+        main["args"] |= {"backup": f"{SPECS}/backup.yaml"}
         main["deployments"][0]["user_config"] |= {"default_model": "steady"}
         model |= {"name": "steady", "args": {"spec": VERSIONS[0]}}
         self.config["applications"] = [main, model]
         self.replicas = {"Router": 2, "Backup": 2, "Model": 2}
         if len(made) == 1:
+            self.let_routers_share()
             self.scale(Backup=1, Model=1)
 
     @property
@@ -116,14 +117,9 @@ class Cluster:
         args = self.config["applications"][1]["args"]
         args["spec"] = next(version for version in VERSIONS if version != args["spec"])
 
-    def keep_routers_apart(self, *, apart: bool) -> None:
-        """Run at most one router on a host, as in `deploy/kuberay/high-availability.yaml`; or as many as there are."""
-        router = self.config["applications"][0]["deployments"][0]
-        router.pop("max_replicas_per_node", None)
-        if apart:
-            router["max_replicas_per_node"] = 1
-        self.deploy()
-        self.wait_whole()
+    def let_routers_share(self) -> None:
+        """Have the next `deploy` let several routers be on a host."""
+        self.config["applications"][0]["args"].pop("routers_per_node")
 
     def start(self) -> None:
         """Start Ray on every host, and the service."""

@@ -129,6 +129,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, running(count, Path(folder)) as cluster:
             tell(f"{count} hosts", cluster)
             if len(cluster.hosts) == MORE_ON:
+                cluster.let_routers_share()
                 cluster.scale(Router=4)
                 cluster.deploy()
                 tell(f"{count} hosts, 4 routers", cluster)

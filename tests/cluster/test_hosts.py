@@ -1,11 +1,6 @@
-"""What callers get when a host is killed, unplugged or cut off under load.
-
-Each host has a router of its own: where both are on one host, the other host loses all with it, and where both have
-been moved away from a host that was lost, it stays without one when it is back.
-"""
+"""What callers get when a host is killed, unplugged or cut off under load."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -27,14 +22,6 @@ GONE_S = 7.0
 LONG_GONE_S = 40.0
 USED_S = 10.0
 """So long, at most, a host waits for requests once a router and a model run on it again."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def apart(started: Cluster) -> Iterator[None]:
-    """A router on each of the two hosts, also after one was lost."""
-    started.keep_routers_apart(apart=True)
-    yield
-    started.keep_routers_apart(apart=False)
 
 
 def wait_ready(cluster: Cluster, host: Host) -> float:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from deployments.cli.plan import examine
+from deployments.cli.plan import Exposed, examine
 from deployments.settings import SettingsError, load, parse, read_model_spec
 from deployments.settings.applications import BUILDERS
 from deployments.settings.policy import PolicySettings
@@ -96,6 +96,16 @@ def test_a_router_starts_with_it_as_its_port_is_locked_or_said_to_be_open(case: 
     assert not [found for found in examine(file, tmp_path) if isinstance(found, SettingsError)]
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case != "one-node"])
+def test_with_several_hosts_the_loss_of_one_leaves_a_router_and_a_backup(case: str, tmp_path: Path) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text(yaml.safe_dump(serve_config(case)))
+    arguments = serve_config(case)["applications"][0]["args"]
+
+    assert not [found for found in examine(file, tmp_path) if isinstance(found, Exposed)]
+    assert arguments["routers"] > arguments["routers_per_node"] == 1
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_switches_are_those_of_the_projects_own_config_for_clusters(case: str) -> None:
     own, made = yaml.safe_load((ROOT / "configs/gpu.yaml").read_text()), serve_config(case)
@@ -170,9 +180,8 @@ def test_a_deployment_waits_for_every_router_to_have_a_model() -> None:
 
 def test_routers_and_hosts_are_spread_and_leave_one_at_a_time() -> None:
     groups = service(HIGH)["spec"]["rayClusterConfig"]["workerGroupSpecs"]
-    (router,) = serve_config(HIGH)["applications"][0]["deployments"]
 
-    assert router["max_replicas_per_node"] == 1
+    assert serve_config(HIGH)["applications"][0]["args"]["routers_per_node"] == 1
     for group in groups:
         (constraint,) = group["template"]["spec"]["topologySpreadConstraints"]
         labels = group["template"]["metadata"]["labels"]

@@ -86,7 +86,10 @@ def test_on_clusters_haproxy_leaves_a_connection_to_a_silent_host_within_three_s
     assert float(variables["RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S"]) <= 1
 
 
-def test_a_cluster_has_its_backup_on_two_nodes() -> None:
-    replicas = read_backup_spec(read("configs/cluster.yaml")["applications"][0]["args"]["backup"]).replicas
+@pytest.mark.parametrize("name", ON_CLUSTERS)
+def test_on_clusters_the_loss_of_one_node_leaves_a_router_and_a_backup(name: str) -> None:
+    arguments = read(name)["applications"][0]["args"]
+    replicas = read_backup_spec(arguments["backup"]).replicas
 
     assert (replicas.min, replicas.per_node) == (2, 1)
+    assert arguments["routers"] > arguments["routers_per_node"]

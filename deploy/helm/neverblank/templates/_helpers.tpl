@@ -45,10 +45,11 @@ the values. Serve configs are not among them. */}}
 {{- $policy = merge (dict "access" (dict "keys" "keys")) (omit .Values.policy "access") -}}
 {{- end -}}
 {{- $router := dict "name" "Router" "user_config" $policy -}}
+{{- $backup := ternary "configs/cluster/backup.yaml" "configs/backup.yaml" (not (empty .Values.workers)) -}}
+{{- $arguments := dict "policy" "configs/policy.yaml" "backup" $backup "routers" .Values.routers.count -}}
 {{- if .Values.routers.spread -}}
-{{- $_ := set $router "max_replicas_per_node" 1 -}}
+{{- $_ := set $arguments "routers_per_node" 1 -}}
 {{- end -}}
-{{- $arguments := dict "policy" "configs/policy.yaml" "backup" "configs/backup.yaml" "routers" .Values.routers.count -}}
 {{- $service := dict "name" "neverblank" "route_prefix" "/" "import_path" "deployments.app:build" -}}
 {{- $service = merge $service (dict "runtime_env" $runtime "args" $arguments "deployments" (list $router)) -}}
 {{- $applications := list $service -}}
