@@ -234,17 +234,27 @@ class Cluster:
         return bool(answer.status_code == 200 and answer.json().get("served_by") == "primary")
 
     def wait_whole(self, within_s: float = START_S) -> float:
-        """Wait until every replica runs and the model answers through every host; the seconds that took."""
-        started = time.monotonic()
+        """Wait until every replica runs and the model answers through every host; the seconds that took.
+
+        Raises:
+            TimeoutError: that took longer than `within_s`; it says what was missing.
+        """
+        started, missing = time.monotonic(), ""
 
         def whole() -> bool:
+            nonlocal missing
             for deployment, count in self.replicas.items():
                 application = "steady" if deployment == "Model" else "neverblank"
-                if len(self.where(application, deployment)) < count:
+                if len(found := self.where(application, deployment)) < count:
+                    missing = f"{deployment} runs on {found}"
                     return False
+            missing = f"does not answer: {[host.address for host in self.hosts if not self.answers(host)]}"
             return all(self.answers(host) for host in self.hosts for _ in range(2))
 
-        eventually(whole, within_s, every_s=0.5)
+        try:
+            eventually(whole, within_s, every_s=0.5)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; {missing}") from None
         took = time.monotonic() - started
         for host in self.hosts:
             host.prefer(*SERVING)
