@@ -1,4 +1,4 @@
-"""A load balancer as docs/api.md has it: `GET /healthz` of every host, and requests in turn to those that answer.
+"""A load balancer as docs/operations.md has it: `GET /healthz` of every host, requests in turn to those that are well.
 
 What has been sent once is never sent again.
 """
@@ -12,26 +12,29 @@ import aiohttp
 INTERVAL_S = 1.0
 TIMEOUT_S = 1.0
 FAILURES = 2
+SUCCESSES = 5
 
 
 class Balancer:
     """Chooses a host for each request.
 
     Attributes:
-        usable: the addresses of the hosts that are in use.
+        usable: the addresses of the hosts that are in use: until they fail two checks in a row, and again once they
+            have passed five. A host that Ray has taken for dead answers for some seconds when it is back, and ends then.
     """
 
     def __init__(self, addresses: Sequence[str], session: aiohttp.ClientSession) -> None:
         """Take all of `addresses` as usable, until checks say something else."""
         self._addresses = tuple(addresses)
-        self._failures = dict.fromkeys(addresses, 0)
+        self._used = dict.fromkeys(addresses, True)
+        self._against = dict.fromkeys(addresses, 0)  # checks in a row that say otherwise
         self._session = session
         self._turn = itertools.count()
 
     @property
     def usable(self) -> list[str]:
-        """The hosts that have not failed two checks in a row."""
-        return [address for address in self._addresses if self._failures[address] < FAILURES]
+        """The hosts that are in use."""
+        return [address for address in self._addresses if self._used[address]]
 
     def choose(self) -> str:
         """The host that is next in turn; of all of them, where none is usable."""
@@ -51,4 +54,11 @@ class Balancer:
                 well = response.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             well = False
-        self._failures[address] = 0 if well else self._failures[address] + 1
+        self.note(address, well=well)
+
+    def note(self, address: str, *, well: bool) -> None:
+        """Note how a check of a host has ended."""
+        used = self._used[address]
+        self._against[address] = 0 if well is used else self._against[address] + 1
+        if self._against[address] == (FAILURES if used else SUCCESSES):
+            self._used[address], self._against[address] = not used, 0

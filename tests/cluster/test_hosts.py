@@ -59,7 +59,7 @@ def test_no_request_is_lost_late_or_kept_waiting_when_a_host_goes_silent_and_whe
     print(f"unplugged: {tally}; after {SETTLED_S} s the slowest took {waited(tally, lost, GONE_S):.2f} s")  # noqa: T201 - the figures asked for
     assert not tally.bad, str(tally)
     assert waited(tally, lost, GONE_S) <= SOON_S, str(tally)
-    assert tally.last_resort_s <= SETTLED_S, str(tally)
+    assert "last resort" not in tally.counts, str(tally)
 
 
 def test_no_request_is_lost_or_late_when_a_host_goes_silent_for_so_long_that_it_is_replaced_and_comes_back(

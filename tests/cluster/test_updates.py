@@ -21,10 +21,10 @@ SCALING_S = float(os.environ.get("NEVERBLANK_CLUSTER_SCALING_S", "180"))
 STREAM_S = int(os.environ.get("NEVERBLANK_CLUSTER_STREAM_S", "50"))
 STREAMED = Traffic(per_second=4, streams=6, words=STREAM_S, pause_s=1.0)
 
-WHOLE_S = START_S + STREAM_S
-"""A replica that is replaced ends when its streams have."""
+WHOLE_S = START_S + 2 * STREAM_S
+"""A replica that is replaced ends when its streams have, and with one on each host the second one begins then."""
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(900 + SCALING_S + 6 * STREAM_S)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900 + SCALING_S + 12 * STREAM_S)]
 
 
 def require_whole(tally: Tally) -> None:
