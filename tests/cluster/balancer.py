@@ -20,7 +20,7 @@ class Balancer:
 
     Attributes:
         usable: the addresses of the hosts that are in use: until they fail two checks in a row, and again once they
-            have passed five. A host that Ray has taken for dead answers for some seconds when it is back, and ends then.
+            have passed five. A host that Ray has taken for dead answers for seconds when it is back, and then ends.
     """
 
     def __init__(self, addresses: Sequence[str], session: aiohttp.ClientSession) -> None:
