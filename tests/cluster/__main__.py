@@ -11,7 +11,7 @@ from tests.cluster.chaos import Fault, play
 from tests.cluster.cluster import running
 from tests.cluster.hosts import ROOT, lacking
 from tests.cluster.load import Load, Traffic
-from tests.cluster.report import figures, write
+from tests.cluster.report import figures, unexpected, write
 from tests.cluster.verdict import Tally
 
 TRAFFIC = Traffic(per_second=28.0, streams=4, words=150, pause_s=2.0)
@@ -42,7 +42,7 @@ def main() -> int:
             tally = Tally.joined(load.tally, short.tally)
             write(figures(tally, faults, asked.seed), tally, asked.report)
             print(tally)  # noqa: T201
-    return 1 if tally.bad or any(math.isinf(fault.whole_after_s) for fault in faults) else 0
+    return 1 if unexpected(tally, faults) or any(math.isinf(fault.whole_after_s) for fault in faults) else 0
 
 
 if __name__ == "__main__":

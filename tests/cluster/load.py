@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -151,12 +152,13 @@ class _Reading:
     def take(self, line: str) -> None:
         """Take in a line of a stream."""
         now = time.monotonic()
-        self.silence_s, self._last = max(self.silence_s, now - self._last), now
         name, _, value = line.partition(": ")
         if name == "event":
             self._event = value
         elif name == "data":
-            self.first_s = min(self.first_s, now - self.started)
+            if math.isfinite(self.first_s):
+                self.silence_s = max(self.silence_s, now - self._last)
+            self.first_s, self._last = min(self.first_s, now - self.started), now
             if self._event == "done":
                 self.end(json.loads(value))
 

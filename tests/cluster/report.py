@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.chaos import Fault
-from tests.cluster.verdict import TIERS, Tally, Verdict
+from tests.cluster.verdict import TIERS, Sent, Tally, Verdict
 
 BUCKET_S = 5.0
+NOTICED_S = 10.0
+"""Seconds after a fault within which a connection breaks that it has broken."""
 
 
 def figures(tally: Tally, faults: Sequence[Fault], seed: int) -> dict[str, Any]:
@@ -21,6 +23,7 @@ def figures(tally: Tally, faults: Sequence[Fault], seed: int) -> dict[str, Any]:
         "seed": seed,
         "requests": len(tally.sent),
         "verdicts": tally.counts,
+        "unexpected": len(unexpected(tally, faults)),
         "served_by": Counter(one.served_by or "nobody" for one in tally.sent),
         "seconds": {"p50": waits[len(waits) // 2], "p99": waits[len(waits) * 99 // 100], "slowest": waits[-1]},
         "bad": [
@@ -48,6 +51,16 @@ def figures(tally: Tally, faults: Sequence[Fault], seed: int) -> dict[str, Any]:
             for fault in faults
         ],
     }
+
+
+def unexpected(tally: Tally, faults: Sequence[Fault]) -> list[tuple[Verdict, Sent]]:
+    """Those that did not get what they were owed, but for streams that a fault has broken off with their router."""
+    return [
+        (verdict, one)
+        for verdict, one in tally.bad
+        if verdict is not Verdict.BROKEN
+        or not any(fault.since <= one.started + one.seconds <= fault.until + NOTICED_S for fault in faults)
+    ]
 
 
 def _during(tally: Tally, fault: Fault) -> dict[str, Any]:

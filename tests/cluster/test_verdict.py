@@ -26,7 +26,10 @@ def sent(**changes: Any) -> Sent:
         ({"served_by": "", "status": 404}, "lost"),
         ({"ended": False, "status": 0, "error": "reset"}, "lost"),
         ({"kind": "stream", "seconds": 300.0, "first_s": 0.4}, "answered"),
+        ({"kind": "stream", "seconds": 300.0, "silence_s": 20.4}, "answered"),
+        ({"kind": "stream", "seconds": 300.0, "silence_s": 20.6}, "late"),
         ({"kind": "stream", "seconds": 20.0, "first_s": 0.4, "ended": False}, "cut"),
+        ({"kind": "stream", "seconds": 20.0, "first_s": 0.4, "ended": False, "error": "reset"}, "broken off"),
         ({"kind": "stream", "first_s": float("inf"), "ended": False}, "lost"),
     ],
 )

@@ -12,9 +12,14 @@ from enum import StrEnum
 from typing import Literal
 
 from deployments.policy.blank import is_blank
+from deployments.settings import PolicySettings
 from tests.cluster.hosts import Outage
 
 GRACE_S = 0.5
+STREAMS = PolicySettings().streams
+SILENCE_S = STREAMS.stall_seconds + STREAMS.continue_seconds + GRACE_S
+"""The longest silence within a stream: until it counts as stalled, and until another model has gone on with it."""
+
 TOLD = 12
 """So many are told one by one of those that did not get what they were owed, and of those that got the last resort."""
 TIERS = ("primary", "backup", "last_resort")
@@ -55,13 +60,17 @@ class Sent:
 
 
 class Verdict(StrEnum):
-    """What a request got; the first two are what it was owed."""
+    """What a request got; the first two are what it was owed.
+
+    A stream that is cut ends as if it were whole, one that is broken off by its connection: whoever reads it is told.
+    """
 
     ANSWERED = "answered"
     LAST_RESORT = "last resort"
     LATE = "late"
     LOST = "lost"
     CUT = "cut"
+    BROKEN = "broken off"
     BLANK = "blank"
     UNREACHABLE = "its host was down"
 
@@ -83,12 +92,12 @@ def judge(sent: Sent, outages: Iterable[Outage] = ()) -> Verdict:
 def _judge(sent: Sent) -> Verdict:
     begun = sent.kind == "stream" and sent.first_s < float("inf")
     if not sent.ended:
-        return Verdict.CUT if begun else Verdict.LOST
+        return (Verdict.BROKEN if sent.error else Verdict.CUT) if begun else Verdict.LOST
     if sent.status not in {200, 503} or sent.served_by not in TIERS:
         return Verdict.LOST
     if is_blank(sent.result):
         return Verdict.BLANK
-    if min(sent.first_s, sent.seconds) > sent.deadline_s + GRACE_S:
+    if min(sent.first_s, sent.seconds) > sent.deadline_s + GRACE_S or sent.silence_s > SILENCE_S:
         return Verdict.LATE
     return Verdict.LAST_RESORT if sent.served_by == "last_resort" else Verdict.ANSWERED
 
