@@ -21,4 +21,5 @@ May import: policy, request, access, observability, execution, storage, ray_serv
     service.py                    the router as this room sees it
     cors.py, sites.py             pages of other origins: what they may read, and what they may not send
     arrival.py, protocol.py       bodies on their way in; connections
+    replays.py                    requests that another router has had before
 """

@@ -21,6 +21,7 @@ from deployments.execution.clock import loop_time
 from deployments.execution.streams import CompletedStream
 from deployments.http.alive import AliveStream, Writer
 from deployments.http.arrival import Glimpse, read_body, read_headers, read_request_id, skim, skim_body
+from deployments.http.replays import ARRIVALS
 from deployments.http.responses import UNAVAILABLE, headers_of, json_response, status_of
 from deployments.http.service import Service
 from deployments.observability import log
@@ -28,6 +29,7 @@ from deployments.policy.answer import Answer
 from deployments.policy.problem import InvalidRequestError
 from deployments.policy.stream_events import AnswerStream
 from deployments.policy.trace_context import TRACEPARENT
+from deployments.ray_serve.names import ARRIVED_HEADER
 from deployments.request import InferenceRequest
 from deployments.request.body import Limits
 from deployments.request.trace_headers import CALLERS_TRACE, read_trace
@@ -138,6 +140,8 @@ async def serve(service: Service, family: Family, request: Request) -> ASGIApp:
     """
     started = loop_time()
     headers = read_headers(request.scope)
+    if ARRIVED_HEADER in headers:
+        started -= ARRIVALS.age_s(headers[ARRIVED_HEADER])
     request_id = read_request_id(headers)
     caller = read_trace(headers) if TRACEPARENT in headers else None
     if caller is not CALLERS_TRACE.get():  # to set a variable is dear

@@ -9,6 +9,7 @@ routers anew. This is such a program: it changes lines of the file, and becomes 
     no application left     503 with `NOBODY`; Serve's own answer is 404 as text, as if the path were wrong
     no router left          the same, by the lines `http-error` of the Serve config; Serve's fallback, the Python
                             proxy on the head, would hold the request until there is a router
+    a router dies           the next one is told when the request came, so that its deadline does not begin anew
     routers down or gone    they, those of before, or the successor of this process are asked all the same (`ways_out`)
     Serve drains the node   `/healthz` and `/readyz` are 503, too, so that whoever asks them sends no more before
                             HAProxy ends; Serve's file has that for `/-/healthz` alone
@@ -26,6 +27,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deployments.ray_serve.names import ARRIVED_HEADER
 from deployments.ray_serve.ways_out import with_known_routers, with_silence_limited, with_ways_out
 
 HOST_VARIABLE = "NEVERBLANK_HAPROXY_HOST"
@@ -41,6 +43,7 @@ _FALLBACK = re.compile(r"(?m)^(\s+server \S+ \S+ check backup)$")
 _CHECKS = re.compile(r"(?m)^(\s+acl healthcheck path -i /-/healthz)(?: .*)?$")
 _DRAINING = re.compile(r"(?m)^\s+# Override: force health checks to fail")
 _KNOWN = re.compile(r"(?m)^\s+use_backend ")
+_ARRIVED = re.compile(rf"(?m)^    http-request set-header {ARRIVED_HEADER} .*\n")
 _PLAIN_PATH = re.compile(r"/[\w./@+-]+")
 
 NOBODY = json.dumps(
@@ -79,12 +82,14 @@ def adapt(text: str, environment: Mapping[str, str], *, opened: bool = True) -> 
     if certificate and not _PLAIN_PATH.fullmatch(certificate):
         raise UnknownFileError(f"{CERTIFICATE_VARIABLE} is no absolute path: {certificate!r}")
     tls = f" ssl crt {certificate} alpn h2,http/1.1 ssl-min-ver TLSv1.2" if certificate else ""
+    text = _ARRIVED.sub("", text)
+    arrived = f'    http-request set-header {ARRIVED_HEADER} "%[date(0,ms)] %H"'
     bound = rf"\g<1>{host}:\2"
     nobody = rf"\1status 503 content-type application/json hdr retry-after 1 string '{NOBODY}'"
     wanted = [
         (_METRICS, bound),
         (_STATS, bound),
-        (_HTTP, rf"\1{'' if opened else '# closed: '}\2{tls}"),
+        (_HTTP, rf"\1{'' if opened else '# closed: '}\2{tls}\n{arrived}"),
         (_UNKNOWN, r"\g<0>" if _KNOWN.search(text) else nobody),
         (_CHECKS, r"\1 /healthz /readyz" if _DRAINING.search(text) else r"\1"),
     ]

@@ -22,6 +22,9 @@ AUTH_VARIABLE = "RAY_AUTH_MODE"
 
 AUTH_MODE = "token"
 
+ARRIVED_HEADER = "x-neverblank-arrived"
+"""With it HAProxy tells routers when a request came: milliseconds since 1970, and the name of its host."""
+
 SERVE_COMMAND = ("serve", "run")
 """The program and its first word that start a service in the foreground."""
 

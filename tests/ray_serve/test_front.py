@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ from deployments.ray_serve.front import (
     UnknownFileError,
     adapt,
 )
+from deployments.ray_serve.names import ARRIVED_HEADER
 from tests.ports import free_port
 from tests.ray_serve.test_haproxy import ANSWERS, CONFIGS, settings_of
 
@@ -46,6 +48,7 @@ def served_file(
     And its ports.
     """
     ports = ports or {name: free_port() for name in ("http", "stats", "metrics")}
+    wanted = settings_of("serve_config.yaml")
     options = HTTPOptions(host="0.0.0.0", port=ports["http"])  # noqa: S104 - the front end is for all to reach
     config = HAProxyConfig(
         http_options=options,
@@ -57,7 +60,9 @@ def served_file(
         has_received_routes=True,
         has_received_servers=True,
         pass_health_checks=known != "draining",
-        balance_algorithm=settings_of("serve_config.yaml")["BALANCE_ALGORITHM"],
+        balance_algorithm=wanted["BALANCE_ALGORITHM"],
+        retry_on=wanted["RETRY_ON"],
+        retries=int(wanted["RETRIES"]),
     )
     server = ServerConfig(name="r", host="127.0.0.1", port=upstream)
     backend = BackendConfig(
@@ -154,6 +159,34 @@ async def test_statistics_and_metrics_are_for_this_machine_and_the_service_for_a
 
     assert reached == {"http": True, "stats": False, "metrics": False}
     assert "haproxy_process" in metrics.text
+
+
+async def test_a_router_that_is_asked_in_the_place_of_another_is_told_when_the_request_came(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def die_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        if head.startswith("POST"):
+            told.extend(line for line in head.splitlines() if line.startswith(f"{ARRIVED_HEADER}: "))
+        if len(told) == 1 and head.startswith("POST"):
+            await asyncio.sleep(0.1)
+        else:
+            writer.write(ANSWERS)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(die_once, "127.0.0.1", 0)
+    _, ports = served_file(tmp_path, server.sockets[0].getsockname()[1])
+    before = time.time()
+    async with server, running(tmp_path), httpx.AsyncClient(timeout=20.0) as client:
+        url = f"http://127.0.0.1:{ports['http']}/v1/infer"
+        response = await client.post(url, content="Hi", headers={ARRIVED_HEADER: "1 mine"})
+
+    assert response.text == "ok"
+    assert told == [told[0]] * 2
+    at, host = told[0].removeprefix(f"{ARRIVED_HEADER}: ").split()
+    assert before <= int(at) / 1000 + 0.001 <= time.time()
+    assert host == socket.gethostname()
 
 
 async def test_statistics_are_where_the_operator_wants_them(tmp_path: Path) -> None:
