@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.http.replays import QUICKEST_OF, MOST_HOSTS, SHORTEST_S, Arrivals
+from deployments.http.replays import MOST_HOSTS, QUICKEST_OF, SHORTEST_S, Arrivals
 from deployments.policy.answer import Answer
 from deployments.ray_serve.names import ARRIVED_HEADER
 from deployments.request import InferenceRequest
