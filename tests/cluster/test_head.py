@@ -15,6 +15,7 @@ from tests.cluster.cluster import STORE, Cluster
 from tests.cluster.load import Load, Traffic
 from tests.service.service import eventually
 
+STREAMED = Traffic(per_second=6, streams=2, words=40, pause_s=1.0)
 HEADLESS_S = float(os.environ.get("NEVERBLANK_CLUSTER_HEADLESS_S", "120"))
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900 + HEADLESS_S)]
@@ -30,7 +31,7 @@ def troubles(cluster: Cluster) -> list[str]:
 def test_requests_go_on_without_the_head_the_status_says_so_and_models_can_be_deployed_once_it_is_back(
     cluster: Cluster,
 ) -> None:
-    with Load(cluster.hosts, Traffic(per_second=6)) as load:
+    with Load(cluster.hosts, STREAMED) as load:
         time.sleep(3)
         cluster.head.kill()
         time.sleep(HEADLESS_S)
@@ -46,8 +47,11 @@ def test_requests_go_on_without_the_head_the_status_says_so_and_models_can_be_de
     print(f"no head for {HEADLESS_S:.0f} s ({STORE}): {tally}; whole {back:.0f} s after it was back; {without}")  # noqa: T201 - the figures asked for
     assert not tally.bad, str(tally)
     assert "last resort" not in tally.counts
+    streams = [one for one in tally.sent if one.kind == "stream"]
+    assert len(streams) >= HEADLESS_S / STREAMED.words
+    assert all(len(one.result.split()) == STREAMED.words and one.served_by == "primary" for one in streams)
     assert any("has not answered for" in each and "as they were then" in each for each in without), without
-    eventually(lambda: not troubles(cluster), 30)
+    eventually(lambda: not troubles(cluster), 30)  # no breaker is open, and every model is there
     after = cluster.actors("steady", "Model")
     assert len(after) == 2
     assert not {*before.values()} & {*after.values()}
