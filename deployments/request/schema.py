@@ -75,9 +75,12 @@ def fault_of_schema(schema: Mapping[str, Any]) -> str:
         written = orjson.dumps(schema)
     except (TypeError, orjson.JSONEncodeError) as error:
         return f"cannot be written as JSON ({type(error).__name__})"
-    if len(written) > MAX_SCHEMA_BYTES:
-        return f"has {len(written)} bytes"
-    return _fault(written)
+    return fault_of_written(written)
+
+
+def fault_of_written(written: bytes) -> str:
+    """Return the fault of a schema, given as JSON; see `fault_of_schema`."""
+    return _fault(written) if len(written) <= MAX_SCHEMA_BYTES else f"has {len(written)} bytes"
 
 
 @lru_cache(maxsize=128)
@@ -115,7 +118,7 @@ class _Bounds:
         self._root = schema
         self._schemas: list[dict[str, Any]] = []
         self._same: dict[int, list[Any]] = {}
-        self._entered = 0
+        self._number = 0
         self._elsewhere = 0
         self._expanded: dict[int, int] = {}
         self._under_way: set[int] = set()
@@ -132,12 +135,10 @@ class _Bounds:
 
     def _enter(self, root: dict[str, Any]) -> None:
         """Note `root` and the schemas in it. The metaschema has accepted `root`."""
+        self._number += 1
         pending: list[tuple[Any, int]] = [(root, 1)]
         while pending:
             schema, depth = pending.pop()
-            self._entered += 1
-            if self._entered > MAX_SUBSCHEMAS:
-                raise _BoundError(f"has more than {MAX_SUBSCHEMAS} schemas within it")
             if depth > MAX_SCHEMA_DEPTH:
                 raise _BoundError(f"has more than {MAX_SCHEMA_DEPTH} levels")
             if not isinstance(schema, dict) or id(schema) in self._same:  # true and false are schemas, too
@@ -147,9 +148,13 @@ class _Bounds:
                 raise _BoundError(f"has {key}, which is not supported")
             if "$id" in schema and schema is not self._root:
                 raise _BoundError("has $id below its root, which is not supported")
-            self._same[id(schema)], below = _parts(schema)
+            same, below = _parts(schema)
+            self._number += len(same) + len(below)
+            if self._number > MAX_SUBSCHEMAS:
+                raise _BoundError(f"has more than {MAX_SUBSCHEMAS} schemas within it")
+            self._same[id(schema)] = same
             self._schemas.append(schema)
-            pending += [(part, depth + 1) for part in (*below, *self._same[id(schema)])]
+            pending += [(part, depth + 1) for part in (*below, *same)]
 
     def _expand(self, schema: Any, depth: int) -> int:
         """Return the number of values that `schema` compares with one place of an answer."""
