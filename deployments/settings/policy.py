@@ -106,8 +106,8 @@ class PolicySettings(Settings):
         1 << 20,
         ge=1024,
         le=1 << 28,
-        description="The largest request body that is read. Decoding one of hardly anything but brackets holds a router "
-        "up for about 0.1 s a megabyte.",
+        description="The largest request body that is read. Decoding one of hardly anything but brackets holds a "
+        "router up for about 0.1 s a megabyte.",
     )
     max_tokens_default: int = Field(
         1024,
