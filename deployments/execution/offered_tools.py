@@ -3,20 +3,23 @@
 A call has to name one of the tools, and one of those that `tool_choice` names; its arguments have to fit the tool's
 `parameters`. A schema that is none, breaks a bound of `request.schema`, or takes too long to be checked, is not
 checked: the caller has sent it, and no model could do better. As all checks, these run in a thread beside the event
-loop.
+loop, within its bound of steps: the schemas of tools are first read here, once a model has called the tool.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
 
 from deployments.execution.checked_json import TooLargeError
-from deployments.execution.steps import TooManyStepsError
-from deployments.execution.structured_output import CHECKS, TooManyWaitError
+from deployments.execution.steps import TooManyStepsError, steps
+from deployments.execution.structured_output import CHECKS, TooManyWaitError, find_fault
 from deployments.request import ResponseFormat
 from deployments.request.inference import allowed_names
-from deployments.request.schema import fault_of_schema
+from deployments.request.schema import fault_of_written
+
+_OBJECT_STEPS = 2
 
 
 def tool_names(response_format: ResponseFormat) -> frozenset[str]:
@@ -48,19 +51,26 @@ async def fault_of_calls(calls: Sequence[Mapping[str, Any]], response_format: Re
         if isinstance(schema := schemas[name := _part(call)["name"]], Mapping) and schema
     ]
     for name, arguments, schema in checked:
-        if wrong := await _misfit(arguments, schema):
+        try:
+            wrong = await CHECKS.run(partial(_misfit, arguments, schema))
+        except (TooLargeError, TooManyStepsError, TooManyWaitError):
+            continue
+        if wrong:
             return f"its call of {name[:64]!r} does not fit the tool's parameters: {wrong}"
     return ""
 
 
-async def _misfit(arguments: str, schema: Mapping[str, Any]) -> str:
-    """Return why `arguments` do not fit `schema`; empty where they do, or where that cannot be checked."""
-    if fault_of_schema(schema):
-        return ""
-    try:
-        return await CHECKS.find_fault(arguments, orjson.dumps(schema))
-    except (TooLargeError, TooManyStepsError, TooManyWaitError):
-        return ""
+def _misfit(arguments: str, schema: Mapping[str, Any]) -> str:
+    """Return why `arguments` do not fit `schema`; empty where they do, or where `schema` is none to be held to."""
+    written = orjson.dumps(schema)
+    return find_fault(arguments, written) if _is_usable(written) else ""
+
+
+@lru_cache(maxsize=128)
+def _is_usable(schema: bytes) -> bool:
+    """Return whether a call can be held to `schema`. Cached, as a known one takes no steps."""
+    steps.take(_OBJECT_STEPS * schema.count(b"{"))
+    return not fault_of_written(schema)
 
 
 def _part(tool: Mapping[str, Any]) -> Mapping[str, Any]:

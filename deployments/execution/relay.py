@@ -67,7 +67,7 @@ class Relay:
     async def aclose(self) -> None:
         """Stop the model that is writing, and hand its permit back."""
         await self._items.aclose()
-        await self._release()  # a generator that was never begun runs no `finally`
+        await self._let_go()  # a generator that was never begun runs no `finally`
 
     async def _run(self) -> AsyncGenerator[StreamEvent, None]:
         try:
@@ -105,7 +105,7 @@ class Relay:
                 step = StreamDone(said)
             yield step
         finally:
-            await self._release()
+            await self._let_go()
 
     def _beside(self, extras: Extras, writer: Candidate) -> ExtrasDelta:
         """Note what came beside the text, and return it as it is passed on."""
@@ -147,9 +147,18 @@ class Relay:
         Without an `end` of its own it is still at work: the reader has gone, or a bug of ours ended the relay.
         """
         self._watch.stop()
-        if self._opened.permit is not None and not self._opened.permit.returned:
-            self._resilience.record(self._opened.permit, end, self._clock())
-        await self._opened.begun.aclose()
+        try:
+            if self._opened.permit is not None and not self._opened.permit.returned:
+                self._resilience.record(self._opened.permit, end, self._clock())
+        finally:
+            await self._opened.begun.aclose()
+
+    async def _let_go(self) -> None:
+        """Release the writer once the reader has all, or has gone: a bug of ours in it must not cut the answer."""
+        try:
+            await self._release()
+        except Exception as error:  # noqa: BLE001 - as in `_end`
+            log.internal_error("relay", self._opened.writer.model, error)
 
     async def _continue(self, broken: Candidate, end: StreamEnd) -> Opened | Exhausted:
         """Open a stream that continues the text, and make it the one that is relayed."""

@@ -10,7 +10,7 @@ beside the event loop, within bounds that hold whatever a caller demands and a m
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -95,7 +95,7 @@ async def _conform(answered: Answered, response_format: ResponseFormat) -> Answe
     bare = _without_fence(text)
     schema = orjson.dumps(response_format.schema) if response_format.schema else b""
     try:
-        wrong = await CHECKS.find_fault(bare, schema)
+        wrong = await CHECKS.run(partial(find_fault, bare, schema))
     except TooManyStepsError:
         return Refused("its answer takes too long to be checked against response_format")
     except TooManyWaitError:
@@ -128,23 +128,23 @@ class _Checks:
         self._slow = ThreadPoolExecutor(max_workers=1, thread_name_prefix="conform-slow")
         self._slow_ones = 0
 
-    async def find_fault(self, text: str, schema: bytes) -> str:
-        """Return why `text` does not fit `schema`, without quoting it; empty where it fits.
+    async def run(self, check: Callable[[], str]) -> str:
+        """Return what `check` returns, which takes `steps`, and may be begun twice.
 
         Raises:
-            TooLargeError: the text is too large to be checked.
             TooManyStepsError: the check takes more than `MAX_STEPS`.
             TooManyWaitError: the check is slow, and too many others are.
+            Exception: what the check raises.
         """
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._quick, _find_fault, text, schema, QUICK_STEPS)
+            return await loop.run_in_executor(self._quick, _within, QUICK_STEPS, check)
         except TooManyStepsError as error:
             if self._slow_ones >= MAX_SLOW:
                 raise TooManyWaitError from error
         self._slow_ones += 1
         try:
-            return await loop.run_in_executor(self._slow, _find_fault, text, schema, MAX_STEPS)
+            return await loop.run_in_executor(self._slow, _within, MAX_STEPS, check)
         finally:
             self._slow_ones -= 1
 
@@ -153,9 +153,18 @@ CHECKS = _Checks()
 """The checks of this process."""
 
 
-def _find_fault(text: str, schema: bytes, most_steps: int) -> str:
-    """Return why `text` does not fit `schema`, without quoting it; empty where it fits. See `_Checks.find_fault`."""
+def _within(most_steps: int, check: Callable[[], str]) -> str:
     steps.begin(most_steps)
+    return check()
+
+
+def find_fault(text: str, schema: bytes) -> str:
+    """Return why `text` does not fit `schema`, without quoting it; empty where it fits.
+
+    Raises:
+        TooLargeError: the text is too large to be checked.
+        TooManyStepsError: the running check takes more steps than it has.
+    """
     try:
         value = decode_answer(text)
         if schema:

@@ -16,10 +16,12 @@ import unicodedata
 from collections import UserString
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, cast
 
 # Format (zero-width joiners, direction marks), control, and the three kinds of separator.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+
+_LEAVES = frozenset({str, int, float, bool, type(None)})
 
 _LAST_INVISIBLE_BYTE, _DELETE = 0x20, 0x7F
 
@@ -47,6 +49,11 @@ def is_blank(value: Any) -> bool:
 
 
 def _children(value: Any) -> Sequence[Any] | None:
+    sort = type(value)  # what JSON decodes to is by far the most frequent, and told at once
+    if sort is list:
+        return cast("list[Any]", value)
+    if sort in _LEAVES:
+        return None
     if isinstance(value, Mapping):
         return list(value.values())
     if isinstance(value, (str, bytes, bytearray, UserString)):

@@ -14,6 +14,16 @@ from deployments.request.fields import refuse
 from deployments.request.inference import MAX_TOKENS_DEFAULT
 
 MAX_DEPTH = 100
+"""The deepest nesting of a body."""
+
+MAX_VALUES = 100_000
+"""The most values in a body: lists, objects, texts and nulls. Numbers are not counted, as they come in vectors.
+
+Whatever reads a request walks its values on the event loop, where decoding a body takes a few nanoseconds a byte.
+"""
+
+_CONTAINERS = frozenset((dict, list))
+_COUNTED = frozenset((dict, list, str, type(None)))
 _SHORT = frozenset((bool, int, type(None)))
 
 
@@ -55,7 +65,8 @@ def decode(body: bytes, limits: Limits) -> Any:
     """Decode a JSON body, which may begin with a byte order mark.
 
     Raises:
-        InvalidRequestError: the body is too large, is not JSON in UTF-8, or is nested more than `MAX_DEPTH` deep.
+        InvalidRequestError: the body is too large, is not JSON in UTF-8, is nested more than `MAX_DEPTH` deep, or has
+            more than `MAX_VALUES`.
     """
     check_size(len(body), limits)
     try:
@@ -64,8 +75,9 @@ def decode(body: bytes, limits: Limits) -> Any:
         # Only the position: the decoder's message may quote the content.
         place = f"is not valid JSON (line {error.lineno}, column {error.colno})"
         raise InvalidRequestError(Problem("body", place, "a JSON object in UTF-8, without NaN")) from error
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:  # with fewer it cannot be too deep
-        _check_depth(data)
+    opened = body.count(b"[") + body.count(b"{")
+    if opened > MAX_DEPTH or (len(body) > MAX_VALUES and opened + _most_leaves(body) > MAX_VALUES):
+        _check_values(data)  # with fewer it can be neither too deep nor have too many
     return data
 
 
@@ -94,23 +106,36 @@ def encode(data: Any, limits: Limits) -> bytes:
         raise InvalidRequestError(problem) from error
 
 
-def _check_depth(data: Any) -> None:
-    """Refuse deep nesting: it could not be encoded again, and would exhaust the stack of recursive code."""
-    level = [data]
+def _most_leaves(body: bytes) -> int:
+    """Return an upper bound of the texts and nulls in a body, at the speed of memory."""
+    return body.count(b'"') // 2 + body.count(b"null")
+
+
+def _check_values(data: Any) -> None:
+    """Refuse deep nesting, which could not be encoded again, and would exhaust the stack of recursive code.
+
+    And refuse more values than may be walked by whatever reads the request.
+    """
+    level, number = [data] if type(data) in _CONTAINERS else [], 1
     for _ in range(MAX_DEPTH):
-        level = [child for value in level for child in _children(value)]
-    if level:
-        raise _too_deep()
+        inner: list[Any] = []
+        for value in level:
+            children = value.values() if type(value) is dict else value
+            inner += [child for child in children if type(child) in _COUNTED]
+            if number + len(inner) > MAX_VALUES:
+                raise InvalidRequestError(Problem("body", "has too many values", _VALUES))
+        number += len(inner)
+        level = [value for value in inner if type(value) in _CONTAINERS]
+        if not level:
+            return
+    raise _too_deep()
+
+
+_VALUES = f"at most {MAX_VALUES} lists, objects, texts and nulls"
 
 
 def _too_deep() -> InvalidRequestError:
     return InvalidRequestError(Problem("body", "is nested too deeply", f"at most {MAX_DEPTH} levels"))
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return value if isinstance(value, list) else []
 
 
 def _least_size(data: Any, limits: Limits) -> int:

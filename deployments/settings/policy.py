@@ -102,7 +102,13 @@ class PolicySettings(Settings):
     backup_model: ModelId | None = Field(
         None, description="A remote model that is asked before the local backup whenever another model fails."
     )
-    max_request_bytes: int = Field(1 << 20, ge=1024, le=1 << 28, description="The largest request body that is read.")
+    max_request_bytes: int = Field(
+        1 << 20,
+        ge=1024,
+        le=1 << 28,
+        description="The largest request body that is read. Decoding one of hardly anything but brackets holds a "
+        "router up for about 0.1 s a megabyte.",
+    )
     max_tokens_default: int = Field(
         1024,
         ge=1,

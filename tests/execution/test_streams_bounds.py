@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from deployments.execution import relay
 from deployments.execution.attempt import Begun
+from deployments.execution.relay import Relay
 from deployments.execution.streams import open_stream
+from deployments.execution.transcript import Transcript
 from deployments.execution.watch import StreamWatch
 from deployments.policy.attempt import Tier
 from deployments.policy.breaker import Closed, Open
@@ -15,9 +18,11 @@ from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamPolicy
 from deployments.policy.deadline import Deadline
 from deployments.policy.outcome import Answered, Failed, StreamItem
+from deployments.policy.resilience import ResilienceState
+from deployments.policy.stream_events import StreamDone, TextDelta
 from tests.execution.driving import BACKUP, RESERVES, A, B, an_execution, clock, new_state
-from tests.execution.streaming import RULES, read
-from tests.streamers import Beat, ends, hangs, says, streams
+from tests.execution.streaming import LAST_RESORT, RULES, read
+from tests.streamers import Beat, Script, breaks, ends, hangs, says, streams
 
 pytestmark = pytest.mark.looptime(idle_timeout=1)
 
@@ -114,6 +119,68 @@ async def test_a_bug_in_a_model_client_is_logged_and_costs_no_answer(events: lis
 
     assert got.text == f"One {BACKUP_TEXT}"
     assert [(event["event"], event["reason"]) for event in events] == [("internal_error", "boom")]
+
+
+def boom(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("boom")
+
+
+async def boom_later(*_: Any, **__: Any) -> Any:
+    boom()
+
+
+BROKEN: dict[str, tuple[Any, str, Any]] = {
+    "noting the end of an attempt": (Transcript, "close", boom),
+    "handing the permit back": (ResilienceState, "record", boom),
+    "closing the stream": (Begun, "aclose", boom_later),
+    "making the answer": (Relay, "_answer", boom),
+    "finding who continues": (relay, "successors", boom),
+    "opening a continuation": (relay, "open_chain", boom_later),
+}
+AT_AN_END = ("noting the end of an attempt", "handing the permit back", "closing the stream", "making the answer")
+AT_A_BREAK = tuple(name for name in BROKEN if name != "making the answer")
+
+
+@pytest.mark.parametrize(
+    ("bug", "ending"),
+    [*((bug, ends()) for bug in AT_AN_END), *((bug, breaks()) for bug in AT_A_BREAK)],
+    ids=[*(f"{bug}, finished" for bug in AT_AN_END), *(f"{bug}, broken off" for bug in AT_A_BREAK)],
+)
+async def test_a_bug_of_ours_in_settling_or_continuing_a_stream_ends_its_text_by_the_last_resort(
+    bug: str, ending: Script, monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]]
+) -> None:
+    chain = FallbackChain((A, BACKUP), Deadline.after(clock(), 30.0, RESERVES))
+    model = streams([*says("One "), *ending])
+    stream = await open_stream(an_execution(chain, {A: model, BACKUP: streams(A_BACKUP)}), RULES)
+    monkeypatch.setattr(*BROKEN[bug])
+
+    got = [item async for item in stream]
+    await stream.aclose()
+
+    done = [item.answer for item in got if isinstance(item, StreamDone)]
+    texts = "".join(item.text for item in got if isinstance(item, TextDelta))
+    assert [answer.served_by for answer in done] == [Tier.LAST_RESORT]
+    assert texts == done[0].result
+    assert texts.startswith("One ")
+    assert texts.endswith(LAST_RESORT)
+    assert {(event["event"], event["where"], event["reason"]) for event in events} == {
+        ("internal_error", "relay", "boom")
+    }
+    assert model.streams[0].closed or bug == "closing the stream"
+
+
+async def test_a_reader_that_goes_meets_no_bug_of_ours_in_releasing_the_model(
+    monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]]
+) -> None:
+    model = streams([*says("One "), *hangs()])
+    chain = FallbackChain((A,), Deadline.after(clock(), 30.0, RESERVES))
+    stream = await open_stream(an_execution(chain, {A: model}), RULES)
+    monkeypatch.setattr(ResilienceState, "record", boom)
+
+    await stream.aclose()
+
+    assert model.streams[0].closed
+    assert [event["event"] for event in events] == ["internal_error"]
 
 
 async def test_a_client_that_makes_an_error_of_a_stall_leaves_no_cancellation_behind() -> None:

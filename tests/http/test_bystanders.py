@@ -7,17 +7,19 @@ at the bound of its steps takes on the same machine, in the same minute.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from deployments.execution.attempt import Begun
+from deployments.execution.offered_tools import fault_of_calls, tool_names
 from deployments.execution.structured_output import MAX_SLOW, conform
 from deployments.http.asgi import build_asgi
-from deployments.policy.outcome import Answered, Outcome, Refused
+from deployments.policy.outcome import Answered, Failed, Outcome, Refused
 from deployments.request import InferenceRequest
+from deployments.request.schema import MAX_SUBSCHEMAS
 from deployments.router.router import Router
 from deployments.settings import PolicySettings
 from tests.execution.test_structured_output import TWICE, nested, wanting
@@ -55,6 +57,12 @@ class Scripted(Replica):
         said = request.messages[-1]["content"] if request.messages else request.text
         if said == "form":
             return Answered('{"name": "Ann"}')
+        if request.response_format.tools:  # checked as `upstream` and `formats` do
+            calls = [
+                {"function": {"name": name, "arguments": "{}"}} for name in sorted(tool_names(request.response_format))
+            ]
+            fault = await fault_of_calls(calls, request.response_format)
+            return Failed(fault, misfit=True) if fault else Answered(calls, tool_calls=tuple(calls))
         return Answered(HOSTILE[said][0] if said in HOSTILE else "Hello")
 
 
@@ -84,6 +92,29 @@ async def send_hostile(app: Any, kind: str) -> Exchange:
     body: dict[str, Any] = {**CHAT, "messages": [{"role": "user", "content": kind}], "response_format": wanted}
     body |= {"timeout": 60, "tiers": ["primary"]}
     return await exchange(app, an_ask("/v1/chat/completions", json.dumps(body).encode(), []))
+
+
+WIDE: dict[str, dict[str, Any]] = {
+    "as wide as is let in": {"anyOf": [{}] * (MAX_SUBSCHEMAS - 1)},
+    "as large as is let in": {"prefixItems": [{}] * 21_000},
+}
+"""Schemas that take long to read; a title makes each of them a new one."""
+
+
+async def send_schema(app: Any, kind: str, title: str) -> Exchange:
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": WIDE[kind] | {"title": title}}}
+    body = json.dumps(CHAT | {"timeout": 60, "response_format": wanted}).encode()
+    return await exchange(app, an_ask("/v1/chat/completions", body, []))
+
+
+async def send_tools(app: Any, kind: str, title: str) -> Exchange:
+    """Offer two tools, each with a schema of its own; the model calls both."""
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": WIDE[kind] | {"title": f"{name} {title}"}}}
+        for name in ("look", "listen")
+    ]
+    body = json.dumps(CHAT | {"timeout": 60, "tools": tools}).encode()
+    return await exchange(app, an_ask("/v1/chat/completions", body, []))
 
 
 async def longest_wait_s(app: Any, path: str, body: bytes, until: "asyncio.Future[Any]") -> float:
@@ -119,3 +150,17 @@ async def test_a_form_that_is_quick_to_check_does_not_wait_for_the_slow_ones(app
 
     assert {done.status for done in await hostile} == {200}
     assert longest_s < check_s * MAX_SLOW / 3, "behind all of the others it would wait for each of them"
+
+
+@pytest.mark.parametrize("kind", WIDE)
+@pytest.mark.parametrize("send", [send_schema, send_tools])
+async def test_a_plain_request_does_not_wait_for_the_schemas_of_others_to_be_read(
+    app: Any, send: Callable[[Any, str, str], Awaitable[Exchange]], kind: str
+) -> None:
+    check_s = await one_check_s()
+    hostile = asyncio.gather(*[send(app, kind, str(number)) for number in range(AT_ONCE)])
+
+    longest_s = await longest_wait_s(app, "/v1/infer", PLAIN, hostile)
+
+    assert {done.status for done in await hostile} <= {200, 400}
+    assert longest_s < check_s

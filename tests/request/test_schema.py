@@ -1,11 +1,21 @@
 """A caller's schema is held to bounds before anything is done with it."""
 
-import time
+import sys
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from deployments.request.schema import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, fault_of_schema
+from deployments.policy.problem import InvalidRequestError
+from deployments.request.response_format import read_response_format
+from deployments.request.schema import (
+    MAX_EXPANDED,
+    MAX_SCHEMA_BYTES,
+    MAX_SCHEMA_DEPTH,
+    MAX_SUBSCHEMAS,
+    _fault,
+    fault_of_schema,
+)
 
 
 def chained(levels: int, keyword: str, width: int = 2) -> dict[str, Any]:
@@ -44,6 +54,14 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "a constant, again and again": (
         {"anyOf": [{"$ref": "#/$defs/c"}] * 500, "$defs": {"c": {"const": list(range(1000))}}},
         "values",
+    ),
+    "wide by prefixItems": ({"prefixItems": [{}] * 21_000}, "schemas within it"),
+    "wide by true": ({"prefixItems": [True] * 12_000}, "schemas within it"),
+    "wide by anyOf": ({"anyOf": [{}] * 9_900}, "schemas within it"),
+    "wide by $defs": ({"$defs": {f"{n:x}": {} for n in range(6_000)}}, "schemas within it"),
+    "wide elsewhere": (
+        {"allOf": [{"$ref": f"#/x/{n:x}"} for n in range(1_200)], "x": {f"{n:x}": {} for n in range(1_200)}},
+        "schemas within it",
     ),
     "elsewhere": ({"$ref": "http://example.com/s"}, "another document"),
     "nowhere": ({"$ref": "#/$defs/missing"}, "not there"),
@@ -107,12 +125,67 @@ def test_a_schema_that_people_write_is_let_in(schema: dict[str, Any]) -> None:
     assert fault_of_schema(schema) == ""
 
 
-def test_no_schema_within_the_bounds_of_a_request_holds_the_event_loop_up() -> None:
-    widest = {"properties": {f"p{n}": {"anyOf": [{"type": "string", "maxLength": n}, {}]} for n in range(1200)}}
-    slowest = 0.0
-    for schema in (widest, *(schema for schema, _ in HOSTILE.values())):
-        started = time.process_time()
-        fault_of_schema({**schema, "title": "new to the cache"})
-        slowest = max(slowest, time.process_time() - started)
+MOST_INSIDE = MAX_SUBSCHEMAS - 1
+WIDEST: dict[str, dict[str, Any]] = {
+    "places": {"prefixItems": [{}] * MOST_INSIDE},
+    "choices": {"anyOf": [{}] * MOST_INSIDE},
+    "choices of each property": {
+        "properties": {f"{n:x}": {"anyOf": [{}, {"maxLength": n}]} for n in range(MOST_INSIDE // 3)}
+    },
+    "definitions": {"$defs": {f"{n:x}": {"type": "string"} for n in range(MOST_INSIDE)}},
+    "properties": {"properties": {f"{n:x}": {"type": "string"} for n in range(MOST_INSIDE)}},
+    "properties of patterns": {"patternProperties": {f"{n:x}": {} for n in range(MOST_INSIDE)}},
+    "references": {
+        "$defs": {"a": {"type": "string"}} | {f"{n:x}": {"$ref": "#/$defs/a"} for n in range(1, MOST_INSIDE, 2)}
+    },
+    "references elsewhere": {
+        "allOf": [{"$ref": f"#/x/{n:x}"} for n in range(MOST_INSIDE // 2)],
+        "x": {f"{n:x}": {} for n in range(MOST_INSIDE // 2)},
+    },
+    "constants": {"enum": [[]] * (MAX_EXPANDED // 2 - 2)},
+}
+MOST_CALLS = 60 * MAX_SUBSCHEMAS  # for each: to look into it, to measure it, to follow its reference
 
-    assert slowest < 0.5  # of computing; a schema that doubles with each level would take hours
+
+def calls_to_read(schema: dict[str, Any]) -> tuple[int, str]:
+    """The calls of functions, the interpreter's own among them, that it takes to read a new schema, and its fault."""
+    calls = 0
+
+    def count(_: FrameType | None, event: str, __: Any) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    _fault.cache_clear()
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        fault = fault_of_schema(schema)
+    finally:
+        sys.setprofile(before)
+    return calls, fault
+
+
+@pytest.mark.parametrize("schema", WIDEST.values(), ids=WIDEST.keys())
+def test_the_widest_schemas_that_are_let_in_take_a_bounded_number_of_calls_to_read(schema: dict[str, Any]) -> None:
+    calls, fault = calls_to_read(schema)
+
+    assert fault == ""
+    assert calls < MOST_CALLS
+
+
+@pytest.mark.parametrize("schema", [schema for schema, _ in HOSTILE.values()], ids=HOSTILE.keys())
+def test_schemas_that_are_refused_take_no_more_calls_than_the_widest(schema: dict[str, Any]) -> None:
+    calls, fault = calls_to_read(schema)
+
+    assert fault
+    assert calls < MOST_CALLS
+
+
+def test_the_bound_on_schemas_within_a_schema_is_named_to_its_sender() -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"anyOf": [{}] * MAX_SUBSCHEMAS}}}
+
+    with pytest.raises(InvalidRequestError) as refused:
+        read_response_format({"response_format": form})
+
+    assert refused.value.problem.field == "response_format.json_schema.schema"
+    assert f"{MAX_SUBSCHEMAS} schemas within it" in refused.value.problem.accepted

@@ -1,15 +1,19 @@
 """Tool calls are put together whole, and count only where the caller offered such a tool."""
 
 import json
+import threading
 import time
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from deployments.execution import offered_tools
 from deployments.execution.offered_tools import fault_of_calls
+from deployments.execution.steps import MAX_STEPS, QUICK_STEPS, steps
 from deployments.policy.outcome import Answered, Failed, Finished, Outcome
 from deployments.request import ResponseFormat
+from deployments.request.schema import MAX_SUBSCHEMAS
 from deployments.upstream.tool_calls import MAX_CALLS, ToolCalls
 from tests.fakes import a_request
 from tests.upstream.calling import call, stream
@@ -94,6 +98,35 @@ async def test_a_schema_that_takes_too_long_is_given_up_and_not_held_against_a_c
     schema = {"$defs": {"n": {"allOf": [node, node]}}, "$ref": "#/$defs/n"}
 
     assert await fault_of_calls([called("look", deep)], offered("look", parameters=schema)) == ""
+
+
+def wide(title: str, width: int = MAX_SUBSCHEMAS - 1) -> dict[str, Any]:
+    """A schema that takes as long to read as any that is let in; `title` makes it a new one."""
+    return {"title": title, "type": "object", "anyOf": [{}] * width}
+
+
+async def test_a_tools_schema_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def read(_: bytes) -> str:
+        threads.append(threading.current_thread().name)
+        return ""
+
+    monkeypatch.setattr(offered_tools, "fault_of_written", read)
+
+    await fault_of_calls([called("look", {})], offered("look", parameters=wide("quick", width=1)))
+    await fault_of_calls([called("look", {})], offered("look", parameters=wide("slow")))
+
+    assert [name.rsplit("_", 1)[0] for name in threads] == ["conform", "conform-slow"], "by the steps that they take"
+
+
+async def test_a_tools_schema_that_is_known_is_not_counted_again() -> None:
+    tools = offered("look", parameters=wide("known", width=MAX_SUBSCHEMAS - 2) | WHERE)
+    steps.begin(MAX_STEPS)
+    assert offered_tools._misfit('{"where": "here"}', tools.functions[0]["function"]["parameters"]) == ""
+    steps.begin(QUICK_STEPS)
+
+    assert "where" in offered_tools._misfit('{"where": 1}', tools.functions[0]["function"]["parameters"])
 
 
 def test_calls_beyond_the_bound_are_left_out_and_counted() -> None:
