@@ -18,17 +18,29 @@ def ends_with(reason: object, means: str) -> Dialect:
     return begun(chunk({}, reason), DONE, reason=means)
 
 
+def said_with(reason: str) -> Dialect:
+    """A good answer whose chunks before the last have a finish reason that is none."""
+    return Dialect((chunk({"content": BEGUN}, reason), chunk({"content": REST}, reason), *END))
+
+
 FAILURES = ("error", "abort", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "OTHER")
 FILTERS = ("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "sensitive")
 MORE_FILTERS = ("content_filtered", "guardrail_intervened", "ERROR_TOXIC", "refusal")
 CUTS = ("MAX_TOKENS", "model_length", "model_context_window_exceeded", "brand_new")
-COMPLETE = ("STOP", "end_turn", "COMPLETE", "eos_token", "FINISH_REASON_STOP")
+COMPLETE = ("STOP", "end_turn", "COMPLETE", "eos_token", "FINISH_REASON_STOP", "endTurn")
+FAILURES_BY_WORDS = ("provider_error", "engine_error", "idle_timeout", "connection_lost", "preempted", "exception")
+FILTERS_BY_WORDS = ("contentFilter", "guardrailIntervened", "content_blocked", "policy_violation", "output_filter")
+NO_ENDS = ("pending", "processing", "queued", "streaming")
 
 ENDS = {
-    **{f"ends-with-{reason}": ends_with(reason, "Failed") for reason in FAILURES},
-    **{f"ends-with-{reason}": ends_with(reason, "content_filter") for reason in (*FILTERS, *MORE_FILTERS)},
+    **{f"ends-with-{reason}": ends_with(reason, "Failed") for reason in (*FAILURES, *FAILURES_BY_WORDS)},
+    **{
+        f"ends-with-{reason}": ends_with(reason, "content_filter")
+        for reason in (*FILTERS, *MORE_FILTERS, *FILTERS_BY_WORDS)
+    },
     **{f"ends-with-{reason}": ends_with(reason, "length") for reason in CUTS},
     **{f"ends-with-{reason}": ends_with(reason, "stop") for reason in COMPLETE},
+    **{f"{reason}-in-each-chunk": said_with(reason) for reason in NO_ENDS},
     "ends-with-an-object": ends_with({"type": "abort", "message": "Aborted."}, "Failed"),
     "fails-whole": Dialect(whole({"content": BEGUN}, "error"), BEGUN, ends="Failed"),
     "withheld-whole": Dialect(whole({"content": None}, "SAFETY"), WITHHELD, ends="content_filter"),
