@@ -108,6 +108,7 @@ _WORDS: Mapping[Cause, tuple[str, ...]] = {
         r"blocked (by|due to) .{0,40}(safety|polic|filter|guard)",
         r"(content|prompt|input) (was|is|has been) (blocked|filtered)",
         r"(content|request|input) blocked( by guard|:)|blocked by \w* ?guard|敏感|违规|不安全",
+        r"^sensitive$|审核(不|未)通过",
     ),
     Cause.RATE_LIMIT: (
         r"rate[ _-]?limit|too many (concurrent )?requests|(requests|tokens) per (second|minute|hour|day)",

@@ -40,7 +40,7 @@ from deployments.request import Feature, InferenceRequest
 from deployments.request.passing import OF_TEXTS
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
-from deployments.upstream.complaints import Complaint, is_complaint, read_complaint
+from deployments.upstream.complaints import Complaint, read_complaint
 from deployments.upstream.connection import Post
 from deployments.upstream.decoding import decode_json
 from deployments.upstream.encodings import EncodingError
@@ -51,6 +51,7 @@ from deployments.upstream.naming import field_of_caller
 from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
 from deployments.upstream.plain import read_plain
 from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeError, read_items, read_whole
+from deployments.upstream.recognition import is_complaint
 from deployments.upstream.redaction import Redactor
 from deployments.upstream.scores import has_vectors, is_asked_in_other_words, read_scores, refuse_scores
 from deployments.upstream.sse import EventTooLargeError

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from deployments.upstream.recognition import has_filtered
+
 
 class Ending(Enum):
     """The meaning of a finish reason."""
@@ -103,14 +105,19 @@ def ending_of(choice: Mapping[str, Any]) -> tuple[Ending, str]:
     """Return the meaning of a choice's finish reason, and the reason in the provider's words.
 
     `finish_reason` has other names, too. Where OpenRouter calls an answer complete or cut, and its provider's own word
-    (`native_finish_reason`) is one for a failure or a filter, the provider's word counts.
+    (`native_finish_reason`) is one for a failure or a filter, the provider's word counts. So does a flag
+    of Azure's filters that they have stopped the content.
     """
     given = next((choice[key] for key in _KEYS if choice.get(key) is not None), None)
     ending, native = read_ending(given), choice.get("native_finish_reason")
     if native is not None and ending not in _SEVERE and read_ending(native) in _SEVERE:
         given, ending = native, read_ending(native)
+    if ending in _ENDS_OF_TEXTS and has_filtered(choice.get("content_filter_results")):
+        given, ending = _FILTERED, Ending.WITHHELD
     return ending, str(given.get("type") if isinstance(given, Mapping) else given)[:_LONGEST]
 
 
 _KEYS = ("finish_reason", "finishReason", "done_reason")
 _SEVERE = (Ending.WITHHELD, Ending.FAILED)
+_ENDS_OF_TEXTS = (Ending.COMPLETE, Ending.CUT)
+_FILTERED = "content_filter"

@@ -6,6 +6,15 @@ from tests.upstream.dialect import BEGUN, DONE, END, PLAIN, REST, SAID, Dialect,
 
 WITHHELD = "The model's content filter has withheld this answer."
 ERROR = {"message": "The engine died.", "type": "server_error", "code": 500}
+NO_ERROR = {"code": 0, "message": ""}
+LOOKED = {"hate": {"filtered": False, "severity": "safe"}, "jailbreak": {"filtered": False, "detected": True}}
+STATES = {
+    "code-0": {"code": 0, "message": "Success"},
+    "code-200": {"code": 200, "message": "OK"},
+    "errcode-0": {"errcode": 0, "errmsg": "ok", "success": True},
+    "header": {"header": {"code": 0, "message": "Success", "sid": "x"}},
+}
+PIECES = (choice({"content": BEGUN}), choice({"content": REST}), choice({}, "stop"))
 GLUED = (chunk({"content": " And this is another answer."}), chunk({}, "stop"), DONE)
 
 
@@ -76,6 +85,35 @@ ENDS = {
     ),
     "error-beside-choices": begun(
         event({"error": ERROR, "choices": [choice({"content": ""}, "error")]}), DONE, reason="Failed"
+    ),
+    "filtered-flag-behind-a-text": begun(
+        event({"choices": [choice({}, "stop", content_filter_results={"hate": {"filtered": True}})]}),
+        DONE,
+        reason="content_filter",
+    ),
+    "filter-that-has-only-looked": Dialect(
+        (
+            event({"choices": [], "prompt_filter_results": [{"content_filter_results": LOOKED}]}),
+            *SAID,
+            event({"choices": [choice({}, "stop", content_filter_results=LOOKED)]}),
+            DONE,
+        )
+    ),
+    **{
+        f"success-in-words-{name}": Dialect((event(said), SAID[0], SAID[1], event(said), SAID[2], *END), skipped=2)
+        for name, said in STATES.items()
+    },
+    "state-beside-no-choices": Dialect((event({"detail": "queued", "choices": []}), *PLAIN)),
+    "error-that-is-none": Dialect(
+        (*(event({"error": NO_ERROR, "choices": [each]}) for each in PIECES), event({"error": NO_ERROR}), DONE),
+        skipped=1,
+    ),
+    "success-beside-choices": Dialect(
+        (
+            *(event({"code": 0, "message": "Success", "sid": "x", "choices": [each]}) for each in PIECES[:2]),
+            event({"base_resp": {"status_code": 0, "status_msg": ""}, "choices": [PIECES[2]]}),
+            DONE,
+        )
     ),
     "error-event": begun(b"event: error\n" + event({"message": "Died.", "code": 500}), reason="Failed"),
     "error-event-in-words": begun(b"event: error\ndata: upstream died\n\n", reason="Failed"),
