@@ -132,7 +132,7 @@ def _read_level(level: Mapping[Any, Any], named: Mapping[str, list[Any]], found:
     found.messages += [said[:_MAX_MESSAGE] for said in _messages(named)]
     found.param = found.param or _param(level)
     for key, value in list(level.items())[:_MAX_ITEMS]:
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        if isinstance(value, (str, int, float, Mapping)) and not isinstance(value, bool):
             found.wait_s = found.wait_s or wait_of_body(str(key), value)
     for headers in named.get("headers", ()):
         if isinstance(headers, Mapping):
