@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 
-from deployments.upstream.causes import FOR_THE_OPERATOR, Cause, cause_of
-from deployments.upstream.mistakes import is_of_caller, without_quotes
+from deployments.upstream.causes import FOR_THE_OPERATOR, Cause
+from deployments.upstream.diagnosis import cause_of
+from deployments.upstream.mistakes import is_certain, is_of_caller, without_quotes
 from deployments.upstream.recognition import by_name, is_filtered
 from deployments.upstream.redaction import names_account
 from deployments.upstream.waits import wait_of_body, wait_of_headers, wait_of_words
@@ -51,6 +52,7 @@ class Complaint:
         status: the HTTP status; 200 for an error within a success.
         retry_after_s: seconds after which the upstream wants to be asked again; 0 where it named no time.
         cause: whose fault it is.
+        is_certain: it names what the caller has done wrong; else an invalid request may be one for this model alone.
     """
 
     message: str
@@ -59,6 +61,7 @@ class Complaint:
     status: int
     retry_after_s: float
     cause: Cause
+    is_certain: bool = True
 
     @property
     def is_misconfigured(self) -> bool:
@@ -101,7 +104,8 @@ def read_complaint(data: Any, status: int, headers: Mapping[str, str], text: str
         cause = Cause.PERMISSION  # no field of the request is named, but the operator's account is
     if not wait_s and cause is Cause.RATE_LIMIT:
         wait_s = wait_of_headers(headers, limited=True)
-    return Complaint(message, codes, found.param, status, wait_s, cause)
+    certain = is_certain((*codes, *found.reasons), found.param, message)
+    return Complaint(message, codes, found.param, status, wait_s, cause, certain)
 
 
 def _walk(value: Any, found: _Found, depth: int) -> None:
