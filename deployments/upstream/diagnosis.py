@@ -75,12 +75,13 @@ def cause_of(codes: Iterable[str], message: str, status: int, *, waits: bool, pa
     # Some have a sentence where a code belongs.
     keys = [letters_of(code) for code in codes if code.count(" ") < _FEW_WORDS]
     lowered = message.lower()
+    answered = status
     if 300 <= status < 400:  # noqa: PLR2004 - a redirect, which is not followed
         return Cause.UNKNOWN_MODEL
     if is_name_too_long(keys, param.lower(), lowered):
         return Cause.INVALID
     if (precise := _first(_CODE_TABLE, keys)) is not None:
-        return _direction(precise, lowered, status)
+        return _direction(precise, lowered, answered)
     number = next((int(key) for key in keys if key.isdecimal() and len(key) == 3), status)  # noqa: PLR2004
     if status in _VAGUE_STATUS:
         status = number if number >= 400 else status  # noqa: PLR2004
@@ -89,7 +90,7 @@ def cause_of(codes: Iterable[str], message: str, status: int, *, waits: bool, pa
     if said is Cause.NO_CREDIT and waits:
         said = Cause.RATE_LIMIT  # an account without credit names no time
     if said is not None:
-        return _direction(said, lowered, status)
+        return _direction(said, lowered, answered)
     if is_callers:
         return Cause.INVALID
     if status in _CLEAR_STATUS:
@@ -101,6 +102,11 @@ def cause_of(codes: Iterable[str], message: str, status: int, *, waits: bool, pa
     if status in {400, 422}:
         return Cause.INVALID if message.strip() else Cause.UNEXPLAINED
     return Cause.BROKEN if status in _VAGUE_STATUS else Cause.UNEXPLAINED
+
+
+def names_filter(code: str) -> bool:
+    """Return whether a code or a type is one for what a filter has stopped, as no event of an answer is called."""
+    return _first(_CODE_TABLE, [letters_of(code)]) in {Cause.CONTENT, Cause.WITHHELD}
 
 
 def _first(table: list[tuple[Cause, re.Pattern[str]]], texts: Iterable[str]) -> Cause | None:

@@ -6,12 +6,15 @@
     choices                                             an answer
     `success: false`                                    an error
     a message beside a code, or a status from 400 on    an error, unless the code is one of success: 0, 200, "ok"
+    a message beside a type that names a filter         an error
 
 Whatever this calls an error is told apart by `complaints`; what it does not is an answer, or an event that is skipped.
 """
 
 from collections.abc import Mapping
 from typing import Any
+
+from deployments.upstream.diagnosis import names_filter
 
 _MAX_DEPTH, _MAX_ITEMS = 4, 64
 
@@ -107,7 +110,7 @@ def _is_said(named: Mapping[str, list[Any]]) -> bool:
     kinds = [str(value).lower() for name in _KINDS for value in named.get(name, ())]
     statuses = [str(value) for name in _STATUSES for value in named.get(name, ())]
     is_status = any(status.isdecimal() and len(status) == 3 and status >= "400" for status in statuses)  # noqa: PLR2004
-    return bool(codes) or is_status or not _FAILED.isdisjoint(kinds)
+    return bool(codes) or is_status or not _FAILED.isdisjoint(kinds) or any(map(names_filter, kinds))
 
 
 def _has(named: Mapping[str, list[Any]], names: tuple[str, ...]) -> bool:

@@ -24,11 +24,12 @@ WITHOUT_FALLBACK = {"x-neverblank-fallback": "false"}
 
 @asynccontextmanager
 async def router_of(faulty: FaultyUpstream, *scenarios: str, **policy: Any) -> AsyncIterator[Router]:
-    """A router whose remote models are these scenarios, each with those behind it as its fallbacks."""
+    """A router whose remote models are these scenarios, in lower case, each with those behind it as its fallbacks."""
     url = f"http://127.0.0.1:{faulty.port}/v1"
+    names = [scenario.lower() for scenario in scenarios]
     remotes = {
-        name: {"base_url": url, "model": name, "fallbacks": scenarios[place + 1 :]}
-        for place, name in enumerate(scenarios)
+        name: {"base_url": url, "model": scenario, "fallbacks": names[place + 1 :]}
+        for place, (name, scenario) in enumerate(zip(names, scenarios, strict=True))
     }
     router = await a_ready_router(remotes=remotes, **policy)
     yield router

@@ -147,6 +147,13 @@ def test_a_refusal_that_names_the_account_and_no_field_is_not_the_callers() -> N
     assert read_complaint(about_a_field, 400, {}).cause is Cause.INVALID
 
 
+def test_a_status_within_an_error_makes_no_rejected_request_of_an_answer_that_a_filter_has_stopped() -> None:
+    error = {"error": {"message": "Input was flagged", "code": 403}}
+
+    assert read_complaint(error, 200, {}).cause is Cause.WITHHELD
+    assert read_complaint(error, 403, {}).cause is Cause.CONTENT
+
+
 def test_an_error_is_read_within_bounds() -> None:
     deep: Any = {"error": "x" * 100_000}
     for _ in range(100):
