@@ -40,7 +40,7 @@ from deployments.request import Feature, InferenceRequest
 from deployments.request.passing import OF_TEXTS
 from deployments.settings.remotes import RemoteSpec
 from deployments.upstream import faults
-from deployments.upstream.complaints import Complaint, is_complaint, read_complaint
+from deployments.upstream.complaints import Complaint, read_complaint
 from deployments.upstream.connection import Post
 from deployments.upstream.decoding import decode_json
 from deployments.upstream.encodings import EncodingError
@@ -50,7 +50,8 @@ from deployments.upstream.formats import REMOTE_FORMATS
 from deployments.upstream.naming import field_of_caller
 from deployments.upstream.passage import no_answer_of_ours, passage_headers, process_id
 from deployments.upstream.plain import read_plain
-from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeError, read_items, read_whole
+from deployments.upstream.reading import READING_ERRORS, Body, ResponseTooLargeError, lowered, read_items, read_whole
+from deployments.upstream.recognition import is_complaint
 from deployments.upstream.redaction import Redactor
 from deployments.upstream.scores import has_vectors, is_asked_in_other_words, read_scores, refuse_scores
 from deployments.upstream.sse import EventTooLargeError
@@ -196,7 +197,7 @@ class Upstream:
         except ResponseTooLargeError as error:  # as the caller has asked for so many: that says nothing of the model
             return Refused(f"its vectors are over max_answer_bytes: {error}")
         if is_complaint(value) and not has_vectors(value):
-            return read_complaint(value, _OK, {})
+            return read_complaint(value, _OK, lowered(response.headers))
         # In a thread: the numbers of many vectors are a lot to look through.
         read = read_scores if self.spec.task == "text-ranking" else read_vectors
         return await asyncio.to_thread(read, value, request, self.space)
@@ -215,7 +216,7 @@ class Upstream:
         begun = await begin(self._items(body, request, chunks, on, post, dropped))
         if isinstance(begun, Begun):
             return begun if request.stream else await begun.read_to_end(self.spec.max_answer_bytes)
-        return read_complaint(chunks.error, _OK, {}) if chunks.error else begun
+        return read_complaint(chunks.error, _OK, body.headers) if chunks.error else begun
 
     async def _items(
         self,
@@ -235,7 +236,7 @@ class Upstream:
                         item = structs.replace(item, dropped=(*item.dropped, *dropped))  # noqa: PLW2901 - its end
                 yield item
             if chunks.error:
-                outcome = self._classify(read_complaint(chunks.error, _OK, {}), request)
+                outcome = self._classify(read_complaint(chunks.error, _OK, body.headers), request)
                 # Withheld: behind a text that is all there is to say.
                 end = Finished(outcome.finish_reason) if isinstance(outcome, Answered) else outcome
                 self._endpoints.broke(on, end)
@@ -251,7 +252,7 @@ class Upstream:
 
     async def _complaint(self, response: aiohttp.ClientResponse) -> Complaint:
         """Return the error in a response whose status is not 200."""
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = lowered(response.headers)
         try:
             body = await read_whole(response, _MAX_ERROR_BYTES)
         except READING_ERRORS:

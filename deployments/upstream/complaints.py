@@ -2,8 +2,8 @@
 
 Providers nest: `{"error": {…}}`, `[{"error": {…}}]`, `{"errors": […]}`, `{"detail": [{"loc", "msg", "type"}]}`,
 `{"message", "__type"}`, `{"base_resp": {"status_code", "status_msg"}}`, an error of the provider's provider as
-text in `metadata.raw` or in the message itself. So the whole object is walked, within bounds, and each level gives its
-codes, its message and its field.
+text in `metadata.raw` or in the message itself. They spell the same key `errorMessage`, `error_message` and
+`ErrorMessage`. So the whole object is walked, within bounds, and each level gives its codes, its message and its field.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,8 +12,10 @@ from typing import Any
 
 import orjson
 
-from deployments.upstream.causes import FOR_THE_OPERATOR, Cause, cause_of
-from deployments.upstream.mistakes import is_of_caller, without_quotes
+from deployments.upstream.causes import FOR_THE_OPERATOR, Cause
+from deployments.upstream.diagnosis import cause_of
+from deployments.upstream.mistakes import is_certain, is_of_caller, without_quotes
+from deployments.upstream.recognition import by_name, is_filtered
 from deployments.upstream.redaction import names_account
 from deployments.upstream.waits import wait_of_body, wait_of_headers, wait_of_words
 
@@ -21,17 +23,22 @@ _OK = 200
 _TOO_MANY = 429
 _MAX_DEPTH, _MAX_ITEMS, _MAX_MESSAGE = 8, 64, 4000
 
-_CODES = ("code", "type", "status", "error_code", "error_type", "errorType", "__type", "status_code")
+_CODES = ("code", "type", "status", "errorcode", "errcode", "errortype", "statuscode")
 _REASON = "reason"
 """Tells the cause as a code does, but may hold any words of the provider's: no caller reads it."""
 
-_MESSAGES = ("message", "msg", "error_msg", "status_msg", "errorMessage", "detail", "error", "title", "description")
-_INNER = (
-    *("error", "errors", "innererror", "inner_error", "details", "detail", "metadata", "raw", "base_resp", "cause"),
-    *("message", "headers", "response", "body"),
+_MESSAGES = (
+    *("message", "msg", "errormsg", "errmsg", "statusmsg", "errormessage", "detail", "error", "title", "description"),
+    *("faultstring", "exception", "messages", "errors"),
 )
-_TELLS = frozenset({"error", "errors", "detail", "base_resp", "__type"})
-"""Keys that no answer has without choices, and errors have."""
+_INNER = (
+    *("error", "errors", "innererror", "details", "detail", "metadata", "raw", "baseresp", "cause"),
+    *("message", "headers", "response", "body", "fault", "header", "errormsg", "errorinfo", "exception"),
+)
+"""Names of keys, by their letters and digits in lower case."""
+
+_FILTERED = "content_filter"
+"""The reason of an error that is nothing but a filter's flag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class Complaint:
         status: the HTTP status; 200 for an error within a success.
         retry_after_s: seconds after which the upstream wants to be asked again; 0 where it named no time.
         cause: whose fault it is.
+        is_certain: it names what the caller has done wrong; else an invalid request may be one for this model alone.
     """
 
     message: str
@@ -53,6 +61,7 @@ class Complaint:
     status: int
     retry_after_s: float
     cause: Cause
+    is_certain: bool = True
 
     @property
     def is_misconfigured(self) -> bool:
@@ -72,23 +81,6 @@ class _Found:
     left: int = _MAX_ITEMS
 
 
-def is_complaint(data: Any) -> bool:
-    """Return whether the body of a success, or an event of a stream, is an error."""
-    if isinstance(data, list):
-        return bool(data) and isinstance(data[0], Mapping) and bool(data[0].get("error"))
-    if not isinstance(data, Mapping):
-        return False
-    if data.get("error"):
-        return True
-    if isinstance(data.get("choices"), list) and data["choices"]:
-        return False
-    base = data.get("base_resp")
-    if isinstance(base, Mapping) and base.get("status_code") in {0, "0"}:
-        return False
-    said = bool(data.get("message")) and (data.get("object") == "error" or "code" in data)
-    return said or any(bool(data.get(key)) for key in _TELLS)
-
-
 def read_complaint(data: Any, status: int, headers: Mapping[str, str], text: str = "") -> Complaint:
     """Return the error in a response or a stream.
 
@@ -100,6 +92,8 @@ def read_complaint(data: Any, status: int, headers: Mapping[str, str], text: str
     """
     found = _Found()
     _walk(data, found, 0)
+    if is_filtered(data):
+        found.reasons.append(_FILTERED)
     messages = found.messages or ([text.strip()[:_MAX_MESSAGE]] if not isinstance(data, (Mapping, list)) else [])
     message = "; ".join(dict.fromkeys(messages))[:_MAX_MESSAGE]
     codes = tuple(dict.fromkeys(found.codes))
@@ -110,7 +104,8 @@ def read_complaint(data: Any, status: int, headers: Mapping[str, str], text: str
         cause = Cause.PERMISSION  # no field of the request is named, but the operator's account is
     if not wait_s and cause is Cause.RATE_LIMIT:
         wait_s = wait_of_headers(headers, limited=True)
-    return Complaint(message, codes, found.param, status, wait_s, cause)
+    certain = is_certain((*codes, *found.reasons), found.param, message)
+    return Complaint(message, codes, found.param, status, wait_s, cause, certain)
 
 
 def _walk(value: Any, found: _Found, depth: int) -> None:
@@ -126,32 +121,35 @@ def _walk(value: Any, found: _Found, depth: int) -> None:
             for item in value[:_MAX_ITEMS]:
                 _walk(item, found, depth + 1)
         case Mapping():
-            _read_level(value, found)
-            for key in _INNER:
-                if isinstance(inner := value.get(key), (Mapping, list, str)):
+            named = by_name(value)
+            _read_level(value, named, found)
+            for inner in (each for name in _INNER for each in named.get(name, ())):
+                if isinstance(inner, (Mapping, list, str)):
                     _walk(inner, found, depth + 1)
 
 
-def _read_level(level: Mapping[Any, Any], found: _Found) -> None:
-    for key in (*_CODES, _REASON):
-        code = level.get(key)
-        if isinstance(code, (str, int)) and not isinstance(code, bool) and str(code).strip():
-            (found.reasons if key == _REASON else found.codes).append(str(code).strip()[:100])
-    found.messages += [said[:_MAX_MESSAGE] for said in _messages(level)]
+def _read_level(level: Mapping[Any, Any], named: Mapping[str, list[Any]], found: _Found) -> None:
+    for name in (*_CODES, _REASON):
+        for code in named.get(name, ()):
+            if isinstance(code, (str, int)) and not isinstance(code, bool) and str(code).strip():
+                (found.reasons if name == _REASON else found.codes).append(str(code).strip()[:100])
+    found.messages += [said[:_MAX_MESSAGE] for said in _messages(named)]
     found.param = found.param or _param(level)
     for key, value in list(level.items())[:_MAX_ITEMS]:
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        if isinstance(value, (str, int, float, Mapping)) and not isinstance(value, bool):
             found.wait_s = found.wait_s or wait_of_body(str(key), value)
-    if isinstance(headers := level.get("headers"), Mapping):
-        lowered = {str(name).lower(): str(value) for name, value in list(headers.items())[:_MAX_ITEMS]}
-        found.wait_s = found.wait_s or wait_of_headers(lowered, limited=True)
+    for headers in named.get("headers", ()):
+        if isinstance(headers, Mapping):
+            lowered = {str(name).lower(): str(value) for name, value in list(headers.items())[:_MAX_ITEMS]}
+            found.wait_s = found.wait_s or wait_of_headers(lowered, limited=True)
 
 
-def _messages(level: Mapping[Any, Any]) -> Iterator[str]:
-    for key in _MESSAGES:
-        said = level.get(key)
-        if isinstance(said, str) and said.strip() and _as_json(said) is None:
-            yield said.strip()
+def _messages(named: Mapping[str, list[Any]]) -> Iterator[str]:
+    """Give the messages of a level; some are in a list."""
+    for value in (each for name in _MESSAGES for each in named.get(name, ())):
+        for said in value[:_MAX_ITEMS] if isinstance(value, list) else [value]:
+            if isinstance(said, str) and said.strip() and _as_json(said) is None:
+                yield said.strip()
 
 
 def _param(level: Mapping[Any, Any]) -> str:

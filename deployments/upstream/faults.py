@@ -13,20 +13,21 @@
                      the request is too long for it                Rejected   another model may take it
                      the request is rejected for its content       Rejected   with the provider's code
                      the answer is withheld                        Answered   `finish_reason: content_filter`
-                     the request is invalid                        Rejected   the caller's fault
-                     the same, and it was translated for it        Rejected   another model may take it
+                     the request is invalid, by a code or a field  Rejected   the caller's fault
+                     the same without either, or in a translation  Rejected   another model may take it
                      a refusal without an explanation              Failed     no caller could mend it
 
-`causes` tells which it is. A caller reads a provider's own words only about the caller's request, and only where they
-name nothing of the operator's account.
+`diagnosis` tells which it is. A caller reads a provider's own words only about the caller's request, and only where
+they name nothing of the operator's account.
 """
 
 import aiohttp
 
 from deployments.policy.outcome import WITHHELD, Answered, Failed, Refused, Rejected, TimedOut
 from deployments.policy.problem import UNSUPPORTED
-from deployments.upstream.causes import BUSY_STATUS, Cause, cause_of
+from deployments.upstream.causes import Cause
 from deployments.upstream.complaints import Complaint
+from deployments.upstream.diagnosis import BUSY_STATUS, cause_of
 
 TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
 """The errors that a call over a pooled connection can raise, cancellation aside."""
@@ -86,7 +87,9 @@ def classify_complaint(
             return Answered(WITHHELD, None, "content_filter")
         case Cause.INVALID:
             reason = explanation or f"status {status}, without an explanation that can be passed on"
-            return Rejected(reason, complaint.param or "body", _code(complaint), elsewhere=translated)
+            return Rejected(
+                reason, complaint.param or "body", _code(complaint), elsewhere=translated or not complaint.is_certain
+            )
         case Cause.UNEXPLAINED:
             return Failed(said, transient=status in BUSY_STATUS, log_reason=f"it answered {status}")
 

@@ -26,7 +26,13 @@ def read_plain(data: bytes) -> Answered | None:
     choices, usage = value.get("choices"), value.get("usage")
     if is_last_resort(value):
         return None
-    if value.get("error") or not isinstance(choices, list) or len(choices) != 1 or not isinstance(usage, dict):
+    if (
+        value.get("error")
+        or value.get("base_resp")
+        or not isinstance(choices, list)
+        or len(choices) != 1
+        or not isinstance(usage, dict)
+    ):
         return None
     choice = choices[0]
     if not isinstance(choice, dict) or not _CHOICE.issuperset(choice) or choice.get("index") != 0:

@@ -5,7 +5,7 @@ open that has ended.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 import aiohttp
 from msgspec.structs import replace
@@ -85,6 +85,11 @@ async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
     return bytes(whole)
 
 
+def lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers by their names in lower case."""
+    return {name.lower(): value for name, value in headers.items()}
+
+
 class Body:
     """The bytes of a response, decoded and bounded."""
 
@@ -103,6 +108,11 @@ class Body:
     def content_type(self) -> str:
         """The type that the head of the response announces."""
         return self._response.content_type
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the response, by their names in lower case."""
+        return lowered(self._response.headers)
 
     async def peek(self) -> bytes:
         """Return the first bytes, which `next` will return once more; empty where there are none."""

@@ -12,8 +12,9 @@ _ADDRESS = re.compile(
     r"\b[a-z][a-z0-9+.-]*://\S+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)+:\d+\b", re.IGNORECASE
 )
 _ACCOUNT = re.compile(
-    r"\b(?:billing|billed|invoices?|payments?|purchased?|prepaid|subscription|credits?|balance|quotas?|organi[sz]ations?"
-    r"|projects?|workspaces?|tenants?|teams?|accounts?|deployments?|api[ _-]?keys?|key id|credentials?|service tier"
+    r"\b(?:billing|billed|invoices?|payments?|purchased?|prepaid|subscription|credits?|balance|quotas?|wallets?|organi[sz]ations?"
+    r"|projects?|workspaces?|tenants?|teams?|accounts?|deployments?|api[ _-]?keys?|key id|key limits?|credentials?|jwt"
+    r"|service tier|(?:the|your|its|this) licen[cs]e|users? (?:was )?not found|(?:account|key|wallet) holders?"
     r"|(?:your|usage|free|paid|current) (?:plan|tier)|(?:sk|pk|rk|org|proj|acct|ws|key|gsk|xai)[-_][\w-]{4,}"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|arn:\S+|AIza[\w-]{20,}|Bearer \S+"
     r"|[\w.+-]+@[\w-]+\.[\w.]+)\b",

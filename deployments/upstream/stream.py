@@ -23,12 +23,12 @@ from deployments.policy.extras import Extras, fields_beside, merge_all
 from deployments.policy.outcome import Blank, Failed, Finished, Refused, StreamEnd, StreamPart
 from deployments.request.passing import MAX_CHOICES
 from deployments.upstream.choice import ChoiceReader
-from deployments.upstream.complaints import is_complaint
 from deployments.upstream.contents import read_usage, to_count
 from deployments.upstream.decoding import decode_values
 from deployments.upstream.finish import Ending
 from deployments.upstream.passage import NO_ANSWER, is_last_resort
 from deployments.upstream.plain_chunk import text_of_plain
+from deployments.upstream.recognition import is_complaint
 from deployments.upstream.sse import Event
 from deployments.upstream.translation import AT_WORK, Translator
 

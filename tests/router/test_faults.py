@@ -16,16 +16,20 @@ from tests.upstream.exchange import TEXT
 from tests.upstream.faulty import FaultyUpstream
 
 CALLERS = frozenset({Cause.CONTENT, Cause.INVALID})
+UNSURE = "error-unsure-"
+"""Refusals that may be another's fault than the caller's."""
+
 WITHOUT_FALLBACK = {"x-neverblank-fallback": "false"}
 
 
 @asynccontextmanager
 async def router_of(faulty: FaultyUpstream, *scenarios: str, **policy: Any) -> AsyncIterator[Router]:
-    """A router whose remote models are these scenarios, each with those behind it as its fallbacks."""
+    """A router whose remote models are these scenarios, in lower case, each with those behind it as its fallbacks."""
     url = f"http://127.0.0.1:{faulty.port}/v1"
+    names = [scenario.lower() for scenario in scenarios]
     remotes = {
-        name: {"base_url": url, "model": name, "fallbacks": scenarios[place + 1 :]}
-        for place, name in enumerate(scenarios)
+        name: {"base_url": url, "model": scenario, "fallbacks": names[place + 1 :]}
+        for place, (name, scenario) in enumerate(zip(names, scenarios, strict=True))
     }
     router = await a_ready_router(remotes=remotes, **policy)
     yield router
@@ -52,7 +56,7 @@ async def test_only_what_the_caller_can_mend_is_told_to_the_caller(
         response = await chat(router, name, stream=stream)
 
     require_no_account(response)
-    if dialect.cause in CALLERS:
+    if dialect.cause in CALLERS and not name.startswith(UNSURE):
         assert response.status_code == 400
         assert response.json()["error"]["code"] == (dialect.code or None)
     elif dialect.cause is Cause.WITHHELD:
@@ -79,6 +83,25 @@ async def test_what_is_wrong_with_a_translated_request_is_left_to_another_model(
     assert (answered.status_code, "fox" in answered.text) == (200, True)
     assert "error-invalid-openai=rejected" in answered.headers["x-neverblank-attempts"]
     assert (alone.status_code, content.status_code) == (400, 400)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", [name for name in DIALECTS if name.startswith(UNSURE)])
+async def test_a_refusal_that_names_no_mistake_is_the_callers_only_where_nobody_else_answers(
+    faulty: FaultyUpstream, name: str, *, stream: bool
+) -> None:
+    async with router_of(faulty, name, "healthy") as router:
+        answered = await chat(router, name, stream=stream)
+        alone = await chat(router, name, stream=stream, headers=WITHOUT_FALLBACK)
+    async with router_of(faulty, name, "status-500") as router:
+        unanswered = await chat(router, name, stream=stream, tiers=["primary"])
+
+    assert (answered.status_code, "fox" in answered.text) == (200, True)
+    assert f"primary/{name}=rejected" in answered.headers["x-neverblank-attempts"]
+    for response in (alone, unanswered):
+        assert response.status_code == 400
+        assert response.json()["error"]["type"] == "invalid_request_error"
+        assert response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])

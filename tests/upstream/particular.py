@@ -124,5 +124,6 @@ SCENARIOS |= {
     "wait-20-s": waits(429, "Slow down.", retry_after="20"),
     "wait-in-words": waits(429, "Rate limit reached. Please try again in 20s."),
     "wait-until-reset": waits(429, "Slow down.", x_ratelimit_reset_tokens="20s", x_ratelimit_remaining_tokens="0"),
+    "limited-in-200-for-20-s": with_status(200, "Slow down, the rate limit is reached.", retry_after="20"),
     "busy-20-s": with_status(503, "Overloaded.", retry_after="20"),
 }

@@ -14,7 +14,7 @@ from tests.upstream.calling import call, stream
 from tests.upstream.dialects import ACCOUNT, DIALECTS
 from tests.upstream.faulty import FaultyUpstream
 
-LEAST = {"too-long": 30, "operator": 25, "passing": 15, "content": 10, "withheld": 5, "invalid": 8}
+LEAST = {"too-long": 30, "operator": 25, "passing": 15, "content": 10, "withheld": 5, "invalid": 8, "unsure": 8}
 
 
 def check(outcome: Outcome, name: str) -> None:
@@ -31,7 +31,8 @@ def check(outcome: Outcome, name: str) -> None:
             assert outcome == Answered(WITHHELD, None, "content_filter")
         case Cause.INVALID:
             assert isinstance(outcome, Rejected)
-            assert (outcome.content, outcome.elsewhere, outcome.code) == (False, False, dialect.code)
+            is_unsure = name.startswith("error-unsure-")
+            assert (outcome.content, outcome.elsewhere, outcome.code) == (False, is_unsure, dialect.code)
         case Cause.RATE_LIMIT:
             assert isinstance(outcome, Refused)
             assert outcome.transient
@@ -144,6 +145,13 @@ def test_a_refusal_that_names_the_account_and_no_field_is_not_the_callers() -> N
     assert read_complaint({"error": "This account has open invoices."}, 400, {}).cause is Cause.PERMISSION
     about_a_field = {"error": {"message": "No account has this id.", "param": "user"}}
     assert read_complaint(about_a_field, 400, {}).cause is Cause.INVALID
+
+
+def test_a_status_within_an_error_makes_no_rejected_request_of_an_answer_that_a_filter_has_stopped() -> None:
+    error = {"error": {"message": "Input was flagged", "code": 403}}
+
+    assert read_complaint(error, 200, {}).cause is Cause.WITHHELD
+    assert read_complaint(error, 403, {}).cause is Cause.CONTENT
 
 
 def test_an_error_is_read_within_bounds() -> None:

@@ -48,6 +48,7 @@ FAULTS: dict[str, tuple[type[Outcome], bool, str]] = {
     "wait-in-words": (Refused, True, "429"),
     "wait-until-reset": (Refused, True, "429"),
     "busy-20-s": (Refused, True, "503"),
+    "limited-in-200-for-20-s": (Refused, True, "rate limit"),
     "last-resort-of-ours": (Refused, False, "none of its models"),
     "redirect": (Failed, False, "307"),
     "closes": (Failed, True, "without a response"),
@@ -241,13 +242,15 @@ async def test_a_stream_that_ends_properly_is_finished(faulty: FaultyUpstream, s
         ("wait-in-words", 20.0),
         ("wait-until-reset", 20.0),
         ("busy-20-s", 20.0),
+        ("limited-in-200-for-20-s", 20.0),
     ],
 )
 async def test_a_wait_the_upstream_asks_for_is_told(faulty: FaultyUpstream, scenario: str, seconds: float) -> None:
-    outcome = await call(faulty, scenario)
+    _, end = await stream(faulty, scenario)
 
-    assert isinstance(outcome, (Failed, Refused))
-    assert outcome.retry_after_s == pytest.approx(seconds)
+    for outcome in (await call(faulty, scenario), end):
+        assert isinstance(outcome, (Failed, Refused))
+        assert outcome.retry_after_s == pytest.approx(seconds)
 
 
 async def test_an_event_that_is_skipped_is_told_with_the_reason(

@@ -27,6 +27,7 @@ CHOICES = st.fixed_dictionaries(
 BODIES = st.fixed_dictionaries(
     {},
     optional=dict.fromkeys(("usage", "error", "system_fingerprint", "own"), VALUES)
+    | {"base_resp": st.sampled_from([None, {"status_code": 0}, {"status_code": 1027, "status_msg": "x"}])}
     | {"choices": st.lists(CHOICES, max_size=2) | VALUES},
 )
 

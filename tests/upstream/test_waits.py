@@ -27,6 +27,15 @@ from deployments.upstream.waits import MOST_S, to_seconds, wait_of_headers, wait
         ("6m0s", 360.0),
         ("20 seconds", 20.0),
         ("1d", MOST_S),
+        ('"50"', 50.0),
+        ("50, 50", 50.0),
+        ("20, 50", 50.0),
+        ("50, soon", 0.0),
+        ("1,", 0.0),
+        ("PT50S", 50.0),
+        ("PT1M30.5S", 90.5),
+        ("P", 0.0),
+        ("PT", 0.0),
         ("999999", MOST_S),
         ("-5", 0.0),
         ("nan", 0.0),
@@ -46,6 +55,9 @@ def test_a_moment_is_read_as_the_seconds_until_then() -> None:
     spellings = [
         str(int(time.time()) + 20),
         str(int(time.time() * 1000) + 20_000),
+        str((int(time.time()) + 20) * 1_000_000),
+        str((int(time.time()) + 20) * 1_000_000_000),
+        then.strftime("%Y-%m-%d %H:%M:%S"),
         format_datetime(then, usegmt=True),
         then.isoformat(),
         then.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -78,7 +90,14 @@ def test_a_moment_is_read_as_the_seconds_until_then() -> None:
             20.0,
         ),
         ({"anthropic-ratelimit-requests-reset": "20", "anthropic-ratelimit-requests-remaining": "0"}, 20.0),
+        ({"x-rate-limit-reset": "20"}, 20.0),
+        ({"rate-limit-reset": "20"}, 20.0),
+        ({"x-ratelimit-retry-after": "20"}, 20.0),
+        ({"retry-after-seconds": "20"}, 20.0),
+        ({"llm_provider-retry-after": "20"}, 20.0),
+        ({"retry-after": "20", "x-ratelimit-retry-after": "50"}, 20.0),
         ({"content-type": "application/json"}, 0.0),
+        ({"x-retry-after-policy": "20", "retry-after-requests": "20", "x-operate-limit-reset": "20"}, 0.0),
     ],
 )
 def test_a_wait_is_found_in_every_header(headers: dict[str, str], seconds: float) -> None:
@@ -99,12 +118,28 @@ def test_a_reset_is_no_wait_where_no_limit_is_reached() -> None:
         ("Please retry in 33.4s.", 33.4),
         ("Retry after 2 minutes", 120.0),
         ("Please wait 5 seconds before you go on", 5.0),
+        ("Retry-After: 50", 50.0),
+        ("Please retry after: 50 seconds", 50.0),
+        ("You may retry-after 50s", 50.0),
         ("Please try again later.", 0.0),
+        ("Retry after 50 attempts", 0.0),
+        ("Retry-After: 2x", 0.0),
         ("It takes 20s.", 0.0),
     ],
 )
 def test_a_wait_is_found_in_words(message: str, seconds: float) -> None:
     assert wait_of_words(message) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "form", ["Try again at {}", "Limit reached; resets at {}.", "Available again after {}, please"]
+)
+def test_a_moment_is_found_in_words(form: str) -> None:
+    then = datetime.now(UTC) + timedelta(seconds=20)
+    spellings = [then.isoformat(), then.strftime("%Y-%m-%dT%H:%M:%SZ"), then.strftime("%Y-%m-%d %H:%M:%S UTC")]
+
+    found = [wait_of_words(form.format(spelling)) for spelling in spellings]
+    assert found == pytest.approx([20.0] * len(spellings), abs=2.0)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +150,21 @@ def test_a_wait_is_found_in_words(message: str, seconds: float) -> None:
         {"message": "Slow down", "code": "rate_limit_exceeded", "retry_after_ms": 20_000},
         {"message": "Slow down", "code": 429, "metadata": {"headers": {"X-RateLimit-Reset": "20"}}},
         {"message": "Please try again in 20s.", "code": "rate_limit_exceeded"},
+        {"type": "usage_limit_reached", "resets_in_seconds": 20},
+        {"code": 429, "details": [{"retryDelay": {"seconds": "20", "nanos": 0}}]},
+        {"code": 429, "details": [{"metadata": {"quotaResetDelay": "20s"}}]},
+        {"message": "Slow down", "retryAfterSeconds": 20},
+        {"message": "Slow down", "retry-after": 20},
     ],
 )
 def test_a_wait_is_found_in_a_body(error: dict[str, Any]) -> None:
     assert read_complaint({"error": error}, 429, {}).retry_after_s == pytest.approx(20.0)
+
+
+def test_a_moment_is_found_in_a_body() -> None:
+    error = {"type": "usage_limit_reached", "message": "Slow down.", "resets_at": int(time.time()) + 20}
+
+    assert read_complaint({"error": error}, 429, {}).retry_after_s == pytest.approx(20.0, abs=2.0)
 
 
 @given(st.text(max_size=60))
