@@ -111,6 +111,31 @@ CALLS = {
     "calls-cumulative-with-objects": called(
         calls(call("look", {}, index=0, id="1"), {"index": 0, "function": {"arguments": LOOK[1]}}), LOOK
     ),
+    "calls-that-grow": called(
+        calls(
+            *(call("look", made, index=0, id="1") for made in ({}, {"where": ""}, {"where": "he"}, LOOK[1])),
+            *(call("listen", text, index=1, id="2") for text in ("{}", IT)),
+        ),
+        *BOTH,
+    ),
+    "calls-that-grow-without-index": called(
+        calls(*(call("look", made, id="1") for made in ({}, {"where": "he"}, LOOK[1])), call("listen", IT, id="2")),
+        *BOTH,
+    ),
+    "calls-with-a-placeholder": called(
+        calls(
+            call("look", "{}", index=0, id="1"),
+            {"index": 0, "function": {"arguments": HERE[:5]}},
+            {"index": 0, "id": "1", "function": {"arguments": HERE[5:]}},
+        ),
+        LOOK,
+    ),
+    "calls-without-index-and-of-one-id": called(
+        calls(call("look", HERE, id="1"), call("look", IT, id="1"), call("listen", IT, id="1")),
+        LOOK,
+        ("look", LISTEN[1]),
+        LISTEN,
+    ),
     "calls-with-the-name-in-each-delta": called(
         calls(*(call("look", piece, index=0, id="1") for piece in (HERE[:5], HERE[5:9], HERE[9:]))), LOOK
     ),
@@ -164,6 +189,12 @@ CALLS = {
     ),
     "a-call-and-then-an-empty-one": Dialect(
         calls(call("look", HERE, index=0, id="1"), {"index": 0, "function": {"arguments": "{}"}}), "", ends="Failed"
+    ),
+    "half-a-call-behind-a-placeholder": Dialect(
+        calls(call("look", "{}", index=0, id="1"), end=(chunk({}, "length"), DONE)), "", ends="Failed"
+    ),
+    "calls-that-contradict-each-other": Dialect(
+        calls(call("look", HERE, index=0, id="1"), call("look", {"where": "there"}, index=0, id="1")), "", ends="Failed"
     ),
     "calls-without-a-name": Dialect(calls({"index": 0, "function": {"arguments": HERE}}), "", ends="Failed"),
     "calls-with-a-list": Dialect(calls(call("look", "[1]", index=0, id="1")), "", ends="Failed"),
