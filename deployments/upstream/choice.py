@@ -11,7 +11,7 @@ from typing import Any
 from deployments.policy.blank import is_blank
 from deployments.policy.extras import OUTPUT_ITEMS, Extras, fields_beside, is_flat, join_pieces, merge_all
 from deployments.policy.outcome import StreamPart
-from deployments.upstream.contents import Content, read_content
+from deployments.upstream.contents import Content, calls_within, read_content
 from deployments.upstream.decoding import Surrogates
 from deployments.upstream.finish import Ending, ending_of
 from deployments.upstream.text_form import chat_logprobs
@@ -21,7 +21,10 @@ from deployments.upstream.tool_calls import ToolCalls
 _OF_CHOICE = frozenset(
     {"index", "delta", "message", "text", "finish_reason", "finishReason", "done_reason", "error", "usage", "logprobs"}
 )
-_OF_MESSAGE = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "text"})
+_CALLS = (("tool_calls", "toolCalls"), ("function_call", "functionCall"))
+"""The names of the fields with calls; of those that mean the same, the first one counts."""
+
+_OF_MESSAGE = frozenset({"role", "content", "refusal", "text", *(name for names in _CALLS for name in names)})
 _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _PLAIN_DELTA = frozenset({"role", "content"})
 _THOUGHTS = (
@@ -64,6 +67,7 @@ class ChoiceReader:
         self._surrogates = Surrogates()
         self._thoughts = ThoughtSplitter(splits=has_thoughts)
         self._apart = False  # reasoning has come in a field of its own
+        self._calls_in_parts = False  # its calls are parts of its content
         self._by_message = False
         self._messages = 0
         self._length = 0
@@ -213,7 +217,11 @@ class ChoiceReader:
         if content.thoughts:
             extras["reasoning_content"] = extras.get("reasoning_content") or content.thoughts
         self._apart = self._apart or any(extras.get(key) for key in _THOUGHTS)
-        calls = [message[key] for key in ("tool_calls", "function_call") if message.get(key)]
+        told = [next((message[key] for key in names if message.get(key)), None) for names in _CALLS]
+        calls = [each for each in told if each]
+        if not calls and (not self.calls or self._calls_in_parts) and isinstance(message.get("content"), (list, dict)):
+            calls = [found] if (found := calls_within(message["content"])) else []
+            self._calls_in_parts = self._calls_in_parts or bool(calls)
         return Content(content.text, "", refusal), calls, extras
 
     def _new(self, text: str) -> str:
