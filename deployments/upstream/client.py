@@ -59,6 +59,9 @@ from deployments.upstream.text_form import is_sent_as_text
 from deployments.upstream.vectors import read_vectors
 
 _OK = 200
+_SUCCESSES = frozenset({_OK, 201, 202, 203, 206})
+"""Statuses whose bodies are read: gateways answer with them, too."""
+
 _MAX_ERROR_BYTES = 64 << 10
 
 
@@ -170,7 +173,7 @@ class Upstream:
         is_handed_on = False
         try:
             response = await post.open()
-            if response.status != _OK:
+            if response.status not in _SUCCESSES:
                 return await self._complaint(response)
             if (none := no_answer_of_ours(response.headers)) is not None:
                 return none
@@ -250,7 +253,7 @@ class Upstream:
             await post.aclose()
 
     async def _complaint(self, response: aiohttp.ClientResponse) -> Complaint:
-        """Return the error in a response whose status is not 200."""
+        """Return the error in a response whose status is that of none of the successes."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         try:
             body = await read_whole(response, _MAX_ERROR_BYTES)

@@ -26,6 +26,7 @@ from deployments.upstream.choice import ChoiceReader
 from deployments.upstream.complaints import is_complaint
 from deployments.upstream.contents import read_usage, to_count
 from deployments.upstream.decoding import decode_values
+from deployments.upstream.envelopes import unwrapped
 from deployments.upstream.finish import Ending
 from deployments.upstream.passage import NO_ANSWER, is_last_resort
 from deployments.upstream.plain_chunk import text_of_plain
@@ -188,10 +189,12 @@ class ChunkReader:
             if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
                 return [part for each in value for part in self._read(each, name)]
             return [] if name in _HEARTBEATS else self._skip("it is not an object")
+        choices = value.get("choices")
+        if not choices and (wrapped := unwrapped(value)) is not None:
+            value, choices = wrapped, wrapped["choices"]
         if name == "error" or is_complaint(value):
             self._fail(value)
             return []
-        choices = value.get("choices")
         if not choices and _is_heartbeat(value, name):
             return []
         if self._translator is not None and choices is None:
