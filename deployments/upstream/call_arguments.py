@@ -17,7 +17,7 @@ from deployments.upstream.decoding import object_text
 _NOTHING = frozenset({"", "null"})
 
 
-def read_arguments(pieces: Sequence[str]) -> str | None:
+def joined_arguments(pieces: Sequence[str]) -> str | None:
     """Return the arguments of a function that `pieces` are, as a JSON object; `None` where they are none."""
     joined = "".join(pieces)
     if joined.strip() in _NOTHING:

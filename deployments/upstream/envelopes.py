@@ -6,7 +6,7 @@ from typing import Any
 _ENVELOPES = ("data", "result", "output", "response", "body")
 
 
-def unwrapped(value: Mapping[str, Any]) -> dict[str, Any] | None:
+def completion_within(value: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the completion that an object without choices has in it, with its counts; `None` where it has an error."""
     if value.get("error"):
         return None

@@ -26,7 +26,7 @@ from deployments.upstream.choice import ChoiceReader
 from deployments.upstream.complaints import is_complaint
 from deployments.upstream.contents import read_usage, to_count
 from deployments.upstream.decoding import decode_values
-from deployments.upstream.envelopes import unwrapped
+from deployments.upstream.envelopes import completion_within
 from deployments.upstream.finish import Ending
 from deployments.upstream.passage import NO_ANSWER, is_last_resort
 from deployments.upstream.plain_chunk import text_of_plain
@@ -190,7 +190,7 @@ class ChunkReader:
                 return [part for each in value for part in self._read(each, name)]
             return [] if name in _HEARTBEATS else self._skip("it is not an object")
         choices = value.get("choices")
-        if not choices and (wrapped := unwrapped(value)) is not None:
+        if not choices and (wrapped := completion_within(value)) is not None:
             value, choices = wrapped, wrapped["choices"]
         if name == "error" or is_complaint(value):
             self._fail(value)

@@ -17,7 +17,7 @@ from uuid import uuid4
 import orjson
 
 from deployments.policy.extras import fields_beside, is_flat, merge
-from deployments.upstream.call_arguments import go_on, keeps_a_place, read_arguments
+from deployments.upstream.call_arguments import go_on, joined_arguments, keeps_a_place
 from deployments.upstream.contents import to_count
 
 MAX_CALLS = 128
@@ -100,7 +100,7 @@ class ToolCall:
             return None
         if self.kind == "custom":
             return "".join(self._pieces)
-        return read_arguments(self._pieces)
+        return joined_arguments(self._pieces)
 
     def goes_on_in(self, delta: Mapping[str, Any]) -> bool:
         """Return whether the arguments of `delta` are all of those so far, which are whole, and more."""
