@@ -56,6 +56,7 @@ from deployments.upstream.scores import has_vectors, is_asked_in_other_words, re
 from deployments.upstream.sse import EventTooLargeError
 from deployments.upstream.stream import ChunkReader
 from deployments.upstream.text_form import is_sent_as_text
+from deployments.upstream.thinking import tags_asked_for
 from deployments.upstream.vectors import read_vectors
 
 _OK = 200
@@ -214,7 +215,8 @@ class Upstream:
         is_text = is_sent_as_text(request, self.spec)
         make, keeps = self._format.translator, request.sent.api == self.spec.api
         translator = None if make is None else make(keeps)
-        chunks = ChunkReader(tool_names(request.response_format), has_thoughts=not is_text, translator=translator)
+        tools, told = tool_names(request.response_format), () if is_text else tags_asked_for(request)
+        chunks = ChunkReader(tools, has_thoughts=not is_text, asked_for=told, translator=translator)
         begun = await begin(self._items(body, request, chunks, on, post, dropped))
         if isinstance(begun, Begun):
             return begun if request.stream else await begun.read_to_end(self.spec.max_answer_bytes)

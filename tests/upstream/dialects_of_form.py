@@ -224,6 +224,13 @@ FORM = {
     "thinking-in-the-text-whole": Dialect(
         whole({"content": f"<think>\nHm.\n</think>\n\n{TEXT}"}), beside={"reasoning_content": "\nHm.\n"}
     ),
+    "thinking-in-the-text-of-seed": Dialect(
+        thought("<seed:", "think>Let me ", "see.</seed:think", ">\n", BEGUN, REST),
+        beside={"reasoning_content": "Let me see."},
+    ),
+    "thinking-in-the-text-of-reka": Dialect(
+        whole({"content": f"<reasoning>Hm.</reasoning>\n\n{TEXT}"}), beside={"reasoning_content": "Hm."}
+    ),
     "thinking-that-was-asked-for": Dialect(thought("<thinking>Hm.</thinking>"), "<thinking>Hm.</thinking>"),
     "thinking-tag-that-is-left": Dialect(
         whole({"reasoning_content": "Hm.", "content": f"<think>{TEXT}"}), beside={"reasoning_content": "Hm."}
