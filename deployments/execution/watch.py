@@ -6,6 +6,7 @@ from typing import Any
 from deployments.execution.attempt import Begun
 from deployments.execution.clock import SHORTEST_TIMER_S
 from deployments.observability import log
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import Failed, StreamItem, TimedOut
 from deployments.policy.pace import PaceEstimator, PaceMeter
 
@@ -65,7 +66,10 @@ class StreamWatch:
         finally:
             self._waiting = None
         now = self._loop.time()
-        self._meter.note(len(item) if isinstance(item, str) else 0, now - asked, now)
+        if isinstance(item, Extras):
+            self._meter.note_beside(now - asked, now, at_work=bool(item.message))
+        else:
+            self._meter.note(len(item) if isinstance(item, str) else 0, now - asked, now)
         return item
 
     def _taken_back(self, task: "asyncio.Task[Any] | None", cancelling: int) -> bool:

@@ -117,7 +117,7 @@ def _as_text(turns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _text(turn: Mapping[str, Any]) -> str:
-    content = turn.get("content", turn.get("refusal", ""))
+    content = turn.get("content") or turn.get("refusal") or ""
     return plain_content(content, "messages", lambda *_: None)
 
 

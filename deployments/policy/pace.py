@@ -15,6 +15,9 @@ _MIN_SAMPLES = 20
 _MIN_CHARACTERS, _MIN_SECONDS = 16, 0.02
 """What a stream has to have, behind its first content, before it says anything about the pace of its model."""
 
+_ONE_EVENT_S = 0.001
+"""The longest wait between what stands beside a text and the text, where both came in one event of the model's."""
+
 
 class PaceEstimator:
     """The usual paces of models, by the streams that they have brought to their end of late."""
@@ -56,6 +59,7 @@ class PaceMeter:
         self._began = self._ended = now
         self.characters, self.waited_s = 0, 0.0
         self._recent, self._recent_s = 0, 0.0
+        self._beside_s, self._is_at_work = 0.0, False  # since the last piece of the text
         self.crawls = False
 
     def note(self, characters: int, waited_s: float, now: float) -> None:
@@ -67,14 +71,35 @@ class PaceMeter:
         self._ended = now
         self.characters += characters
         self.waited_s += waited_s
+        beside_s, self._beside_s = self._beside_s, 0.0
+        is_another_work = self._is_at_work and waited_s > _ONE_EVENT_S
+        self._is_at_work = False
+        if characters == 0 or is_another_work:
+            self._recent, self._recent_s, beside_s = 0, 0.0, 0.0
         if characters == 0:
-            self._recent, self._recent_s = 0, 0.0
             return
         self._recent += characters
-        self._recent_s += waited_s
+        self._recent_s += beside_s + waited_s
         if self._recent_s >= self._crawl_s:
             self.crawls = self._recent < self._least * self._recent_s
             self._recent, self._recent_s = 0, 0.0
+
+    def note_beside(self, waited_s: float, now: float, *, at_work: bool) -> None:
+        """Note what stands beside the text, for which the model was waited for `waited_s` seconds.
+
+        The wait is that of the text which comes with it, as with log probabilities.
+
+        Args:
+            waited_s: seconds.
+            now: the time.
+            at_work: it may be work of another kind (reasoning), and is that where no text comes in the same event.
+        """
+        self._ended = now
+        self.waited_s += waited_s
+        if at_work and self._is_at_work:
+            self._recent, self._recent_s, self._beside_s = 0, 0.0, 0.0
+        self._is_at_work = self._is_at_work or at_work
+        self._beside_s += waited_s
 
     @property
     def is_telling(self) -> bool:

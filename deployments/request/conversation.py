@@ -19,13 +19,14 @@ from deployments.request.turns import require_last, split_prefix
 _LONGEST_NAME = 64
 _LONGEST_CALLED = 128  # characters of a function's name, which each result of a call repeats
 _RESULTS = ("tool", "function")
+_CALLS = ("tool_calls", "function_call")
 
 
 class Chat(Struct, frozen=True):
     """A chat in two forms: as it was sent, for upstreams, and as plain turns, for our own models.
 
     Attributes:
-        turns: the messages in OpenAI's form, without fields that are `null`.
+        turns: the messages in OpenAI's form, without fields that are `null`, but for the content of calls.
         messages: the chat as plain turns of `role` and `content`.
         prefix: the text of a trailing assistant message, which is in neither `turns` nor `messages`.
         prefix_turn: that message as it was sent; empty where there is none.
@@ -123,6 +124,9 @@ class Conversation(Struct):
     def add(self, turn: Mapping[str, Any], role: str, content: str, place: str) -> None:
         """Append a turn. In words, a user turn behind a result is one with it: many chat templates want roles in turn.
 
+        A turn of calls alone has `content: null`, as OpenAI's own clients write it: some servers (DeepSeek) demand the
+        key, and a caller may leave it out.
+
         Args:
             turn: the turn in OpenAI's form.
             role: its role as a plain turn.
@@ -131,6 +135,8 @@ class Conversation(Struct):
         """
         if role == "user" and self._turns and self._turns[-1]["role"] in _RESULTS:
             self._joins.add(len(self._turns))
+        if "content" not in turn and any(key in turn for key in _CALLS):
+            turn = {"role": turn["role"], "content": None, **turn}
         self._turns.append(turn)
         self._plain.append({"role": role, "content": content})
         self._places.append(place)

@@ -87,7 +87,7 @@ def _name_of(choice: Any) -> str:
             return ""
 
 
-FORM_DEMANDED = re.compile(rb'"json_(?:object|schema)"|"tool_choice"\s*:\s*(?:"required"|\{)')
+FORM_DEMANDED = re.compile(rb'"json_(?:object|schema)"|"tool_choice"\s*:\s*(?:"(?:required|any)"|\{)')
 """The same of a body that is only skimmed: found wherever `demands_form` holds. Any object as a `tool_choice` counts:
 what it asks for may be anywhere in it."""
 

@@ -23,6 +23,7 @@ from deployments.request.sampling import Parameters, check_lengths, read_paramet
 from deployments.request.structs import read_struct, without_nulls
 
 _NEWER = "max_completion_tokens"
+_BOUNDS = ("max_tokens", _NEWER)
 _GOES_ON, _BEGINS = "continue_final_message", "add_generation_prompt"
 _NO_CHAT = Chat((), (), "")
 _STREAM_OPTIONS = frozenset(StreamOptions.__struct_fields__)
@@ -70,7 +71,7 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
     Raises:
         InvalidRequestError: the body is not a valid request; the problem says why.
     """
-    data = without_nulls(decode_object(body, limits))
+    data = _without_no_bounds(without_nulls(decode_object(body, limits)))
     asked = read_struct(data, ChatBody)
     goes_on = _read_goes_on(data, headers)
     chat = read_chat(data["messages"], asked.messages, goes_on=goes_on)
@@ -98,7 +99,7 @@ def chat_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO
 @counting_entries
 def completion_request(body: bytes, limits: Limits, *, headers: Mapping[str, str] = NO_HEADERS) -> OpenAIRequest:
     """Read the body of `POST /v1/completions`; see `chat_request`."""
-    data = without_nulls(decode_object(body, limits))
+    data = _without_no_bounds(without_nulls(decode_object(body, limits)))
     asked = read_struct(data, CompletionBody)
     request = _read_common(
         data, asked, headers, limits, form=COMPLETION_FORM, inputs={}, parameters=read_parameters(data)
@@ -182,6 +183,12 @@ def _read_common(
         sent=_read_sent(data),
     )
     return with_controls(request, data, headers, limits)
+
+
+def _without_no_bounds(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `data` without bounds of -1: that is how llama.cpp and LM Studio are told that there is none."""
+    idle = [key for key in _BOUNDS if type(data.get(key)) is int and data[key] == -1]
+    return {key: value for key, value in data.items() if key not in idle} if idle else data
 
 
 def _read_sent(data: Mapping[str, Any]) -> Sent:

@@ -16,6 +16,9 @@ MAX_TOOLS = 128
 FOREIGN_FORMAT = "response_format"
 """The name of the feature of a `response_format` whose type is not known here: it is passed on, and not checked."""
 
+_NAMELESS = "answer"
+"""What a schema is called whose sender gives it no name."""
+
 _FORMATS = "an object whose `type` is text, json_object or json_schema"
 _TOOL = '{"type": "function", "function": {"name": ..., "description": ..., "parameters": <JSON schema>}}'
 _CHOICES = 'none, auto, required, or {"type": "function", "function": {"name": <one of tools>}}'
@@ -119,6 +122,9 @@ def _read_format(wanted: Mapping[str, Any] | None) -> Mapping[str, Any]:
         return {}
     sort = read_struct(wanted, AnswerForm, "response_format").type
     if sort == "json_schema":
+        if wanted.get("json_schema") is None and isinstance(wanted.get("schema"), Mapping):  # in Together's form
+            check_schema(wanted["schema"], "response_format.schema")
+            return {"type": sort, "json_schema": {"name": _NAMELESS, "schema": wanted["schema"]}}
         place = "response_format.json_schema"
         if not isinstance(wanted.get("json_schema"), Mapping):
             raise refuse(place, wanted.get("json_schema"), '{"name": ..., "schema": <JSON schema>}')
@@ -181,13 +187,16 @@ def _check_functions(tools: Sequence[Tool]) -> list[str]:
 
 
 def _read_choice(value: Any, names: list[str], *, is_known: bool) -> str | Mapping[str, Any]:
-    """Read `tool_choice`, given the names of the functions; where not `is_known`, there are tools of other types."""
+    """Read `tool_choice`, given the names of the functions; where not `is_known`, there are tools of other types.
+
+    `any` is Mistral's word for `required`.
+    """
     match value:
         case None:
             return ""
         case "none" | "auto":
             return str(value)
-        case "required" if names or not is_known:
+        case "required" | "any" if names or not is_known:
             return "required"
         case {"type": "allowed_tools"} if not is_known or (names and allowed_names(value) <= set(names)):
             return dict(value)
@@ -195,7 +204,7 @@ def _read_choice(value: Any, names: list[str], *, is_known: bool) -> str | Mappi
             return dict(value)
         case {"type": "function", "function": {"name": str(name)}} if name in names:
             return dict(value)
-        case "required":
+        case "required" | "any":
             raise InvalidRequestError(Problem("tool_choice", "is given without tools", _CHOICES))
         case Mapping():
             raise InvalidRequestError(Problem("tool_choice", "names none of the tools", _CHOICES))

@@ -61,7 +61,8 @@ class RemoteSpec(StreamLimitSettings):
     affinity: Literal["none", "session", "conversation"] = Field(
         "none",
         description="Which requests go to the same one of the `endpoints`, as long as that is well: those of one "
-        "`user`; those of one conversation, by its beginning; or none, and of two the one with less load is taken.",
+        "`prompt_cache_key`, `session_id`, `user` or `safety_identifier`; those of one conversation, by its turns up "
+        "to the user's first; or none, and of two the one with less load is taken.",
     )
     model: NonEmpty = Field(description="What the upstream calls the model.")
     api: RemoteApi = Field(

@@ -11,9 +11,9 @@ from typing import Any
 from deployments.policy.blank import is_blank
 from deployments.policy.extras import OUTPUT_ITEMS, Extras, fields_beside, is_flat, join_pieces, merge_all
 from deployments.policy.outcome import StreamPart
-from deployments.upstream.contents import Content, read_content
+from deployments.upstream.contents import Content, calls_within, read_content
 from deployments.upstream.decoding import Surrogates
-from deployments.upstream.finish import Ending, ending_of
+from deployments.upstream.finish import ENDINGS, Ending, ending_of
 from deployments.upstream.text_form import chat_logprobs
 from deployments.upstream.thinking import ThoughtSplitter
 from deployments.upstream.tool_calls import ToolCalls
@@ -21,7 +21,13 @@ from deployments.upstream.tool_calls import ToolCalls
 _OF_CHOICE = frozenset(
     {"index", "delta", "message", "text", "finish_reason", "finishReason", "done_reason", "error", "usage", "logprobs"}
 )
-_OF_MESSAGE = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "text"})
+_CALLS = (("tool_calls", "toolCalls"), ("function_call", "functionCall"))
+"""The names of the fields with calls; of those that mean the same, the first one counts."""
+
+_REASONS = ("finish_reason", "finishReason", "done_reason")
+_OF_MESSAGE = frozenset(
+    {"role", "content", "refusal", "text", "stop_reason", *_REASONS, *(name for names in _CALLS for name in names)}
+)
 _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _PLAIN_DELTA = frozenset({"role", "content"})
 _THOUGHTS = (
@@ -49,7 +55,9 @@ class ChoiceReader:
         fields: what stands beside its message, `logprobs` aside, part by part.
     """
 
-    def __init__(self, tools: Collection[str] = (), *, has_thoughts: bool = True) -> None:
+    def __init__(
+        self, tools: Collection[str] = (), *, has_thoughts: bool = True, asked_for: Collection[str] = ()
+    ) -> None:
         """Begin without anything; arguments as of `ChunkReader`."""
         self.calls = ToolCalls(tools)
         self.ending = Ending.NOT_AN_END
@@ -62,8 +70,9 @@ class ChoiceReader:
         self._skipped = 0
         self._texts: list[str] = []
         self._surrogates = Surrogates()
-        self._thoughts = ThoughtSplitter(splits=has_thoughts)
+        self._thoughts = ThoughtSplitter(splits=has_thoughts, asked_for=asked_for)
         self._apart = False  # reasoning has come in a field of its own
+        self._calls_in_parts = False  # its calls are parts of its content
         self._by_message = False
         self._messages = 0
         self._length = 0
@@ -114,7 +123,7 @@ class ChoiceReader:
             return []
         message = self._message(choice)
         content, calls, extras = self._contents(message)
-        ending, word = ending_of(choice)
+        ending, word = ending_of(choice if _has_reason(choice) else _with_reason(choice, message))
         has_content = bool(any(content) or calls or extras)
         if fields := fields_beside(choice, _OF_CHOICE):
             self.fields.append(fields)
@@ -213,7 +222,11 @@ class ChoiceReader:
         if content.thoughts:
             extras["reasoning_content"] = extras.get("reasoning_content") or content.thoughts
         self._apart = self._apart or any(extras.get(key) for key in _THOUGHTS)
-        calls = [message[key] for key in ("tool_calls", "function_call") if message.get(key)]
+        told = [next((message[key] for key in names if message.get(key)), None) for names in _CALLS]
+        calls = [each for each in told if each]
+        if not calls and (not self.calls or self._calls_in_parts) and isinstance(message.get("content"), (list, dict)):
+            calls = [found] if (found := calls_within(message["content"])) else []
+            self._calls_in_parts = self._calls_in_parts or bool(calls)
         return Content(content.text, "", refusal), calls, extras
 
     def _new(self, text: str) -> str:
@@ -262,3 +275,19 @@ class ChoiceReader:
             self.has_text = self.has_text or not is_blank(text)
             parts.append(text)
         return parts
+
+
+def _has_reason(choice: Mapping[str, Any]) -> bool:
+    return any(choice.get(key) is not None for key in _REASONS)
+
+
+def _with_reason(choice: Mapping[str, Any], message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a choice without a finish reason with the one that stands elsewhere: in its delta, or as a stop reason.
+
+    The latter has to be a word for an end: of vLLM it is the text or the token that ended the answer.
+    """
+    reason = next((message[key] for key in _REASONS if message.get(key) is not None), None)
+    for stop in (choice.get("stop_reason"), message.get("stop_reason")):
+        if reason is None and isinstance(stop, str) and stop.lower() in ENDINGS:
+            reason = stop
+    return choice if reason is None else {**choice, "finish_reason": reason}

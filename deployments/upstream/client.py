@@ -57,9 +57,13 @@ from deployments.upstream.scores import has_vectors, is_asked_in_other_words, re
 from deployments.upstream.sse import EventTooLargeError
 from deployments.upstream.stream import ChunkReader
 from deployments.upstream.text_form import is_sent_as_text
+from deployments.upstream.thinking import tags_asked_for
 from deployments.upstream.vectors import read_vectors
 
 _OK = 200
+_SUCCESSES = frozenset({_OK, 201, 202, 203, 206})
+"""Statuses whose bodies are read: gateways answer with them, too."""
+
 _MAX_ERROR_BYTES = 64 << 10
 
 
@@ -171,7 +175,7 @@ class Upstream:
         is_handed_on = False
         try:
             response = await post.open()
-            if response.status != _OK:
+            if response.status not in _SUCCESSES:
                 return await self._complaint(response)
             if (none := no_answer_of_ours(response.headers)) is not None:
                 return none
@@ -212,7 +216,8 @@ class Upstream:
         is_text = is_sent_as_text(request, self.spec)
         make, keeps = self._format.translator, request.sent.api == self.spec.api
         translator = None if make is None else make(keeps)
-        chunks = ChunkReader(tool_names(request.response_format), has_thoughts=not is_text, translator=translator)
+        tools, told = tool_names(request.response_format), () if is_text else tags_asked_for(request)
+        chunks = ChunkReader(tools, has_thoughts=not is_text, asked_for=told, translator=translator)
         begun = await begin(self._items(body, request, chunks, on, post, dropped))
         if isinstance(begun, Begun):
             return begun if request.stream else await begun.read_to_end(self.spec.max_answer_bytes)
@@ -251,7 +256,7 @@ class Upstream:
             await post.aclose()
 
     async def _complaint(self, response: aiohttp.ClientResponse) -> Complaint:
-        """Return the error in a response whose status is not 200."""
+        """Return the error in a response whose status is that of none of the successes."""
         headers = lowered(response.headers)
         try:
             body = await read_whole(response, _MAX_ERROR_BYTES)

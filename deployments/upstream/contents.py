@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from deployments.policy.extras import fields_beside
 from deployments.policy.outcome import Usage
 
 MAX_PARTS = 4096
@@ -44,6 +45,52 @@ def _read_part(part: Any) -> Content:
     if kind in _THOUGHT_TYPES or part.get("thought") is True:
         return Content(thoughts=_text_within(part))
     return Content(_text_within(part)) if kind in _TEXT_TYPES else Content()
+
+
+def calls_within(value: Any) -> list[dict[str, Any]]:
+    """Return the calls among the parts of a content, as deltas of calls in OpenAI's form.
+
+    Servers hand on the parts of others:
+
+    Anthropic    {"type": "tool_use", "id", "name", "input"}
+    Responses    {"type": "function_call", "call_id", "name", "arguments"}
+    Vercel       {"type": "tool-call", "toolCallId", "toolName", "args"}
+    Gemini       {"functionCall": {"name", "args"}}, with other fields beside it
+    Bedrock      {"toolUse": {"toolUseId", "name", "input"}}
+    """
+    if isinstance(value, dict) and isinstance(value.get("parts"), list):
+        value = value["parts"]
+    parts = value[:MAX_PARTS] if isinstance(value, list) else [value]
+    return [call for part in parts if isinstance(part, dict) and (call := _read_call(part)) is not None]
+
+
+def _read_call(part: Mapping[str, Any]) -> dict[str, Any] | None:
+    kind = part.get("type") or ""
+    key = next((key for key in _CALLED if isinstance(part.get(key), dict)), "")
+    if kind not in _CALL_TYPES and not (key and kind in ("", "function")):
+        return None
+    called = part[key] if key else part
+    name, made = _first(called, _CALL_NAMES), _first(called, _CALL_ARGUMENTS)
+    if not isinstance(name, str) or not name:
+        return None
+    beside = fields_beside(part, ("id", "type", *_CALLED)) if key else {}
+    return {
+        **beside,
+        "id": _first(called, _CALL_IDS),
+        "type": "function",
+        "function": {"name": name, "arguments": made},
+    }
+
+
+def _first(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((fields[name] for name in names if fields.get(name) is not None), None)
+
+
+_CALL_TYPES = ("tool_use", "tool_call", "tool-call", "function_call")
+_CALLED = ("functionCall", "function_call", "function", "tool_call", "toolUse", "tool_use")
+_CALL_IDS = ("call_id", "id", "toolCallId", "toolUseId")
+_CALL_NAMES = ("name", "toolName")
+_CALL_ARGUMENTS = ("arguments", "input", "args", "parameters")
 
 
 def _text_within(part: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ has no breaker of its own: that of its model is enough.
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -204,10 +204,11 @@ def affinity_key(request: InferenceRequest, affinity: str) -> str:
     """Return what requests that go to the same endpoint have in common; empty where nothing binds them."""
     match affinity:
         case "session":
-            return request.user
+            sent = request.passthrough
+            told = (*map(sent.get, _OF_CACHE), request.user, sent.get(_OF_USER))
+            return next((key[:_LONGEST_KEY] for key in told if isinstance(key, str) and key), "")
         case "conversation":
-            first = [turn.get("content") for turn in (request.turns or request.messages)[:_FIRST_TURNS]]
-            return repr(first or request.text)[:_LONGEST_KEY]
+            return _beginning(request.turns or request.messages) or request.text[:_LONGEST_KEY]
         case _:
             return ""
 
@@ -220,7 +221,22 @@ def names_of(spec: RemoteSpec, name: str) -> dict[str, str]:
     return {**hosts, **deployments, spec.model: name}
 
 
-_FIRST_TURNS = 2
-"""The turns that a conversation begins with and keeps: the system's and the user's first."""
+def _beginning(turns: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a conversation begins with and keeps: the contents of its turns, up to the user's first."""
+    first: list[str] = []
+    for turn in turns[:_FIRST_TURNS]:
+        content = turn.get("content")
+        first.append((content if isinstance(content, str) else repr(content))[:_LONGEST_KEY])
+        if turn["role"] == "user":
+            break
+    return "\0".join(first)
+
+
+_FIRST_TURNS = 8
+"""Turns of a conversation that are looked through for the user's first."""
+
+_OF_CACHE, _OF_USER = ("prompt_cache_key", "session_id"), "safety_identifier"
+"""Fields that are passed on, and say what belongs together: before `user`, as they are made for it, and behind it."""
 
 _LONGEST_KEY = 4096
+"""Characters of a key, or of each content in one: a long system turn is not to hide what the user says behind it."""

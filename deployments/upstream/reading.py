@@ -15,6 +15,7 @@ from deployments.execution.splice import Splicer, StartsOverError
 from deployments.policy.outcome import Blank, Failed, Finished, StreamEnd, StreamItem
 from deployments.request import InferenceRequest
 from deployments.settings.remotes import RemoteSpec
+from deployments.upstream.charsets import Transcoder
 from deployments.upstream.encodings import Decoder, EncodingError, ExpandedError
 from deployments.upstream.faults import TRANSPORT_ERRORS
 from deployments.upstream.sse import EventReader, EventTooLargeError
@@ -91,7 +92,7 @@ def lowered(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 class Body:
-    """The bytes of a response, decoded and bounded."""
+    """The bytes of a response, decoded, in UTF-8, and bounded."""
 
     def __init__(self, response: aiohttp.ClientResponse, most: int) -> None:
         """Read `response`, which may have `most` bytes."""
@@ -99,6 +100,7 @@ class Body:
         self._peeked: bytes | None = None
         self._content = response.content
         self._decoder = Decoder(response.headers.get("content-encoding", ""), most)
+        self._transcoder = Transcoder(response.charset)
         self._most = most
         self._size = 0
         self._until = 0.0
@@ -140,7 +142,8 @@ class Body:
             self._size = self._most + 1
         if self._size > self._most:
             raise ResponseTooLargeError(f"a response of more than {self._most} bytes")
-        return decoded or (None if self._is_over else b"")
+        text = self._transcoder.feed(decoded, is_last=self._is_over)
+        return text or (None if self._is_over else b"")
 
     async def finish(self) -> None:
         """Wait for a moment for the end, so that the connection can be used again; the answer is there."""

@@ -15,6 +15,7 @@ Heartbeats (empty data, `{}`, `ping`) are no events. A malformed event in a heal
 """
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -25,6 +26,7 @@ from deployments.request.passing import MAX_CHOICES
 from deployments.upstream.choice import ChoiceReader
 from deployments.upstream.contents import read_usage, to_count
 from deployments.upstream.decoding import decode_values
+from deployments.upstream.envelopes import HEARTBEATS, completion_within, is_heartbeat, usage_within, with_reason
 from deployments.upstream.finish import Ending
 from deployments.upstream.passage import NO_ANSWER, is_last_resort
 from deployments.upstream.plain_chunk import text_of_plain
@@ -38,7 +40,6 @@ _PADDING = " \t\r\n\x00\ufeff"
 OF_BODY = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "neverblank"})
 """Fields of a completion that are read or made here; all others are kept beside the answer."""
 
-_HEARTBEATS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
 _CALLING = ("tool_calls", "tool_use", "tool_call", "function_call")
 
 
@@ -52,19 +53,26 @@ class ChunkReader:
     """
 
     def __init__(
-        self, tools: Collection[str] = (), *, has_thoughts: bool = True, translator: Translator | None = None
+        self,
+        tools: Collection[str] = (),
+        *,
+        has_thoughts: bool = True,
+        asked_for: Collection[str] = (),
+        translator: Translator | None = None,
     ) -> None:
         """Begin before the first event.
 
         Args:
             tools: the names of the tools that the caller offered.
             has_thoughts: a text that begins with the tag of thoughts has some; else it is text, whatever is in it.
+            asked_for: the tags of thoughts that the request speaks of.
             translator: turns the events of another format into chunks; `None` for those of chats.
         """
         self.is_done = False
         self.error: Mapping[str, Any] = {}
         self.skipped_for: dict[str, int] = {}
-        self._tools, self._has_thoughts, self._translator = tools, has_thoughts, translator
+        self._translator = translator
+        self._new_choice = partial(ChoiceReader, tools, has_thoughts=has_thoughts, asked_for=asked_for)
         self._malformed = 0
         self._values = 0
         self._has_no_answer = False  # it is a service of ours, and speaks its last resort
@@ -133,7 +141,7 @@ class ChunkReader:
         except ValueError:
             if name == "error":
                 self._fail({"error": {"message": data[:1000]}})
-            elif name not in _HEARTBEATS:
+            elif name not in HEARTBEATS:
                 self._skip("it is not JSON")
                 self._malformed += not self.has_ended
             return []
@@ -187,12 +195,14 @@ class ChunkReader:
         if not isinstance(value, dict):
             if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
                 return [part for each in value for part in self._read(each, name)]
-            return [] if name in _HEARTBEATS else self._skip("it is not an object")
+            return [] if name in HEARTBEATS else self._skip("it is not an object")
+        choices = value.get("choices")
+        if not choices and (wrapped := completion_within(value)) is not None:
+            value, choices = wrapped, wrapped["choices"]
         if name == "error" or is_complaint(value):
             self._fail(value)
             return []
-        choices = value.get("choices")
-        if not choices and _is_heartbeat(value, name):
+        if not choices and is_heartbeat(value, name):
             return []
         if self._translator is not None and choices is None:
             return self._read_translated(self._translator, value)
@@ -212,7 +222,9 @@ class ChunkReader:
     def _read_chunk(self, value: Mapping[str, Any]) -> list[StreamPart]:
         choices = value.get("choices")
         choices = [choices] if isinstance(choices, dict) else choices
-        has_usage = self._count(value.get("usage")) or ("x_groq" in value and self._count_groq(value["x_groq"]))
+        if value.get("finish_reason"):
+            choices = with_reason(choices, value["finish_reason"])
+        has_usage = self._count(usage_within(value))
         if not isinstance(choices, list):
             return [] if has_usage else self._skip("it has no choices")
         self._values += 1
@@ -238,7 +250,7 @@ class ChunkReader:
         if reader is None:
             if len(self._choices) >= MAX_CHOICES:
                 return self._skip("it has too many choices")
-            reader = self._choices[index] = ChoiceReader(self._tools, has_thoughts=self._has_thoughts)
+            reader = self._choices[index] = self._new_choice()
             self._parts[index] = []
         parts = reader.feed(choice)
         if "usage" in choice:
@@ -255,10 +267,6 @@ class ChunkReader:
             return False
         self._usages.append(fields_beside(usage, ()))
         return True
-
-    def _count_groq(self, value: Any) -> bool:
-        """Take the counts that Groq puts elsewhere."""
-        return isinstance(value, dict) and self._count(value.get("usage"))
 
     def _finished(self, choice: ChoiceReader, reason: str) -> Finished:
         calls = choice.calls.to_json() if reason == "tool_calls" else ()
@@ -279,11 +287,6 @@ class ChunkReader:
     def _skip(self, why: str) -> list[StreamPart]:
         self.skipped_for[why] = self.skipped_for.get(why, 0) + 1
         return []
-
-
-def _is_heartbeat(value: Mapping[str, Any], name: str) -> bool:
-    kinds = [name, *(value.get(key) for key in ("type", "object"))]
-    return not value or any(isinstance(kind, str) and kind in _HEARTBEATS for kind in kinds)
 
 
 def _why_blank(choice: ChoiceReader) -> str:

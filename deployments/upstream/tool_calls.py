@@ -4,11 +4,10 @@ Deltas belong to the call with their `index`, but to that with their `id` where 
 delta begins none; without an index, to the call with their `id`; without either, to the last call. A delta begins a new
 call all the same where it names a function and its id is another one than the call's, or the call has all of its
 arguments already: some providers give every call the index 0, or none. A new id without a name begins nothing: some
-providers make one up for each delta.
+providers make one up for each delta. A delta with the id, the index and the name of a call is a part of it; so is one
+without an index whose arguments are the call's, and more.
 
-Arguments are pieces of a text. Some providers repeat in each delta all that came before, or give an object instead of a
-text: the reading that is a JSON object counts, that of pieces first. The last piece alone is one only where those
-before it were whole, too: behind half a value it is not what was meant. No arguments mean `{}`.
+How pieces of arguments are read: `call_arguments`.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,8 +17,8 @@ from uuid import uuid4
 import orjson
 
 from deployments.policy.extras import fields_beside, is_flat, merge
+from deployments.upstream.call_arguments import go_on, joined_arguments, keeps_a_place
 from deployments.upstream.contents import to_count
-from deployments.upstream.decoding import object_text
 
 MAX_CALLS = 128
 _MAX_NAME = 256
@@ -76,8 +75,8 @@ class ToolCall:
 
     @property
     def has_arguments(self) -> bool:
-        """Whether any arguments have come."""
-        return bool(self._pieces)
+        """Whether any arguments have come that do not only keep their place."""
+        return bool(self._pieces) if self.kind == "custom" else not all(map(keeps_a_place, self._pieces))
 
     def is_whole(self) -> bool:
         """Return whether the arguments so far are whole; `False` where that was asked too often, or of too much."""
@@ -97,44 +96,23 @@ class ToolCall:
 
     def arguments(self) -> str | None:
         """Return the arguments as a text: a JSON object, or the input of a custom tool; `None` where they are none."""
-        joined = "".join(self._pieces)
         if self._is_too_deep:
             return None
         if self.kind == "custom":
-            return joined
-        if joined.strip() in {"", "null"}:
-            return "{}"
-        for text in (joined, self._cumulated()):
-            if (found := object_text(text)) is not None:
-                return found
-        return self._replaced()
+            return "".join(self._pieces)
+        return joined_arguments(self._pieces)
+
+    def goes_on_in(self, delta: Mapping[str, Any]) -> bool:
+        """Return whether the arguments of `delta` are all of those so far, which are whole, and more."""
+        if self.kind == "custom":
+            return False
+        piece, before = _arguments(_inner(delta), _KINDS[self.kind]), self.arguments()
+        return before is not None and piece is not None and go_on(before, piece)
 
     def to_json(self) -> dict[str, Any]:
         """Return the call in OpenAI's form, with the fields that its provider has put beside it."""
         inner = {"name": self.name, _KINDS[self.kind]: self.arguments() or "", **self._inner}
         return {"id": self.id, "type": self.kind, self.kind: inner, **self._fields}
-
-    def _cumulated(self) -> str:
-        """Return the arguments where each piece that begins with all of the text so far takes its place."""
-        kept: list[str] = []
-        length = 0
-        for piece in self._pieces:
-            if len(piece) >= length and piece.startswith("".join(kept)):
-                kept, length = [], 0
-            kept.append(piece)
-            length += len(piece)
-        return "".join(kept)
-
-    def _replaced(self) -> str | None:
-        """Return the last piece where it takes the place of those before it: they are whole, and it has their keys."""
-        *pieces, last = (piece for piece in self._pieces if piece.strip() not in {"", "null"})
-        found = object_text(last)
-        if found is None:
-            return None
-        whole = object_text("".join(pieces))
-        before = [object_text(piece) for piece in pieces] if whole is None else [whole]
-        keys = orjson.loads(found).keys()
-        return found if all(text is not None and orjson.loads(text).keys() <= keys for text in before) else None
 
     def _keep(self, fields: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
         """Keep what stands beside a call, and within it, where it is new."""
@@ -216,6 +194,8 @@ class ToolCalls:
         key = _text(delta.get("id"))
         if index is not None:
             call = self._by_index.get(index)
+            if call is not None and key and call.id == key and _text(_inner(delta).get("name")) == call.name:
+                return call
             if key and ((call is None and not named) or (call is not None and call.id != key)):
                 call = self._with_id(key) or call
         else:
@@ -245,7 +225,9 @@ class ToolCalls:
             return False
         if name != call.name and call.name in self._tools and name in self._tools:
             return True
-        return call.is_whole() and bool(call.name)
+        if not call.is_whole() or not call.name:
+            return False
+        return not (key and key == call.id and name == call.name and call.goes_on_in(delta))
 
     def _begin(self) -> ToolCall | None:
         if len(self._calls) >= MAX_CALLS:

@@ -8,9 +8,10 @@ from deployments.policy.breaker import Closed, Open
 from deployments.policy.chain import FallbackChain
 from deployments.policy.continuation import StreamLimits, StreamPolicy
 from deployments.policy.deadline import Deadline
+from deployments.policy.extras import Extras
 from deployments.policy.outcome import PUT_BEHIND, Refused
 from deployments.policy.resilience import ResilienceState
-from deployments.policy.stream_events import StreamDone, TextDelta
+from deployments.policy.stream_events import ExtrasDelta, StreamDone, TextDelta
 from tests.execution.driving import BACKUP, RESERVES, A, B, an_execution, clock, new_state
 from tests.execution.streaming import Read, read
 from tests.streamers import Beat, ScriptedStreamer, ends, hangs, says, streams
@@ -44,7 +45,7 @@ async def ask(
     async for item in stream:
         if isinstance(item, StreamDone):
             got.answers.append(item.answer)
-        else:
+        elif not isinstance(item, ExtrasDelta):
             assert isinstance(item, TextDelta)
             got.texts.append(item)
     return got
@@ -136,6 +137,32 @@ async def test_a_stream_that_crawls_is_handed_on_and_counts_against_its_model() 
     assert clock() - began == pytest.approx(10.1)
     assert [(model, name) for model, name, _, _ in got.trace] == [("a", "timed_out"), ("b", "answered")]
     assert isinstance(resilience.state("a"), Open)
+
+
+@pytest.mark.parametrize("beside", [Extras(choice={"logprobs": {"content": []}}), Extras(message={"source": "here"})])
+async def test_a_stream_that_crawls_is_handed_on_whatever_comes_with_each_of_its_pieces(beside: Extras) -> None:
+    resilience = new_state()
+    await a_known_pace(resilience)
+    words = [beat for _ in range(200) for beat in (Beat(beside, 1.0), Beat("word "))]
+    began = clock()
+
+    model = streams([*says("Begin. ", every_s=0.1), *words, *ends()])
+    got = await ask({A: model, B: streams([*says("and b ends it."), *ends()])}, resilience)
+
+    assert got.text == "Begin. " + "word " * 10 + "and b ends it."
+    assert clock() - began == pytest.approx(10.1)
+
+
+async def test_a_stream_that_reasons_between_its_pieces_is_not_handed_on() -> None:
+    resilience = new_state()
+    await a_known_pace(resilience)
+    thought = Beat(Extras(message={"reasoning_content": "Hm."}), 1.0)
+    words = [beat for _ in range(20) for beat in (thought, thought, Beat("word ", 1.0))]
+
+    model = streams([*says("Begin. ", every_s=0.1), *words, *ends()])
+    got = await ask({A: model, B: streams([*says("never"), *ends()])}, resilience)
+
+    assert got.text == "Begin. " + "word " * 20
 
 
 async def test_a_stream_that_crawls_goes_on_where_nobody_could_carry_on() -> None:

@@ -33,6 +33,37 @@ def test_a_model_that_reasons_or_writes_a_call_in_between_does_not_crawl() -> No
     assert not written(*[(5, 1.0), (0, 1.0)] * 30).crawls
 
 
+def beside(*waits: tuple[float, float], at_work: bool, rounds: int = 30) -> PaceMeter:
+    """A stream of five characters in each round, and before them what stands beside: the wait for that, and for them.
+
+    Of several waits the last one is that for a round's text and what comes before it.
+    """
+    meter, now = PaceMeter(USUAL, 10.0, 0.0), 0.0
+    for _ in range(rounds):
+        for beside_s, text_s in waits:
+            now += beside_s
+            meter.note_beside(beside_s, now, at_work=at_work)
+            now += text_s
+        meter.note(5, waits[-1][1], now)
+    return meter
+
+
+def test_what_comes_with_each_piece_of_the_text_hides_no_crawl() -> None:
+    assert beside((1.0, 0.0), at_work=False).crawls
+    assert beside((0.5, 0.5), at_work=False).crawls
+    assert beside((1.0, 0.0), at_work=True).crawls
+
+
+def test_what_comes_with_each_piece_of_a_text_makes_no_crawl_of_it() -> None:
+    assert not beside((0.01, 0.0), rounds=3000, at_work=False).crawls
+    assert not beside((0.01, 0.0), rounds=3000, at_work=True).crawls
+
+
+def test_a_model_that_reasons_between_pieces_of_its_text_does_not_crawl() -> None:
+    assert not beside((1.0, 1.0), at_work=True).crawls
+    assert not beside((1.0, 0.0), (1.0, 0.0), (1.0, 0.0), at_work=True).crawls
+
+
 def test_the_time_that_a_reader_takes_is_not_the_models() -> None:
     meter = PaceMeter(USUAL, 10.0, 0.0)
     for second in range(100):

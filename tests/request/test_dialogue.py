@@ -102,6 +102,7 @@ def test_a_document_that_is_a_text_is_read_by_every_model(block: dict[str, Any],
 def test_a_tools_result_is_a_turn_of_its_own_before_the_rest_of_its_message() -> None:
     request = of(text("Go on."), result())
 
+    assert request.turns[1]["content"] is None
     assert request.turns[1]["tool_calls"] == [
         {"id": "toolu_1", "type": "function", "function": {"name": "look", "arguments": '{"where":"here"}'}}
     ]

@@ -72,7 +72,8 @@ def test_calls_that_were_made_one_after_the_other_stay_apart() -> None:
     chat = read(USER, CALL, RESULT, THOUGHT, OTHER_CALL, OTHER_RESULT)
 
     assert [turn["role"] for turn in chat.turns] == ["user", "assistant", "tool", "assistant", "tool"]
-    assert chat.turns[3] == {"role": "assistant", "reasoning_content": "hm", "tool_calls": [OTHER_OF_CHATS]}
+    thought = {"reasoning_content": "hm", "tool_calls": [OTHER_OF_CHATS]}
+    assert chat.turns[3] == {"role": "assistant", "content": None, **thought}
 
 
 def test_pictures_in_results_are_shown_behind_all_results() -> None:

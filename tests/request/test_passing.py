@@ -144,7 +144,7 @@ def test_what_came_with_an_answer_can_be_sent_back() -> None:
 
     request = chat(messages=[USER, said, {"role": "tool", "content": "a door"}])
 
-    assert request.turns[1] == {key: value for key, value in said.items() if value is not None}
+    assert request.turns[1] == {"content": None, **{key: value for key, value in said.items() if value is not None}}
     assert [turn["content"] for turn in request.messages] == ["Hi", "Called look with {}", "Result of look: a door"]
     assert request.features == ()
 
@@ -177,6 +177,17 @@ def test_a_call_of_an_older_form_and_its_result_are_read() -> None:
     request = chat(messages=[USER, called, {"role": "function", "name": "look", "content": "a door"}])
 
     assert [turn["content"] for turn in request.messages] == ["Hi", "Called look with {}", "Result of look: a door"]
+
+
+@pytest.mark.parametrize("said", [{}, {"content": None}, {"content": ""}, {"content": "Well."}])
+@pytest.mark.parametrize("kind", ["tool_calls", "function_call"])
+def test_a_turn_with_calls_has_a_content_for_upstreams_that_demand_one(kind: str, said: dict[str, Any]) -> None:
+    function = {"name": "look", "arguments": "{}"}
+    calls = {"function_call": function} if kind == "function_call" else {kind: [{"id": "c", "function": function}]}
+
+    request = chat(messages=[USER, {"role": "assistant", **said, **calls}, USER])
+
+    assert request.turns[1] == {"role": "assistant", "content": said.get("content"), **calls}
 
 
 def test_more_fields_than_anybody_needs_are_refused() -> None:

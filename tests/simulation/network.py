@@ -39,7 +39,8 @@ class Response:
     ) -> None:
         """Give `parts`, one by one; behind the last of them the call has come to its `end`."""
         self.status = status
-        self.content_type = content_type
+        self.content_type, _, parameters = content_type.partition(";")
+        self.charset = parameters.partition("charset=")[2] or None
         self.headers = headers
         self.content = self
         self._parts = list(parts)

@@ -33,6 +33,7 @@ class Dialect:
         content_type: the type that the head announces.
         encoding: the encoding that the head announces; empty for none.
         stays_open: the connection is not closed behind the answer.
+        status: the status of the response.
     """
 
     wire: tuple[bytes, ...]
@@ -44,6 +45,7 @@ class Dialect:
     content_type: str = "text/event-stream"
     encoding: str = ""
     stays_open: bool = False
+    status: int = 200
 
 
 def event(data: Any, end: str = "\n\n") -> bytes:
@@ -94,7 +96,7 @@ def play(dialect: Dialect) -> Scenario:
 
     async def send(exchange: Exchange) -> None:
         encoding = {"content_encoding": dialect.encoding} if dialect.encoding else {}
-        await exchange.head(200, dialect.content_type, connection="close", **encoding)
+        await exchange.head(dialect.status, dialect.content_type, connection="close", **encoding)
         for piece in dialect.wire:
             await exchange.raw(piece)
             await asyncio.sleep(0)

@@ -19,6 +19,7 @@ BOTH = (LOOK, LISTEN)
 MIXED = (("2", IT[:5]), ("1", HERE[:5]), ("1", HERE[5:]), ("2", IT[5:]))
 """Ids of two calls, and the pieces of their arguments, not in the order of the calls."""
 
+SAID = {"type": "text", "text": BEGUN}
 SIGNED = {"extra_content": {"google": {"thought_signature": "c2lnbmVk"}}}
 
 
@@ -111,6 +112,31 @@ CALLS = {
     "calls-cumulative-with-objects": called(
         calls(call("look", {}, index=0, id="1"), {"index": 0, "function": {"arguments": LOOK[1]}}), LOOK
     ),
+    "calls-that-grow": called(
+        calls(
+            *(call("look", made, index=0, id="1") for made in ({}, {"where": ""}, {"where": "he"}, LOOK[1])),
+            *(call("listen", text, index=1, id="2") for text in ("{}", IT)),
+        ),
+        *BOTH,
+    ),
+    "calls-that-grow-without-index": called(
+        calls(*(call("look", made, id="1") for made in ({}, {"where": "he"}, LOOK[1])), call("listen", IT, id="2")),
+        *BOTH,
+    ),
+    "calls-with-a-placeholder": called(
+        calls(
+            call("look", "{}", index=0, id="1"),
+            {"index": 0, "function": {"arguments": HERE[:5]}},
+            {"index": 0, "id": "1", "function": {"arguments": HERE[5:]}},
+        ),
+        LOOK,
+    ),
+    "calls-without-index-and-of-one-id": called(
+        calls(call("look", HERE, id="1"), call("look", IT, id="1"), call("listen", IT, id="1")),
+        LOOK,
+        ("look", LISTEN[1]),
+        LISTEN,
+    ),
     "calls-with-the-name-in-each-delta": called(
         calls(*(call("look", piece, index=0, id="1") for piece in (HERE[:5], HERE[5:9], HERE[9:]))), LOOK
     ),
@@ -130,6 +156,46 @@ CALLS = {
     ),
     "calls-in-the-old-form-whole": called(
         whole({"content": None, "function_call": {"name": "look", "arguments": HERE}}, "function_call"), LOOK
+    ),
+    "calls-in-camel-case": called(
+        (chunk({"toolCalls": [call("look", HERE, id="1")]}), chunk({"content": BEGUN}), *CALLED), LOOK, says=BEGUN
+    ),
+    "calls-in-camel-case-whole": called(
+        whole({"content": BEGUN, "toolCalls": [call("look", HERE, id="1")]}, "tool_calls"), LOOK, says=BEGUN
+    ),
+    "calls-under-two-names": called(
+        whole({"tool_calls": [call("look", HERE, id="1")], "toolCalls": [call("look", HERE, id="1")]}), LOOK
+    ),
+    "calls-among-the-parts": called(
+        (
+            chunk({"content": [SAID, {"type": "tool_use", "id": "1", "name": "look", "input": LOOK[1]}]}),
+            chunk({"content": [{"type": "function_call", "call_id": "2", "name": "listen", "arguments": IT}]}),
+            *CALLED,
+        ),
+        *BOTH,
+        says=BEGUN,
+    ),
+    "calls-among-the-parts-whole": called(
+        whole({"content": [SAID, *({"functionCall": {"name": name, "args": made}} for name, made in BOTH)]}, "STOP"),
+        *BOTH,
+        says=BEGUN,
+    ),
+    "calls-among-the-parts-and-beside-them": called(
+        whole(
+            {
+                "content": [SAID, {"type": "tool_use", "id": "1", "name": "look", "input": LOOK[1]}],
+                "tool_calls": [call("look", HERE, id="1")],
+            },
+            "tool_calls",
+        ),
+        LOOK,
+        says=BEGUN,
+    ),
+    "calls-alone-among-the-parts": called(
+        whole({"content": {"parts": [{"functionCall": {"name": "look", "args": LOOK[1]}}]}}, "STOP"), LOOK
+    ),
+    "tools-of-the-providers-own-among-the-parts": Dialect(
+        whole({"content": [SAID, {"type": "server_tool_use", "id": "1", "name": "look", "input": LOOK[1]}]}), BEGUN
     ),
     "calls-without-a-function": called(calls({"index": 0, "id": "1", "name": "look", "arguments": HERE}), LOOK),
     "calls-without-id-and-type": called(calls(call("look", HERE, index=0, id="", type=None)), LOOK),
@@ -164,6 +230,12 @@ CALLS = {
     ),
     "a-call-and-then-an-empty-one": Dialect(
         calls(call("look", HERE, index=0, id="1"), {"index": 0, "function": {"arguments": "{}"}}), "", ends="Failed"
+    ),
+    "half-a-call-behind-a-placeholder": Dialect(
+        calls(call("look", "{}", index=0, id="1"), end=(chunk({}, "length"), DONE)), "", ends="Failed"
+    ),
+    "calls-that-contradict-each-other": Dialect(
+        calls(call("look", HERE, index=0, id="1"), call("look", {"where": "there"}, index=0, id="1")), "", ends="Failed"
     ),
     "calls-without-a-name": Dialect(calls({"index": 0, "function": {"arguments": HERE}}), "", ends="Failed"),
     "calls-with-a-list": Dialect(calls(call("look", "[1]", index=0, id="1")), "", ends="Failed"),

@@ -61,6 +61,14 @@ ENDS = {
     "reason-in-camel-case": Dialect(
         (*SAID, event({"choices": [{"index": 0, "delta": {}, "finishReason": "stop"}]}), DONE)
     ),
+    "reason-in-the-delta": Dialect((*SAID, chunk({"finish_reason": "stop"}), DONE)),
+    "reason-in-the-message": Dialect(whole({"content": BEGUN + REST, "finish_reason": "stop"}, None)),
+    "reason-of-another-format-in-the-delta": begun(chunk({"stop_reason": "max_tokens"}), DONE, reason="length"),
+    "reason-beside-the-choices": Dialect((*SAID, event({"choices": [choice({})], "finish_reason": "stop"}), DONE)),
+    "reason-beside-no-choices": Dialect((*SAID, event({"choices": [], "finish_reason": "stop"}), DONE)),
+    "stop-reason-alone": Dialect((*SAID, chunk({}, stop_reason="end_turn"), DONE)),
+    "stop-reason-beside-a-reason": begun(chunk({}, "length", stop_reason="stop"), DONE, reason="length"),
+    "stop-reason-that-is-a-text": begun(chunk({}, stop_reason="###"), DONE, reason="Failed"),
     "empty-reason-in-each-chunk": Dialect((chunk({"content": BEGUN}, ""), chunk({"content": REST}, ""), *END)),
     "null-in-words-in-each-chunk": Dialect((chunk({"content": BEGUN}, "null"), chunk({"content": REST}, "null"), *END)),
     "unspecified-reason-in-each-chunk": Dialect(

@@ -58,7 +58,46 @@ def thought(*contents: str) -> tuple[bytes, ...]:
     return (*(chunk({"content": content}) for content in contents), *END)
 
 
+def written(text: str, codec: str, charset: str = "", says: str | None = None, pieces: int = 1) -> Dialect:
+    """An answer of `text` that is written in `codec`, in pieces of as many bytes, and whose head names `charset`."""
+    stream = b"".join([said(text.encode()), chunk({"content": " And more."}), *END]).decode().encode(codec)
+    cut = tuple(stream[place : place + pieces] for place in range(0, len(stream), pieces))
+    announced = f"text/event-stream; charset={charset}" if charset else "text/event-stream"
+    return Dialect(cut, f"{text if says is None else says} And more.", content_type=announced)
+
+
+WRAPPED = {"code": 0, "message": "success", "request_id": "1"}
+CHINESE, FRENCH, KOREAN = "\u8054\u901a\u3001\u4f60\u597d", "D\u00e9j\u00e0 vu \u20ac", "\uc548\ub155"
+
 FORM = {
+    **{f"status-{status}": Dialect(JSON, status=status) for status in (201, 202, 203, 206)},
+    "status-201-streamed": Dialect(PLAIN, status=201),
+    "utf-16": written(CHINESE, "utf-16", pieces=1),
+    "utf-16-without-a-mark": written(FRENCH, "utf-16-le", pieces=40),
+    "utf-16-that-is-announced": written(FRENCH, "utf-16-be", "utf-16", pieces=3),
+    "utf-32": written(CHINESE, "utf-32", pieces=7),
+    "utf-32-without-a-mark": written(FRENCH, "utf-32-be", pieces=1),
+    "zeros-before-a-stream": Dialect((bytes(3), *PLAIN)),
+    "charset-gbk": written(CHINESE, "gbk", "GBK", pieces=1),
+    "charset-gb2312": written(CHINESE, "gb2312", "gb2312", pieces=1000),
+    "charset-shift-jis": written("\u8868\u793a", "shift_jis", "Shift_JIS", pieces=1),
+    "charset-euc-kr": written(KOREAN, "euc-kr", "euc-kr", pieces=50),
+    "charset-latin-1": written(FRENCH, "cp1252", "iso-8859-1", pieces=1),
+    "charset-gbk-that-is-utf-8": written(CHINESE, "utf-8", "gbk", pieces=1),
+    "charset-latin-1-that-is-utf-8": written(FRENCH, "utf-8", "ISO-8859-1", pieces=1),
+    "charset-that-nobody-knows": written(FRENCH, "utf-8", "zip", pieces=1000),
+    "wrapped": Dialect((json.dumps({**WRAPPED, "data": completion({"content": TEXT})}).encode(),)),
+    "wrapped-in-each-event": Dialect(
+        tuple(
+            event({**WRAPPED, "output": {"choices": [choice({"content": text}, end)]}, "usage": USAGE})
+            for text, end in ((BEGUN, None), (REST, "stop"))
+        )
+    ),
+    "wrapped-and-an-error": Dialect(
+        (json.dumps({"data": completion({"content": TEXT}), "error": {"message": "Died."}}).encode(),),
+        "",
+        ends="Failed",
+    ),
     "json-as-text": Dialect(JSON, content_type="text/plain"),
     "json-as-events": Dialect(JSON),
     "json-on-several-lines": Dialect(PRETTY, content_type="application/json"),
@@ -184,6 +223,13 @@ FORM = {
     ),
     "thinking-in-the-text-whole": Dialect(
         whole({"content": f"<think>\nHm.\n</think>\n\n{TEXT}"}), beside={"reasoning_content": "\nHm.\n"}
+    ),
+    "thinking-in-the-text-of-seed": Dialect(
+        thought("<seed:", "think>Let me ", "see.</seed:think", ">\n", BEGUN, REST),
+        beside={"reasoning_content": "Let me see."},
+    ),
+    "thinking-in-the-text-of-reka": Dialect(
+        whole({"content": f"<reasoning>Hm.</reasoning>\n\n{TEXT}"}), beside={"reasoning_content": "Hm."}
     ),
     "thinking-that-was-asked-for": Dialect(thought("<thinking>Hm.</thinking>"), "<thinking>Hm.</thinking>"),
     "thinking-tag-that-is-left": Dialect(

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from deployments.policy.breaker import BreakerPolicy
 from deployments.policy.outcome import Answered, Failed, Outcome, Refused
@@ -177,15 +176,40 @@ async def test_a_key_yields_to_health_and_comes_back() -> None:
     assert asked.places[-2:] == [away, home]
 
 
-def test_the_key_of_a_conversation_is_its_beginning_and_that_of_a_session_its_user() -> None:
-    turns = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"})
-    first = InferenceRequest({}, "", turns, "", 30.0, turns=turns, user="somebody")
-    later = replace(first, turns=(*turns, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Go."}))
-    other = replace(first, turns=({"role": "user", "content": "Other"},), user="other")
+def begun(*contents: str, role: str = "user", **more: Any) -> InferenceRequest:
+    """A conversation whose turns are the user's and the assistant's by turns, the first one that of `role`."""
+    roles = [role, *(["assistant", "user"] if role == "user" else ["user", "assistant"]) * len(contents)]
+    turns = tuple({"role": each, "content": said} for each, said in zip(roles, contents, strict=False))
+    return InferenceRequest({}, "", turns, "", 30.0, turns=turns, **more)
 
-    assert affinity_key(first, "conversation") == affinity_key(later, "conversation") != ""
-    assert affinity_key(first, "conversation") != affinity_key(other, "conversation")
-    assert (affinity_key(first, "session"), affinity_key(first, "none")) == ("somebody", "")
+
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_the_key_of_a_conversation_is_the_same_at_all_of_its_turns(role: str) -> None:
+    contents = ("One", "two", "three", "four", "five")
+    user = 1 if role == "user" else 2
+
+    keys = {affinity_key(begun(*contents[:size], role=role), "conversation") for size in range(user, 6)}
+
+    assert len(keys) == 1
+    assert keys != {affinity_key(begun(*contents[: user - 1], "other", role=role), "conversation"), ""}
+
+
+def test_conversations_behind_a_long_system_turn_have_keys_of_their_own() -> None:
+    told = "Be brief. " * 1000
+
+    first, other = (affinity_key(begun(told, said, role="system"), "conversation") for said in ("Hi", "Hello"))
+
+    assert first != other
+
+
+def test_the_key_of_a_session_is_what_the_request_says_of_it_and_else_its_user() -> None:
+    def key(**told: Any) -> str:
+        return affinity_key(begun("Hi", user="somebody", passthrough=told), "session")
+
+    assert key() == key(safety_identifier="s") == key(prompt_cache_key=["no text"]) == "somebody"
+    assert (key(prompt_cache_key="p", session_id="s"), key(session_id="s")) == ("p", "s")
+    assert affinity_key(begun("Hi", passthrough={"safety_identifier": "s"}), "session") == "s"
+    assert affinity_key(begun("Hi", user="somebody"), "none") == ""
 
 
 @asynccontextmanager

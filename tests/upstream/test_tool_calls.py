@@ -145,6 +145,18 @@ def test_what_is_no_call_is_counted_and_left_out(entry: Any) -> None:
     assert (bool(calls), calls.skipped) == (False, 1)
 
 
+@pytest.mark.parametrize("index", [{"index": 0}, {}])
+def test_a_custom_tools_input_that_comes_with_its_name_is_put_together(index: dict[str, int]) -> None:
+    calls = ToolCalls()
+    first, second = ({**index, "id": "1", "type": "custom", "custom": {"name": "sh", "input": text}} for text in "ab")
+
+    calls.add([first])
+    calls.add([second])
+
+    made = [call["custom"]["input"] for call in calls.to_json()]
+    assert made == (["ab"] if index else ["a", "b"])
+
+
 def test_a_custom_tools_input_is_any_text() -> None:
     calls = ToolCalls()
 
