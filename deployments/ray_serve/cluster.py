@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
@@ -88,10 +89,11 @@ class ServeCluster:
         """Look at the Serve instance of this process; `own_application` and `own_replica` are the router's own."""
         self._own, self._replica = own_application, own_replica
         self._watch = ReplicaWatch()
-        self._id = ""
+        self._id = _service_id(own_application, own_replica)
         # By the names of applications that are not built: when they were deployed, and what their files say.
         self._declared: dict[str, tuple[float, Offer | None]] = {}
         self._finding: asyncio.Future[Any] | None = None
+        self._finder = ThreadPoolExecutor(1, thread_name_prefix="find-controller")
         self._running_routers: frozenset[str] = frozenset()
 
     async def applications(self) -> dict[str, DeployedApplication]:
@@ -165,11 +167,8 @@ class ServeCluster:
     def service_id(self) -> str:
         """An id that all routers of the service share, and no other service has: made of its controller's.
 
-        Private to Serve and Ray: see tests/ray_serve/test_contract.py.
+        Until the controller is found it is that of this router alone: requests do not wait for Serve.
         """
-        if not self._id:
-            controller: str = _get_global_client()._controller._actor_id.hex()  # noqa: SLF001
-            self._id = blake2b(f"{self._own}/{controller}".encode(), digest_size=12).hexdigest()
         return self._id
 
     @property
@@ -190,15 +189,29 @@ class ServeCluster:
     async def _client(self) -> Any:
         """Return Serve's client, found in a thread: where it is not known yet, Serve waits for the controller's answer.
 
-        A controller that does not answer keeps one thread, as a second search begins only when the first has ended.
+        A controller that does not answer keeps one thread, which nothing else needs: a second search begins only when
+        the first has ended.
 
         Raises:
             RayServeException: there is no controller.
         """
         if self._finding is None or self._finding.done():
-            self._finding = asyncio.ensure_future(asyncio.to_thread(_get_global_client))
+            self._finding = asyncio.get_running_loop().run_in_executor(self._finder, self._find)
             self._finding.add_done_callback(_retrieved)
         return await asyncio.shield(self._finding)
+
+    def _find(self) -> Any:
+        """Find Serve's client, and learn the service's id.
+
+        Private to Serve and Ray: see tests/ray_serve/test_contract.py.
+        """
+        client = _get_global_client()
+        self._id = _service_id(self._own, client._controller._actor_id.hex())  # noqa: SLF001
+        return client
+
+
+def _service_id(application: str, known_by: str) -> str:
+    return blake2b(f"{application}/{known_by}".encode(), digest_size=12).hexdigest()
 
 
 def _retrieved(finding: "asyncio.Future[Any]") -> None:
