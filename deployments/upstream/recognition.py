@@ -12,11 +12,12 @@ Whatever this calls an error is told apart by `complaints`; what it does not is 
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from deployments.upstream.diagnosis import names_filter
 
-_MAX_DEPTH, _MAX_ITEMS = 4, 64
+_MAX_DEPTH, _MAX_ITEMS, _LONGEST_KEY = 4, 64, 64
 
 _TELLS = ("errors", "fault", "exception", "baseresp")
 """Names that no answer has without choices, and errors have; `detail` and `__type` are the others."""
@@ -29,6 +30,9 @@ _KINDS = ("object", "type", "status")
 _FAILED = frozenset({"error", "failed", "failure", "fail"})
 _OF_SUCCESS = frozenset({"0", "ok", "success", "successful", "succeeded"})
 _EMPTY = frozenset({"", "none", "null", "false"})
+_TELLING = frozenset({"error", "detail", "success", "response", "header", *_TELLS, *_ERROR_MESSAGES, *_MESSAGES})
+"""An object without any of these names, and without `__type`, is no error."""
+
 _IDS = frozenset({"requestid", "traceid", "logid", "id", "timestamp"})
 _WITHHELD_BESIDE_CHOICES = frozenset({"1026", "1027"})
 """MiniMax's codes for a prompt and for an answer that its filter has stopped."""
@@ -38,8 +42,14 @@ def by_name(level: Mapping[Any, Any]) -> dict[str, list[Any]]:
     """Return the values of an object by the letters and digits of their keys, in lower case; at most 64 keys of it."""
     found: dict[str, list[Any]] = {}
     for key, value in list(level.items())[:_MAX_ITEMS]:
-        found.setdefault(str(key).lower().replace("_", "").replace("-", ""), []).append(value)
+        found.setdefault(_name_of(str(key)[:_LONGEST_KEY]), []).append(value)
     return found
+
+
+@lru_cache(maxsize=1024)
+def _name_of(key: str) -> str:
+    """Return a key without its spelling. Remembered, as every event of a stream has the same few keys."""
+    return key.lower().replace("_", "").replace("-", "")
 
 
 def is_complaint(data: Any) -> bool:
@@ -84,6 +94,8 @@ def has_filtered(results: Any) -> bool:
 
 def _is_error(data: Mapping[Any, Any]) -> bool:
     """Return whether an object without choices is an error by what it says."""
+    if "__type" not in data and not any(_name_of(str(key)[:_LONGEST_KEY]) in _TELLING for key in data):
+        return False  # nearly every event of another format
     named = by_name(data)
     if _has(named, ("error", *_TELLS)) or data.get("__type") or False in named.get("success", ()):
         return True
