@@ -121,6 +121,8 @@ class Happenings:
             replicas.described = {"state": "loading", "reason": "it loads"}
         if down == "lost":
             replicas.dead.add("1")
+        if down in {"lost", "starting"}:  # what is idle or taken away has been drained
+            replicas.die()
         self._serve.known[key] = application(key, deployed_at=2.0, **changes)
 
     def _up(self, name: str) -> None:

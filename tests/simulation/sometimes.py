@@ -167,7 +167,21 @@ def _logs(event: str, **fields: str) -> Callable[[Run], bool]:
     return lambda run: any(logged == event and fields.items() <= told.items() for _, logged, told in run.logged)
 
 
+def _deaths(run: Run, *, streamed: bool) -> Iterator[tuple[Exchange, Told]]:
+    """The answers behind a replica that died under a call: of a stream, one that had given a part of it."""
+    yield from (
+        (done, told)
+        for done, told in answers(run)
+        if not told.is_last_resort
+        and any(call.died and bool(call.texts) is streamed for call in run.record.of(done.ask.tokens[0]))
+    )
+
+
 IN_RUNS: dict[str, Callable[[Run], bool]] = {
+    "an answer though a replica died under its call": lambda run: any(_deaths(run, streamed=False)),
+    "a stream that went on though its replica died": lambda run: any(
+        len(_written(told)) > 1 for _, told in _deaths(run, streamed=True)
+    ),
     "a retry after `retry-after`": _after_retry_after,
     "an answer that came after all": _after_all,
     "a burst that counted once": _burst_that_counted_once,
