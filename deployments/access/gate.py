@@ -35,6 +35,9 @@ EXPOSED = (
 )
 """Why a service does not start."""
 
+TELLS_S = 5.0
+"""Seconds within which Serve has to say whether other machines can reach the port; its health checks wait for ten."""
+
 RELOAD_S = 1.0
 """Seconds between two looks at the file of the keys."""
 
@@ -70,6 +73,7 @@ class Gate:
         self._stamp: object = None
         self._policy = PolicySettings()
         self._overview = KeyOverview()
+        self._exposed: bool | None = None
         self.hear = self._limiter.hear
         self.exchange_forever = self._limiter.exchange_forever
 
@@ -105,10 +109,19 @@ class Gate:
     async def require_lock(self, is_exposed: Callable[[], Awaitable[bool]]) -> None:
         """Check that a port which other machines can reach is locked, or meant to be open.
 
+        Serve is asked until it has told once: an instance that runs never binds its port anew.
+
         Raises:
-            RuntimeError: neither is so.
+            RuntimeError: neither is so, or Serve does not tell within `TELLS_S`.
         """
-        if not (self.is_locked or self._policy.access.open) and await is_exposed():
+        if self.is_private and self._exposed is None:
+            try:
+                async with asyncio.timeout(TELLS_S):
+                    self._exposed = await is_exposed()
+            except Exception as error:
+                told = "Serve does not say whether other machines can reach the port, for which nobody needs a key"
+                raise RuntimeError(f"{told}: {type(error).__name__} {error}".rstrip()) from error
+        if self.is_private and self._exposed:
             raise RuntimeError(EXPOSED)
 
     def prepare(self, policy: PolicySettings) -> Callable[[], None]:

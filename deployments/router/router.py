@@ -259,15 +259,15 @@ class Router(HandleMethods):
             await close_all("router", self._upstreams.aclose, self._answering.aclose, self._keeper.aclose)
 
     async def check_health(self) -> None:
-        """Check the lock and discovery. Serve calls this; it replaces, or does not start, a router for which it raises.
+        """Check discovery and the lock. Serve calls this; it replaces, or does not start, a router for which it raises.
 
         Raises:
             RuntimeError: no refresh was tried for `DISCOVERY_DEAD_S`, so models that have gone would still be called;
-                or the port is open to other machines, and is not meant to be.
+                or the port is open to other machines, and is not meant to be, or Serve does not say whether it is.
         """
-        await self.gate.require_lock(self._cluster.is_exposed)
         if (seconds := self._registry.silent_s()) > DISCOVERY_DEAD_S:
             raise RuntimeError(f"no refresh of the models was tried for {seconds:.0f} s")
+        await self.gate.require_lock(self._cluster.is_exposed)
 
     def _demand(self) -> float:
         return self._resilience.demand(loop_time())

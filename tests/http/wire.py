@@ -34,8 +34,13 @@ async def send(service: Service, path: str, body: Any = None, **more: Any) -> ht
 
 def events(response: httpx.Response) -> list[tuple[str, Any]]:
     """Name and data of each event."""
+    return parse_events(response.text)
+
+
+def parse_events(text: str) -> list[tuple[str, Any]]:
+    """Name and data of each event of a stream; comments are none."""
     read = []
-    for block in response.text.replace(COMMENT.decode(), "").strip().split("\n\n"):
+    for block in text.replace(COMMENT.decode(), "").strip().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines())
         data = fields["data"]
         read.append((fields.get("event", ""), data if data == "[DONE]" else json.loads(data)))

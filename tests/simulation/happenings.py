@@ -1,5 +1,6 @@
 """What happens in a world beside its requests: to models, to Serve, to the policy, to the loop."""
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +59,14 @@ _CHANCES: tuple[tuple[float, str, Callable[[random.Random], Any]], ...] = (
 )
 
 
+def in_force(policy: dict[str, Any], record: Record, since: float, until: float) -> list[dict[str, Any]]:
+    """Every policy that was in force at some time from `since` to `until`: each takes the place of the one before."""
+    changes = [(at, change) for at, what, change in record.events if what == "reconfigure" and change not in INVALID]
+    begun = [(0.0, policy), *[(at, {**policy, **change}) for at, change in changes]]
+    ends = [*[at for at, _ in begun[1:]], math.inf]
+    return [each for (at, each), end in zip(begun, ends, strict=True) if at <= until and end >= since]
+
+
 class Happenings:
     """Makes things happen to a world that is being run."""
 
@@ -112,6 +121,8 @@ class Happenings:
             replicas.described = {"state": "loading", "reason": "it loads"}
         if down == "lost":
             replicas.dead.add("1")
+        if down in {"lost", "starting"}:  # what is idle or taken away has been drained
+            replicas.die()
         self._serve.known[key] = application(key, deployed_at=2.0, **changes)
 
     def _up(self, name: str) -> None:

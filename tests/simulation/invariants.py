@@ -1,18 +1,17 @@
 """What has to be true after every run: named checks, each of which gives a line for every way in which it is not."""
 
 from collections.abc import Callable, Iterator
-from functools import cache
-from itertools import pairwise
-from typing import Any
+from itertools import pairwise, repeat
 
 import orjson
 
 from deployments.policy.blank import is_blank
 from tests.simulation.asking import Ask
 from tests.simulation.client import Exchange
-from tests.simulation.happenings import INVALID
+from tests.simulation.happenings import in_force
 from tests.simulation.reading import Told, UnreadableError, read, read_error
 from tests.simulation.record import Call, own_fault
+from tests.simulation.truth import compared, provenance, wording
 from tests.simulation.world import Run
 
 LATE_S = 0.001
@@ -48,7 +47,12 @@ def _status(run: Run) -> Iterator[str]:
 
 
 def _statuses(run: Run, done: Exchange) -> set[int]:
-    ok = {200, 503} if any("last_resort" in str(change) for change in policies(run)) else {200}
+    ok = {200}
+    if done.headers.get("x-neverblank-served-by") == "last_resort":
+        ok = {
+            each.get("last_resort", {}).get("status", 200)
+            for each in in_force(run.world.policy, run.record, done.started, done.ended or 0.0)
+        }
     late_body = not done.arrived or done.arrived - done.started > 2.0
     late = {408} if late_body else set()
     if not done.ask.valid:
@@ -65,12 +69,6 @@ def _asks_one_model(ask: Ask) -> bool:
     return any(words in ask.body for words in (b'"fallback":false', b'"tiers":["primary"]'))
 
 
-def policies(run: Run) -> list[dict[str, Any]]:
-    """Every policy that was in force at some time."""
-    changes = [detail for _, what, detail in run.world.happens if what == "reconfigure"]
-    return [run.world.policy, *[change for change in changes if change not in INVALID]]
-
-
 def whole(run: Run) -> list[Exchange]:
     """The requests whose callers stayed to the end."""
     return [done for done in run.exchanges if done.is_whole]
@@ -78,7 +76,16 @@ def whole(run: Run) -> list[Exchange]:
 
 def answers(run: Run) -> Iterator[tuple[Exchange, Told]]:
     """Every answer that can be read."""
-    yield from ((done, each) for done in whole(run) for each in _read(run, done)[0])
+    yield from ((done, told) for done, told, _ in placed(run))
+
+
+def placed(run: Run) -> Iterator[tuple[Exchange, Told, str]]:
+    """Every answer that can be read, and the token of its prompt."""
+    for done in whole(run):
+        told = _read(run, done)[0]
+        # A request that was turned away, or whose body nobody understood, has one answer for all of its prompts.
+        tokens = done.ask.tokens if len(told) == done.ask.prompts else [done.ask.tokens[0]]
+        yield from zip(repeat(done), told, tokens, strict=False)
 
 
 def _read(run: Run, done: Exchange) -> tuple[list[Told], str]:
@@ -187,104 +194,24 @@ def _log(run: Run) -> Iterator[str]:
 
 
 def _trace(run: Run) -> Iterator[str]:
-    for done, told in answers(run):
-        if told.model == "" or turned_away(done):
-            continue
-        token = done.ask.tokens[0]
-        yield from (f"{token}: {fault}" for fault in _compared(run, told, run.record.of(token), done))
-        yield from (f"{token}: {fault}" for fault in _provenance(run, told))
-
-
-def _compared(run: Run, told: Told, calls: list[Call], done: Exchange) -> Iterator[str]:
-    """Each attempt is a call, in the order of their starts, but for those that were refused before they were made.
-
-    An attempt on a remote model may be two: one that was answered with an error, and a second try at once without the
-    field of ours that may be to blame, or on a fresh connection. The second stands wherever it was started: by then
-    other models may have been asked beside the first, and their attempts stand behind its attempt.
-    """
-
-    @cache
-    def fits(attempt_at: int, left: tuple[int, ...]) -> bool:
-        """Whether the attempts from that one on are the calls that are `left`."""
-        if attempt_at == len(told.attempts):
-            return not left
-        attempt = told.attempts[attempt_at]
-        if left:
-            first, *others = left
-            for each in (first, *[each for each in others if _is_second_try(calls[first], calls[each])]):
-                agrees = calls[each].model == attempt["model"] and _agrees(calls[each], attempt, done)
-                if agrees and fits(attempt_at + 1, tuple(other for other in others if other != each)):
-                    return True
-        made_none = attempt["outcome"] == "refused" or (attempt["outcome"] == "cancelled" and attempt["ms"] == 0)
-        return made_none and fits(attempt_at + 1, left)
-
-    if not fits(0, tuple(range(len(calls)))):
-        tried = [(attempt["model"], attempt["outcome"], attempt["reason"][:40]) for attempt in told.attempts]
-        yield f"attempts {tried} are not the calls {[(call.model, call.outcome, call.number) for call in calls]}"
-
-
-def _is_second_try(first: Call, second: Call) -> bool:
-    """Whether `second` may have been made within the attempt of `first`: at once, as that had given nothing."""
-    same = first.model == second.model and first.outcome in ("failed", "rejected") and not first.texts
-    return same and first.ended is not None and second.started == first.ended
-
-
-def _agrees(call: Call, attempt: dict[str, Any], done: Exchange) -> bool:
-    """Whether what an attempt says can be how the call ended."""
-    said = attempt["outcome"]
-    if call.outcome in ("cancelled", "closed") or call.ended is None:
-        return said in _CUT_OFF
-    if f"c{call.number}c" in attempt["reason"]:
-        return True
-    allowed = {call.outcome} | _ALSO.get(call.outcome, set())
-    if call.outcome == "failed" and attempt["reason"].startswith("it answered"):
-        allowed.add("refused")  # it named a time after which to come back
-    if call.outcome == "rejected" and call.prefix:
-        allowed.add("refused")
-    if done.ask.form and call.outcome == "answered":
-        allowed.add("failed")
-    if call.prefix and call.outcome == "blank":
-        allowed.add("answered")
-    return said in allowed
-
-
-_CUT_OFF = frozenset({"cancelled", "timed_out", "answered", "failed"})
-"""How an attempt ends whose call was ended from outside: a loser, a stall, the bound of a stream, a bug of a caller."""
-
-_ALSO = {
-    name: {"cancelled", "timed_out"} for name in ("answered", "failed", "blank", "refused", "rejected", "timed_out")
-}
-_ALSO["answered"] |= {"withheld"}  # and rescued by the policy
+    for done, told, token in placed(run):
+        calls = run.record.of(token)
+        if told.model:  # of several prompts, only the answer to the first has a trace
+            yield from (f"{token}: {fault}" for fault in compared(told, calls, done))
+            yield from (f"{token}: {fault}" for fault in provenance(told, done))
+        yield from (f"{token}: {fault}" for fault in wording(run, told, calls, done))
 
 
 def _patient(run: Run) -> Iterator[str]:
     """Whoever says when it wants to be asked again is not asked again before, whatever the reason to ask it is."""
-    for done, _ in answers(run):
-        if done.ask.stream:
-            continue
-        last: dict[str, Call] = {}
-        for after in run.record.of(done.ask.tokens[0]):
-            before = last.get(after.model)
-            last[after.model] = after
-            if before and before.ended is not None and after.started < before.ended + before.retry_after_s - 1e-6:
-                yield f"{done.ask.token}: call {after.number} on {after.model} came too soon behind {before.number}"
-
-
-def _provenance(run: Run, told: Told) -> Iterator[str]:
-    if told.is_last_resort != (told.served_by == "last_resort"):
-        yield f"{told.model} of the tier {told.served_by}"
-    if told.is_last_resort:
-        if not told.degraded:
-            yield "a last resort that is not degraded"
-        return
-    answered = [attempt for attempt in told.attempts if attempt["outcome"] == "answered"]
-    if not any(attempt["model"] == told.model for attempt in answered):
-        yield f"{told.model} is said to have answered, and no attempt on it has"
-    writers = {told.model, *told.writers}
-    numbers = [call.number for call in run.record.calls if call.model in writers]
-    said = told.text + str(told.tool_calls)
-    if not any(f"c{number}c" in said for number in numbers) and told.finish_reason != "content_filter":
-        yield f"{told.text!r} is nothing that {told.model} has said"
+    for done in run.exchanges:
+        for token in done.ask.tokens:
+            last: dict[str, Call] = {}
+            for after in run.record.of(token):
+                before = last.get(after.model)
+                last[after.model] = after
+                if before and before.ended is not None and after.started < before.ended + before.retry_after_s - 1e-6:
+                    yield f"{token}: call {after.number} on {after.model} came too soon behind {before.number}"
 
 
 CHECKS: dict[str, Callable[[Run], Iterator[str]]] = {

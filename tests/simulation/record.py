@@ -34,6 +34,7 @@ class Call:
         raised: it raised, against the promise of a caller.
         retry_after_s: seconds after which it wants to be asked again.
         transient: it says that it could do it if it was asked again.
+        died: its replica died under it.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Call:
     raised: bool = False
     retry_after_s: float = 0.0
     transient: bool = False
+    died: bool = False
 
     def gives(self, item: StreamItem) -> None:
         """Note an item of the stream before it is given."""

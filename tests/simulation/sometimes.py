@@ -117,13 +117,19 @@ def _budget_exhausted(run: Run) -> bool:
 
 
 def _close_probe(run: Run) -> bool:
-    """A probe that lost came to its answer within its grace, or hardly behind it, on its own."""
+    """A probe that lost came to its answer hardly behind the end of its grace, on its own."""
     return any(
-        call.outcome == "answered" and (done.ended or 0) < (call.ended or 0) < (done.ended or 0) + 5 * PROBE_GRACE_S
-        for done in whole(run)
-        for token in done.ask.tokens
-        for call in run.record.of(token)
+        call.model == probed and call.outcome == "answered" and ended < (call.ended or 0) < ended + 5 * PROBE_GRACE_S
+        for done, told in answers(run)
+        if _won_by("beside_probe", told)
+        for ended, probed in [(done.ended or 0.0, _before("beside_probe", told)["model"])]
+        for call in run.record.of(done.ask.tokens[0])
     )
+
+
+def _before(why: str, told: Told) -> Attempt:
+    """The attempt beside which the first for that reason was started."""
+    return told.attempts[next(place for place, each in enumerate(told.attempts) if each["why"] == why) - 1]
 
 
 def _after_all(run: Run) -> bool:
@@ -161,7 +167,21 @@ def _logs(event: str, **fields: str) -> Callable[[Run], bool]:
     return lambda run: any(logged == event and fields.items() <= told.items() for _, logged, told in run.logged)
 
 
+def _deaths(run: Run, *, streamed: bool) -> Iterator[tuple[Exchange, Told]]:
+    """The answers behind a replica that died under a call: of a stream, one that had given a part of it."""
+    yield from (
+        (done, told)
+        for done, told in answers(run)
+        if not told.is_last_resort
+        and any(call.died and bool(call.texts) is streamed for call in run.record.of(done.ask.tokens[0]))
+    )
+
+
 IN_RUNS: dict[str, Callable[[Run], bool]] = {
+    "an answer though a replica died under its call": lambda run: any(_deaths(run, streamed=False)),
+    "a stream that went on though its replica died": lambda run: any(
+        len(_written(told)) > 1 for _, told in _deaths(run, streamed=True)
+    ),
     "a retry after `retry-after`": _after_retry_after,
     "an answer that came after all": _after_all,
     "a burst that counted once": _burst_that_counted_once,
