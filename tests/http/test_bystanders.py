@@ -163,4 +163,4 @@ async def test_a_plain_request_does_not_wait_for_the_schemas_of_others_to_be_rea
     longest_s = await longest_wait_s(app, "/v1/infer", PLAIN, hostile)
 
     assert {done.status for done in await hostile} <= {200, 400}
-    assert longest_s < check_s
+    assert longest_s < 2 * check_s, "read on the event loop they hold it up for four to six times as long"
