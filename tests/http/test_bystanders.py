@@ -153,14 +153,14 @@ async def test_a_form_that_is_quick_to_check_does_not_wait_for_the_slow_ones(app
 
 
 @pytest.mark.parametrize("kind", WIDE)
-@pytest.mark.parametrize("send", [send_schema, send_tools])
+@pytest.mark.parametrize(("send", "at_once"), [(send_schema, AT_ONCE), (send_tools, 4)])
 async def test_a_plain_request_does_not_wait_for_the_schemas_of_others_to_be_read(
-    app: Any, send: Callable[[Any, str, str], Awaitable[Exchange]], kind: str
+    app: Any, send: Callable[[Any, str, str], Awaitable[Exchange]], at_once: int, kind: str
 ) -> None:
     check_s = await one_check_s()
-    hostile = asyncio.gather(*[send(app, kind, str(number)) for number in range(AT_ONCE)])
+    hostile = asyncio.gather(*[send(app, kind, str(number)) for number in range(at_once)])
 
     longest_s = await longest_wait_s(app, "/v1/infer", PLAIN, hostile)
 
     assert {done.status for done in await hostile} <= {200, 400}
-    assert longest_s < 2 * check_s, "read on the event loop they hold it up for four to six times as long"
+    assert longest_s < 1.5 * check_s, "read on the event loop they hold it up for two to four times as long"
