@@ -14,6 +14,9 @@ from tests.service.service import Service, eventually
 STOPPED_S = 9.0
 """Shorter than Serve takes to replace a replica that answers no health check."""
 
+NOT_WAITED_S = 1.5
+"""Who waits for a replica that is stopped waits for seconds; a busy machine takes a while, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -53,9 +56,9 @@ def test_of_two_replicas_the_one_that_is_stopped_is_passed_over_and_asked_again_
 
     assert {each.served_by for each in asked} == {"primary"}
     assert max(each.seconds for each in asked) <= 3.5
-    assert max(each.seconds for each in asked if each.at >= stopped_at + 3.0) <= 0.7
+    assert max(each.seconds for each in asked if each.at >= stopped_at + 3.0) <= NOT_WAITED_S
     assert {each.served_by for each in beside.result()} == {"primary"}
-    assert max(each.seconds for each in beside.result()) <= 0.7
+    assert max(each.seconds for each in beside.result()) <= NOT_WAITED_S
     assert service.log.count('"replica_unresponsive"') >= 1
     eventually(lambda: service.log.count('"replica_responsive"') == service.log.count('"replica_unresponsive"'), 10.0)
     assert time.monotonic() - went_on <= 10.0
