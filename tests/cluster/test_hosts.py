@@ -25,7 +25,7 @@ USED_S = 10.0
 
 
 def wait_ready(cluster: Cluster, host: Host) -> float:
-    """Wait until actors that a host did not have before are a router and a model on it; when that was."""
+    """Wait until a router and a model run on a host; when that was."""
     kinds = [("neverblank", "Router"), ("steady", "Model")]
     eventually(lambda: all(host.address in cluster.where(*kind) for kind in kinds), START_S, every_s=0.2)
     return time.monotonic()
