@@ -144,6 +144,7 @@ def play(cluster: Cluster, seed: int, seconds: float, told: Callable[[str], None
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         name, host = draw.choice(list(KINDS)), draw.choice(list(cluster.workers))
+        host = cluster.head if KINDS[name] is _kill_head else host
         lasts = draw.uniform(5.0, 20.0)
         told(f"{time.monotonic() - began:6.0f} s  {name} ({host.address}), {lasts:.0f} s")
         since = time.monotonic()
