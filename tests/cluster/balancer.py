@@ -1,6 +1,6 @@
 """A load balancer as docs/operations.md has it: `GET /healthz` of every host, requests in turn to those that are well.
 
-What has been sent once is never sent again.
+What has been sent once is never sent again. Where no connection can be made, nothing was sent: another host is asked.
 """
 
 import asyncio
@@ -36,9 +36,10 @@ class Balancer:
         """The hosts that are in use."""
         return [address for address in self._addresses if self._used[address]]
 
-    def choose(self) -> str:
-        """The host that is next in turn; of all of them, where none is usable."""
-        usable = self.usable or self._addresses
+    def choose(self, but: str = "") -> str:
+        """The host that is next in turn, and not `but`; of all of them, where no other is usable."""
+        others = [address for address in self._addresses if address != but]
+        usable = [address for address in self.usable if address != but] or others
         return usable[next(self._turn) % len(usable)]
 
     async def check_always(self) -> None:

@@ -5,7 +5,8 @@ import json
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,6 +15,9 @@ import aiohttp
 from tests.cluster.balancer import Balancer
 from tests.cluster.hosts import Host
 from tests.cluster.verdict import Sent, Tally
+
+CONNECT_S = 2.0
+"""How long a connection may take: then another host is asked, once, as nothing was sent."""
 
 GIVEN_UP_S = 30.0
 """How long beyond its deadline an answer, or the next piece of a stream, is waited for: whoever waits longer hangs."""
@@ -70,7 +74,7 @@ class Load:
 
     async def _run(self) -> None:
         traffic = self._traffic
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=2.0)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
             balancer = Balancer([host.address for host in self._hosts], session)
             checking = asyncio.ensure_future(balancer.check_always())
@@ -132,22 +136,35 @@ class _Asker:
             reading.error = f"{type(error).__name__}: {error}"[:160]
         return reading.sent()
 
-    def _post(self, reading: "_Reading", more: Mapping[str, Any]) -> Any:
+    @asynccontextmanager
+    async def _post(self, reading: "_Reading", more: Mapping[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
         body = {"text": "Hello", "timeout": self._traffic.deadline_s, **more}
-        return self._session.post(f"http://{reading.host}:8000/v1/infer/{self._traffic.model}", json=body)
+        path = f":8000/v1/infer/{self._traffic.model}"
+        try:
+            response = await self._session.post(f"http://{reading.host}{path}", json=body)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            reading.begin(self._balancer.choose(but=reading.host))
+            response = await self._session.post(f"http://{reading.host}{path}", json=body)
+        async with response:
+            yield response
 
 
 class _Reading:
     """An answer that is being read."""
 
     def __init__(self, kind: Any, host: str, deadline_s: float) -> None:
-        self.kind, self.host, self.deadline_s = kind, host, deadline_s
-        self.started = self._last = time.monotonic()
+        self.kind, self.deadline_s = kind, deadline_s
+        self.begin(host)
         self.first_s, self.silence_s, self.status = float("inf"), 0.0, 0
         self.seen: str = ""
         self.error = ""
         self._answer: Mapping[str, Any] | None = None
         self._event = ""
+
+    def begin(self, host: str) -> None:
+        """Count from now, and from `host`."""
+        self.host = host
+        self.started = self._last = time.monotonic()
 
     def take(self, line: str) -> None:
         """Take in a line of a stream."""

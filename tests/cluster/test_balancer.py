@@ -15,3 +15,11 @@ def test_a_host_is_out_of_use_after_two_failures_in_a_row_and_in_use_again_after
 
     assert used == [*(True,) * 4, *(False,) * 10, True, True]
     assert "b" in balancer.usable
+
+
+def test_where_no_connection_can_be_made_another_usable_host_is_next() -> None:
+    balancer = Balancer(["a", "b", "c"], cast("Any", None))
+    for _ in range(2):
+        balancer.note("c", well=False)
+
+    assert {balancer.choose(but="a") for _ in range(6)} == {"b"}
