@@ -9,8 +9,9 @@ from deployments.policy.blank import is_blank
 from tests.simulation.asking import Ask
 from tests.simulation.client import Exchange
 from tests.simulation.happenings import in_force
-from tests.simulation.reading import Told, UnreadableError, read, read_error
+from tests.simulation.reading import read, read_error
 from tests.simulation.record import Call, own_fault
+from tests.simulation.told import Told, UnreadableError
 from tests.simulation.truth import compared, provenance, wording
 from tests.simulation.world import Run
 

@@ -1,53 +1,18 @@
 """Reads a response as the client of its format does, and says what in it is not as the format has it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from anthropic.types import Message, RawMessageStreamEvent
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from deployments.policy.blank import is_blank
 from tests.simulation.asking import CHAT, MESSAGES, NATIVE
 from tests.simulation.client import Exchange
-
-
-class UnreadableError(Exception):
-    """A response is not what its format says."""
-
-
-@dataclass(slots=True)
-class Told:
-    """One answer, whatever its format.
-
-    Attributes:
-        text: what it says; empty where it only calls tools.
-        model: who it says has answered.
-        served_by: its tier; empty where its format tells that of the first choice only.
-        attempts: as they were told; empty as `served_by`.
-        finish_reason: as its format has it.
-        refusal: it says that there is no answer in the demanded form.
-        tool_calls: of functions.
-        writers: of a stream, each model that wrote of it, in order.
-    """
-
-    text: str
-    model: str
-    served_by: str
-    degraded: bool
-    attempts: list[dict[str, Any]]
-    finish_reason: str
-    refusal: bool = False
-    tool_calls: list[Any] = field(default_factory=list)
-    writers: list[str] = field(default_factory=list)
-
-    @property
-    def is_last_resort(self) -> bool:
-        """Nobody has answered."""
-        return self.model == "last_resort"
+from tests.simulation.reading_messages import read_message, read_message_stream
+from tests.simulation.told import Told, UnreadableError, events_of
 
 
 def read(done: Exchange) -> list[Told]:
@@ -59,7 +24,7 @@ def read(done: Exchange) -> list[Told]:
     try:
         if done.ask.style == MESSAGES:
             is_stream = "text/event-stream" in done.headers.get("content-type", "")
-            return [_message_stream(done.body) if is_stream else _message(orjson.loads(done.body))]
+            return [read_message_stream(done.body) if is_stream else read_message(orjson.loads(done.body))]
         if "text/event-stream" in done.headers.get("content-type", ""):
             return [_native_stream(done.body)] if done.ask.style == NATIVE else [_chunks(done)]
         if done.ask.style == NATIVE:
@@ -101,18 +66,8 @@ def _native(body: dict[str, Any]) -> Told:
     )
 
 
-def _events(body: bytes) -> Iterator[tuple[str, str]]:
-    if not body.endswith(b"\n\n"):
-        raise UnreadableError(f"the last event is cut: {body[-60:]!r}")
-    for block in body.decode().split("\n\n")[:-1]:
-        lines = [line for line in block.split("\n") if not line.startswith(":")]  # a comment is a sign of life
-        fields = dict(line.split(": ", 1) for line in lines)
-        if fields:
-            yield fields.get("event", ""), fields["data"]
-
-
 def _native_stream(body: bytes) -> Told:
-    events = [(name, orjson.loads(data)) for name, data in _events(body) if name != "extras"]
+    events = [(name, orjson.loads(data)) for name, data in events_of(body) if name != "extras"]
     names = [name for name, _ in events]
     if names != ["token"] * (len(names) - 1) + ["done"]:
         raise UnreadableError(f"the events are {names}")
@@ -152,7 +107,7 @@ def _completion(done: Exchange) -> Iterator[Told]:
 
 
 def _chunks(done: Exchange) -> Told:
-    data = [data for _, data in _events(done.body)]
+    data = [data for _, data in events_of(done.body)]
     if data[-1] != "[DONE]":
         raise UnreadableError(f"its end is {data[-1][:80]}")
     is_chat = done.ask.style == CHAT
@@ -190,60 +145,3 @@ def _chunks(done: Exchange) -> Told:
         tool_calls=calls,
         writers=[chunk["model"] for (chunk, _), said in zip(choices, texts, strict=True) if said],
     )
-
-
-def _message(body: dict[str, Any]) -> Told:
-    message = Message.model_validate(body)
-    texts = [block.text for block in message.content if block.type == "text"]
-    calls = [
-        {"id": block.id, "function": {"name": block.name, "arguments": orjson.dumps(block.input).decode()}}
-        for block in message.content
-        if block.type == "tool_use"
-    ]
-    if len(texts) > 1 or not (texts or calls) or any(map(is_blank, texts)):
-        raise UnreadableError(f"a message of {[block.type for block in message.content]}")
-    provenance = body["neverblank"]
-    return Told(
-        "".join(texts),
-        body["model"],
-        provenance["served_by"],
-        provenance["degraded"],
-        provenance["attempts"],
-        provenance["finish_reason"],
-        refusal=message.stop_reason == "refusal" and body["model"] == "last_resort",
-        tool_calls=calls,
-    )
-
-
-_EVENTS: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
-
-
-def _message_stream(body: bytes) -> Told:
-    """The message that its events make: put together as Anthropic's clients do."""
-    events = [(name, orjson.loads(data)) for name, data in _events(body) if name != "ping"]
-    (first, start), *blocks, (delta, end), (last, _) = events
-    if (first, delta, last) != ("message_start", "message_delta", "message_stop"):
-        raise UnreadableError(f"the events are {[name for name, _ in events]}")
-    for name, data in events:
-        _EVENTS.validate_python(data)
-        if name != data["type"]:
-            raise UnreadableError(f"{name} is a {data['type']}")
-    content: list[dict[str, Any]] = []
-    is_open = False
-    for name, data in blocks:
-        if is_open is (name == "content_block_start") or data["index"] != len(content) - is_open:
-            raise UnreadableError(f"{name} of block {data['index']} behind {len(content)} blocks")
-        match name:
-            case "content_block_start":
-                content.append({**data["content_block"], "pieces": ""})
-            case "content_block_delta":
-                kind = data["delta"]["type"].removesuffix("_delta").replace("input_json", "partial_json")
-                content[-1]["pieces"] += data["delta"][kind] if kind != "signature" else ""
-        is_open = name != "content_block_stop"
-    for block in content:
-        pieces = block.pop("pieces")
-        block.update({"input": orjson.loads(pieces)} if block["type"] == "tool_use" else {block["type"]: pieces})
-    message = {**start["message"], **end["delta"], "usage": end["usage"], "content": content}
-    told = _message({**message, "neverblank": end["neverblank"], "model": end["neverblank"]["model"]})
-    told.writers = [start["message"]["model"]]
-    return told

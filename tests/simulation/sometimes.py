@@ -7,8 +7,8 @@ from typing import Any
 from deployments.policy.next_step import PROBE_GRACE_S
 from tests.simulation.client import Exchange
 from tests.simulation.invariants import answers, turned_away, whole
-from tests.simulation.reading import Told
 from tests.simulation.record import Call
+from tests.simulation.told import Told
 from tests.simulation.world import Run
 
 Attempt = Mapping[str, Any]

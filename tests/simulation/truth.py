@@ -8,8 +8,8 @@ from typing import Any
 from deployments.settings import PolicySettings
 from tests.simulation.client import Exchange
 from tests.simulation.happenings import in_force
-from tests.simulation.reading import Told
 from tests.simulation.record import Call
+from tests.simulation.told import Told
 from tests.simulation.world import Run
 
 
