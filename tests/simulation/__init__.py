@@ -7,7 +7,8 @@
     network.py      scripted upstreams, byte by byte, in the place of the sockets under `deployments.upstream`
     asking.py       the requests: every format, whole and streamed, well-formed and not
     client.py       sends the bytes of one request to the application, and notes the bytes that come back
-    reading.py      reads those bytes as the client of the format does
+    reading.py      reads those bytes as the client of the format does; `reading_messages` and `reading_responses`, too
+    told.py         what a response says, whatever its format
     record.py       what the scripted side saw
     loop.py         the event loop, whose time passes only by being waited for
     invariants.py   what has to be true after every run

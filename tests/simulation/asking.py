@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-NATIVE, CHAT, COMPLETION, MESSAGES = "native", "chat", "completion", "messages"
+NATIVE, CHAT, COMPLETION, MESSAGES, RESPONSES = "native", "chat", "completion", "messages", "responses"
+OF_TURNS = frozenset({CHAT, MESSAGES, RESPONSES})
 
 PERSON = {
     "type": "object",
@@ -102,8 +103,8 @@ def draw_ask(rng: random.Random, number: int, at: float, habits: Habits) -> Ask:
     """One request of a caller with these habits."""
     token = f"q{number}q"
     style = NATIVE if habits.plain else rng.choice((NATIVE, NATIVE, CHAT, CHAT, COMPLETION))
-    if style == CHAT and number % _CHATS_OF_ANTHROPICS == 0:
-        style = MESSAGES
+    if style == CHAT:
+        style = (MESSAGES, RESPONSES, CHAT)[number % 3]  # nothing is drawn for that: seeds stay what they were
     stream = habits.streams or (not habits.plain and rng.random() < 0.45)
     ask = Ask(token, at, style, _PATHS[style], b"", [], stream, rng.choice(habits.timeouts_s))
     body: dict[str, Any] = {"model": rng.choice(habits.models)} if any(habits.models) else {}
@@ -116,6 +117,8 @@ def draw_ask(rng: random.Random, number: int, at: float, habits: Habits) -> Ask:
         _wish(rng, ask, body)
     if style == MESSAGES:
         body = _in_anthropics_words(body)
+    elif style == RESPONSES:
+        body = _in_words_of_responses(body)
     headers = [(b"content-type", b"application/json"), (b"x-request-id", token.encode())]
     if rng.random() < 0.2:
         headers.append((b"x-neverblank-timeout", b"%g" % ask.timeout_s))
@@ -133,9 +136,8 @@ _PATHS = {
     CHAT: "/v1/chat/completions",
     COMPLETION: "/v1/completions",
     MESSAGES: "/v1/messages",
+    RESPONSES: "/v1/responses",
 }
-_CHATS_OF_ANTHROPICS = 3
-"""One chat of so many is in Anthropic's format. Nothing is drawn for that: seeds stay what they were."""
 
 
 def _in_anthropics_words(body: dict[str, Any]) -> dict[str, Any]:
@@ -150,14 +152,29 @@ def _in_anthropics_words(body: dict[str, Any]) -> dict[str, Any]:
     return words
 
 
+def _in_words_of_responses(body: dict[str, Any]) -> dict[str, Any]:
+    """A chat of OpenAI's as it is asked for as a response."""
+    words = {key: value for key, value in body.items() if key not in {"messages", "tools", "response_format"}}
+    turns = body["messages"]
+    words["input"] = turns if len(turns) > 1 else turns[0]["content"]
+    if "tools" in body:
+        words["tools"] = [{"type": "function", **_LOOK}]
+    if "response_format" in body:
+        schema = {"type": "json_schema", "name": "person", "schema": PERSON}
+        words["text"] = {"format": schema if body["response_format"] == _SCHEMA else body["response_format"]}
+    return words
+
+
 def _content(rng: random.Random, ask: Ask) -> dict[str, Any]:
-    if ask.style in {CHAT, MESSAGES}:
+    if ask.style in OF_TURNS:
         messages = [{"role": "user", "content": f"Tell me of {ask.token}."}]
         if rng.random() < 0.1:
             messages.append({"role": "assistant", "content": "It begins"})
         return {"messages": messages}
     if ask.style == COMPLETION:
-        if not ask.stream and rng.random() < 0.25:
+        if ask.stream:
+            ask.prompts = 1 + int(ask.token.strip("q")) % 2
+        elif rng.random() < 0.25:
             ask.prompts = rng.randint(2, 3)
         texts = [f"Tell me of {token}." for token in ask.tokens]
         return {"prompt": texts if ask.prompts > 1 else texts[0]}
@@ -169,10 +186,10 @@ def _wish(rng: random.Random, ask: Ask, body: dict[str, Any]) -> None:
     body |= {key: False for key, chance in (("fallback", 0.06), ("hedge", 0.1), ("wait", 0.1)) if rng.random() < chance}
     if rng.random() < 0.05 and "fallback" not in body:
         body["tiers"] = rng.choice((["primary"], ["backup"], ["primary", "backup"]))
-    if ask.stream and ask.style != NATIVE and rng.random() < 0.3 and ask.style != MESSAGES:
+    if ask.stream and ask.style != NATIVE and rng.random() < 0.3 and ask.style in {CHAT, COMPLETION}:
         body["stream_options"] = {"include_usage": True}
         ask.include_usage = True
-    if ask.style in {CHAT, MESSAGES} and rng.random() < 0.4:
+    if ask.style in OF_TURNS and rng.random() < 0.4:
         ask.form = rng.choice(("json", "schema", "schema", "tool", ""))
         if ask.form in ("tool", ""):
             body["tools"] = [LOOK]

@@ -169,7 +169,8 @@ def signs_before(done: Exchange, moment: float) -> bool:
 
 def _silent(run: Run, done: Exchange) -> Iterator[str]:
     """A stream says something, or its writer is at work, or somebody else carries on, within the policy's bounds."""
-    at_work = [at for call in run.record.of(done.ask.token) for at in call.moments if at >= done.started]
+    calls = [call for token in done.ask.tokens for call in run.record.of(token)]
+    at_work = [at for call in calls for at in call.moments if at >= done.started]
     moments = sorted([at for at, _ in done.chunks] + [done.ended or 0.0] + at_work)
     for before, after in pairwise(moments):
         most = SILENT_S + held_up(run, before, after) + LATE_S

@@ -1,6 +1,6 @@
 """Reads a response as the client of its format does, and says what in it is not as the format has it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -9,9 +9,10 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import ValidationError
 
 from deployments.policy.blank import is_blank
-from tests.simulation.asking import CHAT, MESSAGES, NATIVE
+from tests.simulation.asking import CHAT, COMPLETION, MESSAGES, NATIVE, RESPONSES
 from tests.simulation.client import Exchange
 from tests.simulation.reading_messages import read_message, read_message_stream
+from tests.simulation.reading_responses import read_response, read_response_stream
 from tests.simulation.told import Told, UnreadableError, events_of
 
 
@@ -21,15 +22,12 @@ def read(done: Exchange) -> list[Told]:
     Raises:
         UnreadableError: it is not what its format says.
     """
+    is_stream = "text/event-stream" in done.headers.get("content-type", "")
     try:
-        if done.ask.style == MESSAGES:
-            is_stream = "text/event-stream" in done.headers.get("content-type", "")
-            return [read_message_stream(done.body) if is_stream else read_message(orjson.loads(done.body))]
-        if "text/event-stream" in done.headers.get("content-type", ""):
-            return [_native_stream(done.body)] if done.ask.style == NATIVE else [_chunks(done)]
-        if done.ask.style == NATIVE:
-            return [_native(orjson.loads(done.body))]
-        return list(_completion(done))
+        if done.ask.style in (CHAT, COMPLETION):
+            return list(_chunks(done) if is_stream else _completion(done))
+        read_whole, read_stream = _READERS[done.ask.style]
+        return [read_stream(done.body) if is_stream else read_whole(orjson.loads(done.body))]
     except (KeyError, TypeError, IndexError, StopIteration, ValidationError, orjson.JSONDecodeError) as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
@@ -106,7 +104,7 @@ def _completion(done: Exchange) -> Iterator[Told]:
         )
 
 
-def _chunks(done: Exchange) -> Told:
+def _chunks(done: Exchange) -> Iterator[Told]:
     data = [data for _, data in events_of(done.body)]
     if data[-1] != "[DONE]":
         raise UnreadableError(f"its end is {data[-1][:80]}")
@@ -121,18 +119,27 @@ def _chunks(done: Exchange) -> Told:
     counts = [chunk for chunk in chunks if not chunk["choices"]]
     if len(counts) != done.ask.include_usage:
         raise UnreadableError(f"{len(counts)} chunks of token counts")
-    choices = [(chunk, chunk["choices"][0]) for chunk in chunks if chunk["choices"]]
-    ends = [(chunk, choice) for chunk, choice in choices if choice["finish_reason"]]
-    if len(ends) != 1 or not choices[-1][1]["finish_reason"]:
-        raise UnreadableError(f"{len(ends)} finish reasons")
-    deltas: list[Any] = [choice["delta"] if is_chat else {"content": choice["text"]} for _, choice in choices]
+    of_choices: dict[int, list[dict[str, Any]]] = {}
+    for chunk in chunks:
+        for choice in chunk["choices"]:
+            of_choices.setdefault(choice["index"], []).append({**chunk, **choice})
+    if sorted(of_choices) != list(range(len(of_choices))):
+        raise UnreadableError(f"the choices are {sorted(of_choices)}")
+    yield from (_choice(of_choices[place], is_chat=is_chat) for place in sorted(of_choices))
+
+
+def _choice(pieces: list[dict[str, Any]], *, is_chat: bool) -> Told:
+    """The answer in the pieces of one choice, each with the fields of its chunk."""
+    end = pieces[-1]
+    if [piece for piece in pieces if piece["finish_reason"]] != [end]:
+        raise UnreadableError(f"the finish reasons are {[piece['finish_reason'] for piece in pieces]}")
+    deltas: list[Any] = [piece["delta"] if is_chat else {"content": piece["text"]} for piece in pieces]
     texts = [delta.get("content") or "" for delta in deltas]
     refusals = [delta.get("refusal") or "" for delta in deltas]
     calls = [call for delta in deltas for call in delta.get("tool_calls") or []]
     text = "".join(texts) or "".join(refusals)
     if is_blank(text) and not calls:
         raise UnreadableError("a blank stream")
-    end, choice = ends[0]
     provenance = end["neverblank"]
     return Told(
         text,
@@ -140,8 +147,16 @@ def _chunks(done: Exchange) -> Told:
         provenance["served_by"],
         provenance["degraded"],
         provenance["attempts"],
-        choice["finish_reason"],
+        end["finish_reason"],
         refusal=any(refusals),
         tool_calls=calls,
-        writers=[chunk["model"] for (chunk, _), said in zip(choices, texts, strict=True) if said],
+        writers=[piece["model"] for piece, said in zip(pieces, texts, strict=True) if said],
     )
+
+
+_READERS: dict[str, tuple[Callable[[dict[str, Any]], Told], Callable[[bytes], Told]]] = {
+    NATIVE: (_native, _native_stream),
+    MESSAGES: (read_message, read_message_stream),
+    RESPONSES: (read_response, read_response_stream),
+}
+"""How the formats that have one answer each are read, whole and streamed."""

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from deployments.policy.next_step import PROBE_GRACE_S
+from tests.simulation.asking import RESPONSES
 from tests.simulation.client import Exchange
 from tests.simulation.invariants import answers, turned_away, whole
 from tests.simulation.record import Call
@@ -91,7 +92,9 @@ IN_ANSWERS: dict[str, Callable[[Exchange, Told], bool]] = {
         not told.is_last_resort and any(each["outcome"] == "withheld" for each in told.attempts)
     ),
     "a last resort of 503": lambda done, told: told.is_last_resort and done.status == 503,
-    "several prompts": lambda done, _: done.ask.prompts > 1,
+    "several prompts": lambda done, _: done.ask.prompts > 1 and not done.ask.stream,
+    "several prompts in one stream": lambda done, _: done.ask.prompts > 1 and done.ask.stream,
+    "a response that was continued": lambda done, told: done.ask.style == RESPONSES and len(_written(told)) > 1,
     "an answer long after its request": lambda done, _: (done.ended or 0) - done.started > 25.0,
 }
 
