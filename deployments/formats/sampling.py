@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from deployments.generation import (
+    BatchFullError,
     CannotGenerateError,
     PromptTooLongError,
     Sampling,
@@ -98,7 +99,7 @@ def not_generated(error: CannotGenerateError, request: InferenceRequest) -> Outc
         case UnknownTokenError():
             return Rejected(str(error), _prompt_field(request), elsewhere=True)
         case _:
-            return Refused(str(error))
+            return Refused(str(error), full=isinstance(error, BatchFullError))
 
 
 def _prompt_field(request: InferenceRequest) -> str:

@@ -10,6 +10,9 @@ from deployments.policy.outcome import Refused
 LAST_RESORT = "last_resort"
 """The model name and the finish reason of a last-resort answer."""
 
+FULL_S = 1.0
+"""Seconds after which a model that is full may have room again."""
+
 
 class LastResort(Struct, frozen=True):
     """The last resort of one request.
@@ -55,8 +58,12 @@ class LastResort(Struct, frozen=True):
 
 
 def shortest_wait_s(trace: tuple[Ended, ...]) -> float:
-    """Return the shortest time that a refusal in `trace` named, if every attempt was refused; else 0."""
-    waits = [ended.outcome.retry_after_s for ended in trace if isinstance(ended.outcome, Refused)]
+    """Return the shortest time that a refusal in `trace` named, if every attempt was refused; else 0.
+
+    A model that is full names none: `FULL_S`.
+    """
+    refused = [ended.outcome for ended in trace if isinstance(ended.outcome, Refused)]
+    waits = [outcome.retry_after_s or FULL_S * outcome.full for outcome in refused]
     if len(waits) < len(trace):  # some model failed, and when it works again is unknown
         return 0.0
     return min((wait for wait in waits if wait > 0), default=0.0)

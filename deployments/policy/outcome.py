@@ -154,8 +154,8 @@ class Refused(_Reasoned, frozen=True):
 
     Attributes:
         reason: the cause.
-        transient: as in `Failed`.
-        retry_after_s: as in `Failed`.
+        transient, retry_after_s: as in `Failed`.
+        full: it has no room at this moment.
         soon: the model may take requests within the deadline: it is starting, loading, being replaced or being woken.
     """
 
@@ -164,6 +164,7 @@ class Refused(_Reasoned, frozen=True):
     transient: bool = False
     retry_after_s: float = 0.0
     soon: bool = False
+    full: bool = False
 
 
 class Rejected(_Reasoned, frozen=True):

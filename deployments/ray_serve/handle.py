@@ -205,7 +205,7 @@ class ServeReplicas:
             case asyncio.CancelledError():
                 return Failed(_CANCELLED_BELOW, transient=not alone())
             case BackPressureError():
-                return Refused("its queue is full")
+                return Refused("its queue is full", full=True)
             case DeploymentUnavailableError():
                 return Refused("it keeps failing to start")
             case RayActorError() | grpc.RpcError():

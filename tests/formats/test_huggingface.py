@@ -26,7 +26,10 @@ from deployments.settings import GenerationDefaults
 from tests.fakes import read_stream, read_whole
 from tests.request.test_native import LIMITS
 
-CANNOT_NOW = [BatchFullError("its batch of 32 is full"), CannotGenerateError("its engine is being started again")]
+CANNOT_NOW = [
+    (BatchFullError("its batch of 32 is full"), True),
+    (CannotGenerateError("its engine is being started again"), False),
+]
 LONG = "the prompt has 9000 tokens, of 8192"
 CANNOT = [
     (PromptTooLongError(LONG), Rejected(LONG, "text", "context_length_exceeded", elsewhere=True)),
@@ -101,12 +104,12 @@ async def test_what_the_engine_can_never_do_is_rejected_by_field_and_another_mod
     assert await read_stream(model, a_request()) == [rejected]
 
 
-@pytest.mark.parametrize("error", CANNOT_NOW, ids=lambda error: type(error).__name__)
-async def test_what_the_engine_cannot_do_now_is_refused_with_the_reason(error: Exception) -> None:
+@pytest.mark.parametrize(("error", "full"), CANNOT_NOW, ids=["full", "started again"])
+async def test_what_the_engine_cannot_do_now_is_refused_with_the_reason(error: Exception, *, full: bool) -> None:
     model = served(ScriptedGenerator(error=error))
 
-    assert await read_whole(model, a_request()) == Refused(str(error))
-    assert await read_stream(model, a_request()) == [Refused(str(error))]
+    assert await read_whole(model, a_request()) == Refused(str(error), full=full)
+    assert await read_stream(model, a_request()) == [Refused(str(error), full=full)]
 
 
 @pytest.mark.parametrize("stream", [False, True])

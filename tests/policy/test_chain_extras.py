@@ -10,6 +10,7 @@ from deployments.policy.allowance import Allowance
 from deployments.policy.attempt import Attempt, Candidate, Ended, Running, Tier, Why
 from deployments.policy.chain import FallbackChain
 from deployments.policy.deadline import Deadline, Reserves
+from deployments.policy.last_resort import FULL_S
 from deployments.policy.next_step import PROBE_GRACE_S, next_step
 from deployments.policy.outcome import Answered, Blank, Cancelled, Failed, Outcome, Refused, Rejected, TimedOut
 from deployments.policy.retry import RetryPolicy
@@ -266,6 +267,13 @@ def test_a_last_resort_for_want_of_room_says_when_to_come_again() -> None:
 
     assert play(chain(A, BACKUP), {A: full, BACKUP: full}).answer.retry_after_s == 7.0
     assert play(chain(A, BACKUP), {A: fails(), BACKUP: full}).answer.retry_after_s == 0.0
+
+
+def test_a_model_that_is_full_and_names_no_time_is_to_be_asked_again_in_a_second() -> None:
+    full, gone = Part(Refused("its queue is full", full=True)), Part(Refused("it keeps failing to start"))
+
+    assert play(chain(A, BACKUP), {A: gone, BACKUP: full}).answer.retry_after_s == FULL_S
+    assert play(chain(A, BACKUP), {A: gone, BACKUP: gone}).answer.retry_after_s == 0.0
 
 
 @pytest.mark.parametrize("jitter", [-0.1, 1.0, math.nan])

@@ -82,6 +82,13 @@ async def call(*script: Any) -> Outcome:
     return await read_whole(ServeReplicas(Handle(*script), "m"), a_request())
 
 
+async def test_a_full_queue_is_told_from_a_deployment_that_cannot_start() -> None:
+    full = await call(BackPressureError(num_queued_requests=1, max_queued_requests=1))
+    gone = await call(DeploymentUnavailableError("a"))
+
+    assert [isinstance(each, Refused) and each.full for each in (full, gone)] == [True, False]
+
+
 async def stream(*script: Any) -> list[StreamItem]:
     return await read_stream(ServeReplicas(Handle(*script), "m"), a_request())
 
