@@ -34,3 +34,14 @@ def test_serves_own_command_deploys_from_outside_with_the_token_and_not_with_ano
     cluster.scale(Router=2)
     told = {each["name"]: each["state"] for each in cluster.deploy()}
     assert told == {"neverblank": "ready", "steady": "ready"}
+
+
+def test_neverblanks_own_command_says_which_token_it_needs_where_it_has_another_one(cluster: Cluster) -> None:
+    before = deployed(cluster)
+    refused = cluster.outside(
+        "neverblank", "deploy", str(cluster.file()), "--address", cluster.dashboard, token=secrets.token_hex(32)
+    )
+
+    assert refused.returncode == 1
+    assert "needed is the cluster's token in RAY_AUTH_TOKEN" in refused.stderr
+    assert deployed(cluster) == before
