@@ -85,8 +85,8 @@ class FakeHub:
 
 
 @contextmanager
-def serving(hub: FakeHub) -> Iterator[FakeHub]:
-    """Serve `hub` on a free port, its `address` set."""
+def serving(hub: FakeHub, host: str = "127.0.0.1") -> Iterator[FakeHub]:
+    """Serve `hub` on a free port of `host`, its `address` set."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -138,12 +138,12 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
 
     hub.answering.set()
     hub.sending.set()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hang up are what is tested
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    hub.address = f"http://127.0.0.1:{server.server_port}"
+    hub.address = f"http://{host}:{server.server_port}"
     try:
         yield hub
     finally:
