@@ -11,6 +11,7 @@ routers anew. This is such a program: it changes lines of the file, and becomes 
                             proxy on the head, would hold the request until there is a router
     a router dies           the next one is told when the request came, so that its deadline does not begin anew
     routers down or gone    they, those of before, or the successor of this process are asked all the same (`ways_out`)
+    a router hangs          a request that names a deadline is not held for longer (`ways_out`)
     Serve drains the node   `/healthz` and `/readyz` are 503, too, so that whoever asks them sends no more before
                             HAProxy ends; Serve's file has that for `/-/healthz` alone
 

@@ -11,6 +11,10 @@
 
     a host went silent      what was sent to its router is given up by the `tcp-ut` of `default-server`, and asked of
                             another router. HAProxy 2.8 reads that there and gives it to no server: here each gets it.
+    a router hangs          on a host that is well, it cannot be told from one that is at work, and Serve ends it only
+                            after half a minute. A request that names a deadline is not held for so long: a moment
+                            behind it the answer is 504, with the last resort that the Serve config has for that.
+                            A stream has no such bound, as it may be silent for longer in its middle.
 
 Serve has its fallback for the first three, the Python proxy on the head, which goes with the head and holds what it
 cannot give to anybody; `front` disables it.
@@ -18,6 +22,9 @@ cannot give to anybody; `front` disables it.
 
 import re
 from collections.abc import Mapping
+
+LATE_MS = 300
+"""Milliseconds behind the deadline of a request until HAProxy answers it: its router had the deadline for that."""
 
 _ADDED = re.compile(r"(?ms)^    # ways out\n.*?^    # end\n")
 _SECTION = re.compile(r"(?m)^(?=frontend |backend |listen )")
@@ -29,6 +36,21 @@ _PLACE = "    # Servers in this backend\n"
 _TIMES = re.compile(r"(?m)^\s+timeout .*\n")
 _TCP_UT = re.compile(r"(?m)^\s+default-server .*?\b(tcp-ut \S+)")
 _WITHOUT_TCP_UT = re.compile(r"(?m)^(\s+server (?!.*\btcp-ut\b).*\S)$")
+_BOUND = re.compile(r"frontend http_frontend\n.*\n")
+_DUE = r"""
+    http-request set-var(txn.asked) req.body,json_query('$.timeout')
+    http-request set-var(txn.asked) req.hdr(x-request-timeout-seconds) if !{ var(txn.asked) -m found }
+    http-request set-var(txn.asked) req.hdr(x-neverblank-timeout) if !{ var(txn.asked) -m found }
+    http-request set-var(txn.streams) req.body,json_query('$.stream')
+    acl is_bounded var(txn.asked) -m reg ^[0-9]{1,4}([.][0-9]+)?$
+    acl is_stream var(txn.streams) -m bool
+    http-request set-var(txn.due) "var(txn.asked),regsub('^([0-9]+)\$','\1.')" if is_bounded !is_stream
+    http-request set-var(txn.due) "var(txn.due),regsub('\$','000')" if is_bounded !is_stream
+    http-request set-var(txn.due) "var(txn.due),regsub('[.]([0-9]{3}).*\$','\1'),add(LATE_MS)" if is_bounded !is_stream
+""".lstrip("\n").replace("LATE_MS", str(LATE_MS))
+"""Where a request names its deadline, in the order in which a router looks there, and when that is over."""
+
+_LIMITED = "    http-request set-timeout server var(txn.due) if { var(txn.due) -m found }\n"
 _ANYWHERE = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # noqa: S104 - recognized
 
 
@@ -56,7 +78,7 @@ def with_known_routers(text: str, known: Mapping[str, str]) -> tuple[str, dict[s
 
 
 def with_ways_out(text: str, tls: str = "") -> str:
-    """Return HAProxy's file `text` with the second and the third way; a second time changes nothing.
+    """Return HAProxy's file `text` with all of the ways but the first and that out of silence; twice is as once.
 
     Args:
         text: the file as Serve writes it. Without an application there is nothing to get out of.
@@ -76,7 +98,9 @@ def with_ways_out(text: str, tls: str = "") -> str:
             rules += f"    use_backend {name}-unchecked if is_{name} {{ nbsrv({name}) eq 0 }}\n"
         return _added(rules) + found[0]
 
-    rules = _ROUTED.sub(ways, sections[n])
+    rules = _BOUND.sub(lambda found: found[0] + _added(_DUE), _ROUTED.sub(ways, sections[n]))
+    for place, section in enumerate(sections):
+        sections[place] = section.replace(_PLACE, _added(_LIMITED) + _PLACE)
     host, port = bound.groups()
     successor = f"backend successor\n    server next {_ANYWHERE.get(host, host)}:{port}{tls}\n"
     sections[n] = rules + _added("".join([*unchecked.values(), successor]))
@@ -98,4 +122,4 @@ def _unchecked(section: str) -> str:
     """A section's servers without their checks, in a section of their own; empty without servers."""
     servers = "".join(f"{found[1]}\n" for found in _SERVER.finditer(section))
     name = section.split(maxsplit=2)[1]
-    return servers and f"backend {name}-unchecked\n{''.join(_TIMES.findall(section))}{servers}"
+    return servers and f"backend {name}-unchecked\n{_LIMITED}{''.join(_TIMES.findall(section))}{servers}"

@@ -15,21 +15,25 @@ import pytest
 import trustme
 
 from deployments.ray_serve.front import CERTIFICATE_VARIABLE, adapt
-from deployments.ray_serve.ways_out import with_silence_limited
+from deployments.ray_serve.ways_out import LATE_MS, with_silence_limited
+from deployments.request.controls import HEADERS, TIMEOUT_HEADER
 from tests.ray_serve.test_front import ROOT, answers_at, served_file
 from tests.ray_serve.test_haproxy import HAPROXY
 
 
 class Routerlike:
-    """Answers requests with its name, and health checks with `healthy`."""
+    """Answers requests with its name, unless it `hangs`, and health checks with `healthy`."""
 
-    def __init__(self, name: str, *, healthy: bool = True) -> None:
-        self.name, self.healthy = name, healthy
+    def __init__(self, name: str, *, healthy: bool = True, hangs: bool = False) -> None:
+        self.name, self.healthy, self.hangs = name, healthy, hangs
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        status = "503 Some" if head.startswith(b"GET /-/healthz") and not self.healthy else "200 OK"
+        is_check = head.startswith(b"GET /-/healthz")
+        if self.hangs and not is_check:
+            await reader.read()  # until HAProxy gives it up
+        status = "503 Some" if is_check and not self.healthy else "200 OK"
         body = self.name.encode()
         writer.write(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
         await writer.drain()
@@ -82,6 +86,35 @@ async def test_where_every_router_fails_its_checks_they_are_asked_all_the_same(t
         answered = await client.get(f"{url}/healthz")
 
     assert (answered.status_code, answered.text) == (200, "leaving")
+
+
+@pytest.mark.parametrize("healthy", [True, False], ids=["up", "down by its checks"])
+async def test_a_request_that_names_a_deadline_is_answered_behind_it_though_its_router_hangs(
+    tmp_path: Path, *, healthy: bool
+) -> None:
+    stuck = Routerlike("stuck", healthy=healthy, hangs=True)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(stuck.listening())
+        text, ports = served_file(tmp_path, stuck.port)
+        (tmp_path / "haproxy.cfg").write_text(adapt(text, {}))
+        await haproxy(stack, tmp_path / "haproxy.cfg")
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
+        url = f"http://127.0.0.1:{ports['http']}"
+        await until(client, url, 200 if healthy else 503)
+        answered = await asyncio.gather(
+            client.post(f"{url}/v1/infer", json={"text": "Hello", "timeout": 1}),
+            client.post(f"{url}/v1/infer", json={"timeout": 0.25, "text": "Hello"}, headers={TIMEOUT_HEADER: "9"}),
+            client.post(f"{url}/v1/infer", json={"text": "Hello"}, headers={TIMEOUT_HEADER: "0.5"}),
+            client.post(f"{url}/v1/infer", json={"text": "Hello"}, headers={HEADERS["timeout"]: "1.2345"}),
+        )
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(f"{url}/v1/infer", json={"text": "Hello", "timeout": 0.2, "stream": True}, timeout=1.0)
+
+    assert [(each.status_code, each.json()["served_by"]) for each in answered] == [(504, "last_resort")] * 4
+    late_s = [
+        each.elapsed.total_seconds() - asked for each, asked in zip(answered, (1.0, 0.25, 0.5, 1.2345), strict=True)
+    ]
+    assert min(late_s) >= 0.9 * LATE_MS / 1000, late_s
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
