@@ -20,6 +20,10 @@ GONE_S = 7.0
 LONG_GONE_S = 40.0
 """Less than Ray takes to call a host dead (`configs/ray.env`), and more: one that was ends itself when it is back."""
 
+STOPPED_S = 15.0
+LEFT_S = 8.0
+"""So long, at most, HAProxies send requests to a router that is stopped: until it has missed three checks."""
+
 USED_S = 10.0
 """So long, at most, a host waits for requests once a router and a model run on it again."""
 
@@ -104,3 +108,19 @@ def test_no_request_is_lost_or_late_when_a_host_is_killed_and_it_is_in_use_again
     assert not tally.bad, str(tally)
     assert tally.last_resort_s <= 1.0, str(tally)
     require_used(tally, host, ready)
+
+
+def test_no_request_is_lost_or_late_when_a_router_is_stopped_on_a_host_that_is_well(cluster: Cluster) -> None:
+    with Load(cluster.hosts, Traffic()) as load:
+        time.sleep(3)
+        stopped = cluster.workers[0].stop("ray::ServeReplica:neverblank:Router")
+        time.sleep(STOPPED_S)
+        for process in stopped:
+            process.resume()
+        time.sleep(3)
+    tally = load.tally
+
+    print(f"a router stopped for {STOPPED_S:.0f} s: {tally}")  # noqa: T201 - the figures asked for
+    assert stopped
+    assert not tally.bad, str(tally)
+    assert tally.last_resort_s <= LEFT_S, str(tally)

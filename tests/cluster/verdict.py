@@ -93,7 +93,7 @@ def _judge(sent: Sent) -> Verdict:
     begun = sent.kind == "stream" and sent.first_s < float("inf")
     if not sent.ended:
         return (Verdict.BROKEN if sent.error else Verdict.CUT) if begun else Verdict.LOST
-    if sent.status not in {200, 503} or sent.served_by not in TIERS:
+    if sent.status not in {200, 503, 504} or sent.served_by not in TIERS:
         return Verdict.LOST
     if is_blank(sent.result):
         return Verdict.BLANK
