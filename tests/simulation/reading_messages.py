@@ -7,7 +7,7 @@ from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
 from deployments.policy.blank import is_blank
-from tests.simulation.told import Told, UnreadableError, events_of
+from tests.simulation.told import Told, UnreadableError, events_of, told_by
 
 
 def read_message(body: dict[str, Any]) -> Told:
@@ -21,17 +21,8 @@ def read_message(body: dict[str, Any]) -> Told:
     ]
     if len(texts) > 1 or not (texts or calls) or any(map(is_blank, texts)):
         raise UnreadableError(f"a message of {[block.type for block in message.content]}")
-    provenance = body["neverblank"]
-    return Told(
-        "".join(texts),
-        body["model"],
-        provenance["served_by"],
-        provenance["degraded"],
-        provenance["attempts"],
-        provenance["finish_reason"],
-        refusal=message.stop_reason == "refusal" and body["model"] == "last_resort",
-        tool_calls=calls,
-    )
+    refusal = message.stop_reason == "refusal" and body["model"] == "last_resort"
+    return told_by(body, "".join(texts), refusal=refusal, calls=calls)
 
 
 _EVENTS: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)

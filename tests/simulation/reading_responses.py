@@ -8,7 +8,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from deployments.policy.blank import is_blank
-from tests.simulation.told import Told, UnreadableError, events_of
+from tests.simulation.told import Told, UnreadableError, events_of, told_by
 
 _EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 _LAST = {"response.completed": "completed", "response.incomplete": "incomplete"}
@@ -30,17 +30,7 @@ def read_response(body: dict[str, Any]) -> Told:
         response.status == "completed"
     ):
         raise UnreadableError(f"{response.status} for {response.incomplete_details}")
-    provenance = body["neverblank"]
-    return Told(
-        "".join(texts),
-        body["model"],
-        provenance["served_by"],
-        provenance["degraded"],
-        provenance["attempts"],
-        provenance["finish_reason"],
-        refusal=any(part.type == "refusal" for part in parts),
-        tool_calls=calls,
-    )
+    return told_by(body, "".join(texts), refusal=any(part.type == "refusal" for part in parts), calls=calls)
 
 
 def read_response_stream(body: bytes) -> Told:

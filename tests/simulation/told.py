@@ -49,3 +49,18 @@ def events_of(body: bytes) -> Iterator[tuple[str, str]]:
         fields = dict(line.split(": ", 1) for line in lines)
         if fields:
             yield fields.get("event", ""), fields["data"]
+
+
+def told_by(body: dict[str, Any], text: str, *, refusal: bool, calls: list[Any]) -> Told:
+    """What a body says whose trace is in `neverblank`."""
+    provenance = body["neverblank"]
+    return Told(
+        text,
+        body["model"],
+        provenance["served_by"],
+        provenance["degraded"],
+        provenance["attempts"],
+        provenance["finish_reason"],
+        refusal=refusal,
+        tool_calls=calls,
+    )
