@@ -11,7 +11,6 @@ deployment says. See docs/decisions/0033-replicas-that-do-not-answer.md.
 """
 
 import asyncio
-import math
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -110,31 +109,6 @@ class WatchedRouter(PowerOfTwoChoicesRequestRouter):  # type: ignore[misc]  # as
                 return [random.sample(each, min(2, len(each))) for each in (holding, fit) if each]
         chosen: list[list[RunningReplica]] = await super().choose_replicas(candidate_replicas, pending_request)
         return chosen
-
-    async def _choose_replica_for_request(
-        self, pending_request: PendingRequest, *, is_retry: bool = False
-    ) -> RunningReplica:
-        """Return the replica for a call: at once if one is known to have room, and nobody waits; else as Serve does.
-
-        Serve begins a task for each call, which hands replicas to those that wait.
-        """
-        nobody_waits = not (is_retry or self._pending_requests_to_fulfill)
-        if nobody_waits and not pending_request.metadata.multiplexed_model_id:
-            for candidates in await self.choose_replicas(self._replicas_list, pending_request):
-                if (replica := self._with_room(candidates)) is not None:
-                    return replica
-        return await super()._choose_replica_for_request(pending_request, is_retry=is_retry)
-
-    def _with_room(self, candidates: list[RunningReplica]) -> RunningReplica | None:
-        """Return the one with the fewest requests; `None` where one has no room, or its number is not known now."""
-        best, fewest = None, math.inf
-        for replica in candidates:
-            length = self.replica_queue_len_cache.get(replica.replica_id)
-            if length is None or length >= replica.max_ongoing_requests:
-                return None
-            if length < fewest:
-                best, fewest = replica, length
-        return best
 
     def on_send_request(self, replica_id: ReplicaID) -> None:
         """Note to which replica the call of the running task goes."""

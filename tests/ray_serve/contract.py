@@ -118,10 +118,6 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], str]] = {
         ("candidate_replicas", "pending_request"),
         "ray_serve/watched_router.py takes its place while a replica takes no requests",
     ),
-    "ray.serve._private.request_router.PowerOfTwoChoicesRequestRouter._choose_replica_for_request": (
-        ("pending_request", "is_retry"),
-        "ray_serve/watched_router.py takes its place where a replica is known to have room",
-    ),
     "ray.serve._private.request_router.PowerOfTwoChoicesRequestRouter.on_send_request": (
         ("replica_id",),
         "ray_serve/watched_router.py learns by it to which replica a call goes",
