@@ -38,9 +38,10 @@ _TCP_UT = re.compile(r"(?m)^\s+default-server .*?\b(tcp-ut \S+)")
 _WITHOUT_TCP_UT = re.compile(r"(?m)^(\s+server (?!.*\btcp-ut\b).*\S)$")
 _BOUND = re.compile(r"frontend http_frontend\n.*\n")
 _DUE = r"""
-    http-request set-var(txn.asked) req.body,json_query('$.timeout')
-    http-request set-var(txn.asked) req.hdr(x-request-timeout-seconds) if !{ var(txn.asked) -m found }
-    http-request set-var(txn.asked) req.hdr(x-neverblank-timeout) if !{ var(txn.asked) -m found }
+    acl is_ours path_beg /v1/
+    http-request set-var(txn.asked) req.body,json_query('$.timeout') if is_ours
+    http-request set-var(txn.asked) req.hdr(x-request-timeout-seconds) if is_ours !{ var(txn.asked) -m found }
+    http-request set-var(txn.asked) req.hdr(x-neverblank-timeout) if is_ours !{ var(txn.asked) -m found }
     http-request set-var(txn.streams) req.body,json_query('$.stream')
     acl is_bounded var(txn.asked) -m reg ^[0-9]{1,4}([.][0-9]+)?$
     acl is_stream var(txn.streams) -m bool
@@ -48,7 +49,10 @@ _DUE = r"""
     http-request set-var(txn.due) "var(txn.due),regsub('\$','000')" if is_bounded !is_stream
     http-request set-var(txn.due) "var(txn.due),regsub('[.]([0-9]{3}).*\$','\1'),add(LATE_MS)" if is_bounded !is_stream
 """.lstrip("\n").replace("LATE_MS", str(LATE_MS))
-"""Where a request names its deadline, in the order in which a router looks there, and when that is over."""
+"""Where a request names its deadline, in the order in which a router looks there, and when that is over.
+
+Elsewhere than below `/v1/`, in another application beside ours, such a field may mean something else.
+"""
 
 _LIMITED = "    http-request set-timeout server var(txn.due) if { var(txn.due) -m found }\n"
 _ANYWHERE = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # noqa: S104 - recognized

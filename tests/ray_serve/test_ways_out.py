@@ -109,6 +109,8 @@ async def test_a_request_that_names_a_deadline_is_answered_behind_it_though_its_
         )
         with pytest.raises(httpx.ReadTimeout):
             await client.post(f"{url}/v1/infer", json={"text": "Hello", "timeout": 0.2, "stream": True}, timeout=1.0)
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(f"{url}/of/another/application", json={"timeout": 0.2}, timeout=1.0)
 
     assert [(each.status_code, each.json()["served_by"]) for each in answered] == [(504, "last_resort")] * 4
     late_s = [
