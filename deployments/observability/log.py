@@ -7,6 +7,7 @@ type and the place and not the message, which may quote a request. Whatever is i
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from deployments.observability import metrics
@@ -17,9 +18,8 @@ from deployments.policy.breaker import BreakerState, Closed
 from deployments.policy.reason import locate_error, message_of, trace_without_messages
 
 
-def fallback(request_id: str, asked: str, answer: Answer, seconds: float, text: str, *, quotes: bool = False) -> None:
-    """Another model than the first candidate has answered. Without content, `text` is empty and `quotes` false."""
-    facts = fallback_facts(request_id, asked, answer, seconds, quotes=quotes)
+def fallback(facts: Mapping[str, Any], text: str) -> None:
+    """Another model than the first candidate has answered: its `fallback_facts`; without content, `text` is empty."""
     logger().warning("fallback", **facts, **({"text": text} if text else {}))
 
 

@@ -1,15 +1,14 @@
-"""Writes log lines in a thread of its own, which takes them from a bounded queue.
+"""Writes log lines in a thread of its own, which takes what has gathered of them a few times a second.
 
 A write to standard error blocks while the reader of that pipe does not read. In the thread of the event loop, such a
-write would hold up every request, most of all in an outage, when each request logs a line.
+write would hold up every request, most of all in an outage, when each request logs a line. Nor does each line wake the
+writer: the two threads take turns with one interpreter, and to change hands for a line takes longer than to write it.
 """
 
 import atexit
 import json
 import logging
-import queue
 import threading
-from logging.handlers import QueueHandler, QueueListener
 
 MAX_LINES = 4096
 """Lines that may wait to be written; further lines are dropped, and counted."""
@@ -17,66 +16,91 @@ MAX_LINES = 4096
 MAX_WAITING_CHARACTERS = 4 << 20
 """Characters of the lines that may wait; a line for which there is no room is dropped, and counted."""
 
+GATHER_S = 0.05
+"""Seconds for which lines gather before they are written. One of an error's level is written at once, with all before
+it: its process may be about to end."""
 
-class BoundedQueueHandler(QueueHandler):
-    """Puts lines into a queue, and drops those for which there is no room.
+
+class BackgroundHandler(logging.Handler):
+    """Keeps lines for a thread that writes them, and drops those for which there is no room.
 
     Attributes:
         dropped: lines that were dropped since `log_lines_dropped` was last logged.
+        waiting: lines that are not written yet.
     """
 
-    def __init__(self, lines: "queue.Queue[logging.LogRecord]") -> None:
-        """Put lines into `lines`, which needs no bound of its own."""
-        super().__init__(lines)
+    def __init__(self, writer: logging.Handler) -> None:
+        """Have `writer` write, several lines as one record."""
+        super().__init__()
         self.dropped = 0
-        self._counting = threading.Lock()
-        self._waiting = 0
+        self._writer = writer
+        self._lines: list[str] = []
+        self.waiting = 0
         self._characters = 0
+        self._ending = False
+        self._some, self._now = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._write_always, name="log writer", daemon=True)
+        self._thread.start()
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Put one line into the queue; if lines were dropped before it, first a line with their number."""
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line; if lines were dropped before it, first a line with their number. The lock is held."""
         if self.dropped:
             told = json.dumps({"level": "error", "event": "log_lines_dropped", "lines": self.dropped})
-            if not self._put(logging.makeLogRecord({"msg": told, "levelno": logging.ERROR})):
+            if not self._put(told):
                 self.dropped += 1
                 return
             self.dropped = 0
-        if not self._put(record):
+        if not self._put(self.format(record)):
             self.dropped += 1
+        elif record.levelno >= logging.ERROR:
+            self._now.set()
 
-    def taken(self, record: logging.LogRecord) -> None:
-        """Note that `record` waits no more. Called by the thread that writes."""
-        with self._counting:
-            self._waiting -= 1
-            self._characters -= len(record.getMessage())
+    def end(self) -> None:
+        """Wait until all lines are written. Lines that are logged from then on are not."""
+        self.acquire()
+        try:
+            self._ending = True
+            self._some.set()
+            self._now.set()
+        finally:
+            self.release()
+        self._thread.join()
 
-    def _put(self, record: logging.LogRecord) -> bool:
-        characters = len(record.getMessage())
-        with self._counting:
-            if self._waiting >= MAX_LINES or self._characters + characters > MAX_WAITING_CHARACTERS:
-                return False
-            self._waiting += 1
-            self._characters += characters
-        self.queue.put_nowait(record)
+    def _put(self, line: str) -> bool:
+        if self.waiting >= MAX_LINES or self._characters + len(line) > MAX_WAITING_CHARACTERS:
+            return False
+        self.waiting += 1
+        self._characters += len(line)
+        self._lines.append(line)
+        if len(self._lines) == 1:
+            self._some.set()
         return True
 
+    def _write_always(self) -> None:
+        ending = False
+        while not ending:
+            self._some.wait()
+            self._now.wait(GATHER_S)
+            self.acquire()
+            try:
+                ending, lines, self._lines = self._ending, self._lines, []
+                self._some.clear()
+                self._now.clear()
+            finally:
+                self.release()
+            if not lines:
+                continue
+            self._writer.handle(logging.makeLogRecord({"msg": "\n".join(lines)}))
+            self.acquire()
+            try:
+                self.waiting -= len(lines)
+                self._characters -= sum(map(len, lines))
+            finally:
+                self.release()
 
-class _Listener(QueueListener):
-    """Writes the lines that `source` has put into its queue."""
 
-    def __init__(self, source: BoundedQueueHandler, handler: logging.Handler) -> None:
-        super().__init__(source.queue, handler)
-        self._source = source
-
-    def handle(self, record: logging.LogRecord) -> None:
-        self._source.taken(record)
-        super().handle(record)
-
-
-def write_in_background(handler: logging.Handler) -> BoundedQueueHandler:
-    """Return a handler whose lines `handler` writes in a thread; waiting lines are written when the process ends."""
-    source = BoundedQueueHandler(queue.Queue())
-    listener = _Listener(source, handler)
-    listener.start()
-    atexit.register(listener.stop)
-    return source
+def write_in_background(writer: logging.Handler) -> BackgroundHandler:
+    """Return a handler whose lines `writer` writes in a thread; waiting lines are written when the process ends."""
+    handler = BackgroundHandler(writer)
+    atexit.register(handler.end)
+    return handler

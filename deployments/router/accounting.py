@@ -76,8 +76,11 @@ class RequestAccounting:
         elsewhere = answer.model != record.asked or answer.served_by is Tier.CACHE
         if answer.degraded and elsewhere:  # else only something was dropped
             due = {} if math.isinf(record.deadline_s) else {"deadline_ms": round(record.deadline_s * 1000, 1)}
-            self.fallbacks.add({**fallback_facts(record.request_id, record.asked, answer, seconds), **due})
-            log.fallback(record.request_id, record.asked, answer, seconds, record.content, quotes=record.quotes)
+            facts = fallback_facts(record.request_id, record.asked, answer, seconds)
+            self.fallbacks.add({**facts, **due})
+            if record.quotes:
+                facts = fallback_facts(record.request_id, record.asked, answer, seconds, quotes=True)
+            log.fallback(facts, record.content)
 
     def began(self, record: "RequestRecord", head: StreamHead) -> None:
         """Count a stream whose first content is there, unless it is a drill."""

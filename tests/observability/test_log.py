@@ -63,7 +63,7 @@ def test_the_text_of_a_request_is_told_only_where_it_is_given(
 ) -> None:
     answer = Answer("sorry", "last_resort", Tier.LAST_RESORT, degraded=True, attempts=())
 
-    log.fallback("id", "m", answer, 0.0123, text)
+    log.fallback(log.fallback_facts("id", "m", answer, 0.0123), text)
 
     (line,) = events
     assert (line["served_by"], line["asked"], line["ms"]) == ("last_resort", "m", 12.3)
@@ -75,7 +75,7 @@ def test_whatever_is_in_a_line_has_a_bound(events: list[dict[str, Any]]) -> None
     trace = (Ended(Candidate(Tier.PRIMARY, "m"), 0.0, 1.0, failed),)
     answer = Answer("sorry", "last_resort", Tier.LAST_RESORT, degraded=True, attempts=trace)
 
-    log.fallback("id", "m", answer, 0.0123, "x" * 10**6, quotes=True)
+    log.fallback(log.fallback_facts("id", "m", answer, 0.0123, quotes=True), "x" * 10**6)
     log.internal_error("router", "m", ValueError("x" * 10**6))
     log.discovery_failed("x" * 10**6)
 
@@ -92,7 +92,7 @@ def test_a_model_is_quoted_in_a_fallback_only_where_content_may_be_logged(
     trace = tuple(Ended(Candidate(Tier.PRIMARY, "m"), 0.0, 1.0, outcome) for outcome in outcomes)
     answer = Answer("sorry", "last_resort", Tier.LAST_RESORT, degraded=True, attempts=trace)
 
-    log.fallback("id", "m", answer, 0.0123, "", quotes=quotes)
+    log.fallback(log.fallback_facts("id", "m", answer, 0.0123, quotes=quotes), "")
 
     (line,) = events
     told = ["ValueError in infer", "the model calls text invalid"]

@@ -13,7 +13,7 @@ from tests.service.service import Service, eventually
 WARM_UP_S = 12.0
 STOPPED_S = 12.0
 DEADLINE_S = 6.0
-LONGEST_S = 2.5
+LONGEST_S = 1.5
 FOURTH_SECOND_S = 4.0
 FEW_WAITED_S = 2.5
 """In the first seconds: several times what the model usually takes, and then what the fallback takes."""
