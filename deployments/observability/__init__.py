@@ -4,7 +4,7 @@ May import: policy.
 
     log.py          a function for each log line
     logger.py       how a line is written
-    log_writer.py   a bounded queue, and a thread that writes the lines
+    log_writer.py   a bounded list of lines that wait, and a thread that writes them
     metric_table.py every metric, with its labels and its meaning
     metrics.py      the counts of a process, until they are exported
     spans.py        sends finished spans to an OTLP endpoint

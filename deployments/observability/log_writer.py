@@ -18,7 +18,7 @@ MAX_WAITING_CHARACTERS = 4 << 20
 
 GATHER_S = 0.05
 """Seconds for which lines gather before they are written. One of an error's level is written at once, with all before
-it: its process may be about to end."""
+it: its process may be about to end. Of one that is killed without a word the other lines of so much time are lost."""
 
 
 class BackgroundHandler(logging.Handler):
@@ -44,6 +44,12 @@ class BackgroundHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line; if lines were dropped before it, first a line with their number. The lock is held."""
+        try:
+            self._keep(record)
+        except Exception:  # noqa: BLE001 - as every handler has it: a line that cannot be formatted is told of
+            self.handleError(record)
+
+    def _keep(self, record: logging.LogRecord) -> None:
         if self.dropped:
             told = json.dumps({"level": "error", "event": "log_lines_dropped", "lines": self.dropped})
             if not self._put(told):
@@ -90,7 +96,11 @@ class BackgroundHandler(logging.Handler):
                 self.release()
             if not lines:
                 continue
-            self._writer.handle(logging.makeLogRecord({"msg": "\n".join(lines)}))
+            record = logging.makeLogRecord({"msg": "\n".join(lines)})
+            try:
+                self._writer.handle(record)
+            except Exception:  # noqa: BLE001 - further lines are to be written all the same
+                self.handleError(record)
             self.acquire()
             try:
                 self.waiting -= len(lines)

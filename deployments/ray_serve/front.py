@@ -58,7 +58,16 @@ NOBODY = json.dumps(
         "error": {"type": "unavailable", "code": "no_router", "message": "no router can be reached"},
     }
 )
-"""What HAProxy answers by itself; the lines `http-error` of the Serve configs have the same."""
+"""What HAProxy answers by itself; the lines `http-error` of the Serve configs have the same for 502 and 503."""
+
+SILENT = json.dumps(
+    json.loads(NOBODY)
+    | {
+        "result": "I am sorry: this has taken too long. Please try again in a moment.",
+        "error": {"type": "unavailable", "code": "router_silent", "message": "the router has not answered in time"},
+    }
+)
+"""What HAProxy answers where a router hangs: the lines `http-error` of the Serve configs have it for 504."""
 
 
 class UnknownFileError(ValueError):

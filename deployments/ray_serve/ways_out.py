@@ -14,7 +14,8 @@
     a router hangs          on a host that is well, it cannot be told from one that is at work, and Serve ends it only
                             after half a minute. A request that names a deadline is not held for so long: a moment
                             behind it the answer is 504, with the last resort that the Serve config has for that.
-                            A stream has no such bound, as it may be silent for longer in its middle.
+                            A stream has no such bound, as it may be silent for longer in its middle; nor has what
+                            may ask for one as far as HAProxy can tell, which reads no more than its buffer.
 
 Serve has its fallback for the first three, the Python proxy on the head, which goes with the head and holds what it
 cannot give to anybody; `front` disables it.
@@ -23,7 +24,7 @@ cannot give to anybody; `front` disables it.
 import re
 from collections.abc import Mapping
 
-LATE_MS = 300
+LATE_MS = 400
 """Milliseconds behind the deadline of a request until HAProxy answers it: its router had the deadline for that."""
 
 _ADDED = re.compile(r"(?ms)^    # ways out\n.*?^    # end\n")
@@ -42,16 +43,24 @@ _DUE = r"""
     http-request set-var(txn.asked) req.body,json_query('$.timeout') if is_ours
     http-request set-var(txn.asked) req.hdr(x-request-timeout-seconds) if is_ours !{ var(txn.asked) -m found }
     http-request set-var(txn.asked) req.hdr(x-neverblank-timeout) if is_ours !{ var(txn.asked) -m found }
-    http-request set-var(txn.streams) req.body,json_query('$.stream')
+    http-request set-var(txn.read) req.body_len if is_ours
+    http-request set-var(txn.unread) req.hdr(content-length),sub(txn.read) if is_ours
     acl is_bounded var(txn.asked) -m reg ^[0-9]{1,4}([.][0-9]+)?$
-    acl is_stream var(txn.streams) -m bool
-    http-request set-var(txn.due) "var(txn.asked),regsub('^([0-9]+)\$','\1.')" if is_bounded !is_stream
-    http-request set-var(txn.due) "var(txn.due),regsub('\$','000')" if is_bounded !is_stream
-    http-request set-var(txn.due) "var(txn.due),regsub('[.]([0-9]{3}).*\$','\1'),add(LATE_MS)" if is_bounded !is_stream
+    acl may_stream req.body -m reg '"stream"[[:space:]]*:[[:space:]]*[^f[:space:]]'
+    acl may_stream req.body -m reg '\\u00[67]'
+    acl may_stream req.hdr(content-encoding) -m found
+    acl may_stream req.hdr_cnt(content-length) eq 0
+    acl may_stream var(txn.unread) -m int gt 0
+    acl is_due var(txn.due) -m found
+    http-request set-var(txn.due) "var(txn.asked),regsub('^([0-9]+)\$','\1.')" if is_bounded !may_stream
+    http-request set-var(txn.due) "var(txn.due),regsub('\$','000')" if is_due
+    http-request set-var(txn.due) "var(txn.due),regsub('[.]([0-9]{3}).*\$','\1'),add(LATE_MS)" if is_due
 """.lstrip("\n").replace("LATE_MS", str(LATE_MS))
 """Where a request names its deadline, in the order in which a router looks there, and when that is over.
 
-Elsewhere than below `/v1/`, in another application beside ours, such a field may mean something else.
+Elsewhere than below `/v1/`, in another application beside ours, such a field may mean something else. What may ask for
+a stream is looked for in the bytes: HAProxy's reader of JSON gives up at 20 levels, and a stream that it took for none
+would be cut in its middle. Nobody's encoder escapes the letters of a key; who does has no bound either.
 """
 
 _LIMITED = "    http-request set-timeout server var(txn.due) if { var(txn.due) -m found }\n"
@@ -82,7 +91,7 @@ def with_known_routers(text: str, known: Mapping[str, str]) -> tuple[str, dict[s
 
 
 def with_ways_out(text: str, tls: str = "") -> str:
-    """Return HAProxy's file `text` with all of the ways but the first and that out of silence; twice is as once.
+    """Return HAProxy's file `text` with every way out but the first and that of silence; twice is as once.
 
     Args:
         text: the file as Serve writes it. Without an application there is nothing to get out of.

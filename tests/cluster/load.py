@@ -162,7 +162,7 @@ class _Reading:
         self._event = ""
 
     def begin(self, host: str) -> None:
-        """Count from now, and from `host`."""
+        """Count from now, and from `host`: the time that a balancer waits for a connection is not the service's."""
         self.host = host
         self.started = self._last = time.monotonic()
 

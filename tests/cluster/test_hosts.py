@@ -29,7 +29,7 @@ USED_S = 10.0
 
 
 def wait_ready(cluster: Cluster, host: Host) -> float:
-    """Wait until the same router and model have run on a host for `USED_S`; since when they do.
+    """Wait until the same router and model have run on a host for `USED_S`; the time from which they have.
 
     Of a host that is just back, Serve lists for some seconds what it replaces where Ray has taken the host for dead.
     """
@@ -123,9 +123,11 @@ def test_no_request_is_lost_or_late_when_a_router_is_stopped_on_a_host_that_is_w
     with Load(cluster.hosts, Traffic()) as load:
         time.sleep(3)
         stopped = cluster.workers[0].stop("ray::ServeReplica:neverblank:Router")
-        time.sleep(STOPPED_S)
-        for process in stopped:
-            process.resume()
+        try:
+            time.sleep(STOPPED_S)
+        finally:
+            for process in stopped:
+                process.resume()
         time.sleep(3)
     tally = load.tally
 

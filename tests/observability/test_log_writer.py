@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -19,10 +21,13 @@ class Stuck(logging.Handler):
         self.reached, self.let_go = threading.Event(), threading.Event()
         self.lines: list[str] = []
         self.writes = 0
+        self.fails = False
 
     def emit(self, record: logging.LogRecord) -> None:
         self.reached.set()
         self.let_go.wait()
+        if self.fails:
+            raise OSError("it cannot write")
         self.writes += 1
         self.lines += record.getMessage().split("\n")
 
@@ -39,8 +44,11 @@ def a_record(text: str, level: int = logging.WARNING) -> logging.LogRecord:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        assert threading.Event().wait(0.01) is False
+    for _ in range(1000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("ten seconds were not enough")
 
 
 def test_a_writer_that_is_stuck_holds_nobody_up_and_what_was_dropped_is_told(stuck: Stuck) -> None:
@@ -79,14 +87,18 @@ def test_long_lines_wait_in_no_more_memory_than_short_ones(stuck: Stuck) -> None
     assert stuck.lines[-1] == "after", "there is room again"
 
 
-def test_lines_of_a_burst_are_written_together_and_in_their_order(stuck: Stuck) -> None:
+def test_lines_of_a_burst_are_written_together_and_in_their_order(
+    stuck: Stuck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_writer, "GATHER_S", 3600.0)
+    stuck.let_go.set()
     handler = write_in_background(stuck)
     for number in range(100):
         handler.handle(a_record(str(number)))
-    stuck.let_go.set()
-    wait_until(lambda: len(stuck.lines) == 100)
-    assert stuck.lines == [str(number) for number in range(100)]
-    assert stuck.writes < 50
+    handler.handle(a_record("an error", logging.ERROR))
+    wait_until(lambda: handler.waiting == 0)
+    assert stuck.lines == [*map(str, range(100)), "an error"]
+    assert stuck.writes == 1
 
 
 def test_an_error_is_written_at_once_with_all_that_was_logged_before_it(
@@ -101,10 +113,23 @@ def test_an_error_is_written_at_once_with_all_that_was_logged_before_it(
     assert stuck.lines == ["before", "an error"]
 
 
-def test_what_waits_is_written_when_the_process_ends(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_writer, "GATHER_S", 3600.0)
-    stuck.let_go.set()
+def test_what_waits_is_written_when_the_process_ends() -> None:
+    code = "from deployments.observability.logger import logger; logger().warning('last words')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)  # noqa: S603
+    assert json.loads(ended.stderr.splitlines()[-1])["event"] == "last words"
+
+
+def test_a_line_that_cannot_be_formatted_or_written_costs_no_other(
+    stuck: Stuck, capsys: pytest.CaptureFixture[str]
+) -> None:
     handler = write_in_background(stuck)
-    handler.handle(a_record("last words"))
-    handler.end()
-    assert stuck.lines == ["last words"]
+    handler.handle(logging.makeLogRecord({"msg": "%d", "args": ("no number",)}))
+    stuck.fails = True
+    stuck.let_go.set()
+    handler.handle(a_record("lost"))
+    wait_until(lambda: handler.waiting == 0)
+    stuck.fails = False
+    handler.handle(a_record("after"))
+    wait_until(lambda: handler.waiting == 0)
+    assert stuck.lines == ["after"]
+    assert "it cannot write" in capsys.readouterr().err

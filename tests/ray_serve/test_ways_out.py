@@ -1,9 +1,10 @@
-"""What HAProxy does with a request whose routers fail their checks, or are gone: it is answered all the same.
+"""What HAProxy does with a request whose routers fail their checks, hang or are gone: it is answered all the same.
 
 The file is made by Serve's own template and changed by `neverblank-haproxy`; the HAProxy is the one that Ray brings.
 """
 
 import asyncio
+import gzip
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -22,10 +23,13 @@ from tests.ray_serve.test_haproxy import HAPROXY
 
 
 class Routerlike:
-    """Answers requests with its name, unless it `hangs`, and health checks with `healthy`."""
+    """Answers requests with its name, unless it `hangs`, and health checks with `healthy`.
 
-    def __init__(self, name: str, *, healthy: bool = True, hangs: bool = False) -> None:
-        self.name, self.healthy, self.hangs = name, healthy, hangs
+    With a `pause_s` it has read the whole request first, and is silent for so long in the middle of its answer.
+    """
+
+    def __init__(self, name: str, *, healthy: bool = True, hangs: bool = False, pause_s: float = 0.0) -> None:
+        self.name, self.healthy, self.hangs, self.pause_s = name, healthy, hangs, pause_s
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +39,13 @@ class Routerlike:
             await reader.read()  # until HAProxy gives it up
         status = "503 Some" if is_check and not self.healthy else "200 OK"
         body = self.name.encode()
-        writer.write(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+        writer.write(
+            f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body[:1]
+        )
+        if self.pause_s and not is_check:
+            await read_body(head, reader)
+            await asyncio.sleep(self.pause_s)
+        writer.write(body[1:])
         await writer.drain()
         writer.close()
 
@@ -45,6 +55,14 @@ class Routerlike:
         self.port = server.sockets[0].getsockname()[1]
         async with server:
             yield
+
+
+async def read_body(head: bytes, reader: asyncio.StreamReader) -> None:
+    announced = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    if announced:
+        await reader.readexactly(int(announced[0]))
+    else:
+        await reader.readuntil(b"\r\n0\r\n\r\n")
 
 
 async def haproxy(
@@ -110,13 +128,71 @@ async def test_a_request_that_names_a_deadline_is_answered_behind_it_though_its_
         with pytest.raises(httpx.ReadTimeout):
             await client.post(f"{url}/v1/infer", json={"text": "Hello", "timeout": 0.2, "stream": True}, timeout=1.0)
         with pytest.raises(httpx.ReadTimeout):
-            await client.post(f"{url}/of/another/application", json={"timeout": 0.2}, timeout=1.0)
+            await client.post(
+                f"{url}/of/another/application",
+                json={"timeout": 0.2},
+                headers={TIMEOUT_HEADER: "0.2", HEADERS["timeout"]: "0.2"},
+                timeout=1.0,
+            )
 
     assert [(each.status_code, each.json()["served_by"]) for each in answered] == [(504, "last_resort")] * 4
     late_s = [
         each.elapsed.total_seconds() - asked for each, asked in zip(answered, (1.0, 0.25, 0.5, 1.2345), strict=True)
     ]
     assert min(late_s) >= 0.9 * LATE_MS / 1000, late_s
+    assert max(late_s) <= 2.4, late_s
+
+
+LONG = "x" * 300_000
+DEEP = '{"a":' * 25 + "1" + "}" * 25
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b'{"messages": [], "stream": true}', {}),
+        (b'{"messages": [], "stream"\n:\ttrue}', {}),
+        (f'{{"messages": "{LONG}", "stream": true}}'.encode(), {}),
+        (f'{{"timeout": 0.3, "messages": "{LONG}", "stream": true}}'.encode(), {}),
+        (f'{{"tools": {DEEP}, "stream": true}}'.encode(), {}),
+        (b'\xef\xbb\xbf{"messages": [], "stream": true}', {}),
+        (b'{"stream": false, "stream": true}', {}),
+        (b'{"str\\u0065am": true}', {}),
+        (gzip.compress(b'{"messages": [], "stream": true}'), {"content-encoding": "gzip"}),
+    ],
+    ids=["plain", "spaced", "behind-much", "in-the-body", "behind-depth", "marked", "twice", "escaped", "compressed"],
+)
+async def test_a_stream_is_not_cut_though_it_is_silent_for_longer_than_its_deadline(
+    tmp_path: Path, body: bytes, headers: dict[str, str]
+) -> None:
+    pausing = Routerlike("whole", pause_s=1.2)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(pausing.listening())
+        text, ports = served_file(tmp_path, pausing.port)
+        (tmp_path / "haproxy.cfg").write_text(adapt(text.replace("tune.bufsize 16384", "tune.bufsize 262144"), {}))
+        await haproxy(stack, tmp_path / "haproxy.cfg")
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
+        url = f"http://127.0.0.1:{ports['http']}"
+        await until(client, url, 200)
+        named = {HEADERS["timeout"]: "0.3", "content-type": "application/json", **headers}
+        answered = await client.post(f"{url}/v1/chat/completions", content=body, headers=named)
+
+    assert answered.text == "whole"
+
+
+async def test_a_whole_answer_to_a_long_body_has_its_bound_too(tmp_path: Path) -> None:
+    stuck = Routerlike("stuck", hangs=True)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(stuck.listening())
+        text, ports = served_file(tmp_path, stuck.port)
+        (tmp_path / "haproxy.cfg").write_text(adapt(text.replace("tune.bufsize 16384", "tune.bufsize 262144"), {}))
+        await haproxy(stack, tmp_path / "haproxy.cfg")
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
+        url = f"http://127.0.0.1:{ports['http']}"
+        await until(client, url, 200)
+        answered = await client.post(f"{url}/v1/infer", json={"text": LONG[:200_000], "stream": False, "timeout": 0.3})
+
+    assert (answered.status_code, answered.json()["error"]["code"]) == (504, "router_silent")
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
