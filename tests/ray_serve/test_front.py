@@ -44,7 +44,7 @@ MACHINE = "127.0.0.2"
 def served_file(
     folder: Path, upstream: int = 1, known: str = "router", ports: dict[str, int] | None = None
 ) -> tuple[str, dict[str, int]]:
-    """Serve's file for HAProxy: of one router, on a `draining` node too, for `nothing` or a `fallback` alone. Its ports."""
+    """Serve's file for HAProxy, with one router, on a `draining` node too, `nothing` or a `fallback`; its ports."""
     ports = ports or {name: free_port() for name in ("http", "stats", "metrics")}
     wanted = settings_of("serve_config.yaml")
     options = HTTPOptions(host="0.0.0.0", port=ports["http"])  # noqa: S104 - the front end is for all to reach
