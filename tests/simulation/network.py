@@ -3,7 +3,7 @@
 import asyncio
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from deployments.policy.blank import is_blank
 from deployments.policy.outcome import Answered, Blank, Failed, Finished, Refused, Rejected, TimedOut
 from deployments.request.inference import ResponseFormat
+from deployments.upstream.continuation import ask_to_go_on
 from tests.simulation.dialects import as_event, speak
 from tests.simulation.record import Call, Record
 from tests.simulation.script import Life, draw_beats, draw_play
@@ -81,7 +82,7 @@ class Network:
         """What `Connection.begin` gives for `body`."""
         life, data = self.lives[model], orjson.loads(body)
         turns = data["messages"]
-        prefix = turns[-1]["content"] if turns[-1]["role"] == "assistant" else ""
+        prefix = _to_go_on_with(turns)
         streamed = bool(data.get("stream"))
         asked = str([turn.get("content") for turn in turns])
         call = self.record.begin(model, asked, streamed=streamed, prefix=prefix)
@@ -98,6 +99,14 @@ class Network:
         except asyncio.CancelledError:
             call.end("cancelled")
             raise
+
+
+def _to_go_on_with(turns: Sequence[Mapping[str, Any]]) -> str:
+    """The text to carry on with: of a trailing assistant turn, or of one behind which a turn asks for that."""
+    if turns[-1]["role"] == "assistant":
+        return str(turns[-1]["content"])
+    before = turns[-2]["content"] if len(turns) > 1 else ""
+    return str(before) if turns[-1] == ask_to_go_on(str(before)) else ""
 
 
 async def _pause(seconds: float) -> None:
