@@ -91,17 +91,24 @@ async def until(client: httpx.AsyncClient, url: str, status: int) -> None:
             await asyncio.sleep(0.05)
 
 
+@asynccontextmanager
+async def behind_haproxy(router: Routerlike, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Have an HAProxy with the buffers of serve_config.yaml in front of `router`, whose checks it has seen."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(router.listening())
+        text, ports = served_file(folder, router.port)
+        (folder / "haproxy.cfg").write_text(adapt(text.replace("tune.bufsize 16384", "tune.bufsize 262144"), {}))
+        await haproxy(stack, folder / "haproxy.cfg")
+        url = f"http://127.0.0.1:{ports['http']}"
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0, base_url=url))
+        await until(client, url, 200 if router.healthy else 503)
+        yield client
+
+
 async def test_where_every_router_fails_its_checks_they_are_asked_all_the_same(tmp_path: Path) -> None:
     leaving = Routerlike("leaving", healthy=False)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(leaving.listening())
-        text, ports = served_file(tmp_path, leaving.port)
-        (tmp_path / "haproxy.cfg").write_text(adapt(text, {}))
-        await haproxy(stack, tmp_path / "haproxy.cfg")
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=5.0))
-        url = f"http://127.0.0.1:{ports['http']}"
-        await until(client, url, 503)
-        answered = await client.get(f"{url}/healthz")
+    async with behind_haproxy(leaving, tmp_path) as client:
+        answered = await client.get("/healthz")
 
     assert (answered.status_code, answered.text) == (200, "leaving")
 
@@ -111,25 +118,18 @@ async def test_a_request_that_names_a_deadline_is_answered_behind_it_though_its_
     tmp_path: Path, *, healthy: bool
 ) -> None:
     stuck = Routerlike("stuck", healthy=healthy, hangs=True)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(stuck.listening())
-        text, ports = served_file(tmp_path, stuck.port)
-        (tmp_path / "haproxy.cfg").write_text(adapt(text, {}))
-        await haproxy(stack, tmp_path / "haproxy.cfg")
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
-        url = f"http://127.0.0.1:{ports['http']}"
-        await until(client, url, 200 if healthy else 503)
+    async with behind_haproxy(stuck, tmp_path) as client:
         answered = await asyncio.gather(
-            client.post(f"{url}/v1/infer", json={"text": "Hello", "timeout": 1}),
-            client.post(f"{url}/v1/infer", json={"timeout": 0.25, "text": "Hello"}, headers={TIMEOUT_HEADER: "9"}),
-            client.post(f"{url}/v1/infer", json={"text": "Hello"}, headers={TIMEOUT_HEADER: "0.5"}),
-            client.post(f"{url}/v1/infer", json={"text": "Hello"}, headers={HEADERS["timeout"]: "1.2345"}),
+            client.post("/v1/infer", json={"text": "Hello", "timeout": 1}),
+            client.post("/v1/infer", json={"timeout": 0.25, "text": "Hello"}, headers={TIMEOUT_HEADER: "9"}),
+            client.post("/v1/infer", json={"text": "Hello"}, headers={TIMEOUT_HEADER: "0.5"}),
+            client.post("/v1/infer", json={"text": "Hello"}, headers={HEADERS["timeout"]: "1.2345"}),
         )
         with pytest.raises(httpx.ReadTimeout):
-            await client.post(f"{url}/v1/infer", json={"text": "Hello", "timeout": 0.2, "stream": True}, timeout=1.0)
+            await client.post("/v1/infer", json={"text": "Hello", "timeout": 0.2, "stream": True}, timeout=1.0)
         with pytest.raises(httpx.ReadTimeout):
             await client.post(
-                f"{url}/of/another/application",
+                "/of/another/application",
                 json={"timeout": 0.2},
                 headers={TIMEOUT_HEADER: "0.2", HEADERS["timeout"]: "0.2"},
                 timeout=1.0,
@@ -166,31 +166,17 @@ async def test_a_stream_is_not_cut_though_it_is_silent_for_longer_than_its_deadl
     tmp_path: Path, body: bytes, headers: dict[str, str]
 ) -> None:
     pausing = Routerlike("whole", pause_s=1.2)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(pausing.listening())
-        text, ports = served_file(tmp_path, pausing.port)
-        (tmp_path / "haproxy.cfg").write_text(adapt(text.replace("tune.bufsize 16384", "tune.bufsize 262144"), {}))
-        await haproxy(stack, tmp_path / "haproxy.cfg")
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
-        url = f"http://127.0.0.1:{ports['http']}"
-        await until(client, url, 200)
+    async with behind_haproxy(pausing, tmp_path) as client:
         named = {HEADERS["timeout"]: "0.3", "content-type": "application/json", **headers}
-        answered = await client.post(f"{url}/v1/chat/completions", content=body, headers=named)
+        answered = await client.post("/v1/chat/completions", content=body, headers=named)
 
     assert answered.text == "whole"
 
 
 async def test_a_whole_answer_to_a_long_body_has_its_bound_too(tmp_path: Path) -> None:
     stuck = Routerlike("stuck", hangs=True)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(stuck.listening())
-        text, ports = served_file(tmp_path, stuck.port)
-        (tmp_path / "haproxy.cfg").write_text(adapt(text.replace("tune.bufsize 16384", "tune.bufsize 262144"), {}))
-        await haproxy(stack, tmp_path / "haproxy.cfg")
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0))
-        url = f"http://127.0.0.1:{ports['http']}"
-        await until(client, url, 200)
-        answered = await client.post(f"{url}/v1/infer", json={"text": LONG[:200_000], "stream": False, "timeout": 0.3})
+    async with behind_haproxy(stuck, tmp_path) as client:
+        answered = await client.post("/v1/infer", json={"text": LONG[:200_000], "stream": False, "timeout": 0.3})
 
     assert (answered.status_code, answered.json()["error"]["code"]) == (504, "router_silent")
 
