@@ -79,11 +79,11 @@ async def app() -> AsyncIterator[Any]:
         yield built
 
 
-async def one_check_s() -> float:
-    """Seconds that a check at the bound of its steps takes here and now."""
+async def one_check_s(before_s: float = 0.0) -> float:
+    """Seconds that a check at the bound of its steps takes here and now, or took before: a machine may slow down."""
     began = time.perf_counter()
     assert isinstance(await conform(Answered(json.dumps(nested(30))), wanting(TWICE)), Refused)
-    return time.perf_counter() - began
+    return max(before_s, time.perf_counter() - began)
 
 
 async def send_hostile(app: Any, kind: str) -> Exchange:
@@ -139,7 +139,7 @@ async def test_a_plain_request_does_not_wait_for_what_the_hostile_beside_it_have
     longest_s = await longest_wait_s(app, "/v1/infer", PLAIN, hostile)
 
     assert {done.status for done in await hostile} == {200}
-    assert longest_s < check_s
+    assert longest_s < await one_check_s(check_s)
 
 
 async def test_a_form_that_is_quick_to_check_does_not_wait_for_the_slow_ones(app: Any) -> None:
@@ -149,7 +149,9 @@ async def test_a_form_that_is_quick_to_check_does_not_wait_for_the_slow_ones(app
     longest_s = await longest_wait_s(app, "/v1/chat/completions", FORM, hostile)
 
     assert {done.status for done in await hostile} == {200}
-    assert longest_s < check_s * MAX_SLOW / 3, "behind all of the others it would wait for each of them"
+    assert longest_s < await one_check_s(check_s) * MAX_SLOW / 3, (
+        "behind all of the others it would wait for each of them"
+    )
 
 
 @pytest.mark.parametrize("kind", WIDE)
@@ -163,4 +165,6 @@ async def test_a_plain_request_does_not_wait_for_the_schemas_of_others_to_be_rea
     longest_s = await longest_wait_s(app, "/v1/infer", PLAIN, hostile)
 
     assert {done.status for done in await hostile} <= {200, 400}
-    assert longest_s < 1.5 * check_s, "read on the event loop they hold it up for two to four times as long"
+    assert longest_s < 1.5 * await one_check_s(check_s), (
+        "read on the event loop they hold it up for two to four times as long"
+    )
