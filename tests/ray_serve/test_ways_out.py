@@ -51,7 +51,7 @@ class Routerlike:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0, limit=1 << 20)
         self.port = server.sockets[0].getsockname()[1]
         async with server:
             yield
@@ -159,16 +159,21 @@ DEEP = '{"a":' * 25 + "1" + "}" * 25
         (b'{"stream": false, "stream": true}', {}),
         (b'{"str\\u0065am": true}', {}),
         (gzip.compress(b'{"messages": [], "stream": true}'), {"content-encoding": "gzip"}),
+        (f'{{"messages": "{LONG}", "stream": true}}'.encode(), {"transfer-encoding": "chunked"}),
     ],
-    ids=["plain", "spaced", "behind-much", "in-the-body", "behind-depth", "marked", "twice", "escaped", "compressed"],
+    ids=["plain", "spaced", "long", "long-named", "deep", "marked", "twice", "escaped", "compressed", "chunked"],
 )
 async def test_a_stream_is_not_cut_though_it_is_silent_for_longer_than_its_deadline(
     tmp_path: Path, body: bytes, headers: dict[str, str]
 ) -> None:
+    async def in_pieces() -> AsyncIterator[bytes]:
+        yield body
+
     pausing = Routerlike("whole", pause_s=1.2)
     async with behind_haproxy(pausing, tmp_path) as client:
         named = {HEADERS["timeout"]: "0.3", "content-type": "application/json", **headers}
-        answered = await client.post("/v1/chat/completions", content=body, headers=named)
+        content = in_pieces() if "transfer-encoding" in headers else body
+        answered = await client.post("/v1/chat/completions", content=content, headers=named)
 
     assert answered.text == "whole"
 
